@@ -1,0 +1,31 @@
+/*
+ * arena - memory that dies at once.
+ *
+ * Everything taken from an arena lives until arena_fini() or arena_reset();
+ * nothing is freed by itself. A configuration is one arena; a request is one
+ * arena that is reset at its end and keeps its first chunk.
+ */
+#ifndef SPANWIRE_BASE_ARENA_H
+#define SPANWIRE_BASE_ARENA_H
+
+#include <stddef.h>
+
+struct arena_chunk;
+
+struct arena {
+	struct arena_chunk *chunk; /* the newest; older ones hang behind it */
+	size_t used;               /* bytes taken of it */
+	size_t total;              /* bytes of all chunks */
+	size_t limit;              /* most bytes of all chunks; 0: none */
+};
+
+#define ARENA_INIT { 0 }
+
+void arena_fini(struct arena *a);
+void arena_reset(struct arena *a);
+/* Zeroed, aligned to 16. NULL only when the arena has a limit and reached it. */
+void *arena_get(struct arena *a, size_t n);
+char *arena_strndup(struct arena *a, const char *s, size_t n);
+char *arena_strdup(struct arena *a, const char *s);
+
+#endif

@@ -1,0 +1,44 @@
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int err_set(struct err *e, int code, const char *path, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!e)
+		return code;
+	e->code = code;
+	snprintf(e->path, sizeof(e->path), "%s", path ? path : "");
+	va_start(ap, fmt);
+	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	return code;
+}
+
+void err_within(struct err *e, const char *prefix)
+{
+	char joined[sizeof(e->path)];
+	const char *dot;
+
+	if (!e || !*prefix)
+		return;
+	dot = e->path[0] == '\0' || e->path[0] == '[' ? "" : ".";
+	/* A path too deep to print whole is cut at its inner end: the outer names find the place. */
+	if (snprintf(joined, sizeof(joined), "%s%s%s", prefix, dot, e->path) < 0)
+		return;
+	memcpy(e->path, joined, sizeof(joined));
+}
+
+const char *err_line(const struct err *e)
+{
+	static _Thread_local char line[sizeof(e->path) + sizeof(e->text) + 3];
+
+	if (e->path[0])
+		snprintf(line, sizeof(line), "%s: %s", e->path, e->text);
+	else
+		snprintf(line, sizeof(line), "%s", e->text);
+	return line;
+}

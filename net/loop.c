@@ -1,0 +1,290 @@
+/*
+ * The timers hang in a wheel of four rings of 64 slots; the first ring's grain
+ * is 1 ms, each further ring's is 64 times coarser. A timer is put into the
+ * ring that its distance needs and moves inwards when the wheel turns over it,
+ * so start and stop are O(1). Deadlines beyond the last ring (4.6 hours) wait
+ * in its last slot and are put again from there.
+ */
+#include "net/loop.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/base.h"
+
+#define RING_BITS  6
+#define RING_SLOTS (1u << RING_BITS)
+#define RINGS      4
+#define EVENTS_MAX 256
+
+struct loop {
+	int epfd;
+	bool stopped;
+	uint64_t now_ns;
+	uint64_t tick;  /* milliseconds up to which the wheel has turned */
+	size_t timers;  /* how many are active */
+	struct list ring[RINGS][RING_SLOTS];
+	struct list ready;
+	struct list dead;
+};
+
+struct loop *loop_new(void)
+{
+	struct loop *l = xcalloc(1, sizeof(*l));
+
+	l->epfd = epoll_create1(EPOLL_CLOEXEC);
+	must(l->epfd >= 0);
+	l->now_ns = mono_ns();
+	l->tick = l->now_ns / NS_PER_MS;
+	for (unsigned r = 0; r < RINGS; r++)
+		for (unsigned s = 0; s < RING_SLOTS; s++)
+			list_init(&l->ring[r][s]);
+	list_init(&l->ready);
+	list_init(&l->dead);
+	return l;
+}
+
+static void bury_all(struct loop *l)
+{
+	while (!list_empty(&l->dead)) {
+		struct grave *g = LIST_ENTRY(l->dead.next, struct grave, link);
+
+		list_remove(&g->link);
+		g->release(g);
+	}
+}
+
+void loop_free(struct loop *l)
+{
+	if (!l)
+		return;
+	bury_all(l);
+	close(l->epfd);
+	free(l);
+}
+
+uint64_t loop_now(const struct loop *l)
+{
+	return l->now_ns;
+}
+
+int watch_start(struct loop *l, struct watch *w, int fd, uint32_t events,
+		void (*ready)(struct watch *w, uint32_t events))
+{
+	struct epoll_event ev = { .events = events, .data.ptr = w };
+
+	must(!w->active);
+	if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, fd, &ev) < 0)
+		return -errno;
+	w->ready = ready;
+	w->fd = fd;
+	w->events = events;
+	w->pending = 0;
+	w->active = true;
+	list_init(&w->link);
+	return 0;
+}
+
+int watch_set(struct loop *l, struct watch *w, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = w };
+
+	must(w->active);
+	if (w->events == events)
+		return 0;
+	if (epoll_ctl(l->epfd, EPOLL_CTL_MOD, w->fd, &ev) < 0)
+		return -errno;
+	w->events = events;
+	return 0;
+}
+
+void watch_stop(struct loop *l, struct watch *w)
+{
+	if (!w->active)
+		return;
+	/* It may fail when the descriptor was closed first; the kernel has forgotten it then. */
+	epoll_ctl(l->epfd, EPOLL_CTL_DEL, w->fd, NULL);
+	list_remove(&w->link);
+	w->active = false;
+	w->pending = 0;
+}
+
+static void wheel_put(struct loop *l, struct timer *t)
+{
+	/* Rounded up: a timer may be late by the grain, never early. */
+	uint64_t at = (t->at_ns + NS_PER_MS - 1) / NS_PER_MS;
+	uint64_t away;
+	unsigned r = 0;
+
+	if (at <= l->tick)
+		at = l->tick + 1;
+	away = at - l->tick;
+	while (r < RINGS - 1 && away >= 1ULL << (RING_BITS * (r + 1)))
+		r++;
+	if (away >= 1ULL << (RING_BITS * RINGS))
+		at = l->tick + (1ULL << (RING_BITS * RINGS)) - 1;
+	list_insert(&l->ring[r][(at >> (RING_BITS * r)) & (RING_SLOTS - 1)], &t->link);
+}
+
+void timer_at(struct loop *l, struct timer *t, uint64_t at_ns, void (*fire)(struct timer *t))
+{
+	timer_stop(l, t);
+	t->fire = fire;
+	t->at_ns = at_ns;
+	t->active = true;
+	list_init(&t->link);
+	l->timers++;
+	wheel_put(l, t);
+}
+
+void timer_in(struct loop *l, struct timer *t, uint64_t delay_ms, void (*fire)(struct timer *t))
+{
+	timer_at(l, t, l->now_ns + delay_ms * NS_PER_MS, fire);
+}
+
+void timer_stop(struct loop *l, struct timer *t)
+{
+	if (!t->active)
+		return;
+	list_remove(&t->link);
+	t->active = false;
+	l->timers--;
+}
+
+/* Hang all of SLOT into the ring that fits their distance now. */
+static void cascade(struct loop *l, struct list *slot)
+{
+	struct list all;
+
+	list_init(&all);
+	if (!list_empty(slot)) { /* move the chain, so that what comes back to this slot waits */
+		all = *slot;
+		all.next->prev = all.prev->next = &all;
+		list_init(slot);
+	}
+	while (!list_empty(&all)) {
+		struct timer *t = LIST_ENTRY(all.next, struct timer, link);
+
+		list_remove(&t->link);
+		wheel_put(l, t);
+	}
+}
+
+static void fire_slot(struct loop *l, struct list *slot)
+{
+	struct list due;
+
+	list_init(&due);
+	while (!list_empty(slot)) {
+		struct list *link = slot->next;
+
+		list_remove(link);
+		list_insert(&due, link);
+	}
+	while (!list_empty(&due)) {
+		struct timer *t = LIST_ENTRY(due.next, struct timer, link);
+
+		timer_stop(l, t);
+		t->fire(t);
+	}
+}
+
+static void run_timers(struct loop *l)
+{
+	uint64_t now = l->now_ns / NS_PER_MS;
+
+	if (!l->timers) {
+		l->tick = now;
+		return;
+	}
+	while (l->tick < now) {
+		uint64_t next = l->tick + 1;
+
+		/*
+		 * Outer rings first: what falls due in this very tick comes down to the inner
+		 * ring before it is fired. wheel_put() counts from l->tick, so it must not
+		 * have advanced yet.
+		 */
+		for (unsigned r = RINGS - 1; r > 0; r--)
+			if ((next & ((1ULL << (RING_BITS * r)) - 1)) == 0)
+				cascade(l, &l->ring[r][(next >> (RING_BITS * r)) & (RING_SLOTS - 1)]);
+		l->tick = next;
+		fire_slot(l, &l->ring[0][next & (RING_SLOTS - 1)]);
+	}
+}
+
+/* Milliseconds until the wheel must turn again; -1: no timer. */
+static int wait_ms(const struct loop *l)
+{
+	if (!l->timers)
+		return -1;
+	for (unsigned away = 1; away < RING_SLOTS; away++) {
+		uint64_t tick = l->tick + away;
+
+		if (!list_empty(&l->ring[0][tick & (RING_SLOTS - 1)]) || (tick & (RING_SLOTS - 1)) == 0) {
+			uint64_t now = mono_ns() / NS_PER_MS;
+
+			return tick > now ? (int)(tick - now) : 0;
+		}
+	}
+	return 1;
+}
+
+int loop_turn(struct loop *l, int max_wait_ms)
+{
+	struct epoll_event ev[EVENTS_MAX];
+	int wait, n;
+
+	l->now_ns = mono_ns();
+	run_timers(l);
+	wait = wait_ms(l);
+	if (max_wait_ms >= 0 && (wait < 0 || wait > max_wait_ms))
+		wait = max_wait_ms;
+	if (l->stopped || !list_empty(&l->dead))
+		wait = 0;
+	n = epoll_wait(l->epfd, ev, EVENTS_MAX, wait);
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	l->now_ns = mono_ns();
+	for (int i = 0; i < n; i++) {
+		struct watch *w = ev[i].data.ptr;
+
+		w->pending = ev[i].events;
+		list_insert(&l->ready, &w->link);
+	}
+	while (!list_empty(&l->ready)) {
+		struct watch *w = LIST_ENTRY(l->ready.next, struct watch, link);
+		uint32_t events = w->pending;
+
+		list_remove(&w->link);
+		w->pending = 0;
+		w->ready(w, events);
+	}
+	bury_all(l);
+	return 0;
+}
+
+int loop_run(struct loop *l)
+{
+	l->stopped = false;
+	while (!l->stopped) {
+		int rc = loop_turn(l, -1);
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+void loop_stop(struct loop *l)
+{
+	l->stopped = true;
+}
+
+void loop_bury(struct loop *l, struct grave *g, void (*release)(struct grave *g))
+{
+	g->release = release;
+	list_init(&g->link);
+	list_insert(&l->dead, &g->link);
+}

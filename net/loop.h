@@ -1,0 +1,80 @@
+/*
+ * loop - one thread's turn: timers, epoll, the watchers that are ready, then the dead.
+ *
+ * A loop belongs to the thread that runs it; nothing in it is locked. What
+ * other threads want of it goes through its inbox (net/inbox.h), which is the
+ * one thing they may touch.
+ *
+ * The watchers and timers live inside the things they serve. A callback may
+ * stop any watcher or timer, also of things whose event was read in the same
+ * turn: what is stopped is not called any more. Memory must outlive the turn:
+ * give it to loop_bury(), which frees when nothing of this turn can name it.
+ */
+#ifndef SPANWIRE_NET_LOOP_H
+#define SPANWIRE_NET_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+
+struct loop;
+
+/* A descriptor that is watched. Zero it before first use; the fields are read-only outside loop.c. */
+struct watch {
+	void (*ready)(struct watch *w, uint32_t events); /* EPOLLIN, EPOLLOUT, EPOLLHUP, EPOLLERR ... */
+	int fd;
+	uint32_t events;
+	uint32_t pending;      /* events of this turn that were not handled yet */
+	bool active;
+	struct list link;      /* in the loop's ready list */
+};
+
+/* A deadline. Zero it before first use. */
+struct timer {
+	void (*fire)(struct timer *t);
+	uint64_t at_ns;        /* CLOCK_MONOTONIC */
+	bool active;
+	struct list link;
+};
+
+/* Something that is freed at the end of the turn. */
+struct grave {
+	void (*release)(struct grave *g);
+	struct list link;
+};
+
+struct loop *loop_new(void);
+/* Nothing may be watched any more. */
+void loop_free(struct loop *l);
+
+/* Turns until loop_stop(); 0 or negative errno. */
+int loop_run(struct loop *l);
+void loop_stop(struct loop *l);
+/* One turn that waits at most MAX_WAIT_MS (-1: as long as the next timer allows). */
+int loop_turn(struct loop *l, int max_wait_ms);
+
+/* The time this turn began, CLOCK_MONOTONIC. What timeouts are counted from. */
+uint64_t loop_now(const struct loop *l);
+
+/*
+ * Watch FD for EVENTS (level-triggered unless EPOLLET is given). -errno of epoll_ctl.
+ * The descriptor stays the caller's.
+ */
+int watch_start(struct loop *l, struct watch *w, int fd, uint32_t events,
+		void (*ready)(struct watch *w, uint32_t events));
+/* Change the events; nothing happens, and no system call is made, when they are the same. */
+int watch_set(struct loop *l, struct watch *w, uint32_t events);
+/* Also legal when it is not active. Call it before closing the descriptor. */
+void watch_stop(struct loop *l, struct watch *w);
+
+/* Fire once at the absolute time AT_NS, with the wheel's grain of 1 ms, never early. Restarts an active timer. */
+void timer_at(struct loop *l, struct timer *t, uint64_t at_ns, void (*fire)(struct timer *t));
+/* Fire once, DELAY_MS after the beginning of this turn. */
+void timer_in(struct loop *l, struct timer *t, uint64_t delay_ms, void (*fire)(struct timer *t));
+void timer_stop(struct loop *l, struct timer *t);
+
+/* Takes G: release() is called at the end of this turn. */
+void loop_bury(struct loop *l, struct grave *g, void (*release)(struct grave *g));
+
+#endif

@@ -1,0 +1,153 @@
+#include "base/test.h"
+
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "net/inbox.h"
+
+struct probe {
+	struct timer timer;
+	struct loop *loop;
+	uint64_t due, fired;
+};
+
+static int outstanding;
+
+static void probe_fired(struct timer *t)
+{
+	struct probe *p = CONTAINER_OF(t, struct probe, timer);
+
+	p->fired = mono_ns();
+	if (--outstanding == 0)
+		loop_stop(p->loop);
+}
+
+static void timers_fire_in_time_and_never_early(void **state)
+{
+	static const unsigned delay[] = { 0, 1, 2, 5, 63, 64, 65, 100, 127, 128, 129, 191, 192, 250, 300 };
+	struct probe p[ARRAY_SIZE(delay)] = { 0 };
+	struct loop *l = loop_new();
+
+	(void)state;
+	outstanding = ARRAY_SIZE(delay);
+	for (size_t i = 0; i < ARRAY_SIZE(delay); i++) {
+		p[i].loop = l;
+		p[i].due = mono_ns() + delay[i] * NS_PER_MS;
+		timer_at(l, &p[i].timer, p[i].due, probe_fired);
+	}
+	assert_int_equal(loop_run(l), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(delay); i++) {
+		assert_true(p[i].fired >= p[i].due);
+		assert_true(p[i].fired - p[i].due < 100 * NS_PER_MS);
+	}
+	loop_free(l);
+}
+
+static void stopped_timer_is_silent(void **state)
+{
+	struct loop *l = loop_new();
+	struct probe a = { .loop = l }, b = { .loop = l };
+
+	(void)state;
+	outstanding = 1;
+	timer_in(l, &a.timer, 1, probe_fired);
+	timer_in(l, &b.timer, 70, probe_fired);
+	timer_stop(l, &a.timer);
+	loop_run(l);
+	assert_int_equal(a.fired, 0);
+	assert_true(b.fired > 0);
+	loop_free(l);
+}
+
+struct post {
+	struct message message;
+	struct loop *loop;
+	int number;
+};
+
+static int next_number;
+
+static void post_delivered(struct message *m)
+{
+	struct post *p = CONTAINER_OF(m, struct post, message);
+
+	assert_int_equal(p->number, next_number++);
+	if (p->number == 9999)
+		loop_stop(p->loop);
+	free(p);
+}
+
+static void *poster(void *arg)
+{
+	struct inbox *in = arg;
+
+	for (int i = 0; i < 10000; i++) {
+		struct post *p = xcalloc(1, sizeof(*p));
+
+		p->loop = in->loop;
+		p->number = i;
+		inbox_post(in, &p->message, post_delivered);
+	}
+	return NULL;
+}
+
+static void inbox_keeps_order_and_loses_nothing(void **state)
+{
+	struct loop *l = loop_new();
+	struct inbox in;
+	pthread_t thread;
+
+	(void)state;
+	next_number = 0;
+	assert_int_equal(inbox_init(&in, l), 0);
+	pthread_create(&thread, NULL, poster, &in);
+	assert_int_equal(loop_run(l), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(next_number, 10000);
+	inbox_fini(&in);
+	loop_free(l);
+}
+
+static struct watch pipe_watch[2];
+static struct loop *pipe_loop;
+static int pipe_calls;
+
+static void pipe_ready(struct watch *w, uint32_t events)
+{
+	(void)w;
+	(void)events;
+	pipe_calls++;
+	/* Whoever comes first silences the other, whose event was read in the same turn. */
+	watch_stop(pipe_loop, &pipe_watch[0]);
+	watch_stop(pipe_loop, &pipe_watch[1]);
+}
+
+static void stopped_watch_is_silent_in_the_same_turn(void **state)
+{
+	int a[2], b[2];
+
+	(void)state;
+	pipe_loop = loop_new();
+	assert_int_equal(pipe(a), 0);
+	assert_int_equal(pipe(b), 0);
+	assert_int_equal(write(a[1], "x", 1), 1);
+	assert_int_equal(write(b[1], "x", 1), 1);
+	watch_start(pipe_loop, &pipe_watch[0], a[0], EPOLLIN, pipe_ready);
+	watch_start(pipe_loop, &pipe_watch[1], b[0], EPOLLIN, pipe_ready);
+	loop_turn(pipe_loop, 0);
+	loop_turn(pipe_loop, 0);
+	assert_int_equal(pipe_calls, 1);
+	loop_free(pipe_loop);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(timers_fire_in_time_and_never_early),
+		cmocka_unit_test(stopped_timer_is_silent),
+		cmocka_unit_test(inbox_keeps_order_and_loses_nothing),
+		cmocka_unit_test(stopped_watch_is_silent_in_the_same_turn),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

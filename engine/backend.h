@@ -1,0 +1,49 @@
+/*
+ * backend - a server of a pool as it is now: address, load, health.
+ *
+ * A pool's server (ip, port) keeps its backend through all edits of the pool,
+ * and all services that use the pool share it. It is one of the few things
+ * that workers share: load and health are atomic, the rest never changes.
+ * Only the main thread makes and finds backends; anybody holding a reference
+ * may take another.
+ */
+#ifndef SPANWIRE_ENGINE_BACKEND_H
+#define SPANWIRE_ENGINE_BACKEND_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/address.h"
+
+enum backend_health {
+	BACKEND_UNKNOWN, /* nobody checks it, or nobody knows yet: may be used */
+	BACKEND_UP,
+	BACKEND_DOWN,
+};
+
+struct backend {
+	atomic_uint refs;
+	atomic_uint load;          /* connections that serve somebody now, over all workers */
+	atomic_int health;         /* enum backend_health */
+	unsigned slot;             /* of its counters */
+	union address address;
+	char name[64];             /* "10.0.0.5:80", "[fd00::5]:80": its key in metrics is this without brackets */
+	char pool[64];             /* uuid */
+};
+
+struct backend *backend_new(const char *pool_uuid, const union address *a, unsigned slot);
+struct backend *backend_get(struct backend *b);
+void backend_put(struct backend *b);
+
+/* May it be chosen, as far as health is concerned? */
+static inline bool backend_is_usable(struct backend *b)
+{
+	return atomic_load_explicit(&b->health, memory_order_relaxed) != BACKEND_DOWN;
+}
+
+/* One more connection serves somebody; false when MAX (0: no limit) do already. */
+bool backend_take(struct backend *b, unsigned max);
+void backend_release(struct backend *b);
+
+#endif

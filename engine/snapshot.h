@@ -1,0 +1,87 @@
+/*
+ * snapshot - one virtual service as it is configured: immutable, counted.
+ *
+ * The main thread builds one from the objects at each commit that touches the
+ * service and posts it to the workers. Whoever serves with it holds a
+ * reference for one exchange (a request and its answer; an L4 connection for
+ * its life), so an edit changes the next exchange and never a running one.
+ * Everything in it lives in one arena and goes with the last reference, on
+ * whatever thread that is.
+ */
+#ifndef SPANWIRE_ENGINE_SNAPSHOT_H
+#define SPANWIRE_ENGINE_SNAPSHOT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "engine/backend.h"
+#include "engine/lb.h"
+
+struct proto_ops;
+struct virtual_service;
+struct application_profile;
+struct network_profile;
+struct analytics_profile;
+struct pool;
+struct fail_action;
+
+/* A server of the pool, as this revision of the pool has it. */
+struct snapshot_server {
+	struct backend *backend;          /* a reference */
+	unsigned ratio;
+	bool enabled;
+	const struct server *server;      /* the pool's line: rewrite_host_header, hostname ... */
+};
+
+/* Copies of the server side: what the mark of each server connection says. */
+struct snapshot_clone {
+	bool on;
+	bool preserve_client_ip;          /* then a server connection serves one client only */
+	uint32_t service;                 /* index of the service in the kernel's tables */
+	uint32_t first, n;                /* its clone targets, flows go to them in turn */
+	uint32_t generation;              /* of the profile: a connection of another generation is never reused */
+};
+
+struct snapshot {
+	atomic_uint refs;
+	struct arena arena;
+
+	unsigned index;                   /* of the service in this proxy: the workers' tables */
+	unsigned slot;                    /* of its counters */
+	uint64_t revision;                /* of the commit that made it */
+	const char *uuid, *name;
+	const struct proto_ops *proto;
+
+	/* The objects, defaults filled in (model/structs.h). NULL where the service names none. */
+	const struct virtual_service *vs;
+	const struct application_profile *application;
+	const struct network_profile *network, *server_network;
+	const struct analytics_profile *analytics;
+	const struct pool *pool;
+	const char *pool_uuid, *pool_name;
+
+	/* What the data path asks at each connection, in its own units. */
+	enum lb_algorithm algorithm;
+	unsigned max_load;                /* connections per server; 0: no limit */
+	size_t n_servers;
+	struct snapshot_server *servers;
+	int64_t disable_ms, down_ms;      /* how long connections outlive their server's end; -1: for ever */
+	uint64_t idle_ms;                 /* L4: nothing moved; 0: for ever */
+	bool close_idle;                  /* L4: close then, rather than only probe with keep-alives */
+	bool nodelay;
+	uint64_t connect_ms;              /* for a server to answer a SYN */
+	struct {
+		uint64_t idle_ms, life_ms;    /* 0: for ever */
+		uint64_t max_reuse, max_idle; /* 0: unlimited; per server and worker */
+	} keep;                           /* server connections at rest */
+	bool multiplex;                   /* server connections may serve several clients */
+	struct snapshot_clone clone;
+};
+
+struct snapshot *snapshot_new(void);
+struct snapshot *snapshot_get(struct snapshot *s);
+void snapshot_put(struct snapshot *s);
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * upstream - a session's way to a server.
+ *
+ * One struct lives in each session. upstream_open() chooses a server and
+ * takes a connection at rest or opens one; a server that does not answer is
+ * left out and another one tried, without the session noticing. The session
+ * gives the connection back with upstream_done(), which keeps it for others or
+ * closes it.
+ *
+ * Connections at rest belong to (worker, service, server) and carry the
+ * generation of the clone profile under which they were opened; of another
+ * generation they are closed, never used.
+ */
+#ifndef SPANWIRE_ENGINE_UPSTREAM_H
+#define SPANWIRE_ENGINE_UPSTREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define UPSTREAM_TRIES 3
+
+struct conn;
+struct snapshot;
+struct worker;
+struct worker_backend;
+
+struct upstream {
+	struct conn *client;
+	struct conn *server;              /* NULL: none */
+	struct snapshot *snapshot;        /* a reference, from upstream_open() to upstream_done() */
+	struct worker_backend *tried[UPSTREAM_TRIES];
+	unsigned tries;
+	bool waiting;                     /* the server has not answered the SYN */
+	bool reused;                      /* the connection served before: it may be stale */
+};
+
+enum { UPSTREAM_READY = 0, UPSTREAM_WAIT = 1 };
+
+/*
+ * Begin an exchange of CLIENT under the newest snapshot S (takes a reference of its own). UPSTREAM_READY: u->server
+ * is connected and its session is CLIENT's; UPSTREAM_WAIT: proto->connected() follows, later than this call; -ENOENT:
+ * no server is enabled and up; -EBUSY: they have all the connections they may have; other -errno: no server answered.
+ */
+int upstream_open(struct upstream *u, struct conn *client, struct snapshot *s);
+/*
+ * The server connection broke before any byte of an answer, and what was sent may be sent again (or nothing was):
+ * drop it and go on with another, new one. Answers as upstream_open(); -ECONNREFUSED when the tries are used up.
+ */
+int upstream_again(struct upstream *u);
+/* The exchange is over. KEEP: the connection is clean, between two exchanges; it rests, if the profile lets it. */
+void upstream_done(struct upstream *u, bool keep);
+/* The same at any time, also while it waits or was never opened: closes (RESET: by RST) what is there. */
+void upstream_cancel(struct upstream *u, bool reset);
+
+/* For the worker: close connections at rest that S (NULL: none) does not allow any more. */
+void upstream_sweep(struct worker_backend *b, const struct snapshot *s);
+
+#endif

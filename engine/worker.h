@@ -1,0 +1,111 @@
+/*
+ * worker - one thread, one loop, and everything that is served there.
+ *
+ * Nothing in it is locked: other threads post to its inbox, and read its
+ * counters. Per service it holds the newest snapshot, the listeners, the
+ * client connections and the balancer; per service and server the connections
+ * that are busy or at rest.
+ */
+#ifndef SPANWIRE_ENGINE_WORKER_H
+#define SPANWIRE_ENGINE_WORKER_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "base/slab.h"
+#include "engine/buffer.h"
+#include "engine/conn.h"
+#include "engine/counters.h"
+#include "engine/lb.h"
+#include "engine/snapshot.h"
+#include "engine/trace.h"
+#include "net/inbox.h"
+#include "net/loop.h"
+
+/* A descriptor that the warden bound, and that accepts for one service. */
+struct listener {
+	struct watch watch;
+	struct list link;                 /* in its service */
+	struct grave grave;
+	struct worker_service *service;
+	uint64_t id;                      /* the warden's number */
+	union address address;
+};
+
+/* A server as this worker sees it, of one service. */
+struct worker_backend {
+	struct lb_member member;          /* backend is a reference */
+	struct worker_service *service;
+	struct server_counters *counters; /* this worker's */
+	struct list link;                 /* in service->backends */
+	struct list idle, busy;           /* idle: the one that rested last is first */
+	size_t n_idle, n_conns;
+	bool listed;                      /* the newest snapshot has it */
+	struct timer drain;               /* its connections are cut then */
+	struct grave grave;
+};
+
+struct worker_service {
+	struct worker *worker;
+	unsigned index;
+	struct snapshot *snapshot;        /* a reference; NULL: not here yet, or removed */
+	struct service_counters *counters; /* this worker's */
+	struct list listeners;
+	struct list clients;
+	struct list backends;             /* also those that only live until their connections end */
+	struct lb lb;                     /* the members of the newest snapshot */
+	struct lb_member **members;
+	uint32_t clone_turn;
+};
+
+struct worker {
+	unsigned id;
+	pthread_t thread;
+	struct loop *loop;
+	struct inbox inbox;
+	struct counters *counters;        /* the proxy's */
+	struct engine_counters *engine;   /* this worker's */
+	struct buffer_pool buffers;
+	struct slab conns;
+	struct slab sessions_l4, sessions_http;
+	struct worker_service **services; /* by snapshot->index; NULL where there is none */
+	size_t n_services;
+	uint32_t next_id;
+	int mark_map;                     /* socket storage of the clone; -1: none */
+	char *scratch;                    /* WORKER_SCRATCH bytes for what is passed on within one call */
+	struct trace trace;
+	bool stopping;
+};
+
+#define WORKER_SCRATCH (64u << 10)
+
+/* Make it and start its thread. COUNTERS is borrowed for the worker's life. */
+struct worker *worker_start(unsigned id, struct counters *counters);
+/* Cut all connections, end the thread, free. Only after everything posted was delivered or is no longer needed. */
+void worker_stop(struct worker *w);
+
+/* ---- from other threads: posted, in order ---- */
+
+/* Takes a reference of its own. */
+void worker_post_snapshot(struct worker *w, struct snapshot *s);
+/* The service is gone: its clients are cut. */
+void worker_post_removed(struct worker *w, unsigned index);
+/* Takes FD. */
+void worker_post_listener(struct worker *w, unsigned index, uint64_t id, int fd, const union address *a);
+/* The listener is gone, and what it accepted is cut. */
+void worker_post_unlisten(struct worker *w, unsigned index, uint64_t id);
+/* B's health fell: the service's down_ms applies to its connections. */
+void worker_post_down(struct worker *w, unsigned index, struct backend *b);
+/* The socket storage map for clone marks. Borrowed for ever. */
+void worker_post_mark_map(struct worker *w, int fd);
+/* M is delivered on the worker's thread after everything posted before. */
+void worker_post(struct worker *w, struct message *m, void (*deliver)(struct message *m));
+
+/* ---- on its own thread ---- */
+
+/* A client of S is gone from every list: nothing to do but counting. Called by conn.c. */
+void worker_client_gone(struct conn *c);
+/* A server connection is gone. Called by conn.c; B may be freed at the end of the turn. */
+void worker_server_gone(struct conn *c);
+
+#endif

@@ -261,6 +261,8 @@ static const struct { const char *name; size_t len; } known[] = {
 #define HOP_FIELDS (BIT(HTTP1_F_CONNECTION) | BIT(HTTP1_F_TRANSFER_ENCODING) | BIT(HTTP1_F_TE) | \
 		    BIT(HTTP1_F_TRAILER) | BIT(HTTP1_F_UPGRADE) | BIT(HTTP1_F_KEEP_ALIVE) |      \
 		    BIT(HTTP1_F_PROXY_CONNECTION))
+/* Too late in a trailer section, where somebody may still believe them (RFC 9110 section 6.5.1). */
+#define FRAMING_FIELDS (BIT(HTTP1_F_HOST) | BIT(HTTP1_F_CONTENT_LENGTH) | BIT(HTTP1_F_TRANSFER_ENCODING))
 
 static uint8_t field_id(const char *name, size_t len)
 {
@@ -703,7 +705,8 @@ static int chunk_byte(struct http1_body *b, char x)
 		if (b->digits == 0 || (x != '\r' && x != ';'))
 			return x == '\n' && b->digits ? HTTP1_E_BARE_LF : HTTP1_E_CHUNK_SIZE;
 		b->state = x == '\r' ? SIZE_LF : EXTENSION;
-		return OK;
+		b->extension_bytes += x == ';';
+		return b->extension_bytes > HTTP1_CHUNK_EXTENSION ? HTTP1_E_CHUNK_EXTENSION : OK;
 	case EXTENSION:
 		if (x == '\r')
 			b->state = SIZE_LF;
@@ -750,10 +753,14 @@ static int trailer(struct http1_body *b, const char *data, size_t len, struct ht
 		rc = field(&c, &part->field);
 	if (rc != OK)
 		return rc;
+	if (!*empty) {
+		part->field.id = field_id(data + part->field.name_at, part->field.name_len);
+		part->field.hop = HOP_FIELDS & BIT(part->field.id);
+		if (BIT(part->field.id) & FRAMING_FIELDS)
+			return HTTP1_E_TRAILER_FIELD;
+	}
 	b->trailer_bytes += (uint16_t)(c.at - part->used);
 	b->trailer_fields += !*empty;
-	if (!*empty)
-		part->field.id = field_id(data + part->field.name_at, part->field.name_len);
 	part->used = c.at;
 	return OK;
 }

@@ -60,7 +60,8 @@
 	X(CHUNK_SIZE, 400, "A chunk size is not a hexadecimal number of at most 16 digits.")       \
 	X(CHUNK_EXTENSION, 400, "The chunk extensions are longer than the limit.")                 \
 	X(CHUNK_END, 400, "A chunk does not end where its size says.")                             \
-	X(TRAILER_LONG, 431, "The trailers are longer than the limit.")
+	X(TRAILER_LONG, 431, "The trailers are longer than the limit.")                            \
+	X(TRAILER_FIELD, 400, "A field of framing or routing stands among the trailers.")
 
 enum http1_error {
 #define X(name, status, text) HTTP1_E_##name,

@@ -1,0 +1,121 @@
+/*
+ * abi - what the warden and the programs in the kernel say to each other: keys and values of the maps.
+ *
+ * Both halves include it: fixed-width types, no holes. Addresses are 16 bytes,
+ * IPv4 as ::ffff:a.b.c.d; ports and MAC addresses as on the wire. Times are
+ * CLOCK_MONOTONIC nanoseconds.
+ */
+#ifndef SPANWIRE_ENGINE_BPF_ABI_H
+#define SPANWIRE_ENGINE_BPF_ABI_H
+
+#include <linux/types.h>
+
+#include "engine/bpf/mark.h"
+
+/* A map of the VIPs that this engine knows of, held or not: an address that is not in it is nobody's business. */
+struct vip_key {
+	__u32 vrf;
+	__u8 addr[16];
+};
+_Static_assert(sizeof(struct vip_key) == 20, "no holes");
+
+/*
+ * A deadline that has passed is a closed gate; 0 is closed from the beginning.
+ * OWN is for answering ARP and neighbour solicitations, CARRY for packets:
+ * one engine answers, several may carry one day.
+ */
+struct vip_lease {
+	__u64 own_ns;
+	__u64 carry_ns;
+	__u32 ifindex; /* where the VIP lives; nothing speaks for it on another interface */
+	__u32 unused;
+};
+_Static_assert(sizeof(struct vip_lease) == 24, "no holes");
+
+/* A flow in the direction of its packets; a connection has two entries. */
+struct flow_key {
+	__u32 vrf;
+	__u16 proto;
+	__u16 unused;
+	__u8 src[16];
+	__u8 dst[16];
+	__be16 sport;
+	__be16 dport;
+};
+_Static_assert(sizeof(struct flow_key) == 44, "no holes");
+
+enum {
+	FLOW_OUT = 1 << 0,         /* engine to server */
+	FLOW_CLONE = 1 << 1,
+	FLOW_CLIENT_ADDR = 1 << 2, /* `client_addr` goes into the copy */
+};
+
+struct flow {
+	__u64 seen_ns;    /* last packet, with a grain of a second */
+	__u64 closing_ns; /* FIN or RST of this direction; 0: none yet */
+	__u32 flags;
+	__u32 service;
+	__u32 target;
+	__u32 generation;
+	__u8 client_addr[16];
+	__be16 client_port;
+	__u16 unused[3];
+};
+_Static_assert(sizeof(struct flow) == 56, "no holes");
+
+enum {
+	TARGET_READY = 1 << 0, /* MAC known; not ready: dropped_no_neighbour */
+	TARGET_DOWN = 1 << 1,  /* its interface is down or without carrier: dropped_link_down */
+	TARGET_PAIR = 1 << 2,  /* `via` is a segmenting pair, whose far end rewrites and sends to `out` */
+};
+
+/*
+ * Where copies go. Slot 0 is never used, so that a zero in a mark is no target.
+ * Each MAC address lies in a word of its own: it is never seen half-written.
+ */
+struct target {
+	__u32 flags;
+	__u32 generation; /* of the slot; 0: free */
+	__u8 dst_mac[6];
+	__u16 unused0;
+	__u8 src_mac[6];
+	__u16 unused1;
+	__u32 via;        /* ifindex that bpf_clone_redirect() is given; 0: dropped_no_interface */
+	__u32 out;        /* ifindex that the finished frame leaves by */
+	__u32 mtu;        /* of `out`: a frame may be this and its Ethernet header long */
+	__u32 unused2;
+};
+_Static_assert(sizeof(struct target) == 40, "no holes");
+
+/*
+ * skb->mark of a copy. A copy is never looked at again by gate or
+ * classification, also not on the device that production uses.
+ */
+#define COPY_MARK       0x5c1e0000u
+#define COPY_MARK_MASK  0xffff0000u
+#define COPY_DONE       0x00008000u /* rewritten and counted: leave it alone */
+#define COPY_CLIENT     0x00004000u /* the client's address goes into it */
+#define COPY_TARGET     0x00003fffu
+
+#define TARGETS_MAX 4096   /* slots; fits COPY_TARGET */
+#define VIPS_MAX    16384
+#define FLOWS_MAX   262144 /* two a connection */
+
+/* Per CPU, what the rewriter tells the clone stage in whose call it runs. */
+struct copy_result {
+	__u32 frames; /* rewritten; 0: the rewriter did not run, or gave up */
+	__u32 gave_up;
+};
+
+enum gate_counter {
+#define GATE_COUNTER(name, unit, help) GATE_##name,
+#include "engine/bpf/counters.h"
+	GATE_COUNTERS
+};
+
+struct target_counters {
+#define TARGET_COUNTER(name, unit, help) __u64 name;
+#include "engine/bpf/counters.h"
+};
+
+#endif

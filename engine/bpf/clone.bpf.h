@@ -1,0 +1,221 @@
+/*
+ * clone - stage 3: the copy leaves. And the rewriter, which finishes it.
+ *
+ * bpf_clone_redirect() calls the egress path of the device it is given before
+ * it returns. A device of the copies' own has the rewriter there: the device's
+ * answer comes back here, and only what the rewriter has seen *and* the device
+ * took is sent. A segmenting pair answers later: its far end rewrites, sends
+ * and counts frame by frame.
+ *
+ * The production packet is never changed: its mark is put back, and its data
+ * are not the copy's.
+ */
+#ifndef SPANWIRE_ENGINE_BPF_CLONE_BPF_H
+#define SPANWIRE_ENGINE_BPF_CLONE_BPF_H
+
+#include "engine/bpf/classify.bpf.h"
+
+#define NET_XMIT_DROP 1 /* the queue refused it */
+#define NET_XMIT_CN   2 /* likewise; also what a device that is down says */
+#define ENOMEM        12
+#define ENODEV        19
+#define EINVAL        22
+#define ENETDOWN      100
+
+static ALWAYS_INLINE bool copy_is(__u32 mark)
+{
+	return (mark & COPY_MARK_MASK) == COPY_MARK;
+}
+
+static ALWAYS_INLINE void copy_dropped(struct target_counters *book, long rc, __u32 frames)
+{
+	switch (rc) {
+	case NET_XMIT_DROP:
+	case NET_XMIT_CN:
+		book->dropped_queue_full += frames;
+		break;
+	case -ENETDOWN:
+		book->dropped_link_down += frames;
+		break;
+	case -EINVAL:
+	case -ENODEV:
+		book->dropped_no_interface += frames;
+		break;
+	case -ENOMEM:
+		book->dropped_memory += frames;
+		break;
+	default:
+		book->dropped_other += frames;
+	}
+}
+
+/* Segments of a large send are as long as its gso_size says; the kernel knows how long. */
+static ALWAYS_INLINE bool copy_too_big(struct __sk_buff *skb, const struct target *t)
+{
+	__u32 mtu = 0;
+
+	return skb->len > t->mtu + ETH_HLEN && bpf_check_mtu(skb, t->out, &mtu, 0, BPF_MTU_CHK_SEGS) > 0;
+}
+
+static ALWAYS_INLINE void clone(struct __sk_buff *skb, struct verdict *v)
+{
+	struct target *t = v->target;
+	struct target_counters *book = v->book;
+	struct copy_result *result;
+	__u32 zero = 0, old, mark;
+	long rc;
+
+	if (!t || !book)
+		return;
+	result = bpf_map_lookup_elem(&results, &zero);
+	if (!result || !t->via) {
+		book->dropped_no_interface += v->frames;
+		return;
+	}
+	if (t->flags & TARGET_DOWN) {
+		book->dropped_link_down += v->frames;
+		return;
+	}
+	if (!(t->flags & TARGET_READY)) {
+		book->dropped_no_neighbour += v->frames;
+		return;
+	}
+	if (copy_too_big(skb, t)) {
+		book->dropped_too_big += v->frames;
+		return;
+	}
+
+	mark = COPY_MARK | (v->slot & COPY_TARGET);
+	if (v->with_client_addr)
+		mark |= COPY_CLIENT;
+	result->frames = 0;
+	result->gave_up = 0;
+	old = skb->mark;
+	skb->mark = mark;
+	rc = bpf_clone_redirect(skb, t->via, 0);
+	skb->mark = old;
+
+	if (result->gave_up) {
+		book->dropped_memory += v->frames;
+	} else if (rc) {
+		copy_dropped(book, rc, v->frames);
+	} else if (t->flags & TARGET_PAIR) {
+		book->handed += v->frames;
+	} else {
+		book->sent += result->frames;
+		book->sent_bytes += v->bytes;
+	}
+}
+
+/* ---- the rewriter ---- */
+
+static ALWAYS_INLINE long rewrite_v4(struct __sk_buff *skb, const struct packet *p, __u32 at, __u32 csum, __u64 udp,
+				     const __u8 *client)
+{
+	__be32 from, to = ((const __be32 *)client)[3];
+	long rc = bpf_skb_load_bytes(skb, at, &from, 4);
+
+	rc |= bpf_l4_csum_replace(skb, csum, from, to, BPF_F_PSEUDO_HDR | udp | 4);
+	rc |= bpf_l3_csum_replace(skb, p->l3 + 10, from, to, 4);
+	rc |= bpf_skb_store_bytes(skb, at, &to, 4, 0);
+	return rc;
+}
+
+static ALWAYS_INLINE long rewrite_v6(struct __sk_buff *skb, __u32 at, __u32 csum, __u64 udp, const __u8 *client)
+{
+	__be32 from[4], to[4];
+	long rc = bpf_skb_load_bytes(skb, at, from, 16);
+
+	__builtin_memcpy(to, client, 16);
+	rc |= bpf_l4_csum_replace(skb, csum, 0, bpf_csum_diff(from, 16, to, 16, 0), BPF_F_PSEUDO_HDR | udp);
+	rc |= bpf_skb_store_bytes(skb, at, to, 16, 0);
+	return rc;
+}
+
+/* The client's address instead of the engine's: the source of what went out, the destination of what came in. */
+static ALWAYS_INLINE long rewrite_client(struct __sk_buff *skb)
+{
+	struct packet p;
+	struct flow *f;
+	__u8 client[16];
+	__u32 csum;
+	__u64 udp;
+
+	packet_parse(skb, &p);
+	if (!p.l4)
+		return -1;
+	f = bpf_map_lookup_elem(&flows, &p.key);
+	if (!f)
+		return -1;
+	__builtin_memcpy(client, f->client_addr, 16);
+	udp = p.key.proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	csum = p.l4 + (udp ? 6 : 16);
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return rewrite_v4(skb, &p, p.l3 + (f->flags & FLOW_OUT ? 12 : 16), csum, udp, client);
+	return rewrite_v6(skb, p.l3 + (f->flags & FLOW_OUT ? 8 : 24), csum, udp, client);
+}
+
+/* 0, or not 0 when the copy must not leave. */
+static ALWAYS_INLINE long rewrite(struct __sk_buff *skb, const struct target *t, __u32 mark)
+{
+	__u8 macs[12];
+
+	__builtin_memcpy(macs, t->dst_mac, 6);
+	__builtin_memcpy(macs + 6, t->src_mac, 6);
+	if (bpf_skb_store_bytes(skb, 0, macs, 12, 0))
+		return -1;
+	return mark & COPY_CLIENT ? rewrite_client(skb) : 0;
+}
+
+/* On the egress of a device of the copies' own, within clone(). */
+static ALWAYS_INLINE int copy_leaves(struct __sk_buff *skb, __u32 mark)
+{
+	__u32 zero = 0, slot = mark & COPY_TARGET, header_len = 0;
+	struct copy_result *result = bpf_map_lookup_elem(&results, &zero);
+	struct target *t = bpf_map_lookup_elem(&targets, &slot);
+	struct packet p;
+
+	if (!result || !t)
+		return TC_ACT_SHOT;
+	if (rewrite(skb, t, mark)) {
+		result->gave_up = 1;
+		return TC_ACT_SHOT;
+	}
+	if (!skb->gso_segs && skb->gso_size) {
+		packet_parse(skb, &p);
+		header_len = p.header_len;
+	}
+	result->frames += packet_frames(skb, header_len);
+	return TC_ACT_UNSPEC;
+}
+
+/* At the far end of a segmenting pair: one frame, finished. Nothing else passes here. */
+static ALWAYS_INLINE int copy_arrives(struct __sk_buff *skb)
+{
+	__u32 mark = skb->mark, slot = mark & COPY_TARGET;
+	struct target_counters *book;
+	struct target *t;
+	long rc;
+
+	if (!copy_is(mark) || mark & COPY_DONE)
+		return TC_ACT_SHOT;
+	t = bpf_map_lookup_elem(&targets, &slot);
+	book = bpf_map_lookup_elem(&books, &slot);
+	if (!t || !book)
+		return TC_ACT_SHOT;
+	if (rewrite(skb, t, mark)) {
+		book->dropped_memory++;
+		return TC_ACT_SHOT;
+	}
+	skb->mark = mark | COPY_DONE;
+	rc = bpf_clone_redirect(skb, t->out, 0);
+	if (rc) {
+		copy_dropped(book, rc, 1);
+	} else {
+		book->sent++;
+		book->sent_bytes += skb->len;
+	}
+	return TC_ACT_SHOT;
+}
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * The entry programs: one per direction of a data interface, with the stages
+ * gate, classification, clone; and one at the far end of a segmenting pair.
+ * The stages are headers, because XDP will want the same.
+ */
+#include "engine/bpf/clone.bpf.h"
+#include "engine/bpf/gate.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+SEC("tc")
+int data_egress(struct __sk_buff *skb)
+{
+	struct verdict v = {};
+	__u32 mark = skb->mark;
+	struct packet p;
+
+	if (copy_is(mark))
+		return mark & COPY_DONE ? TC_ACT_UNSPEC : copy_leaves(skb, mark);
+	packet_parse(skb, &p);
+	if (gate_refuses_out(skb, &p))
+		return TC_ACT_SHOT;
+	classify_out(skb, &p, &v);
+	clone(skb, &v);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int data_ingress(struct __sk_buff *skb)
+{
+	struct verdict v = {};
+	struct packet p;
+
+	packet_parse(skb, &p);
+	if (gate_refuses_in(&p))
+		return TC_ACT_SHOT;
+	classify_in(skb, &p, &v);
+	clone(skb, &v);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int pair_ingress(struct __sk_buff *skb)
+{
+	return copy_arrives(skb);
+}

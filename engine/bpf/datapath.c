@@ -1,0 +1,270 @@
+#include "engine/bpf/datapath.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/log.h"
+#include "engine/bpf/datapath.skel.h"
+
+/* Where our programs hang, on every interface, always: so a later warden finds and replaces them. */
+enum { TC_HANDLE = 0x5c, TC_PRIORITY = 0x5c1e };
+
+enum { SWEEP_BATCH = 512 };
+
+struct datapath {
+	struct datapath_bpf *skel;
+	int cpus;
+	struct target_counters *per_cpu; /* one for each */
+	bool sweeping;                   /* `sweep_at` is valid */
+	uint32_t sweep_at;
+	struct flow_key keys[SWEEP_BATCH];
+	struct flow values[SWEEP_BATCH];
+};
+
+static const char *const counter_names[][3] = {
+#define GATE_COUNTER(name, unit, help) { #name, unit, help },
+#include "engine/bpf/counters.h"
+};
+
+const char *datapath_counter_name(enum gate_counter c)
+{
+	return counter_names[c][0];
+}
+
+static int quiet_print(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char line[512];
+
+	if (level != LIBBPF_WARN)
+		return 0;
+	vsnprintf(line, sizeof(line), fmt, ap);
+	line[strcspn(line, "\n")] = 0;
+	/* libbpf 1.1 warns of a qdisc that is there already: that is what we ask for. */
+	if (!strstr(line, "Exclusivity flag"))
+		log_debug("libbpf text=\"%s\"", line);
+	return 0;
+}
+
+int datapath_new(const struct datapath_config *c, struct datapath **out, struct err *e)
+{
+	libbpf_set_print(quiet_print);
+
+	struct datapath_bpf *skel = datapath_bpf__open();
+	if (!skel)
+		return err_set(e, -errno, NULL, "the BPF object cannot be opened: %s", strerror(errno));
+	if (c && c->flows_max)
+		bpf_map__set_max_entries(skel->maps.flows, c->flows_max);
+
+	int rc = datapath_bpf__load(skel);
+	if (rc) {
+		datapath_bpf__destroy(skel);
+		return err_set(e, rc, NULL, "the kernel does not load the BPF programs: %s%s", strerror(-rc),
+			       rc == -EPERM ? " (CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON are needed)" : "");
+	}
+
+	struct datapath *d = xcalloc(1, sizeof(*d));
+	d->skel = skel;
+	d->cpus = libbpf_num_possible_cpus();
+	d->per_cpu = xcalloc((size_t)d->cpus, sizeof(*d->per_cpu));
+	*out = d;
+	return 0;
+}
+
+void datapath_free(struct datapath *d)
+{
+	if (!d)
+		return;
+	datapath_bpf__destroy(d->skel);
+	free(d->per_cpu);
+	free(d);
+}
+
+/* ---- attaching ---- */
+
+static int attach(int ifindex, enum bpf_tc_attach_point at, const struct bpf_program *prog, struct err *e)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY, .flags = BPF_TC_F_REPLACE,
+		    .prog_fd = bpf_program__fd(prog));
+
+	int rc = bpf_tc_hook_create(&hook);
+	if (rc && rc != -EEXIST)
+		return err_set(e, rc, NULL, "no clsact qdisc on interface %d: %s", ifindex, strerror(-rc));
+	hook.attach_point = at;
+	rc = bpf_tc_attach(&hook, &opts);
+	if (rc)
+		return err_set(e, rc, NULL, "program not attached to interface %d: %s", ifindex, strerror(-rc));
+	return 0;
+}
+
+/* Outwards first: nothing may speak before it is listened to. */
+int datapath_attach(struct datapath *d, int ifindex, struct err *e)
+{
+	int rc = attach(ifindex, BPF_TC_EGRESS, d->skel->progs.data_egress, e);
+
+	return rc ? rc : attach(ifindex, BPF_TC_INGRESS, d->skel->progs.data_ingress, e);
+}
+
+int datapath_attach_pair(struct datapath *d, int ifindex, struct err *e)
+{
+	return attach(ifindex, BPF_TC_INGRESS, d->skel->progs.pair_ingress, e);
+}
+
+int datapath_detach(int ifindex)
+{
+	static const enum bpf_tc_attach_point points[] = { BPF_TC_INGRESS, BPF_TC_EGRESS };
+	int answer = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
+		LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = points[i]);
+		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+		int rc = bpf_tc_detach(&hook, &opts);
+		/* No such filter, qdisc or interface: what was wanted. */
+		if (rc && rc != -ENOENT && rc != -EINVAL && rc != -ENODEV)
+			answer = rc;
+	}
+	return answer;
+}
+
+/* ---- VIPs ---- */
+
+static struct vip_key vip_key(const struct in6_addr *vip)
+{
+	struct vip_key k = { .vrf = 0 };
+
+	memcpy(k.addr, vip, 16);
+	return k;
+}
+
+int datapath_vip_set(struct datapath *d, const struct in6_addr *vip, int ifindex, uint64_t own_ns, uint64_t carry_ns)
+{
+	struct vip_key k = vip_key(vip);
+	struct vip_lease l = { .own_ns = own_ns, .carry_ns = carry_ns, .ifindex = (uint32_t)ifindex };
+
+	return bpf_map_update_elem(bpf_map__fd(d->skel->maps.vips), &k, &l, BPF_ANY);
+}
+
+int datapath_vip_delete(struct datapath *d, const struct in6_addr *vip)
+{
+	struct vip_key k = vip_key(vip);
+
+	return bpf_map_delete_elem(bpf_map__fd(d->skel->maps.vips), &k);
+}
+
+/* ---- clone targets ---- */
+
+int datapath_target_set(struct datapath *d, uint32_t slot, const struct target *t)
+{
+	return bpf_map_update_elem(bpf_map__fd(d->skel->maps.targets), &slot, t, BPF_ANY);
+}
+
+int datapath_target_read(struct datapath *d, uint32_t slot, struct target_counters *out)
+{
+	int rc = bpf_map_lookup_elem(bpf_map__fd(d->skel->maps.books), &slot, d->per_cpu);
+	if (rc)
+		return rc;
+
+	uint64_t *sum = (uint64_t *)out;
+	memset(out, 0, sizeof(*out));
+	for (int cpu = 0; cpu < d->cpus; cpu++) {
+		const uint64_t *one = (const uint64_t *)&d->per_cpu[cpu];
+		for (size_t i = 0; i < sizeof(*out) / sizeof(*sum); i++)
+			sum[i] += one[i];
+	}
+	return 0;
+}
+
+/* ---- flows ---- */
+
+static struct flow_key reversed(const struct flow_key *k)
+{
+	struct flow_key r = { .vrf = k->vrf, .proto = k->proto, .sport = k->dport, .dport = k->sport };
+
+	memcpy(r.src, k->dst, 16);
+	memcpy(r.dst, k->src, 16);
+	return r;
+}
+
+static bool flow_is_over(const struct flow *f, uint64_t now, uint64_t linger_ns, uint64_t idle_ns)
+{
+	if (f->closing_ns && now > f->closing_ns && now - f->closing_ns > linger_ns)
+		return true;
+	return now > f->seen_ns && now - f->seen_ns > idle_ns;
+}
+
+int datapath_sweep(struct datapath *d, unsigned budget, uint64_t linger_ns, uint64_t idle_ns)
+{
+	int fd = bpf_map__fd(d->skel->maps.flows);
+	uint64_t now = mono_ns();
+	int removed = 0;
+
+	for (unsigned seen = 0; seen < budget;) {
+		LIBBPF_OPTS(bpf_map_batch_opts, opts);
+		uint32_t n = SWEEP_BATCH, next;
+		int rc = bpf_map_lookup_batch(fd, d->sweeping ? &d->sweep_at : NULL, &next, d->keys, d->values, &n,
+					      &opts);
+		if (rc && rc != -ENOENT) {
+			d->sweeping = false;
+			return rc;
+		}
+		for (uint32_t i = 0; i < n; i++) {
+			if (!flow_is_over(&d->values[i], now, linger_ns, idle_ns))
+				continue;
+			/* The connection is over when both directions are; one that vanished has gone already. */
+			struct flow_key back = reversed(&d->keys[i]);
+			struct flow other;
+			bool alone = bpf_map_lookup_elem(fd, &back, &other) != 0;
+			if (!alone && !flow_is_over(&other, now, linger_ns, idle_ns))
+				continue;
+			removed += bpf_map_delete_elem(fd, &d->keys[i]) == 0;
+			removed += !alone && bpf_map_delete_elem(fd, &back) == 0;
+		}
+		d->sweeping = rc == 0;
+		d->sweep_at = next;
+		if (rc)
+			break;
+		seen += n;
+	}
+	return removed;
+}
+
+/* ---- the rest ---- */
+
+int datapath_marks_fd(const struct datapath *d)
+{
+	return bpf_map__fd(d->skel->maps.marks);
+}
+
+int datapath_flows_fd(const struct datapath *d)
+{
+	return bpf_map__fd(d->skel->maps.flows);
+}
+
+int datapath_program_fd(const struct datapath *d, enum datapath_program p)
+{
+	const struct bpf_program *const progs[] = {
+		[DATAPATH_INGRESS] = d->skel->progs.data_ingress,
+		[DATAPATH_EGRESS] = d->skel->progs.data_egress,
+		[DATAPATH_PAIR] = d->skel->progs.pair_ingress,
+	};
+
+	return bpf_program__fd(progs[p]);
+}
+
+int datapath_counters(struct datapath *d, uint64_t out[static GATE_COUNTERS])
+{
+	uint64_t *one = (uint64_t *)d->per_cpu; /* large enough: a book has more than one counter */
+
+	for (uint32_t i = 0; i < GATE_COUNTERS; i++) {
+		int rc = bpf_map_lookup_elem(bpf_map__fd(d->skel->maps.counters), &i, one);
+		if (rc)
+			return rc;
+		out[i] = 0;
+		for (int cpu = 0; cpu < d->cpus; cpu++)
+			out[i] += one[cpu];
+	}
+	return 0;
+}

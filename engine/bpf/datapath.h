@@ -1,0 +1,77 @@
+/*
+ * datapath - the programs in the kernel, as the warden handles them.
+ *
+ * One entry program per direction on each data interface (lease gate,
+ * classification, clone), and one at the far end of each segmenting pair. They
+ * are loaded once a process; a configuration change is a map write, never a
+ * reload.
+ *
+ * The programs outlive the warden on purpose: they hold the deadlines that
+ * silence its VIPs. datapath_attach() replaces what an earlier warden left on
+ * an interface in one step, so put every address that may still be there into
+ * the map (datapath_vip_set(), closed) first: then there is no unguarded
+ * moment. A clean end is datapath_detach() of every interface, after the
+ * addresses are gone.
+ */
+#ifndef SPANWIRE_ENGINE_BPF_DATAPATH_H
+#define SPANWIRE_ENGINE_BPF_DATAPATH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/ip.h"
+#include "engine/bpf/abi.h"
+
+struct datapath;
+
+struct datapath_config {
+	uint32_t flows_max; /* entries of the flow table, two a connection; 0: FLOWS_MAX */
+};
+
+/* Loads, attaches nothing. C may be NULL. -EPERM without CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. */
+int datapath_new(const struct datapath_config *c, struct datapath **out, struct err *e);
+/* Detaches nothing: see above. */
+void datapath_free(struct datapath *d);
+
+/* Both directions of a data interface. Also legal when something of ours is there. */
+int datapath_attach(struct datapath *d, int ifindex, struct err *e);
+/* Only what has our handle; the clsact qdisc stays when somebody else uses it. 0 also when nothing was there. */
+int datapath_detach(int ifindex);
+/* The far end of a segmenting pair. */
+int datapath_attach_pair(struct datapath *d, int ifindex, struct err *e);
+
+/* ---- VIPs: an address in the map passes only before its deadlines ---- */
+
+int datapath_vip_set(struct datapath *d, const struct in6_addr *vip, int ifindex, uint64_t own_ns, uint64_t carry_ns);
+/* -ENOENT when it is not there. Afterwards the address is unguarded: remove it from the interface first. */
+int datapath_vip_delete(struct datapath *d, const struct in6_addr *vip);
+
+/* ---- clone targets ---- */
+
+int datapath_target_set(struct datapath *d, uint32_t slot, const struct target *t);
+/* Sums over CPUs. They never go back: who reuses a slot subtracts what stood there. */
+int datapath_target_read(struct datapath *d, uint32_t slot, struct target_counters *out);
+
+/* ---- flows ---- */
+
+/*
+ * Looks at up to BUDGET entries, going on where the last call ended, and removes connections that have been closed for
+ * LINGER_NS or unused for IDLE_NS. The number of entries removed, or -errno.
+ */
+int datapath_sweep(struct datapath *d, unsigned budget, uint64_t linger_ns, uint64_t idle_ns);
+
+/* The socket storage map that the proxy is given (engine/bpf/mark.h), and that alone. Stays the datapath's. */
+int datapath_marks_fd(const struct datapath *d);
+
+/* Sums over CPUs, indexed by enum gate_counter. */
+int datapath_counters(struct datapath *d, uint64_t out[static GATE_COUNTERS]);
+/* "gate_arp", "packets", "ARP that ...". */
+const char *datapath_counter_name(enum gate_counter c);
+
+/* For tests. */
+enum datapath_program { DATAPATH_INGRESS, DATAPATH_EGRESS, DATAPATH_PAIR };
+int datapath_program_fd(const struct datapath *d, enum datapath_program p);
+int datapath_flows_fd(const struct datapath *d);
+
+#endif

@@ -1,0 +1,332 @@
+/*
+ * Packets in, verdicts and packets out: the programs as the kernel runs them (BPF_PROG_TEST_RUN).
+ * Without the rights to load them every test skips by name.
+ */
+#include "base/test.h"
+
+#include <arpa/inet.h>
+#include <linux/pkt_cls.h>
+#include <net/ethernet.h>
+#include <netinet/if_ether.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+
+#include <bpf/bpf.h>
+
+#include "engine/bpf/datapath.h"
+
+enum { LO = 1 }; /* the interface that a test packet is on */
+
+static struct datapath *dp;
+static const uint8_t mac_a[6] = { 2, 0, 0, 0, 0, 0xa }, mac_b[6] = { 2, 0, 0, 0, 0, 0xb };
+
+static int load(void **state)
+{
+	(void)state;
+	struct err e = { 0 };
+
+	if (datapath_new(&(struct datapath_config){ .flows_max = 4 }, &dp, &e)) {
+		print_message("SKIP: %s\n", err_line(&e));
+		dp = NULL;
+	}
+	return 0;
+}
+
+static int unload(void **state)
+{
+	(void)state;
+	datapath_free(dp);
+	return 0;
+}
+
+
+static struct in6_addr ip(const char *text)
+{
+	struct in6_addr a;
+
+	assert_int_equal(ip_parse(text, &a), 0);
+	return a;
+}
+
+/* ---- packets ---- */
+
+struct frame {
+	uint8_t b[1600];
+	uint32_t len;
+};
+
+static uint32_t sum16(const void *p, size_t n, uint32_t sum)
+{
+	const uint8_t *b = p;
+
+	for (size_t i = 0; i + 1 < n; i += 2)
+		sum += (uint32_t)(b[i] << 8 | b[i + 1]);
+	if (n & 1)
+		sum += (uint32_t)(b[n - 1] << 8);
+	return sum;
+}
+
+static uint16_t fold(uint32_t sum)
+{
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)sum;
+}
+
+static void ether(struct frame *f, uint16_t type)
+{
+	memset(f, 0, sizeof(*f));
+	memcpy(f->b, mac_b, 6);
+	memcpy(f->b + 6, mac_a, 6);
+	f->b[12] = (uint8_t)(type >> 8);
+	f->b[13] = (uint8_t)type;
+	f->len = 14;
+}
+
+static struct frame arp(uint16_t op, const char *sender, const char *target)
+{
+	struct frame f;
+	struct in6_addr s = ip(sender), t = ip(target);
+
+	ether(&f, ETHERTYPE_ARP);
+	memcpy(f.b + 14, (uint8_t[]){ 0, 1, 8, 0, 6, 4, 0, (uint8_t)op }, 8);
+	memcpy(f.b + 22, mac_a, 6);
+	memcpy(f.b + 28, s.s6_addr + 12, 4);
+	memcpy(f.b + 38, t.s6_addr + 12, 4);
+	f.len = 60;
+	return f;
+}
+
+/* The checksum of the transport header at AT over the rest of F, with its field counted as it stands. */
+static uint16_t transport_sum(const struct frame *f, uint32_t at, uint8_t proto)
+{
+	bool v4 = f->b[12] == 8 && f->b[13] == 0;
+	uint32_t sum = v4 ? sum16(f->b + 26, 8, 0) : sum16(f->b + 22, 32, 0);
+
+	return fold(sum16(f->b + at, f->len - at, sum + proto + f->len - at));
+}
+
+static struct frame transport(uint8_t proto, const char *src, uint16_t sport, const char *dst, uint16_t dport,
+			      uint8_t flags, uint32_t payload)
+{
+	struct in6_addr s = ip(src), d = ip(dst);
+	bool v4 = ip_is_v4(&s);
+	uint32_t header = proto == IPPROTO_TCP ? 20 : 8, at = v4 ? 34 : 54, field;
+	struct frame f;
+
+	ether(&f, v4 ? ETHERTYPE_IP : ETHERTYPE_IPV6);
+	f.len = at + header + payload;
+	if (v4) {
+		uint16_t total = (uint16_t)(f.len - 14), sum;
+		memcpy(f.b + 14, (uint8_t[]){ 0x45, 0, (uint8_t)(total >> 8), (uint8_t)total, 0, 1, 0x40, 0, 64,
+					      proto }, 10);
+		memcpy(f.b + 26, s.s6_addr + 12, 4);
+		memcpy(f.b + 30, d.s6_addr + 12, 4);
+		sum = (uint16_t)~fold(sum16(f.b + 14, 20, 0));
+		f.b[24] = (uint8_t)(sum >> 8);
+		f.b[25] = (uint8_t)sum;
+	} else {
+		uint16_t length = (uint16_t)(f.len - 54);
+		memcpy(f.b + 14, (uint8_t[]){ 0x60, 0, 0, 0, (uint8_t)(length >> 8), (uint8_t)length, proto, 64 }, 8);
+		memcpy(f.b + 22, &s, 16);
+		memcpy(f.b + 38, &d, 16);
+	}
+	memcpy(f.b + at, (uint8_t[]){ (uint8_t)(sport >> 8), (uint8_t)sport, (uint8_t)(dport >> 8), (uint8_t)dport }, 4);
+	if (proto == IPPROTO_TCP) {
+		f.b[at + 12] = 0x50;
+		f.b[at + 13] = flags;
+		field = at + 16;
+	} else {
+		f.b[at + 4] = (uint8_t)((header + payload) >> 8);
+		f.b[at + 5] = (uint8_t)(header + payload);
+		field = at + 6;
+	}
+	for (uint32_t i = 0; i < payload; i++)
+		f.b[at + header + i] = (uint8_t)(i * 7);
+	uint16_t sum = (uint16_t)~transport_sum(&f, at, proto);
+	f.b[field] = (uint8_t)(sum >> 8);
+	f.b[field + 1] = (uint8_t)sum;
+	return f;
+}
+
+static struct frame advertisement(const char *src, const char *target)
+{
+	struct in6_addr s = ip(src), t = ip(target), all = ip("ff02::1");
+	struct frame f;
+
+	ether(&f, ETHERTYPE_IPV6);
+	memcpy(f.b + 14, (uint8_t[]){ 0x60, 0, 0, 0, 0, 24, IPPROTO_ICMPV6, 255 }, 8);
+	memcpy(f.b + 22, &s, 16);
+	memcpy(f.b + 38, &all, 16);
+	f.b[54] = 136;
+	memcpy(f.b + 62, &t, 16);
+	f.len = 78;
+	return f;
+}
+
+struct answer {
+	int verdict;
+	uint32_t mark;
+	struct frame f;
+};
+
+static struct answer run(enum datapath_program p, const struct frame *f, struct __sk_buff ctx)
+{
+	struct answer a = { 0 };
+	struct __sk_buff after = { 0 };
+
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = f->b, .data_size_in = f->len, .data_out = a.f.b,
+		    .data_size_out = sizeof(a.f.b), .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .ctx_out = &after,
+		    .ctx_size_out = sizeof(after), .repeat = 1);
+	assert_int_equal(bpf_prog_test_run_opts(datapath_program_fd(dp, p), &o), 0);
+	a.verdict = (int)o.retval;
+	a.mark = after.mark;
+	a.f.len = o.data_size_out;
+	return a;
+}
+
+static bool passes(enum datapath_program p, struct frame f)
+{
+	struct answer a = run(p, &f, (struct __sk_buff){ .ifindex = LO });
+
+	assert_true(a.verdict == TC_ACT_SHOT || a.verdict == TC_ACT_UNSPEC);
+	/* A production packet is let through as it is, or not at all. */
+	assert_memory_equal(a.f.b, f.b, f.len);
+	return a.verdict == TC_ACT_UNSPEC;
+}
+
+static uint64_t counter(enum gate_counter c)
+{
+	uint64_t all[GATE_COUNTERS];
+
+	assert_int_equal(datapath_counters(dp, all), 0);
+	return all[c];
+}
+
+/* ---- the lease gate ---- */
+
+enum gate { OPEN, CLOSED, EXPIRED, ELSEWHERE };
+
+static void lease(const char *vip, enum gate g)
+{
+	struct in6_addr a = ip(vip);
+	uint64_t now = mono_ns();
+	uint64_t until[] = { [OPEN] = now + 60 * NS_PER_S, [CLOSED] = 0, [EXPIRED] = now - 1,
+			     [ELSEWHERE] = now + 60 * NS_PER_S };
+
+	assert_int_equal(datapath_vip_set(dp, &a, g == ELSEWHERE ? 77 : LO, until[g], until[g]), 0);
+}
+
+static void gate_rules(void **state)
+{
+	(void)state;
+	if (!dp)
+		skip();
+
+	const enum datapath_program EG = DATAPATH_EGRESS, IN = DATAPATH_INGRESS;
+	const struct {
+		const char *what;
+		enum datapath_program dir;
+		struct frame f;
+		int counter;    /* that says why it was dropped; -1: always passes */
+		bool elsewhere; /* passes for a VIP that lives on another interface */
+	} rules[] = {
+		{ "our answer", EG, arp(2, "10.0.0.100", "10.0.0.9"), GATE_gate_arp, false },
+		{ "our request", EG, arp(1, "10.0.0.100", "10.0.0.9"), GATE_gate_arp, false },
+		{ "announcement", EG, arp(1, "10.0.0.100", "10.0.0.100"), GATE_gate_arp, false },
+		{ "probe", EG, arp(1, "0.0.0.0", "10.0.0.100"), -1, true },
+		{ "ARP of the engine", EG, arp(1, "10.0.0.1", "10.0.0.100"), -1, true },
+		{ "ARP of others", IN, arp(1, "10.0.0.9", "10.0.0.100"), -1, true },
+		{ "advertisement", EG, advertisement("fe80::1", "fd00::100"), GATE_gate_neighbour, false },
+		{ "other advertisement", EG, advertisement("fe80::1", "fd00::1"), -1, true },
+		{ "their advertisement", IN, advertisement("fe80::2", "fd00::100"), -1, true },
+		{ "from v4", EG, transport(IPPROTO_TCP, "10.0.0.100", 80, "10.0.0.9", 4000, 0x12, 0), GATE_gate_out, true },
+		{ "to v4", IN, transport(IPPROTO_TCP, "10.0.0.9", 4000, "10.0.0.100", 80, 0x02, 0), GATE_gate_in, true },
+		{ "from v6", EG, transport(IPPROTO_UDP, "fd00::100", 80, "fd00::9", 4000, 0, 9), GATE_gate_out, true },
+		{ "to v6", IN, transport(IPPROTO_UDP, "fd00::9", 4000, "fd00::100", 80, 0, 9), GATE_gate_in, true },
+		{ "engine's own v4", EG, transport(IPPROTO_TCP, "10.0.0.1", 80, "10.0.0.9", 4000, 0x12, 0), -1, true },
+		{ "engine's own v6", IN, transport(IPPROTO_TCP, "fd00::9", 80, "fd00::1", 4000, 0x12, 0), -1, true },
+		{ "to the VIP of another", EG, transport(IPPROTO_TCP, "10.0.0.1", 8, "10.0.0.100", 80, 2, 0), -1, true },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+		for (enum gate g = OPEN; g <= ELSEWHERE; g++) {
+			lease("10.0.0.100", g);
+			lease("fd00::100", g);
+			bool pass = rules[i].counter < 0 || g == OPEN || (g == ELSEWHERE && rules[i].elsewhere);
+			int which = g == ELSEWHERE && rules[i].counter >= 0 ? GATE_gate_wrong_port : rules[i].counter;
+			uint64_t before = which < 0 ? 0 : counter((enum gate_counter)which);
+			if (passes(rules[i].dir, rules[i].f) != pass)
+				fail_msg("%s, gate %d", rules[i].what, g);
+			if (!pass)
+				assert_int_equal(counter((enum gate_counter)which), before + 1);
+		}
+	}
+}
+
+static void gate_closes_by_itself(void **state)
+{
+	(void)state;
+	if (!dp)
+		skip();
+
+	struct in6_addr vip = ip("10.0.0.101");
+	struct frame answer = arp(2, "10.0.0.101", "10.0.0.9");
+	uint64_t end = mono_ns() + 20 * NS_PER_MS;
+	bool passed;
+
+	assert_int_equal(datapath_vip_set(dp, &vip, LO, end, end), 0);
+	assert_true(passes(DATAPATH_EGRESS, answer));
+	do {
+		uint64_t before = mono_ns();
+		passed = passes(DATAPATH_EGRESS, answer);
+		if (before >= end)
+			assert_false(passed);
+		assert_true(before < end + NS_PER_S);
+	} while (passed);
+	assert_true(mono_ns() >= end);
+}
+
+static void gate_knows_vips_only(void **state)
+{
+	(void)state;
+	if (!dp)
+		skip();
+
+	struct in6_addr vip = ip("10.0.0.102");
+
+	assert_int_equal(datapath_vip_delete(dp, &vip), -ENOENT);
+	assert_true(passes(DATAPATH_EGRESS, arp(2, "10.0.0.102", "10.0.0.9")));
+	assert_int_equal(datapath_vip_set(dp, &vip, LO, 0, 0), 0);
+	assert_false(passes(DATAPATH_EGRESS, arp(2, "10.0.0.102", "10.0.0.9")));
+	assert_int_equal(datapath_vip_delete(dp, &vip), 0);
+	assert_true(passes(DATAPATH_EGRESS, arp(2, "10.0.0.102", "10.0.0.9")));
+}
+
+static void short_frames_pass(void **state)
+{
+	(void)state;
+	if (!dp)
+		skip();
+
+	struct frame f = arp(2, "10.0.0.100", "10.0.0.9");
+	struct frame t = transport(IPPROTO_TCP, "10.0.0.9", 1, "10.0.0.10", 2, 2, 0);
+
+	lease("10.0.0.100", CLOSED);
+	f.len = 20;
+	assert_true(passes(DATAPATH_EGRESS, f));
+	for (t.len = 34; t.len < 54; t.len++) /* the kernel takes no shorter ones for a test */
+		assert_true(passes(DATAPATH_EGRESS, t));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(gate_rules),
+		cmocka_unit_test(gate_closes_by_itself),
+		cmocka_unit_test(gate_knows_vips_only),
+		cmocka_unit_test(short_frames_pass),
+	};
+
+	return cmocka_run_group_tests(tests, load, unload);
+}

@@ -1,0 +1,131 @@
+/*
+ * packet - what the stages want to know of a frame, parsed once.
+ *
+ * Everything is read by bpf_skb_load_bytes(): headers need not be linear. The
+ * frame begins with its Ethernet header in both directions. What is not ARP,
+ * IPv4 or IPv6, or is too short to be, passes: it speaks for nobody.
+ */
+#ifndef SPANWIRE_ENGINE_BPF_PACKET_BPF_H
+#define SPANWIRE_ENGINE_BPF_PACKET_BPF_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "engine/bpf/abi.h"
+
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define VRF_MAIN 0 /* one name space, one table, until there are more */
+
+enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_ACK = 0x10 };
+
+enum packet_kind { PACKET_OTHER, PACKET_ARP, PACKET_IP };
+
+struct packet {
+	struct flow_key key; /* addresses of PACKET_IP; ports when l4 is set */
+	__u32 kind;
+	__u32 l3;
+	__u32 l4;         /* offset of the TCP or UDP header; 0: neither, or not the first fragment */
+	__u32 header_len; /* all headers, with l4 */
+	__u32 tcp_flags;
+	__u32 na_target;  /* offset of a neighbour advertisement's target; 0: it is none */
+};
+
+static ALWAYS_INLINE void addr_from_v4(__u8 *out, __be32 v4)
+{
+	__u32 *w = (__u32 *)out;
+
+	w[0] = 0;
+	w[1] = 0;
+	w[2] = bpf_htonl(0xffff);
+	w[3] = v4;
+}
+
+static ALWAYS_INLINE bool addr_is_v4(const __u8 *addr)
+{
+	const __u32 *w = (const __u32 *)addr;
+
+	return w[0] == 0 && w[1] == 0 && w[2] == bpf_htonl(0xffff);
+}
+
+static ALWAYS_INLINE void packet_parse_l4(struct __sk_buff *skb, struct packet *p, __u32 at)
+{
+	__u8 h[14];
+
+	if (p->key.proto == IPPROTO_TCP) {
+		if (bpf_skb_load_bytes(skb, at, h, 14))
+			return;
+		p->tcp_flags = h[13];
+		p->header_len = at + (h[12] >> 4) * 4;
+	} else if (p->key.proto == IPPROTO_UDP) {
+		if (bpf_skb_load_bytes(skb, at, h, 8))
+			return;
+		p->header_len = at + 8;
+	} else {
+		return;
+	}
+	__builtin_memcpy(&p->key.sport, h, 2);
+	__builtin_memcpy(&p->key.dport, h + 2, 2);
+	p->l4 = at;
+}
+
+static ALWAYS_INLINE void packet_parse(struct __sk_buff *skb, struct packet *p)
+{
+	__builtin_memset(p, 0, sizeof(*p));
+	p->l3 = ETH_HLEN;
+	p->key.vrf = VRF_MAIN;
+
+	/* A VLAN's packets belong to its own interface, where the same programs see them. */
+	if (skb->vlan_present)
+		return;
+	if (skb->protocol == bpf_htons(ETH_P_ARP)) {
+		p->kind = PACKET_ARP;
+	} else if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		struct iphdr ip;
+
+		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+			return;
+		p->kind = PACKET_IP;
+		p->key.proto = ip.protocol;
+		addr_from_v4(p->key.src, ip.saddr);
+		addr_from_v4(p->key.dst, ip.daddr);
+		if (!(ip.frag_off & bpf_htons(0x1fff)))
+			packet_parse_l4(skb, p, ETH_HLEN + ip.ihl * 4);
+	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr ip;
+		__u8 type;
+
+		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+			return;
+		p->kind = PACKET_IP;
+		p->key.proto = ip.nexthdr;
+		__builtin_memcpy(p->key.src, &ip.saddr, 16);
+		__builtin_memcpy(p->key.dst, &ip.daddr, 16);
+		if (ip.nexthdr != IPPROTO_ICMPV6)
+			packet_parse_l4(skb, p, ETH_HLEN + sizeof(ip));
+		else if (!bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(ip), &type, 1) && type == 136)
+			p->na_target = ETH_HLEN + sizeof(ip) + 8;
+	}
+}
+
+/* Frames on the wire that this will be: large sends and merged receives are many. */
+static ALWAYS_INLINE __u32 packet_frames(struct __sk_buff *skb, __u32 header_len)
+{
+	__u32 segs = skb->gso_segs, size = skb->gso_size;
+
+	if (segs > 1)
+		return segs;
+	/* From a guest or a TAP device: the number was never filled in. */
+	if (!segs && size && skb->len > header_len)
+		return (skb->len - header_len + size - 1) / size;
+	return 1;
+}
+
+#endif

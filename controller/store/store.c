@@ -1,0 +1,859 @@
+/*
+ * Every object is held in memory, parsed, with its references in both directions; the disk is only read when the store
+ * is opened (and for values, events and the change log). So a question never waits, and costs the same with ten
+ * objects or with a million.
+ *
+ * An identity (kind, uuid) has a slot: the place where the object is, and the list of those who refer to it. A write
+ * puts a new `held` into the slot at once and remembers the old one in the transaction; abort walks back. That is why a
+ * read inside the transaction needs nothing special. A slot lives as long as any `held` is made for it or refers to it,
+ * also one that a transaction only remembers.
+ */
+#include "controller/store/store.h"
+
+#include <errno.h>
+
+#include "base/base.h"
+#include "base/list.h"
+#include "base/table.h"
+#include "controller/store/disk.h"
+
+struct shelf {
+	const struct kind_desc *kind;
+	struct list slots;             /* with an object in them, in order of creation */
+	size_t n;
+};
+
+struct slot {
+	struct table_link by_id;
+	struct list in_shelf;
+	struct shelf *shelf;
+	struct held *held;             /* NULL: referred to only, or deleted in this transaction */
+	size_t pins;
+	struct list referrers;         /* struct ref, each from another object */
+	size_t n_referrers;
+	char uuid[];
+};
+
+struct ref {
+	struct list in_target;
+	struct held *from;
+	struct slot *target;
+};
+
+struct held {
+	struct object o;
+	struct slot *slot;
+	struct table_link by_name;
+	struct ref *refs;
+	size_t n_refs;
+	char *name, *tenant, *cloud;
+	json_t *body;
+};
+
+struct op {
+	struct slot *slot;
+	struct held *old, *new;        /* NULL: created; deleted */
+	struct list *before;           /* deleted: what followed in the shelf */
+};
+
+struct setting {
+	char *space, *key, *value;
+};
+
+struct txn {
+	struct store *store;
+	bool open;
+	uint64_t revision;             /* that it will have if it changes objects */
+	struct op *ops;
+	size_t n_ops;
+	struct setting *settings;
+	size_t n_settings;
+	json_t **events;
+	size_t n_events;
+};
+
+struct store {
+	struct disk *disk;
+	struct disk_state state;
+	struct shelf *shelves;         /* one per kind, in the order of model_kinds */
+	struct table ids, names;
+	struct store_watch *watches;
+	struct txn txn;
+};
+
+/* Room for one more at the end of an array that grows by doubling: its length alone tells when. */
+static void *one_more(void *array, size_t n, size_t size)
+{
+	return n & (n - 1) ? array : xrealloc(array, (n ? 2 * n : 1) * size);
+}
+
+/* ---- slots ----------------------------------------------------------- */
+
+static struct shelf *shelf_of(struct store *s, const char *kind)
+{
+	for (size_t i = 0; i < model_n_kinds; i++)
+		if (s->shelves[i].kind->path == kind || !strcmp(s->shelves[i].kind->path, kind))
+			return &s->shelves[i];
+	return NULL;
+}
+
+static struct slot *slot_find(struct store *s, const char *kind, const char *uuid)
+{
+	uint64_t hash = table_hash(table_hash(TABLE_SEED, kind), uuid);
+
+	for (struct table_link *l = table_first(&s->ids, hash); l; l = table_next(l)) {
+		struct slot *slot = CONTAINER_OF(l, struct slot, by_id);
+
+		if (!strcmp(slot->uuid, uuid) && !strcmp(slot->shelf->kind->path, kind))
+			return slot;
+	}
+	return NULL;
+}
+
+static struct slot *slot_pin(struct store *s, struct shelf *shelf, const char *uuid)
+{
+	struct slot *slot = slot_find(s, shelf->kind->path, uuid);
+	size_t size = strlen(uuid) + 1;
+
+	if (!slot) {
+		slot = xcalloc(1, sizeof(*slot) + size);
+		memcpy(slot->uuid, uuid, size);
+		slot->shelf = shelf;
+		list_init(&slot->in_shelf);
+		list_init(&slot->referrers);
+		table_put(&s->ids, &slot->by_id, table_hash(table_hash(TABLE_SEED, shelf->kind->path), uuid));
+	}
+	slot->pins++;
+	return slot;
+}
+
+static void slot_unpin(struct store *s, struct slot *slot)
+{
+	if (--slot->pins)
+		return;
+	must(!slot->held && list_empty(&slot->referrers) && list_empty(&slot->in_shelf));
+	table_take(&s->ids, &slot->by_id);
+	free(slot);
+}
+
+/* ---- what is in them ------------------------------------------------- */
+
+/* The text of the field that names an object: the key of its message, mostly "name". "" when the kind has none. */
+static const char *name_of(const struct kind_desc *k, const json_t *body)
+{
+	for (size_t i = 0; i < k->msg->n_fields; i++) {
+		const struct field_desc *f = &k->msg->fields[i];
+
+		if ((f->flags & F_KEY) && f->type == FT_STR)
+			return json_str(body, f->name, "");
+	}
+	return json_str(body, "name", "");
+}
+
+/* What goes along a walk over the references of an object. */
+struct collect {
+	struct store *s;
+	struct held *h;
+	struct err *e;
+};
+
+static int collect_ref(void *arg, const char *path, const char *kind, const char *uuid)
+{
+	struct collect *c = arg;
+	struct held *h = c->h;
+	struct shelf *shelf = shelf_of(c->s, kind);
+	(void)path;
+
+	if (!shelf || !*uuid)
+		return 0;
+	h->refs = one_more(h->refs, h->n_refs, sizeof(*h->refs));
+	h->refs[h->n_refs++] = (struct ref){ .from = h, .target = slot_pin(c->s, shelf, uuid) };
+	return 0;
+}
+
+static struct held *held_make(struct store *s, struct shelf *shelf, const char *uuid, const char *tenant,
+			      const char *cloud, const json_t *body)
+{
+	struct held *h = xcalloc(1, sizeof(*h));
+	struct collect c = { s, h };
+
+	h->slot = slot_pin(s, shelf, uuid);
+	h->name = xstrdup(name_of(shelf->kind, body));
+	h->tenant = xstrdup(tenant ? tenant : "");
+	h->cloud = xstrdup(cloud ? cloud : "");
+	/* The count of references is the one thing in it that changes. */
+	h->body = json_incref((json_t *)body);
+	h->o = (struct object){ .kind = shelf->kind, .uuid = h->slot->uuid, .name = h->name, .tenant = h->tenant,
+				.cloud = h->cloud, .body = h->body };
+	/* Belonging is a reference like any other: a tenant or cloud with objects in it cannot be deleted. */
+	collect_ref(&c, "tenant_ref", "tenant", h->tenant);
+	collect_ref(&c, "cloud_ref", "cloud", h->cloud);
+	model_refs(shelf->kind, body, collect_ref, &c);
+	return h;
+}
+
+static void held_free(struct store *s, struct held *h)
+{
+	for (size_t i = 0; i < h->n_refs; i++)
+		slot_unpin(s, h->refs[i].target);
+	slot_unpin(s, h->slot);
+	json_decref(h->body);
+	free(h->refs);
+	free(h->name);
+	free(h->tenant);
+	free(h->cloud);
+	free(h);
+}
+
+/* An object that refers to the same target twice is in its list once: it would be the last one there. */
+static bool is_listed(const struct ref *r)
+{
+	return !list_empty(&r->target->referrers) &&
+	       LIST_ENTRY(r->target->referrers.prev, struct ref, in_target)->from == r->from;
+}
+
+/* Into its slot, found by name and by those it refers to. Its place in the shelf is the slot's matter. */
+static void held_enter(struct store *s, struct held *h)
+{
+	h->slot->held = h;
+	table_put(&s->names, &h->by_name, table_hash(table_hash(TABLE_SEED, h->o.kind->path), h->name));
+	for (size_t i = 0; i < h->n_refs; i++) {
+		struct ref *r = &h->refs[i];
+
+		list_init(&r->in_target);
+		if (is_listed(r))
+			continue;
+		list_insert(&r->target->referrers, &r->in_target);
+		r->target->n_referrers++;
+	}
+}
+
+static void held_leave(struct store *s, struct held *h)
+{
+	h->slot->held = NULL;
+	table_take(&s->names, &h->by_name);
+	for (size_t i = 0; i < h->n_refs; i++) {
+		struct ref *r = &h->refs[i];
+
+		if (list_empty(&r->in_target))
+			continue;
+		list_remove(&r->in_target);
+		r->target->n_referrers--;
+	}
+}
+
+static void shelve(struct slot *slot, struct list *before)
+{
+	list_insert(before, &slot->in_shelf);
+	slot->shelf->n++;
+}
+
+static void unshelve(struct slot *slot)
+{
+	list_remove(&slot->in_shelf);
+	slot->shelf->n--;
+}
+
+/* ---- opening --------------------------------------------------------- */
+
+static int load_row(void *arg, const struct disk_row *r, struct err *e)
+{
+	struct store *s = arg;
+	struct shelf *shelf = shelf_of(s, r->kind);
+	CLEANUP_JSON json_t *body = NULL;
+	struct held *h;
+
+	if (!shelf)
+		return err_set(e, -EPROTONOSUPPORT, NULL, "The store holds a %s, a kind that this release does not know.",
+			       r->kind);
+	if (json_read(r->body, strlen(r->body), &body, e) || !json_is_object(body))
+		return err_set(e, -EUCLEAN, NULL, "The store is damaged: %s %s is not readable.", r->kind, r->uuid);
+	if (store_get(s, r->kind, r->uuid))
+		return err_set(e, -EUCLEAN, NULL, "The store is damaged: %s %s is there twice.", r->kind, r->uuid);
+	h = held_make(s, shelf, r->uuid, r->tenant, r->cloud, body);
+	h->o.revision = r->revision;
+	h->o.created_revision = r->created_revision;
+	h->o.last_modified_us = r->last_modified_us;
+	h->o.system = r->system;
+	held_enter(s, h);
+	shelve(h->slot, &shelf->slots);
+	return 0;
+}
+
+int store_open(const char *dir, struct store **out, struct err *e)
+{
+	struct store *s = xcalloc(1, sizeof(*s));
+	int rc;
+
+	s->txn.store = s;
+	s->shelves = xcalloc(model_n_kinds, sizeof(*s->shelves));
+	for (size_t i = 0; i < model_n_kinds; i++) {
+		s->shelves[i].kind = model_kinds[i];
+		list_init(&s->shelves[i].slots);
+	}
+	rc = disk_open(dir, &s->disk, &s->state, e);
+	if (!rc)
+		rc = disk_load(s->disk, load_row, s, e);
+	if (rc) {
+		store_close(s);
+		s = NULL;
+	}
+	*out = s;
+	return rc;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	must(!s->txn.open);
+	for (size_t i = 0; i < model_n_kinds; i++) {
+		LIST_FOREACH(l, &s->shelves[i].slots) {
+			struct slot *slot = LIST_ENTRY(l, struct slot, in_shelf);
+			struct held *h = slot->held;
+
+			held_leave(s, h);
+			unshelve(slot);
+			held_free(s, h);
+		}
+	}
+	table_fini(&s->ids);
+	table_fini(&s->names);
+	disk_close(s->disk);
+	free(s->shelves);
+	free(s);
+}
+
+const char *store_epoch(const struct store *s)
+{
+	return s->state.epoch;
+}
+
+uint64_t store_revision(const struct store *s)
+{
+	return s->state.revision;
+}
+
+int store_new_epoch(struct store *s, struct err *e)
+{
+	struct disk_state next = s->state;
+	unsigned char random[16];
+	int rc;
+
+	must(!s->txn.open);
+	random_bytes(random, sizeof(random));
+	hex_encode(next.epoch, random, sizeof(random));
+	disk_begin(s->disk, true);
+	rc = disk_commit(s->disk, &next, e);
+	if (!rc)
+		s->state = next;
+	return rc;
+}
+
+/* ---- questions ------------------------------------------------------- */
+
+const struct object *store_get(struct store *s, const char *kind, const char *uuid)
+{
+	struct slot *slot = slot_find(s, kind, uuid);
+
+	return slot && slot->held ? &slot->held->o : NULL;
+}
+
+const struct object *store_find(struct store *s, const char *kind, const char *tenant, const char *cloud,
+				const char *name)
+{
+	uint64_t hash = table_hash(table_hash(TABLE_SEED, kind), name);
+
+	for (struct table_link *l = table_first(&s->names, hash); l; l = table_next(l)) {
+		struct held *h = CONTAINER_OF(l, struct held, by_name);
+
+		if (!strcmp(h->name, name) && !strcmp(h->o.kind->path, kind) &&
+		    (!tenant || !strcmp(h->tenant, tenant)) && (!cloud || !strcmp(h->cloud, cloud)))
+			return &h->o;
+	}
+	return NULL;
+}
+
+int store_each(struct store *s, const char *kind, int (*f)(void *arg, const struct object *o), void *arg)
+{
+	struct shelf *shelf = shelf_of(s, kind);
+	int rc = 0;
+
+	if (!shelf)
+		return 0;
+	LIST_FOREACH(l, &shelf->slots) {
+		rc = f(arg, &LIST_ENTRY(l, struct slot, in_shelf)->held->o);
+		if (rc)
+			break;
+	}
+	return rc;
+}
+
+size_t store_count(struct store *s, const char *kind)
+{
+	struct shelf *shelf = shelf_of(s, kind);
+
+	return shelf ? shelf->n : 0;
+}
+
+int store_referrers(struct store *s, const char *kind, const char *uuid,
+		    int (*f)(void *arg, const struct object *o), void *arg)
+{
+	struct slot *slot = slot_find(s, kind, uuid);
+	int rc = 0;
+
+	if (!slot)
+		return 0;
+	LIST_FOREACH(l, &slot->referrers) {
+		rc = f(arg, &LIST_ENTRY(l, struct ref, in_target)->from->o);
+		if (rc)
+			break;
+	}
+	return rc;
+}
+
+/* ---- transactions ---------------------------------------------------- */
+
+static uint64_t next_us(struct store *s)
+{
+	s->state.last_us = MAX(wall_us(), s->state.last_us + 1);
+	return s->state.last_us;
+}
+
+struct txn *txn_begin(struct store *s)
+{
+	must(!s->txn.open);
+	s->txn = (struct txn){ .store = s, .open = true, .revision = s->state.revision + 1 };
+	return &s->txn;
+}
+
+static void remember(struct txn *t, struct slot *slot, struct held *old, struct held *new, struct list *before)
+{
+	t->ops = one_more(t->ops, t->n_ops, sizeof(*t->ops));
+	t->ops[t->n_ops++] = (struct op){ slot, old, new, before };
+}
+
+static int name_taken(const struct kind_desc *k, const char *name, struct err *e)
+{
+	return err_set(e, -EEXIST, NULL, "%s with name '%s' already exists", k->msg->name, name);
+}
+
+static int not_there(const struct kind_desc *k, const char *uuid, struct err *e)
+{
+	return err_set(e, -ENOENT, NULL, "%s object not found: %s", k->msg->name, uuid);
+}
+
+int txn_create(struct txn *t, const struct kind_desc *k, const char *uuid, const char *tenant, const char *cloud,
+	       const json_t *body, bool system, struct err *e)
+{
+	struct store *s = t->store;
+	struct shelf *shelf = shelf_of(s, k->path);
+	const char *name = name_of(k, body);
+	struct held *h;
+
+	must(shelf);
+	if (store_get(s, k->path, uuid))
+		return err_set(e, -EEXIST, NULL, "%s with uuid '%s' already exists", k->msg->name, uuid);
+	if (*name && store_find(s, k->path, tenant ? tenant : "", cloud ? cloud : "", name))
+		return name_taken(k, name, e);
+	h = held_make(s, shelf, uuid, tenant, cloud, body);
+	h->o.revision = h->o.created_revision = t->revision;
+	h->o.last_modified_us = next_us(s);
+	h->o.system = system;
+	held_enter(s, h);
+	shelve(h->slot, &shelf->slots);
+	remember(t, h->slot, NULL, h, NULL);
+	return 0;
+}
+
+int txn_update(struct txn *t, const struct kind_desc *k, const char *uuid, const json_t *body, uint64_t expect_us,
+	       struct err *e)
+{
+	struct store *s = t->store;
+	struct slot *slot = slot_find(s, k->path, uuid);
+	struct held *old = slot ? slot->held : NULL;
+	const char *name = name_of(k, body);
+	const struct object *namesake;
+	struct held *h;
+
+	if (!old)
+		return not_there(k, uuid, e);
+	if (expect_us && expect_us != old->o.last_modified_us)
+		return err_set(e, -ESTALE, NULL, "%s '%s' was changed by somebody else since it was read",
+			       k->msg->name, old->name);
+	namesake = *name ? store_find(s, k->path, old->tenant, old->cloud, name) : NULL;
+	if (namesake && namesake != &old->o)
+		return name_taken(k, name, e);
+	h = held_make(s, slot->shelf, uuid, old->tenant, old->cloud, body);
+	h->o.revision = t->revision;
+	h->o.created_revision = old->o.created_revision;
+	h->o.last_modified_us = next_us(s);
+	h->o.system = old->o.system;
+	held_leave(s, old);
+	held_enter(s, h);
+	remember(t, slot, old, h, NULL);
+	return 0;
+}
+
+#define NAMED_REFERRERS 5
+
+/* At most 60 bytes of a name, whole characters. */
+static int shortened(const char *name)
+{
+	int n = (int)strnlen(name, 60);
+
+	while (name[n] && ((unsigned char)name[n] & 0xc0) == 0x80)
+		n--;
+	return n;
+}
+
+static int still_referred(const struct slot *slot, struct err *e)
+{
+	CLEANUP_FREE char *text = xstrdup("");
+	size_t named = 0, total = slot->n_referrers;
+
+	for (const struct list *l = slot->referrers.next; l != &slot->referrers && named < NAMED_REFERRERS;
+	     l = l->next) {
+		const struct held *from = LIST_ENTRY(l, struct ref, in_target)->from;
+		const char *name = *from->name ? from->name : from->o.uuid;
+		char *longer;
+
+		/* Itself holds nobody back; it may stand behind the named ones, but then those hold it. */
+		if (from->slot == slot) {
+			total--;
+			continue;
+		}
+		longer = xasprintf("%s%s'%s %.*s'", text, named++ ? ", " : "", from->o.kind->msg->name,
+				   shortened(name), name);
+		free(text);
+		text = longer;
+	}
+	if (!named)
+		return 0;
+	if (named == total)
+		return err_set(e, -EBUSY, NULL, "Cannot delete, object is referred by: [%s]", text);
+	return err_set(e, -EBUSY, NULL, "Cannot delete, object is referred by: [%s, ...], %zu in total", text,
+		       total);
+}
+
+int txn_delete(struct txn *t, const struct kind_desc *k, const char *uuid, struct err *e)
+{
+	struct store *s = t->store;
+	struct slot *slot = slot_find(s, k->path, uuid);
+	struct held *old = slot ? slot->held : NULL;
+	struct list *before;
+	int rc;
+
+	if (!old)
+		return not_there(k, uuid, e);
+	if (old->o.system)
+		return err_set(e, -EPERM, NULL, "Cannot delete system default object");
+	rc = still_referred(slot, e);
+	if (rc)
+		return rc;
+	before = slot->in_shelf.next;
+	held_leave(s, old);
+	unshelve(slot);
+	remember(t, slot, old, NULL, before);
+	return 0;
+}
+
+const struct object *txn_get(struct txn *t, const char *kind, const char *uuid)
+{
+	return store_get(t->store, kind, uuid);
+}
+
+void txn_event(struct txn *t, json_t *event)
+{
+	t->events = one_more(t->events, t->n_events, sizeof(*t->events));
+	t->events[t->n_events++] = event;
+}
+
+int txn_set(struct txn *t, const char *space, const char *key, const char *value, struct err *e)
+{
+	(void)e;
+	t->settings = one_more(t->settings, t->n_settings, sizeof(*t->settings));
+	t->settings[t->n_settings++] =
+		(struct setting){ xstrdup(space), xstrdup(key), value ? xstrdup(value) : NULL };
+	return 0;
+}
+
+/* Ends T and frees what it replaced (COMMITTED) or what it brought (not). */
+static void finish(struct txn *t, bool committed)
+{
+	for (size_t i = 0; i < t->n_ops; i++) {
+		struct held *gone = committed ? t->ops[i].old : t->ops[i].new;
+
+		if (gone)
+			held_free(t->store, gone);
+	}
+	for (size_t i = 0; i < t->n_settings; i++) {
+		free(t->settings[i].space);
+		free(t->settings[i].key);
+		free(t->settings[i].value);
+	}
+	for (size_t i = 0; i < t->n_events; i++)
+		json_decref(t->events[i]);
+	free(t->ops);
+	free(t->settings);
+	free(t->events);
+	*t = (struct txn){ .store = t->store };
+}
+
+void txn_abort(struct txn *t)
+{
+	struct store *s = t->store;
+
+	must(t->open);
+	for (size_t i = t->n_ops; i-- > 0;) {
+		struct op *op = &t->ops[i];
+
+		if (op->new) {
+			held_leave(s, op->new);
+			if (!op->old)
+				unshelve(op->slot);
+		}
+		if (op->old) {
+			held_enter(s, op->old);
+			if (!op->new)
+				shelve(op->slot, op->before);
+		}
+	}
+	finish(t, false);
+}
+
+static int find_missing(void *arg, const char *path, const char *kind, const char *uuid)
+{
+	struct collect *c = arg;
+	struct shelf *shelf = shelf_of(c->s, kind);
+
+	if (!shelf || !*uuid || store_get(c->s, kind, uuid))
+		return 0;
+	err_set(c->e, -ENOENT, path, "%s object not found: %s", shelf->kind->msg->name, uuid);
+	return 1;
+}
+
+/* What a transaction wrote refers only to what is there. */
+static int check_references(struct txn *t, struct err *e)
+{
+	for (size_t i = 0; i < t->n_ops; i++) {
+		struct held *h = t->ops[i].new;
+		struct collect c = { t->store, h, e };
+		bool whole = true;
+
+		if (!h || h->slot->held != h)
+			continue;
+		for (size_t j = 0; j < h->n_refs; j++)
+			whole = whole && h->refs[j].target->held;
+		if (whole)
+			continue;
+		if (!find_missing(&c, "tenant_ref", "tenant", h->tenant) &&
+		    !find_missing(&c, "cloud_ref", "cloud", h->cloud))
+			model_refs(h->o.kind, h->body, find_missing, &c);
+		return -ENOENT;
+	}
+	return 0;
+}
+
+static void write_op(struct disk *d, const struct op *op)
+{
+	const struct object *o = op->new ? &op->new->o : &op->old->o;
+	CLEANUP_FREE char *body = NULL;
+	struct disk_row r = {
+		.kind = o->kind->path, .uuid = o->uuid, .tenant = o->tenant, .cloud = o->cloud, .name = o->name,
+		.revision = o->revision, .created_revision = o->created_revision,
+		.last_modified_us = o->last_modified_us, .system = o->system,
+	};
+
+	if (!op->new) {
+		disk_delete(d, r.kind, r.uuid);
+		return;
+	}
+	r.body = body = json_text(o->body);
+	if (op->old)
+		disk_update(d, &r);
+	else
+		disk_create(d, &r);
+}
+
+static void write_event(struct store *s, struct disk_state *next, const json_t *event)
+{
+	CLEANUP_FREE char *text = json_text(event);
+
+	next->last_us = next_us(s);
+	disk_event(s->disk, next->next_event++, next->last_us, text);
+	if (next->next_event - next->first_event > DISK_EVENTS_KEPT)
+		next->first_event = next->next_event - DISK_EVENTS_KEPT;
+}
+
+/* What the world hears of: the last that happened to each object. Writes the log on the way. */
+static struct store_change *write_changes(struct txn *t, size_t *n)
+{
+	struct store_change *changes = xcalloc(t->n_ops + 1, sizeof(*changes));
+
+	*n = 0;
+	for (size_t i = 0; i < t->n_ops; i++) {
+		const struct op *op = &t->ops[i];
+		struct store_change *c = &changes[*n];
+
+		if (op->slot->held != op->new)
+			continue;
+		*c = (struct store_change){ t->revision, op->slot->shelf->kind, op->slot->uuid, !op->new };
+		disk_change(t->store->disk, c->revision, *n, c->kind->path, c->uuid, c->deleted);
+		(*n)++;
+	}
+	return changes;
+}
+
+int txn_commit(struct txn *t, uint64_t *revision, struct err *e)
+{
+	CLEANUP_FREE struct store_change *changes = NULL;
+	struct store *s = t->store;
+	struct disk_state next;
+	size_t n;
+	int rc;
+
+	must(t->open);
+	rc = check_references(t, e);
+	if (rc) {
+		txn_abort(t);
+		return rc;
+	}
+	next = s->state;
+	if (t->n_ops)
+		next.revision = t->revision;
+	disk_begin(s->disk, true);
+	for (size_t i = 0; i < t->n_ops; i++)
+		write_op(s->disk, &t->ops[i]);
+	changes = write_changes(t, &n);
+	for (size_t i = 0; i < t->n_settings; i++)
+		disk_set(s->disk, t->settings[i].space, t->settings[i].key, t->settings[i].value);
+	for (size_t i = 0; i < t->n_events; i++)
+		write_event(s, &next, t->events[i]);
+	rc = disk_commit(s->disk, &next, e);
+	if (rc) {
+		txn_abort(t);
+		return rc;
+	}
+	s->state = next;
+	if (revision)
+		*revision = next.revision;
+	if (n) {
+		for (struct store_watch *w = s->watches, *behind; w; w = behind) {
+			behind = w->next;
+			w->committed(w, next.revision, changes, n);
+		}
+	}
+	finish(t, true);
+	return 0;
+}
+
+/* ---- values, changes, events ----------------------------------------- */
+
+char *store_value(struct store *s, const char *space, const char *key)
+{
+	for (size_t i = s->txn.n_settings; i-- > 0;) {
+		const struct setting *v = &s->txn.settings[i];
+
+		if (!strcmp(v->space, space) && !strcmp(v->key, key))
+			return v->value ? xstrdup(v->value) : NULL;
+	}
+	return disk_value(s->disk, space, key);
+}
+
+int store_values(struct store *s, const char *space, int (*f)(void *arg, const char *key, const char *value),
+		 void *arg)
+{
+	return disk_values(s->disk, space, f, arg);
+}
+
+struct changes_reader {
+	struct store *s;
+	int (*f)(void *arg, const struct store_change *c);
+	void *arg;
+};
+
+static int pass_change(void *arg, uint64_t revision, const char *kind, const char *uuid, bool deleted)
+{
+	struct changes_reader *r = arg;
+	struct shelf *shelf = shelf_of(r->s, kind);
+	struct store_change c = { revision, shelf ? shelf->kind : NULL, uuid, deleted };
+
+	return shelf ? r->f(r->arg, &c) : 0;
+}
+
+int store_changes(struct store *s, uint64_t from, int (*f)(void *arg, const struct store_change *c), void *arg)
+{
+	struct changes_reader r = { s, f, arg };
+
+	if (from > s->state.revision)
+		return -ERANGE;
+	if (s->state.revision - from > DISK_CHANGES_KEPT)
+		return -ESPIPE;
+	return disk_changes(s->disk, from, pass_change, &r);
+}
+
+void store_watch(struct store *s, struct store_watch *w)
+{
+	struct store_watch **at = &s->watches;
+
+	while (*at)
+		at = &(*at)->next;
+	w->next = NULL;
+	*at = w;
+}
+
+void store_unwatch(struct store *s, struct store_watch *w)
+{
+	for (struct store_watch **at = &s->watches; *at; at = &(*at)->next) {
+		if (*at == w) {
+			*at = w->next;
+			return;
+		}
+	}
+}
+
+int store_event(struct store *s, json_t *event, struct err *e)
+{
+	struct disk_state next = s->state;
+	int rc;
+
+	if (s->txn.open) {
+		txn_event(&s->txn, event);
+		return 0;
+	}
+	disk_begin(s->disk, false);
+	write_event(s, &next, event);
+	json_decref(event);
+	rc = disk_commit(s->disk, &next, e);
+	if (!rc)
+		s->state = next;
+	return rc;
+}
+
+struct events_reader {
+	int (*f)(void *arg, uint64_t id, uint64_t us, const json_t *event);
+	void *arg;
+};
+
+static int pass_event(void *arg, uint64_t id, uint64_t us, const char *body)
+{
+	struct events_reader *r = arg;
+	CLEANUP_JSON json_t *event = NULL;
+	int rc = json_read(body, strlen(body), &event, NULL);
+
+	return rc ? rc : r->f(r->arg, id, us, event);
+}
+
+int store_events(struct store *s, uint64_t start_us, uint64_t end_us,
+		 int (*f)(void *arg, uint64_t id, uint64_t us, const json_t *event), void *arg)
+{
+	struct events_reader r = { f, arg };
+
+	return disk_events(s->disk, start_us, end_us, pass_event, &r);
+}
+
+uint64_t store_events_dropped(const struct store *s)
+{
+	return s->state.first_event - 1;
+}

@@ -1,0 +1,896 @@
+#include "base/test.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "controller/store/disk.h"
+#include "controller/store/store.h"
+#include "controller/store/test_kinds.h"
+
+struct world {
+	char dir[64];
+	struct store *s;
+	struct err e;
+};
+
+static int open_world(void **state)
+{
+	struct world *w = xcalloc(1, sizeof(*w));
+
+	snprintf(w->dir, sizeof(w->dir), "/tmp/swstore-XXXXXX");
+	assert_non_null(mkdtemp(w->dir));
+	assert_int_equal(store_open(w->dir, &w->s, &w->e), 0);
+	*state = w;
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st, (void)type, (void)ftw;
+	return remove(path);
+}
+
+static int close_world(void **state)
+{
+	struct world *w = *state;
+
+	store_close(w->s);
+	nftw(w->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	free(w);
+	return 0;
+}
+
+static void reopen(struct world *w)
+{
+	store_close(w->s);
+	if (store_open(w->dir, &w->s, &w->e))
+		fail_msg("%s", err_line(&w->e));
+}
+
+/* ---- a vocabulary ----------------------------------------------------- */
+
+static json_t *named(const char *name)
+{
+	return json_pack("{s:s}", "name", name);
+}
+
+static json_t *service_of(const char *name, const char *group)
+{
+	return json_pack("{s:s, s:o}", "name", name, "group_ref", json_sprintf("/api/group/%s", group));
+}
+
+/* Takes BODY. */
+static int try_create(struct txn *t, const struct kind_desc *k, const char *uuid, const char *tenant, json_t *body,
+		      struct err *e)
+{
+	int rc = txn_create(t, k, uuid, tenant, "", body, false, e);
+
+	json_decref(body);
+	return rc;
+}
+
+static void create(struct world *w, const struct kind_desc *k, const char *uuid, json_t *body)
+{
+	struct txn *t = txn_begin(w->s);
+
+	assert_int_equal(try_create(t, k, uuid, "", body, &w->e), 0);
+	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
+}
+
+static int update(struct world *w, const struct kind_desc *k, const char *uuid, json_t *body, uint64_t expect_us)
+{
+	struct txn *t = txn_begin(w->s);
+	int rc = txn_update(t, k, uuid, body, expect_us, &w->e);
+
+	json_decref(body);
+	if (rc) {
+		txn_abort(t);
+		return rc;
+	}
+	return txn_commit(t, NULL, &w->e);
+}
+
+static int delete(struct world *w, const struct kind_desc *k, const char *uuid)
+{
+	struct txn *t = txn_begin(w->s);
+	int rc = txn_delete(t, k, uuid, &w->e);
+
+	if (rc) {
+		txn_abort(t);
+		return rc;
+	}
+	return txn_commit(t, NULL, &w->e);
+}
+
+struct names {
+	char text[512];
+};
+
+static int note_name(void *arg, const struct object *o)
+{
+	struct names *n = arg;
+	size_t len = strlen(n->text);
+
+	snprintf(n->text + len, sizeof(n->text) - len, "%s ", o->name);
+	return 0;
+}
+
+#define assert_each(w, kind, expected)                                  \
+	do {                                                            \
+		struct names n_ = { 0 };                                \
+		store_each((w)->s, kind, note_name, &n_);               \
+		assert_string_equal(n_.text, expected);                 \
+	} while (0)
+
+#define assert_referrers(w, kind, uuid, expected)                       \
+	do {                                                            \
+		struct names n_ = { 0 };                                \
+		store_referrers((w)->s, kind, uuid, note_name, &n_);    \
+		assert_string_equal(n_.text, expected);                 \
+	} while (0)
+
+/* ---- objects ---------------------------------------------------------- */
+
+static void what_was_committed_is_there_after_reopening(void **state)
+{
+	struct world *w = *state;
+	const struct object *o;
+	uint64_t us;
+
+	create(w, &test_group, "group-1", named("web"));
+	create(w, &test_service, "service-1", service_of("shop", "group-1"));
+	us = store_get(w->s, "service", "service-1")->last_modified_us;
+	for (int i = 0; i < 2; i++) {
+		o = store_get(w->s, "service", "service-1");
+		assert_non_null(o);
+		assert_ptr_equal(o->kind, &test_service);
+		assert_string_equal(o->uuid, "service-1");
+		assert_string_equal(o->name, "shop");
+		assert_string_equal(json_str(o->body, "group_ref", ""), "/api/group/group-1");
+		assert_int_equal(o->revision, 2);
+		assert_int_equal(o->created_revision, 2);
+		assert_true(o->last_modified_us == us);
+		assert_ptr_equal(store_find(w->s, "service", NULL, NULL, "shop"), o);
+		assert_referrers(w, "group", "group-1", "shop ");
+		assert_int_equal(store_revision(w->s), 2);
+		reopen(w);
+	}
+	assert_null(store_get(w->s, "service", "group-1"));
+	assert_null(store_get(w->s, "nonsense", "group-1"));
+	assert_null(store_find(w->s, "group", NULL, NULL, "shop"));
+}
+
+static void update_keeps_place_and_moves_references(void **state)
+{
+	struct world *w = *state;
+	uint64_t us;
+
+	create(w, &test_group, "group-1", named("a"));
+	create(w, &test_group, "group-2", named("b"));
+	create(w, &test_service, "service-1", service_of("x", "group-1"));
+	create(w, &test_service, "service-2", service_of("y", "group-1"));
+	us = store_get(w->s, "service", "service-2")->last_modified_us;
+	assert_int_equal(update(w, &test_service, "service-1", service_of("z", "group-2"), 0), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_each(w, "service", "z y ");
+		assert_referrers(w, "group", "group-1", "y ");
+		assert_referrers(w, "group", "group-2", "z ");
+		assert_null(store_find(w->s, "service", NULL, NULL, "x"));
+		assert_int_equal(store_get(w->s, "service", "service-1")->revision, 5);
+		assert_int_equal(store_get(w->s, "service", "service-1")->created_revision, 3);
+		assert_true(store_get(w->s, "service", "service-1")->last_modified_us > us);
+		reopen(w);
+	}
+}
+
+static void update_compares_last_modified(void **state)
+{
+	struct world *w = *state;
+	uint64_t us;
+
+	create(w, &test_group, "group-1", named("a"));
+	us = store_get(w->s, "group", "group-1")->last_modified_us;
+	assert_int_equal(update(w, &test_group, "group-1", named("b"), us), 0);
+	assert_int_equal(update(w, &test_group, "group-1", named("c"), us), -ESTALE);
+	assert_string_equal(w->e.text, "ServerGroup 'b' was changed by somebody else since it was read");
+	assert_string_equal(store_get(w->s, "group", "group-1")->name, "b");
+	assert_int_equal(update(w, &test_group, "group-9", named("c"), 0), -ENOENT);
+}
+
+static void names_are_unique_where_they_belong(void **state)
+{
+	struct world *w = *state;
+	struct txn *t = txn_begin(w->s);
+
+	assert_int_equal(try_create(t, &test_tenant, "tenant-1", "", named("one"), &w->e), 0);
+	assert_int_equal(try_create(t, &test_tenant, "tenant-2", "", named("two"), &w->e), 0);
+	assert_int_equal(try_create(t, &test_group, "group-1", "tenant-1", named("web"), &w->e), 0);
+	assert_int_equal(try_create(t, &test_group, "group-2", "tenant-2", named("web"), &w->e), 0);
+	assert_int_equal(try_create(t, &test_group, "group-3", "tenant-2", named("web"), &w->e), -EEXIST);
+	assert_string_equal(w->e.text, "ServerGroup with name 'web' already exists");
+	assert_int_equal(try_create(t, &test_group, "group-2", "tenant-2", named("other"), &w->e), -EEXIST);
+	assert_non_null(strstr(w->e.text, "already exists"));
+	assert_int_equal(try_create(t, &test_options, "options-1", "", json_object(), &w->e), 0);
+	assert_int_equal(try_create(t, &test_options, "options-2", "", json_object(), &w->e), 0);
+	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
+
+	for (int i = 0; i < 2; i++) {
+		assert_string_equal(store_find(w->s, "group", "tenant-1", NULL, "web")->uuid, "group-1");
+		assert_string_equal(store_find(w->s, "group", "tenant-2", "", "web")->uuid, "group-2");
+		assert_non_null(store_find(w->s, "group", NULL, NULL, "web"));
+		assert_null(store_find(w->s, "group", "tenant-3", NULL, "web"));
+		assert_null(store_find(w->s, "group", "tenant-1", "cloud-1", "web"));
+		assert_int_equal(store_count(w->s, "group"), 2);
+		assert_int_equal(store_count(w->s, "options"), 2);
+		reopen(w);
+	}
+	create(w, &test_group, "group-4", named("web"));
+	assert_int_equal(update(w, &test_group, "group-4", named("web"), 0), 0);
+	create(w, &test_group, "group-5", named("api"));
+	assert_int_equal(update(w, &test_group, "group-5", named("web"), 0), -EEXIST);
+}
+
+static void who_is_referred_to_cannot_be_deleted(void **state)
+{
+	struct world *w = *state;
+	char uuid[32], name[8];
+
+	create(w, &test_group, "group-1", named("web"));
+	create(w, &test_service, "service-a", service_of("shop", "group-1"));
+	assert_int_equal(delete(w, &test_group, "group-1"), -EBUSY);
+	assert_string_equal(w->e.text, "Cannot delete, object is referred by: ['Service shop']");
+	create(w, &test_service, "service-b", json_pack("{s:s, s:[s, s], s:s}", "name", "b", "group_refs",
+							"/api/group/group-1", "/api/group/group-1", "group_ref",
+							"/api/group/group-1"));
+	assert_referrers(w, "group", "group-1", "shop b ");
+	assert_int_equal(delete(w, &test_group, "group-1"), -EBUSY);
+	assert_string_equal(w->e.text, "Cannot delete, object is referred by: ['Service shop', 'Service b']");
+	for (int i = 0; i < 5; i++) {
+		snprintf(uuid, sizeof(uuid), "service-%d", i);
+		snprintf(name, sizeof(name), "%d", i);
+		create(w, &test_service, uuid, service_of(name, "group-1"));
+	}
+	assert_int_equal(delete(w, &test_group, "group-1"), -EBUSY);
+	assert_string_equal(w->e.text, "Cannot delete, object is referred by: ['Service shop', 'Service b', "
+				       "'Service 0', 'Service 1', 'Service 2', ...], 7 in total");
+	assert_int_equal(delete(w, &test_group, "group-2"), -ENOENT);
+
+	/* Itself is nobody else. */
+	create(w, &test_group, "group-3", json_pack("{s:s, s:s}", "name", "loop", "group_ref", "/api/group/group-3"));
+	assert_int_equal(delete(w, &test_group, "group-3"), 0);
+	assert_null(store_get(w->s, "group", "group-3"));
+	assert_null(store_find(w->s, "group", NULL, NULL, "loop"));
+}
+
+static void long_names_stay_whole_characters(void **state)
+{
+	struct world *w = *state;
+	CLEANUP_JSON json_t *text = NULL;
+	char name[256] = "x";
+
+	while (strlen(name) < 250)
+		memcpy(name + strlen(name), "\xe2\x82\xac", 4);
+	create(w, &test_group, "group-1", named("web"));
+	create(w, &test_service, "service-a", service_of(name, "group-1"));
+	assert_int_equal(delete(w, &test_group, "group-1"), -EBUSY);
+	/* Invalid UTF-8 would make no string. */
+	text = json_string(w->e.text);
+	assert_non_null(text);
+}
+
+static void a_tenant_with_objects_cannot_be_deleted(void **state)
+{
+	struct world *w = *state;
+	struct txn *t = txn_begin(w->s);
+
+	assert_int_equal(try_create(t, &test_group, "group-1", "tenant-1", named("web"), &w->e), 0);
+	assert_int_equal(try_create(t, &test_tenant, "tenant-1", "", named("one"), &w->e), 0);
+	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
+	assert_int_equal(delete(w, &test_tenant, "tenant-1"), -EBUSY);
+	assert_int_equal(delete(w, &test_group, "group-1"), 0);
+	assert_int_equal(delete(w, &test_tenant, "tenant-1"), 0);
+
+	t = txn_begin(w->s);
+	assert_int_equal(try_create(t, &test_group, "group-1", "tenant-9", named("web"), &w->e), 0);
+	assert_int_equal(txn_commit(t, NULL, &w->e), -ENOENT);
+	assert_string_equal(err_line(&w->e), "tenant_ref: Tenant object not found: tenant-9");
+}
+
+static void system_objects_stay(void **state)
+{
+	struct world *w = *state;
+	struct txn *t = txn_begin(w->s);
+	CLEANUP_JSON json_t *body = named("System-Group");
+
+	assert_int_equal(txn_create(t, &test_group, "group-1", "", "", body, true, &w->e), 0);
+	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_true(store_get(w->s, "group", "group-1")->system);
+		assert_int_equal(delete(w, &test_group, "group-1"), -EPERM);
+		assert_string_equal(w->e.text, "Cannot delete system default object");
+		assert_int_equal(update(w, &test_group, "group-1", json_incref(body), 0), 0);
+		reopen(w);
+	}
+}
+
+/* ---- transactions ----------------------------------------------------- */
+
+static void references_are_checked_at_commit(void **state)
+{
+	struct world *w = *state;
+	struct txn *t = txn_begin(w->s);
+
+	assert_int_equal(try_create(t, &test_service, "service-1", "", service_of("shop", "group-1"), &w->e), 0);
+	assert_int_equal(try_create(t, &test_group, "group-1", "", named("web"), &w->e), 0);
+	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
+
+	t = txn_begin(w->s);
+	assert_int_equal(try_create(t, &test_group, "group-7", "", named("whole"), &w->e), 0);
+	assert_int_equal(try_create(t, &test_service, "service-2", "",
+				    json_pack("{s:s, s:[s, s]}", "name", "half", "group_refs", "/api/group/group-1",
+					      "/api/group/group-8"), &w->e), 0);
+	assert_int_equal(txn_commit(t, NULL, &w->e), -ENOENT);
+	assert_string_equal(w->e.path, "group_refs[1]");
+	assert_string_equal(w->e.text, "ServerGroup object not found: group-8");
+	for (int i = 0; i < 2; i++) {
+		assert_null(store_get(w->s, "group", "group-7"));
+		assert_null(store_find(w->s, "group", NULL, NULL, "whole"));
+		assert_each(w, "service", "shop ");
+		assert_int_equal(store_revision(w->s), 1);
+		reopen(w);
+	}
+
+	/* Deleted behind the back of one that was written before. */
+	t = txn_begin(w->s);
+	assert_int_equal(try_create(t, &test_group, "group-2", "", named("b"), &w->e), 0);
+	assert_int_equal(txn_delete(t, &test_service, "service-1", &w->e), 0);
+	assert_int_equal(txn_delete(t, &test_group, "group-1", &w->e), 0);
+	assert_int_equal(try_create(t, &test_service, "service-1", "", service_of("shop", "group-1"), &w->e), 0);
+	assert_int_equal(txn_commit(t, NULL, &w->e), -ENOENT);
+	assert_each(w, "service", "shop ");
+	assert_each(w, "group", "web ");
+}
+
+static void a_transaction_sees_itself_and_abort_undoes_it(void **state)
+{
+	struct world *w = *state;
+	CLEANUP_JSON json_t *renamed = service_of("renamed", "group-3");
+	CLEANUP_FREE char *before = NULL, *after = NULL;
+	uint64_t us;
+	struct txn *t;
+
+	create(w, &test_group, "group-1", named("a"));
+	create(w, &test_group, "group-2", named("b"));
+	create(w, &test_group, "group-3", named("c"));
+	create(w, &test_service, "service-1", service_of("shop", "group-2"));
+	us = store_get(w->s, "service", "service-1")->last_modified_us;
+	before = json_text(store_get(w->s, "service", "service-1")->body);
+
+	t = txn_begin(w->s);
+	assert_int_equal(txn_update(t, &test_service, "service-1", renamed, us, &w->e), 0);
+	assert_int_equal(txn_update(t, &test_service, "service-1", renamed, us, &w->e), -ESTALE);
+	assert_string_equal(txn_get(t, "service", "service-1")->name, "renamed");
+	assert_int_equal(txn_delete(t, &test_group, "group-2", &w->e), 0);
+	assert_int_equal(txn_delete(t, &test_group, "group-1", &w->e), 0);
+	assert_null(txn_get(t, "group", "group-2"));
+	assert_int_equal(try_create(t, &test_group, "group-4", "", named("b"), &w->e), 0);
+	assert_int_equal(try_create(t, &test_group, "group-2", "", named("again"), &w->e), 0);
+	assert_int_equal(txn_delete(t, &test_service, "service-1", &w->e), 0);
+	assert_int_equal(txn_set(t, "space", "key", "value", &w->e), 0);
+	assert_each(w, "group", "c b again ");
+	assert_referrers(w, "group", "group-3", "");
+	txn_abort(t);
+
+	for (int i = 0; i < 2; i++) {
+		assert_each(w, "group", "a b c ");
+		assert_each(w, "service", "shop ");
+		assert_referrers(w, "group", "group-2", "shop ");
+		assert_referrers(w, "group", "group-3", "");
+		assert_string_equal(store_find(w->s, "group", "", "", "b")->uuid, "group-2");
+		assert_null(store_find(w->s, "service", NULL, NULL, "renamed"));
+		after = json_text(store_get(w->s, "service", "service-1")->body);
+		assert_string_equal(before, after);
+		free(after);
+		after = NULL;
+		assert_null(store_value(w->s, "space", "key"));
+		assert_int_equal(store_revision(w->s), 4);
+		reopen(w);
+	}
+}
+
+static void names_may_change_hands_inside_a_transaction(void **state)
+{
+	struct world *w = *state;
+	CLEANUP_JSON json_t *a = named("a"), *b = named("b"), *c = named("c");
+	struct txn *t;
+
+	create(w, &test_group, "group-1", named("a"));
+	create(w, &test_group, "group-2", named("b"));
+	t = txn_begin(w->s);
+	assert_int_equal(txn_update(t, &test_group, "group-1", c, 0, &w->e), 0);
+	assert_int_equal(txn_update(t, &test_group, "group-2", a, 0, &w->e), 0);
+	assert_int_equal(txn_update(t, &test_group, "group-1", b, 0, &w->e), 0);
+	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_each(w, "group", "b a ");
+		reopen(w);
+	}
+}
+
+/* ---- values, watch, change log ---------------------------------------- */
+
+static int note_value(void *arg, const char *key, const char *value)
+{
+	struct names *n = arg;
+	size_t len = strlen(n->text);
+
+	snprintf(n->text + len, sizeof(n->text) - len, "%s=%s ", key, value);
+	return 0;
+}
+
+static void set(struct world *w, const char *key, const char *value)
+{
+	struct txn *t = txn_begin(w->s);
+	uint64_t revision;
+
+	assert_int_equal(txn_set(t, "session", key, value, &w->e), 0);
+	assert_int_equal(txn_commit(t, &revision, &w->e), 0);
+	assert_int_equal(revision, 0);
+}
+
+static void values_are_kept(void **state)
+{
+	struct world *w = *state;
+	struct names n = { 0 };
+	char *value;
+	struct txn *t;
+
+	set(w, "b", "1");
+	set(w, "a", "2");
+	set(w, "b", "3");
+	set(w, "c", "4");
+	set(w, "c", NULL);
+	set(w, "never", NULL);
+	reopen(w);
+	assert_int_equal(store_values(w->s, "session", note_value, &n), 0);
+	assert_string_equal(n.text, "a=2 b=3 ");
+	assert_null(store_value(w->s, "other", "a"));
+	assert_null(store_value(w->s, "session", "c"));
+
+	t = txn_begin(w->s);
+	assert_int_equal(txn_set(t, "session", "a", "5", &w->e), 0);
+	value = store_value(w->s, "session", "a");
+	assert_string_equal(value, "5");
+	free(value);
+	assert_int_equal(txn_set(t, "session", "a", NULL, &w->e), 0);
+	assert_null(store_value(w->s, "session", "a"));
+	txn_abort(t);
+	value = store_value(w->s, "session", "a");
+	assert_string_equal(value, "2");
+	free(value);
+}
+
+static int note_change(void *arg, const struct store_change *c)
+{
+	struct names *n = arg;
+	size_t len = strlen(n->text);
+
+	snprintf(n->text + len, sizeof(n->text) - len, "%llu%s%s ", (unsigned long long)c->revision,
+		 c->deleted ? "-" : "+", c->uuid);
+	return 0;
+}
+
+struct watcher {
+	struct store_watch watch;
+	struct names seen;
+	struct store *s;
+	int calls;
+};
+
+static void seen(struct store_watch *watch, uint64_t revision, const struct store_change *changes, size_t n)
+{
+	struct watcher *w = CONTAINER_OF(watch, struct watcher, watch);
+
+	w->calls++;
+	assert_int_equal(revision, store_revision(w->s));
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(changes[i].deleted, !store_get(w->s, changes[i].kind->path, changes[i].uuid));
+		note_change(&w->seen, &changes[i]);
+	}
+}
+
+static void changes_are_told_and_remembered(void **state)
+{
+	struct world *w = *state;
+	struct watcher watcher = { .watch = { .committed = seen }, .s = w->s };
+	CLEANUP_JSON json_t *again = named("again");
+	struct names n = { 0 }, late = { 0 };
+	struct txn *t;
+
+	store_watch(w->s, &watcher.watch);
+	create(w, &test_group, "group-1", named("a"));
+	t = txn_begin(w->s);
+	assert_int_equal(try_create(t, &test_group, "group-2", "", named("b"), &w->e), 0);
+	assert_int_equal(txn_update(t, &test_group, "group-2", again, 0, &w->e), 0);
+	assert_int_equal(try_create(t, &test_service, "service-1", "", service_of("s", "group-2"), &w->e), 0);
+	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
+	t = txn_begin(w->s);
+	assert_int_equal(txn_delete(t, &test_group, "group-1", &w->e), 0);
+	txn_abort(t);
+	t = txn_begin(w->s);
+	assert_int_equal(txn_set(t, "space", "key", "no object, no news", &w->e), 0);
+	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
+	assert_int_equal(delete(w, &test_group, "group-1"), 0);
+	assert_int_equal(watcher.calls, 3);
+	store_unwatch(w->s, &watcher.watch);
+	create(w, &test_group, "group-3", named("c"));
+	assert_string_equal(watcher.seen.text, "1+group-1 2+group-2 2+service-1 3-group-1 ");
+
+	reopen(w);
+	assert_int_equal(store_changes(w->s, 0, note_change, &n), 0);
+	assert_string_equal(n.text, "1+group-1 2+group-2 2+service-1 3-group-1 4+group-3 ");
+	assert_int_equal(store_changes(w->s, 2, note_change, &late), 0);
+	assert_string_equal(late.text, "3-group-1 4+group-3 ");
+	assert_int_equal(store_changes(w->s, 4, note_change, &late), 0);
+	assert_int_equal(store_changes(w->s, 5, note_change, &late), -ERANGE);
+}
+
+static int count(void *arg, const struct store_change *c)
+{
+	size_t *n = arg;
+	(void)c;
+
+	return (*n)++, 0;
+}
+
+static void the_change_log_is_bounded(void **state)
+{
+	struct world *w = *state;
+	struct disk_state ds;
+	struct disk *d;
+	size_t n = 0;
+
+	/* A store with a long past, made without living through it. */
+	create(w, &test_group, "group-1", named("a"));
+	store_close(w->s);
+	w->s = NULL;
+	assert_int_equal(disk_open(w->dir, &d, &ds, &w->e), 0);
+	disk_begin(d, true);
+	for (ds.revision = 2; ds.revision < DISK_CHANGES_KEPT; ds.revision++)
+		disk_change(d, ds.revision, 0, "group", "group-1", false);
+	ds.revision--;
+	assert_int_equal(disk_commit(d, &ds, &w->e), 0);
+	disk_close(d);
+
+	assert_int_equal(store_open(w->dir, &w->s, &w->e), 0);
+	for (int i = 0; i < 11; i++)
+		assert_int_equal(update(w, &test_group, "group-1", named("a"), 0), 0);
+	assert_int_equal(store_revision(w->s), DISK_CHANGES_KEPT + 10);
+	assert_int_equal(store_changes(w->s, 9, count, &n), -ESPIPE);
+	assert_int_equal(store_changes(w->s, 10, count, &n), 0);
+	assert_int_equal(n, DISK_CHANGES_KEPT);
+}
+
+/* ---- events ----------------------------------------------------------- */
+
+struct events {
+	struct names texts;
+	uint64_t last_id, last_us;
+	size_t n;
+};
+
+static int note_event(void *arg, uint64_t id, uint64_t us, const json_t *event)
+{
+	struct events *ev = arg;
+	size_t len = strlen(ev->texts.text);
+
+	assert_true(!ev->n || (id == ev->last_id - 1 && us < ev->last_us));
+	ev->last_id = id;
+	ev->last_us = us;
+	ev->n++;
+	if (ev->n <= 5)
+		snprintf(ev->texts.text + len, sizeof(ev->texts.text) - len, "%s ", json_str(event, "text", "?"));
+	return ev->n == 1000 ? 77 : 0;
+}
+
+static json_t *event(const char *text)
+{
+	return json_pack("{s:s}", "text", text);
+}
+
+static void events_go_with_their_transaction(void **state)
+{
+	struct world *w = *state;
+	struct events all = { 0 }, newest = { 0 }, none = { 0 };
+	struct txn *t = txn_begin(w->s);
+
+	assert_int_equal(try_create(t, &test_group, "group-1", "", named("a"), &w->e), 0);
+	txn_event(t, event("created"));
+	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
+	t = txn_begin(w->s);
+	assert_int_equal(try_create(t, &test_service, "service-1", "", service_of("s", "group-9"), &w->e), 0);
+	txn_event(t, event("never"));
+	assert_int_equal(txn_commit(t, NULL, &w->e), -ENOENT);
+	t = txn_begin(w->s);
+	txn_event(t, event("neither"));
+	txn_abort(t);
+	assert_int_equal(store_event(w->s, event("up"), &w->e), 0);
+	assert_int_equal(store_event(w->s, event("down"), &w->e), 0);
+	reopen(w);
+	assert_int_equal(store_events(w->s, 0, UINT64_MAX, note_event, &all), 0);
+	assert_string_equal(all.texts.text, "down up created ");
+	assert_int_equal(all.last_id, 1);
+	assert_int_equal(store_events(w->s, all.last_us + 1, UINT64_MAX, note_event, &newest), 0);
+	assert_string_equal(newest.texts.text, "down up ");
+	assert_int_equal(store_events(w->s, 0, all.last_us - 1, note_event, &none), 0);
+	assert_int_equal(none.n, 0);
+	assert_int_equal(store_events_dropped(w->s), 0);
+}
+
+static void events_are_bounded_and_the_dropped_are_counted(void **state)
+{
+	struct world *w = *state;
+	struct events all = { 0 };
+	struct txn *t = txn_begin(w->s);
+
+	for (int i = 0; i < DISK_EVENTS_KEPT; i++)
+		txn_event(t, event("bulk"));
+	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
+	assert_int_equal(store_events_dropped(w->s), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(store_event(w->s, event("late"), &w->e), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(store_events_dropped(w->s), 3);
+		reopen(w);
+	}
+	assert_int_equal(store_events(w->s, 0, UINT64_MAX, note_event, &all), 77);
+	assert_string_equal(all.texts.text, "late late late bulk bulk ");
+}
+
+/* ---- the folder ------------------------------------------------------- */
+
+static unsigned mode_of(struct world *w, const char *name)
+{
+	CLEANUP_FREE char *path = xasprintf("%s/%s", w->dir, name);
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_mode & 07777;
+}
+
+static void only_the_owner_sees_the_folder(void **state)
+{
+	struct world *w = *state;
+
+	create(w, &test_group, "group-1", named("a"));
+	assert_int_equal(mode_of(w, "."), 0700);
+	assert_int_equal(mode_of(w, "store.db"), 0600);
+	assert_int_equal(mode_of(w, "store.db-wal"), 0600);
+	assert_int_equal(mode_of(w, "store.lock"), 0600);
+	assert_int_equal(chmod(w->dir, 0755), 0);
+	reopen(w);
+	assert_int_equal(mode_of(w, "."), 0700);
+}
+
+static void a_folder_with_other_things_is_refused(void **state)
+{
+	struct world *w = *state;
+	char dir[] = "/tmp/swstore-XXXXXX", path[64];
+	struct store *s;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/letter", dir);
+	assert_int_equal(file_replace(path, "x", 1, 0600), 0);
+	assert_int_equal(chmod(dir, 0755), 0);
+	assert_int_equal(store_open(dir, &s, &w->e), -EPERM);
+	assert_non_null(strstr(w->e.text, "is open to others"));
+	assert_null(s);
+	unlink(path);
+	rmdir(dir);
+
+	assert_int_equal(store_open("/proc/nowhere/store", &s, &w->e), -ENOENT);
+	assert_non_null(strstr(w->e.text, "/proc/nowhere/store"));
+}
+
+static void a_second_controller_is_refused(void **state)
+{
+	struct world *w = *state;
+	struct store *second;
+	char pid[32];
+
+	assert_int_equal(store_open(w->dir, &second, &w->e), -EBUSY);
+	assert_non_null(strstr(w->e.text, "is in use by another controller"));
+	snprintf(pid, sizeof(pid), "(process %d)", (int)getpid());
+	assert_non_null(strstr(w->e.text, pid));
+	assert_null(second);
+	create(w, &test_group, "group-1", named("still mine"));
+}
+
+static void run_sql(struct world *w, const char *sql)
+{
+	CLEANUP_FREE char *path = xasprintf("%s/store.db", w->dir);
+	sqlite3 *db;
+
+	store_close(w->s);
+	w->s = NULL;
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void a_newer_format_is_refused(void **state)
+{
+	struct world *w = *state;
+
+	run_sql(w, "PRAGMA user_version = 2");
+	assert_int_equal(store_open(w->dir, &w->s, &w->e), -EPROTONOSUPPORT);
+	assert_non_null(strstr(w->e.text, "was written by a newer release (format 2; this one reads up to 1)"));
+	run_sql(w, "PRAGMA user_version = 1; INSERT INTO object VALUES (9, 'teapot', 'teapot-1', '', '', 'x', '{}',"
+		   " 1, 1, 1, 0)");
+	assert_int_equal(store_open(w->dir, &w->s, &w->e), -EPROTONOSUPPORT);
+	assert_non_null(strstr(w->e.text, "teapot"));
+	run_sql(w, "PRAGMA application_id = 1");
+	assert_int_equal(store_open(w->dir, &w->s, &w->e), -EINVAL);
+	assert_non_null(strstr(w->e.text, "is not a store of this program"));
+}
+
+static void overwrite(struct world *w, off_t at, size_t n)
+{
+	CLEANUP_FREE char *path = xasprintf("%s/store.db", w->dir);
+	CLEANUP_FREE char *junk = xmalloc(n);
+	CLEANUP_FD int fd = open(path, O_WRONLY);
+
+	store_close(w->s);
+	w->s = NULL;
+	memset(junk, 0x5a, n);
+	assert_int_equal(pwrite(fd, junk, n, at), (ssize_t)n);
+}
+
+static void damage_is_a_sentence(void **state)
+{
+	struct world *w = *state;
+
+	create(w, &test_group, "group-1", named("a"));
+	overwrite(w, 4096, 4096);
+	assert_int_equal(store_open(w->dir, &w->s, &w->e), -EUCLEAN);
+	assert_non_null(strstr(w->e.text, "/store.db is damaged ("));
+	overwrite(w, 0, 200);
+	assert_int_equal(store_open(w->dir, &w->s, &w->e), -EUCLEAN);
+	assert_non_null(strstr(w->e.text, "is damaged (file is not a database): restore a backup"));
+}
+
+static void an_unreadable_object_is_a_sentence(void **state)
+{
+	struct world *w = *state;
+
+	create(w, &test_group, "group-1", named("a"));
+	run_sql(w, "UPDATE object SET body = '{'");
+	assert_int_equal(store_open(w->dir, &w->s, &w->e), -EUCLEAN);
+	assert_string_equal(w->e.text, "The store is damaged: group group-1 is not readable.");
+}
+
+static void an_epoch_is_for_life_or_until_restored(void **state)
+{
+	struct world *w = *state;
+	CLEANUP_FREE char *first = xstrdup(store_epoch(w->s));
+	CLEANUP_FREE char *second = NULL;
+
+	assert_int_equal(strlen(first), 32);
+	create(w, &test_group, "group-1", named("a"));
+	reopen(w);
+	assert_string_equal(store_epoch(w->s), first);
+	assert_int_equal(store_new_epoch(w->s, &w->e), 0);
+	second = xstrdup(store_epoch(w->s));
+	assert_int_equal(strlen(second), 32);
+	assert_string_not_equal(second, first);
+	assert_int_equal(store_revision(w->s), 1);
+	reopen(w);
+	assert_string_equal(store_epoch(w->s), second);
+	assert_int_equal(store_revision(w->s), 1);
+}
+
+/* Time never runs back for a reader, whatever the clock does. */
+static void stamps_rise_also_when_the_clock_falls_back(void **state)
+{
+	struct world *w = *state;
+	uint64_t future = wall_us() + 3600 * 1000000ULL;
+	char sql[80];
+
+	create(w, &test_group, "group-1", named("a"));
+	snprintf(sql, sizeof(sql), "UPDATE state SET last_us = %llu", (unsigned long long)future);
+	run_sql(w, sql);
+	assert_int_equal(store_open(w->dir, &w->s, &w->e), 0);
+	assert_int_equal(update(w, &test_group, "group-1", named("b"), 0), 0);
+	assert_true(store_get(w->s, "group", "group-1")->last_modified_us == future + 1);
+}
+
+/* ---- size ------------------------------------------------------------- */
+
+static uint64_t time_of_edits(struct world *w, int n)
+{
+	uint64_t start = mono_ns();
+	char uuid[32], name[32];
+
+	for (int i = 0; i < 200; i++) {
+		struct txn *t = txn_begin(w->s);
+		CLEANUP_JSON json_t *body = NULL;
+
+		snprintf(uuid, sizeof(uuid), "service-%d", i * (n / 200));
+		snprintf(name, sizeof(name), "renamed %d", i);
+		body = service_of(name, "group-1");
+		assert_int_equal(txn_update(t, &test_service, uuid, body, 0, &w->e), 0);
+		assert_int_equal(txn_delete(t, &test_group, "group-1", &w->e), -EBUSY);
+		assert_non_null(store_find(w->s, "service", "", "", name));
+		txn_abort(t);
+	}
+	return mono_ns() - start;
+}
+
+static void fill(struct world *w, int from, int to)
+{
+	struct txn *t = txn_begin(w->s);
+	char uuid[32], name[32];
+
+	for (int i = from; i < to; i++) {
+		snprintf(uuid, sizeof(uuid), "service-%d", i);
+		snprintf(name, sizeof(name), "shop %d", i);
+		assert_int_equal(try_create(t, &test_service, uuid, "", service_of(name, "group-1"), &w->e), 0);
+	}
+	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
+}
+
+/* All services refer to one group: its list of referrers is the longest there can be. */
+static void an_edit_costs_the_same_among_many(void **state)
+{
+	struct world *w = *state;
+	uint64_t few, many;
+
+	create(w, &test_group, "group-1", named("web"));
+	fill(w, 0, 200);
+	few = time_of_edits(w, 200);
+	fill(w, 200, 20000);
+	many = time_of_edits(w, 20000);
+	print_message("an edit among 200 objects: %.1f us, among 20,000: %.1f us\n", (double)few / 200e3,
+		      (double)many / 200e3);
+	reopen(w);
+	assert_int_equal(store_count(w->s, "service"), 20000);
+	/* A scan of any kind would cost a hundred times as much. */
+	assert_true(many < 10 * few);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
+	const struct CMUnitTest tests[] = {
+		T(what_was_committed_is_there_after_reopening),
+		T(update_keeps_place_and_moves_references),
+		T(update_compares_last_modified),
+		T(names_are_unique_where_they_belong),
+		T(who_is_referred_to_cannot_be_deleted),
+		T(long_names_stay_whole_characters),
+		T(a_tenant_with_objects_cannot_be_deleted),
+		T(system_objects_stay),
+		T(references_are_checked_at_commit),
+		T(a_transaction_sees_itself_and_abort_undoes_it),
+		T(names_may_change_hands_inside_a_transaction),
+		T(values_are_kept),
+		T(changes_are_told_and_remembered),
+		T(the_change_log_is_bounded),
+		T(events_go_with_their_transaction),
+		T(events_are_bounded_and_the_dropped_are_counted),
+		T(only_the_owner_sees_the_folder),
+		T(a_folder_with_other_things_is_refused),
+		T(a_second_controller_is_refused),
+		T(a_newer_format_is_refused),
+		T(damage_is_a_sentence),
+		T(an_unreadable_object_is_a_sentence),
+		T(an_epoch_is_for_life_or_until_restored),
+		T(stamps_rise_also_when_the_clock_falls_back),
+		T(an_edit_costs_the_same_among_many),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

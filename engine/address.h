@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 union address {
@@ -22,6 +23,8 @@ int address_parse(union address *a, const char *ip, unsigned port);
 socklen_t address_len(const union address *a);
 unsigned address_port(const union address *a);
 bool address_equal(const union address *a, const union address *b);
+/* 16 bytes, IPv4 as ::ffff:a.b.c.d. */
+void address_mapped(const union address *a, uint8_t out[static 16]);
 /* Only the address: "10.0.0.5", "fd00::5". */
 void address_ip(const union address *a, char out[static ADDRESS_TEXT]);
 /* "10.0.0.5:80", "[fd00::5]:80". */

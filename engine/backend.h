@@ -28,7 +28,7 @@ struct backend {
 	atomic_int health;         /* enum backend_health */
 	unsigned slot;             /* of its counters */
 	union address address;
-	char name[64];             /* "10.0.0.5:80", "[fd00::5]:80": its key in metrics is this without brackets */
+	char name[64];             /* "10.0.0.5:80", "fd00::5:80": its key in metrics */
 	char pool[64];             /* uuid */
 };
 

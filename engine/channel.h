@@ -34,7 +34,10 @@ struct channel *channel_new(struct loop *l, int fd, struct channel_user *u);
 /* Frees at the end of the turn. NULL is legal. */
 void channel_free(struct channel *c);
 
-/* Takes M, borrows FD (-1: none; it is duplicated while it waits). The type is M's member "type". */
+/*
+ * Takes M, borrows FD (-1: none; it is duplicated while it waits; M must say "fd": true then). The type is M's member
+ * "type".
+ */
 void channel_send(struct channel *c, json_t *m, int fd);
 /* Bytes that wait for the peer to read. */
 size_t channel_backlog(const struct channel *c);

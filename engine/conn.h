@@ -59,7 +59,10 @@ struct proto_ops {
 	const char *name;
 	/* A client connection is there; nothing was read. Set c->session. The proto counts nothing of it. */
 	void (*accepted)(struct conn *client);
-	/* Client or server connection (c->side): EPOLLIN, EPOLLOUT, EPOLLHUP, EPOLLERR, as far as they were wanted. */
+	/*
+	 * Client or server connection (c->side): EPOLLIN and EPOLLOUT as far as they were wanted; EPOLLERR and EPOLLHUP
+	 * (both directions are closed) always. They are level-triggered: read, close, or conn_park() it.
+	 */
 	void (*ready)(struct conn *c, uint32_t events);
 	/* c->timer ran out. */
 	void (*expired)(struct conn *c);
@@ -92,6 +95,9 @@ struct conn {
 	union address peer;               /* client's, or server's */
 	uint64_t opened_ns;
 
+	/* Client: server connections that rest and may serve nobody else; server: the link in that list. */
+	struct list bound;
+
 	/* Client side. */
 	struct listener *listener;
 
@@ -99,6 +105,7 @@ struct conn {
 	struct worker_backend *backend;
 	struct upstream *upstream;        /* whose exchange it serves; NULL: at rest */
 	uint64_t uses;                    /* exchanges it has served before */
+	bool cloned;                      /* it was marked when it was opened, under ... */
 	uint32_t clone_generation;
 	uint32_t client_id;               /* the only client it may serve; 0: any */
 };
@@ -143,6 +150,12 @@ int conn_flush(struct conn *c);
 int conn_shutdown(struct conn *c);
 /* Want EPOLLIN or not. Level-triggered: a session that does not read must not want it. */
 void conn_want_in(struct conn *c, bool yes);
+/* EPOLLOUT will come; conn_flush() sees to its end. */
+void conn_want_out(struct conn *c);
+/* Nothing is heard of it, not even EPOLLHUP, until something is wanted again. */
+void conn_park(struct conn *c);
+/* What SO_ERROR says, as -errno; 0: nothing is wrong. */
+int conn_error(const struct conn *c);
 /* The session's deadline; 0: none. Fires proto->expired(). */
 void conn_deadline(struct conn *c, uint64_t delay_ms);
 

@@ -13,6 +13,8 @@
 #ifndef SPANWIRE_ENGINE_COUNTERS_H
 #define SPANWIRE_ENGINE_COUNTERS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"

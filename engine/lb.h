@@ -20,7 +20,7 @@
 
 #include "engine/backend.h"
 
-enum lb_algorithm { LB_ROUND_ROBIN, LB_LEAST_CONNECTIONS };
+enum lb_kind { LB_ROUND_ROBIN, LB_LEAST_CONNECTIONS };
 
 struct lb_member {
 	struct backend *backend;
@@ -31,7 +31,7 @@ struct lb_member {
 };
 
 struct lb {
-	enum lb_algorithm algorithm;
+	enum lb_kind kind;
 	bool weighted;             /* not all ratios are equal */
 	unsigned max_load;         /* connections per server; 0: no limit */
 	size_t n, next;            /* where the turn is */

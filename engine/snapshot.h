@@ -63,7 +63,7 @@ struct snapshot {
 	const char *pool_uuid, *pool_name;
 
 	/* What the data path asks at each connection, in its own units. */
-	enum lb_algorithm algorithm;
+	enum lb_kind kind;
 	unsigned max_load;                /* connections per server; 0: no limit */
 	size_t n_servers;
 	struct snapshot_server *servers;
@@ -71,6 +71,7 @@ struct snapshot {
 	uint64_t idle_ms;                 /* L4: nothing moved; 0: for ever */
 	bool close_idle;                  /* L4: close then, rather than only probe with keep-alives */
 	bool nodelay;
+	unsigned keepalive_s;             /* silence after which the kernel probes a peer; 0: never */
 	uint64_t connect_ms;              /* for a server to answer a SYN */
 	struct {
 		uint64_t idle_ms, life_ms;    /* 0: for ever */

@@ -28,7 +28,7 @@ struct upstream {
 	struct conn *client;
 	struct conn *server;              /* NULL: none */
 	struct snapshot *snapshot;        /* a reference, from upstream_open() to upstream_done() */
-	struct worker_backend *tried[UPSTREAM_TRIES];
+	struct worker_backend *tried[UPSTREAM_TRIES]; /* to be compared only: they may be gone */
 	unsigned tries;
 	bool waiting;                     /* the server has not answered the SYN */
 	bool reused;                      /* the connection served before: it may be stale */
@@ -40,6 +40,7 @@ enum { UPSTREAM_READY = 0, UPSTREAM_WAIT = 1 };
  * Begin an exchange of CLIENT under the newest snapshot S (takes a reference of its own). UPSTREAM_READY: u->server
  * is connected and its session is CLIENT's; UPSTREAM_WAIT: proto->connected() follows, later than this call; -ENOENT:
  * no server is enabled and up; -EBUSY: they have all the connections they may have; other -errno: no server answered.
+ * After a failure here nothing is held; after one that connected() or upstream_again() told, call upstream_done().
  */
 int upstream_open(struct upstream *u, struct conn *client, struct snapshot *s);
 /*

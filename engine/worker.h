@@ -30,6 +30,7 @@ struct listener {
 	struct worker_service *service;
 	uint64_t id;                      /* the warden's number */
 	union address address;
+	struct timer pause;               /* the kernel had no descriptor left: try again then */
 };
 
 /* A server as this worker sees it, of one service. */
@@ -41,6 +42,7 @@ struct worker_backend {
 	struct list idle, busy;           /* idle: the one that rested last is first */
 	size_t n_idle, n_conns;
 	bool listed;                      /* the newest snapshot has it */
+	uint64_t ended_ns;                /* it was disabled, or fell, then; 0: it is in service */
 	struct timer drain;               /* its connections are cut then */
 	struct grave grave;
 };
@@ -98,14 +100,21 @@ void worker_post_unlisten(struct worker *w, unsigned index, uint64_t id);
 void worker_post_down(struct worker *w, unsigned index, struct backend *b);
 /* The socket storage map for clone marks. Borrowed for ever. */
 void worker_post_mark_map(struct worker *w, int fd);
-/* M is delivered on the worker's thread after everything posted before. */
-void worker_post(struct worker *w, struct message *m, void (*deliver)(struct message *m));
+/*
+ * When all N workers have done everything that was posted before, DONE(ARG, NUMBER) is called on the thread of HOME: what
+ * a change that runs everywhere, and a proof of life, are made of.
+ */
+void workers_round(struct worker **w, unsigned n, struct inbox *home, void (*done)(void *arg, uint64_t number),
+		   void *arg, uint64_t number);
 
 /* ---- on its own thread ---- */
 
-/* A client of S is gone from every list: nothing to do but counting. Called by conn.c. */
+/* Tell the kernel which clone server gets the copies of server connection C, opened for CLIENT. -errno. */
+int worker_mark(struct worker *w, struct conn *c, const struct conn *client, const struct snapshot *s);
+/* C left every list and is about to be freed: what is counted or bound to it. Called by conn.c. */
 void worker_client_gone(struct conn *c);
-/* A server connection is gone. Called by conn.c; B may be freed at the end of the turn. */
 void worker_server_gone(struct conn *c);
+/* The session that is served by C is ended, or sent elsewhere when the server never answered. */
+void worker_cut_server(struct conn *c);
 
 #endif

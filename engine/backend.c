@@ -1,0 +1,52 @@
+#include "engine/backend.h"
+
+#include "base/base.h"
+
+struct backend *backend_new(const char *pool_uuid, const union address *a, unsigned slot)
+{
+	struct backend *b = xcalloc(1, sizeof(*b));
+	char ip[ADDRESS_TEXT];
+
+	atomic_init(&b->refs, 1);
+	atomic_init(&b->load, 0);
+	atomic_init(&b->health, BACKEND_UNKNOWN);
+	b->slot = slot;
+	b->address = *a;
+	address_ip(a, ip);
+	snprintf(b->name, sizeof(b->name), "%.46s:%u", ip, address_port(a));
+	snprintf(b->pool, sizeof(b->pool), "%s", pool_uuid);
+	return b;
+}
+
+struct backend *backend_get(struct backend *b)
+{
+	atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+	return b;
+}
+
+void backend_put(struct backend *b)
+{
+	if (b && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
+		free(b);
+}
+
+bool backend_take(struct backend *b, unsigned max)
+{
+	unsigned load = atomic_load_explicit(&b->load, memory_order_relaxed);
+
+	if (!max) {
+		atomic_fetch_add_explicit(&b->load, 1, memory_order_relaxed);
+		return true;
+	}
+	do {
+		if (load >= max)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&b->load, &load, load + 1, memory_order_relaxed,
+							memory_order_relaxed));
+	return true;
+}
+
+void backend_release(struct backend *b)
+{
+	must(atomic_fetch_sub_explicit(&b->load, 1, memory_order_relaxed) > 0);
+}

@@ -1,0 +1,540 @@
+#include "engine/config.h"
+
+#include "base/base.h"
+#include "base/log.h"
+#include "engine/l4/l4.h"
+#include "model/structs.h"
+
+#define CONNECT_MS 2000 /* long enough for a lost SYN, short enough to try another server */
+
+/* A pool with its backends; config_pool is what others see of it. */
+struct pool_entry {
+	struct list link;
+	struct config_pool seen;
+	struct arena arena;
+	char *uuid;
+	struct backend **backends;
+	json_t *by_name;           /* "ip:port" -> place in backends */
+	unsigned users;            /* of this commit */
+};
+
+/* What a snapshot is made of, beside the service itself. */
+enum { DEP_SERVICE, DEP_APPLICATION, DEP_NETWORK, DEP_SERVER_NETWORK, DEP_ANALYTICS, DEP_POOL, DEP_CLONE, DEPS };
+
+struct service_entry {
+	struct list link;
+	char *uuid;
+	unsigned index;
+	char *deps[DEPS];          /* "kind/uuid", NULL: none */
+	bool built, dirty;
+	struct snapshot_clone clone;
+	struct pool_entry *pool;
+};
+
+struct config {
+	struct worker **workers;
+	unsigned n_workers;
+	struct inbox *home;
+	struct config_user *user;
+	json_t *objects;           /* "kind/uuid" -> object */
+	json_t *changed;           /* keys put or deleted since the last commit */
+	json_t *slots_services, *slots_servers;
+	struct list services, pools;
+	json_t *used;              /* index -> true */
+};
+
+static struct json_t *object_of(struct config *c, const char *key)
+{
+	return key ? json_object_get(c->objects, key) : NULL;
+}
+
+struct config *config_new(struct worker **workers, unsigned n_workers, struct inbox *home, struct config_user *u)
+{
+	struct config *c = xcalloc(1, sizeof(*c));
+
+	c->workers = workers;
+	c->n_workers = n_workers;
+	c->home = home;
+	c->user = u;
+	c->objects = json_object();
+	c->changed = json_object();
+	c->slots_services = json_object();
+	c->slots_servers = json_object();
+	c->used = json_object();
+	list_init(&c->services);
+	list_init(&c->pools);
+	return c;
+}
+
+/* ---- pools ---- */
+
+static void pool_entry_free(struct pool_entry *p)
+{
+	list_remove(&p->link);
+	for (size_t i = 0; i < p->seen.n; i++)
+		backend_put(p->backends[i]);
+	free(p->backends);
+	json_decref(p->by_name);
+	arena_fini(&p->arena);
+	free(p->uuid);
+	free(p);
+}
+
+static unsigned slot_of_server(struct config *c, const char *pool_uuid, const char *name)
+{
+	const json_t *pool = json_object_get(c->slots_servers, pool_uuid);
+
+	return (unsigned)json_int(pool, name, COUNTERS_NO_SLOT);
+}
+
+static int server_address(const struct pool *pool, const struct server *s, union address *a)
+{
+	int64_t port = s->has_port && s->port ? s->port : pool->default_server_port;
+
+	return address_parse(a, s->ip->addr, (unsigned)port);
+}
+
+static void pool_load_monitors(struct config *c, struct pool_entry *p, const struct pool *pool)
+{
+	const struct health_monitor **m = arena_get(&p->arena, (pool->health_monitor_refs_n + 1) * sizeof(*m));
+	const char **uuids = arena_get(&p->arena, (pool->health_monitor_refs_n + 1) * sizeof(*uuids));
+
+	p->seen.n_monitors = 0;
+	for (size_t i = 0; i < pool->health_monitor_refs_n; i++) {
+		CLEANUP_FREE char *key = xasprintf("healthmonitor/%s", pool->health_monitor_refs[i]);
+		const json_t *o = object_of(c, key);
+
+		if (!o)
+			continue;
+		m[p->seen.n_monitors] = model_load(&health_monitor_message, o, &p->arena);
+		uuids[p->seen.n_monitors++] = pool->health_monitor_refs[i];
+	}
+	p->seen.monitors = m;
+	p->seen.monitor_uuids = uuids;
+}
+
+/* (Re)build P from its object; servers that stay keep their backends. */
+static void pool_load(struct config *c, struct pool_entry *p, const json_t *object)
+{
+	struct arena arena = ARENA_INIT;
+	const struct pool *pool = model_load(&pool_message, object, &arena);
+	struct backend **backends = xcalloc(pool->servers_n + 1, sizeof(backends[0]));
+	json_t *by_name = json_object();
+
+	for (size_t i = 0; i < pool->servers_n; i++) {
+		union address a;
+		struct backend *b, *old = NULL;
+		json_t *place;
+
+		if (server_address(pool, &pool->servers[i], &a) < 0) {
+			log_warn("server_unresolved pool=%s server=%s", p->uuid, pool->servers[i].ip->addr);
+			continue;
+		}
+		b = backend_new(p->uuid, &a, COUNTERS_NO_SLOT);
+		place = json_object_get(by_name, b->name);
+		if (place) { /* the same server twice: one backend */
+			old = backends[json_integer_value(place)];
+		} else {
+			place = json_object_get(p->by_name, b->name);
+			if (place)
+				old = p->backends[json_integer_value(place)];
+		}
+		if (old) {
+			backend_put(b);
+			b = backend_get(old);
+		} else {
+			b->slot = slot_of_server(c, p->uuid, b->name);
+		}
+		backends[i] = b;
+		json_object_set_new(by_name, b->name, json_integer((json_int_t)i));
+	}
+	for (size_t i = 0; i < p->seen.n; i++)
+		backend_put(p->backends[i]);
+	free(p->backends);
+	json_decref(p->by_name);
+	arena_fini(&p->arena);
+	p->arena = arena;
+	p->backends = backends;
+	p->by_name = by_name;
+	p->seen = (struct config_pool){ .uuid = p->uuid, .pool = pool, .n = pool->servers_n, .backends = backends };
+	pool_load_monitors(c, p, pool);
+}
+
+static bool was_changed(struct config *c, const char *kind, const char *uuid)
+{
+	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
+
+	return json_object_get(c->changed, key) != NULL;
+}
+
+static bool monitors_changed(struct config *c, const struct pool *pool)
+{
+	for (size_t i = 0; i < pool->health_monitor_refs_n; i++)
+		if (was_changed(c, "healthmonitor", pool->health_monitor_refs[i]))
+			return true;
+	return false;
+}
+
+/* KEY is "pool/uuid"; NULL when there is none. */
+static struct pool_entry *pool_use(struct config *c, const char *key)
+{
+	const json_t *object = object_of(c, key);
+	struct pool_entry *p = NULL;
+
+	if (!object)
+		return NULL;
+	LIST_FOREACH(l, &c->pools)
+		if (strcmp(LIST_ENTRY(l, struct pool_entry, link)->uuid, strchr(key, '/') + 1) == 0)
+			p = LIST_ENTRY(l, struct pool_entry, link);
+	if (!p) {
+		p = xcalloc(1, sizeof(*p));
+		p->uuid = xstrdup(strchr(key, '/') + 1);
+		p->by_name = json_object();
+		list_init(&p->link);
+		list_insert(&c->pools, &p->link);
+		pool_load(c, p, object);
+		c->user->pool(c->user, &p->seen);
+	}
+	p->users++;
+	return p;
+}
+
+static void pools_refresh(struct config *c)
+{
+	LIST_FOREACH(l, &c->pools) {
+		struct pool_entry *p = LIST_ENTRY(l, struct pool_entry, link);
+		CLEANUP_FREE char *key = xasprintf("pool/%s", p->uuid);
+		const json_t *object = object_of(c, key);
+
+		p->users = 0;
+		if (!object || (!json_object_get(c->changed, key) && !monitors_changed(c, p->seen.pool)))
+			continue;
+		pool_load(c, p, object);
+		c->user->pool(c->user, &p->seen);
+	}
+}
+
+static void pools_sweep(struct config *c)
+{
+	LIST_FOREACH(l, &c->pools) {
+		struct pool_entry *p = LIST_ENTRY(l, struct pool_entry, link);
+
+		if (p->users)
+			continue;
+		c->user->pool_gone(c->user, p->uuid);
+		pool_entry_free(p);
+	}
+}
+
+/* ---- services ---- */
+
+static struct service_entry *service_find(struct config *c, const char *uuid)
+{
+	LIST_FOREACH(l, &c->services)
+		if (strcmp(LIST_ENTRY(l, struct service_entry, link)->uuid, uuid) == 0)
+			return LIST_ENTRY(l, struct service_entry, link);
+	return NULL;
+}
+
+static struct service_entry *service_make(struct config *c, const char *uuid)
+{
+	struct service_entry *s = service_find(c, uuid);
+	char key[16];
+
+	if (s)
+		return s;
+	s = xcalloc(1, sizeof(*s));
+	s->uuid = xstrdup(uuid);
+	s->dirty = true;
+	/* The smallest free number: the workers' tables stay dense. */
+	do
+		snprintf(key, sizeof(key), "%u", s->index++);
+	while (json_object_get(c->used, key));
+	s->index--;
+	json_object_set_new(c->used, key, json_true());
+	list_init(&s->link);
+	list_insert(&c->services, &s->link);
+	return s;
+}
+
+static void service_free(struct config *c, struct service_entry *s)
+{
+	char key[16];
+
+	snprintf(key, sizeof(key), "%u", s->index);
+	json_object_del(c->used, key);
+	for (unsigned i = 0; i < DEPS; i++)
+		free(s->deps[i]);
+	list_remove(&s->link);
+	free(s->uuid);
+	free(s);
+}
+
+static void dep_set(struct service_entry *s, unsigned which, const char *kind, const char *uuid)
+{
+	free(s->deps[which]);
+	s->deps[which] = uuid && *uuid ? xasprintf("%s/%s", kind, uuid) : NULL;
+}
+
+static const void *dep_load(struct config *c, struct service_entry *s, unsigned which, const struct message_desc *m,
+			    struct arena *a)
+{
+	const json_t *o = object_of(c, s->deps[which]);
+
+	return o ? model_load(m, o, a) : NULL;
+}
+
+static const struct proto_ops *proto_of(const struct application_profile *app)
+{
+	(void)app;
+	return &l4_proto;
+}
+
+static int64_t times(int64_t n, int64_t unit)
+{
+	return n < 0 ? -1 : n * unit;
+}
+
+static void snapshot_network(struct snapshot *n)
+{
+	const struct tcp_proxy_profile *tcp =
+		n->network && n->network->profile ? n->network->profile->tcp_proxy_profile : NULL;
+
+	n->nodelay = true;
+	n->connect_ms = CONNECT_MS;
+	if (!tcp)
+		return;
+	n->nodelay = !tcp->nagles_algorithm;
+	n->close_idle = tcp->idle_connection_type == CLOSE_IDLE && tcp->idle_connection_timeout > 0;
+	n->idle_ms = (uint64_t)tcp->idle_connection_timeout * 1000;
+	n->keepalive_s = n->close_idle ? 0 : (unsigned)tcp->idle_connection_timeout;
+}
+
+static void snapshot_pool(struct snapshot *n, const struct pool_entry *p)
+{
+	const struct pool *pool = n->pool;
+	const struct conn_pool_properties *keep = pool->conn_pool_properties;
+
+	n->kind = pool->lb_algorithm == LB_ALGORITHM_ROUND_ROBIN ? LB_ROUND_ROBIN : LB_LEAST_CONNECTIONS;
+	n->max_load = (unsigned)MAX(pool->max_concurrent_connections_per_server, (int64_t)0);
+	n->disable_ms = times(pool->graceful_disable_timeout, 60000);
+	n->down_ms = -1;
+	if (pool->server_timeout)
+		n->connect_ms = MIN(n->connect_ms, (uint64_t)pool->server_timeout);
+	n->keep.idle_ms = keep ? (uint64_t)keep->upstream_connpool_conn_idle_tmo : 60000;
+	n->keep.life_ms = keep ? (uint64_t)keep->upstream_connpool_conn_life_tmo : 600000;
+	n->keep.max_reuse = keep ? (uint64_t)keep->upstream_connpool_conn_max_reuse : 0;
+	n->keep.max_idle = keep ? (uint64_t)keep->upstream_connpool_server_max_cache : 0;
+	n->servers = arena_get(&n->arena, (pool->servers_n + 1) * sizeof(n->servers[0]));
+	/* A pool that is switched off has no servers: all its connections are closed. */
+	for (size_t i = 0; i < pool->servers_n && pool->enabled; i++)
+		if (p->backends[i])
+			n->servers[n->n_servers++] = (struct snapshot_server){
+				.backend = backend_get(p->backends[i]),
+				.ratio = (unsigned)pool->servers[i].ratio,
+				.enabled = pool->servers[i].enabled,
+				.server = &pool->servers[i],
+			};
+}
+
+static struct snapshot *service_build(struct config *c, struct service_entry *s, uint64_t revision)
+{
+	struct snapshot *n = snapshot_new();
+	const struct virtual_service *vs;
+
+	n->index = s->index;
+	n->revision = revision;
+	n->slot = (unsigned)json_int(c->slots_services, s->uuid, COUNTERS_NO_SLOT);
+	n->uuid = arena_strdup(&n->arena, s->uuid);
+	vs = n->vs = dep_load(c, s, DEP_SERVICE, &virtual_service_message, &n->arena);
+	n->name = vs->name;
+	dep_set(s, DEP_APPLICATION, "applicationprofile", vs->application_profile_ref);
+	dep_set(s, DEP_NETWORK, "networkprofile", vs->network_profile_ref);
+	dep_set(s, DEP_ANALYTICS, "analyticsprofile", vs->analytics_profile_ref);
+	dep_set(s, DEP_POOL, "pool", vs->pool_ref);
+	dep_set(s, DEP_CLONE, "trafficcloneprofile", vs->traffic_clone_profile_ref);
+	n->application = dep_load(c, s, DEP_APPLICATION, &application_profile_message, &n->arena);
+	n->network = dep_load(c, s, DEP_NETWORK, &network_profile_message, &n->arena);
+	n->server_network = dep_load(c, s, DEP_SERVER_NETWORK, &network_profile_message, &n->arena);
+	n->analytics = dep_load(c, s, DEP_ANALYTICS, &analytics_profile_message, &n->arena);
+	n->pool = dep_load(c, s, DEP_POOL, &pool_message, &n->arena);
+	n->proto = proto_of(n->application);
+	n->multiplex = !n->application || !n->application->http_profile ||
+		       n->application->http_profile->connection_multiplexing_enabled;
+	snapshot_network(n);
+	n->clone = s->clone;
+	if (n->pool && s->pool) {
+		n->pool_uuid = n->pool->uuid;
+		n->pool_name = n->pool->name;
+		snapshot_pool(n, s->pool);
+	}
+	return n;
+}
+
+static bool service_touched(struct config *c, const struct service_entry *s)
+{
+	if (s->dirty)
+		return true;
+	for (unsigned i = 0; i < DEPS; i++)
+		if (s->deps[i] && json_object_get(c->changed, s->deps[i]))
+			return true;
+	return false;
+}
+
+/* The key of the pool that the object names; deps follow only when the snapshot is built. */
+static struct pool_entry *service_pool(struct config *c, const json_t *vs)
+{
+	const char *ref = json_str(vs, "pool_ref", "");
+	const char *uuid = strrchr(ref, '/');
+	CLEANUP_FREE char *key = xasprintf("pool/%s", uuid ? uuid + 1 : ref);
+
+	return pool_use(c, key);
+}
+
+static void service_commit(struct config *c, struct service_entry *s, uint64_t revision)
+{
+	const json_t *vs = object_of(c, s->deps[DEP_SERVICE]);
+	struct snapshot *n;
+
+	if (!vs) {
+		if (!s->deps[DEP_SERVICE])
+			return; /* its listeners came first */
+		for (unsigned i = 0; i < c->n_workers; i++)
+			worker_post_removed(c->workers[i], s->index);
+		service_free(c, s);
+		return;
+	}
+	if (!service_touched(c, s)) {
+		if (s->pool)
+			s->pool->users++;
+		return;
+	}
+	s->pool = service_pool(c, vs);
+	n = service_build(c, s, revision);
+	s->built = true;
+	s->dirty = false;
+	for (unsigned i = 0; i < c->n_workers; i++)
+		worker_post_snapshot(c->workers[i], n);
+	snapshot_put(n);
+}
+
+static void round_done(void *arg, uint64_t revision)
+{
+	struct config *c = arg;
+
+	c->user->applied(c->user, revision);
+}
+
+void config_commit(struct config *c, uint64_t revision)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(c->changed, key, value) {
+		if (strncmp(key, "virtualservice/", 15) == 0) {
+			struct service_entry *s = service_make(c, key + 15);
+
+			dep_set(s, DEP_SERVICE, "virtualservice", s->uuid);
+		}
+	}
+	pools_refresh(c);
+	LIST_FOREACH(l, &c->services)
+		service_commit(c, LIST_ENTRY(l, struct service_entry, link), revision);
+	pools_sweep(c);
+	json_object_clear(c->changed);
+	workers_round(c->workers, c->n_workers, c->home, round_done, c, revision);
+}
+
+void config_free(struct config *c)
+{
+	while (!list_empty(&c->services))
+		service_free(c, LIST_ENTRY(c->services.next, struct service_entry, link));
+	while (!list_empty(&c->pools))
+		pool_entry_free(LIST_ENTRY(c->pools.next, struct pool_entry, link));
+	json_decref(c->objects);
+	json_decref(c->changed);
+	json_decref(c->slots_services);
+	json_decref(c->slots_servers);
+	json_decref(c->used);
+	free(c);
+}
+
+/* ---- messages ---- */
+
+void config_put(struct config *c, const char *kind, const char *uuid, const json_t *object)
+{
+	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
+
+	json_object_set(c->objects, key, (json_t *)object);
+	json_object_set_new(c->changed, key, json_true());
+}
+
+void config_delete(struct config *c, const char *kind, const char *uuid)
+{
+	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
+
+	json_object_del(c->objects, key);
+	json_object_set_new(c->changed, key, json_true());
+}
+
+void config_slots(struct config *c, const json_t *m)
+{
+	json_t *servers = json_object_get(m, "servers"), *slots;
+	const char *pool;
+
+	json_object_update(c->slots_services, json_object_get(m, "services"));
+	json_object_foreach(servers, pool, slots) {
+		json_t *known = json_object_get(c->slots_servers, pool);
+
+		if (known)
+			json_object_update(known, slots);
+		else
+			json_object_set_new(c->slots_servers, pool, json_copy(slots));
+	}
+}
+
+void config_clone(struct config *c, const json_t *m)
+{
+	struct service_entry *s = service_make(c, json_str(m, "virtualservice", ""));
+
+	s->dirty = true;
+	s->clone = (struct snapshot_clone){
+		.on = json_bool(m, "on", false),
+		.preserve_client_ip = json_bool(m, "preserve_client_ip", false),
+		.service = (uint32_t)json_int(m, "service", 0),
+		.first = (uint32_t)json_int(m, "first", 0),
+		.n = (uint32_t)json_int(m, "count", 0),
+		.generation = (uint32_t)json_int(m, "generation", 0),
+	};
+}
+
+void config_listener(struct config *c, const char *vs_uuid, unsigned worker, uint64_t id, int fd,
+		     const union address *a)
+{
+	must(worker < c->n_workers);
+	worker_post_listener(c->workers[worker], service_make(c, vs_uuid)->index, id, fd, a);
+}
+
+void config_unlisten(struct config *c, const char *vs_uuid, unsigned worker, uint64_t id)
+{
+	struct service_entry *s = service_find(c, vs_uuid);
+
+	must(worker < c->n_workers);
+	if (s)
+		worker_post_unlisten(c->workers[worker], s->index, id);
+}
+
+void config_health(struct config *c, struct backend *b, enum backend_health health)
+{
+	int before = atomic_exchange_explicit(&b->health, health, memory_order_relaxed);
+
+	if (before == (int)health)
+		return;
+	LIST_FOREACH(l, &c->services) {
+		struct service_entry *s = LIST_ENTRY(l, struct service_entry, link);
+
+		if (s->built && s->pool && strcmp(s->pool->uuid, b->pool) == 0)
+			for (unsigned i = 0; i < c->n_workers; i++)
+				worker_post_down(c->workers[i], s->index, b);
+	}
+}

@@ -1,0 +1,253 @@
+#include "engine/conn.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "engine/worker.h"
+
+/* ---- stream_tcp: bytes as the kernel has them ---- */
+
+static ssize_t tcp_recv(struct conn *c, void *p, size_t n)
+{
+	ssize_t got;
+
+	do
+		got = recv(c->watch.fd, p, n, 0);
+	while (got < 0 && errno == EINTR);
+	return got < 0 ? -errno : got;
+}
+
+static ssize_t tcp_send(struct conn *c, const struct iovec *iov, int n, bool more)
+{
+	struct msghdr m = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
+	ssize_t put;
+
+	do
+		put = sendmsg(c->watch.fd, &m, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+	while (put < 0 && errno == EINTR);
+	return put < 0 ? -errno : put;
+}
+
+static int tcp_shutdown(struct conn *c)
+{
+	return shutdown(c->watch.fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
+const struct stream_ops stream_tcp = { "tcp", tcp_recv, tcp_send, tcp_shutdown };
+
+/* ---- making and ending ---- */
+
+static void conn_ready(struct watch *w, uint32_t events)
+{
+	struct conn *c = CONTAINER_OF(w, struct conn, watch);
+
+	c->proto->ready(c, events);
+}
+
+static void conn_expired(struct timer *t)
+{
+	struct conn *c = CONTAINER_OF(t, struct conn, timer);
+
+	c->proto->expired(c);
+}
+
+struct conn *conn_new(struct worker *w, struct worker_service *s, enum conn_side side, int fd,
+		      const union address *peer)
+{
+	struct conn *c = slab_get(&w->conns);
+
+	if (!c) {
+		close(fd);
+		return NULL;
+	}
+	list_init(&c->link);
+	list_init(&c->bound);
+	c->worker = w;
+	c->service = s;
+	c->stream = &stream_tcp;
+	c->side = side;
+	c->peer = *peer;
+	c->opened_ns = loop_now(w->loop);
+	c->id = ++w->next_id;
+	/* A client is there and speaks first; a server must answer the SYN. */
+	if (watch_start(w->loop, &c->watch, fd, side == CONN_CLIENT ? EPOLLIN : EPOLLOUT, conn_ready) < 0) {
+		close(fd);
+		slab_put(&w->conns, c);
+		return NULL;
+	}
+	return c;
+}
+
+static void conn_release(struct grave *g)
+{
+	struct conn *c = CONTAINER_OF(g, struct conn, grave);
+
+	slab_put(&c->worker->conns, c);
+}
+
+static void conn_end(struct conn *c, bool reset)
+{
+	struct worker *w = c->worker;
+
+	if (c->closed)
+		return;
+	c->closed = true;
+	trace_put(TRACE_CLOSE, c->id, reset, c->side);
+	watch_stop(w->loop, &c->watch);
+	timer_stop(w->loop, &c->timer);
+	if (reset) {
+		struct linger now = { .l_onoff = 1 };
+
+		setsockopt(c->watch.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	}
+	close(c->watch.fd);
+	buffer_put(&w->buffers, c->in);
+	buffer_put(&w->buffers, c->out);
+	c->in = c->out = NULL;
+	list_remove(&c->link);
+	if (c->side == CONN_CLIENT)
+		worker_client_gone(c);
+	else
+		worker_server_gone(c);
+	loop_bury(w->loop, &c->grave, conn_release);
+}
+
+void conn_close(struct conn *c)
+{
+	conn_end(c, false);
+}
+
+void conn_reset(struct conn *c)
+{
+	conn_end(c, true);
+}
+
+/* ---- bytes ---- */
+
+ssize_t conn_fill(struct conn *c, size_t max)
+{
+	struct buffer_pool *pool = &c->worker->buffers;
+	ssize_t n;
+	int rc;
+
+	if (buffer_len(c->in) >= max)
+		return -ENOBUFS;
+	if (!buffer_avail(c->in)) {
+		rc = buffer_room(pool, &c->in, 1);
+		if (rc < 0)
+			return rc;
+	}
+	n = conn_recv(c, c->in->data + c->in->end, MIN((size_t)(c->in->size - c->in->end), max - buffer_len(c->in)));
+	if (n > 0) {
+		c->in->end += (uint32_t)n;
+		return n;
+	}
+	if (n == 0)
+		c->eof = true;
+	if (buffer_len(c->in) == 0) {
+		buffer_put(pool, c->in);
+		c->in = NULL;
+	}
+	return n;
+}
+
+void conn_take(struct conn *c, size_t n)
+{
+	must(n <= buffer_len(c->in));
+	if (!c->in)
+		return;
+	c->in->start += (uint32_t)n;
+	if (c->in->start == c->in->end) {
+		buffer_put(&c->worker->buffers, c->in);
+		c->in = NULL;
+	}
+}
+
+int conn_put(struct conn *c, const void *p, size_t n)
+{
+	int rc = n ? buffer_room(&c->worker->buffers, &c->out, n) : 0;
+
+	if (rc < 0 || !n)
+		return rc;
+	memcpy(c->out->data + c->out->end, p, n);
+	c->out->end += (uint32_t)n;
+	return 0;
+}
+
+static void want(struct conn *c, uint32_t bit, bool yes)
+{
+	struct loop *l = c->worker->loop;
+
+	if (c->closed)
+		return;
+	if (c->watch.active)
+		must(watch_set(l, &c->watch, yes ? c->watch.events | bit : c->watch.events & ~bit) == 0);
+	else if (yes) /* it was parked */
+		must(watch_start(l, &c->watch, c->watch.fd, bit, conn_ready) == 0);
+}
+
+void conn_park(struct conn *c)
+{
+	watch_stop(c->worker->loop, &c->watch);
+}
+
+int conn_error(const struct conn *c)
+{
+	int e = 0;
+	socklen_t len = sizeof(e);
+
+	return getsockopt(c->watch.fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0 ? -errno : -e;
+}
+
+int conn_flush(struct conn *c)
+{
+	while (c->out) {
+		struct iovec iov = { c->out->data + c->out->start, buffer_len(c->out) };
+		ssize_t n = conn_send(c, &iov, 1, false);
+
+		if (n == -EAGAIN)
+			break;
+		if (n < 0)
+			return (int)n;
+		c->out->start += (uint32_t)n;
+		if (c->out->start == c->out->end) {
+			buffer_put(&c->worker->buffers, c->out);
+			c->out = NULL;
+		}
+	}
+	want(c, EPOLLOUT, c->out != NULL);
+	return c->out != NULL;
+}
+
+int conn_shutdown(struct conn *c)
+{
+	must(!c->out);
+	if (c->shut)
+		return 0;
+	c->shut = true;
+	return c->stream->shutdown(c);
+}
+
+void conn_want_in(struct conn *c, bool yes)
+{
+	want(c, EPOLLIN, yes);
+}
+
+void conn_want_out(struct conn *c)
+{
+	want(c, EPOLLOUT, true);
+}
+
+void conn_deadline(struct conn *c, uint64_t delay_ms)
+{
+	if (c->closed)
+		return;
+	if (delay_ms)
+		timer_in(c->worker->loop, &c->timer, delay_ms, conn_expired);
+	else
+		timer_stop(c->worker->loop, &c->timer);
+}

@@ -1,0 +1,230 @@
+#include "engine/proxy.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "base/log.h"
+#include "engine/channel.h"
+#include "engine/config.h"
+#include "engine/sandbox.h"
+#include "engine/trace.h"
+#include "engine/worker.h"
+
+#define WORKERS_MAX 256
+
+struct proxy {
+	struct loop *loop;
+	struct inbox inbox;
+	struct channel *channel;
+	struct channel_user channel_user;
+	struct config_user config_user;
+	struct config *config;
+	struct counters counters;
+	struct worker *workers[WORKERS_MAX];
+	unsigned n_workers;
+	struct trace trace;
+	int status;
+};
+
+/* ---- what the configuration tells ---- */
+
+static void on_applied(struct config_user *u, uint64_t revision)
+{
+	struct proxy *p = CONTAINER_OF(u, struct proxy, config_user);
+	struct engine_counters *mine = counters_engine_of(&p->counters, p->counters.workers);
+
+	counter_add(&mine->config_applied, 1);
+	channel_send(p->channel, json_pack("{s:s, s:I}", "type", "applied", "revision", (json_int_t)revision), -1);
+}
+
+static void on_pool(struct config_user *u, const struct config_pool *pool)
+{
+	(void)u;
+	(void)pool;
+}
+
+static void on_pool_gone(struct config_user *u, const char *uuid)
+{
+	(void)u;
+	(void)uuid;
+}
+
+/* ---- what the warden says ---- */
+
+static void broken(struct proxy *p, const char *why)
+{
+	log_error("channel_broken reason=\"%s\"", why);
+	p->status = 1;
+	loop_stop(p->loop);
+}
+
+/* The first message: how many workers, and where their counters live. */
+static void on_start(struct proxy *p, const json_t *m, int fd)
+{
+	unsigned n = (unsigned)json_int(m, "workers", 1);
+
+	if (p->n_workers || fd < 0 || n < 1 || n > WORKERS_MAX || counters_map(&p->counters, fd, n) < 0) {
+		broken(p, "start");
+		return;
+	}
+	log_set_level((enum log_level)json_int(m, "log_level", LOG_LEVEL_INFO));
+	for (unsigned i = 0; i < n; i++)
+		p->workers[i] = worker_start(i, &p->counters);
+	p->n_workers = n;
+	p->config = config_new(p->workers, n, &p->inbox, &p->config_user);
+}
+
+static void on_put(struct proxy *p, const json_t *m, int fd)
+{
+	(void)fd;
+	config_put(p->config, json_str(m, "kind", ""), json_str(m, "uuid", ""), json_object_get(m, "object"));
+}
+
+static void on_delete(struct proxy *p, const json_t *m, int fd)
+{
+	(void)fd;
+	config_delete(p->config, json_str(m, "kind", ""), json_str(m, "uuid", ""));
+}
+
+static void on_commit(struct proxy *p, const json_t *m, int fd)
+{
+	(void)fd;
+	config_commit(p->config, (uint64_t)json_int(m, "revision", 0));
+}
+
+static void on_slots(struct proxy *p, const json_t *m, int fd)
+{
+	(void)fd;
+	config_slots(p->config, m);
+}
+
+static void on_clone(struct proxy *p, const json_t *m, int fd)
+{
+	(void)fd;
+	config_clone(p->config, m);
+}
+
+static void on_maps(struct proxy *p, const json_t *m, int fd)
+{
+	(void)m;
+	for (unsigned i = 0; i < p->n_workers; i++)
+		worker_post_mark_map(p->workers[i], fd);
+}
+
+static void on_listener(struct proxy *p, const json_t *m, int fd)
+{
+	unsigned worker = (unsigned)json_int(m, "worker", 0);
+	union address a;
+
+	if (fd < 0 || worker >= p->n_workers ||
+	    address_parse(&a, json_str(m, "address", ""), (unsigned)json_int(m, "port", 0)) < 0) {
+		broken(p, "listener");
+		return;
+	}
+	config_listener(p->config, json_str(m, "virtualservice", ""), worker, (uint64_t)json_int(m, "id", 0), fd, &a);
+}
+
+static void on_unlisten(struct proxy *p, const json_t *m, int fd)
+{
+	unsigned worker = (unsigned)json_int(m, "worker", 0);
+
+	(void)fd;
+	if (worker < p->n_workers)
+		config_unlisten(p->config, json_str(m, "virtualservice", ""), worker,
+				(uint64_t)json_int(m, "id", 0));
+}
+
+static void round_done(void *arg, uint64_t number)
+{
+	struct proxy *p = arg;
+
+	channel_send(p->channel, json_pack("{s:s, s:I}", "type", "pong", "n", (json_int_t)number), -1);
+}
+
+/* The answer has been through every worker: one that hangs makes it stay away. */
+static void on_ping(struct proxy *p, const json_t *m, int fd)
+{
+	(void)fd;
+	workers_round(p->workers, p->n_workers, &p->inbox, round_done, p, (uint64_t)json_int(m, "n", 0));
+}
+
+static void on_stop(struct proxy *p, const json_t *m, int fd)
+{
+	(void)m;
+	(void)fd;
+	loop_stop(p->loop);
+}
+
+static const struct {
+	const char *type;
+	void (*handle)(struct proxy *p, const json_t *m, int fd);
+} messages[] = {
+	{ "start", on_start },       { "put", on_put },           { "delete", on_delete },
+	{ "commit", on_commit },     { "slots", on_slots },       { "clone", on_clone },
+	{ "maps", on_maps },         { "listener", on_listener }, { "unlisten", on_unlisten },
+	{ "ping", on_ping },         { "stop", on_stop },
+};
+
+static void on_message(struct channel_user *u, const char *type, const json_t *m, int fd)
+{
+	struct proxy *p = CONTAINER_OF(u, struct proxy, channel_user);
+
+	for (size_t i = 0; i < ARRAY_SIZE(messages); i++) {
+		if (strcmp(messages[i].type, type) != 0)
+			continue;
+		if (!p->n_workers && messages[i].handle != on_start)
+			broken(p, "a message before start");
+		else
+			messages[i].handle(p, m, fd);
+		return;
+	}
+	broken(p, type);
+}
+
+static void on_closed(struct channel_user *u, int rc)
+{
+	struct proxy *p = CONTAINER_OF(u, struct proxy, channel_user);
+
+	if (rc < 0)
+		broken(p, strerror(-rc));
+	loop_stop(p->loop);
+}
+
+int proxy_main(int fd, int warden_pid)
+{
+	struct proxy *p = xcalloc(1, sizeof(*p));
+	struct err e = { 0 };
+	int status;
+
+	log_init("proxy");
+	trace_on_must();
+	trace_use(&p->trace);
+	/* A terminal's Ctrl-C goes to both processes: it is the warden who says what happens then. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	if (sandbox_enter(warden_pid, &e) < 0) {
+		log_error("sandbox_failed reason=\"%s\"", err_line(&e));
+		return 1;
+	}
+	p->loop = loop_new();
+	must(inbox_init(&p->inbox, p->loop) == 0);
+	p->config_user = (struct config_user){ on_applied, on_pool, on_pool_gone };
+	p->channel_user = (struct channel_user){ on_message, on_closed };
+	p->channel = channel_new(p->loop, fd, &p->channel_user);
+	loop_run(p->loop);
+	for (unsigned i = 0; i < p->n_workers; i++)
+		worker_stop(p->workers[i]);
+	inbox_fini(&p->inbox); /* rounds that came home too late end here */
+	if (p->config)
+		config_free(p->config);
+	channel_free(p->channel);
+	loop_free(p->loop);
+	if (p->n_workers)
+		counters_fini(&p->counters);
+	status = p->status;
+	free(p);
+	return status;
+}

@@ -1,0 +1,27 @@
+#include "engine/snapshot.h"
+
+#include "base/base.h"
+
+struct snapshot *snapshot_new(void)
+{
+	struct snapshot *s = xcalloc(1, sizeof(*s));
+
+	atomic_init(&s->refs, 1);
+	return s;
+}
+
+struct snapshot *snapshot_get(struct snapshot *s)
+{
+	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+	return s;
+}
+
+void snapshot_put(struct snapshot *s)
+{
+	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < s->n_servers; i++)
+		backend_put(s->servers[i].backend);
+	arena_fini(&s->arena);
+	free(s);
+}

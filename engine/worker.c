@@ -1,0 +1,623 @@
+#include "engine/worker.h"
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "base/log.h"
+#include "engine/bpf/mark.h"
+#include "engine/l4/l4.h"
+#include "engine/upstream.h"
+
+#define CONNS_MAX       400000        /* per worker: 100,000 clients with their servers, and room */
+#define BUFFERS_MAX     (1ULL << 30)  /* per worker, bytes */
+#define ACCEPTS_A_TURN  64
+#define ACCEPT_PAUSE_MS 10
+
+/* ---- backends of a service ---- */
+
+static void backend_release_grave(struct grave *g)
+{
+	struct worker_backend *b = CONTAINER_OF(g, struct worker_backend, grave);
+
+	backend_put(b->member.backend);
+	free(b);
+}
+
+/* Free it once the newest snapshot has forgotten it and its last connection is gone. */
+static void backend_reap(struct worker_backend *b)
+{
+	if (b->listed || b->n_conns || list_empty(&b->link))
+		return;
+	timer_stop(b->service->worker->loop, &b->drain);
+	list_remove(&b->link);
+	loop_bury(b->service->worker->loop, &b->grave, backend_release_grave);
+}
+
+static struct worker_backend *backend_add(struct worker_service *s, const struct snapshot_server *from)
+{
+	struct worker_backend *b = xcalloc(1, sizeof(*b));
+
+	b->service = s;
+	b->member.backend = backend_get(from->backend);
+	b->counters = counters_server_of(s->worker->counters, s->worker->id, from->backend->slot);
+	list_init(&b->idle);
+	list_init(&b->busy);
+	list_init(&b->link);
+	list_insert(&s->backends, &b->link);
+	return b;
+}
+
+static void cut_busy(struct worker_backend *b)
+{
+	struct list doomed;
+
+	/* Cutting one may close others of the list: always take the first. A session that was sent elsewhere
+	 * never comes back to this list in the same call, so it ends. */
+	list_init(&doomed);
+	while (!list_empty(&b->busy)) {
+		struct list *l = b->busy.next;
+
+		list_remove(l);
+		list_insert(&doomed, l);
+	}
+	while (!list_empty(&doomed)) {
+		struct list *l = doomed.next;
+
+		list_remove(l);
+		list_insert(&b->busy, l);
+		worker_cut_server(LIST_ENTRY(l, struct conn, link));
+	}
+}
+
+static void drain_over(struct timer *t)
+{
+	cut_busy(CONTAINER_OF(t, struct worker_backend, drain));
+}
+
+/* Its connections may live MS longer, counted from when it ended; -1: for ever. */
+static void backend_drain(struct worker_backend *b, int64_t ms)
+{
+	struct loop *l = b->service->worker->loop;
+
+	if (!b->ended_ns)
+		b->ended_ns = loop_now(l);
+	timer_stop(l, &b->drain);
+	if (ms == 0)
+		cut_busy(b);
+	else if (ms > 0)
+		timer_at(l, &b->drain, b->ended_ns + (uint64_t)ms * NS_PER_MS, drain_over);
+}
+
+/* Bring one backend to what the newest snapshot says of it. */
+static void backend_follow(struct worker_backend *b, const struct snapshot *s)
+{
+	upstream_sweep(b, s);
+	if (!b->listed) {
+		timer_stop(b->service->worker->loop, &b->drain);
+		cut_busy(b);
+		backend_reap(b);
+	} else if (!b->member.enabled) {
+		backend_drain(b, s->disable_ms);
+	} else if (!backend_is_usable(b->member.backend)) {
+		backend_drain(b, s->down_ms);
+	} else {
+		b->ended_ns = 0;
+		timer_stop(b->service->worker->loop, &b->drain);
+	}
+}
+
+/* ---- services ---- */
+
+static struct worker_service *service_at(struct worker *w, unsigned index)
+{
+	struct worker_service *s;
+
+	if (index >= w->n_services) {
+		size_t n = MAX(w->n_services * 2, (size_t)index + 16);
+
+		w->services = xrealloc(w->services, n * sizeof(w->services[0]));
+		memset(w->services + w->n_services, 0, (n - w->n_services) * sizeof(w->services[0]));
+		w->n_services = n;
+	}
+	s = w->services[index];
+	if (!s) {
+		s = w->services[index] = xcalloc(1, sizeof(*s));
+		s->worker = w;
+		s->index = index;
+		list_init(&s->listeners);
+		list_init(&s->clients);
+		list_init(&s->backends);
+	}
+	return s;
+}
+
+/* Open addressing by pointer: an edit of a pool of thousands stays linear. */
+struct by_backend {
+	struct worker_backend **at;
+	size_t mask;
+};
+
+static struct worker_backend **by_backend_find(const struct by_backend *h, const struct backend *b)
+{
+	size_t i = ((uintptr_t)b >> 4) * 0x9E3779B97F4A7C15ULL >> 20 & h->mask;
+
+	while (h->at[i] && h->at[i]->member.backend != b)
+		i = (i + 1) & h->mask;
+	return &h->at[i];
+}
+
+static void members_from(struct worker_service *s, const struct snapshot *snap)
+{
+	struct by_backend known = { .mask = 15 };
+	size_t n = snap->n_servers;
+
+	LIST_FOREACH(l, &s->backends)
+		n++;
+	while (known.mask < 2 * n)
+		known.mask = known.mask * 2 + 1;
+	known.at = xcalloc(known.mask + 1, sizeof(known.at[0]));
+	LIST_FOREACH(l, &s->backends) {
+		struct worker_backend *b = LIST_ENTRY(l, struct worker_backend, link);
+
+		b->listed = false;
+		*by_backend_find(&known, b->member.backend) = b;
+	}
+	s->members = xrealloc(s->members, (snap->n_servers + 1) * sizeof(s->members[0]));
+	s->lb.n = 0;
+	for (size_t i = 0; i < snap->n_servers; i++) {
+		const struct snapshot_server *from = &snap->servers[i];
+		struct worker_backend **place = by_backend_find(&known, from->backend);
+
+		if (!*place)
+			*place = backend_add(s, from);
+		else if ((*place)->listed)
+			continue; /* the pool names the same server twice */
+		(*place)->listed = true;
+		(*place)->member.ratio = MAX(from->ratio, 1u);
+		(*place)->member.enabled = from->enabled;
+		s->members[s->lb.n++] = &(*place)->member;
+	}
+	free(known.at);
+	s->lb.members = s->members;
+	s->lb.kind = snap->kind;
+	s->lb.max_load = snap->max_load;
+	lb_changed(&s->lb);
+}
+
+static void service_update(struct worker *w, struct snapshot *snap)
+{
+	struct worker_service *s = service_at(w, snap->index);
+	struct snapshot *old = s->snapshot;
+	bool first = old == NULL;
+
+	trace_put(TRACE_SNAPSHOT, snap->index, (int64_t)snap->revision, (int64_t)snap->n_servers);
+	s->snapshot = snap;
+	s->counters = counters_service_of(w->counters, w->id, snap->slot);
+	members_from(s, snap);
+	if (first && s->lb.n)
+		s->lb.next = w->id % s->lb.n; /* or all workers begin with the same server */
+	LIST_FOREACH(l, &s->backends)
+		backend_follow(LIST_ENTRY(l, struct worker_backend, link), snap);
+	snapshot_put(old);
+	LIST_FOREACH(l, &s->listeners) {
+		struct listener *ls = LIST_ENTRY(l, struct listener, link);
+
+		if (!ls->watch.active && !ls->pause.active)
+			must(watch_start(w->loop, &ls->watch, ls->watch.fd, EPOLLIN, ls->watch.ready) == 0);
+	}
+}
+
+/* LS == NULL: all of the service's. */
+static void cut_clients(struct worker_service *s, const struct listener *ls, enum conn_cut why)
+{
+	bool again;
+
+	/* Cutting one client may end no other client, but the list is walked anew after each round all the same. */
+	do {
+		again = false;
+		LIST_FOREACH(l, &s->clients) {
+			struct conn *c = LIST_ENTRY(l, struct conn, link);
+
+			if (ls && c->listener != ls)
+				continue;
+			trace_put(TRACE_CUT, c->id, why, 0);
+			if (why == CONN_CUT_LISTENER)
+				counter_add(&s->counters->conn_cut_listener, 1);
+			c->proto->cut(c, why);
+			must(c->closed);
+			again = true;
+		}
+	} while (again);
+}
+
+static void listener_release(struct grave *g)
+{
+	free(CONTAINER_OF(g, struct listener, grave));
+}
+
+static void listener_close(struct listener *ls)
+{
+	struct worker *w = ls->service->worker;
+
+	cut_clients(ls->service, ls, w->stopping ? CONN_CUT_STOP : CONN_CUT_LISTENER);
+	watch_stop(w->loop, &ls->watch);
+	timer_stop(w->loop, &ls->pause);
+	close(ls->watch.fd);
+	list_remove(&ls->link);
+	loop_bury(w->loop, &ls->grave, listener_release);
+}
+
+struct service_grave {
+	struct grave grave;
+	struct worker_service *service;
+};
+
+static void service_release(struct grave *g)
+{
+	struct service_grave *sg = CONTAINER_OF(g, struct service_grave, grave);
+
+	free(sg->service->members);
+	free(sg->service);
+	free(sg);
+}
+
+static void service_remove(struct worker *w, unsigned index)
+{
+	struct worker_service *s = index < w->n_services ? w->services[index] : NULL;
+	struct service_grave *sg;
+
+	if (!s)
+		return;
+	while (!list_empty(&s->listeners))
+		listener_close(LIST_ENTRY(s->listeners.next, struct listener, link));
+	cut_clients(s, NULL, w->stopping ? CONN_CUT_STOP : CONN_CUT_LISTENER);
+	s->lb.n = 0;
+	LIST_FOREACH(l, &s->backends) {
+		struct worker_backend *b = LIST_ENTRY(l, struct worker_backend, link);
+
+		b->listed = false;
+		backend_follow(b, NULL);
+	}
+	must(list_empty(&s->backends) && list_empty(&s->clients));
+	w->services[index] = NULL;
+	snapshot_put(s->snapshot);
+	s->snapshot = NULL;
+	/* Connections that were closed in this turn still name it; the graves are emptied in order. */
+	sg = xcalloc(1, sizeof(*sg));
+	sg->service = s;
+	loop_bury(w->loop, &sg->grave, service_release);
+}
+
+void worker_client_gone(struct conn *c)
+{
+	counter_sub(&c->service->counters->conn_open, 1);
+	/* Those that rest for this client only. */
+	while (!list_empty(&c->bound)) {
+		struct conn *server = LIST_ENTRY(c->bound.next, struct conn, bound);
+
+		server->proto->expired(server);
+	}
+}
+
+void worker_server_gone(struct conn *c)
+{
+	struct worker_backend *b = c->backend;
+
+	if (!b)
+		return;
+	counter_sub(&b->counters->conn_open, 1);
+	b->n_conns--;
+	backend_reap(b);
+}
+
+/* ---- clone marks ---- */
+
+int worker_mark(struct worker *w, struct conn *c, const struct conn *client, const struct snapshot *s)
+{
+	const struct snapshot_clone *clone = &s->clone;
+	struct sock_mark m = { .flags = MARK_CLONE, .service = clone->service, .generation = clone->generation };
+	union bpf_attr attr = { .map_fd = (uint32_t)w->mark_map };
+
+	if (w->mark_map < 0 || !clone->n)
+		return -ENOENT;
+	/* Flows go to the clone servers in turn; workers begin at different ones. */
+	m.target = clone->first + (c->service->clone_turn++ + w->id) % clone->n;
+	if (clone->preserve_client_ip) {
+		m.flags |= MARK_CLIENT_ADDR;
+		address_mapped(&client->peer, m.client_addr);
+		m.client_port = htons((uint16_t)address_port(&client->peer));
+	}
+	attr.key = (uint64_t)(uintptr_t)&c->watch.fd;
+	attr.value = (uint64_t)(uintptr_t)&m;
+	return syscall(SYS_bpf, BPF_MAP_UPDATE_ELEM, &attr, sizeof(attr)) < 0 ? -errno : 0;
+}
+
+/* ---- accepting ---- */
+
+static void listener_again(struct timer *t)
+{
+	struct listener *ls = CONTAINER_OF(t, struct listener, pause);
+	struct worker *w = ls->service->worker;
+
+	if (ls->service->snapshot)
+		must(watch_start(w->loop, &ls->watch, ls->watch.fd, EPOLLIN, ls->watch.ready) == 0);
+}
+
+static void accepted(struct listener *ls, int fd, const union address *peer)
+{
+	struct worker_service *s = ls->service;
+	struct conn *c;
+
+	counter_add(&s->counters->conn_total, 1);
+	c = conn_new(s->worker, s, CONN_CLIENT, fd, peer);
+	if (!c) {
+		counter_add(&s->counters->conn_refused_memory, 1);
+		return;
+	}
+	trace_put(TRACE_ACCEPT, c->id, fd, s->index);
+	counter_add(&s->counters->conn_open, 1);
+	list_insert(&s->clients, &c->link);
+	c->listener = ls;
+	c->open = true;
+	c->proto = s->snapshot->proto;
+	c->proto->accepted(c);
+}
+
+static void listener_ready(struct watch *watch, uint32_t events)
+{
+	struct listener *ls = CONTAINER_OF(watch, struct listener, watch);
+	struct worker *w = ls->service->worker;
+
+	(void)events;
+	for (unsigned i = 0; i < ACCEPTS_A_TURN && watch->active; i++) {
+		union address peer;
+		socklen_t len = sizeof(peer);
+		int fd = accept4(watch->fd, &peer.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0) {
+			accepted(ls, fd, &peer);
+			continue;
+		}
+		if (errno == EAGAIN)
+			return;
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			/* Nobody gains if this is asked again at once: the others go on meanwhile. */
+			counter_add(&w->engine->accept_failed, 1);
+			watch_stop(w->loop, watch);
+			timer_in(w->loop, &ls->pause, ACCEPT_PAUSE_MS, listener_again);
+			return;
+		}
+		/* The client is gone before it was accepted: the next one. */
+	}
+}
+
+static void listener_add(struct worker *w, unsigned index, uint64_t id, int fd, const union address *a)
+{
+	struct worker_service *s = service_at(w, index);
+	struct listener *ls = xcalloc(1, sizeof(*ls));
+
+	ls->service = s;
+	ls->id = id;
+	ls->address = *a;
+	ls->watch.fd = fd;
+	ls->watch.ready = listener_ready;
+	list_init(&ls->link);
+	list_insert(&s->listeners, &ls->link);
+	/* Clients wait in the kernel until there is a configuration to serve them by. */
+	if (s->snapshot)
+		must(watch_start(w->loop, &ls->watch, fd, EPOLLIN, listener_ready) == 0);
+}
+
+/* ---- the inbox ---- */
+
+enum post_kind { POST_SNAPSHOT, POST_REMOVED, POST_LISTENER, POST_UNLISTEN, POST_DOWN, POST_MARK_MAP, POST_STOP };
+
+struct post {
+	struct message message;
+	struct worker *worker;
+	enum post_kind kind;
+	unsigned index;
+	uint64_t id;
+	int fd;
+	union address address;
+	struct snapshot *snapshot;
+	struct backend *backend;
+};
+
+static void service_down(struct worker *w, unsigned index, const struct backend *fallen)
+{
+	struct worker_service *s = index < w->n_services ? w->services[index] : NULL;
+
+	if (!s || !s->snapshot)
+		return;
+	LIST_FOREACH(l, &s->backends) {
+		struct worker_backend *b = LIST_ENTRY(l, struct worker_backend, link);
+
+		if (b->member.backend == fallen)
+			backend_follow(b, s->snapshot);
+	}
+}
+
+static void unlisten(struct worker *w, unsigned index, uint64_t id)
+{
+	struct worker_service *s = index < w->n_services ? w->services[index] : NULL;
+
+	if (!s)
+		return;
+	LIST_FOREACH(l, &s->listeners) {
+		struct listener *ls = LIST_ENTRY(l, struct listener, link);
+
+		if (ls->id == id)
+			listener_close(ls);
+	}
+}
+
+static void worker_end(struct worker *w)
+{
+	w->stopping = true;
+	for (unsigned i = 0; i < w->n_services; i++)
+		service_remove(w, i);
+	loop_stop(w->loop);
+}
+
+static void post_deliver(struct message *m)
+{
+	struct post *p = CONTAINER_OF(m, struct post, message);
+	struct worker *w = p->worker;
+
+	switch (p->kind) {
+	case POST_SNAPSHOT:
+		service_update(w, p->snapshot);
+		break;
+	case POST_REMOVED:
+		service_remove(w, p->index);
+		break;
+	case POST_LISTENER:
+		listener_add(w, p->index, p->id, p->fd, &p->address);
+		break;
+	case POST_UNLISTEN:
+		unlisten(w, p->index, p->id);
+		break;
+	case POST_DOWN:
+		service_down(w, p->index, p->backend);
+		backend_put(p->backend);
+		break;
+	case POST_MARK_MAP:
+		w->mark_map = p->fd;
+		break;
+	case POST_STOP:
+		worker_end(w);
+		break;
+	}
+	free(p);
+}
+
+static void post(struct worker *w, struct post p)
+{
+	struct post *copy = xmalloc(sizeof(*copy));
+
+	p.worker = w;
+	*copy = p;
+	inbox_post(&w->inbox, &copy->message, post_deliver);
+}
+
+void worker_post_snapshot(struct worker *w, struct snapshot *s)
+{
+	post(w, (struct post){ .kind = POST_SNAPSHOT, .snapshot = snapshot_get(s) });
+}
+
+void worker_post_removed(struct worker *w, unsigned index)
+{
+	post(w, (struct post){ .kind = POST_REMOVED, .index = index });
+}
+
+void worker_post_listener(struct worker *w, unsigned index, uint64_t id, int fd, const union address *a)
+{
+	post(w, (struct post){ .kind = POST_LISTENER, .index = index, .id = id, .fd = fd, .address = *a });
+}
+
+void worker_post_unlisten(struct worker *w, unsigned index, uint64_t id)
+{
+	post(w, (struct post){ .kind = POST_UNLISTEN, .index = index, .id = id });
+}
+
+void worker_post_down(struct worker *w, unsigned index, struct backend *b)
+{
+	post(w, (struct post){ .kind = POST_DOWN, .index = index, .backend = backend_get(b) });
+}
+
+void worker_post_mark_map(struct worker *w, int fd)
+{
+	post(w, (struct post){ .kind = POST_MARK_MAP, .fd = fd });
+}
+
+struct round {
+	struct message home_message;
+	struct inbox *home;
+	atomic_uint left;
+	void (*done)(void *arg, uint64_t number);
+	void *arg;
+	uint64_t number;
+	struct round_visit {
+		struct message message;
+		struct round *round;
+	} visits[];
+};
+
+static void round_home(struct message *m)
+{
+	struct round *r = CONTAINER_OF(m, struct round, home_message);
+
+	r->done(r->arg, r->number);
+	free(r);
+}
+
+static void round_visited(struct message *m)
+{
+	struct round *r = CONTAINER_OF(m, struct round_visit, message)->round;
+
+	if (atomic_fetch_sub_explicit(&r->left, 1, memory_order_acq_rel) == 1)
+		inbox_post(r->home, &r->home_message, round_home);
+}
+
+void workers_round(struct worker **w, unsigned n, struct inbox *home, void (*done)(void *arg, uint64_t number),
+		   void *arg, uint64_t number)
+{
+	struct round *r = xcalloc(1, sizeof(*r) + n * sizeof(r->visits[0]));
+
+	*r = (struct round){ .home = home, .done = done, .arg = arg, .number = number };
+	atomic_init(&r->left, n);
+	for (unsigned i = 0; i < n; i++) {
+		r->visits[i].round = r;
+		inbox_post(&w[i]->inbox, &r->visits[i].message, round_visited);
+	}
+}
+
+/* ---- the thread ---- */
+
+static void *worker_run(void *arg)
+{
+	struct worker *w = arg;
+
+	trace_use(&w->trace);
+	must(loop_run(w->loop) == 0);
+	return NULL;
+}
+
+struct worker *worker_start(unsigned id, struct counters *counters)
+{
+	struct worker *w = xcalloc(1, sizeof(*w));
+
+	w->id = id;
+	w->counters = counters;
+	w->engine = counters_engine_of(counters, id);
+	w->mark_map = -1;
+	w->scratch = xmalloc(WORKER_SCRATCH);
+	w->buffers.limit = BUFFERS_MAX;
+	w->loop = loop_new();
+	must(inbox_init(&w->inbox, w->loop) == 0);
+	slab_init(&w->conns, sizeof(struct conn), CONNS_MAX);
+	slab_init(&w->sessions_l4, l4_session_size, CONNS_MAX);
+	must(pthread_create(&w->thread, NULL, worker_run, w) == 0);
+	return w;
+}
+
+void worker_stop(struct worker *w)
+{
+	post(w, (struct post){ .kind = POST_STOP });
+	pthread_join(w->thread, NULL);
+	inbox_fini(&w->inbox);
+	loop_free(w->loop);
+	slab_fini(&w->conns);
+	slab_fini(&w->sessions_l4);
+	slab_fini(&w->sessions_http);
+	buffer_pool_fini(&w->buffers);
+	free(w->services);
+	free(w->scratch);
+	free(w);
+}

@@ -1,0 +1,529 @@
+/*
+ * A worker with real sockets on the loopback address: the test is its
+ * clients, its servers and its configuration.
+ */
+#include "base/test.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine/l4/l4.h"
+#include "engine/worker.h"
+
+#define SERVERS 3
+#define LIMIT_S 5 /* no step of any test takes longer */
+
+struct world {
+	struct counters counters;
+	struct worker *worker;
+	int server_fd[SERVERS];           /* listening; -1: nobody there */
+	struct backend *backend[SERVERS];
+	bool enabled[SERVERS], listed[SERVERS];
+	union address front[2];
+	struct snapshot plan;             /* what the next configure() gives, but for its servers */
+	uint64_t revision;
+};
+
+static int listen_on(union address *a)
+{
+	socklen_t len = sizeof(*a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	assert_int_equal(address_parse(a, "127.0.0.1", 0), 0);
+	assert_int_equal(bind(fd, &a->sa, address_len(a)), 0);
+	assert_int_equal(listen(fd, 64), 0);
+	assert_int_equal(getsockname(fd, &a->sa, &len), 0);
+	return fd;
+}
+
+static void configure(struct world *w)
+{
+	struct snapshot *s = snapshot_new();
+	struct arena arena = s->arena;
+
+	*s = w->plan;
+	atomic_init(&s->refs, 1);
+	s->arena = arena;
+	s->revision = ++w->revision;
+	s->proto = &l4_proto;
+	s->nodelay = true;
+	s->servers = arena_get(&s->arena, SERVERS * sizeof(s->servers[0]));
+	for (int i = 0; i < SERVERS; i++)
+		if (w->listed[i])
+			s->servers[s->n_servers++] = (struct snapshot_server){
+				.backend = backend_get(w->backend[i]), .ratio = 1, .enabled = w->enabled[i] };
+	worker_post_snapshot(w->worker, s);
+	snapshot_put(s);
+}
+
+static void round_done(void *arg, uint64_t number)
+{
+	*(uint64_t *)arg = number;
+}
+
+/* Everything posted so far was done. */
+static void settle(struct world *w)
+{
+	struct loop *l = loop_new();
+	struct inbox in;
+	uint64_t seen = 0, deadline = mono_ns() + LIMIT_S * NS_PER_S;
+
+	assert_int_equal(inbox_init(&in, l), 0);
+	workers_round(&w->worker, 1, &in, round_done, &seen, 42);
+	while (seen != 42) {
+		assert_true(mono_ns() < deadline);
+		loop_turn(l, 100);
+	}
+	inbox_fini(&in);
+	loop_free(l);
+}
+
+static int setup(void **state)
+{
+	struct world *w = xcalloc(1, sizeof(*w));
+
+	assert_int_equal(counters_new(&w->counters, 1), 0);
+	w->worker = worker_start(0, &w->counters);
+	for (int i = 0; i < SERVERS; i++) {
+		union address a;
+
+		w->server_fd[i] = listen_on(&a);
+		w->backend[i] = backend_new("pool-1", &a, 10 + (unsigned)i);
+		w->enabled[i] = w->listed[i] = true;
+	}
+	w->plan = (struct snapshot){ .slot = 1, .kind = LB_ROUND_ROBIN, .disable_ms = 60000, .down_ms = -1,
+				     .connect_ms = 1000, .multiplex = true };
+	for (unsigned i = 0; i < 2; i++) {
+		int fd = listen_on(&w->front[i]);
+
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+		worker_post_listener(w->worker, 0, i, fd, &w->front[i]);
+	}
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	worker_stop(w->worker);
+	for (int i = 0; i < SERVERS; i++) {
+		if (w->server_fd[i] >= 0)
+			close(w->server_fd[i]);
+		assert_int_equal(atomic_load(&w->backend[i]->load), 0);  /* nobody forgot to give back */
+		assert_int_equal(atomic_load(&w->backend[i]->refs), 1);
+		backend_put(w->backend[i]);
+	}
+	assert_int_equal(counters_service_of(&w->counters, 0, 1)->conn_open, 0);
+	counters_fini(&w->counters);
+	free(w);
+	return 0;
+}
+
+static void limit_waits(int fd)
+{
+	struct timeval tv = { .tv_sec = LIMIT_S };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+static int dial(struct world *w, int front)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	limit_waits(fd);
+	assert_int_equal(connect(fd, &w->front[front].sa, address_len(&w->front[front])), 0);
+	return fd;
+}
+
+static int answer(struct world *w, int server)
+{
+	int fd;
+
+	limit_waits(w->server_fd[server]);
+	fd = accept4(w->server_fd[server], NULL, NULL, SOCK_CLOEXEC);
+	assert_true(fd >= 0);
+	limit_waits(fd);
+	return fd;
+}
+
+static void say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+static void hear(int fd, const char *text)
+{
+	char got[64] = "";
+
+	assert_int_equal(recv(fd, got, strlen(text), MSG_WAITALL), (ssize_t)strlen(text));
+	assert_string_equal(got, text);
+}
+
+static void hear_end(int fd)
+{
+	char c;
+
+	assert_int_equal(recv(fd, &c, 1, 0), 0);
+}
+
+static void hear_reset(int fd)
+{
+	char c;
+
+	assert_int_equal(recv(fd, &c, 1, 0), -1);
+	assert_int_equal(errno, ECONNRESET);
+}
+
+static void reset(int fd)
+{
+	struct linger now = { .l_onoff = 1 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+static void counted(const uint64_t *c, uint64_t want)
+{
+	uint64_t deadline = mono_ns() + LIMIT_S * NS_PER_S;
+
+	while (__atomic_load_n(c, __ATOMIC_RELAXED) != want) {
+		if (mono_ns() > deadline)
+			assert_int_equal(__atomic_load_n(c, __ATOMIC_RELAXED), want);
+		usleep(200);
+	}
+}
+
+static struct service_counters *service(struct world *w)
+{
+	return counters_service_of(&w->counters, 0, 1);
+}
+
+/* A client, and the server that it was given to. */
+static void couple(struct world *w, int front, int server, int *c, int *s)
+{
+	*c = dial(w, front);
+	*s = answer(w, server);
+	say(*c, "hello");
+	hear(*s, "hello");
+	say(*s, "welcome");
+	hear(*c, "welcome");
+}
+
+/* ---- promises ---- */
+
+static void half_close_goes_both_ways(void **state)
+{
+	struct world *w = *state;
+	int c, s;
+
+	configure(w);
+	couple(w, 0, 0, &c, &s);
+	shutdown(c, SHUT_WR);
+	hear_end(s);
+	say(s, "still there");
+	hear(c, "still there");
+	close(s);
+	hear_end(c);
+	close(c);
+	counted(&service(w)->conn_open, 0);
+	assert_int_equal(service(w)->bytes_from_client, 5);
+	assert_int_equal(service(w)->bytes_to_client, 18);
+}
+
+static void resets_are_mirrored(void **state)
+{
+	struct world *w = *state;
+	int c, s;
+
+	configure(w);
+	couple(w, 0, 0, &c, &s);
+	reset(s);
+	hear_reset(c);
+	close(c);
+	couple(w, 0, 1, &c, &s);
+	reset(c);
+	hear_reset(s);
+	close(s);
+	counted(&service(w)->conn_reset, 1);
+	counted(&counters_server_of(&w->counters, 0, 10)->conn_reset, 1);
+}
+
+struct flood {
+	int from, to;
+	size_t n;
+};
+
+static unsigned char pattern(size_t i)
+{
+	return (unsigned char)(i * 2654435761u >> 13);
+}
+
+static void *flood_send(void *arg)
+{
+	const struct flood *f = arg;
+	unsigned char buf[7919];
+
+	for (size_t done = 0; done < f->n;) {
+		size_t n = MIN(sizeof(buf), f->n - done);
+		ssize_t put;
+
+		for (size_t i = 0; i < n; i++)
+			buf[i] = pattern(done + i);
+		put = send(f->from, buf, n, MSG_NOSIGNAL);
+		if (put <= 0)
+			return NULL;
+		done += (size_t)put;
+	}
+	shutdown(f->from, SHUT_WR);
+	return NULL;
+}
+
+/* The reader sleeps at the beginning: what is under way fills every buffer on the path. */
+static void *flood_receive(void *arg)
+{
+	const struct flood *f = arg;
+	unsigned char buf[65536];
+	size_t done = 0;
+	ssize_t n;
+
+	usleep(50000);
+	while ((n = recv(f->to, buf, sizeof(buf), 0)) > 0) {
+		for (ssize_t i = 0; i < n; i++)
+			if (buf[i] != pattern(done + (size_t)i))
+				return NULL;
+		done += (size_t)n;
+	}
+	return n == 0 && done == f->n ? arg : NULL;
+}
+
+static void bulk_arrives_whole_in_both_directions_at_once(void **state)
+{
+	struct world *w = *state;
+	pthread_t t[4];
+	void *ok[4];
+	int c, s;
+
+	configure(w);
+	couple(w, 0, 0, &c, &s);
+	struct flood up = { c, s, 32u << 20 }, down = { s, c, 48u << 20 };
+
+	pthread_create(&t[0], NULL, flood_send, &up);
+	pthread_create(&t[1], NULL, flood_send, &down);
+	pthread_create(&t[2], NULL, flood_receive, &up);
+	pthread_create(&t[3], NULL, flood_receive, &down);
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], &ok[i]);
+	assert_ptr_equal(ok[2], &up);
+	assert_ptr_equal(ok[3], &down);
+	close(c);
+	close(s);
+	counted(&service(w)->conn_open, 0);
+	assert_int_equal(w->worker->buffers.used, 0); /* nothing waits any more */
+}
+
+static void dead_server_is_left_out_unnoticed(void **state)
+{
+	struct world *w = *state;
+	int c, s;
+
+	close(w->server_fd[0]);
+	w->server_fd[0] = -1;
+	configure(w);
+	couple(w, 0, 1, &c, &s);
+	assert_int_equal(service(w)->server_retry, 1);
+	assert_int_equal(counters_server_of(&w->counters, 0, 10)->conn_failed, 1);
+	close(c);
+	close(s);
+}
+
+static void no_server_is_a_reset_and_counted(void **state)
+{
+	struct world *w = *state;
+	int c;
+
+	for (int i = 0; i < SERVERS; i++)
+		atomic_store(&w->backend[i]->health, BACKEND_DOWN);
+	configure(w);
+	c = dial(w, 0);
+	hear_reset(c);
+	close(c);
+	assert_int_equal(service(w)->conn_refused_server, 1);
+}
+
+static void edit_drops_nothing(void **state)
+{
+	struct world *w = *state;
+	int c, s;
+
+	configure(w);
+	couple(w, 0, 0, &c, &s);
+	for (int i = 0; i < 100; i++) {
+		w->plan.kind = i % 2 ? LB_ROUND_ROBIN : LB_LEAST_CONNECTIONS;
+		w->listed[2] = i % 2;
+		configure(w);
+	}
+	settle(w);
+	say(c, "on");
+	hear(s, "on");
+	close(c);
+	hear_end(s);
+	close(s);
+	assert_int_equal(service(w)->conn_cut_server, 0);
+}
+
+static void removed_server_cuts_its_own_only(void **state)
+{
+	struct world *w = *state;
+	int c[2], s[2];
+
+	configure(w);
+	couple(w, 0, 0, &c[0], &s[0]);
+	couple(w, 0, 1, &c[1], &s[1]);
+	w->listed[0] = false;
+	configure(w);
+	hear_reset(c[0]);
+	hear_reset(s[0]);
+	say(c[1], "mine stays");
+	hear(s[1], "mine stays");
+	assert_int_equal(service(w)->conn_cut_server, 1);
+	for (int i = 0; i < 2; i++) {
+		close(c[i]);
+		close(s[i]);
+	}
+}
+
+static void disabled_server_drains(void **state)
+{
+	struct world *w = *state;
+	int c[3], s[3];
+	uint64_t began;
+
+	w->plan.disable_ms = -1;
+	configure(w);
+	couple(w, 0, 0, &c[0], &s[0]);
+	w->enabled[0] = false;
+	configure(w);
+	couple(w, 0, 1, &c[1], &s[1]); /* new ones go elsewhere */
+	couple(w, 0, 2, &c[2], &s[2]);
+	say(c[0], "goes on");
+	hear(s[0], "goes on");
+	w->plan.disable_ms = 0; /* cut at once */
+	configure(w);
+	hear_reset(c[0]);
+	w->enabled[1] = false;
+	w->plan.disable_ms = 150;
+	began = mono_ns();
+	configure(w);
+	say(c[1], "not yet");
+	hear(s[1], "not yet");
+	hear_reset(c[1]);
+	assert_in_range((mono_ns() - began) / NS_PER_MS, 149, 1500);
+	assert_int_equal(service(w)->conn_cut_server, 2);
+	for (int i = 0; i < 3; i++) {
+		close(c[i]);
+		close(s[i]);
+	}
+}
+
+static void removed_listener_cuts_its_own_only(void **state)
+{
+	struct world *w = *state;
+	int c[2], s[2];
+
+	configure(w);
+	couple(w, 0, 0, &c[0], &s[0]);
+	couple(w, 1, 1, &c[1], &s[1]);
+	worker_post_unlisten(w->worker, 0, 0);
+	hear_reset(c[0]);
+	say(c[1], "mine stays");
+	hear(s[1], "mine stays");
+	assert_int_equal(service(w)->conn_cut_listener, 1);
+	worker_post_removed(w->worker, 0);
+	hear_reset(c[1]);
+	for (int i = 0; i < 2; i++) {
+		close(c[i]);
+		close(s[i]);
+	}
+}
+
+static void clients_wait_for_the_configuration(void **state)
+{
+	struct world *w = *state;
+	int c = dial(w, 0), s;
+
+	say(c, "early");
+	settle(w);
+	configure(w);
+	s = answer(w, 0);
+	hear(s, "early");
+	close(c);
+	close(s);
+}
+
+static void idle_connection_is_closed_if_the_profile_says_so(void **state)
+{
+	struct world *w = *state;
+	int c, s;
+
+	w->plan.close_idle = true;
+	w->plan.idle_ms = 100;
+	configure(w);
+	couple(w, 0, 0, &c, &s);
+	hear_reset(c);
+	hear_reset(s);
+	assert_int_equal(service(w)->conn_idle_timeout, 1);
+	close(c);
+	close(s);
+}
+
+static void limit_of_connections_is_kept(void **state)
+{
+	struct world *w = *state;
+	int c[SERVERS], s[SERVERS], more;
+
+	w->plan.max_load = 1;
+	configure(w);
+	for (int i = 0; i < SERVERS; i++)
+		couple(w, 0, i, &c[i], &s[i]);
+	more = dial(w, 0);
+	hear_reset(more);
+	close(more);
+	close(c[1]);
+	hear_end(s[1]);
+	close(s[1]);
+	counted(&service(w)->conn_open, SERVERS - 1);
+	couple(w, 0, 1, &c[1], &s[1]);
+	for (int i = 0; i < SERVERS; i++) {
+		close(c[i]);
+		close(s[i]);
+	}
+}
+
+#define PROMISE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PROMISE(half_close_goes_both_ways),
+		PROMISE(resets_are_mirrored),
+		PROMISE(bulk_arrives_whole_in_both_directions_at_once),
+		PROMISE(dead_server_is_left_out_unnoticed),
+		PROMISE(no_server_is_a_reset_and_counted),
+		PROMISE(edit_drops_nothing),
+		PROMISE(removed_server_cuts_its_own_only),
+		PROMISE(disabled_server_drains),
+		PROMISE(removed_listener_cuts_its_own_only),
+		PROMISE(clients_wait_for_the_configuration),
+		PROMISE(idle_connection_is_closed_if_the_profile_says_so),
+		PROMISE(limit_of_connections_is_kept),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -32,37 +32,52 @@ enum field_flags {
 	F_SECRET = 1 << 2,     /* never answered, never logged */
 	F_READONLY = 1 << 3,   /* accepted from a client and ignored */
 	F_IMMUTABLE = 1 << 4,  /* fixed after creation */
-	F_DANGEROUS = 1 << 5,  /* inert, and to be refused rather than ignored */
+	F_DANGEROUS = 1 << 5,  /* not built, and refused rather than ignored when set to other than the default */
 	F_EXTENSION = 1 << 6,  /* not part of the Avi contract */
-	F_LIST = 1 << 7,
-	F_INERT = 1 << 8,      /* checked, stored, returned; without effect yet; no C member */
-	F_DEPRECATED = 1 << 9,
+	F_DEPRECATED = 1 << 7,
+	F_ALWAYS = 1 << 8,     /* the struct's pointer is never NULL: unset means all defaults */
+	F_LATER_STORED = 1 << 9, /* words that are not built are stored; using the object is refused (model_later) */
 };
 
 /* What a change of the field costs a running engine; the greatest of a change counts. */
+/* Bounds of an integer where min and max do not say any. */
+enum int_width { W_INT32, W_UINT32, W_INT64, W_UINT64 };
+/* What a string must look like. */
+enum str_format { STR_ANY, STR_IP, STR_MAC };
+
 enum apply_class { APPLY_NONE, APPLY_NEXT_CONN, APPLY_NOW, APPLY_BPF, APPLY_REBIND };
 
 struct message_desc;
 
 struct field_desc {
 	const char *name;
-	const char *help;            /* one or more sentences, ends with a period */
+	const char *help;            /* sentences, the last with a period; "" for inert fields nobody explained */
 	enum field_type type;
+	enum int_width width;        /* FT_INT */
+	enum str_format format;      /* FT_STR */
+	bool list;
+	bool inert;                  /* checked, stored, returned; without effect yet */
 	unsigned flags;
 	enum apply_class apply;
 	const struct message_desc *msg; /* FT_MSG */
 	const char *ref;             /* FT_REF: path of the kind that is referred to ("pool") */
-	const char *dflt;            /* as text; NULL: none */
-	const char *values;          /* FT_ENUM: "A|B|C" in the contract's order */
-	const char *later;           /* FT_ENUM: "B|C", values that are refused because not built yet */
-	int64_t min, max;            /* FT_INT and FT_FLOAT, when min < max; FT_STR: max length in bytes, 0: 4096 */
+	const char *dflt;            /* as text; NULL: none. FT_REF: a name. A required field, or a reference, is
+	                                filled in by model_read; all others only in answers and structs */
+	const char *dflt_from;       /* path in the same message whose value is the default ("ip.addr") */
+	const char *values;          /* FT_ENUM: "A, B, C" in the contract's order (word_each) */
+	const char *built;           /* FT_ENUM: the words that are built; NULL: all */
+	const char *why;             /* F_DANGEROUS: the sentence of the refusal; NULL: a general one */
+	const char *old_key;         /* lists: items may come as {OLD_KEY: item}, as old clients send them */
+	int64_t min, max;            /* FT_INT, FT_FLOAT when min < max; FT_STR: max in bytes, 0: 4096 */
 	const char *special;         /* FT_INT: values allowed outside the range: "0", "0,-1" */
 	const char *one_of;          /* FT_INT: "0,1,2,4,8,16": only these */
 	const char *unit;            /* "SEC", "MILLISECONDS", ... or NULL */
-	unsigned min_items, max_items; /* F_LIST; max 0: no limit but the body's */
-	size_t offset, count_offset, has_offset; /* in the struct; SIZE_MAX: no such member */
-	size_t item_size;            /* sizeof one list item in the struct */
+	unsigned min_items, max_items; /* lists; max 0: no limit but the body's */
+	size_t offset, count_offset, has_offset; /* in the struct; NO_MEMBER: none */
+	size_t item_size;            /* sizeof the member, or one item of a list */
 };
+
+#define NO_MEMBER SIZE_MAX
 
 struct message_desc {
 	const char *name;            /* as the contract calls it: "TrafficCloneProfile" */
@@ -70,6 +85,8 @@ struct message_desc {
 	const struct field_desc *fields;
 	size_t n_fields;
 	size_t size;                 /* of the C struct */
+	/* What the message checks beyond its table, on the stored form; NULL: nothing. */
+	int (*check)(const json_t *stored, struct err *e);
 };
 
 enum kind_flags {
@@ -88,6 +105,8 @@ struct kind_desc {
 	const struct message_desc *msg;
 	/* What one kind checks beyond its table, on the stored form; NULL: nothing. */
 	int (*check)(const json_t *stored, struct err *e);
+	/* What a change of one kind's object must respect; NULL: nothing. */
+	int (*check_change)(const json_t *old, const json_t *fresh, struct err *e);
 };
 
 /* All kinds, in the order of model/kinds/all.def. */
@@ -97,7 +116,14 @@ extern const size_t model_n_kinds;
 /* NULL when there is no such kind. */
 const struct kind_desc *kind_find(const char *path);
 const struct field_desc *field_find(const struct message_desc *m, const char *name);
-/* For enum fields that have a C enum: value to text and back (-1: unknown). Tables in model/enums.def. */
+
+/*
+ * Words: "A, B, C". The constants of `enum x` in model/structs.h count the words of `words_x`:
+ * word_index(words_lb_algorithm, "LB_ALGORITHM_ROUND_ROBIN") == LB_ALGORITHM_ROUND_ROBIN.
+ */
+int word_index(const char *words, const char *word); /* -1: not one of them */
+const char *word_at(const char *words, int index, size_t *len); /* not terminated; NULL: no such */
+bool word_next(const char **words, const char **word, size_t *len); /* false at the end */
 
 /* ---- wire -> stored ------------------------------------------------- */
 
@@ -121,6 +147,7 @@ void model_notes_fini(struct model_notes *n);
 
 enum model_read_flags {
 	MODEL_STRICT = 1 << 0,       /* unknown fields are an error that names the nearest known one */
+	MODEL_ALLOW_LATER = 1 << 1,  /* what is not built may be set: for the system's own objects */
 };
 
 /*
@@ -131,6 +158,19 @@ enum model_read_flags {
  */
 int model_read(const struct kind_desc *k, const json_t *wire, unsigned flags, struct model_resolver *r,
 	       json_t **out, struct model_notes *notes, struct err *e);
+
+/*
+ * What of a stored object is not built yet: a word of an enum, a dangerous field. -EINVAL with its path and a
+ * sentence, 0: nothing. For objects that may be stored but not used: the profiles and monitors
+ * that a virtual service or pool is going to use.
+ */
+int model_later(const struct kind_desc *k, const json_t *stored, struct err *e);
+
+/*
+ * FRESH is going to replace OLD: keeps the old secrets where FRESH has "<sensitive>", and refuses a change of what is
+ * fixed after creation. An immutable field that FRESH leaves out is kept.
+ */
+int model_replace(const struct kind_desc *k, const json_t *old, json_t *fresh, struct err *e);
 
 /*
  * PATCH: {"add": {...}, "replace": {...}, "delete": {...}} on a stored object; the result goes through model_read's
@@ -156,8 +196,8 @@ json_t *model_write(const struct kind_desc *k, const json_t *stored, const struc
 /* ---- struct ----------------------------------------------------------- */
 
 /*
- * Build the C struct of the message from a stored object: zeroed memory of ARENA, defaults filled in. Strings and
- * lists live in the arena. Refs are uuids. Never fails on what model_read made; must() otherwise.
+ * Build the C struct of the message from a stored object (NULL: of an empty one): zeroed memory of ARENA, defaults
+ * filled in. Strings and lists live in the arena. Refs are uuids. Never fails on what model_read made; must() otherwise.
  */
 void *model_load(const struct message_desc *m, const json_t *stored, struct arena *a);
 

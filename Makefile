@@ -1,0 +1,50 @@
+# The front door. meson and ninja build; this says the few things people do.
+#
+#	make            build everything; the programs are in build/bin/
+#	make run        the demo world, live (ONCE=1: 100 requests, a report, an exit code)
+#	make test       every test; the last line is "N passed, N failed, N skipped"
+#	make bench      side by side with the peers
+#	make fuzz       every fuzz target, FUZZ_SECONDS each (600)
+#	make fmt        formatting
+#	make clean      remove what was built
+
+PYTHON = /usr/bin/python3
+PROGRAMS = controller/spanwire-controller engine/spanwire-engine shell/spanwire
+FUZZ_SECONDS ?= 600
+
+# Namespaces need root. As a user we ask for it, and only for what needs it.
+SUDO = $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=ONCE,DEMO_BREAK,SPANWIRE_WORKERS)
+export ONCE
+export DEMO_BREAK
+export PYTHONDONTWRITEBYTECODE = 1
+
+.PHONY: all run test bench fuzz fmt clean
+.NOTPARALLEL:
+
+all: deps-build
+	@test -f build/build.ninja || meson setup build
+	@ninja -C build
+	@mkdir -p build/bin
+	@for p in $(PROGRAMS); do ln -sf ../$$p build/bin/; done
+
+deps-%:
+	@tools/deps $(subst +, ,$*)
+
+run: deps-build+run all
+	@$(SUDO) $(PYTHON) -B -m lab.demo
+
+test: deps-build+run+test all
+	@$(SUDO) $(PYTHON) -B tools/test-all
+
+bench: deps-build+run+test+bench all
+	@$(SUDO) $(PYTHON) -B bench/run
+
+fuzz: deps-build+run+test
+	@$(PYTHON) -B tests/fuzz/run --seconds $(FUZZ_SECONDS)
+
+fmt: deps-dev
+	@find base net model controller engine shell tests bench \
+		-name '*.[ch]' -print0 | xargs -0 clang-format -i
+
+clean:
+	@rm -rf build build-*

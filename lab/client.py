@@ -1,0 +1,173 @@
+"""A client: somebody on the clients' network who wants answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import http.client
+import socket
+import threading
+import time
+import urllib.parse
+from typing import Any, Optional
+
+import requests
+
+from .host import Host
+
+
+class Client(Host):
+    def __init__(self, lab, name: str, switch, number: int):
+        super().__init__(lab, name)
+        self.eth = self.attach(switch, "eth0", *switch.address(number))
+        self.ip4, self.ip6, self.mac = self.eth.ip, self.eth.ip6, self.eth.mac
+        self.session = requests.Session()
+        self.session.trust_env = False
+
+    def get(self, url: str, **options: Any) -> requests.Response:
+        return self.request("GET", url, **options)
+
+    def request(self, method: str, url: str, **options: Any) -> requests.Response:
+        options.setdefault("timeout", 5)
+        with self.entered():
+            return self.session.request(method, url, **options)
+
+    def fresh_get(self, url: str, **options: Any) -> requests.Response:
+        """A request on a connection of its own."""
+        return self.get(url, headers={"Connection": "close"}, **options)
+
+    def connect(self, ip: str, port: int, timeout: float = 5) -> socket.socket:
+        """A TCP connection, for those who speak for themselves."""
+        with self.entered():
+            return socket.create_connection((ip, port), timeout)
+
+    def curl(self, *words: object) -> str:
+        return self.run("curl", "-sS", "--max-time", 10, *words).stdout
+
+    def load(self, url: str, rate: float, connections: int = 8, reuse: bool = True,
+             timeout: float = 2, seconds: Optional[float] = None) -> "Load":
+        """Start sending `rate` requests a second; `with` or stop() ends it."""
+        return Load(self, url, rate, connections, reuse, timeout, seconds)
+
+    def who_has(self, ip: str, count: int = 1, seconds: float = 1) -> set[str]:
+        """The MAC addresses that answer an ARP request for this address."""
+        from scapy.layers.l2 import ARP, Ether
+        from scapy.sendrecv import AsyncSniffer
+        from scapy.sendrecv import sendp
+        with self.entered():
+            sniffer = AsyncSniffer(iface="eth0", filter=f"arp[6:2] == 2 and src host {ip}")
+            sniffer.start()
+            deadline = time.monotonic() + 2
+            while not getattr(sniffer, "running", False) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            ask = Ether(dst="ff:ff:ff:ff:ff:ff", src=self.mac) / ARP(
+                op=1, hwsrc=self.mac, psrc=self.ip4, pdst=ip)
+            sendp(ask, iface="eth0", count=count, inter=0.01, verbose=False)
+        sniffer.join(seconds)
+        return {packet[ARP].hwsrc for packet in sniffer.stop() or []}
+
+
+@dataclasses.dataclass
+class Outcome:
+    sent: float
+    done: float
+    error: str              # empty: answered 200
+    body: str
+
+
+class Load:
+    """A steady stream of requests: each is sent at its time, and its outcome is kept."""
+
+    def __init__(self, client: Client, url: str, rate: float, connections: int, reuse: bool,
+                 timeout: float, seconds: Optional[float]):
+        self.client, self.reuse, self.timeout = client, reuse, timeout
+        self.url = urllib.parse.urlsplit(url)
+        self.outcomes: list[Outcome] = []
+        self.began = time.monotonic()
+        self.ending = threading.Event()
+        self.until = self.began + seconds if seconds else float("inf")
+        self.threads = [
+            threading.Thread(target=self._send, args=(n * 1.0 / rate, connections / rate),
+                             daemon=True)
+            for n in range(connections)]
+        for thread in self.threads:
+            thread.start()
+
+    def _send(self, first: float, every: float) -> None:
+        with self.client.entered():
+            connection: Optional[http.client.HTTPConnection] = None
+            due = self.began + first
+            while not self.ending.is_set() and due < self.until:
+                if self.ending.wait(max(0.0, due - time.monotonic())):
+                    break
+                sent = time.monotonic()
+                error = body = ""
+                try:
+                    if connection is None:
+                        connection = http.client.HTTPConnection(
+                            self.url.hostname, self.url.port or 80, timeout=self.timeout)
+                    connection.request("GET", self.url.path or "/")
+                    answer = connection.getresponse()
+                    body = answer.read().decode(errors="replace").strip()
+                    if answer.status != 200:
+                        error = f"HTTP {answer.status}"
+                    stays = self.reuse and not answer.will_close
+                except (OSError, http.client.HTTPException) as broken:
+                    error, stays = type(broken).__name__, False
+                if not stays and connection:
+                    connection.close()
+                    connection = None
+                self.outcomes.append(Outcome(sent, time.monotonic(), error, body))
+                # Behind after a long wait: go on from now, do not make up with a burst.
+                due = max(due + every, time.monotonic() - every)
+            if connection:
+                connection.close()
+
+    def stop(self) -> "Load":
+        self.ending.set()
+        for thread in self.threads:
+            thread.join(self.timeout + 5)
+        self.outcomes.sort(key=lambda outcome: outcome.done)
+        return self
+
+    def __enter__(self) -> "Load":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def snapshot(self) -> list[Outcome]:
+        return list(self.outcomes)
+
+    @property
+    def answered(self) -> int:
+        return sum(not outcome.error for outcome in self.snapshot())
+
+    @property
+    def failed(self) -> list[Outcome]:
+        return [outcome for outcome in self.snapshot() if outcome.error]
+
+    @property
+    def errors(self) -> dict[str, int]:
+        kinds: dict[str, int] = {}
+        for outcome in self.failed:
+            kinds[outcome.error] = kinds.get(outcome.error, 0) + 1
+        return kinds
+
+    @property
+    def outage_ms(self) -> float:
+        """The longest time without an answer, if any request failed; else 0."""
+        outcomes = self.snapshot()
+        if not any(outcome.error for outcome in outcomes):
+            return 0.0
+        good = sorted([self.began] + [o.done for o in outcomes if not o.error] +
+                      [max(o.done for o in outcomes)])
+        return max(b - a for a, b in zip(good, good[1:])) * 1000
+
+    @property
+    def longest_wait_ms(self) -> float:
+        """The slowest single request."""
+        return max((o.done - o.sent for o in self.snapshot()), default=0.0) * 1000
+
+    def __str__(self) -> str:
+        return (f"{len(self.outcomes)} requests, {self.answered} answered, errors {self.errors}, "
+                f"outage {self.outage_ms:.0f} ms, slowest {self.longest_wait_ms:.0f} ms")

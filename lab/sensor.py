@@ -1,0 +1,95 @@
+"""A sensor: a host that records what arrives at it, as an IDS would."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import time
+from typing import Optional
+
+from .host import Host, until
+from .packets import Conversation, Frame, PcapReader, conversations
+
+ETHERNET_MAX = 1514
+
+
+class Sensor(Host):
+    """Records frames addressed to it. What is asked is asked of the wire, never of a counter."""
+
+    def __init__(self, lab, name: str, switch, number: int):
+        super().__init__(lab, name)
+        self.eth = self.attach(switch, "eth0", *switch.address(number))
+        self.ip4, self.ip6, self.mac = self.eth.ip, self.eth.ip6, self.eth.mac
+        self.pcap: pathlib.Path = lab.dir / f"{name}.pcap"
+        self.reader = PcapReader(self.pcap)
+        self.recorded: list[Frame] = []
+        self.forgotten = 0
+        self.tcpdump = self.start(
+            "tcpdump", "-i", "eth0", "-nn", "-s", 0, "-B", 16384, "--immediate-mode", "-U",
+            "-Z", "root", "-w", self.pcap, f"ether dst {self.mac} and (tcp or ip6 proto 6)",
+            log=f"{name}.tcpdump")
+        until(lambda: "listening on" in self.tcpdump.tail(), f"{name} listens")
+
+    def frames(self) -> list[Frame]:
+        """Every TCP segment that came, oldest first."""
+        self.recorded.extend(self.reader.new_frames())
+        return self.recorded[self.forgotten:]
+
+    def count(self) -> int:
+        return len(self.frames())
+
+    def forget(self) -> None:
+        """Look only at what comes from now on."""
+        self.forgotten += len(self.frames())
+
+    def conversations(self) -> list[Conversation]:
+        return conversations(self.frames())
+
+    def saw(self, src: Optional[str] = None, dst: Optional[str] = None, http: Optional[str] = None,
+            seconds: float = 3) -> bool:
+        """Did a conversation come with this client, this server, this text in its request?"""
+        def look() -> bool:
+            return any(
+                (src is None or c.client == src) and (dst is None or c.server == dst) and
+                (http is None or http.encode() in c.sent)
+                for c in self.conversations())
+        try:
+            return until(look, "", seconds)
+        except AssertionError:
+            return False
+
+    def settled(self, quiet: float = 0.3, seconds: float = 10) -> int:
+        """The number of frames, once nothing has come for a moment."""
+        seen, since = self.count(), time.monotonic()
+
+        def quiet_now() -> bool:
+            nonlocal seen, since
+            now = self.count()
+            if now != seen:
+                seen, since = now, time.monotonic()
+            return time.monotonic() - since >= quiet
+        until(quiet_now, f"nothing more arrives at {self.name}", seconds)
+        return seen
+
+    def illegal(self, source_macs: Optional[set[str]] = None) -> list[str]:
+        """What a real switch or IDS would object to, one sentence a frame."""
+        found = []
+        for n, f in enumerate(self.frames()):
+            where = f"frame {n} {f.src}:{f.sport} > {f.dst}:{f.dport}"
+            if f.wire_length > ETHERNET_MAX:
+                found.append(f"{where}: {f.wire_length} bytes on the wire")
+            if not f.checksums_ok:
+                found.append(f"{where}: wrong checksum")
+            if f.dst_mac != self.mac:
+                found.append(f"{where}: sent to {f.dst_mac}")
+            if source_macs and f.src_mac not in source_macs:
+                found.append(f"{where}: source MAC {f.src_mac} is not an engine's")
+        return found
+
+    def tshark(self, display_filter: str) -> list[str]:
+        """What tshark says about the recording, with checksums verified."""
+        options = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
+        done = subprocess.run(["tshark", "-r", str(self.pcap), *options, "-Y", display_filter],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()

@@ -1,0 +1,191 @@
+/*
+ * check - what messages and kinds demand beyond their tables, on the stored form.
+ */
+#include "base/base.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+
+#include "model/internal.h"
+
+/* RFC 1123 names; a single trailing dot is allowed. */
+static bool is_host_name(const char *s)
+{
+	size_t label = 0, n = strlen(s);
+
+	if (!n || n > 253)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (s[i] == '.') {
+			if (!label || s[i - 1] == '-')
+				return false;
+			label = 0;
+		} else if (isalnum((unsigned char)s[i]) || s[i] == '_' || (s[i] == '-' && label)) {
+			if (++label > 63)
+				return false;
+		} else {
+			return false;
+		}
+	}
+	return s[n - 1] != '-';
+}
+
+int check_ip_addr(const json_t *o, struct err *e)
+{
+	const char *addr = json_str(o, "addr", ""), *type = json_str(o, "type", "");
+	unsigned char raw[sizeof(struct in6_addr)];
+
+	if (strcmp(type, "V4") == 0 && inet_pton(AF_INET, addr, raw) != 1)
+		return err_set(e, -EINVAL, "addr", "\"%.60s\" is not an IPv4 address.", addr);
+	if (strcmp(type, "V6") == 0 && inet_pton(AF_INET6, addr, raw) != 1)
+		return err_set(e, -EINVAL, "addr", "\"%.60s\" is not an IPv6 address.", addr);
+	if (strcmp(type, "DNS") == 0 && !is_host_name(addr))
+		return err_set(e, -EINVAL, "addr", "\"%.60s\" is not a host name.", addr);
+	return 0;
+}
+
+int check_ip_addr_prefix(const json_t *o, struct err *e)
+{
+	const json_t *ip = json_object_get(o, "ip_addr");
+	json_int_t mask = json_int(o, "mask", 0);
+	json_int_t bits = strcmp(json_str(ip, "type", ""), "V6") == 0 ? 128 : 32;
+
+	if (strcmp(json_str(ip, "type", ""), "DNS") == 0)
+		return err_set(e, -EINVAL, "ip_addr.type", "A network has an address, not a name.");
+	if (mask < 0 || mask > bits)
+		return err_set(e, -EINVAL, "mask", "%lld is out of range: 0 to %lld.", (long long)mask, (long long)bits);
+	return 0;
+}
+
+int check_ip_addr_range(const json_t *o, struct err *e)
+{
+	const json_t *begin = json_object_get(o, "begin"), *end = json_object_get(o, "end");
+	unsigned char a[sizeof(struct in6_addr)], b[sizeof(struct in6_addr)];
+	bool v6 = strcmp(json_str(begin, "type", ""), "V6") == 0;
+	int family = v6 ? AF_INET6 : AF_INET;
+
+	if (strcmp(json_str(begin, "type", ""), json_str(end, "type", "")) != 0)
+		return err_set(e, -EINVAL, "end", "Must be of the same type as begin.");
+	if (inet_pton(family, json_str(begin, "addr", ""), a) != 1 || inet_pton(family, json_str(end, "addr", ""), b) != 1)
+		return err_set(e, -EINVAL, "begin", "A range has addresses, not names.");
+	if (memcmp(a, b, v6 ? 16 : 4) > 0)
+		return err_set(e, -EINVAL, "end", "Must not lie before begin.");
+	return 0;
+}
+
+int check_port_range(const json_t *o, struct err *e)
+{
+	if (json_int(o, "start", 0) > json_int(o, "end", 0))
+		return err_set(e, -EINVAL, "end", "Must not lie before start.");
+	return 0;
+}
+
+int check_service(const json_t *o, struct err *e)
+{
+	json_int_t port = json_int(o, "port", 0), last = json_int(o, "port_range_end", 0);
+
+	if (port == 0)
+		return err_set(e, -EINVAL, "port", "0 is not a port to listen on.");
+	if (last && last < port)
+		return err_set(e, -EINVAL, "port_range_end", "Must not lie before port.");
+	return 0;
+}
+
+int check_clone_server(const json_t *o, struct err *e)
+{
+	const json_t *ip = json_object_get(o, "ip_address");
+
+	if (strcmp(json_str(ip, "type", ""), "DNS") == 0)
+		return err_set(e, -EINVAL, "ip_address.type", "A receiver has an address, not a name.");
+	if (!ip && !json_str(o, "mac", "")[0] && !json_object_get(o, "network_ref"))
+		return err_set(e, -EINVAL, NULL, "A receiver needs ip_address, mac or network_ref.");
+	return 0;
+}
+
+static int check_vip_address(const json_t *vip, const char *field, const char *type, size_t i, struct err *e)
+{
+	const json_t *ip = json_object_get(vip, field);
+	char path[64];
+
+	if (!ip || strcmp(json_str(ip, "type", ""), type) == 0)
+		return 0;
+	snprintf(path, sizeof(path), "vip[%zu].%s.type", i, field);
+	return err_set(e, -EINVAL, path, "Must be %s.", type);
+}
+
+int check_vs_vip(const json_t *o, struct err *e)
+{
+	const json_t *vip;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "vip"), i, vip) {
+		char path[32];
+
+		if (check_vip_address(vip, "ip_address", "V4", i, e) < 0 ||
+		    check_vip_address(vip, "ip6_address", "V6", i, e) < 0)
+			return -EINVAL;
+		if (json_object_get(vip, "ip_address") || json_object_get(vip, "ip6_address") ||
+		    json_bool(vip, "auto_allocate_ip", false))
+			continue;
+		snprintf(path, sizeof(path), "vip[%zu]", i);
+		return err_set(e, -EINVAL, path, "An address is needed: ip_address or ip6_address.");
+	}
+	return 0;
+}
+
+/* Virtual services and clients know an address by its vip_id. */
+int check_vs_vip_change(const json_t *old, const json_t *fresh, struct err *e)
+{
+	const json_t *a, *b;
+	size_t i, j;
+
+	json_array_foreach(json_object_get(old, "vip"), i, a) {
+		const json_t *ip = json_object_get(a, "ip_address");
+
+		json_array_foreach(json_object_get(fresh, "vip"), j, b)
+			if (ip && json_equal(ip, json_object_get(b, "ip_address")) &&
+			    strcmp(json_str(a, "vip_id", ""), json_str(b, "vip_id", "")) != 0)
+				return err_set(e, -EINVAL, "vip", "Changing an existing VIP's vip_id is not supported.");
+	}
+	return 0;
+}
+
+/* Two entries may share a port when an override gives one of them another transport protocol. */
+static bool services_clash(const json_t *a, const json_t *b)
+{
+	json_int_t a1 = json_int(a, "port", 0), b1 = json_int(b, "port", 0);
+	json_int_t a2 = MAX(json_int(a, "port_range_end", 0), a1), b2 = MAX(json_int(b, "port_range_end", 0), b1);
+
+	return a1 <= b2 && b1 <= a2 &&
+	       strcmp(json_str(a, "override_network_profile_ref", ""),
+		      json_str(b, "override_network_profile_ref", "")) == 0;
+}
+
+int check_virtual_service(const json_t *o, struct err *e)
+{
+	const json_t *services = json_object_get(o, "services"), *a;
+	size_t i;
+
+	json_array_foreach(services, i, a) {
+		for (size_t j = 0; j < i; j++) {
+			char path[32];
+
+			if (!services_clash(json_array_get(services, j), a))
+				continue;
+			snprintf(path, sizeof(path), "services[%zu]", i);
+			return err_set(e, -EINVAL, path, "Has a port in common with services[%zu].", j);
+		}
+	}
+	return 0;
+}
+
+int check_health_monitor(const json_t *o, struct err *e)
+{
+	json_int_t every = json_int(o, "send_interval", 10), wait = json_int(o, "receive_timeout", 4);
+
+	if (wait >= every)
+		return err_set(e, -EINVAL, "receive_timeout", "%lld must be less than send_interval, which is %lld.",
+			       (long long)wait, (long long)every);
+	return 0;
+}

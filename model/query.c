@@ -1,0 +1,323 @@
+/*
+ * query - questions about stored objects: references, differences, filters, what is not built.
+ */
+#include "base/base.h"
+
+#include <errno.h>
+
+#include "model/internal.h"
+
+/* ---- references ------------------------------------------------------ */
+
+struct ref_walk {
+	int (*f)(void *arg, const char *path, const char *kind, const char *uuid);
+	void *arg;
+};
+
+static int walk_refs(const struct ref_walk *w, const struct message_desc *m, const json_t *o, const struct place *at);
+
+static int walk_item(const struct ref_walk *w, const struct field_desc *f, const json_t *v, const struct place *at)
+{
+	char path[192];
+
+	if (f->type == FT_MSG)
+		return walk_refs(w, f->msg, v, at);
+	return w->f(w->arg, place_text(at, path, sizeof(path)), f->ref, ref_uuid(json_string_value(v)));
+}
+
+static int walk_refs(const struct ref_walk *w, const struct message_desc *m, const json_t *o, const struct place *at)
+{
+	const char *key;
+	json_t *v, *item;
+	size_t i;
+	int rc;
+
+	json_object_foreach((json_t *)o, key, v) {
+		const struct field_desc *f = field_find(m, key);
+		struct place here = { .up = at, .name = key };
+
+		if (!f || (f->type != FT_MSG && f->type != FT_REF))
+			continue;
+		if (!f->list) {
+			rc = walk_item(w, f, v, &here);
+			if (rc)
+				return rc;
+			continue;
+		}
+		json_array_foreach(v, i, item) {
+			struct place one = { .up = &here, .index = i };
+
+			rc = walk_item(w, f, item, &one);
+			if (rc)
+				return rc;
+		}
+	}
+	return 0;
+}
+
+int model_refs(const struct kind_desc *k, const json_t *stored,
+	       int (*f)(void *arg, const char *path, const char *kind, const char *uuid), void *arg)
+{
+	const struct ref_walk w = { .f = f, .arg = arg };
+
+	return walk_refs(&w, k->msg, stored, NULL);
+}
+
+/* ---- differences ----------------------------------------------------- */
+
+enum { PATHS_MAX = 4096 };
+
+static void put_path(struct buf *paths, const struct place *at)
+{
+	char path[192];
+
+	if (!paths || paths->len > PATHS_MAX)
+		return;
+	buf_puts(paths, paths->len ? "," : "");
+	buf_puts(paths, place_text(at, path, sizeof(path)));
+	if (paths->len > PATHS_MAX)
+		buf_puts(paths, ",...");
+}
+
+static enum apply_class diff_message(const struct message_desc *m, const json_t *old, const json_t *new,
+				     struct buf *paths, const struct place *at);
+
+/* A change of anything below a field costs at least what the field says. */
+static enum apply_class diff_field(const struct field_desc *f, const json_t *old, const json_t *new,
+				   struct buf *paths, const struct place *at)
+{
+	enum apply_class class = f->apply;
+
+	if (f->type != FT_MSG || !old || !new || (f->list && json_array_size(old) != json_array_size(new))) {
+		put_path(paths, at);
+		return class;
+	}
+	if (!f->list)
+		return MAX(class, diff_message(f->msg, old, new, paths, at));
+	for (size_t i = 0; i < json_array_size(old); i++) {
+		const json_t *a = json_array_get(old, i), *b = json_array_get(new, i);
+		struct place here = { .up = at, .index = i };
+
+		if (!json_equal(a, b))
+			class = MAX(class, diff_message(f->msg, a, b, paths, &here));
+	}
+	return class;
+}
+
+static enum apply_class diff_message(const struct message_desc *m, const json_t *old, const json_t *new,
+				     struct buf *paths, const struct place *at)
+{
+	enum apply_class class = APPLY_NONE;
+
+	for (size_t i = 0; i < m->n_fields; i++) {
+		const struct field_desc *f = &m->fields[i];
+		const json_t *a = json_object_get(old, f->name), *b = json_object_get(new, f->name);
+		struct place here = { .up = at, .name = f->name };
+
+		if (a == b || (f->flags & F_READONLY) || (a && b && json_equal(a, b)))
+			continue;
+		class = MAX(class, diff_field(f, a, b, paths, &here));
+	}
+	return class;
+}
+
+enum apply_class model_diff(const struct kind_desc *k, const json_t *old, const json_t *new, struct buf *paths)
+{
+	return diff_message(k->msg, old, new, paths, NULL);
+}
+
+/* ---- what is not built ----------------------------------------------- */
+
+static int later_message(const struct message_desc *m, const json_t *o, const struct place *at, struct err *e);
+
+static int later_item(const struct field_desc *f, const json_t *v, const struct place *at, struct err *e)
+{
+	const char *s = json_string_value(v);
+
+	if (f->built && s && word_index(f->built, s) < 0)
+		return place_err(e, -EINVAL, at, "%s is not built yet; built: %s.", s, f->built);
+	return f->type == FT_MSG ? later_message(f->msg, v, at, e) : 0;
+}
+
+static int later_message(const struct message_desc *m, const json_t *o, const struct place *at, struct err *e)
+{
+	const char *key;
+	json_t *v, *item;
+	size_t i;
+	int rc = 0;
+
+	json_object_foreach((json_t *)o, key, v) {
+		const struct field_desc *f = field_find(m, key);
+		struct place here = { .up = at, .name = key };
+
+		if (!f)
+			continue;
+		if ((f->flags & F_DANGEROUS) && !value_is_default(f, v))
+			return place_err(e, -EINVAL, &here, "%s", f->why ? f->why : "Is not built yet.");
+		if (!f->list) {
+			rc = later_item(f, v, &here, e);
+			if (rc < 0)
+				return rc;
+			continue;
+		}
+		json_array_foreach(v, i, item) {
+			struct place one = { .up = &here, .index = i };
+
+			rc = later_item(f, item, &one, e);
+			if (rc < 0)
+				return rc;
+		}
+	}
+	return 0;
+}
+
+int model_later(const struct kind_desc *k, const json_t *stored, struct err *e)
+{
+	return later_message(k->msg, stored, NULL, e);
+}
+
+/* ---- filters --------------------------------------------------------- */
+
+enum match_op { IS, CONTAINS_TEXT, CONTAINS_ANYCASE, IN_LIST };
+
+static bool text_in_list(const char *text, const char *list)
+{
+	size_t n = strlen(text);
+
+	while (*list) {
+		size_t len = strcspn(list, ",");
+
+		if (len == n && memcmp(list, text, n) == 0)
+			return true;
+		list += len + (list[len] == ',');
+	}
+	return false;
+}
+
+static bool text_matches(enum match_op op, const char *text, const char *want)
+{
+	switch (op) {
+	case IS:
+		return strcmp(text, want) == 0;
+	case CONTAINS_TEXT:
+		return strstr(text, want) != NULL;
+	case CONTAINS_ANYCASE:
+		return strcasestr(text, want) != NULL;
+	case IN_LIST:
+		return text_in_list(text, want);
+	}
+	return false;
+}
+
+/* A reference is matched by uuid or name when the path says so, else by whatever the value looks like. */
+static bool ref_matches(const struct field_desc *f, const char *stored, const char *part, enum match_op op,
+			const char *want, struct model_resolver *r)
+{
+	const char *uuid = ref_uuid(stored), *name = NULL;
+	const char *hash, *tail;
+
+	if (strcmp(part, "uuid") == 0)
+		return text_matches(op, uuid, want);
+	if (r)
+		name = r->name(r, f->ref, uuid);
+	if (strcmp(part, "name") == 0)
+		return name && text_matches(op, name, want);
+	if (*part)
+		return false;
+	if (text_matches(op, uuid, want) || (name && text_matches(op, name, want)))
+		return true;
+	hash = strchr(want, '#');
+	tail = strrchr(want, '/');
+	tail = tail ? tail + 1 : want;
+	return (size_t)((hash ? hash : tail + strlen(tail)) - tail) == strlen(uuid) &&
+	       strncmp(tail, uuid, strlen(uuid)) == 0;
+}
+
+static bool scalar_matches(const json_t *v, enum match_op op, const char *want)
+{
+	char text[64];
+
+	switch (json_typeof(v)) {
+	case JSON_STRING:
+		return text_matches(op, json_string_value(v), want);
+	case JSON_INTEGER:
+		snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(v));
+		return text_matches(op, text, want);
+	case JSON_REAL: {
+		char *end;
+
+		return op == IS && strtod(want, &end) == json_real_value(v) && end != want && !*end;
+	}
+	case JSON_TRUE:
+		return strcasecmp(want, "true") == 0;
+	case JSON_FALSE:
+		return strcasecmp(want, "false") == 0;
+	default:
+		return false;
+	}
+}
+
+static bool match_message(const struct message_desc *m, const json_t *o, const char *path, const char *want,
+			  struct model_resolver *r);
+
+/* REST is what the path says behind this field's name, without its dot. */
+static bool match_item(const struct field_desc *f, const json_t *v, const char *rest, const char *want,
+		       struct model_resolver *r)
+{
+	static const struct {
+		const char *name;
+		enum match_op op;
+	} ops[] = { { "contains", CONTAINS_TEXT }, { "icontains", CONTAINS_ANYCASE }, { "in", IN_LIST } };
+	const char *last = strrchr(rest, '.');
+	enum match_op op = IS;
+	char part[128];
+
+	if (f->type == FT_MSG)
+		return match_message(f->msg, v, rest, want, r);
+	snprintf(part, sizeof(part), "%s", rest);
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
+		if (strcmp(last ? last + 1 : rest, ops[i].name) != 0)
+			continue;
+		op = ops[i].op;
+		part[last ? last - rest : 0] = '\0';
+		break;
+	}
+	if (f->type == FT_REF)
+		return ref_matches(f, json_string_value(v), part, op, want, r);
+	return !*part && !(f->flags & F_SECRET) && scalar_matches(v, op, want);
+}
+
+static bool match_message(const struct message_desc *m, const json_t *o, const char *path, const char *want,
+			  struct model_resolver *r)
+{
+	size_t n = strcspn(path, ".");
+	const char *rest = path + n + (path[n] == '.');
+
+	for (size_t i = 0; i < m->n_fields; i++) {
+		const struct field_desc *f = &m->fields[i];
+		const json_t *v, *item;
+		json_t *dflt = NULL;
+		bool yes = false;
+		size_t j;
+
+		if (strlen(f->name) != n || memcmp(f->name, path, n) != 0)
+			continue;
+		v = json_object_get(o, f->name);
+		if (!v)
+			v = dflt = field_default(f, o);
+		if (v && f->list)
+			json_array_foreach(v, j, item)
+				yes = yes || match_item(f, item, rest, want, r);
+		else if (v)
+			yes = match_item(f, v, rest, want, r);
+		json_decref(dflt);
+		return yes;
+	}
+	return false;
+}
+
+bool model_match(const struct kind_desc *k, const json_t *stored, const char *field, const char *value,
+		 struct model_resolver *r)
+{
+	return match_message(k->msg, stored, field, value, r);
+}

@@ -1,0 +1,45 @@
+"""Each test has a lab of its own; a failed one leaves its logs and packets in a folder."""
+
+import os
+import pathlib
+import re
+import shutil
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from lab.lab import Lab, on_sigterm  # noqa: E402
+
+KEPT = ROOT / "build" / "e2e"
+
+
+def pytest_configure(config):
+    on_sigterm()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    setattr(item, f"report_{call.when}", outcome.get_result())
+
+
+@pytest.fixture
+def lab(request):
+    """A world; `@pytest.mark.parametrize("lab", [{"workers": 3}], indirect=True)` shapes it."""
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces need root")
+    folder = KEPT / re.sub(r"[^\w.-]+", "_", request.node.name)
+    shutil.rmtree(folder, ignore_errors=True)
+    world = Lab(folder, record=True, **getattr(request, "param", {}))
+    try:
+        yield world
+    finally:
+        world.close()
+        report = getattr(request.node, "report_call", None)
+        if report is not None and report.passed:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            print(f"\nlogs and packets of {request.node.name}: {folder}")

@@ -141,7 +141,7 @@ class Lab:
     """`with Lab() as lab:` makes a world and removes it, whatever happens in between.
 
     Networks: mgmt (controller, engines), front (clients, VIPs), back (servers),
-    span (sensors). Number N of them is 198.18.N.0/24 and fd00:5:0:N::/64.
+    span (sensors); Switch says their addresses.
     """
 
     def __init__(self, folder: Optional[pathlib.Path] = None, workers: Optional[int] = None,
@@ -160,7 +160,8 @@ class Lab:
         self._next: dict[str, int] = {}
         atexit.register(self.close)
         try:
-            self.mgmt = self._host(Switch(self, "mgmt", 0))
+            # Labs side by side may all be reached from the machine: their management differs.
+            self.mgmt = self._host(Switch(self, "mgmt", 100 + self.number % 100))
             self.front = self._host(Switch(self, "front", 1))
             self.back = self._host(Switch(self, "back", 2))
             self.span = self._host(Switch(self, "span", 3))

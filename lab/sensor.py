@@ -23,7 +23,6 @@ class Sensor(Host):
         self.pcap: pathlib.Path = lab.dir / f"{name}.pcap"
         self.reader = PcapReader(self.pcap)
         self.recorded: list[Frame] = []
-        self.forgotten = 0
         self.tcpdump = self.start(
             "tcpdump", "-i", "eth0", "-nn", "-s", 0, "-B", 16384, "--immediate-mode", "-U",
             "-Z", "root", "-w", self.pcap, f"ether dst {self.mac} and (tcp or ip6 proto 6)",
@@ -33,14 +32,16 @@ class Sensor(Host):
     def frames(self) -> list[Frame]:
         """Every TCP segment that came, oldest first."""
         self.recorded.extend(self.reader.new_frames())
-        return self.recorded[self.forgotten:]
+        return self.recorded
 
     def count(self) -> int:
         return len(self.frames())
 
-    def forget(self) -> None:
-        """Look only at what comes from now on."""
-        self.forgotten += len(self.frames())
+    def forget(self) -> int:
+        """Look only at what comes from now on; how many there were until now."""
+        count = self.count()
+        self.recorded = []
+        return count
 
     def conversations(self) -> list[Conversation]:
         return conversations(self.frames())

@@ -1,0 +1,248 @@
+"""The demo world, `make run`: a virtual service on two engines, cloned to a sensor.
+
+ONCE=1 sends 100 requests, prints a report and exits 0 only if every number is
+as it must be. DEMO_BREAK=clone|engine|server breaks that part first, to see the
+report say so.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from typing import Callable, Optional
+
+from .api import ApiError
+from .host import until
+from .lab import Lab, VirtualService, on_sigterm
+
+REQUESTS = 100
+RATE = 20               # requests a second in the live demo
+ENGINES, SERVERS = 2, 3
+
+
+class Demo:
+    def __init__(self, lab: Lab):
+        self.lab = lab
+        say("starting the controller")
+        lab.controller
+        say(f"starting {ENGINES} engines, {SERVERS} web servers, a client and a sensor")
+        self.engines = [lab.engine() for _ in range(ENGINES)]
+        self.servers = [lab.server() for _ in range(SERVERS)]
+        self.client, self.ids = lab.client(), lab.sensor()
+        say("configuring the virtual service shop")
+        self.clone = lab.clone_profile([self.ids], name="to-ids")
+        self.shop: VirtualService = lab.virtual_service(
+            name="shop", pool=self.servers, clone=self.clone)
+        self.shop.wait_servers_up(SERVERS)
+        self.copying = self.plugged = True
+
+    # What is asked of the running world
+
+    def servers_up(self) -> list[str]:
+        return [server.name for server in self.servers
+                if self.shop.server_state(server)["state"] == "OPER_UP"]
+
+    def engines_connected(self) -> list[str]:
+        return [engine.name for engine in self.engines if engine.connected()]
+
+    # What the keys do; each says what it did
+
+    def key_k(self) -> str:
+        for engine in self.engines:
+            if not engine.process.running():
+                engine.begin()
+                return f"{engine.name} starts again"
+        owner = self.shop.owner() or self.engines[0]
+        owner.kill()
+        return f"{owner.name} killed (-9); its services move"
+
+    def key_s(self) -> str:
+        for server in self.servers:
+            if not server.process.running():
+                server.serve()
+                return f"{server.name} starts again"
+        self.servers[0].stop()
+        return f"{self.servers[0].name} stopped"
+
+    def key_x(self) -> str:
+        self.plugged = not self.plugged
+        if self.plugged:
+            self.ids.eth.plug()
+            return "sensor plugged in again"
+        self.ids.eth.unplug()
+        return "sensor unplugged"
+
+    def key_c(self) -> str:
+        self.copying = not self.copying
+        change = {"traffic_clone_profile_ref": self.clone}
+        if self.copying:
+            self.shop.patch(replace=change)
+            return "clone on"
+        self.shop.patch(delete=change)
+        return "clone off"
+
+
+def say(text: str) -> None:
+    print(f"  {text}", flush=True)
+
+
+def introduce(demo: Demo) -> None:
+    lab, password = demo.lab, demo.lab.controller.password
+    url = demo.lab.controller.url
+    as_root = "" if not os.environ.get("SUDO_UID") else "sudo "
+    print(f"""
+  The API          {url}/api/
+  login            admin, {password}
+
+  A request, as the client sends it:
+      {as_root}ip netns exec {demo.client.ns} curl {demo.shop.url}
+  What the sensor sees of it:
+      {as_root}ip netns exec {demo.ids.ns} tcpdump -nAi eth0 tcp
+  What the controller says:
+      export SPANWIRE_CONTROLLER={url} SPANWIRE_USER=admin SPANWIRE_PASSWORD={password} SPANWIRE_INSECURE=1
+      build/bin/spanwire show virtualservice shop
+      build/bin/spanwire show virtualservice shop traffic_clone_stats
+  Logs are in {lab.dir}
+""", flush=True)
+
+
+def once(demo: Demo, broken: str) -> bool:
+    """Send the requests, print the report; true when all is as it must be."""
+    if broken == "clone":
+        demo.key_x()
+    elif broken == "engine":
+        until(demo.shop.owner, "an engine has the service").kill()
+    elif broken == "server":
+        demo.servers[1].kill()
+
+    answered = 0
+    for _ in range(REQUESTS):
+        try:
+            answer = demo.client.get(demo.shop.url, timeout=3)
+            answered += answer.status_code == 200 and answer.text.strip() in \
+                [server.name for server in demo.servers]
+        except OSError:
+            demo.client.session.close()
+    demo.client.session.close()
+
+    def books() -> tuple[int, int, int]:
+        return demo.shop.clone_sum("eligible"), demo.shop.clone_sum("sent"), demo.ids.count()
+
+    def books_closed() -> bool:
+        eligible, sent, seen = books()
+        return 0 < eligible == sent == seen
+    try:
+        # The engines report each second; the last frames may be on their way.
+        until(books_closed, "", 1 if broken else 6, every=0.2)
+    except AssertionError:
+        pass
+    if broken == "server":
+        until(lambda: len(demo.servers_up()) < SERVERS, "the monitor notices", 15)
+    if broken == "engine":
+        until(lambda: len(demo.engines_connected()) < ENGINES, "the controller notices", 15)
+
+    eligible, sent, seen = books()
+    up, connected = demo.servers_up(), demo.engines_connected()
+    wrong = demo.ids.illegal({mac for engine in demo.engines for mac in engine.macs()})
+    lines = [
+        (answered == REQUESTS, "requests", f"{answered} of {REQUESTS} answered"),
+        (0 < eligible == sent == seen, "copies",
+         f"{eligible} eligible, {sent} sent, {seen} seen at the sensor"),
+        (not wrong, "frames", f"{len(wrong)} illegal of {seen}" + f"; {wrong[0]}" * bool(wrong)),
+        (len(connected) == ENGINES, "engines",
+         f"{len(connected)} of {ENGINES} connected: {', '.join(connected)}"),
+        (len(up) == SERVERS, "servers", f"{len(up)} of {SERVERS} up: {', '.join(up)}"),
+        (demo.shop.state() == "OPER_UP", "service", f"shop is {demo.shop.state()}"),
+    ]
+    print()
+    for good, what, text in lines:
+        print(f"  {'ok   ' if good else 'WRONG'} {what:<10}{text}")
+    return all(good for good, _, _ in lines)
+
+
+class Keyboard:
+    """Keys without Enter, where there is a terminal."""
+
+    def __enter__(self) -> "Keyboard":
+        self.terminal = sys.stdin.isatty()
+        if self.terminal:
+            self.before = termios.tcgetattr(sys.stdin)
+            tty.setcbreak(sys.stdin)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.terminal:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self.before)
+
+    def key(self, seconds: float) -> str:
+        if not self.terminal:
+            time.sleep(seconds)
+            return ""
+        ready, _, _ = select.select([sys.stdin], [], [], seconds)
+        return os.read(sys.stdin.fileno(), 1).decode(errors="replace") if ready else ""
+
+
+def live(demo: Demo) -> None:
+    """Traffic, a line that tells of it, and keys that break things."""
+    keys: dict[str, Callable[[], str]] = {
+        "k": demo.key_k, "s": demo.key_s, "x": demo.key_x, "c": demo.key_c}
+    print("  k kill an engine   s stop a server   x unplug the sensor   c clone on/off"
+          "   (again: undo)   Ctrl-C ends\n", flush=True)
+    copies, owner, next_look = demo.ids.forget(), "", 0.0
+    with Keyboard() as keyboard, demo.client.load(demo.shop.url, RATE, reuse=False) as load:
+        while True:
+            key = keyboard.key(0.2)
+            if key in keys:
+                try:
+                    text = keys[key]()
+                except (ApiError, AssertionError, OSError, RuntimeError) as problem:
+                    text = f"{key}: {problem}"
+                print(f"\r\x1b[K  {time.strftime('%H:%M:%S')} {text}", flush=True)
+            copies += demo.ids.forget()
+            if time.monotonic() > next_look:
+                next_look = time.monotonic() + 1
+                owner = where(demo)
+            print(f"\r\x1b[K  {load.answered:,} answered, {len(load.failed):,} failed, "
+                  f"outage {load.outage_ms:.0f} ms | {copies:,} copies at the sensor | {owner}",
+                  end="", flush=True)
+
+
+def where(demo: Demo) -> str:
+    try:
+        engine = demo.shop.owner()
+        return f"{engine.name if engine else 'no engine'}, servers up: {len(demo.servers_up())}"
+    except (ApiError, AssertionError, OSError) as problem:
+        return f"controller: {type(problem).__name__}"
+
+
+def main() -> Optional[int]:
+    on_sigterm()
+    broken = os.environ.get("DEMO_BREAK", "")
+    if broken not in ("", "clone", "engine", "server"):
+        print("DEMO_BREAK is one of clone, engine, server", file=sys.stderr)
+        return 2
+    try:
+        with Lab() as lab:
+            lab.host_leg()
+            try:
+                demo = Demo(lab)
+            except AssertionError as problem:
+                print(f"\nthe demo did not come up: {problem}", file=sys.stderr)
+                return 1
+            if os.environ.get("ONCE", "") not in ("", "0"):
+                good = once(demo, broken)
+                print("\n  everything is as it must be" if good else "\n  NOT as it must be")
+                return 0 if good else 1
+            introduce(demo)
+            live(demo)
+    except KeyboardInterrupt:
+        print("\n  everything is removed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -48,22 +48,67 @@ class Client(Host):
         """Start sending `rate` requests a second; `with` or stop() ends it."""
         return Load(self, url, rate, connections, reuse, timeout, seconds)
 
-    def who_has(self, ip: str, count: int = 1, seconds: float = 1) -> set[str]:
-        """The MAC addresses that answer an ARP request for this address."""
-        from scapy.layers.l2 import ARP, Ether
-        from scapy.sendrecv import AsyncSniffer
-        from scapy.sendrecv import sendp
-        with self.entered():
-            sniffer = AsyncSniffer(iface="eth0", filter=f"arp[6:2] == 2 and src host {ip}")
-            sniffer.start()
-            deadline = time.monotonic() + 2
-            while not getattr(sniffer, "running", False) and time.monotonic() < deadline:
-                time.sleep(0.01)
-            ask = Ether(dst="ff:ff:ff:ff:ff:ff", src=self.mac) / ARP(
-                op=1, hwsrc=self.mac, psrc=self.ip4, pdst=ip)
-            sendp(ask, iface="eth0", count=count, inter=0.01, verbose=False)
-        sniffer.join(seconds)
-        return {packet[ARP].hwsrc for packet in sniffer.stop() or []}
+    def watch(self, ip: str) -> "AddressWatch":
+        """Ask again and again who has this IPv4 address; `with` or stop() ends it."""
+        return AddressWatch(self, ip)
+
+
+class AddressWatch:
+    """An ARP request each 10 ms, and who answered when."""
+
+    def __init__(self, client: Client, ip: str):
+        self.answers: list[tuple[float, str]] = []
+        self.ending = threading.Event()
+        mac = bytes.fromhex(client.mac.replace(":", ""))
+        self.ip = socket.inet_aton(ip)
+        self.question = (b"\xff" * 6 + mac + b"\x08\x06" + b"\0\1\x08\0\6\4\0\1" + mac +
+                         socket.inet_aton(client.ip4) + b"\0" * 6 + self.ip)
+        with client.entered():
+            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+            self.socket.bind(("eth0", 0x0806))
+        self.socket.settimeout(0.01)
+        self.thread = threading.Thread(target=self._ask, daemon=True)
+        self.thread.start()
+
+    def _ask(self) -> None:
+        asked = 0.0
+        while not self.ending.is_set():
+            now = time.monotonic()
+            if now - asked >= 0.01:
+                self.socket.send(self.question)
+                asked = now
+            try:
+                frame = self.socket.recv(2048)
+            except TimeoutError:
+                continue
+            if frame[20:22] == b"\0\2" and frame[28:32] == self.ip:
+                self.answers.append((time.monotonic(), frame[22:28].hex(":")))
+
+    def stop(self) -> "AddressWatch":
+        self.ending.set()
+        self.thread.join(2)
+        self.socket.close()
+        return self
+
+    def __enter__(self) -> "AddressWatch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def now(self) -> str:
+        """Who answered last, unless that is a while ago."""
+        if self.answers and time.monotonic() - self.answers[-1][0] < 0.2:
+            return self.answers[-1][1]
+        return ""
+
+    def owners(self) -> list[str]:
+        """The answerers in turn: [a, b] says a answered, then b, and never a again."""
+        turns: list[str] = []
+        for _, mac in list(self.answers):
+            if not turns or turns[-1] != mac:
+                turns.append(mac)
+        return turns
 
 
 @dataclasses.dataclass

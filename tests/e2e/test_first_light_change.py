@@ -1,0 +1,74 @@
+"""A change is live at once and drops nothing that it does not itself remove."""
+
+import statistics
+import time
+
+from lab import until
+
+
+def test_edits_under_load_drop_nothing(lab):
+    web, client = [lab.server() for _ in range(3)], lab.client()
+    ids = lab.sensor()
+    lab.engine()
+    vs = lab.virtual_service(pool=web[:2]).wait_servers_up(2)
+    clone = lab.clone_profile([ids])
+    pool = lab.pool_body(web)
+    held = client.connect(vs.vip, 80)
+    edits = [
+        lambda: vs.patch_pool(replace={"servers": pool}),                   # one more server
+        lambda: vs.patch(replace={"traffic_clone_profile_ref": clone}),
+        lambda: vs.patch_pool(replace={"lb_algorithm": "LB_ALGORITHM_LEAST_CONNECTIONS"}),
+        lambda: vs.patch_pool(replace={"servers": [{**pool[0], "ratio": 5}, *pool[1:]]}),
+        lambda: vs.patch(replace={"description": "changed"}),
+        lambda: vs.patch(delete={"traffic_clone_profile_ref": clone}),
+        lambda: vs.patch_pool(replace={"servers": [{**pool[0], "enabled": False}, *pool[1:]]}),
+        lambda: vs.patch_pool(replace={"servers": pool[:2]}),
+    ]
+    with client.load(vs.url, rate=500) as keeping, \
+            client.load(vs.url, rate=100, reuse=False) as fresh:
+        until(lambda: keeping.answered > 100, "requests are answered")
+        for _ in range(3):
+            for edit in edits:
+                edit()
+                answered = keeping.answered
+                until(lambda: keeping.answered > answered + 50, "requests are answered")
+    print(f"\nkeep-alive: {keeping}\nfresh: {fresh}")
+    assert not keeping.failed and not fresh.failed
+    held.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")      # opened before the first edit
+    assert b" 200 " in held.recv(4096)
+    held.close()
+
+
+def revisions(lab, vs):
+    """The revisions that the engines say they run."""
+    found = []
+
+    def look(node):
+        if isinstance(node, dict):
+            if "service_engine" in node:
+                found.extend(e["revision"] for e in node["service_engine"] if "revision" in e)
+            for value in node.values():
+                look(value)
+        elif isinstance(node, list):
+            for value in node:
+                look(value)
+    look(vs.runtime())
+    return found
+
+
+def test_a_change_reaches_the_engine_in_time(lab):
+    """p99 < 100 ms from the request to an acknowledgement that REST shows."""
+    web = lab.server()
+    lab.engine()
+    vs = lab.virtual_service(pool=[web])
+    times = []
+    for n in range(100):
+        before = max(revisions(lab, vs), default=0)
+        began = time.monotonic()
+        vs.patch_pool(replace={"default_server_port": 80, "description": f"change {n}"})
+        until(lambda: max(revisions(lab, vs), default=0) > before, "acknowledged", 3, every=0.001)
+        times.append((time.monotonic() - began) * 1000)
+    times.sort()
+    print(f"\nchange to acknowledgement: median {statistics.median(times):.1f} ms, "
+          f"p99 {times[98]:.1f} ms, max {times[-1]:.1f} ms")
+    assert times[98] < 100

@@ -1,0 +1,157 @@
+"""What the sensor gets is what the virtual service said, and production does not notice."""
+
+import pytest
+
+from lab import until
+
+WORKERS = pytest.mark.parametrize(
+    "lab", [{"workers": 1}, {"workers": 3}], indirect=True, ids=["1_worker", "3_workers"])
+
+
+def books_closed(vs, *sensors):
+    """eligible == sent == what came at the far end of the wire; the number."""
+    def equal():
+        seen = sum(sensor.count() for sensor in sensors)
+        return 0 < vs.clone_sum("eligible") == vs.clone_sum("sent") == seen
+    try:
+        until(equal, "the books are closed", 6, every=0.1)
+    except AssertionError as late:
+        raise AssertionError(f"{late}: {vs.clone_stats()}, "
+                             f"seen {[sensor.count() for sensor in sensors]}") from None
+    return sum(sensor.count() for sensor in sensors)
+
+
+@WORKERS
+@pytest.mark.parametrize("place", ["own_link", "servers_switch"])
+def test_whole_legal_conversations_arrive(lab, place):
+    ids = lab.sensor(on=lab.back if place == "servers_switch" else None)
+    web, client, engine = [lab.server() for _ in range(2)], lab.client(), lab.engine()
+    offloads = engine.offloads()
+    vs = lab.virtual_service(pool=web, clone=lab.clone_profile([ids])).wait_servers_up(2)
+    for n in range(20):
+        assert client.fresh_get(vs.url).ok
+    assert len(client.get(vs.url + "files/1048576").content) == 1 << 20
+    client.session.close()
+    engine.stop()           # closes what it kept open to the servers
+    ids.settled()
+    assert ids.illegal(engine.macs()) == []
+    talks = ids.conversations()
+    assert talks and all(talk.handshake and talk.missing == 0 for talk in talks)
+    assert sum(talk.sent.count(b"GET / HTTP/1.1") for talk in talks) == 20
+    assert sum(len(talk.answered) for talk in talks) > 1 << 20
+    assert ids.tshark("tcp.checksum.status == \"Bad\" or ip.checksum.status == \"Bad\"") == []
+    assert engine.offloads() == offloads, "production's interfaces keep their offloads"
+
+
+@WORKERS
+def test_the_books_agree_with_the_wire(lab):
+    ids, web, client = lab.sensor(), lab.server(), lab.client()
+    lab.engine()
+    vs = lab.virtual_service(pool=[web], clone=lab.clone_profile([ids])).wait_servers_up(1)
+    with client.load(vs.url, 500) as load:
+        until(lambda: load.answered >= 1000, "1,000 answers")
+    client.get(vs.url + "files/1048576")
+    client.session.close()
+    assert not load.failed
+    print(f"\n{books_closed(vs, ids)} copies of {load.answered} requests, none missing")
+
+
+@pytest.mark.parametrize("http", [True, False], ids=["http", "l4"])
+@pytest.mark.parametrize("preserve", [True, False], ids=["client_ip", "engine_ip"])
+def test_the_copy_carries_the_address_it_should(lab, http, preserve):
+    ids, web, client, engine = lab.sensor(), lab.server(), lab.client(), lab.engine()
+    clone = lab.clone_profile([ids], preserve_client_ip=preserve)
+    vs = lab.virtual_service(pool=[web], http=http, clone=clone).wait_servers_up(1)
+    assert client.fresh_get(vs.url).ok
+    assert ids.saw(src=client.ip4 if preserve else engine.back0.ip, dst=web.ip4, http="GET /")
+    assert ids.illegal(engine.macs()) == []
+    until(lambda: len(web.requests()) == 1, "the server has one request")
+    assert web.requests()[0].startswith(engine.back0.ip), "the server sees the engine"
+
+
+def test_with_preserved_addresses_clients_never_share_a_server_connection(lab):
+    ids, web = lab.sensor(), lab.server()
+    clients = [lab.client() for _ in range(3)]
+    lab.engine(workers=1)
+    vs = lab.virtual_service(pool=[web], clone=lab.clone_profile([ids], preserve_client_ip=True))
+    for _ in range(5):
+        for client in clients:
+            assert client.get(vs.url).ok
+    ids.settled()
+    for talk in ids.conversations():
+        for other in clients:
+            assert (other.ip4.encode() in talk.sent) == (other.ip4 == talk.client)
+
+
+def test_each_flow_goes_to_one_clone_server(lab):
+    sensors = [lab.sensor() for _ in range(2)]
+    web, client = lab.server(), lab.client()
+    lab.engine(workers=1)
+    vs = lab.virtual_service(pool=[web], http=False, clone=lab.clone_profile(sensors))
+    vs.wait_servers_up(1)
+    for _ in range(10):
+        assert client.fresh_get(vs.url).ok
+    books_closed(vs, *sensors)
+    talks = [sensor.conversations() for sensor in sensors]
+    assert [len(of_one) for of_one in talks] == [5, 5]
+    assert all(talk.complete and talk.ended for of_one in talks for talk in of_one)
+
+
+def test_ipv6_is_copied_too(lab):
+    ids, web, client, engine = lab.sensor(), lab.server(), lab.client(), lab.engine()
+    clone = lab.clone_profile([ids], preserve_client_ip=True)
+    vs = lab.virtual_service(pool=[web], v6=True, servers_v6=True, clone=clone).wait_servers_up(1)
+    assert client.fresh_get(vs.url6).ok
+    assert ids.saw(src=client.ip6, dst=web.ip6, http="GET /")
+    assert ids.illegal(engine.macs()) == []
+
+
+def test_a_given_mac_needs_no_resolving(lab):
+    ids, web, client = lab.sensor(), lab.server(), lab.client()
+    ids.ip("link", "set", "eth0", "arp", "off")
+    lab.engine()
+    vs = lab.virtual_service(pool=[web], clone=lab.clone_profile([ids], mac=True))
+    assert client.fresh_get(vs.url).ok
+    assert ids.saw(http="GET /")
+
+
+@pytest.mark.parametrize("place", ["own_link", "servers_switch"])
+def test_production_does_not_notice_a_sensor(lab, place):
+    """Unplugged, back, gone: every request is answered, and the switch knows the servers' ports."""
+    ids = lab.sensor(on=lab.back if place == "servers_switch" else None)
+    web, client = lab.server(), lab.client()
+    lab.engine()
+    vs = lab.virtual_service(pool=[web], clone=lab.clone_profile([ids])).wait_servers_up(1)
+    with client.load(vs.url, 500) as load:
+        until(lambda: ids.count() > 100, "copies arrive")
+        assert lab.back.knows(web.mac) == web.eth.port
+        ids.eth.unplug()
+        answered = load.answered
+        until(lambda: load.answered > answered + 500, "requests are answered without the sensor")
+        ids.eth.plug()
+        ids.forget()
+        until(lambda: ids.count() > 100, "copies arrive again", 15)
+        assert lab.back.knows(web.mac) == web.eth.port
+        vs.patch(delete={"traffic_clone_profile_ref": ""})
+        until(lambda: ids.settled(0.2, 2), "copies end")
+        answered = load.answered
+        until(lambda: load.answered > answered + 200, "requests are answered without the clone")
+    print(f"\n{load}")
+    assert not load.failed
+
+
+def test_books_stay_true_when_the_link_is_down(lab):
+    ids, web, client, engine = lab.sensor(), lab.server(), lab.client(), lab.engine()
+    vs = lab.virtual_service(pool=[web], clone=lab.clone_profile([ids])).wait_servers_up(1)
+    assert client.fresh_get(vs.url).ok
+    first = books_closed(vs, ids)
+    engine.span0.unplug()
+    until(lambda: "NO-CARRIER" in engine.ip("link", "show", "span0"), "the carrier is gone")
+    for _ in range(5):
+        assert client.fresh_get(vs.url).ok
+
+    def dropped():
+        return vs.clone_sum("dropped_link_down") + vs.clone_sum("dropped_no_interface")
+    until(lambda: dropped() > 0 and
+          vs.clone_sum("eligible") == vs.clone_sum("sent") + dropped(), "the books say it", 5)
+    assert vs.clone_sum("sent") == first

@@ -1,0 +1,176 @@
+#include "engine/desired.h"
+
+#include <errno.h>
+
+#include "base/base.h"
+#include "net/digest.h"
+
+#define FILE_MAX (256u << 20)
+
+void desired_init(struct desired *d)
+{
+	*d = (struct desired){ .held = json_object(), .staged = json_object() };
+}
+
+void desired_fini(struct desired *d)
+{
+	json_decref(d->held);
+	json_decref(d->staged);
+}
+
+/* Computed once, when an object comes; a JSON integer is signed, and holds the same 64 bits. */
+static uint64_t entry_digest(json_t *entry)
+{
+	json_t *known = json_object_get(entry, "digest");
+
+	if (!known) {
+		known = json_integer((json_int_t)digest_object(json_str(entry, "kind", ""), json_str(entry, "uuid", ""),
+							       json_object_get(entry, "object")));
+		json_object_set_new(entry, "digest", known);
+	}
+	return (uint64_t)json_integer_value(known);
+}
+
+int desired_load(struct desired *d, const char *path, struct err *e)
+{
+	CLEANUP_FREE char *text = NULL;
+	CLEANUP_JSON json_t *file = NULL;
+	char sum[17];
+	json_t *held, *entry;
+	const char *key;
+	uint64_t digest = 0;
+	size_t len;
+	int rc = file_read(path, FILE_MAX, &text, &len);
+
+	if (rc < 0)
+		return err_set(e, rc, NULL, "%s: %s", path, strerror(-rc));
+	rc = json_read(text, len, &file, e);
+	if (rc < 0)
+		return rc;
+	if (json_int(file, "format", 0) != DESIRED_FORMAT)
+		return err_set(e, -EINVAL, NULL, "%s has format %lld, and this program knows %d", path,
+			       (long long)json_int(file, "format", 0), DESIRED_FORMAT);
+	held = json_object_get(file, "held");
+	json_object_foreach(held, key, entry) {
+		json_object_del(entry, "digest"); /* what the file says of itself is no proof */
+		digest += entry_digest(entry);
+	}
+	snprintf(sum, sizeof(sum), "%016llx", (unsigned long long)digest);
+	if (!json_is_object(held) || strcmp(sum, json_str(file, "hash", "")) != 0)
+		return err_set(e, -EINVAL, NULL, "%s is damaged: its hash is not that of its objects", path);
+	snprintf(d->epoch, sizeof(d->epoch), "%s", json_str(file, "epoch", ""));
+	d->revision = (uint64_t)json_int(file, "revision", 0);
+	d->digest = digest;
+	json_decref(d->held);
+	d->held = json_incref(held);
+	return 0;
+}
+
+char *desired_text(const struct desired *d)
+{
+	CLEANUP_JSON json_t *file = NULL;
+	char sum[17];
+
+	snprintf(sum, sizeof(sum), "%016llx", (unsigned long long)d->digest);
+	file = json_pack("{s:i, s:s, s:I, s:s, s:O}", "format", DESIRED_FORMAT, "epoch", d->epoch, "revision",
+			 (json_int_t)d->revision, "hash", sum, "held", d->held);
+	return json_text(file);
+}
+
+void desired_begin(struct desired *d, bool replaces)
+{
+	json_object_clear(d->staged);
+	d->replaces = replaces;
+}
+
+/* "kind/uuid"; caller frees. */
+static char *key_of(const char *kind, const char *uuid)
+{
+	return xasprintf("%s/%s", kind, uuid);
+}
+
+void desired_put(struct desired *d, const char *kind, const char *uuid, uint64_t revision, json_t *object)
+{
+	CLEANUP_FREE char *key = key_of(kind, uuid);
+
+	json_object_set_new(d->staged, key, json_pack("{s:s, s:s, s:I, s:O}", "kind", kind, "uuid", uuid, "revision",
+						      (json_int_t)revision, "object", object));
+}
+
+void desired_remove(struct desired *d, const char *kind, const char *uuid)
+{
+	CLEANUP_FREE char *key = key_of(kind, uuid);
+
+	json_object_set_new(d->staged, key, json_null());
+}
+
+const json_t *desired_get(const struct desired *d, const char *kind, const char *uuid)
+{
+	CLEANUP_FREE char *key = key_of(kind, uuid);
+
+	return json_object_get(json_object_get(d->held, key), "object");
+}
+
+json_t *desired_digests(const struct desired *d)
+{
+	json_t *out = json_object(), *entry;
+	const char *key;
+
+	json_object_foreach(d->held, key, entry)
+		json_object_set_new(out, key, json_integer((json_int_t)entry_digest(entry)));
+	return out;
+}
+
+static void drop(struct desired *d, const char *key, const struct desired_diff *diff, void *arg)
+{
+	CLEANUP_JSON json_t *old = json_incref(json_object_get(d->held, key));
+
+	if (!old)
+		return;
+	json_object_del(d->held, key);
+	d->digest -= entry_digest(old);
+	diff->removed(arg, json_str(old, "kind", ""), json_str(old, "uuid", ""));
+}
+
+static void take(struct desired *d, const char *key, json_t *entry, const struct desired_diff *diff, void *arg)
+{
+	json_t *old = json_object_get(d->held, key);
+	bool same = old && json_equal(json_object_get(old, "object"), json_object_get(entry, "object"));
+
+	if (!same) {
+		d->digest += entry_digest(entry);
+		if (old)
+			d->digest -= entry_digest(old);
+	}
+	json_object_set(d->held, key, entry);
+	if (!same)
+		diff->put(arg, json_str(entry, "kind", ""), json_str(entry, "uuid", ""),
+			  (uint64_t)json_int(entry, "revision", 0), json_object_get(entry, "object"));
+}
+
+void desired_commit(struct desired *d, const char *epoch, uint64_t revision, const struct desired_diff *diff, void *arg)
+{
+	CLEANUP_JSON json_t *staged = d->staged;
+	json_t *entry;
+	const char *key;
+	void *next;
+
+	d->staged = json_object();
+	if (d->replaces) {
+		json_object_foreach_safe(d->held, next, key, entry) {
+			CLEANUP_FREE char *copy = xstrdup(key); /* the key dies with its entry */
+
+			if (!json_object_get(staged, copy))
+				drop(d, copy, diff, arg);
+		}
+	}
+	d->replaces = false;
+	json_object_foreach(staged, key, entry) {
+		if (json_is_null(entry))
+			drop(d, key, diff, arg);
+		else
+			take(d, key, entry, diff, arg);
+	}
+	snprintf(d->epoch, sizeof(d->epoch), "%s", epoch);
+	d->revision = revision;
+}

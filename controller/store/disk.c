@@ -43,8 +43,6 @@ static const char schema[] =
 
 /* Every statement; prepared once. */
 #define STATEMENTS(S)                                                                                          \
-	S(FULL, "PRAGMA synchronous = FULL")                                                                   \
-	S(NORMAL, "PRAGMA synchronous = NORMAL")                                                               \
 	S(BEGIN, "BEGIN")                                                                                      \
 	S(COMMIT, "COMMIT")                                                                                    \
 	S(ROLLBACK, "ROLLBACK")                                                                                \
@@ -89,6 +87,7 @@ struct disk {
 	sqlite3_stmt *stmts[N_STATEMENTS];
 	int failed;                      /* SQLite's code of the first failure in this transaction */
 	char *why;                       /* ... and its sentence */
+	bool sync;                       /* commits are synced */
 	bool broken;                     /* nothing is written any more */
 };
 
@@ -296,6 +295,7 @@ static int prepare_file(struct disk *d, struct err *e)
 			       "%s was written by a newer release (format %lld; this one reads up to %d).", d->path,
 			       (long long)format, DISK_FORMAT);
 	rc = sqlite3_exec(d->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", NULL, NULL, NULL);
+	d->sync = true;
 	if (rc == SQLITE_OK && !tables)
 		rc = sqlite3_exec(d->db, schema, NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
@@ -414,6 +414,20 @@ int disk_load(struct disk *d, int (*f)(void *arg, const struct disk_row *r, stru
 
 /* ---- writing --------------------------------------------------------- */
 
+/* Executed each time: SQLite sets this when it *prepares* the pragma, so a prepared one would set nothing. */
+static void set_sync(struct disk *d, bool sync)
+{
+	int rc;
+
+	if (d->failed || d->sync == sync)
+		return;
+	rc = sqlite3_exec(d->db, sync ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
+	if (rc != SQLITE_OK)
+		remember_failure(d, rc);
+	else
+		d->sync = sync;
+}
+
 void disk_begin(struct disk *d, bool sync)
 {
 	d->failed = SQLITE_OK;
@@ -424,7 +438,7 @@ void disk_begin(struct disk *d, bool sync)
 		d->why = xstrdup("an earlier write failed; start the controller again");
 		return;
 	}
-	run(d, d->stmts[sync ? Q_FULL : Q_NORMAL]);
+	set_sync(d, sync);
 	run(d, d->stmts[Q_BEGIN]);
 }
 

@@ -1,0 +1,399 @@
+#include "engine/health/health.h"
+
+#include "base/base.h"
+#include "engine/counters.h"
+#include "engine/health/probe.h"
+#include "model/structs.h"
+
+#define BUCKETS 4096
+
+struct pool_health;
+
+/* A server of a pool that is checked by a probe. */
+struct subscription {
+	struct list link; /* in probe->subscribers */
+	struct probe *probe;
+	struct member *member;
+};
+
+/* A server of a pool. */
+struct member {
+	struct pool_health *pool;
+	struct backend *backend;          /* a reference */
+	struct server_counters *counters;
+	bool enabled;                     /* with its pool */
+	const char *state;                /* an OperState */
+	char reason[240];
+	uint64_t since_us;
+	struct subscription *checks;
+	size_t checks_n;
+};
+
+struct pool_health {
+	struct list link;
+	char uuid[64];
+	bool told;                        /* news() is owed */
+	unsigned min_up;
+	struct member *members;
+	size_t members_n;
+};
+
+struct health {
+	struct loop *loop;
+	struct health_user *user;
+	unsigned second_ms;
+	struct list pools, monitors;
+	struct list probes[BUCKETS];
+	struct timer news;
+};
+
+/* --- probes, shared --- */
+
+static struct list *bucket(struct health *h, const struct monitor *m, const union address *a)
+{
+	uint64_t x = (uintptr_t)m;
+	const uint8_t *p = (const uint8_t *)a;
+
+	for (socklen_t i = 0; i < address_len(a); i++)
+		x = (x ^ p[i]) * 0x100000001b3ULL;
+	return &h->probes[(x ^ x >> 32) % BUCKETS];
+}
+
+static void set_port(union address *a, unsigned port)
+{
+	if (a->sa.sa_family == AF_INET6)
+		a->in6.sin6_port = htons((uint16_t)port);
+	else
+		a->in.sin_port = htons((uint16_t)port);
+}
+
+static void checked(struct probe *p, bool passed);
+
+static struct probe *probe_get(struct health *h, struct monitor *m, const union address *server)
+{
+	union address a = *server;
+	struct list *b;
+	struct probe *p;
+
+	if (m->question.port)
+		set_port(&a, m->question.port);
+	b = bucket(h, m, &a);
+	LIST_FOREACH(l, b) {
+		p = LIST_ENTRY(l, struct probe, link);
+		if (p->monitor == m && address_equal(&p->address, &a)) {
+			p->refs++;
+			return p;
+		}
+	}
+	p = probe_new(h->loop, m, &a, h, checked);
+	p->refs = 1;
+	m->refs++;
+	list_insert(b, &p->link);
+	return p;
+}
+
+static void monitor_put(struct monitor *m)
+{
+	if (--m->refs > 0)
+		return;
+	list_remove(&m->link);
+	question_fini(&m->question);
+	free(m);
+}
+
+static void probe_put(struct probe *p)
+{
+	if (--p->refs > 0)
+		return;
+	list_remove(&p->link);
+	monitor_put(p->monitor);
+	probe_free(p);
+}
+
+/* The monitor of MODEL as it is now; whoever has it already goes on with the new question. */
+static struct monitor *monitor_get(struct health *h, const struct health_monitor *model)
+{
+	struct question new;
+	struct monitor *m;
+
+	question_init(&new, model, h->second_ms);
+	LIST_FOREACH(l, &h->monitors) {
+		m = LIST_ENTRY(l, struct monitor, link);
+		if (strcmp(m->question.uuid, new.uuid) != 0)
+			continue;
+		/* Another port is another address: those probes are made anew. */
+		if (m->question.port != new.port)
+			break;
+		m->refs++;
+		if (question_equal(&m->question, &new)) {
+			question_fini(&new);
+			return m;
+		}
+		question_fini(&m->question);
+		m->question = new;
+		for (size_t i = 0; i < BUCKETS; i++)
+			LIST_FOREACH(k, &h->probes[i])
+				if (LIST_ENTRY(k, struct probe, link)->monitor == m)
+					probe_again(LIST_ENTRY(k, struct probe, link));
+		return m;
+	}
+	m = xcalloc(1, sizeof(*m));
+	m->refs = 1;
+	m->question = new;
+	list_init(&m->link);
+	list_insert(h->monitors.next, &m->link); /* before one with the old port */
+	return m;
+}
+
+/* --- what it comes to --- */
+
+static void tell(struct timer *t)
+{
+	struct health *h = CONTAINER_OF(t, struct health, news);
+
+	LIST_FOREACH(l, &h->pools) {
+		struct pool_health *p = LIST_ENTRY(l, struct pool_health, link);
+
+		if (!p->told) {
+			p->told = true;
+			h->user->news(h->user, p->uuid);
+		}
+	}
+}
+
+static void news(struct health *h, struct pool_health *p)
+{
+	p->told = false;
+	if (!h->news.active)
+		timer_in(h->loop, &h->news, 0, tell);
+}
+
+static void conclude(struct health *h, struct member *m, const char *state, enum backend_health health,
+		     const char *reason)
+{
+	if (m->state != state) {
+		m->state = state;
+		m->since_us = wall_us();
+		news(h, m->pool);
+	}
+	if (strcmp(m->reason, reason) != 0) {
+		snprintf(m->reason, sizeof(m->reason), "%s", reason);
+		news(h, m->pool);
+	}
+	if (atomic_load(&m->backend->health) != (int)health)
+		h->user->found(h->user, m->backend, health);
+}
+
+/* Count what the monitors say; the reason is that of one that speaks against the server, if there is one. */
+static void judge(struct health *h, struct member *m)
+{
+	size_t up = 0, down = 0, need = m->pool->min_up ? MIN(m->pool->min_up, m->checks_n) : m->checks_n;
+	const struct probe *says = NULL;
+	char reason[sizeof(m->reason)];
+
+	if (!m->enabled) {
+		conclude(h, m, "OPER_DISABLED", BACKEND_UNKNOWN, "disabled");
+		return;
+	}
+	if (m->checks_n == 0) {
+		conclude(h, m, "OPER_UP", BACKEND_UNKNOWN, "no monitor checks it");
+		return;
+	}
+	for (size_t i = 0; i < m->checks_n; i++) {
+		const struct probe *p = m->checks[i].probe;
+
+		up += p->verdict == VERDICT_UP;
+		down += p->verdict == VERDICT_DOWN;
+		if (!says || (p->verdict == VERDICT_DOWN && says->verdict != VERDICT_DOWN))
+			says = p;
+	}
+	if (m->checks_n > 1)
+		snprintf(reason, sizeof(reason), "%s: %s", says->monitor->question.name, says->reason);
+	else
+		snprintf(reason, sizeof(reason), "%s", says->reason);
+	if (up >= need)
+		conclude(h, m, "OPER_UP", BACKEND_UP, reason);
+	else if (m->checks_n - down < need)
+		conclude(h, m, "OPER_DOWN", BACKEND_DOWN, reason);
+	else
+		conclude(h, m, "OPER_INITIALIZING", BACKEND_UNKNOWN, reason);
+}
+
+static void checked(struct probe *p, bool passed)
+{
+	struct health *h = p->owner;
+
+	LIST_FOREACH(l, &p->subscribers) {
+		struct member *m = LIST_ENTRY(l, struct subscription, link)->member;
+
+		if (m->counters) {
+			counter_add(&m->counters->health_checks, 1);
+			counter_add(&m->counters->health_failures, !passed);
+		}
+		judge(h, m);
+	}
+}
+
+/* --- pools --- */
+
+static struct pool_health *pool_find(const struct health *h, const char *uuid)
+{
+	LIST_FOREACH(l, &h->pools) {
+		struct pool_health *p = LIST_ENTRY(l, struct pool_health, link);
+
+		if (strcmp(p->uuid, uuid) == 0)
+			return p;
+	}
+	return NULL;
+}
+
+static void unsubscribe(struct member *m)
+{
+	for (size_t i = 0; i < m->checks_n; i++) {
+		list_remove(&m->checks[i].link);
+		probe_put(m->checks[i].probe);
+	}
+	free(m->checks);
+	m->checks = NULL;
+	m->checks_n = 0;
+}
+
+static void members_free(struct member *members, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		unsubscribe(&members[i]);
+		backend_put(members[i].backend);
+	}
+	free(members);
+}
+
+/* The one that was there before. Lists mostly stay as they are, so looking begins where it is likely to end. */
+static struct member *member_find(struct member *members, size_t n, const struct backend *b, size_t hint)
+{
+	for (size_t i = 0; i < n; i++)
+		if (members[(hint + i) % n].backend == b)
+			return &members[(hint + i) % n];
+	return NULL;
+}
+
+static void member_init(struct health *h, struct member *m, struct pool_health *pool,
+			const struct health_server *s, bool enabled, struct monitor **monitors, size_t n)
+{
+	m->pool = pool;
+	m->backend = backend_get(s->backend);
+	m->counters = s->counters;
+	m->enabled = enabled;
+	if (!enabled || n == 0)
+		return;
+	m->checks = xcalloc(n, sizeof(*m->checks));
+	m->checks_n = n;
+	for (size_t i = 0; i < n; i++) {
+		struct subscription *c = &m->checks[i];
+
+		c->member = m;
+		c->probe = probe_get(h, monitors[i], &s->backend->address);
+		list_init(&c->link);
+		list_insert(&c->probe->subscribers, &c->link);
+	}
+}
+
+void health_pool_set(struct health *h, const char *pool_uuid, const struct health_pool *p)
+{
+	struct pool_health *pool = pool_find(h, pool_uuid);
+	CLEANUP_FREE struct monitor **monitors = xcalloc(p->monitors_n + 1, sizeof(struct monitor *));
+	struct member *old, *members = xcalloc(p->servers_n + 1, sizeof(*members));
+	size_t old_n;
+
+	if (!pool) {
+		pool = xcalloc(1, sizeof(*pool));
+		snprintf(pool->uuid, sizeof(pool->uuid), "%s", pool_uuid);
+		list_init(&pool->link);
+		list_insert(&h->pools, &pool->link);
+	}
+	old = pool->members;
+	old_n = pool->members_n;
+	pool->members = members;
+	pool->members_n = p->servers_n;
+	pool->min_up = p->min_up;
+	for (size_t i = 0; i < p->monitors_n; i++)
+		monitors[i] = monitor_get(h, p->monitors[i]);
+	/* The new ones first: a probe that both have goes on. */
+	for (size_t i = 0; i < p->servers_n; i++) {
+		const struct health_server *s = &p->servers[i];
+		const struct member *was = member_find(old, old_n, s->backend, i);
+
+		member_init(h, &members[i], pool, s, p->enabled && s->enabled, monitors, p->monitors_n);
+		if (was) {
+			members[i].state = was->state;
+			members[i].since_us = was->since_us;
+			memcpy(members[i].reason, was->reason, sizeof(was->reason));
+		}
+	}
+	members_free(old, old_n);
+	for (size_t i = 0; i < p->monitors_n; i++)
+		monitor_put(monitors[i]);
+	for (size_t i = 0; i < pool->members_n; i++)
+		judge(h, &members[i]);
+	news(h, pool);
+}
+
+void health_pool_drop(struct health *h, const char *pool_uuid)
+{
+	struct pool_health *p = pool_find(h, pool_uuid);
+
+	if (!p)
+		return;
+	list_remove(&p->link);
+	members_free(p->members, p->members_n);
+	free(p);
+}
+
+json_t *health_report(struct health *h, const char *pool_uuid)
+{
+	const struct pool_health *p = pool_find(h, pool_uuid);
+	json_t *servers;
+
+	if (!p)
+		return NULL;
+	servers = json_array();
+	for (size_t i = 0; i < p->members_n; i++) {
+		const struct member *m = &p->members[i];
+		json_int_t checks = 0, failures = 0;
+		char ip[ADDRESS_TEXT];
+
+		for (size_t k = 0; k < m->checks_n; k++) {
+			checks += (json_int_t)m->checks[k].probe->checks;
+			failures += (json_int_t)m->checks[k].probe->failures;
+		}
+		address_ip(&m->backend->address, ip);
+		json_array_append_new(servers, json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I}", "ip", ip,
+			"port", (int)address_port(&m->backend->address), "state", m->state,
+			"reason", m->reason, "since_us", (json_int_t)m->since_us, "checks", checks,
+			"failures", failures));
+	}
+	return servers;
+}
+
+/* --- life --- */
+
+struct health *health_new(struct loop *l, struct health_user *u, unsigned second_ms)
+{
+	struct health *h = xcalloc(1, sizeof(*h));
+
+	h->loop = l;
+	h->user = u;
+	h->second_ms = second_ms;
+	list_init(&h->pools);
+	list_init(&h->monitors);
+	for (size_t i = 0; i < BUCKETS; i++)
+		list_init(&h->probes[i]);
+	return h;
+}
+
+void health_free(struct health *h)
+{
+	LIST_FOREACH(l, &h->pools)
+		health_pool_drop(h, LIST_ENTRY(l, struct pool_health, link)->uuid);
+	timer_stop(h->loop, &h->news);
+	free(h);
+}

@@ -1,0 +1,65 @@
+/*
+ * health - which servers may be used, and why not.
+ *
+ * It lives on the proxy's main thread. The configuration says which monitors
+ * check which servers (health_pool_set, again after each change: what stays
+ * keeps its history); health tells its user what it found, who writes it into
+ * the backend, where the workers' balancers see it at once.
+ *
+ * A server is up when all its monitors pass, or as many as the pool wants. A
+ * server without a monitor is up. A disabled server is not checked. While the
+ * monitors have not made up their mind, a server may be used.
+ */
+#ifndef SPANWIRE_ENGINE_HEALTH_HEALTH_H
+#define SPANWIRE_ENGINE_HEALTH_HEALTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/json.h"
+#include "engine/backend.h"
+#include "net/loop.h"
+
+struct health;
+struct health_monitor;
+struct server_counters;
+
+/* What the user hears. It may not set or drop pools in here. */
+struct health_user {
+	/* B's health is not what B says: set it. */
+	void (*found)(struct health_user *u, struct backend *b, enum backend_health health);
+	/* Something that health_report() tells of this pool is new. At most once per pool and turn of the loop. */
+	void (*news)(struct health_user *u, const char *pool_uuid);
+};
+
+/* A server as the pool has it now. */
+struct health_server {
+	struct backend *backend;            /* health takes a reference of its own */
+	struct server_counters *counters;   /* checks are counted there; NULL: nowhere. Borrowed */
+	bool enabled;
+};
+
+struct health_pool {
+	const struct health_monitor *const *monitors; /* borrowed for the call */
+	size_t monitors_n;
+	unsigned min_up;                    /* monitors that must pass; 0: all */
+	bool enabled;                       /* false: no server is checked */
+	const struct health_server *servers;
+	size_t servers_n;
+};
+
+/* SECOND_MS is 1000; tests have shorter seconds. */
+struct health *health_new(struct loop *l, struct health_user *u, unsigned second_ms);
+/* Ends all checks. The backends keep the health that they have. */
+void health_free(struct health *h);
+
+void health_pool_set(struct health *h, const char *pool_uuid, const struct health_pool *p);
+void health_pool_drop(struct health *h, const char *pool_uuid);
+
+/*
+ * The `servers` of a `health` message: [{"ip", "port", "state", "reason", "since_us", "checks", "failures"}], in the
+ * pool's order. New reference; NULL: no such pool.
+ */
+json_t *health_report(struct health *h, const char *pool_uuid);
+
+#endif

@@ -107,8 +107,11 @@ static int apply_all(const struct kind_desc *k, enum patch_op op, const char *na
 
 		/* A scalar is deleted by its name; the value that comes along does not matter. */
 		if (f && op == PATCH_DELETE && (!f->list || !json_is_array(v))) {
-			if (f->flags & F_REQUIRED)
-				return err_set(e, -EINVAL, key, "Is required and cannot be deleted.");
+			if (f->flags & F_REQUIRED) {
+				rc = err_set(e, -EINVAL, key, "Is required and cannot be deleted.");
+				err_within(e, name);
+				return rc;
+			}
 			apply(op, stored, f, NULL);
 			continue;
 		}

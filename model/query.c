@@ -82,6 +82,12 @@ static void put_path(struct buf *paths, const struct place *at)
 static enum apply_class diff_message(const struct message_desc *m, const json_t *old, const json_t *new,
 				     struct buf *paths, const struct place *at);
 
+static void raise_to(enum apply_class *class, enum apply_class other)
+{
+	if (other > *class)
+		*class = other;
+}
+
 /* A change of anything below a field costs at least what the field says. */
 static enum apply_class diff_field(const struct field_desc *f, const json_t *old, const json_t *new,
 				   struct buf *paths, const struct place *at)
@@ -92,14 +98,16 @@ static enum apply_class diff_field(const struct field_desc *f, const json_t *old
 		put_path(paths, at);
 		return class;
 	}
-	if (!f->list)
-		return MAX(class, diff_message(f->msg, old, new, paths, at));
+	if (!f->list) {
+		raise_to(&class, diff_message(f->msg, old, new, paths, at));
+		return class;
+	}
 	for (size_t i = 0; i < json_array_size(old); i++) {
 		const json_t *a = json_array_get(old, i), *b = json_array_get(new, i);
 		struct place here = { .up = at, .index = i };
 
 		if (!json_equal(a, b))
-			class = MAX(class, diff_message(f->msg, a, b, paths, &here));
+			raise_to(&class, diff_message(f->msg, a, b, paths, &here));
 	}
 	return class;
 }
@@ -116,7 +124,7 @@ static enum apply_class diff_message(const struct message_desc *m, const json_t 
 
 		if (a == b || (f->flags & F_READONLY) || (a && b && json_equal(a, b)))
 			continue;
-		class = MAX(class, diff_field(f, a, b, paths, &here));
+		raise_to(&class, diff_field(f, a, b, paths, &here));
 	}
 	return class;
 }

@@ -80,7 +80,7 @@ static json_t *write_message(const struct writer *w, const struct message_desc *
 {
 	json_t *out = json_object();
 
-	if (top)
+	if (top && field_find(m, "url"))
 		json_object_set_new(out, "url", write_url(w, top, stored));
 	for (size_t i = 0; i < m->n_fields; i++) {
 		const struct field_desc *f = &m->fields[i];

@@ -1,0 +1,1057 @@
+/*
+ * The tables and what is done by them. The walk over all kinds is also the style checker of
+ * model/kinds/: a table that passes is complete, documented, and survives every conversion.
+ */
+#include "base/test.h"
+
+#include <math.h>
+#include <time.h>
+
+#include "model/internal.h"
+#include "model/structs.h"
+
+/* ---- a world in which every name exists but "nope" ------------------- */
+
+static int resolve(struct model_resolver *r, const char *kind, const char *text, char *uuid, size_t size,
+		   struct err *e)
+{
+	const char *name = strstr(text, "name="), *tail = strrchr(text, '/');
+	size_t n;
+
+	(void)r;
+	if (name) {
+		name += strlen("name=");
+		if (strcmp(name, "nope") == 0)
+			return -ENOENT;
+		if (strcmp(name, "odd") == 0)
+			return err_set(e, -EINVAL, NULL, "Two objects have this name.");
+		snprintf(uuid, size, "%s-%s", kind, name);
+		return 0;
+	}
+	tail = tail ? tail + 1 : text;
+	n = strcspn(tail, "#");
+	snprintf(uuid, size, "%.*s", (int)n, tail);
+	return 0;
+}
+
+/* "pool-x" is called "x". */
+static const char *name_of(struct model_resolver *r, const char *kind, const char *uuid)
+{
+	(void)r;
+	return strncmp(uuid, kind, strlen(kind)) == 0 ? uuid + strlen(kind) + 1 : NULL;
+}
+
+static struct model_resolver world = { .resolve = resolve, .name = name_of };
+
+static json_t *parse(const char *text)
+{
+	struct err e = { 0 };
+	json_t *v = NULL;
+
+	if (json_read(text, strlen(text), &v, &e) < 0)
+		fail_msg("%s: %s", text, err_line(&e));
+	return v;
+}
+
+/* Single quotes for double ones, so that JSON in C can be read. */
+static json_t *quoted(const char *text)
+{
+	CLEANUP_FREE char *s = xstrdup(text);
+
+	for (char *p = s; *p; p++)
+		if (*p == '\'')
+			*p = '"';
+	return parse(s);
+}
+
+static json_t *stored_form(const char *kind, const char *text)
+{
+	CLEANUP_JSON json_t *wire = quoted(text);
+	struct err e = { 0 };
+	json_t *out = NULL;
+
+	if (model_read(kind_find(kind), wire, 0, &world, &out, NULL, &e) < 0)
+		fail_msg("%s: %s", text, err_line(&e));
+	return out;
+}
+
+static void assert_json(const json_t *have, const char *want)
+{
+	CLEANUP_JSON json_t *w = quoted(want);
+	CLEANUP_FREE char *a = json_text(have);
+	CLEANUP_FREE char *b = json_text(w);
+
+	assert_string_equal(a, b);
+}
+
+/* ---- the walk over all tables ---------------------------------------- */
+
+/* Kinds of the contract that are referred to and do not exist here. */
+static const char *const absent_kinds[] = {
+	"applicationpersistenceprofile", "authmappingprofile", "authprofile", "autoscalelaunchconfig",
+	"availabilityzone", "botdetectionpolicy", "cloudconnectoruser", "csrfpolicy", "dnspolicy",
+	"errorpageprofile", "gslbservice", "hardwaresecuritymodulegroup", "httppolicyset", "icapprofile",
+	"ipaddrgroup", "ipamdnsproviderprofile", "l4policyset", "labelgroup", "microservice",
+	"networksecuritypolicy", "pkiprofile", "poolgroup", "securitypolicy", "serverautoscalepolicy",
+	"serviceauthprofile", "sslkeyandcertificate", "sslprofile", "ssopolicy", "stringgroup",
+	"testsedatastorelevel1", "useraccountprofile", "vcenterserver", "vimgrclusterruntime",
+	"vimgrhostruntime", "vimgrnwruntime", "vimgrvmruntime", "vsdatascriptset", "wafpolicy",
+};
+
+static bool kind_is_known(const char *kind)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(absent_kinds); i++)
+		if (strcmp(absent_kinds[i], kind) == 0)
+			return !kind_find(kind); /* a kind that came to be leaves the list */
+	return kind_find(kind) != NULL;
+}
+
+static bool is_sentence(const char *s)
+{
+	return s[0] && s[strlen(s) - 1] == '.' && !strstr(s, "  ");
+}
+
+/* Each word of SOME is one of ALL. */
+static bool words_within(const char *some, const char *all)
+{
+	const char *word;
+	size_t len;
+
+	while (word_next(&some, &word, &len)) {
+		char text[128];
+
+		snprintf(text, sizeof(text), "%.*s", (int)len, word);
+		if (word_index(all, text) < 0)
+			return false;
+	}
+	return true;
+}
+
+static void check_default(const struct message_desc *m, const struct field_desc *f)
+{
+	CLEANUP_JSON json_t *dflt = field_default(f, NULL);
+	json_t *out = NULL;
+	struct err e = { 0 };
+
+	if (!f->dflt || f->type == FT_REF)
+		return;
+	if (!dflt)
+		fail_msg("%s.%s: the default cannot be made", m->name, f->name);
+	if (f->type != FT_STR && f->type != FT_ENUM) {
+		CLEANUP_FREE char *text = json_text(dflt);
+
+		if (strtod(text, NULL) != strtod(f->dflt, NULL))
+			fail_msg("%s.%s: default %s became %s", m->name, f->name, f->dflt, text);
+	}
+	if (model_read_field(m, f->name, dflt, 0, &world, &out, NULL, &e) < 0)
+		fail_msg("%s.%s: the default: %s", m->name, f->name, e.text);
+	json_decref(out);
+}
+
+static void check_field(const struct message_desc *m, const struct field_desc *f)
+{
+	bool member = f->offset != NO_MEMBER;
+
+#define EXPECT(cond)                                                                           \
+	do {                                                                                   \
+		if (!(cond))                                                                   \
+			fail_msg("%s.%s: not %s", m->name, f->name, #cond);                    \
+	} while (0)
+	EXPECT(f->help && (is_sentence(f->help) || (!*f->help && !member)));
+	EXPECT(!f->why || (is_sentence(f->why) && (f->flags & F_DANGEROUS)));
+	EXPECT(!(f->inert && member));
+	EXPECT(!member || f->offset + (f->list ? sizeof(void *) : f->item_size) <= m->size);
+	EXPECT(!f->list || !member || f->count_offset + sizeof(size_t) <= m->size);
+	EXPECT(member || f->has_offset == NO_MEMBER);
+	EXPECT((f->type == FT_MSG) == (f->msg != NULL));
+	EXPECT((f->type == FT_REF) == (f->ref != NULL));
+	EXPECT(f->type != FT_REF || kind_is_known(f->ref));
+	EXPECT((f->type == FT_ENUM) == (f->values != NULL));
+	EXPECT(!f->built || words_within(f->built, f->values));
+	EXPECT(!f->dflt || !f->list);
+	EXPECT(!f->dflt || f->type != FT_MSG);
+	EXPECT(f->type != FT_BOOL || !f->dflt || strcmp(f->dflt, "true") == 0 || strcmp(f->dflt, "false") == 0);
+	EXPECT(f->min <= f->max);
+	EXPECT(!f->max || f->type == FT_INT || f->type == FT_FLOAT || f->type == FT_STR);
+	EXPECT(!f->max_items || (f->list && f->min_items <= f->max_items));
+	EXPECT(!f->min_items || f->list);
+	EXPECT(!(f->flags & F_ALWAYS) || (f->type == FT_MSG && !f->list && member));
+	EXPECT(!(f->flags & F_LATER_STORED) || f->built);
+#undef EXPECT
+	for (const struct field_desc *g = m->fields; g < f; g++)
+		if (strcmp(f->name, g->name) == 0)
+			fail_msg("%s.%s: is there twice", m->name, f->name);
+	check_default(m, f);
+}
+
+static void walk(const struct message_desc *m, json_t *seen)
+{
+	json_t *before = json_object_get(seen, m->name);
+
+	if (before) {
+		/* One name, one message. */
+		assert_ptr_equal((const void *)(uintptr_t)json_integer_value(before), m);
+		return;
+	}
+	json_object_set_new(seen, m->name, json_integer((json_int_t)(uintptr_t)m));
+	assert_true(!*m->help || is_sentence(m->help));
+	for (size_t i = 0; i < m->n_fields; i++) {
+		check_field(m, &m->fields[i]);
+		if (m->fields[i].msg)
+			walk(m->fields[i].msg, seen);
+	}
+}
+
+static void every_table_is_whole(void **state)
+{
+	CLEANUP_JSON json_t *seen = json_object();
+
+	(void)state;
+	for (size_t i = 0; i < model_n_kinds; i++) {
+		const struct kind_desc *k = model_kinds[i];
+
+		assert_true(is_sentence(k->help));
+		assert_ptr_equal(kind_find(k->path), k);
+		walk(k->msg, seen);
+		if (k->flags & K_RUNTIME)
+			continue;
+		assert_non_null(field_find(k->msg, "uuid"));
+		assert_int_equal(!!(k->flags & K_TENANT), field_find(k->msg, "tenant_ref") && strcmp(k->path, "cluster") != 0);
+		assert_int_equal(!!(k->flags & K_CLOUD), field_find(k->msg, "cloud_ref") != NULL);
+	}
+	assert_true(json_object_size(seen) > 270);
+	assert_null(kind_find("nope"));
+}
+
+/* ---- generated objects ----------------------------------------------- */
+
+static uint64_t seed;
+
+static uint64_t dice(uint64_t n)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed % n;
+}
+
+static json_t *make_message(const struct message_desc *m, int depth, size_t index);
+
+static json_t *make_address(size_t index)
+{
+	static const char *const types[] = { "V4", "V6", "DNS" };
+	size_t type = dice(3);
+	char addr[64];
+
+	snprintf(addr, sizeof(addr), type == 0 ? "10.1.%zu.%zu" : type == 1 ? "fd00::%zx:%zx" : "h%zu-%zu.example",
+		 (size_t)dice(256), index);
+	return json_pack("{s:s, s:s}", "addr", addr, "type", types[type]);
+}
+
+/* Messages whose fields depend on each other. */
+static json_t *make_special(const struct message_desc *m, size_t index)
+{
+	if (m == &ip_addr_message)
+		return make_address(index);
+	if (m == &ip_addr_prefix_message)
+		return json_pack("{s:{s:s, s:s}, s:i}", "ip_addr", "addr", "10.2.0.0", "type", "V4", "mask", (int)dice(33));
+	if (m == &ip_addr_range_message)
+		return json_pack("{s:{s:s, s:s}, s:{s:s, s:s}}", "begin", "addr", "10.2.0.1", "type", "V4", "end", "addr",
+				 "10.2.0.9", "type", "V4");
+	if (m == &port_range_message)
+		return json_pack("{s:i, s:i}", "start", 1024, "end", 1024 + (int)dice(100));
+	if (m == &service_message)
+		return json_pack("{s:i, s:i}", "port", 1000 + (int)index * 20, "port_range_end",
+				 dice(2) ? 0 : 1005 + (int)index * 20);
+	return NULL;
+}
+
+static json_t *make_int(const struct field_desc *f)
+{
+	const char *special = f->special ? f->special : f->one_of;
+
+	if (special && (f->one_of || dice(3) == 0))
+		return json_integer(strtoll(special, NULL, 10));
+	if (f->min < f->max)
+		return json_integer((json_int_t)(f->min + (int64_t)dice((uint64_t)(f->max - f->min) + 1)));
+	return json_integer((json_int_t)dice(1000));
+}
+
+static json_t *make_item(const struct field_desc *f, int depth, size_t index)
+{
+	char text[96];
+	const char *word;
+	size_t len;
+	int words = 0;
+
+	switch (f->type) {
+	case FT_BOOL:
+		return json_boolean(dice(2));
+	case FT_INT:
+		return make_int(f);
+	case FT_FLOAT:
+		return json_real(f->min < f->max ? (double)f->min + 0.5 : (double)dice(100) / 4);
+	case FT_STR:
+		if (f->format == STR_MAC)
+			snprintf(text, sizeof(text), "02:00:00:00:%02x:%02x", (unsigned)dice(256), (unsigned)index);
+		else if (f->format == STR_IP)
+			snprintf(text, sizeof(text), "10.0.0.%zu", index);
+		else
+			snprintf(text, sizeof(text), "t%zu-%zu", (size_t)dice(1000), index);
+		return json_string(text);
+	case FT_ENUM:
+		while (word_at(f->values, words, &len))
+			words++;
+		word = word_at(f->values, (int)dice((uint64_t)words), &len);
+		return json_stringn(word, len);
+	case FT_REF:
+		snprintf(text, sizeof(text), "/api/%s?name=n%zu", f->ref, (size_t)dice(100));
+		return json_string(text);
+	case FT_MSG:
+		return make_message(f->msg, depth - 1, index);
+	}
+	return NULL;
+}
+
+static json_t *make_list(const struct field_desc *f, int depth)
+{
+	size_t n = f->min_items + (size_t)dice(3);
+	json_t *list = json_array();
+
+	if (f->max_items && n > f->max_items)
+		n = f->max_items;
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, make_item(f, depth, i));
+	return list;
+}
+
+/* A reference to a kind that does not exist here cannot be read. */
+static bool can_be_set(const struct field_desc *f)
+{
+	if (f->flags & F_READONLY)
+		return false;
+	if (f->type == FT_REF && !kind_find(f->ref))
+		return false;
+	for (size_t i = 0; f->msg && i < f->msg->n_fields; i++)
+		if ((f->msg->fields[i].flags & F_REQUIRED) && !can_be_set(&f->msg->fields[i]))
+			return false;
+	return true;
+}
+
+static json_t *make_message(const struct message_desc *m, int depth, size_t index)
+{
+	json_t *o = make_special(m, index);
+
+	if (o)
+		return o;
+	o = json_object();
+	for (size_t i = 0; i < m->n_fields; i++) {
+		const struct field_desc *f = &m->fields[i];
+		bool must_be = f->flags & (F_REQUIRED | F_KEY);
+
+		if (!can_be_set(f) || (!must_be && (depth <= 0 || dice(2))))
+			continue;
+		json_object_set_new(o, f->name, f->list ? make_list(f, depth) : make_item(f, depth, index));
+	}
+	return o;
+}
+
+static void make_legal(const struct kind_desc *k, json_t *o)
+{
+	json_t *vip, *receiver;
+	size_t i;
+
+	if (strcmp(k->path, "healthmonitor") == 0) {
+		json_object_set_new(o, "send_interval", json_integer(2500));
+		json_object_set_new(o, "receive_timeout", json_integer(1 + (json_int_t)dice(2400)));
+	}
+	json_array_foreach(json_object_get(o, "clone_servers"), i, receiver)
+		json_object_set_new(receiver, "ip_address", json_pack("{s:s, s:s}", "addr", "fd00::1", "type", "V6"));
+	json_array_foreach(json_object_get(o, "vip"), i, vip) {
+		if (strcmp(k->path, "vsvip") != 0)
+			break;
+		json_object_set_new(vip, "ip_address", json_pack("{s:s, s:s}", "addr", "10.0.0.1", "type", "V4"));
+		json_object_del(vip, "ip6_address");
+	}
+}
+
+static json_t *reread(const struct kind_desc *k, const json_t *wire, const char *what)
+{
+	struct err e = { 0 };
+	json_t *out = NULL;
+
+	if (model_read(k, wire, MODEL_STRICT | MODEL_ALLOW_LATER, &world, &out, NULL, &e) < 0) {
+		CLEANUP_FREE char *text = json_text(wire);
+
+		fail_msg("%s: %s: %s in %.3000s", k->path, what, err_line(&e), text);
+	}
+	return out;
+}
+
+static void assert_same(const struct kind_desc *k, const json_t *a, const json_t *b, const char *what)
+{
+	CLEANUP_FREE char *s = json_text(a);
+	CLEANUP_FREE char *t = json_text(b);
+
+	if (strcmp(s, t) != 0)
+		fail_msg("%s: %s:\n%.3000s\n%.3000s", k->path, what, s, t);
+}
+
+static void survives_conversions(const struct kind_desc *k)
+{
+	const struct model_write full = { .base_url = "https://h:1", .include_name = true, .secrets = true };
+	const struct model_write sparse = { .base_url = "https://h:1", .skip_default = true, .secrets = true };
+	CLEANUP_JSON json_t *wire = make_message(k->msg, 4, 0);
+	CLEANUP_JSON json_t *stored = NULL, *again = NULL, *out = NULL, *short_out = NULL;
+	CLEANUP_JSON json_t *from_out = NULL, *from_short = NULL, *out2 = NULL, *out3 = NULL;
+	struct arena arena = ARENA_INIT;
+
+	make_legal(k, wire);
+	stored = reread(k, wire, "as generated");
+	again = reread(k, stored, "stored form");
+	assert_same(k, stored, again, "reading the stored form changes it");
+
+	out = model_write(k, stored, &full, &world);
+	from_out = reread(k, out, "answer");
+	out2 = model_write(k, from_out, &full, &world);
+	assert_same(k, out, out2, "writing back an answer changes it");
+
+	short_out = model_write(k, stored, &sparse, &world);
+	from_short = reread(k, short_out, "answer without defaults");
+	out3 = model_write(k, from_short, &full, &world);
+	assert_same(k, out, out3, "writing back an answer without defaults changes it");
+
+	assert_int_equal(model_diff(k, stored, again, NULL), APPLY_NONE);
+	assert_non_null(model_load(k->msg, stored, &arena));
+	arena_fini(&arena);
+}
+
+static void objects_survive_conversions(void **state)
+{
+	(void)state;
+	seed = 88172645463325252ULL;
+	for (int round = 0; round < 60; round++)
+		for (size_t i = 0; i < model_n_kinds; i++)
+			if (!(model_kinds[i]->flags & K_READONLY))
+				survives_conversions(model_kinds[i]);
+}
+
+/* ---- what is refused, and how it is said ------------------------------ */
+
+static const struct {
+	const char *kind, *body, *error; /* the line must begin with ERROR */
+} refused[] = {
+	{ "pool", "[]", "The body must be an object, not a list." },
+	{ "pool", "{}", "name: Is required." },
+	{ "pool", "{'name': ''}", "name: Must not be empty." },
+	{ "pool", "{'name': null}", "name: null is not a value; leave the field out to unset it." },
+	{ "pool", "{'name': 5}", "name: Must be a text, not a number." },
+	{ "pool", "{'name': 'p', 'enabled': 'maybe'}", "enabled: Must be true or false, not \"maybe\"." },
+	{ "pool", "{'name': 'p', 'enabled': 1}", "enabled: Must be true or false, not a number." },
+	{ "pool", "{'name': 'p', 'servers': {}}", "servers: Must be a list, not an object." },
+	{ "pool", "{'name': 'p', 'servers': [7]}", "servers[0]: Must be an object, not a number." },
+	{ "pool", "{'name': 'p', 'servers': [{}]}", "servers[0].ip: Is required." },
+	{ "pool", "{'name': 'p', 'servers': [{'ip': {'addr': '10.0.0', 'type': 'V4'}}]}",
+	  "servers[0].ip.addr: \"10.0.0\" is not an IPv4 address." },
+	{ "pool", "{'name': 'p', 'servers': [{'ip': {'addr': '10.0.0.1', 'type': 'V6'}}]}",
+	  "servers[0].ip.addr: \"10.0.0.1\" is not an IPv6 address." },
+	{ "pool", "{'name': 'p', 'servers': [{'ip': {'addr': 'a b', 'type': 'DNS'}}]}",
+	  "servers[0].ip.addr: \"a b\" is not a host name." },
+	{ "pool", "{'name': 'p', 'servers': [{'ip': {'addr': '10.0.0.1', 'type': 'V5'}}]}",
+	  "servers[0].ip.type: \"V5\" is not one of V4, DNS, V6." },
+	{ "pool", "{'name': 'p', 'servers': [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': 70000}]}",
+	  "servers[0].port: 70000 is out of range: 1 to 65535, or 0." },
+	{ "pool", "{'name': 'p', 'servers': [{'ip': {'addr': '::1', 'type': 'V6'}, 'port': 80},"
+		  " {'ip': {'addr': '::2', 'type': 'V6'}, 'port': 80}, {'ip': {'addr': '0::1', 'type': 'V6'}, 'port': '80'}]}",
+	  "servers[2]: Is the same as item 0 of the list." },
+	{ "pool", "{'name': 'p', 'default_server_port': '8o'}", "default_server_port: Must be a whole number, not \"8o\"." },
+	{ "pool", "{'name': 'p', 'default_server_port': 80.5}", "default_server_port: Must be a whole number, not a number." },
+	{ "pool", "{'name': 'p', 'graceful_disable_timeout': 7201}",
+	  "graceful_disable_timeout: 7201 is out of range: 1 to 7200, or 0,-1 MIN." },
+	{ "pool", "{'name': 'p', 'min_servers_up': -1}", "min_servers_up: -1 is out of range: 0 to 4294967295." },
+	{ "pool", "{'name': 'p', 'lb_algorithm': 'LB_ALGORITHM_ROUND_ROBBIN'}",
+	  "lb_algorithm: \"LB_ALGORITHM_ROUND_ROBBIN\" is not known; did you mean LB_ALGORITHM_ROUND_ROBIN?" },
+	{ "pool", "{'name': 'p', 'lb_algorithm': 'LB_ALGORITHM_TOPOLOGY'}",
+	  "lb_algorithm: LB_ALGORITHM_TOPOLOGY is not built yet; choose" },
+	{ "pool", "{'name': 'p', 'health_monitor_refs': ['/api/healthmonitor?name=nope']}",
+	  "health_monitor_refs[0]: HealthMonitor object not found" },
+	{ "pool", "{'name': 'p', 'health_monitor_refs': ['/api/healthmonitor?name=odd']}",
+	  "health_monitor_refs[0]: Two objects have this name." },
+	{ "pool", "{'name': 'p', 'ssl_profile_ref': '/api/sslprofile?name=x'}",
+	  "ssl_profile_ref: TLS to the servers is not built yet; they would be reached in plaintext." },
+	{ "pool", "{'name': 'p', 'autoscale_policy_ref': '/api/serverautoscalepolicy?name=x'}",
+	  "autoscale_policy_ref: serverautoscalepolicy object not found" },
+	{ "pool", "{'name': 'p', 'fail_action': {'type': 'FAIL_ACTION_BACKUP_POOL'}}",
+	  "fail_action.type: FAIL_ACTION_BACKUP_POOL is not built yet; choose FAIL_ACTION_CLOSE_CONN." },
+	{ "pool", "{'name': 'p', 'placement_networks': [{'network_ref': '/api/network?name=n', 'subnet':"
+		  " {'ip_addr': {'addr': '10.0.0.0', 'type': 'V4'}, 'mask': 33}}]}",
+	  "placement_networks[0].subnet.mask: 33 is out of range: 0 to 32." },
+	{ "virtualservice", "{'name': 'v', 'services': [{'port': 443, 'enable_ssl': true}]}",
+	  "services[0].enable_ssl: TLS termination is not built yet; the port would be served as plaintext." },
+	{ "virtualservice", "{'name': 'v', 'services': [{'port': 0}]}", "services[0].port: 0 is not a port to listen on." },
+	{ "virtualservice", "{'name': 'v', 'services': [{'port': 80, 'port_range_end': 79}]}",
+	  "services[0].port_range_end: Must not lie before port." },
+	{ "virtualservice", "{'name': 'v', 'services': [{'port': 80, 'port_range_end': 90}, {'port': 85}]}",
+	  "services[1]: Has a port in common with services[0]." },
+	{ "virtualservice", "{'name': 'v', 'network_security_policy_ref': '/api/networksecuritypolicy/x'}",
+	  "network_security_policy_ref: Is not built yet" },
+	{ "virtualservice", "{'name': 'v', 'max_cps_per_client': 20}", "max_cps_per_client: Is not built yet" },
+	{ "virtualservice", "{'name': 'v', 'type': 'VS_TYPE_VH_PARENT'}", "type: VS_TYPE_VH_PARENT is not built yet" },
+	{ "vsvip", "{'name': 'v', 'vip': [{'vip_id': '1'}]}", "vip[0]: An address is needed" },
+	{ "vsvip", "{'name': 'v', 'vip': [{'auto_allocate_ip': true}]}", "vip[0].auto_allocate_ip: Address allocation" },
+	{ "vsvip", "{'name': 'v', 'vip': [{'ip_address': {'addr': '::1', 'type': 'V6'}}]}",
+	  "vip[0].ip_address.type: Must be V4." },
+	{ "vsvip", "{'name': 'v', 'vip': [{'ip_address': {'addr': '1.1.1.1', 'type': 'V4'}},"
+		   " {'ip_address': {'addr': '1.1.1.2', 'type': 'V4'}}]}", "vip[1]: Is the same as item 0 of the list." },
+	{ "healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_TCP', 'send_interval': 4}",
+	  "receive_timeout: 4 must be less than send_interval, which is 4." },
+	{ "healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_TCP', 'tcp_monitor': {'tcp_half_open': true}}",
+	  "tcp_monitor.tcp_half_open: Half-open checks are not built yet." },
+	{ "healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_HTTP', 'http_monitor': {'http_response_code': []}}",
+	  "http_monitor.http_response_code: 0 items are too few: at least 1." },
+	{ "healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_HTTP', 'http_monitor':"
+			   " {'maintenance_code': [503, 504, 505, 506, 507]}}",
+	  "http_monitor.maintenance_code: 5 items are too many: at most 4." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'mac': '02:00:00:00:00'}]}",
+	  "clone_servers[0].mac: \"02:00:00:00:00\" is not a MAC address" },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'mac': '02:00:00:00:00:01:02'}]}",
+	  "clone_servers[0].mac: 20 bytes are too long: at most 17." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{}]}",
+	  "clone_servers[0]: A receiver needs ip_address, mac or network_ref." },
+	{ "applicationprofile", "{'name': 'a', 'type': 'APPLICATION_PROFILE_TYPE_HTTP', 'http_profile':"
+				" {'hsts_enabled': true}}", "http_profile.hsts_enabled: Is not built yet" },
+	{ "analyticsprofile", "{'name': 'a', 'apdex_response_tolerated_factor': 0.5}",
+	  "apdex_response_tolerated_factor: 0.5 is out of range: 1 to 1000." },
+	{ "serviceenginegroup", "{'name': 'g', 'max_queues_per_vnic': 3}",
+	  "max_queues_per_vnic: 3 is not one of 0,1,2,4,8,16." },
+	{ "serviceenginegroup", "{'name': 'g', 'ha_mode': 'HA_MODE_SHARED_PAIR'}",
+	  "ha_mode: HA_MODE_SHARED_PAIR is not built yet; choose HA_MODE_SHARED." },
+};
+
+static void errors_are_one_clear_sentence(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		CLEANUP_JSON json_t *wire = quoted(refused[i].body);
+		struct err e = { 0 };
+		json_t *out = NULL;
+
+		if (model_read(kind_find(refused[i].kind), wire, 0, &world, &out, NULL, &e) == 0)
+			fail_msg("accepted: %s", refused[i].body);
+		assert_null(out);
+		if (strncmp(err_line(&e), refused[i].error, strlen(refused[i].error)) != 0)
+			fail_msg("%s\nsays:  %s\nnot:   %s", refused[i].body, err_line(&e), refused[i].error);
+		/* Nobody has to want the text. */
+		assert_true(model_read(kind_find(refused[i].kind), wire, 0, &world, &out, NULL, NULL) < 0);
+	}
+}
+
+static void unknown_fields_are_dropped_or_refused(void **state)
+{
+	CLEANUP_JSON json_t *wire = quoted("{'name': 'p', 'ignore_servers': true, 'serverz': [], 'servers':"
+					   " [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'prot': 1}]}");
+	struct model_notes notes = MODEL_NOTES_INIT;
+	struct err e = { 0 };
+	json_t *out = NULL;
+
+	(void)state;
+	assert_int_equal(model_read(kind_find("pool"), wire, 0, &world, &out, &notes, &e), 0);
+	assert_json(out, "{'name': 'p', 'cloud_ref': '/api/cloud/cloud-Default-Cloud',"
+			 " 'servers': [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}}]}");
+	assert_string_equal(buf_cstr(&notes.ignored), "ignore_servers,serverz,servers[0].prot");
+	json_decref(out);
+	model_notes_fini(&notes);
+
+	json_object_del(wire, "ignore_servers");
+	assert_int_equal(model_read(kind_find("pool"), wire, MODEL_STRICT, &world, &out, NULL, &e), -EINVAL);
+	assert_string_equal(err_line(&e), "serverz: Is not a field of Pool; did you mean servers?");
+}
+
+static void inert_fields_are_named(void **state)
+{
+	CLEANUP_JSON json_t *wire = quoted("{'name': 'p', 'sni_enabled': false, 'ignore_server_port': false,"
+					   " 'description': 'd', 'analytics_policy': {'enable_realtime_metrics': true},"
+					   " 'http2_properties': {'max_http2_header_field_size': 4096}, 'servers':"
+					   " [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'verify_network': true}]}");
+	struct model_notes notes = MODEL_NOTES_INIT;
+	struct err e = { 0 };
+	json_t *out = NULL;
+
+	(void)state;
+	assert_int_equal(model_read(kind_find("pool"), wire, 0, &world, &out, &notes, &e), 0);
+	assert_string_equal(buf_cstr(&notes.inert), "sni_enabled,analytics_policy,servers[0].verify_network");
+	assert_int_equal(notes.ignored.len, 0);
+	json_decref(out);
+	model_notes_fini(&notes);
+}
+
+static void notes_do_not_grow_without_end(void **state)
+{
+	CLEANUP_JSON json_t *wire = json_pack("{s:s}", "name", "p");
+	struct model_notes notes = MODEL_NOTES_INIT;
+	json_t *out = NULL;
+
+	(void)state;
+	for (int i = 0; i < 5000; i++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "unknown_%d", i);
+		json_object_set_new(wire, key, json_true());
+	}
+	assert_int_equal(model_read(kind_find("pool"), wire, 0, &world, &out, &notes, NULL), 0);
+	assert_true(notes.ignored.len < 2200);
+	assert_string_equal(buf_cstr(&notes.ignored) + notes.ignored.len - 4, ",...");
+	json_decref(out);
+	model_notes_fini(&notes);
+}
+
+/* ---- what is accepted ------------------------------------------------- */
+
+static void old_and_loose_forms_are_read(void **state)
+{
+	CLEANUP_JSON json_t *pool = stored_form("pool",
+		"{'name': 'p', 'url': 'https://x/api/pool/p', '_last_modified': '17', 'enabled': 'True',"
+		" 'default_server_port': '8080', 'vrf_ref': '', 'health_monitor_refs':"
+		" ['https://any/api/healthmonitor/healthmonitor-a#a', '/api/healthmonitor?name=b', 'healthmonitor-c']}");
+	CLEANUP_JSON json_t *hm = stored_form("healthmonitor",
+		"{'name': 'h', 'type': 'HEALTH_MONITOR_HTTP', 'http_monitor':"
+		" {'http_response_code': [{'code': 'HTTP_2XX'}, 'HTTP_3XX']}}");
+	CLEANUP_JSON json_t *vip = stored_form("vsvip",
+		"{'name': 'v', 'vip': [{'ip_address': {'addr': '1.1.1.1', 'type': 'V4'}},"
+		" {'vip_id': 7, 'ip_address': {'addr': '1.1.1.2', 'type': 'V4'}}]}");
+
+	(void)state;
+	assert_json(pool, "{'name': 'p', 'enabled': true, 'default_server_port': 8080, 'cloud_ref':"
+			  " '/api/cloud/cloud-Default-Cloud', 'health_monitor_refs': ['/api/healthmonitor/healthmonitor-a',"
+			  " '/api/healthmonitor/healthmonitor-b', '/api/healthmonitor/healthmonitor-c']}");
+	assert_json(json_object_get(hm, "http_monitor"), "{'http_response_code': ['HTTP_2XX', 'HTTP_3XX']}");
+	assert_string_equal(json_str(json_array_get(json_object_get(vip, "vip"), 0), "vip_id", ""), "0");
+	assert_string_equal(json_str(json_array_get(json_object_get(vip, "vip"), 1), "vip_id", ""), "7");
+}
+
+static void answers_have_defaults_and_references(void **state)
+{
+	const struct model_write plain = { .base_url = "https://h:1" };
+	const struct model_write named = { .base_url = "https://h:1", .include_name = true, .name_in_url = true };
+	const struct model_write sparse = { .base_url = "https://h:1", .skip_default = true };
+	CLEANUP_JSON json_t *stored = stored_form("pool",
+		"{'name': 'p', 'default_server_port': 80, 'servers':"
+		" [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': 81}], 'lookup_server_by_name': true}");
+	CLEANUP_JSON json_t *a = NULL, *b = NULL, *c = NULL;
+	const json_t *server;
+
+	(void)state;
+	json_object_set_new(stored, "uuid", json_string("pool-1"));
+	a = model_write(kind_find("pool"), stored, &plain, &world);
+	assert_string_equal(json_str(a, "url", ""), "https://h:1/api/pool/pool-1");
+	assert_string_equal(json_str(a, "cloud_ref", ""), "https://h:1/api/cloud/cloud-Default-Cloud");
+	assert_int_equal(json_int(a, "connection_ramp_duration", 0), 10);
+	assert_string_equal(json_str(a, "lb_algorithm", ""), "LB_ALGORITHM_LEAST_CONNECTIONS");
+	assert_null(json_object_get(a, "fail_action"));
+	server = json_array_get(json_object_get(a, "servers"), 0);
+	assert_string_equal(json_str(server, "hostname", ""), "10.0.0.1");
+	assert_int_equal(json_int(server, "ratio", 0), 1);
+
+	b = model_write(kind_find("pool"), stored, &named, &world);
+	assert_string_equal(json_str(b, "url", ""), "https://h:1/api/pool/pool-1#p");
+	assert_string_equal(json_str(b, "cloud_ref", ""), "https://h:1/api/cloud/cloud-Default-Cloud#Default-Cloud");
+
+	c = model_write(kind_find("pool"), stored, &sparse, &world);
+	assert_json(c, "{'url': 'https://h:1/api/pool/pool-1', 'uuid': 'pool-1', 'name': 'p', 'cloud_ref':"
+		       " 'https://h:1/api/cloud/cloud-Default-Cloud', 'lookup_server_by_name': true,"
+		       " 'servers': [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': 81}]}");
+}
+
+static void a_range_ends_where_it_begins(void **state)
+{
+	const struct model_write plain = { .base_url = "" };
+	CLEANUP_JSON json_t *stored = stored_form("virtualservice",
+		"{'name': 'v', 'services': [{'port': 80}, {'port': 81, 'port_range_end': 0}, {'port': 90, 'port_range_end': 99}]}");
+	CLEANUP_JSON json_t *out = model_write(kind_find("virtualservice"), stored, &plain, &world);
+	const json_t *services = json_object_get(out, "services");
+	struct arena arena = ARENA_INIT;
+	const struct virtual_service *vs = model_load(&virtual_service_message, stored, &arena);
+	const int64_t want[] = { 80, 81, 99 };
+
+	(void)state;
+	assert_int_equal(vs->services_n, 3);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(json_int(json_array_get(services, i), "port_range_end", -1), want[i]);
+		assert_int_equal(vs->services[i].port_range_end, want[i]);
+	}
+	arena_fini(&arena);
+}
+
+static void secrets_stay_here(void **state)
+{
+	const struct model_write plain = { .base_url = "" };
+	const struct kind_desc *user = kind_find("user");
+	CLEANUP_JSON json_t *old = stored_form("user", "{'name': 'u', 'password': 'geheim'}");
+	CLEANUP_JSON json_t *out = model_write(user, old, &plain, &world);
+	CLEANUP_JSON json_t *fresh = NULL;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_string_equal(json_str(out, "password", ""), "<sensitive>");
+	assert_false(model_match(user, old, "password", "geheim", &world));
+	assert_int_equal(model_read(user, out, 0, &world, &fresh, NULL, &e), 0);
+	assert_int_equal(model_replace(user, old, fresh, &e), 0);
+	assert_string_equal(json_str(fresh, "password", ""), "geheim");
+}
+
+static void fixed_fields_stay(void **state)
+{
+	const struct kind_desc *hm = kind_find("healthmonitor"), *vsvip = kind_find("vsvip");
+	CLEANUP_JSON json_t *old = stored_form("healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_TCP'}");
+	CLEANUP_JSON json_t *fresh = stored_form("healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_HTTP'}");
+	CLEANUP_JSON json_t *a = stored_form("vsvip",
+		"{'name': 'v', 'vip': [{'vip_id': '1', 'ip_address': {'addr': '1.1.1.1', 'type': 'V4'}}]}");
+	CLEANUP_JSON json_t *b = stored_form("vsvip",
+		"{'name': 'v', 'vip': [{'vip_id': '2', 'ip_address': {'addr': '1.1.1.1', 'type': 'V4'}}]}");
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(model_replace(hm, old, fresh, &e), -EINVAL);
+	assert_string_equal(err_line(&e), "type: Is fixed after creation.");
+	assert_int_equal(model_replace(vsvip, a, b, &e), -EINVAL);
+	assert_string_equal(e.text, "Changing an existing VIP's vip_id is not supported.");
+	assert_int_equal(model_replace(vsvip, a, a, &e), 0);
+}
+
+/* Profiles of protocols that are not built may be stored, so that they can be referred to; using them is refused. */
+static void later_is_said(void **state)
+{
+	CLEANUP_JSON json_t *udp = stored_form("networkprofile",
+		"{'name': 'n', 'profile': {'type': 'PROTOCOL_TYPE_UDP_FAST_PATH', 'udp_fast_path_profile': {}}}");
+	CLEANUP_JSON json_t *tcp = stored_form("networkprofile", "{'name': 'n', 'profile': {}}");
+	CLEANUP_JSON json_t *wire = quoted("{'name': 'a', 'type': 'APPLICATION_PROFILE_TYPE_HTTP', 'http_profile':"
+					   " {'http_to_https': true}}");
+	CLEANUP_JSON json_t *app = NULL;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(model_later(kind_find("networkprofile"), udp, &e), -EINVAL);
+	assert_string_equal(err_line(&e), "profile.type: PROTOCOL_TYPE_UDP_FAST_PATH is not built yet;"
+					  " built: PROTOCOL_TYPE_TCP_PROXY.");
+	assert_int_equal(model_later(kind_find("networkprofile"), tcp, &e), 0);
+	assert_json(json_object_get(tcp, "profile"), "{'type': 'PROTOCOL_TYPE_TCP_PROXY'}");
+	assert_int_equal(model_read(kind_find("applicationprofile"), wire, MODEL_ALLOW_LATER, &world, &app, NULL, &e), 0);
+	assert_int_equal(model_later(kind_find("applicationprofile"), app, &e), -EINVAL);
+	assert_string_equal(e.path, "http_profile.http_to_https");
+}
+
+/* ---- PATCH ------------------------------------------------------------ */
+
+static const char pool_of_two[] = "{'name': 'p', 'min_servers_up': 1, 'servers':"
+	" [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': 80, 'ratio': 2}, {'ip': {'addr': '10.0.0.2', 'type': 'V4'}}]}";
+
+static const struct {
+	const char *patch, *servers; /* SERVERS as they are afterwards; NULL: gone */
+} server_patches[] = {
+	{ "{'add': {'servers': [{'ip': {'addr': '10.0.0.3', 'type': 'V4'}}]}}",
+	  "[{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': 80, 'ratio': 2}, {'ip': {'addr': '10.0.0.2', 'type': 'V4'}},"
+	  " {'ip': {'addr': '10.0.0.3', 'type': 'V4'}}]" },
+	{ "{'add': {'servers': [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': '80', 'enabled': false}]}}",
+	  "[{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': 80, 'enabled': false},"
+	  " {'ip': {'addr': '10.0.0.2', 'type': 'V4'}}]" },
+	{ "{'replace': {'servers': [{'ip': {'addr': '10.0.0.9', 'type': 'V4'}}]}}",
+	  "[{'ip': {'addr': '10.0.0.9', 'type': 'V4'}}]" },
+	{ "{'delete': {'servers': [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': 80}]}}",
+	  "[{'ip': {'addr': '10.0.0.2', 'type': 'V4'}}]" },
+	{ "{'delete': {'servers': [{'ip': {'addr': '10.0.0.2', 'type': 'V4'}, 'port': 0},"
+	  " {'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': 80}]}}", NULL },
+	{ "{'add': {'name': 'p', 'cloud_ref': '/api/cloud?name=Default-Cloud', 'servers':"
+	  " [{'ip': {'addr': '10.0.0.2', 'type': 'V4'}, 'ratio': 3}]}}",
+	  "[{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': 80, 'ratio': 2},"
+	  " {'ip': {'addr': '10.0.0.2', 'type': 'V4'}, 'ratio': 3}]" },
+};
+
+static json_t *patched(const char *kind, const json_t *stored, const char *patch, struct err *e)
+{
+	CLEANUP_JSON json_t *p = quoted(patch);
+	json_t *out = NULL;
+	int rc = model_patch(kind_find(kind), stored, p, 0, &world, &out, NULL, e);
+
+	assert_true((rc == 0) == (out != NULL));
+	return out;
+}
+
+static void patch_goes_by_key(void **state)
+{
+	CLEANUP_JSON json_t *stored = stored_form("pool", pool_of_two);
+	CLEANUP_JSON json_t *before = json_deep_copy(stored);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(server_patches); i++) {
+		struct err e = { 0 };
+		CLEANUP_JSON json_t *out = patched("pool", stored, server_patches[i].patch, &e);
+
+		if (!out)
+			fail_msg("%s: %s", server_patches[i].patch, err_line(&e));
+		if (server_patches[i].servers)
+			assert_json(json_object_get(out, "servers"), server_patches[i].servers);
+		else
+			assert_null(json_object_get(out, "servers"));
+		assert_true(json_equal(stored, before)); /* the old object is the store's */
+	}
+}
+
+static void patch_sets_and_unsets(void **state)
+{
+	CLEANUP_JSON json_t *stored = stored_form("pool", pool_of_two);
+	CLEANUP_JSON json_t *a = NULL, *b = NULL;
+	struct err e = { 0 };
+
+	(void)state;
+	a = patched("pool", stored, "{'add': {'enabled': 'false'}, 'replace': {'default_server_port': 81},"
+				    " 'delete': {'min_servers_up': 1}}", &e);
+	assert_non_null(a);
+	assert_true(json_is_false(json_object_get(a, "enabled")));
+	assert_int_equal(json_int(a, "default_server_port", 0), 81);
+	assert_null(json_object_get(a, "min_servers_up"));
+
+	b = patched("pool", stored, "{'add': {'health_monitor_refs': ['/api/healthmonitor?name=a', '/api/healthmonitor?name=b']}}", &e);
+	assert_json(json_object_get(b, "health_monitor_refs"),
+		    "['/api/healthmonitor/healthmonitor-a', '/api/healthmonitor/healthmonitor-b']");
+}
+
+static void wrong_patches_are_refused(void **state)
+{
+	static const struct {
+		const char *patch, *error;
+	} wrong[] = {
+		{ "{}", "A PATCH is an object with add, replace or delete." },
+		{ "[]", "A PATCH is an object with add, replace or delete." },
+		{ "{'ad': {}}", "ad: Is not an operation: add, replace and delete are." },
+		{ "{'add': []}", "add: Must be an object of fields." },
+		{ "{'add': {'enabled': 7}}", "add.enabled: Must be true or false, not a number." },
+		{ "{'delete': {'name': 'p'}}", "delete.name: Is required and cannot be deleted." },
+		{ "{'replace': {'servers': [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}}, {'ip': {'addr': '10.0.0.1', 'type': 'V4'}}]}}",
+		  "replace.servers[1]: Is the same as item 0 of the list." },
+		{ "{'add': {'ssl_profile_ref': '/api/sslprofile?name=a'}}", "add.ssl_profile_ref: TLS to the servers" },
+	};
+	CLEANUP_JSON json_t *stored = stored_form("pool", pool_of_two);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		struct err e = { 0 };
+
+		assert_null(patched("pool", stored, wrong[i].patch, &e));
+		if (strncmp(err_line(&e), wrong[i].error, strlen(wrong[i].error)) != 0)
+			fail_msg("%s\nsays:  %s\nnot:   %s", wrong[i].patch, err_line(&e), wrong[i].error);
+	}
+}
+
+/* ---- questions --------------------------------------------------------- */
+
+static void filters_match(void **state)
+{
+	static const struct {
+		const char *field, *value;
+		bool yes;
+	} filters[] = {
+		{ "name", "p", true },                      { "name", "q", false },
+		{ "name.contains", "p", true },             { "name.icontains", "P", true },
+		{ "name.in", "a,p,c", true },               { "name.in", "a,pp", false },
+		{ "enabled", "true", true },                { "enabled", "false", false }, /* by default */
+		{ "cloud_ref.name", "Default-Cloud", true }, { "cloud_ref.name", "other", false },
+		{ "cloud_ref.uuid", "cloud-Default-Cloud", true },
+		{ "cloud_ref", "https://h/api/cloud/cloud-Default-Cloud#Default-Cloud", true },
+		{ "cloud_ref", "/api/cloud/cloud-Default", false },
+		{ "servers.ip.addr", "10.0.0.2", true },    { "servers.ip.addr", "10.0.0.3", false },
+		{ "servers.port", "80", true },             { "servers.hostname", "10.0.0.2", true },
+		{ "min_servers_up", "1", true },            { "min_servers_up", "2", false },
+		{ "nope", "1", false },                     { "name.nope", "p", false },
+		{ "servers", "10.0.0.2", false },
+	};
+	CLEANUP_JSON json_t *stored = stored_form("pool", pool_of_two);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(filters); i++)
+		if (model_match(kind_find("pool"), stored, filters[i].field, filters[i].value, &world) != filters[i].yes)
+			fail_msg("%s=%s", filters[i].field, filters[i].value);
+}
+
+static void differences_cost_what_they_cost(void **state)
+{
+	static const struct {
+		const char *kind, *old, *new, *paths;
+		enum apply_class class;
+	} cases[] = {
+		{ "pool", "{'name': 'p', 'servers': [{'ip': {'addr': '1.1.1.1', 'type': 'V4'}}]}",
+		  "{'name': 'p', 'servers': [{'ip': {'addr': '1.1.1.2', 'type': 'V4'}}]}", "servers[0].ip.addr", APPLY_NOW },
+		{ "pool", "{'name': 'p'}", "{'name': 'p', 'sni_enabled': false}", "sni_enabled", APPLY_NONE },
+		{ "virtualservice", "{'name': 'v', 'services': [{'port': 80}]}",
+		  "{'name': 'v', 'services': [{'port': 81}], 'traffic_clone_profile_ref': '/api/trafficcloneprofile/t'}",
+		  "services[0].port,traffic_clone_profile_ref", APPLY_REBIND },
+		{ "virtualservice", "{'name': 'v'}",
+		  "{'name': 'v', 'traffic_clone_profile_ref': '/api/trafficcloneprofile/t'}",
+		  "traffic_clone_profile_ref", APPLY_BPF },
+		{ "virtualservice", "{'name': 'v'}", "{'name': 'v'}", "", APPLY_NONE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP_JSON json_t *a = stored_form(cases[i].kind, cases[i].old);
+		CLEANUP_JSON json_t *b = stored_form(cases[i].kind, cases[i].new);
+		struct buf paths = BUF_INIT;
+
+		assert_int_equal(model_diff(kind_find(cases[i].kind), a, b, &paths), cases[i].class);
+		assert_string_equal(buf_cstr(&paths), cases[i].paths);
+		buf_fini(&paths);
+	}
+}
+
+static int collect_ref(void *arg, const char *path, const char *kind, const char *uuid)
+{
+	return buf_printf(arg, "%s=%s/%s ", path, kind, uuid);
+}
+
+static int stop_at_first(void *arg, const char *path, const char *kind, const char *uuid)
+{
+	(void)path, (void)kind, (void)uuid;
+	++*(int *)arg;
+	return 5;
+}
+
+static void references_are_found(void **state)
+{
+	CLEANUP_JSON json_t *stored = stored_form("pool",
+		"{'name': 'p', 'health_monitor_refs': ['/api/healthmonitor/a'], 'placement_networks': [{'network_ref':"
+		" '/api/network/n', 'subnet': {'ip_addr': {'addr': '10.0.0.0', 'type': 'V4'}, 'mask': 8}}]}");
+	struct buf found = BUF_INIT;
+	int calls = 0;
+
+	(void)state;
+	assert_int_equal(model_refs(kind_find("pool"), stored, collect_ref, &found), 0);
+	assert_non_null(strstr(buf_cstr(&found), "health_monitor_refs[0]=healthmonitor/a "));
+	assert_non_null(strstr(buf_cstr(&found), "placement_networks[0].network_ref=network/n "));
+	assert_non_null(strstr(buf_cstr(&found), "cloud_ref=cloud/cloud-Default-Cloud "));
+	assert_int_equal(model_refs(kind_find("pool"), stored, stop_at_first, &calls), 5);
+	assert_int_equal(calls, 1);
+	buf_fini(&found);
+}
+
+static void structs_are_filled(void **state)
+{
+	CLEANUP_JSON json_t *stored = stored_form("pool",
+		"{'name': 'p', 'lb_algorithm': 'LB_ALGORITHM_ROUND_ROBIN', 'health_monitor_refs': ['/api/healthmonitor/a'],"
+		" 'servers': [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': 81, 'enabled': false},"
+		" {'ip': {'addr': 'fd00::1', 'type': 'V6'}}]}");
+	struct arena arena = ARENA_INIT;
+	const struct pool *p = model_load(&pool_message, stored, &arena);
+	const struct http_application_profile *http = model_load(&http_application_profile_message, NULL, &arena);
+
+	(void)state;
+	assert_string_equal(p->name, "p");
+	assert_string_equal(p->cloud_ref, "cloud-Default-Cloud");
+	assert_int_equal(p->lb_algorithm, LB_ALGORITHM_ROUND_ROBIN);
+	assert_true(p->enabled);
+	assert_false(p->has_min_health_monitors_up);
+	assert_int_equal(p->health_monitor_refs_n, 1);
+	assert_string_equal(p->health_monitor_refs[0], "a");
+	assert_int_equal(p->servers_n, 2);
+	assert_int_equal(p->servers[0].port, 81);
+	assert_true(p->servers[0].has_port);
+	assert_false(p->servers[0].enabled);
+	assert_false(p->servers[1].has_port);
+	assert_int_equal(p->servers[1].ip->type, V6);
+	assert_string_equal(p->servers[1].hostname, "fd00::1");
+	assert_int_equal(p->fail_action->type, FAIL_ACTION_CLOSE_CONN);
+	assert_int_equal(p->conn_pool_properties->upstream_connpool_conn_idle_tmo, 60000);
+	assert_null(p->vrf_ref);
+	assert_int_equal(http->keepalive_timeout, 30000);
+	assert_string_equal(http->xff_alternate_name, "X-Forwarded-For");
+	arena_fini(&arena);
+}
+
+static void nearest_is_near(void **state)
+{
+	static const char *const known[] = { "servers", "server_name", "enabled" };
+
+	(void)state;
+	assert_string_equal(model_nearest("sevrers", known, 3), "servers");
+	assert_string_equal(model_nearest("enable", known, 3), "enabled");
+	assert_null(model_nearest("zebra", known, 3));
+	assert_null(model_nearest("", known, 3));
+}
+
+/* ---- size --------------------------------------------------------------- */
+
+static double cpu_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double time_of_servers(int n)
+{
+	const struct model_write full = { .base_url = "https://h" };
+	const struct kind_desc *k = kind_find("pool");
+	CLEANUP_JSON json_t *wire = json_pack("{s:s, s:[]}", "name", "p", "servers");
+	CLEANUP_JSON json_t *stored = NULL, *out = NULL, *patch = NULL, *after = NULL;
+	struct arena arena = ARENA_INIT;
+	double start;
+
+	for (int i = 0; i < n; i++) {
+		char addr[32];
+
+		snprintf(addr, sizeof(addr), "10.%d.%d.%d", i >> 16, i >> 8 & 255, i & 255);
+		json_array_append_new(json_object_get(wire, "servers"),
+				      json_pack("{s:{s:s, s:s}, s:i}", "ip", "addr", addr, "type", "V4", "port", 80));
+	}
+	patch = json_pack("{s:{s:O}}", "add", "servers", json_object_get(wire, "servers"));
+	start = cpu_s();
+	assert_int_equal(model_read(k, wire, 0, &world, &stored, NULL, NULL), 0);
+	out = model_write(k, stored, &full, &world);
+	assert_int_equal(model_patch(k, stored, patch, 0, &world, &after, NULL, NULL), 0);
+	assert_int_equal(model_diff(k, stored, after, NULL), APPLY_NONE);
+	model_load(k->msg, stored, &arena);
+	arena_fini(&arena);
+	return cpu_s() - start;
+}
+
+/* Ten times the servers cost about ten times, not a hundred. The best of three, because the machine is shared. */
+static void five_thousand_servers_are_not_quadratic(void **state)
+{
+	double few = 1e9, many = 1e9;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		few = fmin(few, time_of_servers(500));
+		many = fmin(many, time_of_servers(5000));
+	}
+	print_message("500 servers %.1f ms, 5000 servers %.1f ms\n", few * 1e3, many * 1e3);
+	assert_true(many < 35 * few);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_table_is_whole),
+		cmocka_unit_test(objects_survive_conversions),
+		cmocka_unit_test(errors_are_one_clear_sentence),
+		cmocka_unit_test(unknown_fields_are_dropped_or_refused),
+		cmocka_unit_test(inert_fields_are_named),
+		cmocka_unit_test(notes_do_not_grow_without_end),
+		cmocka_unit_test(old_and_loose_forms_are_read),
+		cmocka_unit_test(answers_have_defaults_and_references),
+		cmocka_unit_test(a_range_ends_where_it_begins),
+		cmocka_unit_test(secrets_stay_here),
+		cmocka_unit_test(fixed_fields_stay),
+		cmocka_unit_test(later_is_said),
+		cmocka_unit_test(patch_goes_by_key),
+		cmocka_unit_test(patch_sets_and_unsets),
+		cmocka_unit_test(wrong_patches_are_refused),
+		cmocka_unit_test(filters_match),
+		cmocka_unit_test(differences_cost_what_they_cost),
+		cmocka_unit_test(references_are_found),
+		cmocka_unit_test(structs_are_filled),
+		cmocka_unit_test(nearest_is_near),
+		cmocka_unit_test(five_thousand_servers_are_not_quadratic),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -114,16 +114,21 @@ static void wheel_put(struct loop *l, struct timer *t)
 {
 	/* Rounded up: a timer may be late by the grain, never early. */
 	uint64_t at = (t->at_ns + NS_PER_MS - 1) / NS_PER_MS;
-	uint64_t away;
+	/*
+	 * Counted from the tick that is fired next. Counted from the one before, what comes down in a
+	 * cascade with the farthest slot of the inner ring would go up again, into the slot it came
+	 * from, and wait another round.
+	 */
+	uint64_t next = l->tick + 1, away;
 	unsigned r = 0;
 
-	if (at <= l->tick)
-		at = l->tick + 1;
-	away = at - l->tick;
+	if (at < next)
+		at = next;
+	away = at - next;
 	while (r < RINGS - 1 && away >= 1ULL << (RING_BITS * (r + 1)))
 		r++;
 	if (away >= 1ULL << (RING_BITS * RINGS))
-		at = l->tick + (1ULL << (RING_BITS * RINGS)) - 1;
+		at = next + (1ULL << (RING_BITS * RINGS)) - 1;
 	list_insert(&l->ring[r][(at >> (RING_BITS * r)) & (RING_SLOTS - 1)], &t->link);
 }
 

@@ -43,6 +43,26 @@ static void timers_fire_in_time_and_never_early(void **state)
 	loop_free(l);
 }
 
+/* Whatever the wheel's position, each remainder of a ring is among these. */
+static void no_slot_makes_a_timer_wait_another_round(void **state)
+{
+	enum { FIRST_MS = 100, N = 64 };
+	struct probe p[N] = { 0 };
+	struct loop *l = loop_new();
+
+	(void)state;
+	outstanding = N;
+	for (unsigned i = 0; i < N; i++) {
+		p[i].loop = l;
+		p[i].due = mono_ns() + (FIRST_MS + i) * NS_PER_MS;
+		timer_at(l, &p[i].timer, p[i].due, probe_fired);
+	}
+	for (uint64_t end = mono_ns() + NS_PER_S; outstanding && mono_ns() < end;)
+		assert_int_equal(loop_turn(l, 50), 0);
+	assert_int_equal(outstanding, 0);
+	loop_free(l);
+}
+
 static void stopped_timer_is_silent(void **state)
 {
 	struct loop *l = loop_new();
@@ -144,6 +164,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(timers_fire_in_time_and_never_early),
+		cmocka_unit_test(no_slot_makes_a_timer_wait_another_round),
 		cmocka_unit_test(stopped_timer_is_silent),
 		cmocka_unit_test(inbox_keeps_order_and_loses_nothing),
 		cmocka_unit_test(stopped_watch_is_silent_in_the_same_turn),

@@ -17,8 +17,10 @@ struct change_by {
 	const char *user;            /* name; "system" for the controller itself */
 	const char *client;          /* address; "" */
 	const char *tenant;          /* uuid: where the object goes unless it says otherwise */
+	bool all_tenants;            /* may put objects into other tenants than this one */
 	bool strict;                 /* unknown fields are errors */
-	bool internal;               /* the controller itself: K_NO_CREATE, K_READONLY and read-only fields do not bind it */
+	bool internal;               /* the controller itself: read-only fields do not bind it */
+	bool system;                 /* what is created cannot be deleted by clients */
 };
 
 struct change {

@@ -1,0 +1,258 @@
+#include "controller/change.h"
+
+#include <errno.h>
+
+#include "base/base.h"
+#include "controller/audit.h"
+#include "controller/jsonpatch.h"
+#include "controller/resolve.h"
+#include "controller/rules.h"
+
+void change_begin(struct change *c, struct store *s, const struct change_by *by)
+{
+	*c = (struct change){ .store = s, .txn = txn_begin(s), .by = *by, .notes = MODEL_NOTES_INIT };
+}
+
+int change_commit(struct change *c, struct err *e)
+{
+	int rc = txn_commit(c->txn, NULL, e);
+
+	c->txn = NULL;
+	return rc;
+}
+
+void change_abort(struct change *c)
+{
+	if (c->txn)
+		txn_abort(c->txn);
+	c->txn = NULL;
+}
+
+/* ---- where an object goes ---------------------------------------------------- */
+
+/* Names that become part of URLs: what every client can carry there unescaped. */
+static int check_uuid(const char *uuid, struct err *e)
+{
+	size_t n = strspn(uuid, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._");
+
+	if (n == 0 || uuid[n] || n >= UUID_MAX - 64 || uuid[0] == '.')
+		return err_set(e, -EINVAL, "uuid",
+			       "A uuid has at most %d letters, digits, '-', '.' and '_', and no dot in front.",
+			       UUID_MAX - 65);
+	return 0;
+}
+
+static int place_tenant(struct change *c, const struct kind_desc *k, json_t *wire, char *tenant, struct err *e)
+{
+	struct resolver r;
+	const char *asked = json_str(wire, "tenant_ref", NULL);
+	const char *home = strcmp(c->by.tenant, "*") == 0 ? TENANT_ADMIN : c->by.tenant;
+	char ref[UUID_MAX + 16];
+	int rc;
+
+	tenant[0] = '\0';
+	if (!(k->flags & K_TENANT))
+		return 0;
+	snprintf(tenant, UUID_MAX, "%s", home);
+	if (asked) {
+		resolver_init(&r, c->store, c->txn, home, "");
+		rc = r.model.resolve(&r.model, "tenant", asked, tenant, UUID_MAX, e);
+		if (rc < 0) {
+			err_within(e, "tenant_ref");
+			return rc;
+		}
+		if (strcmp(tenant, home) != 0 && !c->by.all_tenants)
+			return err_set(e, -EACCES, "tenant_ref",
+				       "The object would go to another tenant than the one of this request.");
+	}
+	snprintf(ref, sizeof(ref), "/api/tenant/%s", tenant);
+	json_object_set_new(wire, "tenant_ref", json_string(ref));
+	return 0;
+}
+
+static int place_cloud(struct change *c, const struct kind_desc *k, json_t *wire, const char *tenant, char *cloud,
+		       struct err *e)
+{
+	struct resolver r;
+	const char *asked = json_str(wire, "cloud_ref", "/api/cloud?name=Default-Cloud");
+	char ref[UUID_MAX + 16];
+	int rc;
+
+	cloud[0] = '\0';
+	if (!(k->flags & K_CLOUD))
+		return 0;
+	resolver_init(&r, c->store, c->txn, tenant, "");
+	rc = r.model.resolve(&r.model, "cloud", asked, cloud, UUID_MAX, e);
+	if (rc < 0) {
+		err_within(e, "cloud_ref");
+		return rc;
+	}
+	snprintf(ref, sizeof(ref), "/api/cloud/%s", cloud);
+	json_object_set_new(wire, "cloud_ref", json_string(ref));
+	return 0;
+}
+
+/* ---- the writes ---------------------------------------------------------------- */
+
+static unsigned read_flags(const struct change *c)
+{
+	return (c->by.strict ? MODEL_STRICT : 0) | (c->by.system ? MODEL_ALLOW_LATER : 0);
+}
+
+static int check(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *old, const json_t *new,
+		 struct err *e)
+{
+	const struct rule *r = rule_find(k->path);
+
+	return r && r->check ? r->check(c, uuid, old, new, e) : 0;
+}
+
+static int prepare(struct change *c, const struct kind_desc *k, const json_t *old, json_t *wire, struct err *e)
+{
+	const struct rule *r = rule_find(k->path);
+
+	return r && r->prepare ? r->prepare(c, old, wire, e) : 0;
+}
+
+int change_create(struct change *c, const struct kind_desc *k, const json_t *wire, char *uuid, struct err *e)
+{
+	CLEANUP_JSON json_t *w = json_deep_copy(wire), *stored = NULL;
+	char tenant[UUID_MAX], cloud[UUID_MAX], id[37];
+	struct resolver r;
+	int rc;
+
+	if (!json_is_object(wire))
+		return err_set(e, -EINVAL, NULL, "A %s is a JSON object.", k->path);
+	rc = place_tenant(c, k, w, tenant, e);
+	if (rc == 0)
+		rc = place_cloud(c, k, w, tenant, cloud, e);
+	if (rc == 0)
+		rc = prepare(c, k, NULL, w, e);
+	if (rc < 0)
+		return rc;
+	if (!*uuid) {
+		uuid4(id);
+		snprintf(uuid, UUID_MAX, "%s-%s", k->path, id);
+	}
+	rc = check_uuid(uuid, e);
+	if (rc < 0)
+		return rc;
+	json_object_set_new(w, "uuid", json_string(uuid));
+	resolver_init(&r, c->store, c->txn, *tenant ? tenant : TENANT_ADMIN, cloud);
+	rc = model_read(k, w, read_flags(c), &r.model, &stored, &c->notes, e);
+	if (rc == 0)
+		rc = check(c, k, uuid, NULL, stored, e);
+	if (rc == 0)
+		rc = txn_create(c->txn, k, uuid, tenant, cloud, stored, c->by.system, e);
+	if (rc == 0)
+		audit_change(c, k, uuid, tenant, NULL, stored);
+	return rc;
+}
+
+/* The second half of PUT and PATCH. Takes NEW. */
+static int update_with(struct change *c, const struct object *o, json_t *new, uint64_t expect_us, struct err *e)
+{
+	CLEANUP_JSON json_t *stored = new;
+	/* Ours: the store may give O up when it is replaced. */
+	CLEANUP_JSON json_t *old = json_incref((json_t *)o->body);
+	CLEANUP_FREE char *uuid = xstrdup(o->uuid), *tenant = xstrdup(o->tenant);
+	const struct kind_desc *k = o->kind;
+	int rc;
+
+	rc = model_replace(k, old, stored, e);
+	if (rc == 0)
+		rc = check(c, k, uuid, old, stored, e);
+	if (rc == 0)
+		rc = txn_update(c->txn, k, uuid, stored, expect_us, e);
+	if (rc == 0)
+		audit_change(c, k, uuid, tenant, old, stored);
+	return rc;
+}
+
+static const struct object *existing(struct change *c, const struct kind_desc *k, const char *uuid, struct err *e)
+{
+	const struct object *o = txn_get(c->txn, k->path, uuid);
+
+	if (!o)
+		err_set(e, -ENOENT, NULL, "%s object not found!", k->msg->name);
+	return o;
+}
+
+static int read_again(struct change *c, const struct object *o, json_t *wire, uint64_t expect_us, struct err *e)
+{
+	json_t *stored = NULL;
+	struct resolver r;
+	int rc = prepare(c, o->kind, o->body, wire, e);
+
+	if (rc < 0)
+		return rc;
+	json_object_set_new(wire, "uuid", json_string(o->uuid));
+	resolver_init(&r, c->store, c->txn, *o->tenant ? o->tenant : TENANT_ADMIN, o->cloud);
+	rc = model_read(o->kind, wire, read_flags(c), &r.model, &stored, &c->notes, e);
+	return rc < 0 ? rc : update_with(c, o, stored, expect_us, e);
+}
+
+int change_update(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *wire,
+		  uint64_t expect_us, struct err *e)
+{
+	CLEANUP_JSON json_t *w = json_deep_copy(wire);
+	const struct object *o = existing(c, k, uuid, e);
+
+	if (!o)
+		return -ENOENT;
+	if (!json_is_object(wire))
+		return err_set(e, -EINVAL, NULL, "A %s is a JSON object.", k->path);
+	/* Before anything else is complained about: who has read something old should learn that first. */
+	if (expect_us && expect_us != o->last_modified_us)
+		return err_set(e, -ESTALE, NULL,
+			       "Concurrent update: the object was changed since it was read. "
+			       "Need to reload object data %s.", k->msg->name);
+	return read_again(c, o, w, expect_us, e);
+}
+
+int change_patch(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *patch, struct err *e)
+{
+	const struct object *o = existing(c, k, uuid, e);
+	json_t *ops = json_object_get(patch, "json_patch");
+	CLEANUP_JSON json_t *wire = NULL, *patched = NULL, *rest = NULL;
+	json_t *stored = NULL;
+	struct resolver r;
+	int rc;
+
+	if (!o)
+		return -ENOENT;
+	if (!json_is_object(patch))
+		return err_set(e, -EINVAL, NULL, "A PATCH is an object with add, replace, delete or json_patch.");
+	resolver_init(&r, c->store, c->txn, *o->tenant ? o->tenant : TENANT_ADMIN, o->cloud);
+	if (ops) {
+		struct model_write w = { .base_url = "", .secrets = true };
+
+		if (json_object_size(patch) != 1)
+			return err_set(e, -EINVAL, "json_patch", "It cannot be mixed with add, replace and delete.");
+		/* On the object as a client sees it: it may replace a field that still has its default. */
+		wire = model_write(k, o->body, &w, &r.model);
+		/* The url is ours to say, and its host is not known here. */
+		json_object_del(wire, "url");
+		rc = jsonpatch_apply(wire, ops, &patched, e);
+		return rc < 0 ? rc : read_again(c, o, patched, 0, e);
+	}
+	rc = model_patch(k, o->body, patch, read_flags(c), &r.model, &stored, &c->notes, e);
+	return rc < 0 ? rc : update_with(c, o, stored, 0, e);
+}
+
+int change_delete(struct change *c, const struct kind_desc *k, const char *uuid, struct err *e)
+{
+	const struct object *o = existing(c, k, uuid, e);
+	CLEANUP_JSON json_t *old = NULL;
+	CLEANUP_FREE char *tenant = NULL;
+	int rc;
+
+	if (!o)
+		return -ENOENT;
+	old = json_incref((json_t *)o->body);
+	tenant = xstrdup(o->tenant);
+	rc = txn_delete(c->txn, k, uuid, e);
+	if (rc == 0)
+		audit_change(c, k, uuid, tenant, old, NULL);
+	return rc;
+}

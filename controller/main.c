@@ -1,0 +1,218 @@
+/*
+ * spanwire-controller - the control plane: REST above, engines below, the intent in between.
+ *
+ * One event loop is the core: store, placement and engine links live in it. The API has a thread of its own, slow
+ * work a small pool; both reach the core by its inbox. main() opens the parts in order, turns the loop, and closes them in the
+ * reverse order.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "base/log.h"
+#include "controller/ca.h"
+#include "controller/controller.h"
+#include "controller/listen.h"
+#include "controller/pool.h"
+#include "controller/rest/rest.h"
+#include "controller/store/store.h"
+
+enum { POOL_THREADS = 2, POOL_QUEUE = 256 };
+
+const char *argp_program_version = "spanwire-controller " SPANWIRE_VERSION;
+
+struct options {
+	const char *data, *listen, *engine_listen, *password_file;
+};
+
+static const struct argp_option argp_options[] = {
+	{ "data", 'd', "DIR", 0, "Folder of everything that is kept (/var/lib/spanwire)", 0 },
+	{ "listen", 'l', "ADDR:PORT", 0, "Where the REST API is (0.0.0.0:9443); IPv6 in brackets", 0 },
+	{ "engine-listen", 'e', "ADDR:PORT", 0, "Where engines connect (0.0.0.0:9444)", 0 },
+	{ "admin-password-file", 'p', "FILE", 0,
+	  "First start: the first line is the password of admin. Without it one is made up and written to "
+	  "DIR/initial-admin-password", 0 },
+	{ 0 },
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+
+	switch (key) {
+	case 'd':
+		o->data = arg;
+		return 0;
+	case 'l':
+		o->listen = arg;
+		return 0;
+	case 'e':
+		o->engine_listen = arg;
+		return 0;
+	case 'p':
+		o->password_file = arg;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp argp = { argp_options, parse_option, NULL,
+				  "The control plane of Spanwire: REST API, store, placement, engine sessions.", NULL, NULL,
+				  NULL };
+
+/* ---- the first start ---------------------------------------------------------------------- */
+
+static int given_password(const char *file, char **password, struct err *e)
+{
+	size_t len;
+	int rc = file_read(file, 4096, password, &len);
+
+	if (rc < 0)
+		return err_set(e, rc, NULL, "Cannot read %s: %s.", file, strerror(-rc));
+	(*password)[strcspn(*password, "\r\n")] = '\0';
+	if (strlen(*password) < 8)
+		return err_set(e, -EINVAL, NULL, "The password in %s has less than 8 characters.", file);
+	return 0;
+}
+
+/* Written before the user is stored: a crash in between leaves a file that is written again, never a user without one. */
+static int made_up_password(const char *dir, char **password, struct err *e)
+{
+	CLEANUP_FREE char *path = xasprintf("%s/initial-admin-password", dir);
+	CLEANUP_FREE char *line = NULL;
+	unsigned char raw[12];
+	char text[2 * sizeof(raw) + 1];
+	int rc;
+
+	random_bytes(raw, sizeof(raw));
+	hex_encode(text, raw, sizeof(raw));
+	*password = xstrdup(text);
+	line = xasprintf("%s\n", text);
+	rc = file_replace(path, line, strlen(line), 0600);
+	return rc < 0 ? err_set(e, rc, NULL, "Cannot write %s: %s.", path, strerror(-rc)) : 0;
+}
+
+static int first_start(struct controller *c, const struct options *o, struct err *e)
+{
+	CLEANUP_FREE char *password = NULL;
+	int rc;
+
+	if (system_objects_exist(c->store))
+		return 0;
+	rc = o->password_file ? given_password(o->password_file, &password, e)
+			      : made_up_password(c->data, &password, e);
+	if (rc == 0)
+		rc = system_objects_make(c->store, password, e);
+	if (password)
+		explicit_bzero(password, strlen(password));
+	return rc;
+}
+
+static int data_folder(const char *dir, struct err *e)
+{
+	if (mkdir(dir, 0700) == 0 || errno == EEXIST)
+		return 0;
+	return err_set(e, -errno, NULL, "Cannot make the data folder %s: %s.", dir, strerror(errno));
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+struct stopper {
+	struct watch watch;
+	struct loop *loop;
+};
+
+static void signalled(struct watch *w, uint32_t events)
+{
+	struct stopper *s = CONTAINER_OF(w, struct stopper, watch);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(w->fd, &info, sizeof(info)) == sizeof(info))
+		log_info("stopping signal=%u", info.ssi_signo);
+	loop_stop(s->loop);
+}
+
+/* Before any thread is made: they all inherit the mask, and the signals come to the loop alone. */
+static int signal_fd(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int run(struct controller *c, const struct options *o, struct err *e)
+{
+	struct listen_at rest_at, engine_at;
+	struct stopper stop = { .loop = c->loop };
+	CLEANUP_FD int sig = signal_fd();
+	int fd, rc;
+
+	must(sig >= 0);
+	/* What can be refused without touching anything first. */
+	rc = listen_parse(o->engine_listen, &engine_at, e);
+	if (rc == 0)
+		rc = data_folder(c->data, e);
+	if (rc < 0)
+		return rc;
+	fd = listen_open(o->listen, &rest_at, e);
+	if (fd < 0)
+		return fd;
+	rc = store_open(c->data, &c->store, e);
+	if (rc == 0)
+		rc = ca_open(c->data, rest_at.host, &c->ca, e);
+	if (rc == 0)
+		rc = first_start(c, o, e);
+	if (rc < 0) {
+		close(fd);
+		return rc;
+	}
+	must(inbox_init(&c->inbox, c->loop) == 0);
+	c->pool = pool_new(&c->inbox, POOL_THREADS, POOL_QUEUE);
+	rc = rest_start(c, fd, strchr(rest_at.host, ':') != NULL, &c->rest, e);
+	if (rc == 0) {
+		must(watch_start(c->loop, &stop.watch, sig, EPOLLIN, signalled) == 0);
+		printf("spanwire-controller " SPANWIRE_VERSION " ready: REST https://%s engines %s\n", rest_at.text,
+		       engine_at.text);
+		fflush(stdout);
+		rc = loop_run(c->loop);
+		watch_stop(c->loop, &stop.watch);
+		rest_stop(c->rest);
+	}
+	pool_free(c->pool);
+	inbox_fini(&c->inbox);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { "/var/lib/spanwire", "0.0.0.0:9443", "0.0.0.0:9444", NULL };
+	struct controller c = { .up_since_us = wall_us() };
+	struct err e = { 0 };
+	int rc;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	umask(077);
+	log_init("controller");
+	c.data = o.data;
+	c.loop = loop_new();
+	rc = run(&c, &o, &e);
+	if (rc < 0)
+		fprintf(stderr, "spanwire-controller: %s\n", e.code ? err_line(&e) : strerror(-rc));
+	ca_close(c.ca);
+	if (c.store)
+		store_close(c.store);
+	loop_free(c.loop);
+	return rc < 0 ? 1 : 0;
+}

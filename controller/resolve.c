@@ -1,0 +1,189 @@
+#include "controller/resolve.h"
+
+#include <errno.h>
+
+#include "base/base.h"
+#include "controller/rest/query.h"
+
+const char *kind_spelling(const char *path)
+{
+	/* Kinds of the contract that are not built yet, as its clients spell them in what they look for. */
+	static const struct { const char *path, *name; } later[] = {
+		{ "analyticsprofile", "AnalyticsProfile" },
+		{ "applicationpersistenceprofile", "ApplicationPersistenceProfile" },
+		{ "authprofile", "AuthProfile" },
+		{ "autoscalelaunchconfig", "AutoScaleLaunchConfig" },
+		{ "botdetectionpolicy", "BotDetectionPolicy" },
+		{ "dnspolicy", "DnsPolicy" },
+		{ "errorpageprofile", "ErrorPageProfile" },
+		{ "httppolicyset", "HTTPPolicySet" },
+		{ "ipaddrgroup", "IpAddrGroup" },
+		{ "ipamdnsproviderprofile", "IpamDnsProviderProfile" },
+		{ "l4policyset", "L4PolicySet" },
+		{ "networksecuritypolicy", "NetworkSecurityPolicy" },
+		{ "pkiprofile", "PKIProfile" },
+		{ "poolgroup", "PoolGroup" },
+		{ "prioritylabels", "PriorityLabels" },
+		{ "securitypolicy", "SecurityPolicy" },
+		{ "serverautoscalepolicy", "ServerAutoScalePolicy" },
+		{ "sslkeyandcertificate", "SSLKeyAndCertificate" },
+		{ "sslprofile", "SSLProfile" },
+		{ "ssopolicy", "SSOPolicy" },
+		{ "stringgroup", "StringGroup" },
+		{ "useraccountprofile", "UserAccountProfile" },
+		{ "vsdatascriptset", "VSDataScriptSet" },
+		{ "wafpolicy", "WafPolicy" },
+	};
+	const struct kind_desc *k = kind_find(path);
+
+	if (k)
+		return k->msg->name;
+	for (size_t i = 0; i < ARRAY_SIZE(later); i++)
+		if (strcmp(later[i].path, path) == 0)
+			return later[i].name;
+	return path;
+}
+
+const char *ref_target(const char *ref)
+{
+	const char *slash = ref ? strrchr(ref, '/') : NULL;
+
+	return slash ? slash + 1 : ref ? ref : "";
+}
+
+static const struct object *get(const struct resolver *r, const char *kind, const char *uuid)
+{
+	return r->txn ? txn_get(r->txn, kind, uuid) : store_get(r->store, kind, uuid);
+}
+
+static bool in_reach(const struct resolver *r, const struct kind_desc *k, const struct object *o)
+{
+	return !(k->flags & K_TENANT) || strcmp(r->tenant, "*") == 0 || strcmp(o->tenant, r->tenant) == 0 ||
+	       strcmp(o->tenant, TENANT_ADMIN) == 0;
+}
+
+/* By name in one tenant: in the wanted cloud, else (nobody wanted one) in any. */
+static const struct object *find_in(const struct resolver *r, const struct kind_desc *k, const char *tenant,
+				    const char *cloud, const char *name)
+{
+	const struct object *o = NULL;
+
+	if (!(k->flags & K_TENANT))
+		tenant = NULL;
+	if (!(k->flags & K_CLOUD))
+		return store_find(r->store, k->path, tenant, NULL, name);
+	if (cloud)
+		return store_find(r->store, k->path, tenant, cloud, name);
+	if (*r->cloud)
+		o = store_find(r->store, k->path, tenant, r->cloud, name);
+	return o ? o : store_find(r->store, k->path, tenant, NULL, name);
+}
+
+static const struct object *by_name(const struct resolver *r, const struct kind_desc *k, const struct query *q,
+				    const char *name)
+{
+	const char *tenant = query_get(q, "tenant"), *cloud = query_get(q, "cloud");
+	const struct object *o = NULL, *t, *c;
+
+	if (!cloud)
+		cloud = query_get(q, "cloud_ref.name");
+	if (cloud) {
+		c = store_find(r->store, "cloud", NULL, NULL, cloud);
+		if (!c)
+			c = store_get(r->store, "cloud", cloud);
+		if (!c)
+			return NULL;
+		cloud = c->uuid;
+	}
+	if (tenant && (k->flags & K_TENANT)) {
+		t = store_find(r->store, "tenant", NULL, NULL, tenant);
+		o = t ? find_in(r, k, t->uuid, cloud, name) : NULL;
+		return o && in_reach(r, k, o) ? o : NULL;
+	}
+	if (strcmp(r->tenant, "*") == 0)
+		return find_in(r, k, NULL, cloud, name);
+	o = find_in(r, k, r->tenant, cloud, name);
+	return o ? o : find_in(r, k, TENANT_ADMIN, cloud, name);
+}
+
+/* TEXT without scheme, host, slashes in front and "api/"; NULL when it is no path at all. */
+static const char *api_path(const char *text)
+{
+	const char *p = strstr(text, "://");
+
+	if (p && p < text + 8) {
+		p = strchr(p + 3, '/');
+		if (!p)
+			return NULL;
+		text = p;
+	} else if (*text != '/' && strncmp(text, "api/", 4) != 0) {
+		return NULL;
+	}
+	text += strspn(text, "/");
+	return strncmp(text, "api/", 4) == 0 ? text + 4 + strspn(text + 4, "/") : NULL;
+}
+
+static int resolve(struct model_resolver *m, const char *kind, const char *text, char *uuid, size_t size,
+		   struct err *e)
+{
+	struct resolver *r = CONTAINER_OF(m, struct resolver, model);
+	const struct kind_desc *k = kind_find(kind);
+	const char *path = api_path(text);
+	const struct object *o = NULL;
+	struct query q = { 0 };
+	size_t n;
+
+	if (!k)
+		return err_set(e, -ENOENT, NULL, "%s object not found: objects of this kind do not exist yet.",
+			       kind_spelling(kind));
+	if (path) {
+		const char *question;
+		CLEANUP_FREE char *id = NULL;
+
+		n = strcspn(path, "/?#");
+		if (strlen(kind) != n || strncmp(path, kind, n) != 0)
+			return err_set(e, -EINVAL, NULL, "This refers to a '%.*s', but a %s is wanted here.",
+				       (int)MIN(n, 60), path, kind);
+		path += n;
+		path += strspn(path, "/");
+		id = xstrndup(path, strcspn(path, "/?#"));
+		question = strchr(path, '?');
+		if (*id) {
+			o = get(r, kind, id);
+		} else if (question) {
+			if (query_parse(&q, question + 1, strcspn(question + 1, "#"), e) < 0)
+				return -EINVAL;
+			if (query_get(&q, "name"))
+				o = by_name(r, k, &q, query_get(&q, "name"));
+			else if (query_get(&q, "uuid"))
+				o = get(r, kind, query_get(&q, "uuid"));
+			query_fini(&q);
+		}
+	} else {
+		CLEANUP_FREE char *bare = xstrndup(text, strcspn(text, "#"));
+
+		o = get(r, kind, bare);
+		if (!o)
+			o = by_name(r, k, &q, text);
+	}
+	if (!o || !in_reach(r, k, o))
+		return err_set(e, -ENOENT, NULL, "%s object not found: '%.200s'.", k->msg->name, text);
+	if (strlen(o->uuid) >= size)
+		return err_set(e, -EINVAL, NULL, "The uuid of the object is too long.");
+	snprintf(uuid, size, "%s", o->uuid);
+	return 0;
+}
+
+static const char *name_of(struct model_resolver *m, const char *kind, const char *uuid)
+{
+	struct resolver *r = CONTAINER_OF(m, struct resolver, model);
+	const struct object *o = get(r, kind, uuid);
+
+	return o ? o->name : NULL;
+}
+
+void resolver_init(struct resolver *r, struct store *s, struct txn *t, const char *tenant, const char *cloud)
+{
+	*r = (struct resolver){ .model = { .resolve = resolve, .name = name_of }, .store = s, .txn = t,
+				.tenant = tenant, .cloud = cloud };
+}

@@ -1,0 +1,86 @@
+/*
+ * handlers - what the route table (route.c) calls. Each answers its request now, or hands it to a job that does.
+ */
+#ifndef SPANWIRE_CONTROLLER_REST_HANDLERS_H
+#define SPANWIRE_CONTROLLER_REST_HANDLERS_H
+
+#include "controller/change.h"
+#include "controller/rest/request.h"
+#include "controller/rest/rest.h"
+
+/* Answered now, or (RESULT_LATER) by whoever got the request; then that one calls route_done(). */
+enum result { RESULT_NOW, RESULT_LATER };
+typedef enum result handler(struct request *q);
+
+/* login.c */
+handler login, logout;
+/* account.c */
+handler useraccount_get, useraccount_put, user_write;
+/* user_token.c */
+handler user_token_list, user_token_make, user_token_delete;
+/* objects.c */
+handler object_create, object_get, object_replace, object_patch, object_delete;
+/* list.c */
+handler object_list;
+/* subresource.c */
+handler subresource_get, subresource_post;
+/* state.c */
+handler initial_data, cluster_status, cluster_runtime, cluster_version, model_get, license_get, licenseusage_get,
+	upgradestatus_get, files_any;
+/* logs.c */
+handler logs_get;
+/* enrol.c */
+handler token_post;
+
+/* ---- route.c --------------------------------------------------------------- */
+
+void route_request(struct request *q);
+/* The answer of a RESULT_LATER request is complete. */
+void route_done(struct request *q);
+/* Allow header and 405 "Method 'X' not allowed". */
+enum result refuse_method(struct request *q, const char *allow);
+
+/* ---- auth.c: who may do what ------------------------------------------------- */
+
+/* Finds the session or user of Q; answers 401/419 and returns false when there is none. */
+bool auth_user(struct request *q);
+/* Fills q->tenant_id; answers 403 when it is unknown or not the user's. */
+bool auth_tenant(struct request *q);
+bool auth_is_superuser(const struct request *q);
+/* -EACCES with a sentence. TENANT: uuid; "" for kinds without one. */
+int auth_may(const struct request *q, const char *kind, const char *tenant, bool write, struct err *e);
+/* Is O in what the request's tenant shows? */
+bool auth_sees(const struct request *q, const struct object *o);
+/* Re-read the limits of sessions from systemconfiguration and controllerproperties. */
+void auth_limits(struct rest *r);
+/* Basic authentication: the credentials of the header, in a copy that the caller frees; NULL: none or malformed. */
+char *auth_basic(const struct request *q, char **password);
+
+/* ---- login.c: checks of passwords, on the pool ----------------------------------- */
+
+/*
+ * Is PASSWORD the one of USER (a name)? THEN is called on the core's thread, perhaps before this returns, with the user's uuid, or NULL
+ * when it is not or the user may not log in.
+ */
+void password_check(struct request *q, const char *user, const char *password,
+		    void (*then)(struct request *q, const char *uuid));
+
+/* ---- objects.c ---------------------------------------------------------------------- */
+
+struct view {
+	struct model_write write;
+	const char *fields;          /* NULL: all */
+	const char *join;            /* NULL: none */
+};
+
+void view_init(struct view *v, const struct request *q);
+/* An object as this request shows it. New reference. */
+json_t *view_object(const struct view *v, struct request *q, const struct object *o);
+/* The sub-resources that `join_subresources` names, into OUT (subresource.c). */
+void subresource_join(const struct view *v, struct request *q, const struct object *o, json_t *out);
+/* Who writes, for change_begin(). */
+struct change_by change_by(const struct request *q);
+/* X-Spanwire-Ignored and X-Spanwire-Inert. */
+void notes_headers(struct request *q, const struct model_notes *n);
+
+#endif

@@ -1,0 +1,309 @@
+/*
+ * objects - one object of any kind: made, read, replaced, patched, deleted.
+ */
+#include <errno.h>
+
+#include "base/base.h"
+#include "controller/resolve.h"
+#include "controller/rest/handlers.h"
+
+/* ---- how an object is shown --------------------------------------------------------------- */
+
+void view_init(struct view *v, const struct request *q)
+{
+	*v = (struct view){
+		.write = { .base_url = q->base_url },
+		.fields = query_get(&q->query, "fields"),
+		.join = query_get(&q->query, "join_subresources"),
+	};
+	if (q->method == METHOD_GET)
+		/* Ansible sends include_refs beside include_name; older clients meant the same by it. */
+		v->write.include_name = query_flag(&q->query, "include_name") || query_flag(&q->query, "include_refs");
+	else
+		v->write.include_name = v->write.name_in_url = true;
+	v->write.skip_default = query_flag(&q->query, "skip_default");
+}
+
+static bool wanted(const char *fields, const char *name)
+{
+	static const char *const always[] = { "url", "uuid", "name", "tenant_ref" };
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < ARRAY_SIZE(always); i++)
+		if (strcmp(always[i], name) == 0)
+			return true;
+	for (const char *p = fields; *p; p += strcspn(p, ","), p += *p == ',')
+		if (strcspn(p, ",") == n && strncmp(p, name, n) == 0)
+			return true;
+	return false;
+}
+
+static void project(json_t *o, const char *fields)
+{
+	const char *key;
+	json_t *v;
+	void *next;
+
+	json_object_foreach_safe(o, next, key, v)
+		if (!wanted(fields, key))
+			json_object_del(o, key);
+}
+
+json_t *view_object(const struct view *v, struct request *q, const struct object *o)
+{
+	struct resolver r;
+	json_t *out;
+
+	resolver_init(&r, q->rest->c->store, NULL, "*", "");
+	out = model_write(o->kind, o->body, &v->write, &r.model);
+	json_object_set_new(out, "_last_modified", json_sprintf("%llu", (unsigned long long)o->last_modified_us));
+	if (v->fields && *v->fields)
+		project(out, v->fields);
+	if (v->join)
+		subresource_join(v, q, o, out);
+	return out;
+}
+
+struct change_by change_by(const struct request *q)
+{
+	return (struct change_by){
+		.user = q->user->name,
+		.client = q->client,
+		.tenant = q->tenant_id[0] ? q->tenant_id : TENANT_ADMIN,
+		.all_tenants = auth_is_superuser(q),
+		.strict = q->strict,
+	};
+}
+
+static void notes_header(struct request *q, const char *name, const struct buf *b)
+{
+	CLEANUP_FREE char *text = NULL;
+
+	if (!b->len)
+		return;
+	/* A header is no place for a book. Field names of a stranger may hold anything: only what a header can carry. */
+	text = xstrndup(b->data, MIN(b->len, 2000));
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f)
+			*p = '?';
+	request_header(q, name, text);
+}
+
+void notes_headers(struct request *q, const struct model_notes *n)
+{
+	notes_header(q, "X-Spanwire-Ignored", &n->ignored);
+	notes_header(q, "X-Spanwire-Inert", &n->inert);
+}
+
+/* ---- common steps ---------------------------------------------------------------------------- */
+
+/* The kind of the path; answers 404 when there is none. */
+static const struct kind_desc *kind_of(struct request *q)
+{
+	const struct kind_desc *k = kind_find(q->kind);
+
+	if (k && !(k->flags & K_RUNTIME))
+		return k;
+	request_refuse(q, 404, "%s object not found: there are no objects of this kind.", kind_spelling(q->kind));
+	return NULL;
+}
+
+static int first_of(void *arg, const struct object *o)
+{
+	*(const struct object **)arg = o;
+	return 1;
+}
+
+/* The object of the path, seen by the caller; a singleton has no uuid in it. Answers 404, 403. */
+static const struct object *object_of(struct request *q, const struct kind_desc *k, bool write)
+{
+	struct store *s = q->rest->c->store;
+	const struct object *o = NULL;
+	struct err e = { 0 };
+
+	if (k->flags & K_SINGLETON)
+		store_each(s, k->path, first_of, &o);
+	if (q->uuid && !(o && strcmp(o->uuid, q->uuid) == 0))
+		o = store_get(s, k->path, q->uuid);
+	if (!o || !auth_sees(q, o)) {
+		request_refuse(q, 404, "%s object not found!", k->msg->name);
+		return NULL;
+	}
+	if (auth_may(q, k->path, o->tenant, write, &e) == 0)
+		return o;
+	request_error(q, &e);
+	return NULL;
+}
+
+/* Methods of /api/KIND or of /api/KIND/UUID. */
+static const char *allowed(const struct kind_desc *k, bool one)
+{
+	if (k->flags & K_SINGLETON)
+		return "GET, PUT, PATCH";
+	if (k->flags & K_READONLY)
+		return "GET";
+	if (one)
+		return "GET, PUT, PATCH, DELETE";
+	return k->flags & K_NO_CREATE ? "GET" : "GET, POST";
+}
+
+static bool method_fits(struct request *q, const struct kind_desc *k)
+{
+	const char *allow = allowed(k, q->uuid != NULL);
+
+	if (strstr(allow, q->method_text))
+		return true;
+	refuse_method(q, allow);
+	return false;
+}
+
+static void answer_object(struct request *q, int status, const struct kind_desc *k, const char *uuid)
+{
+	const struct object *o = store_get(q->rest->c->store, k->path, uuid);
+	struct view v;
+	json_t *out;
+
+	/* Deleted by somebody's watcher between the commit and here? Nobody does that. */
+	must(o);
+	view_init(&v, q);
+	out = view_object(&v, q, o);
+	if (status == 201)
+		request_header(q, "Location", json_str(out, "url", ""));
+	request_json(q, status, out);
+}
+
+static void finish(struct request *q, struct change *c, int rc, struct err *e)
+{
+	if (rc == 0)
+		rc = change_commit(c, e);
+	else
+		change_abort(c);
+	if (rc == 0)
+		notes_headers(q, &c->notes);
+	else if (rc == -EPERM)
+		request_refuse(q, 403, "%s", err_line(e));
+	else
+		request_error(q, e);
+	model_notes_fini(&c->notes);
+}
+
+static bool has_body(struct request *q)
+{
+	if (json_is_object(q->json))
+		return true;
+	request_refuse(q, 400, q->json ? "The body must be a JSON object." : "The request needs a JSON object as its body.");
+	return false;
+}
+
+/* ---- handlers ------------------------------------------------------------------------------------ */
+
+static bool uuid_from_input(struct rest *r)
+{
+	const struct object *s = store_get(r->c->store, "systemconfiguration", "default");
+
+	return s && json_bool(json_object_get(s->body, "portal_configuration"), "use_uuid_from_input", false);
+}
+
+enum result object_create(struct request *q)
+{
+	const struct kind_desc *k = kind_of(q);
+	struct change_by by = change_by(q);
+	struct change c;
+	struct err e = { 0 };
+	char uuid[UUID_MAX] = "";
+
+	if (!k || !method_fits(q, k) || !has_body(q))
+		return RESULT_NOW;
+	if (auth_may(q, k->path, by.tenant, true, &e) < 0) {
+		request_error(q, &e);
+		return RESULT_NOW;
+	}
+	snprintf(uuid, sizeof(uuid), "%s",
+		 *q->slug ? q->slug : uuid_from_input(q->rest) ? json_str(q->json, "uuid", "") : "");
+	change_begin(&c, q->rest->c->store, &by);
+	finish(q, &c, change_create(&c, k, q->json, uuid, &e), &e);
+	if (!q->status)
+		answer_object(q, 201, k, uuid);
+	return RESULT_NOW;
+}
+
+enum result object_get(struct request *q)
+{
+	const struct kind_desc *k = kind_of(q);
+	const struct object *o = k ? object_of(q, k, false) : NULL;
+
+	if (o)
+		answer_object(q, 200, k, o->uuid);
+	return RESULT_NOW;
+}
+
+enum result object_replace(struct request *q)
+{
+	const struct kind_desc *k = kind_of(q);
+	const struct object *o;
+	struct change_by by = change_by(q);
+	struct change c;
+	struct err e = { 0 };
+	CLEANUP_FREE char *uuid = NULL;
+	const char *seen;
+
+	if (!k || !method_fits(q, k) || !has_body(q))
+		return RESULT_NOW;
+	o = object_of(q, k, true);
+	if (!o)
+		return RESULT_NOW;
+	uuid = xstrdup(o->uuid);
+	seen = json_str(q->json, "_last_modified", NULL);
+	change_begin(&c, q->rest->c->store, &by);
+	finish(q, &c, change_update(&c, k, uuid, q->json, seen ? strtoull(seen, NULL, 10) : 0, &e), &e);
+	if (!q->status)
+		answer_object(q, 200, k, uuid);
+	return RESULT_NOW;
+}
+
+enum result object_patch(struct request *q)
+{
+	const struct kind_desc *k = kind_of(q);
+	const struct object *o;
+	struct change_by by = change_by(q);
+	struct change c;
+	struct err e = { 0 };
+	CLEANUP_FREE char *uuid = NULL;
+
+	if (!k || !method_fits(q, k) || !has_body(q))
+		return RESULT_NOW;
+	o = object_of(q, k, true);
+	if (!o)
+		return RESULT_NOW;
+	uuid = xstrdup(o->uuid);
+	change_begin(&c, q->rest->c->store, &by);
+	finish(q, &c, change_patch(&c, k, uuid, q->json, &e), &e);
+	if (!q->status)
+		answer_object(q, 200, k, uuid);
+	return RESULT_NOW;
+}
+
+enum result object_delete(struct request *q)
+{
+	const struct kind_desc *k = kind_of(q);
+	const struct object *o;
+	struct change_by by = change_by(q);
+	struct change c;
+	struct err e = { 0 };
+	CLEANUP_FREE char *uuid = NULL;
+
+	if (!k || !method_fits(q, k))
+		return RESULT_NOW;
+	o = object_of(q, k, true);
+	if (!o)
+		return RESULT_NOW;
+	uuid = xstrdup(o->uuid);
+	change_begin(&c, q->rest->c->store, &by);
+	finish(q, &c, change_delete(&c, k, uuid, &e), &e);
+	if (!q->status) {
+		if (strcmp(k->path, "user") == 0)
+			session_drop_user(&q->rest->sessions, uuid, NULL);
+		request_empty(q, 204);
+	}
+	return RESULT_NOW;
+}

@@ -1,0 +1,89 @@
+#include "controller/rest/rest.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "base/log.h"
+#include "controller/ca.h"
+#include "controller/rest/handlers.h"
+#include "controller/rest/server.h"
+#include "controller/rest/user_token.h"
+
+enum { SWEEP_MS = 5000, STOP_MS = 10000 };
+
+static void sweep(struct timer *t)
+{
+	struct rest *r = CONTAINER_OF(t, struct rest, sweep);
+
+	server_sweep(r->server);
+	timer_in(r->c->loop, t, SWEEP_MS, sweep);
+}
+
+/* Limits of sessions follow the configuration; the objects that hold them are two, so any commit may look. */
+static void committed(struct store_watch *w, uint64_t revision, const struct store_change *changes, size_t n)
+{
+	struct rest *r = CONTAINER_OF(w, struct rest, watch);
+
+	(void)revision;
+	for (size_t i = 0; i < n; i++) {
+		if (changes[i].kind->flags & K_SINGLETON) {
+			auth_limits(r);
+			return;
+		}
+	}
+}
+
+int rest_start(struct controller *c, int fd, bool ipv6, struct rest **out, struct err *e)
+{
+	struct rest *r = xcalloc(1, sizeof(*r));
+	struct server_config cfg = {
+		.fd = fd,
+		.ipv6 = ipv6,
+		.key_pem = ca_server_key_pem(c->ca),
+		.cert_pem = ca_server_pem(c->ca),
+		.ca_pem = ca_pem(c->ca),
+		.rest = r,
+		.core = &c->inbox,
+		.handle = route_request,
+	};
+	int rc;
+
+	r->c = c;
+	sessions_init(&r->sessions, SESSIONS_MAX);
+	password_cache_init(&r->passwords);
+	auth_limits(r);
+	rc = user_token_init(r, e);
+	if (rc == 0)
+		rc = server_start(&cfg, &r->server, e);
+	if (rc < 0) {
+		sessions_fini(&r->sessions);
+		free(r);
+		return rc;
+	}
+	r->watch.committed = committed;
+	store_watch(c->store, &r->watch);
+	timer_in(c->loop, &r->sweep, SWEEP_MS, sweep);
+	*out = r;
+	return 0;
+}
+
+void rest_stop(struct rest *r)
+{
+	uint64_t limit = mono_ns() + STOP_MS * NS_PER_MS;
+
+	timer_stop(r->c->loop, &r->sweep);
+	server_quiesce(r->server);
+	/* A login may be in the pool; everything else is answered in the turn in which it came. */
+	while (!server_drained(r->server) && mono_ns() < limit)
+		loop_turn(r->c->loop, 20);
+	if (!server_drained(r->server)) {
+		log_error("rest_stuck text=\"requests are not answered; ending without them\"");
+		_exit(1);
+	}
+	server_stop(r->server);
+	store_unwatch(r->c->store, &r->watch);
+	sessions_fini(&r->sessions);
+	explicit_bzero(r, sizeof(*r));
+	free(r);
+}

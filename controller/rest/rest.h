@@ -1,0 +1,37 @@
+/*
+ * rest - the API: routes, sessions, and the kinds of the model behind /api/KIND.
+ *
+ * What the Avi clients expect on the wire is what this folder does; docs/rest.md says it for people.
+ */
+#ifndef SPANWIRE_CONTROLLER_REST_REST_H
+#define SPANWIRE_CONTROLLER_REST_REST_H
+
+#include "controller/controller.h"
+#include "controller/listen.h"
+#include "controller/rest/password.h"
+#include "controller/rest/session.h"
+#include "controller/rest/subresource.h"
+
+struct server;
+
+struct rest {
+	struct controller *c;
+	struct server *server;
+	struct sessions sessions;
+	struct password_cache passwords;
+	struct subresource *subresources;
+	struct store_watch watch;
+	struct timer sweep;
+	uint8_t token_key[32];       /* user tokens are made from it (user_token.c) */
+};
+
+/* C's loop, inbox, pool, store and ca must stand. FD listens; it is taken. */
+int rest_start(struct controller *c, int fd, bool ipv6, struct rest **out, struct err *e);
+/* Answers what is under way, then ends. Turns the loop. */
+void rest_stop(struct rest *r);
+
+/* The objects that a fresh controller holds (system.c). PASSWORD: of the user `admin`. */
+int system_objects_make(struct store *s, const char *password, struct err *e);
+bool system_objects_exist(struct store *s);
+
+#endif

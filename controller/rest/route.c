@@ -1,0 +1,235 @@
+/*
+ * route - the table of what can be asked for, and the walk from a request to its handler.
+ *
+ * A pattern is a path with ":kind", ":uuid" and, at its end, "*" for what is left. The first row that matches the path
+ * and the method is taken; when only the path matches, the answer is 405 with the methods that would have matched.
+ */
+#include <errno.h>
+#include <strings.h>
+
+#include "base/base.h"
+#include "base/log.h"
+#include "controller/resolve.h"
+#include "controller/rest/handlers.h"
+#include "controller/rest/server.h"
+
+enum needs {
+	PUBLIC = 1 << 0,   /* no login */
+	FORM = 1 << 1,     /* the body is not JSON, or not only */
+	ANY_TENANT = 1 << 2, /* the tenant header is not looked at */
+};
+
+static const struct route {
+	enum method method;
+	const char *pattern;
+	handler *handle;
+	unsigned needs;
+} routes[] = {
+	{ METHOD_POST, "/login", login, PUBLIC | FORM },
+	{ METHOD_POST, "/logout", logout, ANY_TENANT },
+	{ METHOD_GET, "/api/initial-data", initial_data, PUBLIC },
+	{ METHOD_GET, "/api/cluster/status", cluster_status, PUBLIC },
+	{ METHOD_GET, "/api/cluster/runtime", cluster_runtime, PUBLIC },
+	{ METHOD_GET, "/api/cluster/version", cluster_version, ANY_TENANT },
+	{ METHOD_GET, "/api/useraccount", useraccount_get, ANY_TENANT },
+	{ METHOD_PUT, "/api/useraccount", useraccount_put, ANY_TENANT },
+	{ METHOD_GET, "/api/user-token", user_token_list, ANY_TENANT },
+	{ METHOD_POST, "/api/user-token", user_token_make, ANY_TENANT },
+	{ METHOD_DELETE, "/api/user-token/:uuid", user_token_delete, ANY_TENANT },
+	{ METHOD_GET, "/api/model", model_get, ANY_TENANT },
+	{ METHOD_GET, "/api/license", license_get, ANY_TENANT },
+	{ METHOD_GET, "/api/licenseusage", licenseusage_get, ANY_TENANT },
+	{ METHOD_GET, "/api/upgradestatusinfo", upgradestatus_get, ANY_TENANT },
+	{ METHOD_GET, "/api/upgradestatussummary", upgradestatus_get, ANY_TENANT },
+	{ METHOD_GET, "/api/analytics/logs", logs_get, 0 },
+	{ METHOD_POST, "/api/serviceenginegroup/:uuid/token", token_post, 0 },
+	{ METHOD_OTHER, "/api/fileservice/*", files_any, FORM },
+	{ METHOD_OTHER, "/api/fileobject/*", files_any, FORM },
+	{ METHOD_OTHER, "/api/image/*", files_any, FORM },
+	{ METHOD_POST, "/api/user", user_write, 0 },
+	{ METHOD_PUT, "/api/user/:uuid", user_write, 0 },
+	{ METHOD_PATCH, "/api/user/:uuid", user_write, 0 },
+	{ METHOD_GET, "/api/:kind", object_list, 0 },
+	{ METHOD_POST, "/api/:kind", object_create, 0 },
+	{ METHOD_PUT, "/api/:kind", object_replace, 0 },
+	{ METHOD_PATCH, "/api/:kind", object_patch, 0 },
+	{ METHOD_DELETE, "/api/:kind", object_delete, 0 },
+	{ METHOD_GET, "/api/:kind/:uuid", object_get, 0 },
+	{ METHOD_PUT, "/api/:kind/:uuid", object_replace, 0 },
+	{ METHOD_PATCH, "/api/:kind/:uuid", object_patch, 0 },
+	{ METHOD_DELETE, "/api/:kind/:uuid", object_delete, 0 },
+	{ METHOD_GET, "/api/:kind/:uuid/*", subresource_get, 0 },
+	{ METHOD_POST, "/api/:kind/:uuid/*", subresource_post, 0 },
+};
+
+static const char *const method_names[] = {
+	[METHOD_GET] = "GET", [METHOD_POST] = "POST", [METHOD_PUT] = "PUT",
+	[METHOD_PATCH] = "PATCH", [METHOD_DELETE] = "DELETE", [METHOD_OPTIONS] = "OPTIONS",
+};
+
+/* Does the path match? Leaves the parts in Q; q->path_copy is cut up. */
+static bool matches(const char *pattern, struct request *q)
+{
+	char *p;
+
+	free(q->path_copy);
+	q->path_copy = p = xstrdup(q->path);
+	q->kind = q->uuid = q->rest_path = NULL;
+	for (;;) {
+		size_t want = strcspn(pattern + 1, "/"), have;
+
+		if (strcmp(pattern, "/*") == 0) {
+			q->rest_path = *p ? p + 1 : p;
+			return true;
+		}
+		if (*p != '/')
+			return false;
+		*p++ = '\0';
+		have = strcspn(p, "/");
+		if (have == 0)
+			return false;
+		if (strncmp(pattern + 1, ":kind", want) == 0 && want == 5)
+			q->kind = p;
+		else if (strncmp(pattern + 1, ":uuid", want) == 0 && want == 5)
+			q->uuid = p;
+		else if (want != have || strncmp(pattern + 1, p, want) != 0)
+			return false;
+		pattern += 1 + want;
+		p += have;
+		if (!*pattern)
+			return *p == '\0' ? true : false;
+	}
+}
+
+/* ---- refusals ------------------------------------------------------------------- */
+
+enum result refuse_method(struct request *q, const char *allow)
+{
+	request_header(q, "Allow", allow);
+	/* Clients look for exactly this. */
+	request_refuse(q, 405, "Method '%s' not allowed.", q->method_text);
+	return RESULT_NOW;
+}
+
+/* "20.1.1" as a number that compares; -1 when it is none. */
+static long version_number(const char *text)
+{
+	long n = 0;
+	int parts = 0;
+
+	while (*text && parts < 3) {
+		char *end;
+		long part = strtol(text, &end, 10);
+
+		if (end == text || part < 0 || part > 999)
+			return -1;
+		n = n * 1000 + part;
+		parts++;
+		text = *end == '.' ? end + 1 : end;
+		if (*end && *end != '.')
+			return -1;
+	}
+	for (; parts < 3; parts++)
+		n *= 1000;
+	return n;
+}
+
+static bool version_fits(struct request *q)
+{
+	long v;
+
+	/* Basic authentication walks twice: see auth_user(). */
+	if (!q->n_headers)
+		request_header(q, "AVI_API_VERSION", *q->version ? q->version : CONTRACT_VERSION);
+	if (!*q->version)
+		return true;
+	v = version_number(q->version);
+	if (v >= 0 && v <= version_number(CONTRACT_VERSION))
+		return true;
+	request_refuse(q, 400, "Invalid version '%s' in X-Avi-Version: this controller speaks up to %s.", q->version,
+		       CONTRACT_VERSION);
+	return false;
+}
+
+static bool csrf_fits(struct request *q)
+{
+	if (!q->session || q->method == METHOD_GET || q->method == METHOD_OPTIONS)
+		return true;
+	if (strlen(q->csrf) == SESSION_ID_LEN && secret_equal(q->csrf, q->session->csrf, SESSION_ID_LEN))
+		return true;
+	/* 401 and no JSON, as recorded: clients log in again on it, while 403 would be final for them. */
+	q->status = 401;
+	q->text = xstrdup("CSRF token missing or incorrect.");
+	return false;
+}
+
+static bool body_reads(struct request *q)
+{
+	struct err e = { 0 };
+
+	/* Python and Go say "application/json" on a GET without a body too. */
+	if (q->body.len == 0)
+		return true;
+	if (json_read(q->body.data, q->body.len, &q->json, &e) == 0)
+		return true;
+	request_error(q, &e);
+	return false;
+}
+
+/* ---- the walk --------------------------------------------------------------------- */
+
+static const struct route *find(struct request *q, struct buf *allow)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+		const struct route *r = &routes[i];
+
+		if (!matches(r->pattern, q))
+			continue;
+		/* /api/user is also /api/:kind; each row adds its methods. */
+		if (r->method == q->method || r->method == METHOD_OTHER)
+			return r;
+		if (!strstr(allow->len ? buf_cstr(allow) : "", method_names[r->method]))
+			buf_printf(allow, "%s%s", allow->len ? ", " : "", method_names[r->method]);
+	}
+	return NULL;
+}
+
+static enum result serve(struct request *q)
+{
+	struct buf allow = BUF_INIT;
+	const struct route *r = find(q, &allow);
+	enum result result = RESULT_NOW;
+
+	if (!version_fits(q))
+		;
+	else if (!r && !allow.len)
+		request_refuse(q, 404, "There is nothing at %s.", q->path);
+	else if (!r && q->method == METHOD_OPTIONS) {
+		request_header(q, "Allow", buf_cstr(&allow));
+		request_empty(q, 200);
+	} else if (!r)
+		refuse_method(q, buf_cstr(&allow));
+	else if (!(r->needs & PUBLIC) && !auth_user(q))
+		result = q->status ? RESULT_NOW : RESULT_LATER;
+	else if (!csrf_fits(q) || (!(r->needs & (PUBLIC | ANY_TENANT)) && !auth_tenant(q)))
+		;
+	else if (!(r->needs & FORM) && !body_reads(q))
+		;
+	else
+		result = r->handle(q);
+	buf_fini(&allow);
+	return result;
+}
+
+void route_done(struct request *q)
+{
+	if (q->status >= 500)
+		log_warn("request_failed method=%s path=%s status=%d", q->method_text, q->path, q->status);
+	server_answer(q);
+}
+
+void route_request(struct request *q)
+{
+	if (serve(q) == RESULT_NOW)
+		route_done(q);
+}

@@ -1,0 +1,36 @@
+/*
+ * server - HTTPS: libmicrohttpd in a thread of its own, one request at a time to the core.
+ *
+ * It holds the limits of strangers: header and body sizes (413), the time that
+ * a request may take to arrive, connections in all and per address. What it
+ * cannot take apart it answers itself; the rest goes to the core by inbox and sleeps until answered.
+ */
+#ifndef SPANWIRE_CONTROLLER_REST_SERVER_H
+#define SPANWIRE_CONTROLLER_REST_SERVER_H
+
+#include "base/err.h"
+#include "controller/rest/request.h"
+
+struct server;
+
+struct server_config {
+	int fd;                      /* listening; taken */
+	bool ipv6;
+	const char *key_pem, *cert_pem, *ca_pem; /* borrowed while it runs */
+	struct rest *rest;
+	struct inbox *core;
+	void (*handle)(struct request *q); /* on the core's thread; answers now or later by server_answer() */
+};
+
+int server_start(const struct server_config *cfg, struct server **out, struct err *e);
+/* On the core's thread: Q has its answer; it is not the core's any more. */
+void server_answer(struct request *q);
+/* Close connections whose request does not arrive. Called by the core now and then. */
+void server_sweep(struct server *s);
+/* No new requests: they are answered 503 from now on. */
+void server_quiesce(struct server *s);
+bool server_drained(struct server *s);
+/* Only when drained. */
+void server_stop(struct server *s);
+
+#endif

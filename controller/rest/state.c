@@ -1,0 +1,121 @@
+/* state - what the controller says about itself; most of it before anybody logs in. */
+#include "controller/rest/state.h"
+
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "controller/controller.h"
+#include "controller/rest/handlers.h"
+
+json_t *state_version(void)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:f, s:i, s:s, s:s}", "Version", CONTRACT_VERSION, "Product", "controller",
+			 "ProductName", "Spanwire", "Tag", CONTRACT_VERSION "-spanwire-" SPANWIRE_VERSION, "min_version",
+			 15.2, "build", 1, "Date", "", "spanwire_version", SPANWIRE_VERSION);
+}
+
+static void time_text(uint64_t us, char out[static 32])
+{
+	time_t at = (time_t)(us / 1000000);
+	struct tm tm;
+
+	gmtime_r(&at, &tm);
+	strftime(out, 32, "%Y-%m-%d %H:%M:%S", &tm);
+}
+
+enum result initial_data(struct request *q)
+{
+	request_json(q, 200, json_pack("{s:o, s:b, s:{s:s}}", "version", state_version(), "setup_failed", 0,
+				       "controller", "state", "CLUSTER_UP_NO_HA"));
+	return RESULT_NOW;
+}
+
+static int first(void *arg, const struct object *o)
+{
+	*(const struct object **)arg = o;
+	return 1;
+}
+
+static const struct object *first_of(struct store *s, const char *kind)
+{
+	const struct object *o = NULL;
+
+	store_each(s, kind, first, &o);
+	return o;
+}
+
+static json_t *cluster_state(struct controller *c)
+{
+	char since[32];
+
+	time_text(c->up_since_us, since);
+	return json_pack("{s:s, s:s, s:i}", "state", "CLUSTER_UP_NO_HA", "up_since", since, "progress", 100);
+}
+
+enum result cluster_status(struct request *q)
+{
+	request_json(q, 200, json_pack("{s:o}", "cluster_state", cluster_state(q->rest->c)));
+	return RESULT_NOW;
+}
+
+/* Bootstrap tools ask for it before anybody has a password; after the first set-up it is for users. */
+enum result cluster_runtime(struct request *q)
+{
+	struct controller *c = q->rest->c;
+	const struct object *config = store_get(c->store, "systemconfiguration", "default");
+	const struct object *cluster = first_of(c->store, "cluster");
+	const json_t *node = cluster ? json_array_get(json_object_get(cluster->body, "nodes"), 0) : NULL;
+	const char *name = json_str(node, "name", "node1");
+	char since[32];
+
+	if (config && json_bool(config->body, "welcome_workflow_complete", false) && !auth_user(q))
+		return q->status ? RESULT_NOW : RESULT_LATER;
+	time_text(c->up_since_us, since);
+	request_json(q, 200, json_pack("{s:o, s:[{s:s, s:s, s:s, s:s, s:s}], s:{s:s, s:s}, s:[]}", "cluster_state",
+				       cluster_state(c), "node_states", "name", name, "mgmt_ip",
+				       json_str(json_object_get(node, "ip"), "addr", "127.0.0.1"), "role", "CLUSTER_LEADER",
+				       "state", "CLUSTER_ACTIVE", "up_since", since, "node_info", "cluster_uuid",
+				       cluster ? cluster->uuid : "", "version", CONTRACT_VERSION, "service_states"));
+	return RESULT_NOW;
+}
+
+enum result cluster_version(struct request *q)
+{
+	request_json(q, 200, state_version());
+	return RESULT_NOW;
+}
+
+enum result model_get(struct request *q)
+{
+	request_json(q, 200, model_describe());
+	return RESULT_NOW;
+}
+
+/* Spanwire has no licence keys; the tools that add up usage find nothing to add. */
+enum result license_get(struct request *q)
+{
+	request_json(q, 200, json_pack("{s:[], s:s}", "licenses", "uuid", "default"));
+	return RESULT_NOW;
+}
+
+enum result licenseusage_get(struct request *q)
+{
+	request_json(q, 200, json_pack("{s:i, s:i, s:[]}", "licensed_cores", 0, "num_se_vcpus", 0, "licenses"));
+	return RESULT_NOW;
+}
+
+enum result upgradestatus_get(struct request *q)
+{
+	request_json(q, 200, json_pack("{s:i, s:[{s:s, s:s, s:s, s:{s:s}}]}", "count", 1, "results", "name",
+				       "controller", "node_type", "NODE_CONTROLLER_CLUSTER", "version", CONTRACT_VERSION,
+				       "state", "state", "UPGRADE_FSM_COMPLETED"));
+	return RESULT_NOW;
+}
+
+/* The path was normalised: whoever tried to climb out of it never came here. */
+enum result files_any(struct request *q)
+{
+	request_refuse(q, 404, "There is no file at %s: this controller stores no files yet.", q->path);
+	return RESULT_NOW;
+}

@@ -1,0 +1,91 @@
+#include "controller/rest/subresource.h"
+
+#include <errno.h>
+
+#include "base/base.h"
+#include "controller/resolve.h"
+#include "controller/rest/handlers.h"
+
+void subresource_add(struct rest *r, struct subresource *s)
+{
+	s->next = r->subresources;
+	r->subresources = s;
+}
+
+json_t *subresource_ref(const struct subresource_call *call, const char *kind, const char *uuid, const char *name)
+{
+	bool with_name = call->include_name && name;
+
+	return json_sprintf("%s/api/%s/%s%s%s", call->base_url, kind, uuid, with_name ? "#" : "", with_name ? name : "");
+}
+
+static struct subresource *find(struct rest *r, const char *kind, const char *path, size_t len)
+{
+	for (struct subresource *s = r->subresources; s; s = s->next)
+		if (strcmp(s->kind, kind) == 0 && strlen(s->path) == len && strncmp(s->path, path, len) == 0)
+			return s;
+	return NULL;
+}
+
+static void serve(struct request *q, bool post)
+{
+	const struct kind_desc *k = kind_find(q->kind);
+	const struct object *o = k ? store_get(q->rest->c->store, q->kind, q->uuid) : NULL;
+	struct subresource *s = find(q->rest, q->kind, q->rest_path, strlen(q->rest_path));
+	struct subresource_call call = { .object = o, .base_url = q->base_url, .query = &q->query, .body = q->json };
+	json_t *(*f)(void *arg, const struct subresource_call *call, struct err *e);
+	struct err e = { 0 };
+	json_t *out;
+
+	if (!o || !auth_sees(q, o)) {
+		request_refuse(q, 404, "%s object not found!", kind_spelling(q->kind));
+		return;
+	}
+	if (!s) {
+		request_refuse(q, 404, "There is nothing at %s.", q->path);
+		return;
+	}
+	if (auth_may(q, k->path, o->tenant, post, &e) < 0) {
+		request_error(q, &e);
+		return;
+	}
+	f = post ? s->post : s->get;
+	if (!f) {
+		refuse_method(q, post ? "GET" : "POST");
+		return;
+	}
+	call.include_name = query_flag(&q->query, "include_name") || query_flag(&q->query, "include_refs");
+	out = f(s->arg, &call, &e);
+	if (out)
+		request_json(q, 200, out);
+	else
+		request_error(q, &e);
+}
+
+enum result subresource_get(struct request *q)
+{
+	serve(q, false);
+	return RESULT_NOW;
+}
+
+enum result subresource_post(struct request *q)
+{
+	serve(q, true);
+	return RESULT_NOW;
+}
+
+void subresource_join(const struct view *v, struct request *q, const struct object *o, json_t *out)
+{
+	struct subresource_call call = { .object = o, .base_url = q->base_url, .query = &q->query,
+					 .include_name = v->write.include_name };
+
+	for (const char *p = v->join; *p; p += strcspn(p, ","), p += *p == ',') {
+		size_t n = strcspn(p, ",");
+		struct subresource *s = find(q->rest, o->kind->path, p, n);
+		json_t *sub = s && s->get ? s->get(s->arg, &call, NULL) : NULL;
+		CLEANUP_FREE char *name = xstrndup(p, n);
+
+		if (sub)
+			json_object_set_new(out, name, sub);
+	}
+}

@@ -1,0 +1,210 @@
+/*
+ * system - the objects that a fresh controller holds, and that playbooks refer to by name.
+ *
+ * Texts as a client would send them. What is not built yet may stand here (System-HTTPS): it is found, but who
+ * wants to use it is told.
+ */
+#include <errno.h>
+
+#include "base/base.h"
+#include "controller/change.h"
+#include "controller/resolve.h"
+#include "controller/rest/password.h"
+#include "controller/rest/rest.h"
+
+static const struct {
+	const char *kind, *uuid; /* uuid NULL: KIND-UUID4 */
+	const char *json;
+} objects[] = {
+	{ "tenant", TENANT_ADMIN, "{'name': 'admin'}" },
+	{ "systemconfiguration", "default", "{}" },
+	{ "controllerproperties", "global", "{}" },
+	{ "cluster", NULL,
+	  "{'name': 'cluster-0-1', 'nodes': [{'name': 'node1', 'ip': {'addr': '127.0.0.1', 'type': 'V4'}}]}" },
+	{ "cloud", NULL, "{'name': 'Default-Cloud', 'vtype': 'CLOUD_NONE'}" },
+	{ "serviceenginegroup", NULL, "{'name': 'Default-Group'}" },
+	{ "vrfcontext", NULL, "{'name': 'global', 'system_default': true}" },
+	{ "vrfcontext", NULL, "{'name': 'management', 'system_default': true}" },
+
+	{ "networkprofile", NULL,
+	  "{'name': 'System-TCP-Proxy', 'profile': {'type': 'PROTOCOL_TYPE_TCP_PROXY', 'tcp_proxy_profile': {}}}" },
+	{ "networkprofile", NULL,
+	  "{'name': 'System-TCP-Fast-Path', 'profile': {'type': 'PROTOCOL_TYPE_TCP_FAST_PATH',"
+	  " 'tcp_fast_path_profile': {}}}" },
+	{ "networkprofile", NULL,
+	  "{'name': 'System-UDP-Fast-Path', 'profile': {'type': 'PROTOCOL_TYPE_UDP_FAST_PATH',"
+	  " 'udp_fast_path_profile': {}}}" },
+	{ "networkprofile", NULL,
+	  "{'name': 'System-UDP-Per-Pkt', 'profile': {'type': 'PROTOCOL_TYPE_UDP_FAST_PATH',"
+	  " 'udp_fast_path_profile': {'per_pkt_loadbalance': true}}}" },
+	{ "networkprofile", NULL,
+	  "{'name': 'System-UDP-No-SNAT', 'profile': {'type': 'PROTOCOL_TYPE_UDP_FAST_PATH',"
+	  " 'udp_fast_path_profile': {'snat': false}}}" },
+	{ "networkprofile", NULL,
+	  "{'name': 'System-SCTP-Proxy', 'profile': {'type': 'PROTOCOL_TYPE_SCTP_PROXY', 'sctp_proxy_profile': {}}}" },
+
+	{ "applicationprofile", NULL,
+	  "{'name': 'System-HTTP', 'type': 'APPLICATION_PROFILE_TYPE_HTTP', 'http_profile': {}}" },
+	{ "applicationprofile", NULL,
+	  "{'name': 'System-Secure-HTTP', 'type': 'APPLICATION_PROFILE_TYPE_HTTP', 'http_profile':"
+	  " {'x_forwarded_proto_enabled': true, 'hsts_enabled': true, 'http_to_https': true,"
+	  " 'httponly_enabled': true, 'secure_cookie_enabled': true, 'server_side_redirect_to_https': true}}" },
+	{ "applicationprofile", NULL, "{'name': 'System-L4-Application', 'type': 'APPLICATION_PROFILE_TYPE_L4'}" },
+	{ "applicationprofile", NULL, "{'name': 'System-SSL-Application', 'type': 'APPLICATION_PROFILE_TYPE_SSL'}" },
+	{ "applicationprofile", NULL, "{'name': 'System-DNS', 'type': 'APPLICATION_PROFILE_TYPE_DNS'}" },
+	{ "applicationprofile", NULL, "{'name': 'System-Syslog', 'type': 'APPLICATION_PROFILE_TYPE_SYSLOG'}" },
+
+	{ "analyticsprofile", NULL, "{'name': 'System-Analytics-Profile'}" },
+
+	{ "healthmonitor", NULL,
+	  "{'name': 'System-HTTP', 'type': 'HEALTH_MONITOR_HTTP', 'http_monitor': {'http_request': 'HEAD / HTTP/1.0',"
+	  " 'http_response_code': ['HTTP_2XX', 'HTTP_3XX']}, 'send_interval': 10, 'receive_timeout': 4,"
+	  " 'successful_checks': 3, 'failed_checks': 3}" },
+	{ "healthmonitor", NULL,
+	  "{'name': 'System-HTTPS', 'type': 'HEALTH_MONITOR_HTTPS', 'https_monitor': {'http_request': 'HEAD / HTTP/1.0',"
+	  " 'http_response_code': ['HTTP_2XX', 'HTTP_3XX']}, 'send_interval': 10, 'receive_timeout': 4,"
+	  " 'successful_checks': 3, 'failed_checks': 3}" },
+	{ "healthmonitor", NULL,
+	  "{'name': 'System-TCP', 'type': 'HEALTH_MONITOR_TCP', 'tcp_monitor': {}, 'send_interval': 10,"
+	  " 'receive_timeout': 4, 'successful_checks': 2, 'failed_checks': 2}" },
+	{ "healthmonitor", NULL,
+	  "{'name': 'System-UDP', 'type': 'HEALTH_MONITOR_UDP', 'udp_monitor': {'udp_request':"
+	  " 'EnterYourRequestDataHere'}, 'send_interval': 4, 'receive_timeout': 2}" },
+	{ "healthmonitor", NULL,
+	  "{'name': 'System-Ping', 'type': 'HEALTH_MONITOR_PING', 'send_interval': 10, 'receive_timeout': 4,"
+	  " 'successful_checks': 2, 'failed_checks': 2}" },
+	{ "healthmonitor", NULL,
+	  "{'name': 'System-DNS', 'type': 'HEALTH_MONITOR_DNS', 'dns_monitor': {'query_name': 'www.example.com'},"
+	  " 'send_interval': 6, 'receive_timeout': 4}" },
+	{ "healthmonitor", NULL, "{'name': 'System-SCTP', 'type': 'HEALTH_MONITOR_SCTP', 'sctp_monitor': {}}" },
+	{ "healthmonitor", NULL,
+	  "{'name': 'System-Xternal-Shell', 'type': 'HEALTH_MONITOR_EXTERNAL', 'external_monitor':"
+	  " {'command_code': '#!/bin/bash\\ncurl -s http://$IP:$PORT/ | grep -q .\\n'}}" },
+	{ "healthmonitor", NULL,
+	  "{'name': 'System-Xternal-Perl', 'type': 'HEALTH_MONITOR_EXTERNAL', 'external_monitor':"
+	  " {'command_code': '#!/usr/bin/perl -w\\nuse strict;\\n'}}" },
+	{ "healthmonitor", NULL,
+	  "{'name': 'System-Xternal-Python', 'type': 'HEALTH_MONITOR_EXTERNAL', 'external_monitor':"
+	  " {'command_code': '#!/usr/bin/python3\\n'}}" },
+};
+
+#define APPLICATION                                                                                              \
+	"VIRTUALSERVICE POOL POOLGROUP HEALTHMONITOR NETWORKPROFILE APPLICATIONPROFILE HTTPPOLICYSET IPADDRGROUP " \
+	"STRINGGROUP APPLICATIONPERSISTENCEPROFILE ANALYTICSPROFILE VSDATASCRIPTSET PRIORITYLABELS DNSPOLICY "     \
+	"TRAFFICCLONEPROFILE ERRORPAGEPROFILE ERRORPAGEBODY AUTOSCALE VIRTUALSERVICE_MAINTENANCE POOL_MAINTENANCE " \
+	"TRAFFIC_CAPTURE "
+#define SECURITY                                                                                                 \
+	"SSLPROFILE SSLKEYANDCERTIFICATE PKIPROFILE NETWORKSECURITYPOLICY WAFPOLICY WAFPROFILE AUTHPROFILE "       \
+	"CERTIFICATEMANAGEMENTPROFILE SECURITYPOLICY SSOPOLICY "
+#define OPERATION                                                                                                \
+	"CONTROLLER INTERNAL SYSTEMCONFIGURATION CLOUD SERVICEENGINE SERVICEENGINEGROUP NETWORK VRFCONTEXT TENANT " \
+	"USER ROLE UPGRADE REBOOT TECHSUPPORT LICENSING IMAGE SE_TOKEN "
+
+/* What a role may write and read, without the prefix PERMISSION_; "*": everything else. What is in neither: nothing. */
+static const struct {
+	const char *name, *write, *read;
+} roles[] = {
+	{ "System-Admin", "*", "" },
+	{ "Tenant-Admin", "*", OPERATION },
+	{ "Application-Admin", APPLICATION SECURITY "ALERT ALERTCONFIG ACTIONGROUPCONFIG", "*" },
+	{ "Application-Operator", "VIRTUALSERVICE_MAINTENANCE POOL_MAINTENANCE", APPLICATION },
+	{ "Security-Admin", SECURITY, APPLICATION "ALERT" },
+};
+
+static bool has_word(const char *list, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *p = list; (p = strstr(p, word)); p += n)
+		if ((p == list || p[-1] == ' ') && (p[n] == ' ' || p[n] == '\0'))
+			return true;
+	return false;
+}
+
+static const char *access_of(const char *write, const char *read, const char *resource)
+{
+	if (has_word(read, resource))
+		return "READ_ACCESS";
+	if (has_word(write, resource) || strcmp(write, "*") == 0)
+		return "WRITE_ACCESS";
+	return strcmp(read, "*") == 0 ? "READ_ACCESS" : "NO_ACCESS";
+}
+
+static int make_role(struct change *c, size_t i, struct err *e)
+{
+	const struct kind_desc *k = kind_find("role");
+	const struct field_desc *privileges = field_find(k->msg, "privileges");
+	const char *words = field_find(privileges->msg, "resource")->values, *word;
+	CLEANUP_JSON json_t *v = json_pack("{s:s}", "name", roles[i].name);
+	json_t *list = json_array();
+	char uuid[UUID_MAX] = "";
+	size_t n;
+
+	while (word_next(&words, &word, &n)) {
+		CLEANUP_FREE char *resource = xstrndup(word, n);
+
+		json_array_append_new(list, json_pack("{s:s, s:s}", "resource", resource, "type",
+						      access_of(roles[i].write, roles[i].read,
+								resource + strlen("PERMISSION_"))));
+	}
+	json_object_set_new(v, "privileges", list);
+	return change_create(c, k, v, uuid, e);
+}
+
+static int make_object(struct change *c, size_t i, struct err *e)
+{
+	CLEANUP_FREE char *text = xstrdup(objects[i].json);
+	CLEANUP_JSON json_t *v = NULL;
+	char uuid[UUID_MAX];
+
+	for (char *p = text; *p; p++)
+		if (*p == '\'')
+			*p = '"';
+	must(json_read(text, strlen(text), &v, e) == 0);
+	snprintf(uuid, sizeof(uuid), "%s", objects[i].uuid ? objects[i].uuid : "");
+	return change_create(c, kind_find(objects[i].kind), v, uuid, e);
+}
+
+static int make_admin(struct change *c, const char *password, struct err *e)
+{
+	char record[PASSWORD_RECORD_MAX], uuid[UUID_MAX] = "user-1";
+	CLEANUP_JSON json_t *v = NULL;
+
+	password_hash(password, record);
+	v = json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:s, s:[{s:s, s:s, s:b}]}", "name", "admin", "username", "admin",
+		      "full_name", "System Administrator", "password", record, "is_superuser", 1, "local", 1,
+		      "default_tenant_ref", "/api/tenant/" TENANT_ADMIN, "access", "role_ref",
+		      "/api/role?name=System-Admin", "tenant_ref", "/api/tenant/" TENANT_ADMIN, "all_tenants", 1);
+	must(v);
+	return change_create(c, kind_find("user"), v, uuid, e);
+}
+
+bool system_objects_exist(struct store *s)
+{
+	return store_get(s, "tenant", TENANT_ADMIN) != NULL;
+}
+
+int system_objects_make(struct store *s, const char *password, struct err *e)
+{
+	struct change_by by = { .user = "system", .client = "", .tenant = TENANT_ADMIN, .strict = true, .internal = true,
+				.system = true };
+	struct change c;
+	int rc = 0;
+
+	change_begin(&c, s, &by);
+	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(objects); i++) {
+		rc = make_object(&c, i, e);
+		if (rc < 0)
+			err_within(e, objects[i].kind);
+	}
+	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(roles); i++)
+		rc = make_role(&c, i, e);
+	if (rc == 0)
+		rc = make_admin(&c, password, e);
+	if (rc == 0)
+		rc = change_commit(&c, e);
+	else
+		change_abort(&c);
+	model_notes_fini(&c.notes);
+	return rc;
+}

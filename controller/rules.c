@@ -1,0 +1,39 @@
+#include "controller/rules.h"
+
+#include <errno.h>
+
+#include "base/base.h"
+
+static const struct rule *const rules[] = { &rule_virtualservice, &rule_vsvip, &rule_pool, &rule_user };
+
+const struct rule *rule_find(const char *kind)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+		if (strcmp(rules[i]->kind, kind) == 0)
+			return rules[i];
+	return NULL;
+}
+
+struct use {
+	struct change *change;
+	struct err *e;
+};
+
+static int use_of(void *arg, const char *path, const char *kind, const char *uuid)
+{
+	struct use *u = arg;
+	const struct object *o = txn_get(u->change->txn, kind, uuid);
+	struct err inner = { 0 };
+
+	if (!o || model_later(o->kind, o->body, &inner) == 0)
+		return 0;
+	return err_set(u->e, -EINVAL, path, "%s '%s' cannot be used yet: %s", o->kind->msg->name, o->name,
+		       err_line(&inner));
+}
+
+int rule_uses_built(struct change *c, const struct kind_desc *k, const json_t *stored, struct err *e)
+{
+	struct use u = { c, e };
+
+	return model_refs(k, stored, use_of, &u);
+}

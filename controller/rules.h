@@ -1,0 +1,32 @@
+/*
+ * rules - what a kind promises beyond its table, across objects.
+ *
+ * The model checks one object by itself; what needs the others (an address may
+ * be in one vsvip only) or the former state (a vip_id may not change) stands
+ * in rules/KIND.c. Everybody who writes passes here: see change.h.
+ */
+#ifndef SPANWIRE_CONTROLLER_RULES_H
+#define SPANWIRE_CONTROLLER_RULES_H
+
+#include "controller/change.h"
+
+struct rule {
+	const char *kind;
+	/* Before the model reads WIRE, which it may alter (old spellings of clients). OLD: stored, NULL when new. */
+	int (*prepare)(struct change *c, const json_t *old, json_t *wire, struct err *e);
+	/* After it: may the object become NEW? Both are stored forms. */
+	int (*check)(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e);
+};
+
+/* NULL when the kind has none. */
+const struct rule *rule_find(const char *kind);
+
+/*
+ * -EINVAL when what STORED refers to is of a sort that is not built yet (a health monitor of type SIP): it may
+ * be stored, but an engine would have to pretend.
+ */
+int rule_uses_built(struct change *c, const struct kind_desc *k, const json_t *stored, struct err *e);
+
+extern const struct rule rule_virtualservice, rule_vsvip, rule_pool, rule_user;
+
+#endif

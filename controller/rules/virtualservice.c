@@ -1,0 +1,112 @@
+/*
+ * virtualservice: old bodies carry their addresses inside; two services never listen on the same address and port.
+ */
+#include <errno.h>
+
+#include "base/base.h"
+#include "controller/resolve.h"
+#include "controller/rules.h"
+
+/*
+ * Before 20.1 a virtual service had its VIPs inside. Such a body still comes from playbooks: a VsVip is made of them, and, on an
+ * update, that VsVip is what the list replaces.
+ */
+static int prepare(struct change *c, const json_t *old, json_t *wire, struct err *e)
+{
+	const struct kind_desc *k = kind_find("vsvip");
+	json_t *vip = json_object_get(wire, "vip");
+	const char *had = json_str(old, "vsvip_ref", NULL), *name = json_str(wire, "name", "");
+	CLEANUP_JSON json_t *body = NULL;
+	char uuid[UUID_MAX] = "", ref[UUID_MAX + 16];
+	int rc;
+
+	if (!json_array_size(vip))
+		return 0;
+	if (json_object_get(wire, "vsvip_ref") && !had) {
+		/* Both: the reference is the newer word; the answer of a GET never has a `vip`. */
+		json_object_del(wire, "vip");
+		return 0;
+	}
+	body = json_pack("{s:O}", "vip", vip);
+	json_object_set_new(body, "name", json_sprintf("vsvip-%.200s", name));
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const same[] = { "tenant_ref", "cloud_ref", "vrf_context_ref" };
+		json_t *v = json_object_get(wire, same[i]);
+
+		if (!v)
+			v = json_object_get(old, same[i]);
+		if (v)
+			json_object_set(body, same[i], v);
+	}
+	if (had) {
+		snprintf(uuid, sizeof(uuid), "%s", ref_target(had));
+		json_object_set_new(body, "name",
+				    json_string(json_str(txn_get(c->txn, "vsvip", uuid)->body, "name", "")));
+		rc = change_update(c, k, uuid, body, 0, e);
+	} else {
+		rc = change_create(c, k, body, uuid, e);
+	}
+	if (rc < 0)
+		return rc;
+	snprintf(ref, sizeof(ref), "/api/vsvip/%s", uuid);
+	json_object_set_new(wire, "vsvip_ref", json_string(ref));
+	json_object_del(wire, "vip");
+	return 0;
+}
+
+/* First and last port of a service. */
+static void ports(const json_t *service, json_int_t *first, json_int_t *last)
+{
+	*first = json_int(service, "port", 0);
+	*last = json_int(service, "port_range_end", 0);
+	if (*last < *first)
+		*last = *first;
+}
+
+struct clash {
+	const char *uuid;
+	const json_t *new;
+	struct err *e;
+};
+
+/* Objects in two vsvips never share an address (rules/vsvip.c), so the same VsVip is all that can collide. */
+static int clashes_with(void *arg, const struct object *o)
+{
+	struct clash *c = arg;
+	const char *vsvip = json_str(c->new, "vsvip_ref", NULL);
+	json_t *mine, *theirs;
+	size_t i, j;
+
+	if (strcmp(o->uuid, c->uuid) == 0 || !vsvip || strcmp(json_str(o->body, "vsvip_ref", ""), vsvip) != 0)
+		return 0;
+	json_array_foreach(json_object_get(c->new, "services"), i, mine) {
+		json_array_foreach(json_object_get(o->body, "services"), j, theirs) {
+			json_int_t a, b, x, y;
+			char path[40];
+
+			ports(mine, &a, &b);
+			ports(theirs, &x, &y);
+			if (b < x || y < a)
+				continue;
+			snprintf(path, sizeof(path), "services[%zu].port", i);
+			return err_set(c->e, -EINVAL, path,
+				       "Port %lld is in use on the same VIP by virtual service '%s'.",
+				       (long long)MAX(a, x), o->name);
+		}
+	}
+	return 0;
+}
+
+static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
+{
+	struct clash clash = { uuid, new, e };
+	int rc;
+
+	if (old && json_object_get(old, "vrf_context_ref") &&
+	    strcmp(json_str(old, "vrf_context_ref", ""), json_str(new, "vrf_context_ref", "")) != 0)
+		return err_set(e, -EINVAL, "vrf_context_ref", "Cannot modify VrfContext of an existing VirtualService.");
+	rc = rule_uses_built(c, kind_find("virtualservice"), new, e);
+	return rc < 0 ? rc : store_each(c->store, "virtualservice", clashes_with, &clash);
+}
+
+const struct rule rule_virtualservice = { "virtualservice", prepare, check };

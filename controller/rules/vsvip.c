@@ -1,0 +1,128 @@
+/*
+ * vsvip: an address belongs to one vsvip of a routing domain; a vip_id stays with its address.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+
+#include "base/base.h"
+#include "controller/resolve.h"
+#include "controller/rules.h"
+
+/* "0", "1" ... where a client left the key out, as the contract's controllers do. */
+static int prepare(struct change *c, const json_t *old, json_t *wire, struct err *e)
+{
+	json_t *vips = json_object_get(wire, "vip"), *v;
+	size_t i;
+
+	(void)c;
+	(void)old;
+	(void)e;
+	json_array_foreach(vips, i, v) {
+		char id[24];
+
+		snprintf(id, sizeof(id), "%zu", i);
+		if (json_is_object(v) && !json_object_get(v, "vip_id"))
+			json_object_set_new(v, "vip_id", json_string(id));
+	}
+	return 0;
+}
+
+/* 16 bytes either way: an IPv4 address is written in one way, an IPv6 address in many. */
+static bool address(const json_t *vip, const char *field, unsigned char out[static 16])
+{
+	const char *text = json_str(json_object_get(vip, field), "addr", NULL);
+
+	memset(out, 0, 16);
+	return text && (inet_pton(AF_INET, text, out) == 1 || inet_pton(AF_INET6, text, out) == 1);
+}
+
+static const char *const families[] = { "ip_address", "ip6_address" };
+
+struct clash {
+	const char *uuid;
+	const json_t *new;
+	struct err *e;
+};
+
+static int clashes_with(void *arg, const struct object *o)
+{
+	struct clash *c = arg;
+	json_t *mine, *theirs;
+	size_t i, j;
+
+	if (strcmp(o->uuid, c->uuid) == 0 || strcmp(json_str(o->body, "vrf_context_ref", ""),
+						    json_str(c->new, "vrf_context_ref", "")) != 0)
+		return 0;
+	json_array_foreach(json_object_get(c->new, "vip"), i, mine) {
+		json_array_foreach(json_object_get(o->body, "vip"), j, theirs) {
+			for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
+				unsigned char a[16], b[16];
+				char path[64];
+
+				if (!address(mine, families[f], a) || !address(theirs, families[f], b) ||
+				    memcmp(a, b, sizeof(a)) != 0)
+					continue;
+				snprintf(path, sizeof(path), "vip[%zu].%s", i, families[f]);
+				return err_set(c->e, -EINVAL, path,
+					       "The address %s is in use by VsVip '%s' in the same VRF.",
+					       json_str(json_object_get(mine, families[f]), "addr", "?"), o->name);
+			}
+		}
+	}
+	return 0;
+}
+
+static const json_t *same_address(const json_t *vips, const json_t *vip)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach((json_t *)vips, i, v) {
+		for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
+			unsigned char a[16], b[16];
+
+			if (address(v, families[f], a) && address(vip, families[f], b) && memcmp(a, b, sizeof(a)) == 0)
+				return v;
+		}
+	}
+	return NULL;
+}
+
+/* An engine knows its VIPs by vip_id: the same address under another one would be given up and taken anew. */
+static int check_ids(const json_t *old, const json_t *new, struct err *e)
+{
+	json_t *was, *v;
+	size_t i, j;
+
+	json_array_foreach(json_object_get(new, "vip"), i, v) {
+		const char *id = json_str(v, "vip_id", "");
+		const json_t *before = same_address(json_object_get(old, "vip"), v);
+		char path[40];
+
+		snprintf(path, sizeof(path), "vip[%zu].vip_id", i);
+		for (j = 0; j < i; j++) {
+			was = json_array_get(json_object_get(new, "vip"), j);
+			if (strcmp(json_str(was, "vip_id", ""), id) == 0)
+				return err_set(e, -EINVAL, path, "Two VIPs have the vip_id '%s'.", id);
+			if (same_address(json_object_get(new, "vip"), v) == was)
+				return err_set(e, -EINVAL, path, "vip[%zu] has the same address.", j);
+		}
+		if (before && strcmp(json_str(before, "vip_id", ""), id) != 0)
+			return err_set(e, -EINVAL, path, "Changing an existing VIP's vip_id is not supported.");
+	}
+	return 0;
+}
+
+static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
+{
+	struct clash clash = { uuid, new, e };
+	int rc = check_ids(old, new, e);
+
+	if (rc < 0)
+		return rc;
+	if (old && strcmp(json_str(old, "vrf_context_ref", ""), json_str(new, "vrf_context_ref", "")) != 0)
+		return err_set(e, -EINVAL, "vrf_context_ref", "Cannot modify VrfContext of an existing VsVip.");
+	return store_each(c->store, "vsvip", clashes_with, &clash);
+}
+
+const struct rule rule_vsvip = { "vsvip", prepare, check };

@@ -168,7 +168,7 @@ int model_later(const struct kind_desc *k, const json_t *stored, struct err *e);
 
 /*
  * FRESH is going to replace OLD: keeps the old secrets where FRESH has "<sensitive>", and refuses a change of what is
- * fixed after creation. An immutable field that FRESH leaves out is kept.
+ * fixed after creation. An immutable field that FRESH leaves out is kept. OLD may be NULL: "<sensitive>" goes.
  */
 int model_replace(const struct kind_desc *k, const json_t *old, json_t *fresh, struct err *e);
 

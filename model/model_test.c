@@ -697,6 +697,10 @@ static void secrets_stay_here(void **state)
 	assert_int_equal(model_read(user, out, 0, &world, &fresh, NULL, &e), 0);
 	assert_int_equal(model_replace(user, old, fresh, &e), 0);
 	assert_string_equal(json_str(fresh, "password", ""), "geheim");
+	/* A mask is no secret. */
+	json_object_set_new(fresh, "password", json_string("<sensitive>"));
+	assert_int_equal(model_replace(user, NULL, fresh, &e), 0);
+	assert_null(json_object_get(fresh, "password"));
 }
 
 static void fixed_fields_stay(void **state)

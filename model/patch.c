@@ -233,5 +233,5 @@ int model_replace(const struct kind_desc *k, const json_t *old, json_t *fresh, s
 			return err_set(e, -EINVAL, f->name, "Is fixed after creation.");
 	}
 	keep_secrets(k->msg, old, fresh);
-	return k->check_change ? k->check_change(old, fresh, e) : 0;
+	return k->check_change && old ? k->check_change(old, fresh, e) : 0;
 }

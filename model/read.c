@@ -26,18 +26,16 @@ struct reader {
 static int read_message(struct reader *r, const struct message_desc *m, const json_t *in, json_t **out,
 			const struct place *at);
 
-/* Notes become a header: they are cut, not grown without end. */
+/* Notes become a header: a long list ends in "...". */
 static void note(struct buf *b, const struct place *at)
 {
 	char path[192];
 
-	if (b->len > NOTES_MAX)
+	if (b->len >= 3 && memcmp(b->data + b->len - 3, "...", 3) == 0)
 		return;
 	place_text(at, path, sizeof(path));
 	buf_puts(b, b->len ? "," : "");
 	buf_puts(b, b->len + strlen(path) > NOTES_MAX ? "..." : path);
-	if (b->len + strlen(path) > NOTES_MAX)
-		b->limit = b->len;
 }
 
 static const char *type_name(const json_t *v)

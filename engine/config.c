@@ -526,9 +526,7 @@ void config_unlisten(struct config *c, const char *vs_uuid, unsigned worker, uin
 
 void config_health(struct config *c, struct backend *b, enum backend_health health)
 {
-	int before = atomic_exchange_explicit(&b->health, health, memory_order_relaxed);
-
-	if (before == (int)health)
+	if (atomic_exchange_explicit(&b->health, health, memory_order_relaxed) == (int)health)
 		return;
 	LIST_FOREACH(l, &c->services) {
 		struct service_entry *s = LIST_ENTRY(l, struct service_entry, link);

@@ -8,9 +8,11 @@
 #include "base/log.h"
 #include "engine/channel.h"
 #include "engine/config.h"
+#include "engine/health/health.h"
 #include "engine/sandbox.h"
 #include "engine/trace.h"
 #include "engine/worker.h"
+#include "model/structs.h"
 
 #define WORKERS_MAX 256
 
@@ -21,6 +23,8 @@ struct proxy {
 	struct channel_user channel_user;
 	struct config_user config_user;
 	struct config *config;
+	struct health *health;
+	struct health_user health_user;
 	struct counters counters;
 	struct worker *workers[WORKERS_MAX];
 	unsigned n_workers;
@@ -41,14 +45,50 @@ static void on_applied(struct config_user *u, uint64_t revision)
 
 static void on_pool(struct config_user *u, const struct config_pool *pool)
 {
-	(void)u;
-	(void)pool;
+	struct proxy *p = CONTAINER_OF(u, struct proxy, config_user);
+	struct health_server *servers = xcalloc(pool->n + 1, sizeof(servers[0]));
+	struct health_pool h = { .monitors = pool->monitors, .monitors_n = pool->n_monitors, .servers = servers,
+				 .enabled = pool->pool->enabled };
+
+	if (pool->pool->has_min_health_monitors_up)
+		h.min_up = (unsigned)pool->pool->min_health_monitors_up;
+	for (size_t i = 0; i < pool->n; i++) {
+		struct backend *b = pool->backends[i];
+
+		if (b) /* not one whose address is a name */
+			servers[h.servers_n++] = (struct health_server){
+				.backend = b,
+				.counters = counters_server_of(&p->counters, p->counters.workers, b->slot),
+				.enabled = pool->pool->servers[i].enabled,
+			};
+	}
+	health_pool_set(p->health, pool->uuid, &h);
+	free(servers);
 }
 
 static void on_pool_gone(struct config_user *u, const char *uuid)
 {
-	(void)u;
-	(void)uuid;
+	struct proxy *p = CONTAINER_OF(u, struct proxy, config_user);
+
+	health_pool_drop(p->health, uuid);
+	channel_send(p->channel, json_pack("{s:s, s:s}", "type", "health", "pool", uuid), -1);
+}
+
+/* ---- what the monitors tell ---- */
+
+static void on_found(struct health_user *u, struct backend *b, enum backend_health health)
+{
+	config_health(CONTAINER_OF(u, struct proxy, health_user)->config, b, health);
+}
+
+static void on_news(struct health_user *u, const char *pool_uuid)
+{
+	struct proxy *p = CONTAINER_OF(u, struct proxy, health_user);
+	json_t *servers = health_report(p->health, pool_uuid);
+
+	if (servers)
+		channel_send(p->channel, json_pack("{s:s, s:s, s:o}", "type", "health", "pool", pool_uuid, "servers",
+						   servers), -1);
 }
 
 /* ---- what the warden says ---- */
@@ -212,12 +252,15 @@ int proxy_main(int fd, int warden_pid)
 	p->loop = loop_new();
 	must(inbox_init(&p->inbox, p->loop) == 0);
 	p->config_user = (struct config_user){ on_applied, on_pool, on_pool_gone };
+	p->health_user = (struct health_user){ on_found, on_news };
+	p->health = health_new(p->loop, &p->health_user, 1000);
 	p->channel_user = (struct channel_user){ on_message, on_closed };
 	p->channel = channel_new(p->loop, fd, &p->channel_user);
 	loop_run(p->loop);
 	for (unsigned i = 0; i < p->n_workers; i++)
 		worker_stop(p->workers[i]);
 	inbox_fini(&p->inbox); /* rounds that came home too late end here */
+	health_free(p->health);
 	if (p->config)
 		config_free(p->config);
 	channel_free(p->channel);

@@ -24,6 +24,8 @@ static int become_nobody(struct err *e)
 	/* From another user than 0 to the same: nothing to give up (tests of one's own). */
 	if (geteuid() != 0)
 		return 0;
+	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
 	if (setgroups(0, NULL) < 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
 	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) < 0)
 		return err_set(e, -errno, NULL, "cannot become user %s: %s", pw->pw_name, strerror(errno));

@@ -233,8 +233,8 @@ static void half_close_goes_both_ways(void **state)
 	hear_end(c);
 	close(c);
 	counted(&service(w)->conn_open, 0);
-	assert_int_equal(service(w)->bytes_from_client, 5);
-	assert_int_equal(service(w)->bytes_to_client, 18);
+	counted(&service(w)->bytes_from_client, 5);
+	counted(&service(w)->bytes_to_client, 18);
 }
 
 static void resets_are_mirrored(void **state)
@@ -337,8 +337,8 @@ static void dead_server_is_left_out_unnoticed(void **state)
 	w->server_fd[0] = -1;
 	configure(w);
 	couple(w, 0, 1, &c, &s);
-	assert_int_equal(service(w)->server_retry, 1);
-	assert_int_equal(counters_server_of(&w->counters, 0, 10)->conn_failed, 1);
+	counted(&service(w)->server_retry, 1);
+	counted(&counters_server_of(&w->counters, 0, 10)->conn_failed, 1);
 	close(c);
 	close(s);
 }
@@ -354,7 +354,7 @@ static void no_server_is_a_reset_and_counted(void **state)
 	c = dial(w, 0);
 	hear_reset(c);
 	close(c);
-	assert_int_equal(service(w)->conn_refused_server, 1);
+	counted(&service(w)->conn_refused_server, 1);
 }
 
 static void edit_drops_nothing(void **state)
@@ -375,7 +375,7 @@ static void edit_drops_nothing(void **state)
 	close(c);
 	hear_end(s);
 	close(s);
-	assert_int_equal(service(w)->conn_cut_server, 0);
+	counted(&service(w)->conn_cut_server, 0);
 }
 
 static void removed_server_cuts_its_own_only(void **state)
@@ -392,7 +392,7 @@ static void removed_server_cuts_its_own_only(void **state)
 	hear_reset(s[0]);
 	say(c[1], "mine stays");
 	hear(s[1], "mine stays");
-	assert_int_equal(service(w)->conn_cut_server, 1);
+	counted(&service(w)->conn_cut_server, 1);
 	for (int i = 0; i < 2; i++) {
 		close(c[i]);
 		close(s[i]);
@@ -425,7 +425,7 @@ static void disabled_server_drains(void **state)
 	hear(s[1], "not yet");
 	hear_reset(c[1]);
 	assert_in_range((mono_ns() - began) / NS_PER_MS, 149, 1500);
-	assert_int_equal(service(w)->conn_cut_server, 2);
+	counted(&service(w)->conn_cut_server, 2);
 	for (int i = 0; i < 3; i++) {
 		close(c[i]);
 		close(s[i]);
@@ -444,7 +444,7 @@ static void removed_listener_cuts_its_own_only(void **state)
 	hear_reset(c[0]);
 	say(c[1], "mine stays");
 	hear(s[1], "mine stays");
-	assert_int_equal(service(w)->conn_cut_listener, 1);
+	counted(&service(w)->conn_cut_listener, 1);
 	worker_post_removed(w->worker, 0);
 	hear_reset(c[1]);
 	for (int i = 0; i < 2; i++) {
@@ -478,7 +478,7 @@ static void idle_connection_is_closed_if_the_profile_says_so(void **state)
 	couple(w, 0, 0, &c, &s);
 	hear_reset(c);
 	hear_reset(s);
-	assert_int_equal(service(w)->conn_idle_timeout, 1);
+	counted(&service(w)->conn_idle_timeout, 1);
 	close(c);
 	close(s);
 }

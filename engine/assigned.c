@@ -1,0 +1,370 @@
+#include "engine/assigned.h"
+
+#include <errno.h>
+
+#include "base/base.h"
+#include "base/log.h"
+#include "engine/address.h"
+#include "engine/clone.h"
+#include "engine/link.h"
+#include "engine/ports.h"
+#include "engine/vip.h"
+#include "model/structs.h"
+
+#define CLONE_SERVERS_MAX 64
+
+struct assigned_table {
+	struct list all;
+	struct vips *vips;
+	struct clones *clones;
+	struct ports *ports;
+	unsigned next_index;
+};
+
+struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct ports *p)
+{
+	struct assigned_table *t = xcalloc(1, sizeof(*t));
+
+	list_init(&t->all);
+	t->vips = v;
+	t->clones = c;
+	t->ports = p;
+	return t;
+}
+
+void assigned_free(struct assigned_table *t)
+{
+	while (!list_empty(&t->all))
+		assigned_drop(LIST_ENTRY(t->all.next, struct assigned, link));
+	free(t);
+}
+
+struct list *assigned_list(struct assigned_table *t)
+{
+	return &t->all;
+}
+
+struct assigned *assigned_make(struct assigned_table *t, const char *uuid)
+{
+	struct assigned *a;
+
+	LIST_FOREACH(l, &t->all)
+		if (strcmp(LIST_ENTRY(l, struct assigned, link)->uuid, uuid) == 0)
+			return LIST_ENTRY(l, struct assigned, link);
+	a = xcalloc(1, sizeof(*a));
+	a->table = t;
+	a->uuid = xstrdup(uuid);
+	a->clone_key = xstrdup("");
+	a->index = ++t->next_index;
+	list_init(&a->link);
+	list_insert(&t->all, &a->link);
+	return a;
+}
+
+static void trouble(char **at, const struct err *e)
+{
+	if (!*at)
+		*at = xstrdup(err_line(e));
+}
+
+static void untrouble(char **at)
+{
+	free(*at);
+	*at = NULL;
+}
+
+/* ---- addresses and ports ---- */
+
+struct wanted {
+	union address *at;
+	size_t n;
+};
+
+static void want_ports(struct wanted *w, const char *ip, const struct virtual_service *vs)
+{
+	for (size_t i = 0; i < vs->services_n; i++) {
+		int64_t last = MAX(vs->services[i].port_range_end, vs->services[i].port);
+
+		for (int64_t port = vs->services[i].port; port <= last; port++) {
+			w->at = xrealloc(w->at, (w->n + 1) * sizeof(w->at[0]));
+			if (address_parse(&w->at[w->n], ip, (unsigned)port) == 0)
+				w->n++;
+		}
+	}
+}
+
+static void hold(struct assigned *a, const char *ip, const struct assigned_vip *v, uint64_t term)
+{
+	struct in6_addr addr;
+	struct vip *held;
+	struct err e = { 0 };
+
+	if (!*ip)
+		return;
+	if (ip_parse(ip, &addr) < 0)
+		err_set(&e, -EINVAL, NULL, "%s is not an address.", ip);
+	else
+		vip_hold(a->table->vips, &addr, v->interface, term, &held, &e);
+	if (e.code) {
+		trouble(&a->trouble, &e);
+		return;
+	}
+	a->vips = xrealloc(a->vips, (a->n_vips + 1) * sizeof(a->vips[0]));
+	a->vips[a->n_vips++] = held;
+}
+
+static void release_all(struct vip **vips, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		vip_release(vips[i]);
+	free(vips);
+}
+
+bool assigned_follow(struct assigned *a, const struct link *k)
+{
+	const json_t *assignment = link_object(k, "assignment", a->uuid);
+	const json_t *service = link_object(k, "virtualservice", a->uuid);
+	struct arena arena = ARENA_INIT;
+	const struct virtual_service *vs;
+	const struct assignment *as;
+	struct vip **old = a->vips;
+	size_t old_n = a->n_vips;
+	struct wanted want = { 0 };
+	struct err e = { 0 };
+
+	if (!assignment || !service)
+		return false;
+	as = model_load(&assignment_message, assignment, &arena);
+	vs = model_load(&virtual_service_message, service, &arena);
+	a->enabled = as->enabled && vs->enabled;
+	untrouble(&a->trouble);
+	for (size_t i = 0; i < as->vips_n && a->enabled && vs->traffic_enabled; i++) {
+		want_ports(&want, as->vips[i].addr ? as->vips[i].addr : "", vs);
+		want_ports(&want, as->vips[i].addr6 ? as->vips[i].addr6 : "", vs);
+	}
+	if (ports_set(a->table->ports, a->uuid, want.at, want.n, &e) < 0)
+		trouble(&a->trouble, &e);
+	/* New ones are held before old ones are let go: an address in both is never withdrawn. */
+	a->vips = NULL;
+	a->n_vips = 0;
+	for (size_t i = 0; i < as->vips_n && a->enabled; i++) {
+		const struct assigned_vip *v = &as->vips[i];
+
+		hold(a, v->addr ? v->addr : "", v, (uint64_t)as->term);
+		hold(a, v->addr6 ? v->addr6 : "", v, (uint64_t)as->term);
+	}
+	release_all(old, old_n);
+	free(want.at);
+	arena_fini(&arena);
+	if (a->trouble)
+		log_warn("service_trouble service=%s reason=\"%s\"", a->uuid, a->trouble);
+	return true;
+}
+
+void assigned_drop(struct assigned *a)
+{
+	release_all(a->vips, a->n_vips);
+	ports_set(a->table->ports, a->uuid, NULL, 0, NULL);
+	assigned_drop_old_clone(a);
+	if (a->clone)
+		clone_set_free(a->clone);
+	list_remove(&a->link);
+	untrouble(&a->trouble);
+	untrouble(&a->clone_trouble);
+	free(a->clone_key);
+	json_decref(a->clone_ips);
+	free(a->uuid);
+	free(a);
+}
+
+bool assigned_has_vip(const struct assigned *a, const struct vip *v)
+{
+	for (size_t i = 0; i < a->n_vips; i++)
+		if (a->vips[i] == v)
+			return true;
+	return false;
+}
+
+const char *assigned_state(const struct assigned *a, const char **reason)
+{
+	static const char *const states[] = {
+		[VIP_ABSENT] = "OPER_DOWN",         [VIP_PROBING] = "OPER_INITIALIZING",
+		[VIP_WAITING] = "OPER_PARTITIONED", [VIP_OWNED] = "OPER_UP",
+		[VIP_LAPSED] = "OPER_INITIALIZING", [VIP_WITHDRAWN] = "OPER_DOWN",
+	};
+
+	*reason = "";
+	if (!a->enabled) {
+		*reason = "It is disabled.";
+		return "OPER_DISABLED";
+	}
+	if (a->trouble) {
+		*reason = a->trouble;
+		return "OPER_DOWN";
+	}
+	for (size_t i = 0; i < a->n_vips; i++) {
+		if (vip_state(a->vips[i]) == VIP_OWNED)
+			continue;
+		*reason = vip_reason(a->vips[i]);
+		return states[vip_state(a->vips[i])];
+	}
+	if (a->clone_trouble) /* served, but not copied: up, and said */
+		*reason = a->clone_trouble;
+	return "OPER_UP";
+}
+
+/* ---- the clone ---- */
+
+static bool prefix_of(const struct ip_addr_prefix *p, struct clone_want *w)
+{
+	if (!p || !p->ip_addr || ip_parse(p->ip_addr->addr, &w->subnet) < 0)
+		return false;
+	w->subnet_len = (unsigned)p->mask;
+	w->has_subnet = true;
+	return true;
+}
+
+/* The subnet of a network in which IP lies, or its first. */
+static void subnet_of_network(const struct link *k, const char *uuid, struct clone_want *w, struct arena *arena)
+{
+	const json_t *o = link_object(k, "network", uuid);
+	const struct network *n;
+
+	if (!o)
+		return;
+	n = model_load(&network_message, o, arena);
+	for (size_t i = 0; i < n->configured_subnets_n; i++)
+		if (prefix_of(n->configured_subnets[i].prefix, w) &&
+		    (!w->has_ip || ip_within(&w->ip, &w->subnet, w->subnet_len)))
+			return;
+}
+
+static size_t clone_wants(const struct link *k, const struct traffic_clone_profile *p, struct clone_want *w,
+			  struct arena *arena)
+{
+	size_t n = MIN(p->clone_servers_n, (size_t)CLONE_SERVERS_MAX);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct clone_server *s = &p->clone_servers[i];
+
+		w[i] = (struct clone_want){ 0 };
+		w[i].has_ip = s->ip_address && ip_parse(s->ip_address->addr, &w[i].ip) == 0;
+		w[i].has_mac = s->mac && mac_parse(s->mac, w[i].mac) == 0;
+		if (!prefix_of(s->subnet, &w[i]) && s->network_ref)
+			subnet_of_network(k, s->network_ref, &w[i], arena);
+	}
+	return n;
+}
+
+/* Everything that the targets are made of, as text: equal text, same targets. */
+static char *clone_key_of(const struct clone_want *w, size_t n, bool preserve)
+{
+	char *key = xmalloc(n * sizeof(*w) * 2 + 3);
+
+	hex_encode(key, w, n * sizeof(*w));
+	key[n * sizeof(*w) * 2] = preserve ? '+' : '-';
+	key[n * sizeof(*w) * 2 + 1] = '\0';
+	return key;
+}
+
+static const char *uuid_of(const char *ref)
+{
+	const char *slash = strrchr(ref, '/');
+
+	return slash ? slash + 1 : ref;
+}
+
+bool assigned_follow_clone(struct assigned *a, const struct link *k)
+{
+	const json_t *service = link_object(k, "virtualservice", a->uuid);
+	const char *ref = json_str(service, "traffic_clone_profile_ref", "");
+	const json_t *profile = *ref ? link_object(k, "trafficcloneprofile", uuid_of(ref)) : NULL;
+	struct clone_want want[CLONE_SERVERS_MAX];
+	struct arena arena = ARENA_INIT;
+	struct clone_set *set = NULL;
+	struct err e = { 0 };
+	bool preserve = false;
+	json_t *ips = json_array();
+	char *key;
+
+	memset(want, 0, sizeof(want));
+	if (profile) {
+		const struct traffic_clone_profile *p =
+			model_load(&traffic_clone_profile_message, profile, &arena);
+		size_t n = clone_wants(k, p, want, &arena);
+
+		for (size_t i = 0; i < n; i++)
+			json_array_append_new(ips, p->clone_servers[i].ip_address
+							   ? json_string(p->clone_servers[i].ip_address->addr)
+							   : json_null());
+		preserve = p->preserve_client_ip;
+		key = clone_key_of(want, n, preserve);
+		if (n && strcmp(key, a->clone_key) != 0)
+			clone_set_new(a->table->clones, want, n, &set, &e);
+	} else {
+		key = xstrdup("");
+	}
+	arena_fini(&arena);
+	if (strcmp(key, a->clone_key) == 0) {
+		free(key);
+		json_decref(ips);
+		return false;
+	}
+	untrouble(&a->clone_trouble);
+	if (e.code) {
+		trouble(&a->clone_trouble, &e);
+		log_warn("clone_trouble service=%s reason=\"%s\"", a->uuid, a->clone_trouble);
+	}
+	free(a->clone_key);
+	a->clone_key = key;
+	json_decref(a->clone_ips);
+	a->clone_ips = ips;
+	a->preserve_client_ip = preserve;
+	assigned_drop_old_clone(a);
+	a->old_clone = a->clone;
+	a->clone = set;
+	return true;
+}
+
+void assigned_drop_old_clone(struct assigned *a)
+{
+	if (a->old_clone)
+		clone_set_free(a->old_clone);
+	a->old_clone = NULL;
+}
+
+json_t *assigned_clone_message(const struct assigned *a)
+{
+	struct clone_range r = a->clone ? clone_set_range(a->clone) : (struct clone_range){ 0 };
+
+	return json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:I, s:b}", "type", "clone", "virtualservice", a->uuid, "on",
+			 a->clone != NULL, "service", (int)a->index, "first", (json_int_t)r.first, "count",
+			 (json_int_t)r.count, "generation", (json_int_t)r.generation, "preserve_client_ip",
+			 a->preserve_client_ip);
+}
+
+json_t *assigned_clone_books(const struct assigned *a)
+{
+	json_t *list;
+
+	if (!a->clone)
+		return NULL;
+	list = json_array();
+	for (uint32_t i = 0; i < clone_set_range(a->clone).count; i++) {
+		struct clone_books b;
+		json_t *o = json_object();
+		char mac[18];
+
+		clone_set_read(a->clone, i, &b);
+		json_object_set_new(o, "index", json_integer(i));
+		json_object_set(o, "ip", json_array_get(a->clone_ips, i));
+#define TARGET_COUNTER(name, unit, help) json_object_set_new(o, #name, json_integer((json_int_t)b.c.name));
+#include "engine/bpf/counters.h"
+		json_object_set_new(o, "interface", json_string(b.interface));
+		json_object_set_new(o, "mac", json_string(mac_text(b.mac, mac)));
+		json_object_set_new(o, "device_dropped", json_integer((json_int_t)b.device_dropped));
+		json_object_set_new(o, "state", json_string(b.state));
+		json_array_append_new(list, o);
+	}
+	return list;
+}

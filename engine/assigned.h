@@ -1,0 +1,66 @@
+/*
+ * assigned - a virtual service that this engine is to serve: its VIPs, its ports, its clone targets.
+ *
+ * What the controller wants of it is an `assignment` and a `virtualservice`;
+ * assigned_follow() brings addresses and sockets to what they say,
+ * assigned_follow_clone() the clone targets. Where something cannot be had, the
+ * rest is done all the same, and the state says what is missing.
+ */
+#ifndef SPANWIRE_ENGINE_ASSIGNED_H
+#define SPANWIRE_ENGINE_ASSIGNED_H
+
+#include <stdbool.h>
+
+#include "base/json.h"
+#include "base/list.h"
+
+struct assigned_table;
+struct clone_set;
+struct clones;
+struct link;
+struct ports;
+struct vip;
+struct vips;
+
+struct assigned {
+	struct list link;
+	struct assigned_table *table;
+	char *uuid;
+	bool touched;              /* in this commit */
+	struct vip **vips;         /* held */
+	size_t n_vips;
+	bool enabled;
+	char *trouble;             /* a sentence: what could not be had; NULL: nothing */
+	char *clone_trouble;
+	struct clone_set *clone, *old_clone; /* the old one lives until the proxy was told of the new one */
+	char *clone_key;           /* what the set was made from, as text; "" none */
+	json_t *clone_ips;         /* addresses of the clone servers, in order; null: only a MAC is given */
+	bool preserve_client_ip;
+	unsigned index;            /* the service's number in marks */
+};
+
+struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct ports *p);
+/* Drops all. */
+void assigned_free(struct assigned_table *t);
+struct list *assigned_list(struct assigned_table *t);
+
+/* The one of UUID, made when it is not there. */
+struct assigned *assigned_make(struct assigned_table *t, const char *uuid);
+/* Its addresses are withdrawn, its ports closed; it is freed. */
+void assigned_drop(struct assigned *a);
+
+/* false: it is no longer assigned, or its virtual service is gone: drop it. */
+bool assigned_follow(struct assigned *a, const struct link *k);
+/* true: the clone range is another one: the proxy wants to know. */
+bool assigned_follow_clone(struct assigned *a, const struct link *k);
+void assigned_drop_old_clone(struct assigned *a);
+
+bool assigned_has_vip(const struct assigned *a, const struct vip *v);
+/* An OperState and a sentence ("" when up). Borrowed. */
+const char *assigned_state(const struct assigned *a, const char **reason);
+/* A `clone` message for the proxy. New reference. */
+json_t *assigned_clone_message(const struct assigned *a);
+/* [{"ip", "index", counter: value ...}] of a `stats` message; NULL: no clone. */
+json_t *assigned_clone_books(const struct assigned *a);
+
+#endif

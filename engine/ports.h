@@ -1,0 +1,48 @@
+/*
+ * ports - the listening sockets, which the warden binds and keeps.
+ *
+ * For each service, address and port there is one socket per worker
+ * (SO_REUSEPORT). They are open for as long as the service is to be served,
+ * whatever becomes of the proxy: who comes while there is none waits in the
+ * kernel. They are bound before their address is there (IP_FREEBIND), so that
+ * a VIP that is announced is answered.
+ */
+#ifndef SPANWIRE_ENGINE_PORTS_H
+#define SPANWIRE_ENGINE_PORTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "engine/address.h"
+
+struct ports;
+
+/* One socket, as the proxy is told of it. */
+struct port {
+	uint64_t id;
+	const char *service;      /* uuid */
+	union address address;
+	unsigned worker;
+	int fd;                   /* stays the table's */
+};
+
+struct ports_user {
+	void (*opened)(struct ports_user *u, const struct port *p);
+	/* Before its descriptor is closed. */
+	void (*closed)(struct ports_user *u, const struct port *p);
+};
+
+struct ports *ports_new(unsigned workers, struct ports_user *u);
+/* Closes all, without a word. */
+void ports_free(struct ports *t);
+
+/*
+ * SERVICE listens on exactly these addresses from now on (each address carries its port); none: the service is gone.
+ * What stays is not touched. Of an address that cannot be had the others are opened all the same; the first such is
+ * told by the error and its sentence.
+ */
+int ports_set(struct ports *t, const char *service, const union address *addresses, size_t n, struct err *e);
+void ports_each(struct ports *t, void (*f)(void *arg, const struct port *p), void *arg);
+
+#endif

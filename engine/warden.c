@@ -1,0 +1,494 @@
+/*
+ * One commit of the controller goes through here in this order: its objects to
+ * the proxy; counter slots and clone ranges, which the proxy wants before the
+ * commit itself; the commit; then sockets, and last the VIPs: what is
+ * announced is answered. The proxy says `applied` when every worker has it.
+ */
+#include "engine/warden.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "base/log.h"
+#include "engine/assigned.h"
+#include "engine/books.h"
+#include "engine/bpf/datapath.h"
+#include "engine/clone.h"
+#include "engine/netlink.h"
+#include "engine/ports.h"
+#include "engine/process.h"
+#include "engine/vip.h"
+#include "model/structs.h"
+
+#define STATS_MS       1000
+#define SWEEP_MS       1000
+#define SWEEP_BUDGET   65536
+#define FLOW_LINGER_NS (5 * NS_PER_S)
+#define FLOW_IDLE_NS   (3600 * NS_PER_S)
+
+struct warden {
+	struct warden_config config;
+	struct loop *loop;
+	struct link *link;
+	struct link_user link_user;
+	struct netlink *netlink;
+	struct netlink_watch netlink_watch;
+	struct datapath *datapath;
+	struct vips *vips;
+	struct vips_user vips_user;
+	struct clones *clones;
+	struct counters counters;
+	struct books *books;
+	struct ports *ports;
+	struct ports_user ports_user;
+	struct process *process;
+	struct process_user process_user;
+	struct assigned_table *assigned;
+	json_t *changed;                   /* "kind/uuid" since the last commit -> true */
+	json_t *revisions;                 /* virtual service uuid -> revision */
+	struct timer stats, sweep;
+};
+
+/* ---- states of services ---- */
+
+static void service_tell(struct warden *w, const struct assigned *a)
+{
+	const char *reason, *state = assigned_state(a, &reason);
+
+	link_service(w->link, a->uuid, (uint64_t)json_int(w->revisions, a->uuid, 0), state, reason);
+}
+
+static void on_vip_changed(struct vips_user *u, const struct vip *v)
+{
+	struct warden *w = CONTAINER_OF(u, struct warden, vips_user);
+
+	LIST_FOREACH(l, assigned_list(w->assigned)) {
+		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
+
+		if (assigned_has_vip(a, v))
+			service_tell(w, a);
+	}
+}
+
+static uint64_t on_proof(struct vips_user *u)
+{
+	return process_proof_ns(CONTAINER_OF(u, struct warden, vips_user)->process);
+}
+
+static bool on_defend(struct vips_user *u, const struct vip *v)
+{
+	(void)v;
+	return link_is_up(CONTAINER_OF(u, struct warden, vips_user)->link);
+}
+
+/* ---- what the controller wants ---- */
+
+static void touch(struct warden *w, const char *kind, const char *uuid)
+{
+	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
+
+	json_object_set_new(w->changed, key, json_true());
+}
+
+static json_t *put_message(const char *kind, const char *uuid, const json_t *object)
+{
+	return json_pack("{s:s, s:s, s:s, s:O}", "type", "put", "kind", kind, "uuid", uuid, "object", object);
+}
+
+/* What a proxy has no use for stays here: it holds no more than it needs. */
+static bool proxy_wants(const char *kind)
+{
+	static const char *const kinds[] = { "virtualservice", "pool", "healthmonitor", "networkprofile",
+					     "applicationprofile", "analyticsprofile" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (strcmp(kinds[i], kind) == 0)
+			return true;
+	return false;
+}
+
+static void on_put(struct link_user *u, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
+{
+	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
+
+	touch(w, kind, uuid);
+	if (strcmp(kind, "virtualservice") == 0)
+		json_object_set_new(w->revisions, uuid, json_integer((json_int_t)revision));
+	if (proxy_wants(kind))
+		process_send(w->process, put_message(kind, uuid, object), -1);
+}
+
+static void on_removed(struct link_user *u, const char *kind, const char *uuid)
+{
+	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
+
+	touch(w, kind, uuid);
+	if (strcmp(kind, "virtualservice") == 0)
+		json_object_del(w->revisions, uuid);
+	if (proxy_wants(kind))
+		process_send(w->process, json_pack("{s:s, s:s, s:s}", "type", "delete", "kind", kind, "uuid", uuid),
+			     -1);
+}
+
+static void books_follow(struct warden *w, const char *kind, const char *uuid)
+{
+	const json_t *o = link_object(w->link, kind, uuid);
+
+	if (strcmp(kind, "virtualservice") == 0) {
+		if (o)
+			books_service(w->books, uuid);
+		else
+			books_service_gone(w->books, uuid);
+	} else if (strcmp(kind, "pool") == 0) {
+		struct arena arena = ARENA_INIT;
+
+		if (o)
+			books_pool(w->books, uuid, model_load(&pool_message, o, &arena));
+		else
+			books_pool_gone(w->books, uuid);
+		arena_fini(&arena);
+	}
+}
+
+struct addresses {
+	struct in6_addr *at;
+	size_t n;
+};
+
+static void address_add(struct addresses *a, const char *text)
+{
+	a->at = xrealloc(a->at, (a->n + 1) * sizeof(a->at[0]));
+	if (ip_parse(text, &a->at[a->n]) == 0)
+		a->n++;
+}
+
+static int collect_servers(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
+{
+	json_t *server;
+	size_t i;
+
+	(void)uuid;
+	(void)revision;
+	if (strcmp(kind, "pool") == 0)
+		json_array_foreach(json_object_get(object, "servers"), i, server)
+			address_add(arg, json_str(json_object_get(server, "ip"), "addr", ""));
+	return 0;
+}
+
+/* Interfaces towards these carry production: copies leave them alone. */
+static void production_follow(struct warden *w)
+{
+	struct addresses a = { 0 };
+
+	link_each(w->link, collect_servers, &a);
+	clones_production(w->clones, a.at, a.n);
+	free(a.at);
+}
+
+static void clone_tell(struct warden *w, const struct assigned *a)
+{
+	process_send(w->process, assigned_clone_message(a), -1);
+}
+
+static bool changed_any(struct warden *w, const char *prefix)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(w->changed, key, v)
+		if (strncmp(key, prefix, strlen(prefix)) == 0)
+			return true;
+	return false;
+}
+
+static bool changed_one(struct warden *w, const char *kind, const char *uuid)
+{
+	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
+
+	return json_object_get(w->changed, key) != NULL;
+}
+
+static void on_committed(struct link_user *u, uint64_t revision)
+{
+	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
+	bool clones = changed_any(w, "trafficcloneprofile/") || changed_any(w, "network/");
+	const char *key;
+	json_t *v, *news;
+
+	json_object_foreach(w->changed, key, v) {
+		const char *slash = strchr(key, '/');
+		CLEANUP_FREE char *kind = xstrndup(key, (size_t)(slash - key));
+
+		books_follow(w, kind, slash + 1);
+		if (link_object(w->link, "assignment", slash + 1) && link_object(w->link, "virtualservice", slash + 1))
+			assigned_make(w->assigned, slash + 1);
+	}
+	news = books_news(w->books);
+	if (news)
+		process_send(w->process, news, -1);
+	if (changed_any(w, "pool/"))
+		production_follow(w);
+	LIST_FOREACH(l, assigned_list(w->assigned)) {
+		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
+		bool mine = changed_one(w, "assignment", a->uuid) || changed_one(w, "virtualservice", a->uuid);
+
+		a->touched = a->touched || mine;
+		if ((mine || clones) && assigned_follow_clone(a, w->link))
+			clone_tell(w, a);
+	}
+	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision", (json_int_t)revision), -1);
+	LIST_FOREACH(l, assigned_list(w->assigned)) {
+		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
+
+		assigned_drop_old_clone(a);
+		if (!a->touched)
+			continue;
+		a->touched = false;
+		if (!assigned_follow(a, w->link)) {
+			assigned_drop(a);
+			continue;
+		}
+		service_tell(w, a);
+	}
+	json_object_clear(w->changed);
+}
+
+static void on_connected(struct link_user *u, bool up)
+{
+	(void)u;
+	log_info("controller_link state=%s", up ? "up" : "down");
+}
+
+/* ---- sockets ---- */
+
+static void port_tell(void *arg, const struct port *p)
+{
+	struct warden *w = arg;
+	char ip[ADDRESS_TEXT];
+
+	address_ip(&p->address, ip);
+	process_send(w->process,
+		     json_pack("{s:s, s:b, s:I, s:s, s:s, s:i, s:i}", "type", "listener", "fd", 1, "id",
+			       (json_int_t)p->id, "virtualservice", p->service, "address", ip, "port",
+			       (int)address_port(&p->address), "worker", (int)p->worker),
+		     p->fd);
+}
+
+static void on_opened(struct ports_user *u, const struct port *p)
+{
+	port_tell(CONTAINER_OF(u, struct warden, ports_user), p);
+}
+
+static void on_closed(struct ports_user *u, const struct port *p)
+{
+	struct warden *w = CONTAINER_OF(u, struct warden, ports_user);
+
+	process_send(w->process, json_pack("{s:s, s:I, s:s, s:i}", "type", "unlisten", "id", (json_int_t)p->id,
+					   "virtualservice", p->service, "worker", (int)p->worker), -1);
+}
+
+/* ---- the proxy ---- */
+
+static int replay(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
+{
+	struct warden *w = arg;
+
+	(void)revision;
+	if (proxy_wants(kind))
+		process_send(w->process, put_message(kind, uuid, object), -1);
+	return 0;
+}
+
+static struct engine_counters *own(struct warden *w)
+{
+	return counters_engine_of(&w->counters, w->counters.workers);
+}
+
+/* A proxy begins with nothing: it gets all that its predecessor had. */
+static void on_started(struct process_user *u)
+{
+	struct warden *w = CONTAINER_OF(u, struct warden, process_user);
+
+	own(w)->proxy_starts++;
+	process_send(w->process, json_pack("{s:s, s:b, s:i, s:i}", "type", "start", "fd", 1, "workers",
+					   (int)w->config.workers, "log_level", w->config.log_level),
+		     w->counters.fd);
+	process_send(w->process, json_pack("{s:s, s:b}", "type", "maps", "fd", 1), datapath_marks_fd(w->datapath));
+	process_send(w->process, books_all(w->books), -1);
+	link_each(w->link, replay, w);
+	LIST_FOREACH(l, assigned_list(w->assigned))
+		clone_tell(w, LIST_ENTRY(l, struct assigned, link));
+	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision",
+					   (json_int_t)link_revision(w->link)), -1);
+	ports_each(w->ports, port_tell, w);
+}
+
+static void on_ended(struct process_user *u, const char *why, bool hung)
+{
+	struct warden *w = CONTAINER_OF(u, struct warden, process_user);
+
+	if (hung)
+		own(w)->proxy_hangs++;
+	else
+		own(w)->proxy_crashes++;
+	books_drop_gauges(w->books);
+	link_event(w->link, json_pack("{s:s, s:s, s:s, s:s}", "event_id", hung ? "SE_PROXY_HUNG" : "SE_PROXY_CRASHED",
+				      "obj_kind", "serviceengine", "obj_uuid", link_uuid(w->link), "text", why));
+}
+
+static void on_message(struct process_user *u, const char *type, const json_t *m, int fd)
+{
+	struct warden *w = CONTAINER_OF(u, struct warden, process_user);
+
+	if (fd >= 0)
+		close(fd); /* it has none to give */
+	if (strcmp(type, "applied") == 0) {
+		uint64_t revision = (uint64_t)json_int(m, "revision", 0);
+
+		if (revision && revision <= link_revision(w->link))
+			link_applied(w->link, revision);
+	} else if (strcmp(type, "health") == 0) {
+		json_t *servers = json_object_get(m, "servers");
+
+		link_health(w->link, json_str(m, "pool", ""), servers ? json_incref(servers) : NULL);
+	} else if (strcmp(type, "event") == 0) {
+		json_t *copy = json_copy((json_t *)m);
+
+		json_object_del(copy, "type");
+		link_event(w->link, copy);
+	} else {
+		log_warn("proxy_message_unknown type=%.32s", type);
+	}
+}
+
+/* ---- once a second ---- */
+
+static void stats_send(struct timer *t)
+{
+	struct warden *w = CONTAINER_OF(t, struct warden, stats);
+	json_t *stats = books_read(w->books), *clones = json_object();
+	uint64_t gate[GATE_COUNTERS];
+	json_t *engine = json_object_get(stats, "engine");
+
+	timer_in(w->loop, t, STATS_MS, stats_send);
+	LIST_FOREACH(l, assigned_list(w->assigned)) {
+		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
+		json_t *books = assigned_clone_books(a);
+
+		if (books)
+			json_object_set_new(clones, a->uuid, books);
+	}
+	json_object_set_new(stats, "clones", clones);
+	if (datapath_counters(w->datapath, gate) == 0)
+		for (unsigned i = 0; i < GATE_COUNTERS; i++)
+			json_object_set_new(engine, datapath_counter_name(i), json_integer((json_int_t)gate[i]));
+	link_stats(w->link, stats);
+}
+
+static void sweep(struct timer *t)
+{
+	struct warden *w = CONTAINER_OF(t, struct warden, sweep);
+
+	timer_in(w->loop, t, SWEEP_MS, sweep);
+	datapath_sweep(w->datapath, SWEEP_BUDGET, FLOW_LINGER_NS, FLOW_IDLE_NS);
+}
+
+static void on_iface(struct netlink_watch *nw, const struct iface *i, bool gone)
+{
+	struct warden *w = CONTAINER_OF(nw, struct warden, netlink_watch);
+
+	(void)gone;
+	if (i->data)
+		link_interfaces(w->link, netlink_interfaces_json(w->netlink));
+}
+
+/* ---- life ---- */
+
+/* A listener that is closed hands what waits in it to the others of its port, rather than resetting it. */
+static void migrate_requests(void)
+{
+	CLEANUP_FD int fd = open("/proc/sys/net/ipv4/tcp_migrate_req", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "1", 1) != 1)
+		log_warn("tcp_migrate_req_not_set reason=\"%s\"", strerror(errno));
+}
+
+int warden_new(const struct warden_config *c, struct loop *l, struct warden **out, struct err *e)
+{
+	struct warden *w = xcalloc(1, sizeof(*w));
+	int rc;
+
+	w->config = *c;
+	w->loop = l;
+	w->counters.fd = -1;
+	w->changed = json_object();
+	w->revisions = json_object();
+	w->link_user = (struct link_user){ on_put, on_removed, on_committed, on_connected };
+	w->vips_user = (struct vips_user){ on_proof, on_defend, on_vip_changed };
+	w->ports_user = (struct ports_user){ on_opened, on_closed };
+	w->process_user = (struct process_user){ on_started, on_message, on_ended };
+	w->process = process_new(l, &w->process_user);
+	w->ports = ports_new(c->workers, &w->ports_user);
+	rc = counters_new(&w->counters, c->workers);
+	if (rc < 0)
+		err_set(e, rc, NULL, "No memory for counters: %s.", strerror(-rc));
+	if (rc == 0)
+		rc = link_new(&c->link, l, &w->link_user, &w->link, e);
+	if (rc == 0)
+		rc = netlink_new(l, &w->netlink, e);
+	if (rc == 0)
+		rc = datapath_new(NULL, &w->datapath, e);
+	if (rc == 0)
+		rc = vips_new(l, w->netlink, w->datapath, &w->vips_user, &w->vips, e);
+	if (rc == 0)
+		rc = clones_new(l, w->netlink, w->datapath, &w->clones, e);
+	if (rc < 0) {
+		warden_free(w);
+		return rc;
+	}
+	migrate_requests();
+	w->books = books_new(&w->counters);
+	w->assigned = assigned_new(w->vips, w->clones, w->ports);
+	*out = w;
+	return 0;
+}
+
+void warden_start(struct warden *w)
+{
+	process_start(w->process);
+	link_start(w->link, netlink_interfaces_json(w->netlink));
+	w->netlink_watch.iface = on_iface;
+	netlink_watch(w->netlink, &w->netlink_watch);
+	timer_in(w->loop, &w->stats, STATS_MS, stats_send);
+	timer_in(w->loop, &w->sweep, SWEEP_MS, sweep);
+}
+
+void warden_free(struct warden *w)
+{
+	timer_stop(w->loop, &w->stats);
+	timer_stop(w->loop, &w->sweep);
+	if (w->netlink_watch.iface)
+		netlink_unwatch(&w->netlink_watch);
+	/* First nobody comes any more, then who is there is sent away. */
+	if (w->assigned)
+		assigned_free(w->assigned);
+	if (w->vips)
+		vips_free(w->vips);
+	process_free(w->process);
+	ports_free(w->ports);
+	if (w->clones)
+		clones_free(w->clones);
+	if (w->datapath)
+		datapath_free(w->datapath);
+	if (w->netlink)
+		netlink_free(w->netlink);
+	if (w->link)
+		link_free(w->link, "The engine was stopped.");
+	books_free(w->books);
+	counters_fini(&w->counters);
+	json_decref(w->changed);
+	json_decref(w->revisions);
+	free(w);
+}

@@ -56,6 +56,8 @@ void buf_added(struct buf *b, size_t n)
 void buf_take(struct buf *b, size_t n)
 {
 	must(n <= b->len);
+	if (!n)
+		return; /* data may be NULL */
 	b->data += n;
 	b->len -= n;
 	if (b->len == 0)

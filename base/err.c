@@ -4,6 +4,31 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Length of the UTF-8 sequence at P that is whole and no control character; 0: none. */
+static size_t printable(const unsigned char *p)
+{
+	size_t n = *p < 0x80 ? 1 : *p >= 0xf0 ? 4 : *p >= 0xe0 ? 3 : *p >= 0xc2 ? 2 : 0;
+
+	if (*p < 0x20 || *p == 0x7f || *p > 0xf4)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
+/* Texts quote strangers, and were cut: what would break a log line, a terminal or JSON goes. */
+static void clean(char *s)
+{
+	while (*s) {
+		size_t n = printable((unsigned char *)s);
+
+		if (!n)
+			*s = '?';
+		s += n ? n : 1;
+	}
+}
+
 int err_set(struct err *e, int code, const char *path, const char *fmt, ...)
 {
 	va_list ap;
@@ -15,6 +40,8 @@ int err_set(struct err *e, int code, const char *path, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
+	clean(e->path);
+	clean(e->text);
 	return code;
 }
 

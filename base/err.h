@@ -17,7 +17,8 @@ struct err {
 
 /*
  * Fill E and return CODE, so that `return err_set(e, -EINVAL, ...)` reads well.
- * PATH may be NULL. An error that is already set is overwritten.
+ * PATH may be NULL. An error that is already set is overwritten. Control characters and broken UTF-8 of what is quoted
+ * become question marks.
  */
 int err_set(struct err *e, int code, const char *path, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));

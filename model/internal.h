@@ -13,7 +13,7 @@ struct place {
 	size_t index;
 };
 
-/* "clone_servers[2].mac" into OUT; cut at SIZE. Returns OUT. */
+/* "clone_servers[2].mac" into OUT, printable ASCII without blanks; cut at SIZE. Returns OUT. */
 char *place_text(const struct place *p, char *out, size_t size);
 
 /* err_set() with the text of a place. */

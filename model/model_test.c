@@ -605,6 +605,24 @@ static void notes_do_not_grow_without_end(void **state)
 	model_notes_fini(&notes);
 }
 
+/* Names and values are a stranger's; they end in headers, logs and on screens. */
+static void strangers_text_is_harmless(void **state)
+{
+	CLEANUP_JSON json_t *wire = json_pack("{s:s, s:i}", "name", "p", "a\r\nSet-Cookie: x,\xc3\xa4", 1);
+	CLEANUP_JSON json_t *bad = json_pack("{s:s, s:s}", "name", "p", "enabled", "\xc3\xa4\n\x1b[2J");
+	struct model_notes notes = MODEL_NOTES_INIT;
+	struct err e = { 0 };
+	json_t *out = NULL;
+
+	(void)state;
+	assert_int_equal(model_read(kind_find("pool"), wire, 0, &world, &out, &notes, &e), 0);
+	assert_string_equal(buf_cstr(&notes.ignored), "a??Set-Cookie:?x???");
+	json_decref(out);
+	model_notes_fini(&notes);
+	assert_int_equal(model_read(kind_find("pool"), bad, 0, &world, &out, NULL, &e), -EINVAL);
+	assert_string_equal(e.text, "Must be true or false, not \"\xc3\xa4??[2J\".");
+}
+
 /* ---- what is accepted ------------------------------------------------- */
 
 static void old_and_loose_forms_are_read(void **state)
@@ -1040,6 +1058,7 @@ int main(void)
 		cmocka_unit_test(unknown_fields_are_dropped_or_refused),
 		cmocka_unit_test(inert_fields_are_named),
 		cmocka_unit_test(notes_do_not_grow_without_end),
+		cmocka_unit_test(strangers_text_is_harmless),
 		cmocka_unit_test(old_and_loose_forms_are_read),
 		cmocka_unit_test(answers_have_defaults_and_references),
 		cmocka_unit_test(a_range_ends_where_it_begins),

@@ -146,7 +146,7 @@ int model_patch(const struct kind_desc *k, const json_t *stored, const json_t *p
 		while (op < ARRAY_SIZE(names) && strcmp(names[op], key) != 0)
 			op++;
 		if (op == ARRAY_SIZE(names))
-			return err_set(e, -EINVAL, key, "Is not an operation: add, replace and delete are.");
+			return place_err(e, -EINVAL, &(struct place){ .name = key }, "Is not an operation: add, replace and delete are.");
 	}
 	for (size_t op = 0; op < ARRAY_SIZE(names); op++) {
 		v = json_object_get(patch, names[op]);

@@ -28,6 +28,10 @@ char *place_text(const struct place *p, char *out, size_t size)
 	out[0] = '\0';
 	if (p)
 		place_put(p, out, size);
+	/* Names that nobody knows come from strangers, and paths go into headers. */
+	for (char *c = out; *c; c++)
+		if (*c <= ' ' || *c > '~' || *c == ',')
+			*c = '?';
 	return out;
 }
 

@@ -279,8 +279,8 @@ class Lab:
         return f"/api/trafficcloneprofile/{made['uuid']}"
 
     def health_monitor(self, kind: str = "http", name: Optional[str] = None, **more: Any) -> str:
-        """Probes each second, so that a test need not wait; `kind` is http or tcp."""
-        body = {"name": name or f"monitor{self._number('monitor', 1)}", "send_interval": 1,
+        """Probes as often as may be, so that a test need not wait; `kind` is http or tcp."""
+        body = {"name": name or f"monitor{self._number('monitor', 1)}", "send_interval": 2,
                 "receive_timeout": 1, "successful_checks": 1, "failed_checks": 2,
                 "type": f"HEALTH_MONITOR_{kind.upper()}"}
         if kind == "http":

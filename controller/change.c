@@ -214,7 +214,7 @@ int change_patch(struct change *c, const struct kind_desc *k, const char *uuid, 
 {
 	const struct object *o = existing(c, k, uuid, e);
 	json_t *ops = json_object_get(patch, "json_patch");
-	CLEANUP_JSON json_t *wire = NULL, *patched = NULL, *rest = NULL;
+	CLEANUP_JSON json_t *wire = NULL, *patched = NULL;
 	json_t *stored = NULL;
 	struct resolver r;
 	int rc;

@@ -10,7 +10,7 @@ from lab.server import Server
 HAPROXY = """\
 global
     nbthread 1
-    maxconn 10000
+    maxconn 4096
 defaults
     mode http
     option forwardfor

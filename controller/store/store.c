@@ -138,15 +138,9 @@ static void slot_unpin(struct store *s, struct slot *slot)
 
 /* ---- what is in them ------------------------------------------------- */
 
-/* The text of the field that names an object: the key of its message, mostly "name". "" when the kind has none. */
-static const char *name_of(const struct kind_desc *k, const json_t *body)
+/* "" when the kind has none. */
+static const char *name_of(const json_t *body)
 {
-	for (size_t i = 0; i < k->msg->n_fields; i++) {
-		const struct field_desc *f = &k->msg->fields[i];
-
-		if ((f->flags & F_KEY) && f->type == FT_STR)
-			return json_str(body, f->name, "");
-	}
 	return json_str(body, "name", "");
 }
 
@@ -178,7 +172,7 @@ static struct held *held_make(struct store *s, struct shelf *shelf, const char *
 	struct collect c = { s, h };
 
 	h->slot = slot_pin(s, shelf, uuid);
-	h->name = xstrdup(name_of(shelf->kind, body));
+	h->name = xstrdup(name_of(body));
 	h->tenant = xstrdup(tenant ? tenant : "");
 	h->cloud = xstrdup(cloud ? cloud : "");
 	/* The count of references is the one thing in it that changes. */
@@ -448,7 +442,7 @@ int txn_create(struct txn *t, const struct kind_desc *k, const char *uuid, const
 {
 	struct store *s = t->store;
 	struct shelf *shelf = shelf_of(s, k->path);
-	const char *name = name_of(k, body);
+	const char *name = name_of(body);
 	struct held *h;
 
 	must(shelf);
@@ -472,7 +466,7 @@ int txn_update(struct txn *t, const struct kind_desc *k, const char *uuid, const
 	struct store *s = t->store;
 	struct slot *slot = slot_find(s, k->path, uuid);
 	struct held *old = slot ? slot->held : NULL;
-	const char *name = name_of(k, body);
+	const char *name = name_of(body);
 	const struct object *namesake;
 	struct held *h;
 

@@ -1,0 +1,191 @@
+#include "shell/client.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+
+#include "base/base.h"
+#include "base/buf.h"
+
+#define ANSWER_MAX (256 << 20)
+
+struct client {
+	const struct credentials *credentials;
+	CURL *curl;
+	struct curl_slist *headers;
+	struct buf answer;
+	char why[CURL_ERROR_SIZE];
+};
+
+static size_t take_answer(char *p, size_t size, size_t n, void *arg)
+{
+	struct client *c = arg;
+
+	return buf_put(&c->answer, p, size * n) ? 0 : size * n;
+}
+
+static void add_header(struct client *c, const char *name, const char *value)
+{
+	CLEANUP_FREE char *line = xasprintf("%s: %s", name, value);
+
+	/* A line break in a tenant's name would be a header of its own. */
+	line[strcspn(line, "\r\n")] = '\0';
+	c->headers = curl_slist_append(c->headers, line);
+	must(c->headers);
+}
+
+static void set_up(struct client *c)
+{
+	const struct credentials *cr = c->credentials;
+	CURL *h = c->curl;
+
+	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "https");
+	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, 5L);
+	curl_easy_setopt(h, CURLOPT_TIMEOUT, 60L);
+	curl_easy_setopt(h, CURLOPT_ERRORBUFFER, c->why);
+	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, take_answer);
+	curl_easy_setopt(h, CURLOPT_WRITEDATA, c);
+	curl_easy_setopt(h, CURLOPT_COOKIEFILE, ""); /* keep cookies, in memory */
+	curl_easy_setopt(h, CURLOPT_USERAGENT, "spanwire/" SPANWIRE_VERSION);
+	curl_easy_setopt(h, CURLOPT_REFERER, cr->controller);
+	if (cr->ca)
+		curl_easy_setopt(h, CURLOPT_CAINFO, cr->ca);
+	if (cr->insecure) {
+		curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+	add_header(c, "Content-Type", "application/json");
+	add_header(c, "X-Avi-Tenant", cr->tenant);
+	add_header(c, "X-Spanwire-Strict", "1");
+}
+
+/* What the controller says went wrong: the "error" of its answer, or the answer itself when it is short text. */
+static void refusal(struct client *c, long status, const char *path, struct err *e)
+{
+	int rc = status == 404 ? -ENOENT : -EREMOTEIO;
+	CLEANUP_JSON json_t *v = NULL;
+	const char *text = buf_cstr(&c->answer);
+
+	if (!json_read(c->answer.data, c->answer.len, &v, NULL))
+		text = json_str(v, "error", text);
+	if (*text)
+		err_set(e, rc, NULL, "%s", text);
+	else
+		err_set(e, rc, NULL, "The controller answered %ld to %s, without a word.", status, path);
+}
+
+static int ask(struct client *c, const char *path, const char *body, json_t **out, struct err *e)
+{
+	CLEANUP_FREE char *url = xasprintf("%s%s", c->credentials->controller, path);
+	struct err unread;
+	CURLcode rc;
+	long status = 0;
+
+	c->answer.len = 0;
+	curl_easy_setopt(c->curl, CURLOPT_URL, url);
+	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
+	if (body)
+		curl_easy_setopt(c->curl, CURLOPT_COPYPOSTFIELDS, body);
+	else
+		curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
+	rc = curl_easy_perform(c->curl);
+	if (rc == CURLE_PEER_FAILED_VERIFICATION)
+		return err_set(e, -ENOTCONN, NULL, "The certificate of %s is not trusted (%s): name the controller's CA with "
+			       "SPANWIRE_CA or --ca, or give --insecure.", c->credentials->controller, c->why);
+	if (rc != CURLE_OK)
+		return err_set(e, -ENOTCONN, NULL, "Cannot reach the controller at %s: %s.",
+			       c->credentials->controller, *c->why ? c->why : curl_easy_strerror(rc));
+	curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (status < 200 || status > 299) {
+		refusal(c, status, path, e);
+		return e->code;
+	}
+	if (!out)
+		return 0;
+	if (json_read(c->answer.data ? c->answer.data : "", c->answer.len, out, &unread))
+		return err_set(e, -EREMOTEIO, NULL, "The controller's answer to %s cannot be read: %s", path, unread.text);
+	return 0;
+}
+
+/* The token that has to come with everything but a GET is in a cookie: the last of seven fields set apart by tabs. */
+static void add_csrf_header(struct client *c)
+{
+	struct curl_slist *cookies = NULL;
+
+	curl_easy_getinfo(c->curl, CURLINFO_COOKIELIST, &cookies);
+	for (struct curl_slist *l = cookies; l; l = l->next) {
+		const char *name = strstr(l->data, "\tcsrftoken\t");
+
+		if (name)
+			add_header(c, "X-CSRFToken", name + strlen("\tcsrftoken\t"));
+	}
+	curl_slist_free_all(cookies);
+}
+
+static int log_in(struct client *c, struct err *e)
+{
+	CLEANUP_JSON json_t *who = json_pack("{s:s, s:s}", "username", c->credentials->user, "password",
+					     c->credentials->password);
+	CLEANUP_FREE char *body = NULL;
+	int rc;
+
+	if (!who)
+		return err_set(e, -EINVAL, NULL, "User and password must be UTF-8.");
+	body = json_text(who);
+	rc = ask(c, "/login", body, NULL, e);
+	if (!rc)
+		add_csrf_header(c);
+	return rc;
+}
+
+int client_open(const struct credentials *credentials, struct client **out, struct err *e)
+{
+	struct client *c = xcalloc(1, sizeof(*c));
+	int rc;
+
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	c->credentials = credentials;
+	c->answer.limit = ANSWER_MAX;
+	c->curl = curl_easy_init();
+	must(c->curl);
+	set_up(c);
+	rc = log_in(c, e);
+	if (rc) {
+		curl_easy_cleanup(c->curl);
+		c->curl = NULL;
+		client_close(c);
+		c = NULL;
+	}
+	*out = c;
+	return rc;
+}
+
+void client_close(struct client *c)
+{
+	struct err ignored;
+
+	if (!c)
+		return;
+	if (c->curl)
+		ask(c, "/logout", "", NULL, &ignored);
+	curl_easy_cleanup(c->curl);
+	curl_slist_free_all(c->headers);
+	curl_global_cleanup();
+	buf_fini(&c->answer);
+	free(c);
+}
+
+int client_get(struct client *c, const char *path, json_t **out, struct err *e)
+{
+	return ask(c, path, NULL, out, e);
+}
+
+char *client_escape(struct client *c, const char *text)
+{
+	char *escaped = curl_easy_escape(c->curl, text, 0), *copy;
+
+	must(escaped);
+	copy = xstrdup(escaped);
+	curl_free(escaped);
+	return copy;
+}

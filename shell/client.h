@@ -1,0 +1,25 @@
+/*
+ * client - a session with a controller: log in, ask, log out.
+ *
+ * An answer is JSON. What the controller refuses comes back as its own sentence: -ENOENT for 404, -EREMOTEIO for
+ * anything else; what keeps us from asking at all (no connection, a certificate that is not trusted) is -ENOTCONN.
+ */
+#ifndef SPANWIRE_SHELL_CLIENT_H
+#define SPANWIRE_SHELL_CLIENT_H
+
+#include "base/err.h"
+#include "base/json.h"
+#include "shell/credentials.h"
+
+struct client;
+
+/* Logs in. C must outlive the client. */
+int client_open(const struct credentials *c, struct client **out, struct err *e);
+/* Logs out, as far as that can be done. */
+void client_close(struct client *c);
+/* PATH begins with a slash and is escaped (client_escape). A new reference in *OUT. */
+int client_get(struct client *c, const char *path, json_t **out, struct err *e);
+/* For a part of a path or a query. Caller frees. */
+char *client_escape(struct client *c, const char *text);
+
+#endif

@@ -1,0 +1,19 @@
+/* grid - a table on the terminal: titles, rows, cells; wrapped to the terminal's width, whole everywhere else. */
+#ifndef SPANWIRE_SHELL_GRID_H
+#define SPANWIRE_SHELL_GRID_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+struct grid;
+
+struct grid *grid_new(void);
+void grid_free(struct grid *g);
+/* All columns before the first row. TITLE is copied. */
+void grid_column(struct grid *g, const char *title);
+void grid_row(struct grid *g);
+/* A cell of the newest row. Takes TEXT; NULL: empty. */
+void grid_cell(struct grid *g, size_t column, char *text);
+void grid_print(struct grid *g, FILE *out);
+
+#endif

@@ -1,0 +1,171 @@
+#include "shell/kinds.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <strings.h>
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "shell/text.h"
+
+/* How many characters of TEXT, without hyphens and underscores, KIND begins with; -1 when they differ before. */
+static int matching(const char *kind, const char *text)
+{
+	int n = 0;
+
+	for (; *text; text++) {
+		if (*text == '-' || *text == '_')
+			continue;
+		if (tolower((unsigned char)*text) != tolower((unsigned char)kind[n]))
+			return -1;
+		n++;
+	}
+	return n;
+}
+
+int kinds_find(const json_t *model, const char *text, const json_t **kind, struct err *e)
+{
+	struct buf candidates = BUF_INIT;
+	const json_t *k;
+	size_t i, n = 0;
+	int rc = 0;
+
+	*kind = NULL;
+	json_array_foreach(json_object_get(model, "kinds"), i, k) {
+		const char *path = json_str(k, "kind", "");
+		int len = matching(path, text);
+
+		if (json_bool(k, "runtime", false) || len <= 0)
+			continue;
+		if ((size_t)len == strlen(path)) {
+			*kind = k;
+			n = 1;
+			break;
+		}
+		*kind = k;
+		buf_printf(&candidates, "%s%s", n++ ? ", " : "", path);
+	}
+	if (n == 0)
+		rc = err_set(e, -EINVAL, NULL, "There is no kind '%s'; `spanwire show` lists them.", text);
+	else if (n > 1)
+		rc = err_set(e, -EINVAL, NULL, "'%s' could be any of: %s.", text, buf_cstr(&candidates));
+	buf_fini(&candidates);
+	return rc;
+}
+
+const json_t *kinds_fields(const json_t *model, const char *message)
+{
+	return json_object_get(json_object_get(json_object_get(model, "messages"), message), "fields");
+}
+
+static bool has_keys(const json_t *model, const json_t *field)
+{
+	const json_t *f;
+	size_t i;
+
+	json_array_foreach((json_t *)kinds_fields(model, json_str(field, "message", "")), i, f)
+		if (json_bool(f, "key", false))
+			return true;
+	return false;
+}
+
+/* 0: no column of its own; else the smaller the sooner. */
+static int rank(const json_t *model, const json_t *field)
+{
+	static const char *const elsewhere[] = { "name", "uuid", "url", "tenant_ref", "cloud_ref", "description" };
+	static const char *const never[] = { "read_only", "secret", "inert", "deprecated" };
+	const char *name = json_str(field, "name", ""), *type = json_str(field, "type", "");
+
+	for (size_t i = 0; i < ARRAY_SIZE(elsewhere); i++)
+		if (!strcmp(name, elsewhere[i]))
+			return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(never); i++)
+		if (json_bool(field, never[i], false))
+			return 0;
+	if (!strcmp(type, "message"))
+		return json_bool(field, "list", false) && has_keys(model, field) ? 1 : 0;
+	if (json_bool(field, "required", false) || !strcmp(type, "ref"))
+		return json_object_get(field, "default") || json_object_get(field, "default_from") ? 3 : 1;
+	return !strcmp(name, "enabled") ? 1 : 2;
+}
+
+static bool some_object_has(const json_t *objects, const char *name)
+{
+	const json_t *o;
+	size_t i;
+
+	json_array_foreach((json_t *)objects, i, o)
+		if (json_object_get(o, name))
+			return true;
+	return false;
+}
+
+size_t kinds_columns(const json_t *model, const json_t *kind, const json_t *objects, const json_t **columns, size_t max)
+{
+	const json_t *fields = kinds_fields(model, json_str(kind, "message", "")), *f;
+	size_t i, n = 0, wanted = 0;
+	int last = 0;
+
+	/* First how many of which rank there is room for, then those in the order of the model. */
+	for (int r = 1; r <= 3 && wanted < max; r++) {
+		size_t here = 0;
+
+		json_array_foreach((json_t *)fields, i, f)
+			here += rank(model, f) == r && some_object_has(objects, json_str(f, "name", ""));
+		if (wanted + here > max && wanted)
+			break;
+		wanted += here;
+		last = r;
+	}
+	json_array_foreach((json_t *)fields, i, f) {
+		int r = rank(model, f);
+
+		if (n < max && r && r <= last && some_object_has(objects, json_str(f, "name", "")))
+			columns[n++] = f;
+	}
+	return n;
+}
+
+/* An item of a list by its key fields: "10.0.0.5:80". */
+static void put_keys(const json_t *fields, const json_t *item, struct buf *b)
+{
+	const json_t *f;
+	bool first = true;
+	size_t i;
+
+	json_array_foreach((json_t *)fields, i, f) {
+		const json_t *v = json_object_get(item, json_str(f, "name", ""));
+		CLEANUP_FREE char *text = NULL;
+
+		if (!json_bool(f, "key", false) || !v)
+			continue;
+		text = text_of(v);
+		/* As in URLs: an IPv6 address before a port stands in brackets. */
+		if (first && strchr(text, ':') && json_is_object(v))
+			buf_printf(b, "[%s]", text);
+		else
+			buf_printf(b, "%s%s", first ? "" : ":", text);
+		first = false;
+	}
+}
+
+char *kinds_cell(const json_t *model, const json_t *field, const json_t *value)
+{
+	const json_t *fields = kinds_fields(model, json_str(field, "message", "")), *item;
+	struct buf b = BUF_INIT;
+	char *s;
+	size_t i;
+
+	if (!value)
+		value = json_object_get(field, "default");
+	if (!json_is_array(value) || !fields)
+		return text_of(value);
+	json_array_foreach((json_t *)value, i, item) {
+		if (i)
+			buf_puts(&b, ", ");
+		put_keys(fields, item, &b);
+	}
+	s = xstrdup(b.len ? buf_cstr(&b) : "");
+	buf_fini(&b);
+	return s;
+}

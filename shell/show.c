@@ -1,0 +1,364 @@
+#include "shell/show.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "shell/grid.h"
+#include "shell/kinds.h"
+#include "shell/text.h"
+
+#define COLUMNS_MAX 6
+#define PAGE 200
+
+/* ---- any answer as tables ---------------------------------------------- */
+
+static char *joined(const char *prefix, const char *name)
+{
+	return *prefix ? xasprintf("%s.%s", prefix, name) : xstrdup(name);
+}
+
+/* Calls F for each value below V that fits in a cell or is a list, with its path. */
+static void each_leaf(const char *path, const json_t *v, void (*f)(void *arg, const char *path, const json_t *v),
+		      void *arg)
+{
+	const json_t *member;
+	const char *key;
+
+	if (!json_is_object(v) || text_is_flat(v)) {
+		f(arg, path, v);
+		return;
+	}
+	json_object_foreach((json_t *)v, key, member) {
+		CLEANUP_FREE char *below = joined(path, key);
+
+		each_leaf(below, member, f, arg);
+	}
+}
+
+struct tree {
+	struct grid *values;
+	json_t *lists;         /* path -> array */
+	size_t n_values;
+};
+
+static void put_leaf(void *arg, const char *path, const json_t *v)
+{
+	struct tree *t = arg;
+
+	if (json_is_array(v) && !text_is_flat(v)) {
+		json_object_set(t->lists, path, (json_t *)v);
+		return;
+	}
+	grid_row(t->values);
+	grid_cell(t->values, 0, xstrdup(path));
+	grid_cell(t->values, 1, text_of(v));
+	t->n_values++;
+}
+
+struct row {
+	struct grid *grid;     /* NULL: only gather the columns */
+	json_t *columns;       /* path -> number */
+};
+
+static void put_in_row(void *arg, const char *path, const json_t *v)
+{
+	struct row *r = arg;
+	const char *title = *path ? path : "value";
+	const json_t *at = json_object_get(r->columns, title);
+
+	if (r->grid)
+		grid_cell(r->grid, (size_t)json_integer_value(at), text_of(v));
+	else if (!at)
+		json_object_set_new(r->columns, title, json_integer((json_int_t)json_object_size(r->columns)));
+}
+
+static void show_rows(FILE *out, const json_t *rows)
+{
+	struct row r = { .columns = json_object() };
+	const char *title;
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach((json_t *)rows, i, v)
+		each_leaf("", v, put_in_row, &r);
+	r.grid = grid_new();
+	json_object_foreach(r.columns, title, v)
+		grid_column(r.grid, title);
+	json_array_foreach((json_t *)rows, i, v) {
+		grid_row(r.grid);
+		each_leaf("", v, put_in_row, &r);
+	}
+	grid_print(r.grid, out);
+	grid_free(r.grid);
+	json_decref(r.columns);
+}
+
+void show_tree(FILE *out, const json_t *v)
+{
+	struct tree t = { .values = grid_new(), .lists = json_object() };
+	const json_t *rows;
+	const char *path;
+
+	grid_column(t.values, "field");
+	grid_column(t.values, "value");
+	if (json_is_array(v))
+		json_object_set(t.lists, "", (json_t *)v);
+	else
+		each_leaf("", v, put_leaf, &t);
+	if (t.n_values)
+		grid_print(t.values, out);
+	json_object_foreach(t.lists, path, rows) {
+		CLEANUP_FREE char *title = text_harmless(xstrdup(path));
+
+		if (t.n_values)
+			fputc('\n', out);
+		if (*title)
+			fprintf(out, "%s:\n", title);
+		if (json_array_size(rows))
+			show_rows(out, rows);
+		t.n_values++;
+	}
+	grid_free(t.values);
+	json_decref(t.lists);
+}
+
+/* ---- kinds, lists ------------------------------------------------------ */
+
+static int show_json(const struct show *s, const json_t *v)
+{
+	json_dumpf(v, s->out, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	fputc('\n', s->out);
+	return 0;
+}
+
+static int show_kinds(const struct show *s, const json_t *model)
+{
+	const json_t *kinds = json_object_get(model, "kinds"), *k;
+	struct grid *g;
+	size_t i;
+
+	if (s->json)
+		return show_json(s, kinds);
+	g = grid_new();
+	grid_column(g, "kind");
+	grid_column(g, "what it is");
+	json_array_foreach((json_t *)kinds, i, k) {
+		if (json_bool(k, "runtime", false))
+			continue;
+		grid_row(g);
+		grid_cell(g, 0, xstrdup(json_str(k, "kind", "")));
+		grid_cell(g, 1, xstrdup(json_str(k, "help", "")));
+	}
+	grid_print(g, s->out);
+	grid_free(g);
+	return 0;
+}
+
+/* All pages of a collection: its results, a new reference in *OUT. */
+static int get_all(const struct show *s, const char *path, const char *options, json_t **out, struct err *e)
+{
+	*out = json_array();
+	for (int page = 1;; page++) {
+		CLEANUP_FREE char *full = xasprintf("%s?include_name&page_size=%d&page=%d%s", path, PAGE, page, options);
+		CLEANUP_JSON json_t *answer = NULL;
+		int rc = client_get(s->client, full, &answer, e);
+
+		if (rc) {
+			json_decref(*out);
+			*out = NULL;
+			return rc;
+		}
+		json_array_extend(*out, json_object_get(answer, "results"));
+		if (!json_is_string(json_object_get(answer, "next")))
+			return 0;
+	}
+}
+
+static const json_t *state_of(const json_t *o)
+{
+	const json_t *runtime = json_object_get(o, "runtime");
+
+	return json_object_get(json_object_get(runtime, "oper_status"), "state");
+}
+
+static bool some_have_state(const json_t *objects)
+{
+	const json_t *o;
+	size_t i;
+
+	json_array_foreach((json_t *)objects, i, o)
+		if (state_of(o))
+			return true;
+	return false;
+}
+
+static bool tenants_differ(const json_t *objects)
+{
+	const json_t *o, *first = json_object_get(json_array_get(objects, 0), "tenant_ref");
+	size_t i;
+
+	json_array_foreach((json_t *)objects, i, o)
+		if (first && !json_equal((json_t *)first, json_object_get(o, "tenant_ref")))
+			return true;
+	return false;
+}
+
+static void show_objects(const struct show *s, const json_t *model, const json_t *kind, const json_t *objects)
+{
+	const json_t *columns[COLUMNS_MAX], *o;
+	size_t n = kinds_columns(model, kind, objects, columns, ARRAY_SIZE(columns)), i;
+	bool states = some_have_state(objects), tenants = tenants_differ(objects);
+	struct grid *g = grid_new();
+
+	grid_column(g, "name");
+	if (tenants)
+		grid_column(g, "tenant");
+	if (states)
+		grid_column(g, "state");
+	for (i = 0; i < n; i++)
+		grid_column(g, json_str(columns[i], "name", ""));
+	grid_column(g, "uuid");
+	json_array_foreach((json_t *)objects, i, o) {
+		size_t at = 0;
+
+		grid_row(g);
+		grid_cell(g, at++, text_of(json_object_get(o, "name")));
+		if (tenants)
+			grid_cell(g, at++, text_of(json_object_get(o, "tenant_ref")));
+		if (states)
+			grid_cell(g, at++, text_of(state_of(o)));
+		for (size_t j = 0; j < n; j++)
+			grid_cell(g, at++, kinds_cell(model, columns[j],
+						      json_object_get(o, json_str(columns[j], "name", ""))));
+		grid_cell(g, at, text_of(json_object_get(o, "uuid")));
+	}
+	grid_print(g, s->out);
+	grid_free(g);
+}
+
+static int show_list(const struct show *s, const json_t *model, const json_t *kind, struct err *e)
+{
+	CLEANUP_FREE char *path = xasprintf("/api/%s", json_str(kind, "kind", ""));
+	CLEANUP_JSON json_t *objects = NULL;
+	int rc = get_all(s, path, s->json ? "" : "&skip_default=true&join_subresources=runtime", &objects, e);
+
+	if (rc)
+		return rc;
+	if (s->json)
+		return show_json(s, objects);
+	if (json_array_size(objects))
+		show_objects(s, model, kind, objects);
+	else
+		fprintf(s->out, "There is no %s.\n", json_str(kind, "kind", ""));
+	return 0;
+}
+
+/* ---- one object --------------------------------------------------------- */
+
+static int get_object(const struct show *s, const char *path, json_t **out, struct err *e)
+{
+	CLEANUP_FREE char *full = xasprintf("%s?include_name%s", path, s->json || s->all ? "" : "&skip_default=true");
+
+	return client_get(s->client, full, out, e);
+}
+
+/* By name, else by uuid. A new reference in *OUT. */
+static int find_object(const struct show *s, const json_t *model, const json_t *kind, const char *path,
+		       const char *name, json_t **out, struct err *e)
+{
+	CLEANUP_FREE char *escaped = client_escape(s->client, name);
+	CLEANUP_FREE char *by_name = xasprintf("&name=%s%s", escaped, s->json || s->all ? "" : "&skip_default=true");
+	CLEANUP_FREE char *by_uuid = xasprintf("%s/%s", path, escaped);
+	CLEANUP_JSON json_t *found = NULL;
+	int rc = get_all(s, path, by_name, &found, e);
+
+	if (rc)
+		return rc;
+	if (json_array_size(found) == 1) {
+		*out = json_incref(json_array_get(found, 0));
+		return 0;
+	}
+	if (json_array_size(found) > 1) {
+		show_objects(s, model, kind, found);
+		return err_set(e, -ENOENT, NULL, "%zu objects have the name '%s': give a uuid, or the tenant.",
+			       json_array_size(found), name);
+	}
+	rc = get_object(s, by_uuid, out, e);
+	if (rc == -ENOENT)
+		err_set(e, rc, NULL, "There is no %s '%s'.", json_str(kind, "kind", ""), name);
+	return rc;
+}
+
+static int show_answer(const struct show *s, const json_t *v)
+{
+	if (s->json)
+		return show_json(s, v);
+	/* A page of results is shown as the results. */
+	show_tree(s->out, json_is_array(json_object_get(v, "results")) ? json_object_get(v, "results") : v);
+	return 0;
+}
+
+static int show_view(const struct show *s, const char *path, const char *view, struct err *e)
+{
+	CLEANUP_FREE char *escaped = client_escape(s->client, view);
+	CLEANUP_FREE char *full = NULL;
+	CLEANUP_JSON json_t *answer = NULL;
+	char *slash;
+	int rc;
+
+	/* Views have slashes of their own: "runtime/detail". */
+	while ((slash = strstr(escaped, "%2F"))) {
+		*slash = '/';
+		memmove(slash + 1, slash + 3, strlen(slash + 3) + 1);
+	}
+	full = xasprintf("%s/%s?include_name", path, escaped);
+	rc = client_get(s->client, full, &answer, e);
+	return rc ? rc : show_answer(s, answer);
+}
+
+static int show_one(const struct show *s, const json_t *model, const json_t *kind, const char *name, const char *view,
+		    struct err *e)
+{
+	CLEANUP_FREE char *path = xasprintf("/api/%s", json_str(kind, "kind", ""));
+	CLEANUP_FREE char *uuid = NULL, *below = NULL;
+	CLEANUP_JSON json_t *o = NULL;
+	int rc;
+
+	if (json_bool(kind, "singleton", false)) {
+		/* There is only one: what follows is its view. */
+		if (name && view)
+			return err_set(e, -EINVAL, NULL, "There is only one %s: it needs no name.",
+				       json_str(kind, "kind", ""));
+		if (name)
+			return show_view(s, path, name, e);
+		rc = get_object(s, path, &o, e);
+		return rc ? rc : show_answer(s, o);
+	}
+	rc = find_object(s, model, kind, path, name, &o, e);
+	if (rc)
+		return rc;
+	if (!view)
+		return show_answer(s, o);
+	uuid = client_escape(s->client, json_str(o, "uuid", ""));
+	below = xasprintf("%s/%s", path, uuid);
+	return show_view(s, below, view, e);
+}
+
+int show(const struct show *s, const char *kind, const char *name, const char *view, struct err *e)
+{
+	CLEANUP_JSON json_t *model = NULL;
+	const json_t *k;
+	int rc = client_get(s->client, "/api/model", &model, e);
+
+	if (rc)
+		return rc;
+	if (!kind)
+		return show_kinds(s, model);
+	rc = kinds_find(model, kind, &k, e);
+	if (rc)
+		return rc;
+	if (name || json_bool(k, "singleton", false))
+		return show_one(s, model, k, name, view, e);
+	return show_list(s, model, k, e);
+}

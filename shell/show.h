@@ -1,0 +1,28 @@
+/*
+ * show - reads and prints: kinds, the objects of a kind, one object, or a view of it.
+ *
+ * A view is a sub-resource of an object as the API has it ("runtime", "traffic_clone_stats").
+ */
+#ifndef SPANWIRE_SHELL_SHOW_H
+#define SPANWIRE_SHELL_SHOW_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "shell/client.h"
+
+struct show {
+	struct client *client;
+	FILE *out;
+	bool json;         /* what the controller answered, instead of tables */
+	bool all;          /* of an object also what was not set: the defaults */
+};
+
+/* KIND, NAME and VIEW may be NULL from the right. */
+int show(const struct show *s, const char *kind, const char *name, const char *view, struct err *e);
+
+/* Any answer of a controller as tables: members that have one value, then a table for each list of objects. */
+void show_tree(FILE *out, const json_t *v);
+
+#endif

@@ -1,0 +1,100 @@
+#include "shell/text.h"
+
+#include "base/base.h"
+
+static const char *ref_name(const char *s)
+{
+	const char *api = strstr(s, "/api/"), *hash, *slash;
+
+	if (!api || (api != s && strncmp(s, "http", 4)))
+		return s;
+	hash = strchr(api, '#');
+	slash = strrchr(api, '/');
+	return hash ? hash + 1 : slash + 1;
+}
+
+/* An IpAddr or an IpAddrPrefix of the contract; NULL: neither. */
+static char *address(const json_t *v)
+{
+	const json_t *inner = json_object_get(v, "ip_addr");
+	const json_t *mask = json_object_get(v, "mask");
+	const char *addr = json_str(inner ? inner : v, "addr", NULL);
+
+	if (!addr || json_object_size(inner ? inner : v) > 2)
+		return NULL;
+	if (inner && mask && json_object_size(v) == 2)
+		return xasprintf("%s/%lld", addr, (long long)json_integer_value(mask));
+	return inner ? NULL : xstrdup(addr);
+}
+
+static char *list(const json_t *v)
+{
+	struct buf b = BUF_INIT;
+	const json_t *item;
+	char *s;
+	size_t i;
+
+	json_array_foreach((json_t *)v, i, item) {
+		CLEANUP_FREE char *text = text_of(item);
+
+		buf_printf(&b, "%s%s", i ? ", " : "", text);
+	}
+	s = xstrdup(b.len ? buf_cstr(&b) : "");
+	buf_fini(&b);
+	return s;
+}
+
+char *text_of(const json_t *v)
+{
+	char *s;
+
+	switch (v ? json_typeof(v) : JSON_NULL) {
+	case JSON_NULL:
+		return xstrdup("");
+	case JSON_STRING:
+		return xstrdup(ref_name(json_string_value(v)));
+	case JSON_REAL:
+		return xasprintf("%g", json_real_value(v));
+	case JSON_ARRAY:
+		return list(v);
+	case JSON_OBJECT:
+		s = address(v);
+		if (s)
+			return s;
+		break;
+	default:
+		break;
+	}
+	return json_text(v);
+}
+
+bool text_is_flat(const json_t *v)
+{
+	const json_t *item;
+	char *s;
+	size_t i;
+
+	if (json_is_object(v)) {
+		s = address(v);
+		free(s);
+		return s != NULL;
+	}
+	json_array_foreach((json_t *)v, i, item)
+		if (!text_is_flat(item))
+			return false;
+	return true;
+}
+
+char *text_harmless(char *s)
+{
+	for (unsigned char *p = (unsigned char *)s; *p; p++) {
+		/* U+0080 to U+009F are control characters as well. */
+		if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) {
+			p[0] = p[1] = '?';
+			p++;
+		} else if (*p < ' ' || *p == 0x7f) {
+			*p = '?';
+		}
+	}
+	return s;
+}

@@ -78,6 +78,8 @@ static ssize_t line_send(const struct channel *c, const struct line *l)
 	do
 		n = sendmsg(c->watch.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == ETOOMANYREFS) /* descriptors that the peer has not taken yet: later */
+		return -EAGAIN;
 	return n < 0 ? -errno : n;
 }
 

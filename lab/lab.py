@@ -152,7 +152,8 @@ class Lab:
         self.dir = folder or pathlib.Path(tempfile.mkdtemp(prefix="spanwire-lab-"))
         self.dir.mkdir(parents=True, exist_ok=True)
         self.dir.chmod(0o755)           # an engine's proxy is not root
-        self.workers, self.record = workers, record
+        self.workers = workers or int(os.environ.get("SPANWIRE_WORKERS", 0)) or None
+        self.record = record
         self.hosts: list[Host] = []
         self.engines: list[Engine] = []
         self.closed = False

@@ -28,12 +28,12 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture
 def lab(request):
-    """A world; `@pytest.mark.parametrize("lab", [{"workers": 3}], indirect=True)` shapes it."""
+    """A world of the test's own; its engines have SPANWIRE_WORKERS workers."""
     if os.geteuid() != 0:
         pytest.skip("network namespaces need root")
     folder = KEPT / re.sub(r"[^\w.-]+", "_", request.node.name)
     shutil.rmtree(folder, ignore_errors=True)
-    world = Lab(folder, record=True, **getattr(request, "param", {}))
+    world = Lab(folder, record=True)
     try:
         yield world
     finally:

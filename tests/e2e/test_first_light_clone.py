@@ -4,9 +4,6 @@ import pytest
 
 from lab import until
 
-WORKERS = pytest.mark.parametrize(
-    "lab", [{"workers": 1}, {"workers": 3}], indirect=True, ids=["1_worker", "3_workers"])
-
 
 def books_closed(vs, *sensors):
     """eligible == sent == what came at the far end of the wire; the number."""
@@ -21,7 +18,6 @@ def books_closed(vs, *sensors):
     return sum(sensor.count() for sensor in sensors)
 
 
-@WORKERS
 @pytest.mark.parametrize("place", ["own_link", "servers_switch"])
 def test_whole_legal_conversations_arrive(lab, place):
     ids = lab.sensor(on=lab.back if place == "servers_switch" else None)
@@ -43,7 +39,6 @@ def test_whole_legal_conversations_arrive(lab, place):
     assert engine.offloads() == offloads, "production's interfaces keep their offloads"
 
 
-@WORKERS
 def test_the_books_agree_with_the_wire(lab):
     ids, web, client = lab.sensor(), lab.server(), lab.client()
     lab.engine()

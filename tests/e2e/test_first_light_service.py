@@ -7,16 +7,12 @@ import pytest
 
 from lab import ApiError, until
 
-BOTH_SIZES = pytest.mark.parametrize(
-    "lab", [{"workers": 1}, {"workers": 3}], indirect=True, ids=["1_worker", "3_workers"])
-
 
 def answers(client, url, count):
     """Who answered, how often; each request on its own connection."""
     return collections.Counter(client.fresh_get(url).text.strip() for _ in range(count))
 
 
-@BOTH_SIZES
 @pytest.mark.parametrize("http", [True, False], ids=["http", "l4"])
 def test_it_answers_over_ipv4_and_ipv6(lab, http):
     web, client = lab.server(), lab.client()

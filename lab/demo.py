@@ -92,7 +92,9 @@ def say(text: str) -> None:
 
 def introduce(demo: Demo) -> None:
     lab, password = demo.lab, demo.lab.controller.password
-    url = demo.lab.controller.url
+    url = lab.controller.url
+    ca = lab.dir / "ca.pem"
+    ca.write_bytes((lab.controller.data / "ca.pem").read_bytes())
     as_root = "" if not os.environ.get("SUDO_UID") else "sudo "
     print(f"""
   The API          {url}/api/
@@ -103,7 +105,7 @@ def introduce(demo: Demo) -> None:
   What the sensor sees of it:
       {as_root}ip netns exec {demo.ids.ns} tcpdump -nAi eth0 tcp
   What the controller says:
-      export SPANWIRE_CONTROLLER={url} SPANWIRE_USER=admin SPANWIRE_PASSWORD={password} SPANWIRE_INSECURE=1
+      export SPANWIRE_CONTROLLER={url} SPANWIRE_PASSWORD={password} SPANWIRE_CA={ca}
       build/bin/spanwire show virtualservice shop
       build/bin/spanwire show virtualservice shop traffic_clone_stats
   Logs are in {lab.dir}

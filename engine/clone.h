@@ -15,7 +15,7 @@
  *
  *	eligible = sent + dropped_no_neighbour + dropped_no_interface + ...
  *
- * holds exactly whenever nothing is under way.
+ * holds exactly whenever nothing is under way. Flows are swept from here, too.
  */
 #ifndef SPANWIRE_ENGINE_CLONE_H
 #define SPANWIRE_ENGINE_CLONE_H
@@ -50,7 +50,8 @@ struct clone_range {
 
 /* One clone server's books, since the set was made. */
 struct clone_books {
-	struct target_counters c;
+	struct target_counters c;  /* dropped_queue_full includes what the segmenting pair lost */
+	uint64_t under_way;        /* handed to the segmenting pair and not out of it yet */
 	char interface[16];        /* that the copies leave by; "" when there is none */
 	uint8_t mac[6];            /* of the clone server; zero when not known */
 	uint64_t device_dropped;   /* tx_dropped of the interface since then: what it dropped after it took the copy */
@@ -68,7 +69,10 @@ void clones_free(struct clones *t);
  */
 void clones_production(struct clones *t, const struct in6_addr *addrs, size_t n);
 
-/* A set of N targets (1..64). -ENOSPC when the slots are used up; -EINVAL with the path "clone_servers[i]..." */
+/*
+ * A set of N targets (1..64). -ENOSPC when the slots are used up; -EINVAL with the path "clone_servers[i]..." for one
+ * that can never work. What cannot work now is accepted: its frames are counted as dropped.
+ */
 int clone_set_new(struct clones *t, const struct clone_want *w, size_t n, struct clone_set **out, struct err *e);
 /*
  * Copying to it stops at once. A changed profile is another set: make the new one, tell the proxy its range, free the

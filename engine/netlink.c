@@ -577,6 +577,32 @@ int netlink_link_delete(struct netlink *n, const char *name)
 	return ask(n, h, NULL, NULL);
 }
 
+static int on_route(const struct nlmsghdr *h, void *arg)
+{
+	const struct nlattr *a;
+
+	mnl_attr_for_each(a, h, sizeof(struct rtmsg))
+		if (mnl_attr_get_type(a) == RTA_OIF)
+			*(int *)arg = (int)mnl_attr_get_u32(a);
+	return MNL_CB_OK;
+}
+
+int netlink_route(struct netlink *n, const struct in6_addr *ip, int *ifindex)
+{
+	char buf[128];
+	struct nlmsghdr *h = message(buf, RTM_GETROUTE, 0);
+	struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	size_t len;
+	const uint8_t *bytes = ip_bytes(ip, &len);
+
+	m->rtm_family = len == 4 ? AF_INET : AF_INET6;
+	m->rtm_dst_len = (uint8_t)(len * 8);
+	mnl_attr_put(h, RTA_DST, len, bytes);
+	*ifindex = 0;
+	int rc = ask(n, h, on_route, ifindex);
+	return rc || *ifindex ? rc : -ENETUNREACH;
+}
+
 static int on_stats(const struct nlmsghdr *h, void *arg)
 {
 	const struct nlattr *a;

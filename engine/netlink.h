@@ -83,6 +83,8 @@ int netlink_neighbour_forget(struct netlink *n, int ifindex, const struct in6_ad
 /* A veth pair of ours, both ends up, MTU 65535, without addresses of the kernel's making. -EEXIST. */
 int netlink_pair_add(struct netlink *n, const char *near_end, const char *far_end);
 int netlink_link_delete(struct netlink *n, const char *name);
+/* The interface by which packets to IP leave, as the routing tables say. */
+int netlink_route(struct netlink *n, const struct in6_addr *ip, int *ifindex);
 /* What the device did not send, as the kernel counts it. */
 int netlink_tx_dropped(struct netlink *n, int ifindex, uint64_t *out);
 /* Checksums (and with them segmentation) of what leaves by NAME: by the device or by the kernel; *WAS may be NULL. */

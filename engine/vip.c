@@ -21,8 +21,8 @@
 
 /* All times that matter, in milliseconds; those that others must know are in vip.h. */
 enum {
-	RETRY_MS = 250,       /* after a probe was answered; doubles up to */
-	RETRY_MAX_MS = 1000,
+	RETRY_MS = 200,       /* after a probe was answered; doubles up to */
+	RETRY_MAX_MS = 500,
 	DEFEND_MS = 1000,     /* announcements against another's claim, at most one in this time */
 	REANNOUNCE_MS = 20000, /* so that two networks that became one find out */
 	BUCKETS = 256,

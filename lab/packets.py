@@ -125,13 +125,15 @@ class Conversation:
 
 
 def assemble(frames: list[Frame]) -> tuple[bytes, int]:
-    """The bytes of one direction and how many are missing; the SYN counts as one."""
+    """The bytes of one direction and how many are missing; SYN and FIN count as one each."""
     start = min((f.seq for f in frames if f.flags & SYN), default=frames[0].seq - 1) + 1
     data, missing = bytearray(), 0
     pieces = [((f.seq - start) & 0xFFFFFFFF, f) for f in frames if not f.flags & (SYN | RST)]
+    end = min((at + len(f.payload) for at, f in pieces if f.flags & FIN), default=1 << 31)
     for at, f in sorted(pieces, key=lambda piece: piece[0]):
         if at >= 1 << 31:           # from before the start: a keep-alive probe
             continue
+        at = min(at, end)           # the last acknowledgement comes after the FIN
         if at > len(data):
             missing += at - len(data)
             data.extend(b"?" * (at - len(data)))

@@ -9,27 +9,45 @@
  *	proof on|off                  the proxy is alive | is not
  *	defend on|off                 the controller confirms what we own | is away
  *	counters                      -> counters NAME=VALUE ...
+ *	production ADDR ...           -> production N
+ *	clone WANT ...                -> clone first=N count=N generation=N | error ...
+ *	                              WANT: IP, IP,MAC, IP,NET/LEN or MAC,NET/LEN; replaces the set before
+ *	unclone                       -> uncloned
+ *	books I                       -> books NAME=VALUE ... state=...
+ *	connect ADDR PORT I [CLIENT]  -> connected N | error ...: a marked socket to target I of the set
+ *	                              (-1: not marked), whose copies carry CLIENT's address; as the proxy does it
+ *	exchange N SEND RECEIVE       -> exchanged: so many bytes each way on socket N
+ *	close N                       -> closed N
  *	(by itself)                   -> state ADDR STATE reason
  *
  * End of file is a clean end.
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+#include <bpf/bpf.h>
 
 #include "base/base.h"
 #include "base/log.h"
 #include "engine/bpf/datapath.h"
+#include "engine/clone.h"
 #include "engine/netlink.h"
 #include "engine/vip.h"
 
-enum { WORDS = 8 };
+enum { WORDS = 24, SOCKETS = 4096 };
 
 static struct loop *loop;
 static struct netlink *netlink;
 static struct datapath *datapath;
 static struct vips *vips;
+static struct clones *clones;
+static struct clone_set *set;
+static int sockets[SOCKETS];
+static int sockets_n;
 static bool proof = true, defended = true;
 static struct watch input;
 static char line[4096];
@@ -126,6 +144,156 @@ static void say_counters(char **w)
 	printf("\n");
 }
 
+static void production(char **w)
+{
+	struct in6_addr a[WORDS];
+	size_t n = 0;
+
+	for (; w[n + 1]; n++)
+		a[n] = ip(w[n + 1]);
+	clones_production(clones, a, n);
+	printf("production %zu\n", n);
+}
+
+static void clone_to(char **w)
+{
+	struct clone_want wants[WORDS] = { 0 };
+	struct clone_set *old = set;
+	struct err e = { 0 };
+	size_t n = 0;
+
+	for (; w[n + 1]; n++) {
+		struct clone_want *want = &wants[n];
+		for (char *rest = w[n + 1], *part; (part = strsep(&rest, ","));) {
+			if (strchr(part, '/'))
+				want->has_subnet = ip_parse_prefix(part, &want->subnet, &want->subnet_len) == 0;
+			else if (mac_parse(part, want->mac) == 0)
+				want->has_mac = true;
+			else
+				want->has_ip = ip_parse(part, &want->ip) == 0;
+		}
+	}
+	if (clone_set_new(clones, wants, n, &set, &e)) {
+		printf("error %s\n", err_line(&e));
+		return;
+	}
+	if (old)
+		clone_set_free(old);
+	struct clone_range r = clone_set_range(set);
+	printf("clone first=%u count=%u generation=%u\n", r.first, r.count, r.generation);
+}
+
+static void unclone(char **w)
+{
+	(void)w;
+	if (set)
+		clone_set_free(set);
+	set = NULL;
+	printf("uncloned\n");
+}
+
+static void say_books(char **w)
+{
+	struct clone_books b;
+	char mac[18];
+
+	if (!set) {
+		printf("error no clone set\n");
+		return;
+	}
+	clone_set_read(set, (uint32_t)atoi(w[1]), &b);
+	printf("books");
+#define TARGET_COUNTER(name, unit, help) printf(" " #name "=%" PRIu64, (uint64_t)b.c.name);
+#include "engine/bpf/counters.h"
+	printf(" under_way=%" PRIu64 " device_dropped=%" PRIu64 " interface=%s mac=%s state=%s\n", b.under_way,
+	       b.device_dropped, b.interface, mac_text(b.mac, mac), b.state);
+}
+
+static socklen_t sockaddr(const struct in6_addr *a, uint16_t port, struct sockaddr_storage *out)
+{
+	size_t n;
+
+	memset(out, 0, sizeof(*out));
+	if (ip_is_v4(a)) {
+		struct sockaddr_in *in = (struct sockaddr_in *)out;
+		in->sin_family = AF_INET;
+		in->sin_port = htons(port);
+		memcpy(&in->sin_addr, ip_bytes(a, &n), 4);
+		return sizeof(*in);
+	}
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
+	in6->sin6_family = AF_INET6;
+	in6->sin6_port = htons(port);
+	in6->sin6_addr = *a;
+	return sizeof(*in6);
+}
+
+static void connect_to(char **w)
+{
+	struct in6_addr to = ip(w[1]);
+	struct sockaddr_storage at;
+	socklen_t len = sockaddr(&to, (uint16_t)atoi(w[2]), &at);
+	const struct timeval patience = { .tv_sec = 5 };
+	int target = atoi(w[3]), fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	must(fd >= 0 && sockets_n < SOCKETS);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (target >= 0 && set) {
+		struct clone_range r = clone_set_range(set);
+		struct sock_mark m = { .flags = MARK_CLONE, .service = 1, .target = r.first + (uint32_t)target,
+				       .generation = r.generation };
+		if (w[4]) {
+			struct in6_addr client = ip(w[4]);
+			m.flags |= MARK_CLIENT_ADDR;
+			memcpy(m.client_addr, &client, 16);
+		}
+		must(bpf_map_update_elem(datapath_marks_fd(datapath), &fd, &m, BPF_ANY) == 0);
+	}
+	if (connect(fd, (struct sockaddr *)&at, len)) {
+		printf("error connect: %s\n", strerror(errno));
+		close(fd);
+		return;
+	}
+	sockets[sockets_n] = fd;
+	printf("connected %d\n", sockets_n++);
+}
+
+/* Both ways at the same time: a peer that echoes must not block. */
+static void exchange(char **w)
+{
+	static char block[65536];
+	int fd = sockets[atoi(w[1])];
+	size_t out = strtoull(w[2], NULL, 10), in = strtoull(w[3], NULL, 10);
+
+	while (out || in) {
+		struct pollfd p = { .fd = fd, .events = (short)((out ? POLLOUT : 0) | (in ? POLLIN : 0)) };
+		if (poll(&p, 1, 5000) <= 0) {
+			printf("error exchange: %zu to send, %zu to receive\n", out, in);
+			return;
+		}
+		if (p.revents & (POLLIN | POLLHUP | POLLERR)) {
+			ssize_t n = recv(fd, block, sizeof(block), MSG_DONTWAIT);
+			if (n == 0 || (n < 0 && errno != EAGAIN)) {
+				printf("error exchange: %s\n", n ? strerror(errno) : "closed");
+				return;
+			}
+			in -= n > 0 ? MIN((size_t)n, in) : 0;
+		}
+		if (out && p.revents & POLLOUT) {
+			ssize_t n = send(fd, block, MIN(out, sizeof(block)), MSG_DONTWAIT | MSG_NOSIGNAL);
+			out -= n > 0 ? (size_t)n : 0;
+		}
+	}
+	printf("exchanged\n");
+}
+
+static void close_socket(char **w)
+{
+	close(sockets[atoi(w[1])]);
+	printf("closed %s\n", w[1]);
+}
+
 static const struct {
 	const char *name;
 	int args;
@@ -136,11 +304,18 @@ static const struct {
 	{ "proof", 1, set_proof },
 	{ "defend", 1, set_defend },
 	{ "counters", 0, say_counters },
+	{ "production", 0, production },
+	{ "clone", 1, clone_to },
+	{ "unclone", 0, unclone },
+	{ "books", 1, say_books },
+	{ "connect", 3, connect_to },
+	{ "exchange", 3, exchange },
+	{ "close", 1, close_socket },
 };
 
 static void run(char *text)
 {
-	char *words[WORDS] = { 0 }, *rest = text;
+	char *words[WORDS + 1] = { 0 }, *rest = text;
 	int n = 0;
 
 	while (n < WORDS && (words[n] = strsep(&rest, " ")))
@@ -179,7 +354,7 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	loop = loop_new();
 	if (netlink_new(loop, &netlink, &e) || datapath_new(NULL, &datapath, &e) ||
-	    vips_new(loop, netlink, datapath, &user, &vips, &e)) {
+	    vips_new(loop, netlink, datapath, &user, &vips, &e) || clones_new(loop, netlink, datapath, &clones, &e)) {
 		printf("error %s\n", err_line(&e));
 		return 1;
 	}
@@ -187,6 +362,7 @@ int main(void)
 	printf("ready\n");
 	loop_run(loop);
 	watch_stop(loop, &input);
+	clones_free(clones);
 	vips_free(vips);
 	netlink_free(netlink);
 	datapath_free(datapath);

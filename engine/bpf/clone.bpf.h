@@ -97,10 +97,11 @@ static ALWAYS_INLINE void clone(struct __sk_buff *skb, struct verdict *v)
 
 	if (result->gave_up) {
 		book->dropped_memory += v->frames;
+	} else if (t->flags & TARGET_PAIR && rc >= 0) {
+		/* Part of a large send may be lost in the backlog: what arrives tells. */
+		book->handed += v->frames;
 	} else if (rc) {
 		copy_dropped(book, rc, v->frames);
-	} else if (t->flags & TARGET_PAIR) {
-		book->handed += v->frames;
 	} else {
 		book->sent += result->frames;
 		book->sent_bytes += v->bytes;
@@ -203,6 +204,7 @@ static ALWAYS_INLINE int copy_arrives(struct __sk_buff *skb)
 	book = bpf_map_lookup_elem(&books, &slot);
 	if (!t || !book)
 		return TC_ACT_SHOT;
+	book->arrived++;
 	if (rewrite(skb, t, mark)) {
 		book->dropped_memory++;
 		return TC_ACT_SHOT;

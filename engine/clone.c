@@ -1,0 +1,598 @@
+/*
+ * How it is done. Each slot of a set is looked at anew (slot_settle) whenever
+ * something changed that could matter to it: interfaces, addresses, its
+ * neighbour, what production uses. Settling computes the kernel's entry from
+ * what is known and writes it when it differs: it keeps no state of its own
+ * that could go stale.
+ *
+ * An exit is an interface that copies leave by, in one of two ways: directly,
+ * with `tx off`, or through a segmenting pair. When the way changes, a new exit
+ * is made first; the old one goes a second later, when nothing is under way in
+ * it.
+ */
+#include "engine/clone.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "engine/bpf/datapath.h"
+#include "engine/netlink.h"
+
+enum {
+	SET_MAX = 64,
+	SWEEP_MS = 100,       /* this often we look at */
+	SWEEP_BUDGET = 4096,  /* so many flows, and remove those that are */
+	LINGER_S = 5,         /* so long closed, or */
+	IDLE_S = 900,         /* so long unused */
+	RETIRE_MS = 1000,
+};
+
+struct exit {
+	struct list link;
+	struct timer retire;
+	struct grave grave;
+	struct clones *table;
+	unsigned users;
+	int ifindex;
+	char name[IF_NAMESIZE];
+	bool pair;
+	bool had_offload;         /* directly: what to put back */
+	int near_index;
+	char near[IF_NAMESIZE];   /* pair */
+	uint64_t attributed;      /* of the near end's tx_dropped: this much is in the books */
+};
+
+struct slot {
+	struct clone_set *set;
+	uint32_t index;
+	struct clone_want want;
+	struct exit *exit;
+	bool managed;             /* the kernel keeps the neighbour for us, on */
+	int managed_on;
+	bool resolved;
+	uint8_t mac[6];
+	struct target written;    /* as the kernel has it */
+	struct target_counters base;
+	uint64_t device_base;
+	uint64_t lost;            /* in the backlog of a segmenting pair */
+	const char *state;
+};
+
+struct clone_set {
+	struct list link;
+	struct clones *table;
+	struct clone_range range;
+	struct slot slots[];
+};
+
+struct clones {
+	struct loop *loop;
+	struct netlink *netlink;
+	struct datapath *datapath;
+	struct netlink_watch watch;
+	struct timer sweep;
+	struct list sets, exits;
+	bool used[TARGETS_MAX];
+	uint32_t next;            /* slots are given out in turn: one that was freed rests */
+	uint32_t generation;
+	unsigned pairs;           /* made so far: their names */
+	bool settling;
+	bool production_known;
+	struct in6_addr *production;
+	size_t production_n;
+};
+
+/* ---- is an interface production's? ---- */
+
+static bool iface_holds(const struct iface *i, const struct in6_addr *ip)
+{
+	for (size_t k = 0; k < i->addrs_n; k++)
+		if (!i->addrs[k].ours && ip_within(ip, &i->addrs[k].addr, i->addrs[k].prefix_len))
+			return true;
+	return false;
+}
+
+static bool iface_is_shared(struct clones *t, const struct iface *i)
+{
+	if (!t->production_known)
+		return true;
+	for (size_t k = 0; k < i->addrs_n; k++)
+		if (i->addrs[k].ours)
+			return true;
+	for (size_t k = 0; k < t->production_n; k++) {
+		int by = 0;
+		if (iface_holds(i, &t->production[k]))
+			return true;
+		/* Not next to any interface: it is reached over a router. */
+		if (!netlink_iface_towards(t->netlink, &t->production[k]) &&
+		    netlink_route(t->netlink, &t->production[k], &by) == 0 && by == i->index)
+			return true;
+	}
+	return false;
+}
+
+/* ---- exits ---- */
+
+static void exit_free(struct grave *g)
+{
+	free(CONTAINER_OF(g, struct exit, grave));
+}
+
+static void exit_close(struct exit *x)
+{
+	struct clones *t = x->table;
+	int rc;
+
+	timer_stop(t->loop, &x->retire);
+	list_remove(&x->link);
+	if (x->pair)
+		rc = netlink_link_delete(t->netlink, x->near);
+	else
+		rc = x->had_offload ? netlink_tx_offload(x->name, true, NULL) : 0;
+	if (rc && rc != -ENODEV)
+		log_warn("clone.exit_left interface=%s error=\"%s\"", x->name, strerror(-rc));
+	loop_bury(t->loop, &x->grave, exit_free);
+}
+
+static void exit_retire(struct timer *timer)
+{
+	exit_close(CONTAINER_OF(timer, struct exit, retire));
+}
+
+static void exit_put(struct slot *s)
+{
+	struct exit *x = s->exit;
+
+	s->exit = NULL;
+	if (x && --x->users == 0)
+		timer_in(x->table->loop, &x->retire, RETIRE_MS, exit_retire);
+}
+
+static int pair_open(struct exit *x)
+{
+	struct clones *t = x->table;
+	char far_end[IF_NAMESIZE];
+	struct err e = { 0 };
+
+	t->pairs++;
+	snprintf(x->near, sizeof(x->near), NETLINK_OWN_PREFIX "n%u", t->pairs);
+	snprintf(far_end, sizeof(far_end), NETLINK_OWN_PREFIX "f%u", t->pairs);
+
+	int rc = netlink_pair_add(t->netlink, x->near, far_end);
+	if (rc)
+		return rc;
+	x->near_index = (int)if_nametoindex(x->near);
+	rc = netlink_tx_offload(x->near, false, NULL);
+	if (!rc)
+		rc = datapath_attach_pair(t->datapath, (int)if_nametoindex(far_end), &e);
+	if (!rc)
+		rc = netlink_tx_dropped(t->netlink, x->near_index, &x->attributed);
+	if (rc)
+		(void)netlink_link_delete(t->netlink, x->near);
+	return rc;
+}
+
+static int exit_get(struct clones *t, const struct iface *i, struct exit **out)
+{
+	bool pair = iface_is_shared(t, i);
+
+	LIST_FOREACH(l, &t->exits) {
+		struct exit *x = LIST_ENTRY(l, struct exit, link);
+		if (x->ifindex != i->index || x->pair != pair)
+			continue;
+		timer_stop(t->loop, &x->retire);
+		x->users++;
+		*out = x;
+		return 0;
+	}
+
+	struct exit *x = xcalloc(1, sizeof(*x));
+	x->table = t;
+	x->users = 1;
+	x->ifindex = i->index;
+	x->pair = pair;
+	memcpy(x->name, i->name, sizeof(x->name));
+	int rc = pair ? pair_open(x) : netlink_tx_offload(i->name, false, &x->had_offload);
+	if (rc) {
+		log_error("clone.exit interface=%s error=\"%s\"", i->name, strerror(-rc));
+		free(x);
+		return rc;
+	}
+	list_init(&x->link);
+	list_insert(&t->exits, &x->link);
+	log_info("clone.exit interface=%s way=%s", x->name, pair ? x->near : "direct");
+	*out = x;
+	return 0;
+}
+
+/* ---- slots ---- */
+
+static void neighbour_forget(struct slot *s)
+{
+	if (s->managed)
+		(void)netlink_neighbour_forget(s->set->table->netlink, s->managed_on, &s->want.ip);
+	s->managed = false;
+	s->resolved = s->want.has_mac;
+}
+
+static void neighbour_manage(struct slot *s, int ifindex)
+{
+	if (s->want.has_mac || (s->managed && s->managed_on == ifindex))
+		return;
+	neighbour_forget(s);
+	s->managed_on = ifindex;
+	s->managed = true;
+	int rc = netlink_neighbour_manage(s->set->table->netlink, ifindex, &s->want.ip);
+	if (rc)
+		log_error("clone.neighbour error=\"%s\"", strerror(-rc));
+	s->managed = rc == 0;
+}
+
+static const struct iface *slot_iface(const struct slot *s)
+{
+	const struct netlink *n = s->set->table->netlink;
+
+	if (s->want.has_subnet)
+		return netlink_iface_within(n, &s->want.subnet, s->want.subnet_len);
+	return netlink_iface_towards(n, &s->want.ip);
+}
+
+static void slot_write(struct slot *s, const struct target *t)
+{
+	if (!memcmp(t, &s->written, sizeof(*t)))
+		return;
+	int rc = datapath_target_set(s->set->table->datapath, s->index, t);
+	if (rc)
+		log_error("clone.target error=\"%s\"", strerror(-rc));
+	else
+		s->written = *t;
+}
+
+static uint64_t device_dropped(struct slot *s)
+{
+	uint64_t n = 0;
+
+	if (s->exit)
+		(void)netlink_tx_dropped(s->set->table->netlink, s->exit->ifindex, &n);
+	return n;
+}
+
+static void slot_settle(struct slot *s)
+{
+	struct clones *c = s->set->table;
+	struct target t = { .generation = s->set->range.generation };
+	const struct iface *i = slot_iface(s), *near;
+
+	if (!i) {
+		s->state = "no interface of this engine is in its network";
+		slot_write(s, &t);
+		neighbour_forget(s);
+		exit_put(s);
+		return;
+	}
+	if (!s->exit || s->exit->ifindex != i->index || s->exit->pair != iface_is_shared(c, i)) {
+		struct exit *x;
+		if (exit_get(c, i, &x)) {
+			s->state = "its interface cannot be prepared for copies";
+			slot_write(s, &t);
+			return;
+		}
+		bool moved = !s->exit || s->exit->ifindex != x->ifindex;
+		struct exit *old = s->exit;
+		s->exit = x;
+		if (moved)
+			s->device_base = device_dropped(s);
+		if (old && --old->users == 0)
+			timer_in(c->loop, &old->retire, RETIRE_MS, exit_retire);
+	}
+	neighbour_manage(s, i->index);
+
+	t.via = (uint32_t)(s->exit->pair ? s->exit->near_index : i->index);
+	t.out = (uint32_t)i->index;
+	t.mtu = i->mtu;
+	t.flags = s->exit->pair ? TARGET_PAIR : 0;
+	memcpy(t.src_mac, i->mac, 6);
+	memcpy(t.dst_mac, s->mac, 6);
+	near = s->exit->pair ? netlink_iface(c->netlink, s->exit->near_index) : i;
+	s->state = "ready";
+	if (s->resolved)
+		t.flags |= TARGET_READY;
+	else
+		s->state = "its MAC address is not known: nobody answers";
+	/* A pair that was just made may not be in the table yet; it is up. */
+	if (!i->up || !i->carrier || (near && (!near->up || !near->carrier))) {
+		t.flags |= TARGET_DOWN;
+		s->state = "its interface is down or has no carrier";
+	}
+	slot_write(s, &t);
+}
+
+static void settle_all(struct clones *t)
+{
+	/* Asking the kernel can make it tell of neighbours, from within. */
+	if (t->settling)
+		return;
+	t->settling = true;
+	LIST_FOREACH(l, &t->sets) {
+		struct clone_set *s = LIST_ENTRY(l, struct clone_set, link);
+		for (uint32_t k = 0; k < s->range.count; k++)
+			slot_settle(&s->slots[k]);
+	}
+	t->settling = false;
+}
+
+/* ---- what changes ---- */
+
+static void iface_changed(struct netlink_watch *w, const struct iface *i, bool gone)
+{
+	struct clones *t = CONTAINER_OF(w, struct clones, watch);
+
+	if (gone)
+		LIST_FOREACH(l, &t->exits) {
+			struct exit *x = LIST_ENTRY(l, struct exit, link);
+			/* An index can be given again: what stood for it must not be taken for the new one. */
+			if (x->ifindex == i->index || x->near_index == i->index)
+				x->ifindex = -1;
+		}
+	settle_all(t);
+}
+
+static void neighbour_changed(struct netlink_watch *w, int ifindex, const struct in6_addr *ip, const uint8_t *mac)
+{
+	struct clones *t = CONTAINER_OF(w, struct clones, watch);
+
+	LIST_FOREACH(l, &t->sets) {
+		struct clone_set *set = LIST_ENTRY(l, struct clone_set, link);
+		for (uint32_t k = 0; k < set->range.count; k++) {
+			struct slot *s = &set->slots[k];
+			if (!s->managed || s->managed_on != ifindex || !ip_equal(&s->want.ip, ip))
+				continue;
+			s->resolved = mac != NULL;
+			if (mac)
+				memcpy(s->mac, mac, 6);
+			/* From within slot_settle(), that one goes on with what we learned. */
+			if (!t->settling)
+				slot_settle(s);
+		}
+	}
+}
+
+void clones_production(struct clones *t, const struct in6_addr *addrs, size_t n)
+{
+	size_t size = n * sizeof(*addrs);
+
+	if (t->production_known && t->production_n == n && !memcmp(t->production, addrs, size))
+		return;
+	t->production_known = true;
+	t->production = xrealloc(t->production, size ? size : 1);
+	t->production_n = n;
+	memcpy(t->production, addrs, size);
+	settle_all(t);
+}
+
+static void sweep(struct timer *timer)
+{
+	struct clones *t = CONTAINER_OF(timer, struct clones, sweep);
+	int rc = datapath_sweep(t->datapath, SWEEP_BUDGET, LINGER_S * NS_PER_S, IDLE_S * NS_PER_S);
+
+	if (rc < 0)
+		log_error("clone.sweep error=\"%s\"", strerror(-rc));
+	timer_in(t->loop, &t->sweep, SWEEP_MS, sweep);
+}
+
+/* ---- sets ---- */
+
+static int want_check(const struct clone_want *w, size_t at, struct err *e)
+{
+	char path[48];
+	static const uint8_t zero[6];
+
+	snprintf(path, sizeof(path), "clone_servers[%zu]", at);
+	if (!w->has_ip && !w->has_mac)
+		return err_set(e, -EINVAL, path, "neither an address nor a MAC address");
+	if (!w->has_ip && !w->has_subnet)
+		return err_set(e, -EINVAL, path, "a MAC address alone does not say which interface");
+	if (w->has_mac && ((w->mac[0] & 1) || !memcmp(w->mac, zero, 6)))
+		return err_set(e, -EINVAL, path, "the MAC address is not that of one host");
+	return 0;
+}
+
+/* N slots in a row; 0: none. Slot 0 is never given out. */
+static uint32_t slots_take(struct clones *t, uint32_t n)
+{
+	for (uint32_t tried = 0, run = 0; tried < 2 * TARGETS_MAX; tried++, t->next++) {
+		if (t->next >= TARGETS_MAX) {
+			t->next = 1;
+			run = 0;
+		}
+		run = t->used[t->next] ? 0 : run + 1;
+		if (run < n)
+			continue;
+		uint32_t first = t->next++ - n + 1;
+		memset(t->used + first, true, n);
+		return first;
+	}
+	return 0;
+}
+
+int clone_set_new(struct clones *t, const struct clone_want *w, size_t n, struct clone_set **out, struct err *e)
+{
+	if (!n || n > SET_MAX)
+		return err_set(e, -EINVAL, "clone_servers", "between 1 and %d clone servers are possible", SET_MAX);
+	for (size_t i = 0; i < n; i++) {
+		int rc = want_check(&w[i], i, e);
+		if (rc)
+			return rc;
+	}
+
+	uint32_t first = slots_take(t, (uint32_t)n);
+	if (!first)
+		return err_set(e, -ENOSPC, NULL, "all %d clone targets of the engine are in use", TARGETS_MAX - 1);
+
+	struct clone_set *set = xcalloc(1, sizeof(*set) + n * sizeof(set->slots[0]));
+	set->table = t;
+	set->range = (struct clone_range){ .first = first, .count = (uint32_t)n, .generation = ++t->generation };
+	list_init(&set->link);
+	list_insert(&t->sets, &set->link);
+	for (uint32_t k = 0; k < n; k++) {
+		struct slot *s = &set->slots[k];
+		s->set = set;
+		s->index = first + k;
+		s->want = w[k];
+		s->resolved = w[k].has_mac;
+		memcpy(s->mac, w[k].mac, 6);
+		(void)datapath_target_read(t->datapath, s->index, &s->base);
+	}
+	settle_all(t);
+	*out = set;
+	return 0;
+}
+
+void clone_set_free(struct clone_set *set)
+{
+	struct clones *t = set->table;
+
+	list_remove(&set->link);
+	for (uint32_t k = 0; k < set->range.count; k++) {
+		struct slot *s = &set->slots[k];
+		slot_write(s, &(struct target){ 0 });
+		neighbour_forget(s);
+		exit_put(s);
+		t->used[s->index] = false;
+	}
+	free(set);
+	/* Another slot may want the same neighbour, whose keeping has just ended. */
+	LIST_FOREACH(l, &t->sets) {
+		struct clone_set *other = LIST_ENTRY(l, struct clone_set, link);
+		for (uint32_t k = 0; k < other->range.count; k++)
+			if (other->slots[k].managed)
+				(void)netlink_neighbour_manage(t->netlink, other->slots[k].managed_on,
+							       &other->slots[k].want.ip);
+	}
+}
+
+struct clone_range clone_set_range(const struct clone_set *s)
+{
+	return s->range;
+}
+
+/* ---- books ---- */
+
+/* What entered the pair, did not come out, and is not booked as lost. */
+static int64_t slot_gap(struct slot *s, struct target_counters *c)
+{
+	(void)datapath_target_read(s->set->table->datapath, s->index, c);
+	return (int64_t)(c->handed - s->base.handed) - (int64_t)(c->arrived - s->base.arrived) - (int64_t)s->lost;
+}
+
+/*
+ * The pair's device knows how many frames it lost, but not whose. Those that are missing in a slot's books are; what
+ * turns out to have been under way only is given back.
+ */
+static void exit_attribute(struct exit *x)
+{
+	struct clones *t = x->table;
+	struct target_counters c;
+	uint64_t dropped;
+
+	if (!x->pair || netlink_tx_dropped(t->netlink, x->near_index, &dropped))
+		return;
+	for (int pass = 0; pass < 2; pass++)
+		LIST_FOREACH(l, &t->sets) {
+			struct clone_set *set = LIST_ENTRY(l, struct clone_set, link);
+			for (uint32_t k = 0; k < set->range.count; k++) {
+				struct slot *s = &set->slots[k];
+				if (s->exit != x)
+					continue;
+				int64_t gap = slot_gap(s, &c), room = (int64_t)(dropped - x->attributed);
+				int64_t take = pass ? MIN(MAX(gap, 0), MAX(room, 0)) : MIN(gap, 0);
+				s->lost = (uint64_t)((int64_t)s->lost + take);
+				x->attributed = (uint64_t)((int64_t)x->attributed + take);
+			}
+		}
+}
+
+void clone_set_read(struct clone_set *set, uint32_t i, struct clone_books *out)
+{
+	must(i < set->range.count);
+
+	struct slot *s = &set->slots[i];
+	struct target_counters now;
+
+	memset(out, 0, sizeof(*out));
+	if (s->exit)
+		exit_attribute(s->exit);
+	int64_t gap = slot_gap(s, &now);
+	out->under_way = (uint64_t)MAX(gap, 0);
+
+	const uint64_t *n = (const uint64_t *)&now, *base = (const uint64_t *)&s->base;
+	uint64_t *sum = (uint64_t *)&out->c;
+	for (size_t k = 0; k < sizeof(now) / sizeof(*n); k++)
+		sum[k] = n[k] - base[k];
+	out->c.dropped_queue_full += s->lost;
+
+	out->state = s->state;
+	memcpy(out->mac, s->mac, 6);
+	if (s->exit) {
+		snprintf(out->interface, sizeof(out->interface), "%s", s->exit->name);
+		out->device_dropped = device_dropped(s) - s->device_base;
+	}
+}
+
+/* ---- life ---- */
+
+/* Pairs of a warden that died; their programs speak to maps that are nobody's now. */
+struct stale {
+	char names[64][IF_NAMESIZE];
+	size_t n;
+};
+
+static void stale_find(void *arg, const struct iface *i)
+{
+	struct stale *s = arg;
+
+	if (!strncmp(i->name, NETLINK_OWN_PREFIX "n", strlen(NETLINK_OWN_PREFIX) + 1) && s->n < ARRAY_SIZE(s->names))
+		memcpy(s->names[s->n++], i->name, IF_NAMESIZE);
+}
+
+int clones_new(struct loop *l, struct netlink *n, struct datapath *d, struct clones **out, struct err *e)
+{
+	struct stale stale = { .n = 0 };
+
+	netlink_each(n, stale_find, &stale);
+	for (size_t i = 0; i < stale.n; i++) {
+		int rc = netlink_link_delete(n, stale.names[i]);
+		if (rc && rc != -ENODEV)
+			return err_set(e, rc, NULL, "the interface %s of an earlier run cannot be removed: %s",
+				       stale.names[i], strerror(-rc));
+	}
+
+	struct clones *t = xcalloc(1, sizeof(*t));
+	t->loop = l;
+	t->netlink = n;
+	t->datapath = d;
+	t->next = 1;
+	t->watch.iface = iface_changed;
+	t->watch.neighbour = neighbour_changed;
+	list_init(&t->sets);
+	list_init(&t->exits);
+	netlink_watch(n, &t->watch);
+	timer_in(l, &t->sweep, SWEEP_MS, sweep);
+	*out = t;
+	return 0;
+}
+
+void clones_free(struct clones *t)
+{
+	if (!t)
+		return;
+	netlink_unwatch(&t->watch);
+	timer_stop(t->loop, &t->sweep);
+	while (!list_empty(&t->sets))
+		clone_set_free(LIST_ENTRY(t->sets.next, struct clone_set, link));
+	LIST_FOREACH(l, &t->exits)
+		exit_close(LIST_ENTRY(l, struct exit, link));
+	free(t->production);
+	free(t);
+}

@@ -263,7 +263,7 @@ static int read_ref(struct reader *r, const struct field_desc *f, const char *te
 			*out = json_string(text);
 			return 0;
 		}
-	} else if (k) {
+	} else {
 		rc = r->resolver->resolve(r->resolver, f->ref, text, uuid, sizeof(uuid), r->e);
 	}
 	if (rc < 0) {

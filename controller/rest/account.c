@@ -31,7 +31,7 @@ static void hash_done(struct job *j)
 	struct request *q = h->request;
 
 	/* The objects that Q borrowed may have gone in the meantime. */
-	if (auth_user(q) && h->then(q, h->record) == RESULT_LATER)
+	if (auth_user(q) == AUTH_GOOD && h->then(q, h->record) == RESULT_LATER)
 		;
 	else
 		route_done(q);
@@ -210,7 +210,7 @@ static void old_checked(struct request *q, const char *uuid)
 		;
 	else if (!uuid)
 		request_refuse(q, 400, "old_password: it is not the present password.");
-	else if (!auth_user(q))
+	else if (auth_user(q) != AUTH_GOOD)
 		;
 	else if (hash(q, json_str(q->json, "password", ""), account_store) == RESULT_LATER)
 		return;

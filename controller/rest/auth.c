@@ -91,7 +91,7 @@ static void basic_checked(struct request *q, const char *uuid)
 	route_done(q);
 }
 
-bool auth_user(struct request *q)
+enum auth auth_user(struct request *q)
 {
 	struct search s = { .r = q->rest, .now = mono_ns() };
 	const char *uuid = NULL;
@@ -108,17 +108,17 @@ bool auth_user(struct request *q)
 
 		if (user) {
 			password_check(q, user, password, basic_checked);
-			return false;
+			return AUTH_LATER;
 		}
 	}
 	q->user = uuid ? store_get(q->rest->c->store, "user", uuid) : NULL;
 	if (q->user && json_bool(q->user->body, "is_active", true))
-		return true;
+		return AUTH_GOOD;
 	if (s.expired)
 		request_refuse(q, 419, "The session has expired: log in again.");
 	else
 		request_refuse(q, 401, "Authentication credentials were not provided, or the session is unknown.");
-	return false;
+	return AUTH_REFUSED;
 }
 
 bool auth_is_superuser(const struct request *q)

@@ -42,8 +42,12 @@ enum result refuse_method(struct request *q, const char *allow);
 
 /* ---- auth.c: who may do what ------------------------------------------------- */
 
-/* Finds the session or user of Q; answers 401/419 and returns false when there is none. */
-bool auth_user(struct request *q);
+/*
+ * Finds the session or user of Q. REFUSED: answered 401 or 419. LATER: a password is being checked, and the request, which
+ * may be gone already, will be routed anew.
+ */
+enum auth { AUTH_GOOD, AUTH_REFUSED, AUTH_LATER };
+enum auth auth_user(struct request *q);
 /* Fills q->tenant_id; answers 403 when it is unknown or not the user's. */
 bool auth_tenant(struct request *q);
 bool auth_is_superuser(const struct request *q);

@@ -185,7 +185,9 @@ static const struct route *find(struct request *q, struct buf *allow)
 
 		if (!matches(r->pattern, q))
 			continue;
-		/* /api/user is also /api/:kind; each row adds its methods. */
+		/* /api/user is a kind with a row of its own; /api/model is not, and no row of kinds serves it. */
+		if (q->kind && allow->len && !kind_find(q->kind))
+			break;
 		if (r->method == q->method || r->method == METHOD_OTHER)
 			return r;
 		if (!strstr(allow->len ? buf_cstr(allow) : "", method_names[r->method]))
@@ -199,6 +201,7 @@ static enum result serve(struct request *q)
 	struct buf allow = BUF_INIT;
 	const struct route *r = find(q, &allow);
 	enum result result = RESULT_NOW;
+	enum auth auth = AUTH_GOOD;
 
 	if (!version_fits(q))
 		;
@@ -209,8 +212,8 @@ static enum result serve(struct request *q)
 		request_empty(q, 200);
 	} else if (!r)
 		refuse_method(q, buf_cstr(&allow));
-	else if (!(r->needs & PUBLIC) && !auth_user(q))
-		result = q->status ? RESULT_NOW : RESULT_LATER;
+	else if (!(r->needs & PUBLIC) && (auth = auth_user(q)) != AUTH_GOOD)
+		result = auth == AUTH_LATER ? RESULT_LATER : RESULT_NOW;
 	else if (!csrf_fits(q) || (!(r->needs & (PUBLIC | ANY_TENANT)) && !auth_tenant(q)))
 		;
 	else if (!(r->needs & FORM) && !body_reads(q))

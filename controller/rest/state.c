@@ -69,8 +69,12 @@ enum result cluster_runtime(struct request *q)
 	const char *name = json_str(node, "name", "node1");
 	char since[32];
 
-	if (config && json_bool(config->body, "welcome_workflow_complete", false) && !auth_user(q))
-		return q->status ? RESULT_NOW : RESULT_LATER;
+	if (config && json_bool(config->body, "welcome_workflow_complete", false)) {
+		enum auth a = auth_user(q);
+
+		if (a != AUTH_GOOD)
+			return a == AUTH_LATER ? RESULT_LATER : RESULT_NOW;
+	}
 	time_text(c->up_since_us, since);
 	request_json(q, 200, json_pack("{s:o, s:[{s:s, s:s, s:s, s:s, s:s}], s:{s:s, s:s}, s:[]}", "cluster_state",
 				       cluster_state(c), "node_states", "name", name, "mgmt_ip",

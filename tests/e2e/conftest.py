@@ -43,3 +43,21 @@ def lab(request):
             shutil.rmtree(folder, ignore_errors=True)
         else:
             print(f"\nlogs and packets of {request.node.name}: {folder}")
+
+
+@pytest.fixture(scope="module")
+def controller(tmp_path_factory):
+    """A controller on loopback without engines: for what is only said over REST."""
+    from contract import Controller
+
+    one = Controller(tmp_path_factory.mktemp("controller")).start()
+    try:
+        yield one
+    finally:
+        if one.process.poll() is None:
+            assert one.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def admin(controller):
+    return controller.session()

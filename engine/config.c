@@ -19,7 +19,7 @@ struct pool_entry {
 };
 
 /* What a snapshot is made of, beside the service itself. */
-enum { DEP_SERVICE, DEP_APPLICATION, DEP_NETWORK, DEP_SERVER_NETWORK, DEP_ANALYTICS, DEP_POOL, DEP_CLONE, DEPS };
+enum { DEP_SERVICE, DEP_APPLICATION, DEP_NETWORK, DEP_ANALYTICS, DEP_POOL, DEP_CLONE, DEPS };
 
 struct service_entry {
 	struct list link;
@@ -318,7 +318,7 @@ static void snapshot_pool(struct snapshot *n, const struct pool_entry *p)
 	n->kind = pool->lb_algorithm == LB_ALGORITHM_ROUND_ROBIN ? LB_ROUND_ROBIN : LB_LEAST_CONNECTIONS;
 	n->max_load = (unsigned)MAX(pool->max_concurrent_connections_per_server, (int64_t)0);
 	n->disable_ms = times(pool->graceful_disable_timeout, 60000);
-	n->down_ms = -1;
+	n->down_ms = times(pool->graceful_hm_down_disable_timeout, 1000);
 	if (pool->server_timeout)
 		n->connect_ms = MIN(n->connect_ms, (uint64_t)pool->server_timeout);
 	n->keep.idle_ms = keep ? (uint64_t)keep->upstream_connpool_conn_idle_tmo : 60000;
@@ -355,7 +355,6 @@ static struct snapshot *service_build(struct config *c, struct service_entry *s,
 	dep_set(s, DEP_CLONE, "trafficcloneprofile", vs->traffic_clone_profile_ref);
 	n->application = dep_load(c, s, DEP_APPLICATION, &application_profile_message, &n->arena);
 	n->network = dep_load(c, s, DEP_NETWORK, &network_profile_message, &n->arena);
-	n->server_network = dep_load(c, s, DEP_SERVER_NETWORK, &network_profile_message, &n->arena);
 	n->analytics = dep_load(c, s, DEP_ANALYTICS, &analytics_profile_message, &n->arena);
 	n->pool = dep_load(c, s, DEP_POOL, &pool_message, &n->arena);
 	n->proto = proto_of(n->application);

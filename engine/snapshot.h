@@ -57,7 +57,7 @@ struct snapshot {
 	/* The objects, defaults filled in (model/structs.h). NULL where the service names none. */
 	const struct virtual_service *vs;
 	const struct application_profile *application;
-	const struct network_profile *network, *server_network;
+	const struct network_profile *network;
 	const struct analytics_profile *analytics;
 	const struct pool *pool;
 	const char *pool_uuid, *pool_name;

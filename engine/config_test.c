@@ -1,0 +1,264 @@
+/*
+ * What a commit makes of objects: told by what reaches a worker, at the far end of real sockets.
+ */
+#include "base/test.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine/config.h"
+#include "model/structs.h"
+
+#define LIMIT_S 5
+
+struct world {
+	struct counters counters;
+	struct worker *worker;
+	struct loop *loop;
+	struct inbox inbox;
+	struct config *config;
+	struct config_user user;
+	uint64_t applied;
+	int pools_told, pools_gone;
+	struct backend *seen[4];   /* of the pool, as last told; borrowed from the configuration */
+	size_t n_seen, n_monitors;
+};
+
+static void on_applied(struct config_user *u, uint64_t revision)
+{
+	CONTAINER_OF(u, struct world, user)->applied = revision;
+}
+
+static void on_pool(struct config_user *u, const struct config_pool *p)
+{
+	struct world *w = CONTAINER_OF(u, struct world, user);
+
+	w->pools_told++;
+	w->n_seen = p->n;
+	w->n_monitors = p->n_monitors;
+	for (size_t i = 0; i < p->n && i < ARRAY_SIZE(w->seen); i++)
+		w->seen[i] = p->backends[i];
+}
+
+static void on_pool_gone(struct config_user *u, const char *uuid)
+{
+	assert_string_equal(uuid, "pool-1");
+	CONTAINER_OF(u, struct world, user)->pools_gone++;
+}
+
+static int setup(void **state)
+{
+	struct world *w = xcalloc(1, sizeof(*w));
+
+	assert_int_equal(counters_new(&w->counters, 1), 0);
+	w->loop = loop_new();
+	assert_int_equal(inbox_init(&w->inbox, w->loop), 0);
+	w->worker = worker_start(0, &w->counters);
+	w->user = (struct config_user){ on_applied, on_pool, on_pool_gone };
+	w->config = config_new(&w->worker, 1, &w->inbox, &w->user);
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	worker_stop(w->worker);
+	inbox_fini(&w->inbox);
+	config_free(w->config);
+	loop_free(w->loop);
+	counters_fini(&w->counters);
+	free(w);
+	return 0;
+}
+
+static void put(struct world *w, const char *kind, const char *uuid, const char *text)
+{
+	struct err e = { 0 };
+	CLEANUP_JSON json_t *o = NULL;
+
+	if (json_read(text, strlen(text), &o, &e) < 0)
+		fail_msg("%s", err_line(&e));
+	json_object_set_new(o, "uuid", json_string(uuid));
+	json_object_set_new(o, "name", json_string(uuid));
+	config_put(w->config, kind, uuid, o);
+}
+
+static void put_pool(struct world *w, const char *servers)
+{
+	CLEANUP_FREE char *text = xasprintf("{\"lb_algorithm\":\"LB_ALGORITHM_ROUND_ROBIN\",\"servers\":[%s],"
+					    "\"health_monitor_refs\":[\"/api/healthmonitor/hm-1\"]}", servers);
+
+	put(w, "pool", "pool-1", text);
+}
+
+#define ADDR(last) "{\"ip\":{\"addr\":\"127.0.0." last "\",\"type\":\"V4\"},\"port\":9}"
+
+static void put_service(struct world *w)
+{
+	put(w, "virtualservice", "vs-1", "{\"services\":[{\"port\":80}],\"pool_ref\":\"/api/pool/pool-1\"}");
+}
+
+static void commit(struct world *w)
+{
+	uint64_t revision = w->applied + 1, deadline = mono_ns() + LIMIT_S * NS_PER_S;
+
+	config_commit(w->config, revision);
+	while (w->applied != revision) {
+		assert_true(mono_ns() < deadline);
+		loop_turn(w->loop, 50);
+	}
+}
+
+/* The newest snapshot, once the worker has it; nobody changes it while the test looks. */
+static const struct snapshot *snapshot_of(struct world *w, unsigned index)
+{
+	return index < w->worker->n_services && w->worker->services[index] ? w->worker->services[index]->snapshot
+									     : NULL;
+}
+
+static void servers_keep_their_backends_through_edits(void **state)
+{
+	struct world *w = *state;
+	struct backend *two;
+
+	put(w, "healthmonitor", "hm-1", "{\"type\":\"HEALTH_MONITOR_TCP\"}");
+	put_pool(w, ADDR("1") "," ADDR("2"));
+	put_service(w);
+	commit(w);
+	assert_int_equal(w->pools_told, 1);
+	assert_int_equal(w->n_seen, 2);
+	assert_int_equal(w->n_monitors, 1);
+	two = w->seen[1];
+	assert_string_equal(two->name, "127.0.0.2:9");
+	put_pool(w, ADDR("3") "," ADDR("2") "," ADDR("1"));
+	commit(w);
+	assert_int_equal(w->pools_told, 2);
+	assert_ptr_equal(w->seen[1], two);
+	assert_int_equal(snapshot_of(w, 0)->n_servers, 3);
+}
+
+static void only_what_is_touched_is_built_anew(void **state)
+{
+	struct world *w = *state;
+	const struct snapshot *before;
+
+	put(w, "healthmonitor", "hm-1", "{\"type\":\"HEALTH_MONITOR_TCP\"}");
+	put_pool(w, ADDR("1"));
+	put_service(w);
+	put(w, "virtualservice", "vs-2", "{\"services\":[{\"port\":81}]}");
+	commit(w);
+	before = snapshot_of(w, 1);
+	put_pool(w, ADDR("2"));
+	commit(w);
+	assert_int_equal(snapshot_of(w, 0)->revision, 2);
+	assert_ptr_equal(snapshot_of(w, 1), before);
+	assert_int_equal(before->revision, 1);
+	/* A monitor concerns the monitors, and no snapshot. */
+	put(w, "healthmonitor", "hm-1", "{\"type\":\"HEALTH_MONITOR_TCP\",\"send_interval\":3}");
+	commit(w);
+	assert_int_equal(w->pools_told, 3);
+	assert_int_equal(snapshot_of(w, 0)->revision, 2);
+}
+
+static void order_within_a_batch_means_nothing(void **state)
+{
+	struct world *w = *state;
+
+	put_service(w);
+	commit(w);
+	assert_int_equal(snapshot_of(w, 0)->n_servers, 0); /* it is served, by nobody */
+	put_pool(w, ADDR("1"));
+	commit(w);
+	assert_int_equal(snapshot_of(w, 0)->n_servers, 1);
+}
+
+static void what_is_deleted_is_gone_and_its_number_is_used_again(void **state)
+{
+	struct world *w = *state;
+
+	put_pool(w, ADDR("1"));
+	put_service(w);
+	commit(w);
+	config_delete(w->config, "virtualservice", "vs-1");
+	commit(w);
+	assert_null(snapshot_of(w, 0));
+	assert_int_equal(w->pools_gone, 1);
+	put(w, "virtualservice", "vs-2", "{\"services\":[{\"port\":81}]}");
+	commit(w);
+	assert_string_equal(snapshot_of(w, 0)->uuid, "vs-2");
+}
+
+static void pool_that_is_switched_off_has_no_servers(void **state)
+{
+	struct world *w = *state;
+
+	put_service(w);
+	put(w, "pool", "pool-1", "{\"enabled\":false,\"servers\":[" ADDR("1") "]}");
+	commit(w);
+	assert_int_equal(snapshot_of(w, 0)->n_servers, 0);
+	assert_int_equal(w->n_seen, 1);
+}
+
+static void profile_s_numbers_arrive_in_our_units(void **state)
+{
+	struct world *w = *state;
+	const struct snapshot *s;
+
+	put(w, "virtualservice", "vs-1", "{\"services\":[{\"port\":80}],\"pool_ref\":\"/api/pool/pool-1\","
+					  "\"network_profile_ref\":\"/api/networkprofile/net-1\"}");
+	put(w, "networkprofile", "net-1",
+	    "{\"profile\":{\"type\":\"PROTOCOL_TYPE_TCP_PROXY\",\"tcp_proxy_profile\":"
+	    "{\"idle_connection_type\":\"CLOSE_IDLE\",\"idle_connection_timeout\":7,\"nagles_algorithm\":true}}}");
+	put(w, "pool", "pool-1", "{\"graceful_disable_timeout\":2,\"graceful_hm_down_disable_timeout\":5,"
+				 "\"max_concurrent_connections_per_server\":9,\"servers\":[]}");
+	commit(w);
+	s = snapshot_of(w, 0);
+	assert_true(s->close_idle);
+	assert_int_equal(s->idle_ms, 7000);
+	assert_false(s->nodelay);
+	assert_int_equal(s->disable_ms, 120000);
+	assert_int_equal(s->down_ms, 5000);
+	assert_int_equal(s->max_load, 9);
+	assert_int_equal(s->kind, LB_LEAST_CONNECTIONS);
+	assert_int_equal(s->keep.idle_ms, 60000);
+	assert_int_equal(s->keep.life_ms, 600000);
+	put(w, "pool", "pool-1", "{\"graceful_disable_timeout\":-1,\"servers\":[]}");
+	commit(w);
+	assert_int_equal(snapshot_of(w, 0)->disable_ms, -1);
+}
+
+static void clone_range_is_part_of_the_next_commit(void **state)
+{
+	struct world *w = *state;
+	CLEANUP_JSON json_t *m = json_pack("{s:s, s:b, s:i, s:i, s:i, s:i, s:b}", "virtualservice", "vs-1", "on", 1,
+					   "service", 4, "first", 10, "count", 3, "generation", 77,
+					   "preserve_client_ip", 1);
+
+	put_service(w);
+	commit(w);
+	assert_false(snapshot_of(w, 0)->clone.on);
+	config_clone(w->config, m);
+	commit(w);
+	assert_true(snapshot_of(w, 0)->clone.on);
+	assert_int_equal(snapshot_of(w, 0)->clone.n, 3);
+	assert_int_equal(snapshot_of(w, 0)->clone.generation, 77);
+}
+
+#define PROMISE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PROMISE(servers_keep_their_backends_through_edits),
+		PROMISE(only_what_is_touched_is_built_anew),
+		PROMISE(order_within_a_batch_means_nothing),
+		PROMISE(what_is_deleted_is_gone_and_its_number_is_used_again),
+		PROMISE(pool_that_is_switched_off_has_no_servers),
+		PROMISE(profile_s_numbers_arrive_in_our_units),
+		PROMISE(clone_range_is_part_of_the_next_commit),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

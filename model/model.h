@@ -197,9 +197,13 @@ json_t *model_write(const struct kind_desc *k, const json_t *stored, const struc
 
 /*
  * Build the C struct of the message from a stored object (NULL: of an empty one): zeroed memory of ARENA, defaults
- * filled in. Strings and lists live in the arena. Refs are uuids. Never fails on what model_read made; must() otherwise.
+ * filled in. Strings and lists live in the arena. Refs are uuids. Values that do not fit, as those of another
+ * version, count as unset.
  */
 void *model_load(const struct message_desc *m, const json_t *stored, struct arena *a);
+
+/* Would model_load() understand the whole of a stored object that came from elsewhere? Else -EINVAL with a sentence. */
+int model_fits(const struct kind_desc *k, const json_t *stored, struct err *e);
 
 /* ---- questions -------------------------------------------------------- */
 

@@ -987,6 +987,33 @@ static void structs_are_filled(void **state)
 	arena_fini(&arena);
 }
 
+/* An engine and a controller of different versions must not take each other down. */
+static void objects_of_other_versions_load(void **state)
+{
+	CLEANUP_JSON json_t *pool = quoted("{'name': 'p', 'lb_algorithm': 'LB_ALGORITHM_OF_NEXT_YEAR', 'enabled': 'no',"
+					   " 'default_server_port': [], 'health_monitor_refs': [7, '/api/healthmonitor/a'],"
+					   " 'servers': [1, {'ip': 5, 'port': 'x'}], 'conn_pool_properties': 'none'}");
+	CLEANUP_JSON json_t *good = stored_form("pool", pool_of_two);
+	struct arena arena = ARENA_INIT;
+	const struct pool *p = model_load(&pool_message, pool, &arena);
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(p->lb_algorithm, LB_ALGORITHM_LEAST_CONNECTIONS);
+	assert_true(p->enabled);
+	assert_int_equal(p->default_server_port, 80);
+	assert_int_equal(p->health_monitor_refs_n, 1);
+	assert_int_equal(p->servers_n, 1);
+	assert_null(p->servers[0].ip);
+	assert_null(p->servers[0].hostname);
+	assert_false(p->servers[0].has_port);
+	assert_non_null(p->conn_pool_properties);
+	assert_int_equal(model_fits(kind_find("pool"), pool, &e), -EINVAL);
+	assert_string_equal(e.path, "lb_algorithm");
+	assert_int_equal(model_fits(kind_find("pool"), good, &e), 0);
+	arena_fini(&arena);
+}
+
 static void nearest_is_near(void **state)
 {
 	static const char *const known[] = { "servers", "server_name", "enabled" };
@@ -1072,6 +1099,7 @@ int main(void)
 		cmocka_unit_test(differences_cost_what_they_cost),
 		cmocka_unit_test(references_are_found),
 		cmocka_unit_test(structs_are_filled),
+		cmocka_unit_test(objects_of_other_versions_load),
 		cmocka_unit_test(nearest_is_near),
 		cmocka_unit_test(five_thousand_servers_are_not_quadratic),
 	};

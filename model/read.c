@@ -538,3 +538,12 @@ int model_read_field(const struct message_desc *m, const char *key, const json_t
 	*out = NULL;
 	return read_member(&r, m, key, v, out, NULL);
 }
+
+int model_fits(const struct kind_desc *k, const json_t *stored, struct err *e)
+{
+	json_t *out = NULL;
+	int rc = model_read(k, stored, MODEL_ALLOW_LATER, NULL, &out, NULL, e);
+
+	json_decref(out);
+	return rc;
+}

@@ -2,6 +2,7 @@
 
 #include "base/base.h"
 #include "base/log.h"
+#include "engine/http/http.h"
 #include "engine/l4/l4.h"
 #include "model/structs.h"
 
@@ -286,8 +287,7 @@ static const void *dep_load(struct config *c, struct service_entry *s, unsigned 
 
 static const struct proto_ops *proto_of(const struct application_profile *app)
 {
-	(void)app;
-	return &l4_proto;
+	return app && app->type == APPLICATION_PROFILE_TYPE_HTTP ? &http_proto : &l4_proto;
 }
 
 static int64_t times(int64_t n, int64_t unit)

@@ -95,7 +95,8 @@ enum http1_result {
 	X(EXPECT, "expect")                                                                        \
 	X(KEEP_ALIVE, "keep-alive")                                                                \
 	X(PROXY_CONNECTION, "proxy-connection")                                                    \
-	X(X_FORWARDED_PROTO, "x-forwarded-proto")
+	X(X_FORWARDED_PROTO, "x-forwarded-proto")                                                  \
+	X(DATE, "date")
 
 enum http1_field_id {
 	HTTP1_F_OTHER,

@@ -1,0 +1,69 @@
+#include "engine/http/gather.h"
+
+#include <errno.h>
+
+#include "base/base.h"
+#include "engine/conn.h"
+
+void gather_init(struct gather *g, struct conn *to)
+{
+	g->to = to;
+	g->rc = 0;
+	g->n = 0;
+	g->bytes = 0;
+	g->text_n = 0;
+}
+
+void gather_add(struct gather *g, const char *p, size_t n)
+{
+	if (n == 0)
+		return;
+	g->bytes += n;
+	if (g->n > 0) {
+		struct iovec *last = &g->slices[g->n - 1];
+
+		if ((const char *)last->iov_base + last->iov_len == p) {
+			last->iov_len += n;
+			return;
+		}
+	}
+	if (g->n == GATHER_SLICES)
+		gather_send(g, true);
+	g->slices[g->n++] = (struct iovec){ (char *)p, n };
+}
+
+void gather_text(struct gather *g, const char *p, size_t n)
+{
+	must(n <= GATHER_TEXT);
+	if (g->text_n + n > GATHER_TEXT || g->n == GATHER_SLICES)
+		gather_send(g, true);
+	memcpy(g->text + g->text_n, p, n);
+	gather_add(g, g->text + g->text_n, n);
+	g->text_n += n;
+}
+
+int gather_send(struct gather *g, bool more)
+{
+	struct conn *to = g->to;
+	size_t done = 0;
+
+	if (g->n > 0 && g->rc == 0 && !to->out) {
+		ssize_t put = conn_send(to, g->slices, g->n, more);
+
+		if (put < 0 && put != -EAGAIN)
+			g->rc = (int)put;
+		else
+			done = put < 0 ? 0 : (size_t)put;
+	}
+	for (int i = 0; i < g->n && g->rc == 0; i++) {
+		size_t skip = MIN(done, g->slices[i].iov_len);
+
+		done -= skip;
+		g->rc = conn_put(to, (char *)g->slices[i].iov_base + skip, g->slices[i].iov_len - skip);
+	}
+	if (to->out && g->rc == 0)
+		conn_want_out(to);
+	g->n = 0;
+	g->text_n = 0;
+	return g->rc;
+}

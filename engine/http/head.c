@@ -1,0 +1,184 @@
+/*
+ * Heads are not parsed into something and printed again. Lines that stay are
+ * slices of what was received; neighbours become one slice, so a head usually
+ * leaves as two: everything as it came, and our own lines.
+ */
+#include <strings.h>
+
+#include "base/base.h"
+#include "engine/backend.h"
+#include "engine/http/refusal.h"
+#include "engine/http/session.h"
+#include "engine/worker.h"
+#include "model/structs.h"
+
+/* The line of field I, with its end. */
+static void add_line(struct gather *g, const struct http1_head *h, const char *in, uint32_t i)
+{
+	uint32_t from = h->fields[i].name_at, to = i + 1 < h->fields_n ? h->fields[i + 1].name_at : h->len - 2;
+
+	gather_add(g, in + from, to - from);
+}
+
+static void add_span(struct gather *g, const char *in, struct http1_span s)
+{
+	gather_add(g, in + s.at, s.len);
+}
+
+/* --- to the server --- */
+
+static void request_line(const struct http1_head *h, const char *in, struct gather *g)
+{
+	if (!h->absolute && h->minor == 1) {
+		gather_add(g, in + h->method_text.at, h->fields[0].name_at - h->method_text.at);
+		return;
+	}
+	add_span(g, in, h->method_text);
+	gather_literal(g, " ");
+	if (h->path.len == 0)
+		gather_add(g, h->method == HTTP1_M_OPTIONS ? "*" : "/", 1);
+	else if (in[h->path.at] == '?')
+		gather_literal(g, "/");
+	add_span(g, in, h->path);
+	gather_literal(g, " HTTP/1.1\r\n");
+}
+
+static void add_client_ip(const struct session *s, struct gather *g)
+{
+	gather_add(g, s->ip, s->ip_len);
+	gather_literal(g, "\r\n");
+}
+
+struct forwarded {
+	const char *name;
+	size_t len;
+	bool on;
+	enum xff_update update;
+	uint32_t append_to;  /* index of the field; UINT32_MAX: none */
+};
+
+static bool is_forwarded(const struct forwarded *x, const struct http1_field *f, const char *in)
+{
+	return x->on && f->name_len == x->len && strncasecmp(in + f->name_at, x->name, x->len) == 0;
+}
+
+static struct forwarded forwarded_init(const struct http_application_profile *p, const struct http1_head *h,
+				       const char *in)
+{
+	struct forwarded x = { .name = p->xff_alternate_name, .on = p->xff_enabled, .update = p->xff_update,
+			       .append_to = UINT32_MAX };
+
+	x.len = strlen(x.name);
+	for (uint32_t i = 0; i < h->fields_n && x.update == APPEND_TO_THE_XFF_HEADER; i++)
+		if (is_forwarded(&x, &h->fields[i], in) && !h->fields[i].hop && h->fields[i].value.len)
+			x.append_to = i;
+	return x;
+}
+
+void head_to_server(const struct session *s, const struct http1_head *h, const char *in, struct gather *g)
+{
+	const struct http_application_profile *p = session_profile(s);
+	const struct backend *b = s->upstream.server->backend->member.backend;
+	const struct forwarded x = forwarded_init(p, h, in);
+	bool host = false, expect = !p->respond_with_100_continue && h->minor == 1;
+
+	request_line(h, in, g);
+	for (uint32_t i = 0; i < h->fields_n; i++) {
+		const struct http1_field *f = &h->fields[i];
+
+		if (f->hop || (f->id == HTTP1_F_HOST && h->absolute) || (f->id == HTTP1_F_EXPECT && !expect) ||
+		    (f->id == HTTP1_F_X_FORWARDED_PROTO && p->x_forwarded_proto_enabled))
+			continue;
+		host |= f->id == HTTP1_F_HOST;
+		if (f->id != HTTP1_F_OTHER || !is_forwarded(&x, f, in)) {
+			add_line(g, h, in, i);
+		} else if (i == x.append_to) {
+			gather_add(g, in + f->name_at, f->value.at + f->value.len - f->name_at);
+			gather_literal(g, ", ");
+			add_client_ip(s, g);
+		} else if (x.update != REPLACE_XFF_HEADERS) {
+			add_line(g, h, in, i);
+		}
+	}
+	if (!host) {
+		gather_literal(g, "Host: ");
+		if (h->absolute)
+			add_span(g, in, h->authority);
+		else
+			gather_add(g, b->name, strlen(b->name));
+		gather_literal(g, "\r\n");
+	}
+	if (x.on && x.append_to == UINT32_MAX) {
+		gather_add(g, x.name, x.len);
+		gather_literal(g, ": ");
+		add_client_ip(s, g);
+	}
+	if (p->x_forwarded_proto_enabled)
+		gather_literal(g, "X-Forwarded-Proto: http\r\n");
+	if (s->up.chunked)
+		gather_literal(g, "Transfer-Encoding: chunked\r\n");
+	if (s->upgrade) {
+		for (uint32_t i = 0; i < h->fields_n; i++)
+			if (h->fields[i].id == HTTP1_F_UPGRADE)
+				add_line(g, h, in, i);
+		gather_literal(g, "Connection: upgrade\r\n");
+	} else if (s->trailers) {
+		gather_literal(g, "TE: trailers\r\nConnection: te\r\n");
+	}
+	gather_literal(g, "\r\n");
+}
+
+/* --- to the client --- */
+
+static void add_keep_alive(const struct http_application_profile *p, struct gather *g)
+{
+	char line[48];
+	int n = snprintf(line, sizeof(line), "Keep-Alive: timeout=%lld\r\n", (long long)p->keepalive_timeout / 1000);
+
+	gather_text(g, line, (size_t)n);
+}
+
+void head_to_client(const struct session *s, const struct http1_head *h, const char *in, struct gather *g)
+{
+	const struct http_application_profile *p = session_profile(s);
+	uint32_t first = h->fields_n ? h->fields[0].name_at : h->len - 2;
+	bool date = false, interim = h->status < 200;
+	size_t len;
+
+	if (h->minor == 1) {
+		gather_add(g, in, first);
+	} else { /* the version is that of the sender: ours (RFC 9110 section 2.5) */
+		gather_literal(g, "HTTP/1.1");
+		gather_add(g, in + 8, first - 8);
+	}
+	for (uint32_t i = 0; i < h->fields_n; i++) {
+		const struct http1_field *f = &h->fields[i];
+
+		if (f->hop || (f->id == HTTP1_F_CONTENT_LENGTH && (interim || h->status == 204)))
+			continue;
+		date |= f->id == HTTP1_F_DATE;
+		add_line(g, h, in, i);
+	}
+	if (h->status == 101) {
+		for (uint32_t i = 0; i < h->fields_n; i++)
+			if (h->fields[i].id == HTTP1_F_UPGRADE)
+				add_line(g, h, in, i);
+		gather_literal(g, "Connection: upgrade\r\n");
+	}
+	if (!interim) {
+		if (!date) {
+			const char *line = http_date_line(&len);
+
+			gather_add(g, line, len);
+		}
+		if (s->down.chunked)
+			gather_literal(g, "Transfer-Encoding: chunked\r\n");
+		if (!s->keep)
+			gather_literal(g, "Connection: close\r\n");
+		else if (s->minor == 0)
+			gather_literal(g, "Connection: keep-alive\r\n");
+		if (s->keep && p->keepalive_header)
+			add_keep_alive(p, g);
+	}
+	gather_literal(g, "\r\n");
+}

@@ -89,15 +89,17 @@ static int rank(const json_t *model, const json_t *field)
 	return !strcmp(name, "enabled") ? 1 : 2;
 }
 
-static bool some_object_has(const json_t *objects, const char *name)
+/* Is it set in some object? Whether something is enabled is told in any case. */
+static bool is_told(const json_t *objects, const json_t *field)
 {
+	const char *name = json_str(field, "name", "");
 	const json_t *o;
 	size_t i;
 
 	json_array_foreach((json_t *)objects, i, o)
 		if (json_object_get(o, name))
 			return true;
-	return false;
+	return !strcmp(name, "enabled");
 }
 
 size_t kinds_columns(const json_t *model, const json_t *kind, const json_t *objects, const json_t **columns, size_t max)
@@ -111,7 +113,7 @@ size_t kinds_columns(const json_t *model, const json_t *kind, const json_t *obje
 		size_t here = 0;
 
 		json_array_foreach((json_t *)fields, i, f)
-			here += rank(model, f) == r && some_object_has(objects, json_str(f, "name", ""));
+			here += rank(model, f) == r && is_told(objects, f);
 		if (wanted + here > max && wanted)
 			break;
 		wanted += here;
@@ -120,28 +122,43 @@ size_t kinds_columns(const json_t *model, const json_t *kind, const json_t *obje
 	json_array_foreach((json_t *)fields, i, f) {
 		int r = rank(model, f);
 
-		if (n < max && r && r <= last && some_object_has(objects, json_str(f, "name", "")))
+		if (n < max && r && r <= last && is_told(objects, f))
 			columns[n++] = f;
 	}
 	return n;
 }
 
-/* An item of a list by its key fields: "10.0.0.5:80". */
-static void put_keys(const json_t *fields, const json_t *item, struct buf *b)
+/* The first of FIELDS that has an address in ITEM; NULL: none. */
+static const json_t *find_address(const json_t *fields, const json_t *item)
 {
 	const json_t *f;
-	bool first = true;
+	size_t i;
+
+	json_array_foreach((json_t *)fields, i, f) {
+		const json_t *v = json_object_get(item, json_str(f, "name", ""));
+
+		if (json_is_object(v) && text_is_flat(v))
+			return f;
+	}
+	return NULL;
+}
+
+/* An item of a list by its key fields, "10.0.0.5:80"; by its address, if it has one that is no key. */
+static void put_item(const json_t *fields, const json_t *item, struct buf *b)
+{
+	const json_t *address = find_address(fields, item), *f;
+	bool by_keys = !address || json_bool(address, "key", false), first = true;
 	size_t i;
 
 	json_array_foreach((json_t *)fields, i, f) {
 		const json_t *v = json_object_get(item, json_str(f, "name", ""));
 		CLEANUP_FREE char *text = NULL;
 
-		if (!json_bool(f, "key", false) || !v)
+		if (!v || (by_keys ? !json_bool(f, "key", false) : f != address))
 			continue;
 		text = text_of(v);
 		/* As in URLs: an IPv6 address before a port stands in brackets. */
-		if (first && strchr(text, ':') && json_is_object(v))
+		if (by_keys && f == address && strchr(text, ':'))
 			buf_printf(b, "[%s]", text);
 		else
 			buf_printf(b, "%s%s", first ? "" : ":", text);
@@ -163,7 +180,7 @@ char *kinds_cell(const json_t *model, const json_t *field, const json_t *value)
 	json_array_foreach((json_t *)value, i, item) {
 		if (i)
 			buf_puts(&b, ", ");
-		put_keys(fields, item, &b);
+		put_item(fields, item, &b);
 	}
 	s = xstrdup(b.len ? buf_cstr(&b) : "");
 	buf_fini(&b);

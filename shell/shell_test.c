@@ -149,7 +149,10 @@ static const char model_text[] =
 	" \"Cup\": {\"fields\": ["
 	"  {\"name\": \"ip\", \"type\": \"message\", \"key\": true},"
 	"  {\"name\": \"port\", \"type\": \"int32\", \"key\": true},"
-	"  {\"name\": \"ratio\", \"type\": \"int32\"}]}}}";
+	"  {\"name\": \"ratio\", \"type\": \"int32\"}]},"
+	" \"Lid\": {\"fields\": ["
+	"  {\"name\": \"lid_id\", \"type\": \"string\", \"key\": true},"
+	"  {\"name\": \"at\", \"type\": \"message\"}]}}}";
 
 static json_t *model;
 
@@ -203,9 +206,9 @@ static void a_kind_may_be_shortened_while_it_is_clear(void **state)
 
 static void columns_are_what_is_set_the_telling_ones_first(void **state)
 {
-	CLEANUP_JSON json_t *objects = json_pack("[{s:s, s:s, s:s, s:s, s:s, s:{s:i}, s:[]}, {s:b}]",
+	CLEANUP_JSON json_t *objects = json_pack("[{s:s, s:s, s:s, s:s, s:s, s:{s:i}, s:[]}, {s:s}]",
 						 "name", "a", "colour", "red", "kettle_ref", "/api/kettle/kettle-1",
-						 "secret", "x", "dream", "y", "lid", "size", 3, "cups", "enabled", 0);
+						 "secret", "x", "dream", "y", "lid", "size", 3, "cups", "name", "b");
 	const json_t *kind, *columns[4];
 	struct err e;
 	(void)state;
@@ -221,8 +224,10 @@ static void columns_are_what_is_set_the_telling_ones_first(void **state)
 	assert_string_equal(json_str(columns[2], "name", ""), "kettle_ref");
 }
 
-static void items_show_by_their_keys(void **state)
+static void items_show_by_their_keys_or_address(void **state)
 {
+	CLEANUP_JSON json_t *lids = json_pack("[{s:s, s:{s:s}}, {s:s}]", "lid_id", "1", "at", "addr", "fd00::1",
+					      "lid_id", "2");
 	CLEANUP_JSON json_t *cups = json_pack("[{s:{s:s, s:s}, s:i, s:i}, {s:{s:s, s:s}, s:i}, {s:{s:s}}]",
 					      "ip", "addr", "10.0.0.5", "type", "V4", "port", 80, "ratio", 2,
 					      "ip", "addr", "fd00::6", "type", "V6", "port", 81, "ip", "addr", "10.0.0.7");
@@ -231,6 +236,9 @@ static void items_show_by_their_keys(void **state)
 	(void)state;
 
 	assert_string_equal(cell, "10.0.0.5:80, [fd00::6]:81, 10.0.0.7");
+	free(cell);
+	cell = kinds_cell(model, json_array_get(fields, 5), lids);
+	assert_string_equal(cell, "fd00::1, 2");
 	free(cell);
 	cell = kinds_cell(model, json_array_get(fields, 2), NULL);
 	assert_string_equal(cell, "true");
@@ -317,7 +325,7 @@ int main(void)
 		T(what_is_missing_or_wrong_is_a_sentence),
 		M(a_kind_may_be_shortened_while_it_is_clear),
 		M(columns_are_what_is_set_the_telling_ones_first),
-		M(items_show_by_their_keys),
+		M(items_show_by_their_keys_or_address),
 		cmocka_unit_test(values_read_as_one_would_write_them),
 		cmocka_unit_test(a_name_cannot_steer_the_terminal),
 		cmocka_unit_test(a_tree_is_values_and_a_table_for_each_list),

@@ -290,12 +290,17 @@ static int find_object(const struct show *s, const json_t *model, const json_t *
 	return rc;
 }
 
+/* A page of results is shown as the results. */
 static int show_answer(const struct show *s, const json_t *v)
 {
+	const json_t *results = json_object_get(v, "results");
+	CLEANUP_JSON json_t *shown = json_copy((json_t *)(json_is_array(results) ? results : v));
+
 	if (s->json)
 		return show_json(s, v);
-	/* A page of results is shown as the results. */
-	show_tree(s->out, json_is_array(json_object_get(v, "results")) ? json_object_get(v, "results") : v);
+	/* Its own address is no news to who asked for it. */
+	json_object_del(shown, "url");
+	show_tree(s->out, shown);
 	return 0;
 }
 

@@ -1,0 +1,198 @@
+"""The shell against a controller, both on this machine's loopback."""
+
+import json
+import os
+import socket
+import subprocess
+
+import pytest
+import requests
+
+from lab.api import Api
+from lab.host import until
+from lab.lab import Lab
+
+
+def free_ports(n):
+    sockets = [socket.socket() for _ in range(n)]
+    try:
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
+
+
+class World:
+    def __init__(self, folder):
+        rest, engines = free_ports(2)
+        self.url = f"https://127.0.0.1:{rest}"
+        self.home = folder / "home"
+        self.home.mkdir()
+        self.password_file = folder / "password"
+        self.password_file.write_text("correct horse\n")
+        self.password_file.chmod(0o600)
+        self.ca = folder / "data" / "ca.pem"
+        self.api = Api(self.url, "admin", "correct horse")
+        self.log = folder / "controller.log"
+        self.process = subprocess.Popen(
+            [Lab.program("spanwire-controller"), "--data", folder / "data",
+             "--listen", f"127.0.0.1:{rest}", "--engine-listen", f"127.0.0.1:{engines}",
+             "--admin-password-file", self.password_file],
+            stdout=self.log.open("w"), stderr=subprocess.STDOUT)
+
+    def answers(self):
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return self.api.send("GET", "/api/cluster/status", timeout=2).status_code < 500
+        except requests.RequestException:
+            return False
+
+    def close(self):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def spanwire(self, *words, **environment):
+        """(exit status, what was printed, what went wrong); trusts the controller's CA."""
+        settings = {"SPANWIRE_CONTROLLER": self.url, "SPANWIRE_PASSWORD_FILE": self.password_file,
+                    "SPANWIRE_CA": self.ca, "HOME": self.home, "PATH": os.environ["PATH"]}
+        settings.update(environment)
+        done = subprocess.run([Lab.program("spanwire"), *words], timeout=20, text=True,
+                              capture_output=True, stdin=subprocess.DEVNULL,
+                              env={k: str(v) for k, v in settings.items() if v is not None})
+        return done.returncode, done.stdout, done.stderr
+
+    def shown(self, *words, **environment):
+        status, out, wrong = self.spanwire(*words, **environment)
+        assert (status, wrong) == (0, "")
+        return out
+
+    def refused(self, *words, **environment):
+        status, out, wrong = self.spanwire(*words, **environment)
+        assert out == ""
+        return status, wrong
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    w = World(tmp_path_factory.mktemp("shell"))
+    try:
+        until(w.answers, "the controller answers", 15)
+        w.api.post("pool", {"name": "web", "servers": [
+            {"ip": {"addr": f"10.0.0.{n}", "type": "V4"}, "port": 8000 + n} for n in (5, 6)]})
+        w.api.post("vsvip", {"name": "shop-vip", "vip": [
+            {"vip_id": "1", "ip_address": {"addr": "10.1.0.1", "type": "V4"}}]})
+        w.api.post("virtualservice", {"name": "shop", "services": [{"port": 80}], "enabled": False,
+                                      "vsvip_ref": "/api/vsvip?name=shop-vip", "pool_ref": "/api/pool?name=web"})
+        yield w
+    finally:
+        w.close()
+
+
+def rows(text):
+    """A table without gaps in its cells, as dictionaries."""
+    lines = [line.split() for line in text.splitlines()]
+    return [dict(zip(lines[0], line)) for line in lines[1:]]
+
+
+def test_lists_kinds(world):
+    kinds = [line.split()[0] for line in world.shown("show").splitlines()[1:]]
+    model = world.api.get("model")
+    assert kinds == [k["kind"] for k in model["kinds"] if not k.get("runtime")]
+    assert {"virtualservice", "pool", "cluster"} <= set(kinds)
+
+
+def test_lists_objects_with_what_tells_them_apart(world):
+    shop = world.api.find("virtualservice", "shop")
+    row, = rows(world.shown("show", "virtualservice"))
+    assert row["NAME"] == "shop" and row["UUID"] == shop["uuid"]
+    assert row["ENABLED"] == "false" and row["SERVICES"] == "80"
+    assert row["POOL_REF"] == "web" and row["VSVIP_REF"] == "shop-vip"
+    assert "10.0.0.5:8005, 10.0.0.6:8006" in world.shown("show", "pool")
+    assert rows(world.shown("show", "vsvip"))[0]["VIP"] == "10.1.0.1"
+
+
+def test_a_kind_may_be_shortened_or_spelled_as_in_the_contract(world):
+    whole = world.shown("show", "virtualservice")
+    for word in ("VirtualService", "virt", "virtual-service", "VIRTUAL_SERVICE"):
+        assert world.shown("show", word) == whole
+    status, wrong = world.refused("show", "s")
+    assert status == 2 and "serviceengine, " in wrong and "could be any of" in wrong
+    status, wrong = world.refused("show", "teapot")
+    assert status == 2 and "There is no kind 'teapot'" in wrong
+
+
+def test_shows_one_object_by_name_or_uuid(world):
+    shop = world.api.find("virtualservice", "shop")
+    by_name = world.shown("show", "virtualservice", "shop")
+    assert by_name == world.shown("show", "virtualservice", shop["uuid"])
+    fields = dict(line.split(None, 1) for line in by_name.split("\n\n")[0].splitlines())
+    assert fields["pool_ref"].strip() == "web" and fields["enabled"].strip() == "false"
+    assert "traffic_enabled" not in by_name
+    assert "traffic_enabled" in world.shown("--all", "show", "virtualservice", "shop")
+
+
+def test_json_is_what_the_controller_answers(world):
+    assert json.loads(world.shown("--json", "show", "pool", "web")) == \
+        world.api.get("pool", name="web", include_name="")["results"][0]
+    names = [p["name"] for p in json.loads(world.shown("--json", "show", "healthmonitor"))]
+    assert names == [p["name"] for p in world.api.all("healthmonitor")]
+
+
+def test_lists_are_whole(world):
+    for n in range(230):
+        world.api.post("network", {"name": f"net-{n:03}"})
+    names = [row["NAME"] for row in rows(world.shown("show", "network"))]
+    assert names == [f"net-{n:03}" for n in range(230)]
+
+
+def test_views(world):
+    assert "cluster_state.state" in world.shown("show", "cluster", "runtime")
+    assert json.loads(world.shown("--json", "show", "cluster", "runtime"))["cluster_state"]["state"]
+    status, wrong = world.refused("show", "virtualservice", "shop", "no/such/view")
+    answer = world.api.send("GET", "/api/virtualservice/"
+                            f"{world.api.find('virtualservice', 'shop')['uuid']}/no/such/view")
+    assert status == 1 and answer.status_code == 404
+    assert wrong == f"spanwire: {answer.json()['error']}\n"
+
+
+def test_refusals_are_the_controllers_words(world):
+    assert world.refused("show", "pool", "nope") == (1, "spanwire: There is no pool 'nope'.\n")
+    status, wrong = world.refused("--tenant", "nowhere", "show", "pool")
+    assert status == 1 and "Tenant 'nowhere' does not exist!" in wrong
+    status, wrong = world.refused("show", SPANWIRE_PASSWORD="wrong")
+    assert status == 1 and "Invalid credentials" in wrong
+
+
+def test_it_does_not_trust_just_anybody(world):
+    status, wrong = world.refused("show", SPANWIRE_CA=None)
+    assert status == 2 and "is not trusted" in wrong
+    assert world.shown("--insecure", "show", SPANWIRE_CA=None) == world.shown("show")
+    status, wrong = world.refused("show", SPANWIRE_CONTROLLER="https://127.0.0.1:1")
+    assert status == 2 and "Cannot reach the controller at https://127.0.0.1:1" in wrong
+
+
+def test_credentials_from_a_file_that_nobody_else_reads(world):
+    path = world.home / ".config" / "spanwire" / "credentials"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"controller = {world.url}\nuser = admin\npassword = correct horse\nca = {world.ca}\n")
+    nothing = {"SPANWIRE_CONTROLLER": None, "SPANWIRE_PASSWORD_FILE": None, "SPANWIRE_CA": None}
+    path.chmod(0o644)
+    status, wrong = world.refused("show", **nothing)
+    assert status == 2 and "is open to others (mode 0644)" in wrong
+    path.chmod(0o600)
+    assert world.shown("show", **nothing) == world.shown("show")
+    path.unlink()
+
+
+def test_usage(world):
+    assert world.shown("--version").startswith("spanwire ")
+    assert "SPANWIRE_PASSWORD_FILE" in world.shown("--help")
+    assert world.refused()[0] == 2
+    assert world.refused("destroy")[0] == 2
+    assert world.refused("show", "pool", "a", "b", "c")[0] == 2

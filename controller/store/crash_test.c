@@ -376,6 +376,77 @@ static void a_disk_that_lies_is_found_out(void **state)
 	}
 }
 
+/* ---- a disk that says no ------------------------------------------------ */
+
+static void assert_whole(struct store *s, uint64_t n)
+{
+	struct found f = look(s);
+
+	assert_null(f.wrong);
+	assert_int_equal(f.n, n);
+}
+
+static void a_full_disk_refuses_and_is_tried_again(void **state)
+{
+	struct store *s;
+	struct err e;
+	(void)state;
+
+	assert_int_equal(store_open(dir, &s, &e), 0);
+	assert_int_equal(write_transaction(s, 1), 0);
+	power_refuse(SQLITE_FULL);
+	for (int i = 0; i < 3; i++) {
+		struct txn *t = txn_begin(s);
+
+		assert_int_equal(put(t, &test_group, "group-x", padded("x", 2)), 0);
+		assert_int_equal(txn_commit(t, NULL, &e), -ENOSPC);
+		assert_string_equal(e.text, "The change was not stored: database or disk is full.");
+		assert_whole(s, 1);
+	}
+	assert_int_equal(write_event(s, 1), -ENOSPC);
+	power_refuse(0);
+	for (uint64_t n = 2; n < 20; n++) {
+		assert_int_equal(write_event(s, n - 1), 0);
+		assert_int_equal(write_transaction(s, n), 0);
+	}
+	assert_whole(s, 19);
+	store_close(s);
+	assert_int_equal(store_open(dir, &s, &e), 0);
+	assert_whole(s, 19);
+	store_close(s);
+}
+
+/* What a failed sync left on the disk nobody knows: only a new start, which reads it, may go on. */
+static void after_a_failed_sync_nothing_more_is_written(void **state)
+{
+	struct store *s;
+	struct err e;
+	struct txn *t;
+	uint64_t n;
+	(void)state;
+
+	assert_int_equal(store_open(dir, &s, &e), 0);
+	assert_int_equal(write_transaction(s, 1), 0);
+	power_refuse(SQLITE_IOERR_FSYNC);
+	assert_int_equal(write_transaction(s, 2), -EIO);
+	power_refuse(0);
+	assert_whole(s, 1);
+	t = txn_begin(s);
+	txn_set(t, "test", "n", "2", NULL);
+	assert_int_equal(txn_commit(t, NULL, &e), -EIO);
+	assert_non_null(strstr(e.text, "start the controller again"));
+	assert_whole(s, 1);
+	store_close(s);
+	power_back(false, random64);
+	assert_int_equal(store_open(dir, &s, &e), 0);
+	n = store_revision(s);
+	assert_true(n == 1 || n == 2);
+	assert_whole(s, n);
+	assert_int_equal(write_event(s, n), 0);
+	assert_int_equal(write_transaction(s, n + 1), 0);
+	store_close(s);
+}
+
 static int files_in_memory(void **state)
 {
 	(void)state;
@@ -401,6 +472,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(kill_loses_nothing_acknowledged, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(power_loses_nothing_acknowledged, files_in_memory, files_on_disk),
 		cmocka_unit_test_setup_teardown(a_disk_that_lies_is_found_out, files_in_memory, files_on_disk),
+		cmocka_unit_test_setup_teardown(a_full_disk_refuses_and_is_tried_again, files_in_memory, files_on_disk),
+		cmocka_unit_test_setup_teardown(after_a_failed_sync_nothing_more_is_written, files_in_memory,
+						files_on_disk),
 	};
 
 	if (seed)

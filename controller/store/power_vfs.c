@@ -37,6 +37,7 @@ static struct file files[FILES_MAX];
 static enum power_lie lie;
 static uint64_t operations, fails_at;
 static bool off;
+static int refusal;
 
 /* ---- bytes ------------------------------------------------------------ */
 
@@ -99,6 +100,7 @@ void power_reset(enum power_lie how)
 	}
 	lie = how;
 	off = false;
+	refusal = 0;
 	fails_at = 0;
 }
 
@@ -112,9 +114,9 @@ bool power_is_off(void)
 	return off;
 }
 
-uint64_t power_operations(void)
+void power_refuse(int code)
 {
-	return operations;
+	refusal = code;
 }
 
 /* One operation that changes something; true: the power fails with it. */
@@ -195,6 +197,8 @@ static int on_write(sqlite3_file *h, const void *p, int n, sqlite3_int64 at)
 {
 	struct file *f = ((struct handle *)h)->file;
 
+	if (refusal)
+		return refusal;
 	/* The write during which the power fails may have come to the disk in part, like those before it. */
 	if (!off)
 		remember_pending(f, (size_t)at, p, (size_t)n);
@@ -208,6 +212,8 @@ static int on_truncate(sqlite3_file *h, sqlite3_int64 size)
 {
 	struct file *f = ((struct handle *)h)->file;
 
+	if (refusal)
+		return refusal;
 	if (!off)
 		remember_pending(f, (size_t)size, NULL, 0);
 	if (fails_now())
@@ -221,6 +227,8 @@ static int on_sync(sqlite3_file *h, int flags)
 	struct file *f = ((struct handle *)h)->file;
 	(void)flags;
 
+	if (refusal)
+		return refusal;
 	if (fails_now())
 		return SQLITE_IOERR_FSYNC;
 	if (lie == POWER_SYNC_DOES_NOTHING)

@@ -22,9 +22,8 @@ void power_reset(enum power_lie lie);
 /* The power fails at the Nth operation that changes something, from now. */
 void power_fail_after(uint64_t n);
 bool power_is_off(void);
+/* Everything that changes something is refused with this code of SQLite's (SQLITE_FULL ...); 0: no longer. */
+void power_refuse(int code);
 /* TEAR: sectors of what was not synced survive by chance; else none of it. RANDOM gives 64 random bits. */
 void power_back(bool tear, uint64_t (*random)(void));
-/* Operations so far. */
-uint64_t power_operations(void);
-
 #endif

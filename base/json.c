@@ -39,6 +39,8 @@ int json_read(const char *text, size_t len, json_t **out, struct err *e)
 	if (rc < 0)
 		return rc;
 	*out = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
+	if (!*out && json_error_code(&je) == json_error_invalid_utf8)
+		return err_set(e, -EINVAL, NULL, "Invalid UTF-8 at line %d column %d.", je.line, je.column);
 	if (!*out)
 		return err_set(e, -EINVAL, NULL, "Malformed JSON at line %d column %d: %s.", je.line, je.column,
 			       je.text);

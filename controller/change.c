@@ -53,6 +53,8 @@ static int place_tenant(struct change *c, const struct kind_desc *k, json_t *wir
 	tenant[0] = '\0';
 	if (!(k->flags & K_TENANT))
 		return 0;
+	if (json_object_get(wire, "tenant_ref") && !asked)
+		return err_set(e, -EINVAL, "tenant_ref", "A reference is a string.");
 	snprintf(tenant, UUID_MAX, "%s", home);
 	if (asked) {
 		resolver_init(&r, c->store, c->txn, home, "");
@@ -81,6 +83,8 @@ static int place_cloud(struct change *c, const struct kind_desc *k, json_t *wire
 	cloud[0] = '\0';
 	if (!(k->flags & K_CLOUD))
 		return 0;
+	if (json_object_get(wire, "cloud_ref") && !json_is_string(json_object_get(wire, "cloud_ref")))
+		return err_set(e, -EINVAL, "cloud_ref", "A reference is a string.");
 	resolver_init(&r, c->store, c->txn, tenant, "");
 	rc = r.model.resolve(&r.model, "cloud", asked, cloud, UUID_MAX, e);
 	if (rc < 0) {

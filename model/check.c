@@ -141,12 +141,19 @@ int check_vs_vip_change(const json_t *old, const json_t *fresh, struct err *e)
 	size_t i, j;
 
 	json_array_foreach(json_object_get(old, "vip"), i, a) {
-		const json_t *ip = json_object_get(a, "ip_address");
+		const json_t *ip = json_object_get(a, "ip_address"), *ip6 = json_object_get(a, "ip6_address");
 
-		json_array_foreach(json_object_get(fresh, "vip"), j, b)
-			if (ip && json_equal(ip, json_object_get(b, "ip_address")) &&
-			    strcmp(json_str(a, "vip_id", ""), json_str(b, "vip_id", "")) != 0)
-				return err_set(e, -EINVAL, "vip", "Changing an existing VIP's vip_id is not supported.");
+		json_array_foreach(json_object_get(fresh, "vip"), j, b) {
+			char path[40];
+
+			if (!(ip && json_equal(ip, json_object_get(b, "ip_address"))) &&
+			    !(ip6 && json_equal(ip6, json_object_get(b, "ip6_address"))))
+				continue;
+			if (strcmp(json_str(a, "vip_id", ""), json_str(b, "vip_id", "")) == 0)
+				continue;
+			snprintf(path, sizeof(path), "vip[%zu].vip_id", j);
+			return err_set(e, -EINVAL, path, "Changing an existing VIP's vip_id is not supported.");
+		}
 	}
 	return 0;
 }

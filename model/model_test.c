@@ -19,6 +19,9 @@ static int resolve(struct model_resolver *r, const char *kind, const char *text,
 	size_t n;
 
 	(void)r;
+	/* As the store's: there are no objects of a kind that is not built. */
+	if (!kind_find(kind))
+		return -ENOENT;
 	if (name) {
 		name += strlen("name=");
 		if (strcmp(name, "nope") == 0)

@@ -1,5 +1,5 @@
 /*
- * vsvip: an address belongs to one vsvip of a routing domain; a vip_id stays with its address.
+ * vsvip: an address belongs to one vsvip of a routing domain.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -88,15 +88,14 @@ static const json_t *same_address(const json_t *vips, const json_t *vip)
 	return NULL;
 }
 
-/* An engine knows its VIPs by vip_id: the same address under another one would be given up and taken anew. */
-static int check_ids(const json_t *old, const json_t *new, struct err *e)
+/* No vip_id and no address twice. That both stay together is the model's to hold. */
+static int check_ids(const json_t *new, struct err *e)
 {
 	json_t *was, *v;
 	size_t i, j;
 
 	json_array_foreach(json_object_get(new, "vip"), i, v) {
 		const char *id = json_str(v, "vip_id", "");
-		const json_t *before = same_address(json_object_get(old, "vip"), v);
 		char path[40];
 
 		snprintf(path, sizeof(path), "vip[%zu].vip_id", i);
@@ -107,8 +106,6 @@ static int check_ids(const json_t *old, const json_t *new, struct err *e)
 			if (same_address(json_object_get(new, "vip"), v) == was)
 				return err_set(e, -EINVAL, path, "vip[%zu] has the same address.", j);
 		}
-		if (before && strcmp(json_str(before, "vip_id", ""), id) != 0)
-			return err_set(e, -EINVAL, path, "Changing an existing VIP's vip_id is not supported.");
 	}
 	return 0;
 }
@@ -116,7 +113,7 @@ static int check_ids(const json_t *old, const json_t *new, struct err *e)
 static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
 {
 	struct clash clash = { uuid, new, e };
-	int rc = check_ids(old, new, e);
+	int rc = check_ids(new, e);
 
 	if (rc < 0)
 		return rc;

@@ -119,7 +119,7 @@ class Session:
     def send(self, method, path, body=None, headers=None, **more):
         """`path` without /api/; a header of None is left away."""
         all_headers = {**self.headers(), **(headers or {})}
-        if body is not None and not isinstance(body, (str, bytes)):
+        if body is not None and isinstance(body, (dict, list)):
             body = json.dumps(body)
         url = path if path.startswith("http") else f"{self.controller.url}/api/{path}"
         return self.http.request(method, url, data=body, timeout=30,

@@ -1,0 +1,250 @@
+"""What kinds promise beyond their tables: addresses, ports, tenants, roles."""
+
+import pytest
+
+from contract import error, server, vip
+
+
+@pytest.fixture(scope="module")
+def tenants(admin):
+    """Two tenants, a super-user's sessions in them."""
+    for name in ("red", "blue"):
+        admin.make("tenant", name=name)
+    return {name: admin.controller.session(tenant=name) for name in ("red", "blue")}
+
+
+# ---- virtual services and their addresses --------------------------------------------------
+
+
+def service(**more):
+    return {"services": [{"port": 80}], **more}
+
+
+def test_a_virtual_service_gets_its_profiles(admin):
+    admin.make("vsvip", name="shop-vip", vip=[vip("10.1.0.1")])
+    admin.make("pool", name="shop-pool", servers=[server("10.0.0.1")])
+    vs = admin.make("virtualservice", name="shop", vsvip_ref="/api/vsvip?name=shop-vip",
+                    pool_ref="/api/pool?name=shop-pool", **service())
+    for field, name in (("application_profile_ref", "System-HTTP"), ("network_profile_ref", "System-TCP-Proxy"),
+                        ("analytics_profile_ref", "System-Analytics-Profile"), ("se_group_ref", "Default-Group"),
+                        ("vrf_context_ref", "global"), ("vsvip_ref", "shop-vip"), ("pool_ref", "shop-pool")):
+        assert vs[field].endswith("#" + name), field
+    assert vs["services"][0]["port_range_end"] == 80
+    assert "shop" in error(admin.delete("pool/" + admin.find("pool", "shop-pool")["uuid"]), 412)
+
+
+def test_vip_ids_are_given_and_kept(admin):
+    made = admin.make("vsvip", name="ids", vip=[vip("10.1.1.1"), vip("fd00::1:1")])
+    assert [v["vip_id"] for v in made["vip"]] == ["0", "1"]
+    path = f"vsvip/{made['uuid']}"
+    text = error(admin.put(path, {"name": "ids", "vip": [vip("10.1.1.1", vip_id="7"), vip("fd00::1:1", vip_id="1")]}), 400)
+    assert "Changing an existing VIP's vip_id is not supported" in text and text.startswith("vip[0].vip_id")
+    assert admin.put(path, {"name": "ids", "vip": [vip("10.1.1.1", vip_id="0"), vip("10.1.1.2", vip_id="7")]}
+                     ).status_code == 200
+    answer = admin.patch(path, {"add": {"vip": [vip("10.1.1.3", vip_id="7")]}})
+    assert [v["ip_address"]["addr"] for v in answer.json()["vip"]] == ["10.1.1.1", "10.1.1.3"]
+    error(admin.put(path, {"name": "ids", "vip": [vip("10.1.1.1", vip_id="0"), vip("10.1.1.2", vip_id="0")]}), 400)
+    error(admin.put(path, {"name": "ids", "vip": [vip("10.1.1.1", vip_id="0"), vip("10.1.1.1", vip_id="1")]}), 400)
+
+
+def test_an_address_belongs_to_one_vsvip(admin):
+    admin.make("vsvip", name="owner", vip=[vip("10.1.2.1"), vip("fd00::2:1")])
+    text = error(admin.post("vsvip", {"name": "thief", "vip": [vip("10.1.2.9"), vip("10.1.2.1")]}), 400)
+    assert "owner" in text and "vip[1].ip_address" in text and "10.1.2.1" in text
+    # The same address, written differently.
+    assert "owner" in error(admin.post("vsvip", {"name": "thief", "vip": [vip("FD00:0:0::2:1")]}), 400)
+    # Another routing domain is another world.
+    admin.make("vsvip", name="elsewhere", vip=[vip("10.1.2.1")], vrf_context_ref="/api/vrfcontext?name=management")
+    text = error(admin.put("vsvip/" + admin.find("vsvip", "elsewhere")["uuid"],
+                           {"name": "elsewhere", "vip": [vip("10.1.2.1", vip_id="0")],
+                            "vrf_context_ref": "/api/vrfcontext?name=global"}), 400)
+    assert "Cannot modify VrfContext" in text
+
+
+def test_a_port_belongs_to_one_virtual_service(admin):
+    admin.make("vsvip", name="ports", vip=[vip("10.1.3.1")])
+    ref = {"vsvip_ref": "/api/vsvip?name=ports"}
+    admin.make("virtualservice", name="first", services=[{"port": 80}, {"port": 8000, "port_range_end": 8010}], **ref)
+    for services in ([{"port": 80}], [{"port": 8010, "port_range_end": 8020}], [{"port": 1, "port_range_end": 65535}]):
+        text = error(admin.post("virtualservice", {"name": "second", "services": services, **ref}), 400)
+        assert "first" in text and text.startswith("services[0].port")
+    second = admin.make("virtualservice", name="second", services=[{"port": 81}, {"port": 8011}], **ref)
+    text = error(admin.patch(f"virtualservice/{second['uuid']}", {"replace": {"services": [{"port": 8005}]}}), 400)
+    assert "8005" in text and "first" in text
+    error(admin.post("virtualservice", {"name": "third", "services": [{"port": 90}, {"port": 90}], **ref}), 400)
+
+
+def test_old_bodies_with_their_addresses_inside(admin):
+    vs = admin.make("virtualservice", name="old", vip=[vip("10.1.4.1")], **service())
+    assert vs["vsvip_ref"].endswith("#vsvip-old") and "vip" not in vs
+    made = admin.find("vsvip", "vsvip-old")
+    assert made["vip"][0]["ip_address"]["addr"] == "10.1.4.1"
+    changed = admin.put(f"virtualservice/{vs['uuid']}", {"name": "old", "vip": [vip("10.1.4.2", vip_id="0")], **service()})
+    assert changed.status_code == 200, changed.text
+    assert admin.find("vsvip", "vsvip-old")["vip"][0]["ip_address"]["addr"] == "10.1.4.2"
+    assert admin.get("vsvip?name.contains=old").json()["count"] == 1
+    # One transaction: a virtual service that is refused leaves no VsVip behind.
+    error(admin.post("virtualservice", {"name": "old2", "vip": [vip("10.1.4.9")], "services": [{"port": 70000}]}), 400)
+    assert admin.find("vsvip", "vsvip-old2") is None
+    error(admin.post("virtualservice", {"name": "old3", "vip": [vip("10.1.4.2")], **service()}), 400)
+    assert admin.find("virtualservice", "old3") is None
+
+
+@pytest.mark.parametrize("field,ref,words", [
+    ("network_profile_ref", "/api/networkprofile?name=System-UDP-Fast-Path", "System-UDP-Fast-Path"),
+    ("application_profile_ref", "/api/applicationprofile?name=System-DNS", "System-DNS"),
+    ("application_profile_ref", "/api/applicationprofile?name=System-Secure-HTTP", "System-Secure-HTTP")])
+def test_a_profile_that_is_not_built_is_refused_in_words(admin, field, ref, words):
+    text = error(admin.post("virtualservice", {"name": "unbuilt", "vip": [vip("10.1.5.1")], field: ref, **service()}), 400)
+    assert words in text and "not built" in text and text.startswith(field)
+    assert admin.find("virtualservice", "unbuilt") is None
+
+
+def test_a_monitor_that_is_not_built_is_refused_in_words(admin):
+    for name in ("System-HTTPS", "System-Ping", "System-DNS"):
+        text = error(admin.post("pool", {"name": "unbuilt", "health_monitor_refs": [f"/api/healthmonitor?name={name}"]}), 400)
+        assert name in text and text.startswith("health_monitor_refs[0]")
+
+
+def test_tls_is_never_served_as_plaintext(admin):
+    text = error(admin.post("virtualservice", {"name": "tls", "vip": [vip("10.1.6.1")],
+                                               "services": [{"port": 443, "enable_ssl": True}]}), 400)
+    assert text.startswith("services[0].enable_ssl")
+    admin.make("virtualservice", name="plain", vip=[vip("10.1.6.1")], services=[{"port": 443, "enable_ssl": False}])
+
+
+def test_a_monitor_waits_less_than_it_asks(admin):
+    text = error(admin.post("healthmonitor", {"name": "hm", "type": "HEALTH_MONITOR_TCP", "send_interval": 5,
+                                              "receive_timeout": 5}), 400)
+    assert text.startswith("receive_timeout")
+    made = admin.make("healthmonitor", name="hm", type="HEALTH_MONITOR_TCP", send_interval=5, receive_timeout=4)
+    text = error(admin.patch(f"healthmonitor/{made['uuid']}", {"replace": {"send_interval": 3}}), 400)
+    assert "receive_timeout" in text
+    error(admin.patch(f"healthmonitor/{made['uuid']}", {"replace": {"type": "HEALTH_MONITOR_HTTP"}}), 400)
+
+
+# ---- tenants --------------------------------------------------------------------------------
+
+
+def names(session, path):
+    return {o["name"] for o in session.get(path + ("&" if "?" in path else "?") + "page_size=200").json()["results"]}
+
+
+def test_tenants_have_names_of_their_own(admin, tenants):
+    for session in (admin, tenants["red"], tenants["blue"]):
+        session.make("pool", name="common")
+    red = tenants["red"].find("pool", "common")
+    assert red["tenant_ref"].endswith("/api/tenant/" + admin.find("tenant", "red")["uuid"])
+    assert names(tenants["red"], "pool") == {"common"}
+    error(tenants["blue"].get("pool/" + red["uuid"]), 404)
+    error(tenants["blue"].delete("pool/" + red["uuid"]), 404)
+    error(admin.get("pool/" + red["uuid"]), 404)
+    everywhere = admin.get("pool?name=common", headers={"X-Avi-Tenant": "*"}).json()
+    assert everywhere["count"] == 3
+
+
+def test_a_tenant_in_the_body_beats_the_header(admin, tenants):
+    made = admin.make("pool", name="sent to red", tenant_ref="/api/tenant?name=red")
+    assert made["tenant_ref"].endswith("#red")
+    assert tenants["red"].find("pool", "sent to red")["uuid"] == made["uuid"]
+    assert admin.find("pool", "sent to red") is None
+
+
+def test_what_admin_provides_is_seen_by_all(admin, tenants):
+    red = tenants["red"]
+    assert {"System-HTTP", "System-DNS"} <= names(red, "applicationprofile")
+    assert red.find("cloud", "Default-Cloud") and red.find("serviceenginegroup", "Default-Group")
+    # And can be referred to, but not changed.
+    pool = red.make("pool", name="red pool", health_monitor_refs=["/api/healthmonitor?name=System-TCP"])
+    assert pool["health_monitor_refs"][0].endswith("#System-TCP")
+    # An own one of the same name goes first, and hides the other.
+    own = red.make("healthmonitor", name="System-TCP", type="HEALTH_MONITOR_TCP")
+    assert red.get("healthmonitor?name=System-TCP").json()["count"] == 1
+    pool = red.make("pool", name="red pool 2", health_monitor_refs=["/api/healthmonitor?name=System-TCP"])
+    assert own["uuid"] in pool["health_monitor_refs"][0]
+
+
+def test_references_do_not_cross_tenants(admin, tenants):
+    red, blue = tenants["red"], tenants["blue"]
+    hm = red.make("healthmonitor", name="red monitor", type="HEALTH_MONITOR_TCP")
+    for ref in ("/api/healthmonitor?name=red%20monitor", hm["uuid"], hm["url"],
+                "/api/healthmonitor?tenant=red&name=red%20monitor"):
+        for session in (blue, admin):
+            text = error(session.post("pool", {"name": "crossing", "health_monitor_refs": [ref]}), 400)
+            assert "HealthMonitor object not found" in text
+
+
+def test_a_tenant_in_use_stays(admin, tenants):
+    text = error(admin.delete("tenant/" + admin.find("tenant", "red")["uuid"]), 412)
+    assert "refer" in text
+
+
+def test_the_tenant_of_an_object_is_fixed(admin):
+    pool = admin.make("pool", name="fixed")
+    assert "tenant_ref" in error(admin.put(f"pool/{pool['uuid']}", {"name": "fixed",
+                                                                   "tenant_ref": "/api/tenant?name=red"}), 400)
+
+
+# ---- roles -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def people(admin, tenants):
+    """Users without superuser rights, by role, each in tenant red."""
+    out = {}
+    for role in ("Application-Admin", "Application-Operator", "Security-Admin", "Tenant-Admin"):
+        admin.make("user", name=role.lower(), password="some password",
+                   default_tenant_ref="/api/tenant?name=red",
+                   access=[{"role_ref": f"/api/role?name={role}", "tenant_ref": "/api/tenant?name=red"}])
+        out[role] = admin.controller.session(role.lower(), "some password", tenant="red")
+    return out
+
+
+def test_a_role_may_what_it_says(people):
+    operator, owner = people["Application-Operator"], people["Application-Admin"]
+    pool = owner.make("pool", name="role pool")
+    assert operator.get(f"pool/{pool['uuid']}").status_code == 200
+    for method, path, body in (("POST", "pool", {"name": "x"}), ("PUT", f"pool/{pool['uuid']}", {"name": "x"}),
+                               ("PATCH", f"pool/{pool['uuid']}", {"add": {}}), ("DELETE", f"pool/{pool['uuid']}", None)):
+        assert "permission" in error(operator.send(method, path, body), 403)
+        assert owner.find("pool", "role pool") is not None
+    error(people["Security-Admin"].post("pool", {"name": "x"}), 403)
+    assert people["Tenant-Admin"].delete(f"pool/{pool['uuid']}").status_code == 204
+
+
+@pytest.mark.parametrize("role", ["Application-Admin", "Application-Operator", "Security-Admin", "Tenant-Admin"])
+def test_nobody_lifts_himself(admin, people, role):
+    one = people[role]
+    me = admin.find("user", role.lower())
+    error(one.patch(f"user/{me['uuid']}", {"replace": {"is_superuser": True}}), 403)
+    error(one.post("user", {"name": "evil", "password": "some password", "is_superuser": True}), 403)
+    error(one.put("systemconfiguration", {}), 403)
+    error(one.post("tenant", {"name": "evil"}), 403)
+    group = admin.find("serviceenginegroup", "Default-Group")["uuid"]
+    error(one.post(f"serviceenginegroup/{group}/token", {}), 403)
+    # useraccount is one's own, and carries no rights.
+    assert one.put("useraccount", {"full_name": "x", "is_superuser": True, "access": []}).status_code == 200
+    assert admin.get(f"user/{me['uuid']}").json()["is_superuser"] is False
+    assert admin.get(f"user/{me['uuid']}").json()["full_name"] == "x"
+
+
+def test_another_tenant_is_closed(people):
+    owner = people["Application-Admin"]
+    for tenant in ("admin", "blue"):
+        error(owner.get("pool", headers={"X-Avi-Tenant": tenant}), 403)
+        error(owner.post("pool", {"name": "x"}, headers={"X-Avi-Tenant": tenant}), 403)
+    error(owner.post("pool", {"name": "x", "tenant_ref": "/api/tenant?name=blue"}), 403)
+    # `*` shows what one may see, and no more.
+    seen = owner.get("pool?page_size=200", headers={"X-Avi-Tenant": "*"}).json()["results"]
+    assert seen and {o["tenant_ref"] for o in seen} == {owner.find("pool", "common")["tenant_ref"]}
+    error(owner.post("pool", {"name": "x"}, headers={"X-Avi-Tenant": "*"}), 403)
+
+
+def test_without_a_tenant_header_one_is_at_home(people):
+    answer = people["Application-Admin"].get("pool?name=common", headers={"X-Avi-Tenant": None})
+    assert answer.json()["count"] == 1
+
+
+def test_events_are_those_of_the_tenant(admin, people):
+    events = people["Application-Admin"].get("analytics/logs?type=2&page_size=1000").json()["results"]
+    assert events and {e["tenant_name"] for e in events} == {"red"}

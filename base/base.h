@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#undef sprintf /* a macro of the fortified library under clang */
 #pragma GCC poison strcpy strcat sprintf strtok gets
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

@@ -5,6 +5,11 @@
  * what is known and writes it when it differs: it keeps no state of its own
  * that could go stale.
  *
+ * A neighbour is a clone server's address on an interface, shared by all slots
+ * that send there. The kernel keeps it resolved (a managed entry); once a
+ * second we ask for it by broadcast, because the kernel alone notices a changed
+ * MAC address late, and forgets its entries when the carrier goes.
+ *
  * An exit is an interface that copies leave by, in one of two ways: directly,
  * with `tx off`, or through a segmenting pair. When the way changes, a new exit
  * is made first; the old one goes a second later, when nothing is under way in
@@ -17,6 +22,7 @@
 
 #include "base/log.h"
 #include "engine/bpf/datapath.h"
+#include "engine/herald.h"
 #include "engine/netlink.h"
 
 enum {
@@ -26,6 +32,18 @@ enum {
 	LINGER_S = 5,         /* so long closed, or */
 	IDLE_S = 900,         /* so long unused */
 	RETIRE_MS = 1000,
+	ASK_MS = 1000,
+};
+
+struct neighbour {
+	struct list link;
+	unsigned users;
+	int ifindex;
+	struct in6_addr ip;
+	struct herald *herald;    /* NULL: no socket; the kernel asks alone */
+	uint8_t own_mac[6];       /* that the herald speaks with */
+	bool resolved;
+	uint8_t mac[6];
 };
 
 struct exit {
@@ -48,10 +66,7 @@ struct slot {
 	uint32_t index;
 	struct clone_want want;
 	struct exit *exit;
-	bool managed;             /* the kernel keeps the neighbour for us, on */
-	int managed_on;
-	bool resolved;
-	uint8_t mac[6];
+	struct neighbour *neighbour; /* NULL: its MAC is given, or no interface leads to it */
 	struct target written;    /* as the kernel has it */
 	struct target_counters base;
 	uint64_t device_base;
@@ -71,8 +86,8 @@ struct clones {
 	struct netlink *netlink;
 	struct datapath *datapath;
 	struct netlink_watch watch;
-	struct timer sweep;
-	struct list sets, exits;
+	struct timer sweep, ask;
+	struct list sets, exits, neighbours;
 	bool used[TARGETS_MAX];
 	uint32_t next;            /* slots are given out in turn: one that was freed rests */
 	uint32_t generation;
@@ -206,28 +221,95 @@ static int exit_get(struct clones *t, const struct iface *i, struct exit **out)
 	return 0;
 }
 
-/* ---- slots ---- */
+/* ---- neighbours ---- */
 
-static void neighbour_forget(struct slot *s)
+static void neighbour_manage(struct clones *t, struct neighbour *nb)
 {
-	if (s->managed)
-		(void)netlink_neighbour_forget(s->set->table->netlink, s->managed_on, &s->want.ip);
-	s->managed = false;
-	s->resolved = s->want.has_mac;
-}
+	int rc = netlink_neighbour_manage(t->netlink, nb->ifindex, &nb->ip);
 
-static void neighbour_manage(struct slot *s, int ifindex)
-{
-	if (s->want.has_mac || (s->managed && s->managed_on == ifindex))
-		return;
-	neighbour_forget(s);
-	s->managed_on = ifindex;
-	s->managed = true;
-	int rc = netlink_neighbour_manage(s->set->table->netlink, ifindex, &s->want.ip);
-	if (rc)
+	/* Without carrier there is nobody to ask. */
+	if (rc && rc != -ENETDOWN && rc != -ENODEV)
 		log_error("clone.neighbour error=\"%s\"", strerror(-rc));
-	s->managed = rc == 0;
 }
+
+static void neighbour_put(struct slot *s)
+{
+	struct neighbour *nb = s->neighbour;
+
+	s->neighbour = NULL;
+	if (!nb || --nb->users)
+		return;
+	(void)netlink_neighbour_forget(s->set->table->netlink, nb->ifindex, &nb->ip);
+	if (nb->herald)
+		herald_free(nb->herald);
+	list_remove(&nb->link);
+	free(nb);
+}
+
+static void neighbour_get(struct slot *s, int ifindex)
+{
+	struct clones *t = s->set->table;
+
+	if (s->want.has_mac || (s->neighbour && s->neighbour->ifindex == ifindex))
+		return;
+	neighbour_put(s);
+	LIST_FOREACH(l, &t->neighbours) {
+		struct neighbour *nb = LIST_ENTRY(l, struct neighbour, link);
+		if (nb->ifindex != ifindex || !ip_equal(&nb->ip, &s->want.ip))
+			continue;
+		nb->users++;
+		s->neighbour = nb;
+		return;
+	}
+
+	struct neighbour *nb = xcalloc(1, sizeof(*nb));
+	nb->users = 1;
+	nb->ifindex = ifindex;
+	nb->ip = s->want.ip;
+	list_init(&nb->link);
+	list_insert(&t->neighbours, &nb->link);
+	s->neighbour = nb;
+	neighbour_manage(t, nb);
+}
+
+/* An address of ours that NB will answer to; NULL: none. */
+static const struct in6_addr *neighbour_asker(const struct iface *i, const struct neighbour *nb)
+{
+	for (size_t k = 0; k < i->addrs_n; k++)
+		if (!i->addrs[k].ours && ip_within(&nb->ip, &i->addrs[k].addr, i->addrs[k].prefix_len))
+			return &i->addrs[k].addr;
+	return NULL;
+}
+
+static void neighbour_ask(struct clones *t, struct neighbour *nb)
+{
+	const struct iface *i = netlink_iface(t->netlink, nb->ifindex);
+	const struct in6_addr *own = i && i->up && i->carrier ? neighbour_asker(i, nb) : NULL;
+
+	if (!own)
+		return;
+	if (!nb->resolved)
+		neighbour_manage(t, nb);
+	if (nb->herald && memcmp(nb->own_mac, i->mac, 6)) {
+		herald_free(nb->herald);
+		nb->herald = NULL;
+	}
+	if (!nb->herald && herald_new(t->loop, i->index, i->mac, NULL, &nb->herald))
+		return;
+	memcpy(nb->own_mac, i->mac, 6);
+	(void)herald_ask(nb->herald, own, &nb->ip);
+}
+
+static void ask_all(struct timer *timer)
+{
+	struct clones *t = CONTAINER_OF(timer, struct clones, ask);
+
+	LIST_FOREACH(l, &t->neighbours)
+		neighbour_ask(t, LIST_ENTRY(l, struct neighbour, link));
+	timer_in(t->loop, &t->ask, ASK_MS, ask_all);
+}
+
+/* ---- slots ---- */
 
 static const struct iface *slot_iface(const struct slot *s)
 {
@@ -236,6 +318,14 @@ static const struct iface *slot_iface(const struct slot *s)
 	if (s->want.has_subnet)
 		return netlink_iface_within(n, &s->want.subnet, s->want.subnet_len);
 	return netlink_iface_towards(n, &s->want.ip);
+}
+
+/* NULL: not known. */
+static const uint8_t *slot_mac(const struct slot *s)
+{
+	if (s->want.has_mac)
+		return s->want.mac;
+	return s->neighbour && s->neighbour->resolved ? s->neighbour->mac : NULL;
 }
 
 static void slot_write(struct slot *s, const struct target *t)
@@ -267,7 +357,7 @@ static void slot_settle(struct slot *s)
 	if (!i) {
 		s->state = "no interface of this engine is in its network";
 		slot_write(s, &t);
-		neighbour_forget(s);
+		neighbour_put(s);
 		exit_put(s);
 		return;
 	}
@@ -286,17 +376,18 @@ static void slot_settle(struct slot *s)
 		if (old && --old->users == 0)
 			timer_in(c->loop, &old->retire, RETIRE_MS, exit_retire);
 	}
-	neighbour_manage(s, i->index);
+	neighbour_get(s, i->index);
 
 	t.via = (uint32_t)(s->exit->pair ? s->exit->near_index : i->index);
 	t.out = (uint32_t)i->index;
 	t.mtu = i->mtu;
 	t.flags = s->exit->pair ? TARGET_PAIR : 0;
 	memcpy(t.src_mac, i->mac, 6);
-	memcpy(t.dst_mac, s->mac, 6);
+	if (slot_mac(s))
+		memcpy(t.dst_mac, slot_mac(s), 6);
 	near = s->exit->pair ? netlink_iface(c->netlink, s->exit->near_index) : i;
 	s->state = "ready";
-	if (s->resolved)
+	if (slot_mac(s))
 		t.flags |= TARGET_READY;
 	else
 		s->state = "its MAC address is not known: nobody answers";
@@ -342,19 +433,19 @@ static void neighbour_changed(struct netlink_watch *w, int ifindex, const struct
 {
 	struct clones *t = CONTAINER_OF(w, struct clones, watch);
 
-	LIST_FOREACH(l, &t->sets) {
-		struct clone_set *set = LIST_ENTRY(l, struct clone_set, link);
-		for (uint32_t k = 0; k < set->range.count; k++) {
-			struct slot *s = &set->slots[k];
-			if (!s->managed || s->managed_on != ifindex || !ip_equal(&s->want.ip, ip))
-				continue;
-			s->resolved = mac != NULL;
-			if (mac)
-				memcpy(s->mac, mac, 6);
-			/* From within slot_settle(), that one goes on with what we learned. */
-			if (!t->settling)
-				slot_settle(s);
-		}
+	LIST_FOREACH(l, &t->neighbours) {
+		struct neighbour *nb = LIST_ENTRY(l, struct neighbour, link);
+		bool same;
+		if (nb->ifindex != ifindex || !ip_equal(&nb->ip, ip))
+			continue;
+		same = nb->resolved == (mac != NULL) && (!mac || !memcmp(nb->mac, mac, 6));
+		nb->resolved = mac != NULL;
+		if (mac)
+			memcpy(nb->mac, mac, 6);
+		/* From within slot_settle(), that one goes on with what we learned. */
+		if (!same)
+			settle_all(t);
+		return;
 	}
 }
 
@@ -440,8 +531,6 @@ int clone_set_new(struct clones *t, const struct clone_want *w, size_t n, struct
 		s->set = set;
 		s->index = first + k;
 		s->want = w[k];
-		s->resolved = w[k].has_mac;
-		memcpy(s->mac, w[k].mac, 6);
 		(void)datapath_target_read(t->datapath, s->index, &s->base);
 	}
 	settle_all(t);
@@ -457,19 +546,11 @@ void clone_set_free(struct clone_set *set)
 	for (uint32_t k = 0; k < set->range.count; k++) {
 		struct slot *s = &set->slots[k];
 		slot_write(s, &(struct target){ 0 });
-		neighbour_forget(s);
+		neighbour_put(s);
 		exit_put(s);
 		t->used[s->index] = false;
 	}
 	free(set);
-	/* Another slot may want the same neighbour, whose keeping has just ended. */
-	LIST_FOREACH(l, &t->sets) {
-		struct clone_set *other = LIST_ENTRY(l, struct clone_set, link);
-		for (uint32_t k = 0; k < other->range.count; k++)
-			if (other->slots[k].managed)
-				(void)netlink_neighbour_manage(t->netlink, other->slots[k].managed_on,
-							       &other->slots[k].want.ip);
-	}
 }
 
 struct clone_range clone_set_range(const struct clone_set *s)
@@ -533,7 +614,8 @@ void clone_set_read(struct clone_set *set, uint32_t i, struct clone_books *out)
 	out->c.dropped_queue_full += s->lost;
 
 	out->state = s->state;
-	memcpy(out->mac, s->mac, 6);
+	if (slot_mac(s))
+		memcpy(out->mac, slot_mac(s), 6);
 	if (s->exit) {
 		snprintf(out->interface, sizeof(out->interface), "%s", s->exit->name);
 		out->device_dropped = device_dropped(s) - s->device_base;
@@ -577,8 +659,10 @@ int clones_new(struct loop *l, struct netlink *n, struct datapath *d, struct clo
 	t->watch.neighbour = neighbour_changed;
 	list_init(&t->sets);
 	list_init(&t->exits);
+	list_init(&t->neighbours);
 	netlink_watch(n, &t->watch);
 	timer_in(l, &t->sweep, SWEEP_MS, sweep);
+	timer_in(l, &t->ask, ASK_MS, ask_all);
 	*out = t;
 	return 0;
 }
@@ -589,6 +673,7 @@ void clones_free(struct clones *t)
 		return;
 	netlink_unwatch(&t->watch);
 	timer_stop(t->loop, &t->sweep);
+	timer_stop(t->loop, &t->ask);
 	while (!list_empty(&t->sets))
 		clone_set_free(LIST_ENTRY(t->sets.next, struct clone_set, link));
 	LIST_FOREACH(l, &t->exits)

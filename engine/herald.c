@@ -23,7 +23,7 @@ struct nd_frame {
 	struct ether_header eth;
 	struct ip6_hdr ip;
 	struct nd_neighbor_solicit nd; /* an advertisement looks the same */
-	uint8_t option[8];             /* the link-layer address, of advertisements */
+	uint8_t option[8];             /* the link-layer address, but for probes */
 } __attribute__((packed));
 
 struct herald {
@@ -140,8 +140,8 @@ int herald_new(struct loop *l, int ifindex, const uint8_t mac[static 6], struct 
 		BPF_STMT(BPF_RET | BPF_K, 0),
 	};
 	const struct sock_fprog arp = { ARRAY_SIZE(arp_code), arp_code }, nd = { ARRAY_SIZE(nd_code), nd_code };
-	CLEANUP_FD int arp_fd = packet_socket(ifindex, ETH_P_ARP, &arp);
-	CLEANUP_FD int nd_fd = packet_socket(ifindex, ETH_P_IPV6, &nd);
+	CLEANUP_FD int arp_fd = packet_socket(ifindex, u ? ETH_P_ARP : 0, &arp);
+	CLEANUP_FD int nd_fd = packet_socket(ifindex, u ? ETH_P_IPV6 : 0, &nd);
 	struct herald *h;
 	int rc;
 
@@ -268,9 +268,11 @@ static int say_nd(struct herald *h, uint8_t type, const struct in6_addr *source,
 	memcpy(f.eth.ether_shost, h->mac, 6);
 	f.nd.nd_ns_type = type;
 	memcpy(&f.nd.nd_ns_target, target, 16);
-	if (type == ND_NEIGHBOR_ADVERT) {
+	if (type == ND_NEIGHBOR_ADVERT)
 		f.nd.nd_ns_reserved = ND_NA_FLAG_OVERRIDE;
-		f.option[0] = ND_OPT_TARGET_LINKADDR;
+	/* Who asks from nowhere must not say who asks. */
+	if (!ip_is_zero(source)) {
+		f.option[0] = type == ND_NEIGHBOR_ADVERT ? ND_OPT_TARGET_LINKADDR : ND_OPT_SOURCE_LINKADDR;
 		f.option[1] = 1;
 		memcpy(f.option + 2, h->mac, 6);
 		len += sizeof(f.option);
@@ -294,6 +296,17 @@ int herald_probe(struct herald *h, const struct in6_addr *ip)
 		return say_arp(h, ARPOP_REQUEST, NULL, ip);
 	solicited_node(ip, &group, dst);
 	return say_nd(h, ND_NEIGHBOR_SOLICIT, &in6addr_any, &group, dst, ip);
+}
+
+int herald_ask(struct herald *h, const struct in6_addr *sender, const struct in6_addr *ip)
+{
+	struct in6_addr group;
+	uint8_t dst[6];
+
+	if (ip_is_v4(ip))
+		return say_arp(h, ARPOP_REQUEST, sender, ip);
+	solicited_node(ip, &group, dst);
+	return say_nd(h, ND_NEIGHBOR_SOLICIT, sender, &group, dst, ip);
 }
 
 int herald_announce(struct herald *h, const struct in6_addr *ip, bool reply)

@@ -29,7 +29,7 @@ struct herald_user {
 		      const uint8_t mac[static 6]);
 };
 
-/* MAC is the interface's. -errno of the sockets. */
+/* MAC is the interface's. U may be NULL: it only speaks. -errno of the sockets. */
 int herald_new(struct loop *l, int ifindex, const uint8_t mac[static 6], struct herald_user *u, struct herald **out);
 /* Frees at the end of the turn. */
 void herald_free(struct herald *h);
@@ -39,6 +39,8 @@ int herald_join(struct herald *h, const struct in6_addr *ip);
 void herald_leave(struct herald *h, const struct in6_addr *ip);
 
 int herald_probe(struct herald *h, const struct in6_addr *ip);
+/* Who has IP? Asked by broadcast or multicast; the answer goes to the kernel, which learns by it. SENDER is ours. */
+int herald_ask(struct herald *h, const struct in6_addr *sender, const struct in6_addr *ip);
 /* IPv4: as a request or, when REPLY, as a reply: there are hosts that mind only one of them. */
 int herald_announce(struct herald *h, const struct in6_addr *ip, bool reply);
 /* Hears now what has arrived, so that nothing is decided over an unread answer. */

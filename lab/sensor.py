@@ -23,8 +23,9 @@ class Sensor(Host):
         self.pcap: pathlib.Path = lab.dir / f"{name}.pcap"
         self.reader = PcapReader(self.pcap)
         self.recorded: list[Frame] = []
+        # The ring has a slot of the snap length for each frame: a large one loses frames.
         self.tcpdump = self.start(
-            "tcpdump", "-i", "eth0", "-nn", "-s", 0, "-B", 16384, "--immediate-mode", "-U",
+            "tcpdump", "-i", "eth0", "-nn", "-s", 2048, "-B", 16384, "--immediate-mode", "-U",
             "-Z", "root", "-w", self.pcap, f"ether dst {self.mac} and (tcp or ip6 proto 6)",
             log=f"{name}.tcpdump")
         until(lambda: "listening on" in self.tcpdump.tail(), f"{name} listens")

@@ -234,11 +234,15 @@ static void connect_to(char **w)
 	struct sockaddr_storage at;
 	socklen_t len = sockaddr(&to, (uint16_t)atoi(w[2]), &at);
 	const struct timeval patience = { .tv_sec = 5 };
+	const int window = 32 << 10;
 	int target = atoi(w[3]), fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	must(fd >= 0 && sockets_n < SOCKETS);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	/* A few large sends under way, and no more than the backlog of a virtual cable holds. */
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &window, sizeof(window));
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
 	if (target >= 0 && set) {
 		struct clone_range r = clone_set_range(set);
 		struct sock_mark m = { .flags = MARK_CLONE, .service = 1, .target = r.first + (uint32_t)target,

@@ -26,6 +26,8 @@ class Echo(Host):
         with self.entered():
             self.listener = socket.create_server(("::", PORT), family=socket.AF_INET6,
                                                  dualstack_ipv6=True)
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):     # those it accepts inherit them
+            self.listener.setsockopt(socket.SOL_SOCKET, option, 32768)
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
 
@@ -269,7 +271,7 @@ def test_full_queue(world):
     if world.place == "servers_switch":
         return world.talk()     # production's queue is production's business
     world.host.run("tc", "qdisc", "add", "dev", "eth1", "root", "tbf", "rate", "1mbit",
-                   "burst", "3000", "limit", "6000")
+                   "burst", "70000", "limit", "70000")
     world.talk(300_000)
     world.sensor.settled(quiet=1)
     books = world.books()

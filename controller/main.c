@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "controller/ca.h"
 #include "controller/controller.h"
+#include "controller/link/fleet.h"
 #include "controller/listen.h"
 #include "controller/pool.h"
 #include "controller/rest/rest.h"
@@ -157,7 +158,8 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 	struct listen_at rest_at, engine_at;
 	struct stopper stop = { .loop = c->loop };
 	CLEANUP_FD int sig = signal_fd();
-	int fd, rc;
+	struct fleet *fleet = NULL;
+	int fd, engine_fd, rc;
 
 	must(sig >= 0);
 	/* What can be refused without touching anything first. */
@@ -169,6 +171,11 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 	fd = listen_open(o->listen, &rest_at, e);
 	if (fd < 0)
 		return fd;
+	engine_fd = listen_open(o->engine_listen, &engine_at, e);
+	if (engine_fd < 0) {
+		close(fd);
+		return engine_fd;
+	}
 	rc = store_open(c->data, &c->store, e);
 	if (rc == 0)
 		rc = ca_open(c->data, rest_at.host, &c->ca, e);
@@ -176,11 +183,18 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 		rc = first_start(c, o, e);
 	if (rc < 0) {
 		close(fd);
+		close(engine_fd);
 		return rc;
 	}
 	must(inbox_init(&c->inbox, c->loop) == 0);
 	c->pool = pool_new(&c->inbox, POOL_THREADS, POOL_QUEUE);
 	rc = rest_start(c, fd, strchr(rest_at.host, ':') != NULL, &c->rest, e);
+	if (rc < 0)
+		close(engine_fd);
+	else
+		rc = fleet_open(c, engine_fd, &fleet, e);
+	if (rc < 0 && c->rest)
+		rest_stop(c->rest);
 	if (rc == 0) {
 		must(watch_start(c->loop, &stop.watch, sig, EPOLLIN, signalled) == 0);
 		printf("spanwire-controller " SPANWIRE_VERSION " ready: REST https://%s engines %s\n", rest_at.text,
@@ -192,6 +206,7 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 	}
 	pool_free(c->pool);
 	inbox_fini(&c->inbox);
+	fleet_close(fleet); /* the last of the inbox may still have asked it */
 	return rc;
 }
 

@@ -597,12 +597,14 @@ void link_stats(struct link *k, json_t *stats)
 void link_health(struct link *k, const char *pool_uuid, json_t *servers)
 {
 	if (!servers) {
+		servers = json_array(); /* told once, and not again after a reconnect */
 		json_object_del(k->health, pool_uuid);
-		return;
+	} else {
+		json_object_set(k->health, pool_uuid, servers);
 	}
-	json_object_set_new(k->health, pool_uuid, servers);
 	if (k->bulk.state == UP)
 		say(&k->bulk, json_pack("{s:s, s:s, s:O}", "type", "health", "pool", pool_uuid, "servers", servers));
+	json_decref(servers);
 }
 
 void link_event(struct link *k, json_t *event)

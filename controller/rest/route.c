@@ -79,7 +79,9 @@ static bool matches(const char *pattern, struct request *q)
 		size_t want = strcspn(pattern + 1, "/"), have;
 
 		if (strcmp(pattern, "/*") == 0) {
-			q->rest_path = *p ? p + 1 : p;
+			if (*p)
+				*p++ = '\0'; /* the end of the part before it */
+			q->rest_path = p;
 			return true;
 		}
 		if (*p != '/')

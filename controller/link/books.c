@@ -1,0 +1,206 @@
+#include "controller/link/books.h"
+
+#include "base/base.h"
+
+static bool is_gauge(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 5 && (strcmp(name + n - 5, "_open") == 0 || strcmp(name + n - 5, "_used") == 0);
+}
+
+void books_add(json_t *to, const json_t *from, bool gauges)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)from, key, v) {
+		json_t *mine = json_object_get(to, key);
+
+		if (json_is_object(v)) {
+			if (!json_is_object(mine)) {
+				mine = json_object();
+				json_object_set_new(to, key, mine);
+			}
+			books_add(mine, v, gauges);
+		} else if (json_is_integer(v) && (gauges || !is_gauge(key))) {
+			json_object_set_new(to, key, json_integer(json_integer_value(mine) + json_integer_value(v)));
+		}
+	}
+}
+
+/* Counts NOW on from OLD, or did it begin again? */
+static bool goes_on(const json_t *old, const json_t *now)
+{
+	const char *key;
+	json_t *v;
+
+	if (!now)
+		return false;
+	json_object_foreach((json_t *)old, key, v)
+		if (json_is_integer(v) && !is_gauge(key) && json_int(now, key, 0) < json_integer_value(v))
+			return false;
+	return true;
+}
+
+/* What is in OLD and no more in NOW, or begins again there, is over: it goes to BASE. */
+static void keep_ended(json_t *base, const json_t *old, const json_t *now)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)old, key, v) {
+		CLEANUP_JSON json_t *one = NULL;
+
+		if (goes_on(v, json_object_get(now, key)))
+			continue;
+		one = json_pack("{s:O}", key, v);
+		books_add(base, one, false);
+	}
+}
+
+/* The same two levels down: {pool: {server: {...}}}. */
+static void keep_ended_items(json_t *base, const char *group, const json_t *old, const json_t *now, bool deep)
+{
+	CLEANUP_JSON json_t *ended = json_object();
+	const char *key;
+	json_t *v;
+
+	keep_ended(ended, old, now);
+	if (deep)
+		json_object_foreach((json_t *)old, key, v) {
+			json_t *items = json_object();
+
+			if (json_object_get(now, key))
+				keep_ended(items, v, json_object_get(now, key));
+			if (json_object_size(items))
+				json_object_set(ended, key, items);
+			json_decref(items);
+		}
+	if (json_object_size(ended)) {
+		CLEANUP_JSON json_t *one = json_pack("{s:O}", group, ended);
+
+		books_add(base, one, false);
+	}
+}
+
+void books_init(struct books *b)
+{
+	*b = (struct books){ .last = json_object(), .base = json_object() };
+}
+
+void books_fini(struct books *b)
+{
+	json_decref(b->last);
+	json_decref(b->base);
+}
+
+/* {vs: [{"ip", "index", ...}]} -> {vs: {"ip index": {...}}} */
+static json_t *clones_by_key(const json_t *clones)
+{
+	json_t *out = json_object(), *list;
+	const char *vs;
+
+	json_object_foreach((json_t *)clones, vs, list) {
+		json_t *by_key = json_object();
+
+		for (size_t i = 0; i < json_array_size(list); i++) {
+			json_t *one = json_array_get(list, i);
+			CLEANUP_FREE char *key = xasprintf("%s %lld", json_str(one, "ip", ""),
+							   (long long)json_int(one, "index", 0));
+
+			if (json_is_object(one)) {
+				json_object_set_new(by_key, key, json_copy(one));
+				json_object_del(json_object_get(by_key, key), "index");
+			}
+		}
+		json_object_set_new(out, vs, by_key);
+	}
+	return out;
+}
+
+static const struct {
+	const char *name;
+	bool deep;  /* {key: {item: {counter}}} rather than {key: {counter}} */
+} groups[] = { { "services", false }, { "servers", true }, { "clones", true } };
+
+void books_take(struct books *b, const json_t *stats)
+{
+	json_t *now = json_object();
+
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
+		const char *name = groups[i].name;
+		json_t *group = json_object_get(stats, name);
+
+		if (!json_is_object(group))
+			group = NULL;
+		if (i == 2)
+			json_object_set_new(now, name, clones_by_key(group));
+		else if (group)
+			json_object_set(now, name, group);
+		keep_ended_items(b->base, name, json_object_get(b->last, name), json_object_get(now, name),
+				 groups[i].deep);
+	}
+	if (json_is_object(json_object_get(stats, "engine")))
+		json_object_set(now, "engine", json_object_get(stats, "engine"));
+	json_decref(b->last);
+	b->last = now;
+	b->time_us = (uint64_t)json_int(stats, "time_us", 0);
+}
+
+void books_end(struct books *b)
+{
+	books_add(b->base, b->last, false);
+	json_object_clear(b->last);
+	b->time_us = 0;
+}
+
+json_t *books_clones(const struct books *b, const char *vs)
+{
+	const json_t *last = json_object_get(json_object_get(b->last, "clones"), vs);
+	const json_t *from[] = { json_object_get(json_object_get(b->base, "clones"), vs), last };
+	json_t *out = json_object();
+
+	for (size_t i = 0; i < ARRAY_SIZE(from); i++) {
+		const char *key;
+		json_t *v;
+
+		json_object_foreach((json_t *)from[i], key, v) {
+			CLEANUP_FREE char *ip = xstrndup(key, strcspn(key, " "));
+			json_t *sum = json_object_get(out, ip);
+
+			if (!sum) {
+				sum = json_object();
+				json_object_set_new(out, ip, sum);
+			}
+			/* The words (state, interface, MAC) are those of now. */
+			if (from[i] == last) {
+				json_t *word;
+				const char *name;
+
+				json_object_foreach(v, name, word)
+					if (json_is_string(word))
+						json_object_set(sum, name, word);
+			}
+			books_add(sum, v, true);
+		}
+	}
+	return out;
+}
+
+json_t *books_get(const struct books *b, const char *group, const char *key, const char *item)
+{
+	const json_t *from[] = { b->base, b->last };
+	json_t *out = json_object();
+
+	for (size_t i = 0; i < ARRAY_SIZE(from); i++) {
+		const json_t *at = json_object_get(from[i], group);
+
+		if (key)
+			at = json_object_get(at, key);
+		if (item)
+			at = json_object_get(at, item);
+		books_add(out, at, true);
+	}
+	return out;
+}

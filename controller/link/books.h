@@ -1,0 +1,39 @@
+/*
+ * books - what an engine counted, over all its lives.
+ *
+ * An engine sends absolute values since its instance began. When an instance
+ * ends, or something is no longer counted (a service that moved away) or counted anew, its last
+ * values are added to a base, so that base + last never goes backwards. A name
+ * that ends in `_open` or `_used` is a gauge: it ends with what it measured.
+ *
+ * Shape: {"services": {uuid: {counter: n}}, "servers": {pool: {"ip:port": {...}}},
+ * "clones": {uuid: {"ip index": {...}}}, "engine": {...}}.
+ */
+#ifndef SPANWIRE_CONTROLLER_LINK_BOOKS_H
+#define SPANWIRE_CONTROLLER_LINK_BOOKS_H
+
+#include <stdint.h>
+
+#include "base/json.h"
+
+struct books {
+	json_t *last, *base;
+	uint64_t time_us;     /* of last, by the engine's clock; 0: none */
+};
+
+void books_init(struct books *b);
+void books_fini(struct books *b);
+/* A `stats` message. What is not as it should be in it is passed over. */
+void books_take(struct books *b, const json_t *stats);
+/* The instance is gone. */
+void books_end(struct books *b);
+/* {counter: n} under the two or three keys ("services", UUID, NULL), base and last together. New reference; {} if none. */
+json_t *books_get(const struct books *b, const char *group, const char *key, const char *item);
+
+/* {ip: {counter: n, "state": ...}} of a virtual service's clone servers. New reference. */
+json_t *books_clones(const struct books *b, const char *vs);
+
+/* Add all numbers of FROM to those of TO, recursively. GAUGES: also the gauges. */
+void books_add(json_t *to, const json_t *from, bool gauges);
+
+#endif

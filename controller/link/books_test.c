@@ -1,0 +1,109 @@
+#include "base/test.h"
+
+#include "base/err.h"
+#include "controller/link/books.h"
+
+static void take(struct books *b, const char *text)
+{
+	CLEANUP_JSON json_t *stats = NULL;
+
+	assert_int_equal(json_read(text, strlen(text), &stats, NULL), 0);
+	books_take(b, stats);
+}
+
+static json_int_t get(const struct books *b, const char *group, const char *key, const char *item, const char *counter)
+{
+	CLEANUP_JSON json_t *all = books_get(b, group, key, item);
+
+	return json_int(all, counter, 0);
+}
+
+static void totals_never_go_backwards(void **state)
+{
+	struct books b;
+
+	(void)state;
+	books_init(&b);
+	take(&b, "{\"services\":{\"a\":{\"conn_total\":10,\"conn_open\":3}},\"engine\":{\"starts\":1}}");
+	take(&b, "{\"services\":{\"a\":{\"conn_total\":12,\"conn_open\":1}},\"engine\":{\"starts\":1}}");
+	assert_int_equal(get(&b, "services", "a", NULL, "conn_total"), 12);
+	assert_int_equal(get(&b, "services", "a", NULL, "conn_open"), 1);
+	books_end(&b); /* killed */
+	assert_int_equal(get(&b, "services", "a", NULL, "conn_total"), 12);
+	assert_int_equal(get(&b, "services", "a", NULL, "conn_open"), 0);
+	take(&b, "{\"services\":{\"a\":{\"conn_total\":1,\"conn_open\":1}},\"engine\":{\"starts\":1}}");
+	assert_int_equal(get(&b, "services", "a", NULL, "conn_total"), 13);
+	assert_int_equal(get(&b, "engine", NULL, NULL, "starts"), 2);
+	books_fini(&b);
+}
+
+static void what_moves_away_is_kept(void **state)
+{
+	struct books b;
+
+	(void)state;
+	books_init(&b);
+	take(&b, "{\"services\":{\"a\":{\"n\":5}},\"servers\":{\"p\":{\"s1\":{\"n\":1},\"s2\":{\"n\":2}}}}");
+	take(&b, "{\"services\":{},\"servers\":{\"p\":{\"s2\":{\"n\":3}}}}");
+	assert_int_equal(get(&b, "services", "a", NULL, "n"), 5);
+	assert_int_equal(get(&b, "servers", "p", "s1", "n"), 1);
+	assert_int_equal(get(&b, "servers", "p", "s2", "n"), 3);
+	/* And back again: it begins at zero there. */
+	take(&b, "{\"services\":{\"a\":{\"n\":1}},\"servers\":{}}");
+	assert_int_equal(get(&b, "services", "a", NULL, "n"), 6);
+	assert_int_equal(get(&b, "servers", "p", "s2", "n"), 3);
+	books_fini(&b);
+}
+
+static json_int_t clone(const struct books *b, const char *ip, const char *counter)
+{
+	CLEANUP_JSON json_t *all = books_clones(b, "a");
+
+	return json_int(json_object_get(all, ip), counter, 0);
+}
+
+static void clones_are_summed_by_address(void **state)
+{
+	CLEANUP_JSON json_t *all = NULL;
+	struct books b;
+
+	(void)state;
+	books_init(&b);
+	take(&b, "{\"clones\":{\"a\":[{\"ip\":\"10.0.0.9\",\"index\":0,\"sent\":4,\"state\":\"ready\"},"
+		 "{\"ip\":\"10.0.0.9\",\"index\":1,\"sent\":3},{\"ip\":\"10.0.0.8\",\"index\":2,\"sent\":1}]}}");
+	assert_int_equal(clone(&b, "10.0.0.9", "sent"), 7);
+	assert_int_equal(clone(&b, "10.0.0.8", "sent"), 1);
+	assert_int_equal(clone(&b, "10.0.0.9", "index"), 0);
+	/* Another set at the same place begins at zero, and what the old one counted is not lost. */
+	take(&b, "{\"clones\":{\"a\":[{\"ip\":\"10.0.0.9\",\"index\":0,\"sent\":1,\"state\":\"link down\"}]}}");
+	assert_int_equal(clone(&b, "10.0.0.9", "sent"), 8);
+	assert_int_equal(clone(&b, "10.0.0.8", "sent"), 1);
+	all = books_clones(&b, "a");
+	assert_string_equal(json_str(json_object_get(all, "10.0.0.9"), "state", ""), "link down");
+	books_fini(&b);
+}
+
+static void nonsense_is_passed_over(void **state)
+{
+	struct books b;
+
+	(void)state;
+	books_init(&b);
+	take(&b, "{\"services\":7,\"servers\":{\"p\":[1]},\"clones\":{\"a\":{\"b\":1},\"c\":[1,{\"ip\":3}]},\"engine\":\"x\"}");
+	take(&b, "{\"services\":{\"a\":{\"n\":\"5\"}},\"servers\":{\"p\":{\"s\":1}}}");
+	take(&b, "{\"services\":{\"a\":{\"n\":5}}}");
+	assert_int_equal(get(&b, "services", "a", NULL, "n"), 5);
+	books_fini(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(totals_never_go_backwards),
+		cmocka_unit_test(what_moves_away_is_kept),
+		cmocka_unit_test(clones_are_summed_by_address),
+		cmocka_unit_test(nonsense_is_passed_over),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

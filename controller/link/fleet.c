@@ -1,0 +1,520 @@
+#include "controller/link/fleet.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "controller/audit.h"
+#include "controller/ca.h"
+#include "controller/change.h"
+#include "controller/place/place.h"
+#include "controller/resolve.h"
+#include "net/tls.h"
+
+/* ---- settling -------------------------------------------------------- */
+
+static void settle(struct timer *t)
+{
+	struct fleet *f = CONTAINER_OF(t, struct fleet, settle);
+
+	placement_run(f->placement);
+	LIST_FOREACH(l, &f->engines)
+		session_flush(LIST_ENTRY(l, struct engine, in_fleet));
+}
+
+void fleet_settle(struct fleet *f)
+{
+	if (!f->settle.active)
+		timer_in(f->loop, &f->settle, 0, settle);
+}
+
+/* ---- events ---------------------------------------------------------- */
+
+void engine_event(struct engine *e, const char *id, const char *fmt, ...)
+{
+	struct fleet *f = e->fleet;
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_info("%s engine=%s text=\"%s\"", id, e->name, text);
+	store_event(f->store, audit_event(id, "SEMGR", "serviceengine", e->uuid, e->name, TENANT_ADMIN, NULL, "%s", text),
+		    NULL);
+}
+
+/* ---- life ------------------------------------------------------------ */
+
+static void set_life(struct engine *e, enum place_life life)
+{
+	e->life = life;
+	e->since_us = wall_us();
+	placement_engines_changed(e->fleet->placement);
+	fleet_settle(e->fleet);
+}
+
+void engine_alive(struct engine *e)
+{
+	timer_stop(e->fleet->loop, &e->death);
+	if (e->life == PLACE_ALIVE)
+		return;
+	engine_event(e, "SE_UP", "Service engine %s is up.", e->name);
+	set_life(e, PLACE_ALIVE);
+}
+
+void engine_dead(struct engine *e, const char *why)
+{
+	timer_stop(e->fleet->loop, &e->death);
+	if (e->life == PLACE_DEAD)
+		return;
+	engine_event(e, "SE_DOWN", "Service engine %s is down: %s.", e->name, why);
+	json_object_clear(e->services);
+	json_object_clear(e->health);
+	set_life(e, PLACE_DEAD);
+}
+
+static void grace_over(struct timer *t)
+{
+	struct fleet *f = CONTAINER_OF(t, struct fleet, grace);
+
+	f->in_grace = false;
+	LIST_FOREACH(l, &f->engines) {
+		struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
+
+		if (e->life == PLACE_UNSEEN)
+			engine_dead(e, "it has not connected since the controller started");
+	}
+}
+
+void fleet_new_epoch(struct fleet *f, const char *why)
+{
+	struct err e = { 0 };
+
+	if (store_new_epoch(f->store, &e) < 0)
+		log_error("new_epoch_failed error=\"%s\"", err_line(&e));
+	log_warn("new_epoch epoch=%s reason=\"%s\"", store_epoch(f->store), why);
+	LIST_FOREACH(l, &f->engines) {
+		struct engine *x = LIST_ENTRY(l, struct engine, in_fleet);
+
+		if (x->control)
+			session_end(x->control, "the controller's store begins a new epoch");
+	}
+}
+
+/* ---- engines --------------------------------------------------------- */
+
+struct engine *fleet_engine(struct fleet *f, const char *uuid)
+{
+	for (struct table_link *l = table_first(&f->by_uuid, table_hash(TABLE_SEED, uuid)); l; l = table_next(l))
+		if (strcmp(CONTAINER_OF(l, struct engine, link)->uuid, uuid) == 0)
+			return CONTAINER_OF(l, struct engine, link);
+	return NULL;
+}
+
+static enum place_use use_of(const struct object *o)
+{
+	static const char *const words[] = { "SE_STATE_ENABLED", "SE_STATE_DISABLED_FOR_PLACEMENT", "SE_STATE_DISABLED",
+					     "SE_STATE_DISABLED_FORCE" };
+	const char *state = json_str(o->body, "enable_state", words[0]);
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(words) - 1 && strcmp(words[i], state) != 0)
+		i++;
+	return (enum place_use)i;
+}
+
+static void engine_free(struct engine *e)
+{
+	struct fleet *f = e->fleet;
+
+	if (e->control)
+		session_end(e->control, "the service engine was deleted from the controller");
+	if (e->bulk)
+		session_end(e->bulk, "the service engine was deleted from the controller");
+	placement_forget(f->placement, e);
+	session_forget(e);
+	timer_stop(f->loop, &e->death);
+	graph_release(f->graph, &e->holder, "serviceengine", e->uuid);
+	holder_fini(f->graph, &e->holder);
+	list_remove(&e->in_fleet);
+	table_take(&f->by_uuid, &e->link);
+	arena_fini(&e->arena);
+	books_fini(&e->books);
+	json_decref(e->services);
+	json_decref(e->health);
+	free(e->uuid);
+	free(e->name);
+	free(e->group);
+	free(e->cloud);
+	free(e);
+}
+
+static void reset(char **text, const char *to)
+{
+	free(*text);
+	*text = xstrdup(to);
+}
+
+static void engine_changed(struct fleet *f, const char *uuid)
+{
+	const struct object *o = store_get(f->store, "serviceengine", uuid);
+	struct engine *e = fleet_engine(f, uuid);
+	const char *group;
+
+	if (!o) {
+		if (e)
+			engine_free(e);
+		return;
+	}
+	group = ref_target(json_str(o->body, "se_group_ref", NULL));
+	if (!e) {
+		e = xcalloc(1, sizeof(*e));
+		e->fleet = f;
+		e->uuid = xstrdup(uuid);
+		e->life = f->in_grace ? PLACE_UNSEEN : PLACE_DEAD;
+		e->since_us = wall_us();
+		e->services = json_object();
+		e->health = json_object();
+		e->group = xstrdup(group);
+		list_init(&e->commits);
+		list_init(&e->in_fleet);
+		books_init(&e->books);
+		holder_init(&e->holder);
+		list_insert(&f->engines, &e->in_fleet);
+		table_put(&f->by_uuid, &e->link, table_hash(TABLE_SEED, uuid));
+		graph_hold(f->graph, &e->holder, "serviceengine", uuid);
+	} else if (use_of(o) != e->use || strcmp(group, e->group) != 0) {
+		placement_engines_changed(f->placement);
+	}
+	e->use = use_of(o);
+	reset(&e->name, o->name);
+	reset(&e->group, group);
+	reset(&e->cloud, o->cloud);
+}
+
+static int engine_seen(void *arg, const struct object *o)
+{
+	engine_changed(arg, o->uuid);
+	return 0;
+}
+
+/* ---- interfaces ------------------------------------------------------ */
+
+static bool read_address(const char *text, struct place_net *net)
+{
+	return text && ip_parse_prefix(text, &net->addr, &net->len) == 0 &&
+	       net->len < (ip_is_v4(&net->addr) ? 32u : 128u) && /* a VIP, or the like: no network to announce on */
+	       !(ip_bytes(&net->addr, &(size_t){ 0 })[0] == 0xfe && !ip_is_v4(&net->addr)); /* link-local */
+}
+
+static void read_interfaces(struct engine *e, const json_t *interfaces)
+{
+	size_t n = json_array_size(interfaces);
+
+	arena_fini(&e->arena);
+	e->arena = (struct arena)ARENA_INIT;
+	e->interfaces = arena_get(&e->arena, (n + 1) * sizeof(*e->interfaces));
+	e->n_interfaces = 0;
+	for (size_t i = 0; i < n; i++) {
+		const json_t *one = json_array_get(interfaces, i), *addresses = json_object_get(one, "addresses");
+		size_t n_addresses = json_array_size(addresses);
+		struct place_net *nets = arena_get(&e->arena, (n_addresses + 1) * sizeof(*nets));
+		struct place_interface *f = &e->interfaces[e->n_interfaces++];
+
+		*f = (struct place_interface){ .name = arena_strdup(&e->arena, json_str(one, "name", "")),
+					       .up = json_bool(one, "up", false), .nets = nets };
+		for (size_t a = 0; a < n_addresses; a++)
+			if (read_address(json_string_value(json_array_get(addresses, a)), &nets[f->n_nets]))
+				f->n_nets++;
+	}
+}
+
+/* The object's form of one interface. *LOCAL: has it the address from which the engine dialled? New reference. */
+static json_t *make_vnic(const json_t *one, const char *dialled, bool *local)
+{
+	const json_t *addresses = json_object_get(one, "addresses");
+	const char *name = json_str(one, "name", "");
+	json_t *nets = json_array();
+
+	*local = false;
+	for (size_t i = 0; i < json_array_size(addresses); i++) {
+		const char *text = json_string_value(json_array_get(addresses, i));
+		struct place_net net = { 0 };
+		char ip[IP_TEXT_MAX];
+
+		if (!text || ip_parse_prefix(text, &net.addr, &net.len) < 0)
+			continue;
+		ip_text(&net.addr, ip);
+		*local = *local || strcmp(ip, dialled) == 0;
+		if (read_address(text, &net))
+			json_array_append_new(nets, json_pack("{s:{s:{s:s, s:s}, s:i}, s:s}", "ip", "ip_addr", "addr", ip,
+							      "type", ip_is_v4(&net.addr) ? "V4" : "V6", "mask",
+							      net.len, "mode", "STATIC"));
+	}
+	return json_pack("{s:s, s:s, s:s, s:i, s:b, s:b, s:b, s:o}", "if_name", name, "linux_name", name, "mac_address",
+			 json_str(one, "mac", ""), "mtu", (int)json_int(one, "mtu", 1500), "link_up",
+			 json_bool(one, "up", false), "connected", json_bool(one, "up", false), "is_mgmt", *local,
+			 "vnic_networks", nets);
+}
+
+/* The serviceengine object shows what the engine says; it is written only when that differs. */
+static void write_object(struct engine *e, const json_t *interfaces, const char *dialled)
+{
+	const struct change_by by = { .user = "system", .client = "", .tenant = TENANT_ADMIN, .all_tenants = true,
+				      .internal = true };
+	const struct object *o = store_get(e->fleet->store, "serviceengine", e->uuid);
+	CLEANUP_JSON json_t *wire = json_copy((json_t *)o->body), *data = json_array();
+	struct change c;
+	struct err err = { 0 };
+	int rc;
+
+	json_object_del(wire, "mgmt_vnic");
+	for (size_t i = 0; i < json_array_size(interfaces); i++) {
+		const json_t *one = json_array_get(interfaces, i);
+		bool local;
+		json_t *vnic = make_vnic(one, dialled, &local);
+
+		if (!json_str(one, "mac", NULL))
+			json_decref(vnic);
+		else if (local)
+			json_object_set_new(wire, "mgmt_vnic", vnic);
+		else
+			json_array_append_new(data, vnic);
+	}
+	json_object_set(wire, "data_vnics", data);
+	if (json_array_size(data) == 0)
+		json_object_del(wire, "data_vnics");
+	if (json_equal(wire, o->body))
+		return;
+	change_begin(&c, e->fleet->store, &by);
+	rc = change_update(&c, o->kind, e->uuid, wire, 0, &err);
+	if (rc == 0)
+		rc = change_commit(&c, &err);
+	else
+		change_abort(&c);
+	model_notes_fini(&c.notes);
+	if (rc < 0)
+		log_error("engine_object_not_written engine=%s error=\"%s\"", e->name, err_line(&err));
+}
+
+void engine_interfaces(struct engine *e, const json_t *interfaces, const char *local)
+{
+	read_interfaces(e, interfaces);
+	e->known = true;
+	write_object(e, interfaces, local);
+	placement_engines_changed(e->fleet->placement);
+	fleet_settle(e->fleet);
+}
+
+/* ---- what engines say of services and servers ------------------------ */
+
+static void service_event(struct fleet *f, const char *vs, const char *id, const char *state, const char *reason,
+			  const struct engine *e)
+{
+	const struct object *o = store_get(f->store, "virtualservice", vs);
+
+	if (o)
+		store_event(f->store, audit_event(id, "VSERVER", "virtualservice", vs, o->name, o->tenant, NULL,
+						  "%s on service engine %s is %s%s%s", o->name, e->name, state,
+						  *reason ? ": " : ".", reason), NULL);
+}
+
+void engine_service(struct engine *e, const char *vs, json_t *said)
+{
+	const char *state = json_str(said, "state", ""), *reason = json_str(said, "reason", "");
+	CLEANUP_JSON json_t *before = json_incref(json_object_get(e->services, vs));
+	bool was_up = strcmp(json_str(before, "state", ""), "OPER_UP") == 0, is_up = strcmp(state, "OPER_UP") == 0;
+
+	json_object_set_new(said, "since_us", json_integer(strcmp(state, json_str(before, "state", "")) == 0
+								   ? json_int(before, "since_us", 0)
+								   : (json_int_t)wall_us()));
+	json_object_set(e->services, vs, said);
+	if (is_up && !was_up)
+		service_event(e->fleet, vs, "VS_UP", "up", "", e);
+	else if (!is_up && was_up)
+		service_event(e->fleet, vs, "VS_DOWN", "down", reason, e);
+	if (strcmp(state, json_str(before, "state", "")) != 0) {
+		placement_service_said(e->fleet->placement, vs);
+		fleet_settle(e->fleet);
+	}
+}
+
+static const json_t *server_of(const json_t *servers, const json_t *like)
+{
+	for (size_t i = 0; i < json_array_size(servers); i++) {
+		const json_t *s = json_array_get(servers, i);
+
+		if (strcmp(json_str(s, "ip", ""), json_str(like, "ip", "")) == 0 &&
+		    json_int(s, "port", 0) == json_int(like, "port", 0))
+			return s;
+	}
+	return NULL;
+}
+
+static bool is_up(const json_t *server)
+{
+	return strcmp(json_str(server, "state", ""), "OPER_UP") == 0;
+}
+
+static bool any_up(const json_t *servers)
+{
+	for (size_t i = 0; i < json_array_size(servers); i++)
+		if (is_up(json_array_get(servers, i)))
+			return true;
+	return false;
+}
+
+void engine_health(struct engine *e, const char *pool, json_t *servers)
+{
+	CLEANUP_JSON json_t *before = json_incref(json_object_get(e->health, pool));
+	struct fleet *f = e->fleet;
+	const struct object *o = store_get(f->store, "pool", pool);
+
+	if (!json_array_size(servers)) {
+		json_object_del(e->health, pool);
+		return;
+	}
+	json_object_set(e->health, pool, servers);
+	if (!o)
+		return;
+	for (size_t i = 0; i < json_array_size(servers); i++) {
+		const json_t *now = json_array_get(servers, i), *was = server_of(before, now);
+		const char *why = json_str(now, "reason", "");
+
+		if (is_up(now) == is_up(was) && (was || is_up(now)))
+			continue;
+		if (!was && strcmp(json_str(now, "state", ""), "OPER_DOWN") != 0 && !is_up(now))
+			continue; /* not checked yet is no news */
+		store_event(f->store, audit_event(is_up(now) ? "SERVER_UP" : "SERVER_DOWN", "SE_HM", "pool", pool, o->name,
+						  o->tenant, json_pack("{s:s, s:I, s:s}", "ip", json_str(now, "ip", ""),
+								       "port", json_int(now, "port", 0), "reason", why),
+						  "Server %s:%lld of %s is %s on service engine %s%s%s",
+						  json_str(now, "ip", ""), (long long)json_int(now, "port", 0), o->name,
+						  is_up(now) ? "up" : "down", e->name, *why ? ": " : ".", why), NULL);
+	}
+	if (any_up(servers) != any_up(before) && (before || any_up(servers)))
+		store_event(f->store, audit_event(any_up(servers) ? "POOL_UP" : "POOL_DOWN", "SE_POOL", "pool", pool, o->name,
+						  o->tenant, NULL, any_up(servers)
+						  ? "Pool %s has a server that is up, seen by service engine %s."
+						  : "Pool %s has no server that is up, seen by service engine %s.",
+						  o->name, e->name), NULL);
+}
+
+/* ---- the store ------------------------------------------------------- */
+
+static const json_t *source_object(struct graph_source *src, const char *kind, const char *uuid, const char **name,
+				   uint64_t *revision)
+{
+	struct fleet *f = CONTAINER_OF(src, struct fleet, source);
+	const struct object *o;
+
+	*name = "";
+	*revision = 0;
+	if (strcmp(kind, "assignment") == 0)
+		return placement_assignment(f->placement, uuid, revision);
+	o = store_get(f->store, kind, uuid);
+	if (!o)
+		return NULL;
+	*name = o->name;
+	*revision = o->revision;
+	return o->body;
+}
+
+static void committed(struct store_watch *w, uint64_t revision, const struct store_change *changes, size_t n)
+{
+	struct fleet *f = CONTAINER_OF(w, struct fleet, watch);
+
+	(void)revision;
+	for (size_t i = 0; i < n; i++) {
+		const char *kind = changes[i].kind->path;
+
+		if (strcmp(kind, "serviceengine") == 0)
+			engine_changed(f, changes[i].uuid);
+		placement_changed(f->placement, kind, changes[i].uuid);
+		graph_changed(f->graph, kind, changes[i].uuid, NULL, NULL);
+	}
+	fleet_settle(f);
+}
+
+/* ---- life of the fleet ----------------------------------------------- */
+
+static void accept_ready(struct watch *w, uint32_t events)
+{
+	struct fleet *f = CONTAINER_OF(w, struct fleet, listener);
+
+	(void)events;
+	for (int i = 0; i < 64; i++) { /* the others want their turn as well */
+		int fd = accept4(f->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0) {
+			if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+				log_error("accept_failed error=\"%s\"", strerror(errno));
+			return;
+		}
+		session_accept(f, fd);
+	}
+}
+
+int fleet_open(struct controller *c, int fd, struct fleet **out, struct err *e)
+{
+	struct fleet *f = xcalloc(1, sizeof(*f));
+	CLEANUP_FREE char *chain = xasprintf("%s%s", ca_server_pem(c->ca), ca_pem(c->ca));
+	const struct tls_config tls = { .server = true, .certificate = chain, .key = ca_server_key_pem(c->ca),
+					.ca = ca_pem(c->ca) };
+	int rc;
+
+	f->controller = c;
+	f->store = c->store;
+	f->loop = c->loop;
+	f->fd = fd;
+	f->in_grace = true;
+	list_init(&f->engines);
+	list_init(&f->sessions);
+	rc = tls_new(&tls, &f->tls, e);
+	if (rc == 0) {
+		rc = watch_start(f->loop, &f->listener, fd, EPOLLIN, accept_ready);
+		if (rc < 0)
+			err_set(e, rc, NULL, "watching the engine port: %s", strerror(-rc));
+	}
+	if (rc < 0) {
+		tls_free(f->tls);
+		close(fd);
+		free(f);
+		return rc;
+	}
+	f->source.object = source_object;
+	f->graph = graph_new(&f->source);
+	/* The graph may ask for assignments, placement may say that they changed: both must stand before either speaks. */
+	f->placement = placement_new(f);
+	store_each(f->store, "serviceengine", engine_seen, f);
+	f->watch.committed = committed;
+	store_watch(f->store, &f->watch);
+	timer_in(f->loop, &f->grace, FLEET_GRACE_MS, grace_over);
+	fleet_settle(f);
+	views_open(f);
+	*out = f;
+	return 0;
+}
+
+void fleet_close(struct fleet *f)
+{
+	if (!f)
+		return;
+	store_unwatch(f->store, &f->watch);
+	watch_stop(f->loop, &f->listener);
+	close(f->fd);
+	sessions_end(f, "the controller stops");
+	while (!list_empty(&f->engines))
+		engine_free(LIST_ENTRY(f->engines.next, struct engine, in_fleet));
+	placement_free(f->placement);
+	graph_free(f->graph);
+	timer_stop(f->loop, &f->settle);
+	timer_stop(f->loop, &f->grace);
+	tls_free(f->tls);
+	table_fini(&f->by_uuid);
+	free(f);
+}

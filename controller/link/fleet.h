@@ -1,0 +1,127 @@
+/*
+ * fleet - the engines that the controller knows, their sessions, and what they are to hold.
+ *
+ * An engine is a serviceengine object and what is known of it at run time. It
+ * is UNSEEN until it connects or the controller has waited long enough after
+ * its own start, ALIVE while its control session lives (and dead_ms longer, in
+ * which it may come back), DEAD otherwise.
+ *
+ * Whatever changes (a commit of the store, an engine's life, what engines
+ * say) only marks; one settle per turn of the loop places what was marked, and sends each engine its
+ * difference and a commit. So a change costs what it touches, and a hundred
+ * changes in a row cost one message each.
+ */
+#ifndef SPANWIRE_CONTROLLER_LINK_FLEET_H
+#define SPANWIRE_CONTROLLER_LINK_FLEET_H
+
+#include "base/arena.h"
+#include "base/table.h"
+#include "controller/controller.h"
+#include "controller/link/books.h"
+#include "controller/link/graph.h"
+#include "controller/place/decide.h"
+#include "controller/store/store.h"
+#include "net/stream.h"
+
+#define FLEET_PING_MS  250
+#define FLEET_DEAD_MS  1000
+#define FLEET_GRACE_MS 10000 /* after its start the controller takes nobody for dead so long */
+
+struct fleet;
+struct placement;
+struct session;
+struct tls;
+
+struct engine {
+	struct table_link link;        /* in fleet.engines, by uuid */
+	struct list in_fleet;
+	struct fleet *fleet;
+	char *uuid, *name, *group, *cloud; /* as the serviceengine object says */
+	enum place_use use;
+	enum place_life life;
+	bool known;                    /* it said hello since the controller began: interfaces are true */
+	struct timer death;            /* after a lost session */
+	struct session *control, *bulk; /* NULL: none */
+	char instance[64];
+	uint64_t since_us;             /* of the last change of life */
+
+	struct arena arena;            /* of the interfaces */
+	struct place_interface *interfaces;
+	size_t n_interfaces;
+	unsigned load;                 /* virtual services placed here */
+
+	struct holder holder;
+	struct list commits;           /* sent, and not acknowledged yet */
+	bool resync;                   /* at the next hello everything is sent */
+	uint64_t acked;                /* revision; 0: none yet */
+	double ack_ms;                 /* of the last: from the commit's way out to its acknowledgement */
+
+	json_t *services;              /* vs uuid -> {revision, state, reason}, as the engine says */
+	json_t *health;                /* pool uuid -> servers */
+	struct books books;
+	struct {
+		uint64_t bytes_out, bytes_in, puts, deletes, commits, resyncs, unknown;
+		uint64_t last_commit_bytes; /* all lines of the last commit */
+	} traffic;
+};
+
+struct fleet {
+	struct controller *controller;
+	struct store *store;
+	struct loop *loop;
+	struct tls *tls;
+	struct watch listener;
+	int fd;
+	struct list engines;
+	struct table by_uuid;
+	struct list sessions;          /* also those that nobody belongs to yet */
+	struct graph *graph;
+	struct graph_source source;
+	struct placement *placement;
+	struct store_watch watch;
+	struct timer settle, grace;
+	bool in_grace;
+};
+
+/* Takes FD, a listening socket. */
+int fleet_open(struct controller *c, int fd, struct fleet **out, struct err *e);
+/* Says bye to all. Engines go on with what they hold. */
+void fleet_close(struct fleet *f);
+
+struct engine *fleet_engine(struct fleet *f, const char *uuid);
+/* Something was marked: settle in this turn or the next. */
+void fleet_settle(struct fleet *f);
+
+/* ---- for sessions ---- */
+
+void engine_alive(struct engine *e);
+void engine_dead(struct engine *e, const char *why);
+/* `interfaces` of hello; LOCAL: the address to which the session came from, which marks the management interface. */
+void engine_interfaces(struct engine *e, const json_t *interfaces, const char *local);
+/* {revision, state, reason} of a virtual service. Borrowed. */
+void engine_service(struct engine *e, const char *vs, json_t *said);
+void engine_health(struct engine *e, const char *pool, json_t *servers);
+/* An event about the engine, in the log and in the store. */
+void engine_event(struct engine *e, const char *id, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Nobody may take the store's revisions for those of before: all sessions end, and everything is sent again. */
+void fleet_new_epoch(struct fleet *f, const char *why);
+
+/* session.c */
+void session_accept(struct fleet *f, int fd);
+/* Says bye; nothing is heard of the session afterwards. */
+void session_end(struct session *s, const char *reason);
+void sessions_end(struct fleet *f, const char *reason);
+/* Sends what E lacks; nothing while it is not ready for it. */
+void session_flush(struct engine *e);
+/* Forgets what E did not acknowledge. */
+void session_forget(struct engine *e);
+
+/* enrol.c: the answer to an `enrol` message; a `refused` one when E is set. New reference. */
+json_t *enrol(struct fleet *f, const json_t *msg, const char *peer, struct err *e);
+/* SHA-256 of the certificate that the engine got last; "" when there is none. */
+void enrol_fingerprint(struct fleet *f, const char *uuid, char out[static 65]);
+
+/* views.c */
+void views_open(struct fleet *f);
+
+#endif

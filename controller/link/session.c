@@ -1,0 +1,613 @@
+/*
+ * One connection of an engine:
+ *
+ *	            TLS                hello, welcome
+ *	  OPENING ------> GREETING ----------------------> UP
+ *	                     |  enrol, answered             |
+ *	                     |  refused                     |  silent, closed, bye
+ *	                     v                              v
+ *	                  LEAVING ------------------------> gone
+ *
+ * A session that is refused is not closed at once: what the other end still
+ * sends would make the kernel throw away the sentence that says why. It is left
+ * to the other end to close, or to a timer.
+ */
+#include <errno.h>
+#include <math.h>
+
+#include "base/log.h"
+#include "controller/audit.h"
+#include "controller/link/fleet.h"
+#include "controller/place/place.h"
+#include "controller/resolve.h"
+#include "net/lines.h"
+#include "net/tls.h"
+
+#define PROTOCOL        1
+#define OPEN_TIMEOUT_MS 5000
+#define GREET_MS        10000
+#define LEAVE_MS        2000
+
+enum session_state { GREETING, UP, LEAVING };
+
+struct session {
+	struct grave grave;
+	struct stream stream;
+	struct list in_fleet;
+	struct fleet *fleet;
+	struct engine *engine;    /* UP only */
+	enum session_state state;
+	bool is_bulk;
+	bool fresh;               /* after welcome: the next flush ends with a commit in any case */
+	struct timer pulse;       /* GREETING, LEAVING: the end; UP: every FLEET_PING_MS */
+	unsigned silent;
+	uint64_t heard;
+	json_int_t pings;
+	size_t scanned;
+};
+
+/* A commit that was sent. */
+struct commit {
+	struct list link;
+	uint64_t revision, digest, sent_ns;
+};
+
+static void session_release(struct grave *g)
+{
+	free(CONTAINER_OF(g, struct session, grave));
+}
+
+static void say(struct session *s, json_t *msg)
+{
+	size_t n = lines_send(&s->stream, msg);
+
+	if (s->engine)
+		s->engine->traffic.bytes_out += n;
+	stream_flush(&s->stream);
+}
+
+void session_forget(struct engine *e)
+{
+	LIST_FOREACH(l, &e->commits) {
+		list_remove(l);
+		free(LIST_ENTRY(l, struct commit, link));
+	}
+}
+
+static void death(struct timer *t)
+{
+	engine_dead(CONTAINER_OF(t, struct engine, death), "its connection was lost");
+}
+
+/* The session is over. AT_ONCE: the engine said so itself, or was silent long enough to be dead. */
+static void session_gone(struct session *s, const char *why, bool at_once)
+{
+	struct engine *e = s->engine;
+
+	log_info("session_over engine=%s channel=%s peer=%s reason=\"%s\"", e ? e->name : "?",
+		 s->is_bulk ? "bulk" : "control", s->stream.peer, why);
+	s->engine = NULL;
+	stream_close(&s->stream);
+	timer_stop(s->fleet->loop, &s->pulse);
+	list_remove(&s->in_fleet);
+	loop_bury(s->fleet->loop, &s->grave, session_release);
+	if (!e)
+		return;
+	if (s->is_bulk) {
+		e->bulk = NULL;
+		return;
+	}
+	e->control = NULL;
+	session_forget(e);
+	if (e->bulk)
+		session_end(e->bulk, "the control channel is gone");
+	if (at_once)
+		engine_dead(e, why);
+	else
+		timer_in(s->fleet->loop, &e->death, FLEET_DEAD_MS, death);
+}
+
+void session_end(struct session *s, const char *reason)
+{
+	say(s, json_pack("{s:s, s:s}", "type", "bye", "reason", reason));
+	session_gone(s, reason, false);
+}
+
+void sessions_end(struct fleet *f, const char *reason)
+{
+	while (!list_empty(&f->sessions))
+		session_end(LIST_ENTRY(f->sessions.next, struct session, in_fleet), reason);
+}
+
+/* ---- refusals -------------------------------------------------------- */
+
+static void left(struct timer *t)
+{
+	session_gone(CONTAINER_OF(t, struct session, pulse), "it was told to leave, and stayed", false);
+}
+
+static void leave(struct session *s, json_t *last_words)
+{
+	say(s, last_words);
+	s->state = LEAVING;
+	timer_in(s->fleet->loop, &s->pulse, LEAVE_MS, left);
+}
+
+/* With an event: about E where it is known, else about engines in general. */
+static void refuse(struct session *s, struct engine *e, bool retry, const char *reason)
+{
+	if (e)
+		engine_event(e, "SE_CONNECTION_REFUSED", "Refused %s: %s.", s->stream.peer, reason);
+	else
+		store_event(s->fleet->store, audit_event("SE_CONNECTION_REFUSED", "SEMGR", "serviceengine", NULL, NULL,
+							 TENANT_ADMIN, NULL, "Refused %s: %s.", s->stream.peer, reason),
+			    NULL);
+	log_warn("refused peer=%s reason=\"%s\"", s->stream.peer, reason);
+	leave(s, json_pack("{s:s, s:s, s:b}", "type", "refused", "reason", reason, "retry", retry));
+}
+
+/* ---- what an engine lacks -------------------------------------------- */
+
+static void sink_put(void *arg, const char *kind, const char *uuid, const char *name, uint64_t revision,
+		     const json_t *object)
+{
+	struct session *s = arg;
+
+	s->engine->traffic.puts++;
+	s->engine->traffic.last_commit_bytes +=
+		lines_send(&s->stream, json_pack("{s:s, s:s, s:s, s:s, s:I, s:O}", "type", "put", "kind", kind, "uuid", uuid,
+						 "name", name, "revision", (json_int_t)revision, "object", object));
+}
+
+static void sink_remove(void *arg, const char *kind, const char *uuid)
+{
+	struct session *s = arg;
+
+	s->engine->traffic.deletes++;
+	s->engine->traffic.last_commit_bytes +=
+		lines_send(&s->stream, json_pack("{s:s, s:s, s:s, s:I}", "type", "delete", "kind", kind, "uuid", uuid,
+						 "revision", (json_int_t)store_revision(s->fleet->store)));
+}
+
+static const struct graph_sink sink = { sink_put, sink_remove };
+
+void session_flush(struct engine *e)
+{
+	struct session *s = e->control;
+	struct fleet *f = e->fleet;
+	struct commit *m;
+
+	if (!s || s->state != UP || stream_is_full(&s->stream) || (!holder_is_dirty(&e->holder) && !s->fresh))
+		return;
+	if (!s->fresh)
+		e->traffic.last_commit_bytes = 0;
+	if (graph_flush(f->graph, &e->holder, &sink, s) == 0 && !s->fresh)
+		return;
+	s->fresh = false;
+	e->traffic.last_commit_bytes +=
+		lines_send(&s->stream, json_pack("{s:s, s:s, s:I}", "type", "commit", "epoch", store_epoch(f->store),
+						 "revision", (json_int_t)store_revision(f->store)));
+	stream_flush(&s->stream);
+	e->traffic.commits++;
+	e->traffic.bytes_out += e->traffic.last_commit_bytes;
+	m = xcalloc(1, sizeof(*m));
+	m->revision = store_revision(f->store);
+	m->digest = e->holder.digest;
+	m->sent_ns = mono_ns();
+	list_init(&m->link);
+	list_insert(&e->commits, &m->link);
+}
+
+static void session_drained(struct stream *st)
+{
+	struct session *s = CONTAINER_OF(st, struct session, stream);
+
+	if (s->engine && !s->is_bulk)
+		session_flush(s->engine);
+}
+
+/* ---- hello ----------------------------------------------------------- */
+
+static void pulse(struct timer *t)
+{
+	struct session *s = CONTAINER_OF(t, struct session, pulse);
+
+	/* Pulses are counted, not time: a controller that was stopped must not take everybody for dead. */
+	s->silent = s->stream.bytes_in == s->heard ? s->silent + 1 : 0;
+	s->heard = s->stream.bytes_in;
+	if (s->silent * FLEET_PING_MS > FLEET_DEAD_MS) {
+		session_gone(s, "it is silent", true);
+		return;
+	}
+	say(s, json_pack("{s:s, s:I}", "type", "ping", "n", ++s->pings));
+	timer_in(s->fleet->loop, &s->pulse, FLEET_PING_MS, pulse);
+}
+
+/* Does the one that says MSG own the identity that it claims? NULL and a refusal if not. */
+static struct engine *recognise(struct session *s, const json_t *msg)
+{
+	const char *uuid = json_str(msg, "uuid", ""), *name = json_str(msg, "name", "");
+	struct engine *e;
+	struct tls_peer peer;
+	char newest[TLS_FINGERPRINT], why[512];
+
+	tls_peer(&s->stream, &peer);
+	if (!peer.trusted) {
+		snprintf(why, sizeof(why), "the certificate of %s is not accepted: %s", *name ? name : "the engine", peer.why);
+		refuse(s, NULL, false, why);
+		return NULL;
+	}
+	if (json_int(msg, "min_version", 0) > PROTOCOL || json_int(msg, "version", 0) < PROTOCOL) {
+		snprintf(why, sizeof(why), "%s speaks versions %lld to %lld of the protocol, the controller version %d", name,
+			 (long long)json_int(msg, "min_version", 0), (long long)json_int(msg, "version", 0), PROTOCOL);
+		refuse(s, NULL, false, why);
+		return NULL;
+	}
+	if (strcmp(peer.name, uuid) != 0) {
+		snprintf(why, sizeof(why), "%s calls itself %s, its certificate says %s", name, uuid, peer.name);
+		refuse(s, NULL, false, why);
+		return NULL;
+	}
+	e = fleet_engine(s->fleet, uuid);
+	if (!e) {
+		snprintf(why, sizeof(why),
+			 "the controller does not know %s (%s): it was deleted, or the controller was restored from a backup "
+			 "that is older than its enrolment", name, uuid);
+		refuse(s, NULL, true, why);
+		return NULL;
+	}
+	enrol_fingerprint(s->fleet, uuid, newest);
+	if (strcmp(newest, peer.fingerprint) != 0) {
+		snprintf(why, sizeof(why), "the certificate of %s was replaced by a later enrolment", name);
+		refuse(s, e, false, why);
+		return NULL;
+	}
+	return e;
+}
+
+static void welcome_bulk(struct session *s, struct engine *e, const char *instance)
+{
+	if (!e->control || strcmp(e->instance, instance) != 0) {
+		refuse(s, NULL, true, "a bulk channel needs the control channel of the same engine");
+		return;
+	}
+	if (e->bulk)
+		session_end(e->bulk, "a new bulk channel takes its place");
+	e->bulk = s;
+	s->is_bulk = true;
+}
+
+static void unwanted(void *arg, const char *kind, const char *uuid)
+{
+	sink_remove(arg, kind, uuid);
+}
+
+/* Where the session came from, without the port. */
+static void address_of(const struct session *s, char out[static 64])
+{
+	const char *from = s->stream.peer;
+	const char *colon = strrchr(from, ':');
+	size_t n = colon ? (size_t)(colon - from) : strlen(from);
+
+	if (*from == '[') {
+		from++;
+		n -= 2;
+	}
+	snprintf(out, 64, "%.*s", (int)n, from);
+}
+
+static void welcome_control(struct session *s, struct engine *e, const json_t *msg)
+{
+	struct fleet *f = s->fleet;
+	const char *instance = json_str(msg, "instance", ""), *epoch = json_str(msg, "epoch", "");
+	uint64_t revision = (uint64_t)json_int(msg, "revision", 0);
+	char why[512], local[64];
+	bool resume;
+
+	if (e->control && strcmp(e->instance, instance) != 0) {
+		snprintf(why, sizeof(why), "another service engine with the name %s is connected", e->name);
+		refuse(s, e, true, why);
+		return;
+	}
+	if (strcmp(epoch, store_epoch(f->store)) == 0 && revision > store_revision(f->store)) {
+		engine_event(e, "CONTROLLER_DB_ERROR",
+			     "Service engine %s holds revision %llu, and the controller has come to %llu only: it was restored "
+			     "from an older backup. A new epoch begins, and all engines get everything again.",
+			     e->name, (unsigned long long)revision, (unsigned long long)store_revision(f->store));
+		fleet_new_epoch(f, "an engine is ahead of the store");
+	}
+	if (e->control) /* the same engine, which noticed sooner than we that the connection is dead */
+		session_end(e->control, "a new connection of the same engine takes its place");
+	resume = !e->resync && strcmp(epoch, store_epoch(f->store)) == 0;
+	if (!resume)
+		e->traffic.resyncs++;
+	e->resync = false;
+	if (strcmp(e->instance, instance) != 0) {
+		books_end(&e->books);
+		json_object_clear(e->services);
+		json_object_clear(e->health);
+	}
+	snprintf(e->instance, sizeof(e->instance), "%s", instance);
+	e->control = s;
+	s->engine = e;
+	s->state = UP;
+	s->fresh = true;
+	e->traffic.last_commit_bytes = 0;
+	say(s, json_pack("{s:s, s:i, s:s, s:I, s:b, s:i, s:i}", "type", "welcome", "version", PROTOCOL, "epoch",
+			 store_epoch(f->store), "revision", (json_int_t)store_revision(f->store), "resume", resume,
+			 "ping_ms", FLEET_PING_MS, "dead_ms", FLEET_DEAD_MS));
+	address_of(s, local);
+	/* First who carries what, then what it lacks: it should not be told what it loses in the next line. */
+	engine_interfaces(e, json_object_get(msg, "interfaces"), local);
+	engine_alive(e);
+	placement_run(f->placement);
+	graph_met(f->graph, &e->holder, resume ? json_object_get(msg, "held") : NULL, unwanted, s);
+}
+
+static void take_hello(struct session *s, const json_t *msg)
+{
+	struct engine *e;
+
+	if (s->state != GREETING)
+		return;
+	e = recognise(s, msg);
+	if (!e)
+		return;
+	if (strcmp(json_str(msg, "channel", ""), "bulk") == 0)
+		welcome_bulk(s, e, json_str(msg, "instance", ""));
+	else
+		welcome_control(s, e, msg);
+	if (s->state == LEAVING)
+		return;
+	if (s->is_bulk) {
+		s->engine = e;
+		s->state = UP;
+		say(s, json_pack("{s:s, s:i, s:i, s:i}", "type", "welcome", "version", PROTOCOL, "ping_ms", FLEET_PING_MS,
+				 "dead_ms", FLEET_DEAD_MS));
+	}
+	log_info("session engine=%s channel=%s peer=%s", e->name, s->is_bulk ? "bulk" : "control", s->stream.peer);
+	timer_in(s->fleet->loop, &s->pulse, FLEET_PING_MS, pulse);
+	fleet_settle(s->fleet);
+}
+
+static void take_enrol(struct session *s, const json_t *msg)
+{
+	struct err e = { 0 };
+	json_t *answer;
+
+	if (s->state != GREETING)
+		return;
+	answer = json_int(msg, "version", 0) == PROTOCOL
+			 ? enrol(s->fleet, msg, s->stream.peer, &e)
+			 : (err_set(&e, -EPROTO, NULL, "the controller speaks version %d of the protocol", PROTOCOL), NULL);
+	if (answer)
+		leave(s, answer);
+	else
+		refuse(s, NULL, false, e.text);
+}
+
+/* ---- control --------------------------------------------------------- */
+
+static void take_services(struct engine *e, const json_t *services)
+{
+	const char *vs;
+	json_t *said;
+
+	json_object_foreach((json_t *)services, vs, said)
+		if (json_is_object(said))
+			engine_service(e, vs, said);
+}
+
+static void mismatch(struct session *s, const char *hash, uint64_t revision)
+{
+	struct engine *e = s->engine;
+
+	engine_event(e, "SE_CONFIG_MISMATCH",
+		     "Service engine %s acknowledged revision %llu with hash %s, which is not that of what it was sent: it "
+		     "gets everything again.", e->name, (unsigned long long)revision, hash);
+	e->resync = true;
+	session_end(s, "the hash does not match: everything comes again");
+}
+
+static void take_ack(struct session *s, const json_t *msg)
+{
+	struct engine *e = s->engine;
+	uint64_t revision = (uint64_t)json_int(msg, "revision", 0);
+	const char *hash = json_str(msg, "hash", "");
+	struct list *found = NULL;
+	bool asked = false;
+
+	take_services(e, json_object_get(msg, "services"));
+	if (strcmp(json_str(msg, "epoch", ""), store_epoch(s->fleet->store)) != 0)
+		return;
+	LIST_FOREACH(l, &e->commits) {
+		const struct commit *m = LIST_ENTRY(l, struct commit, link);
+		char wanted[17];
+
+		if (m->revision != revision)
+			continue;
+		snprintf(wanted, sizeof(wanted), "%016llx", (unsigned long long)m->digest);
+		asked = true;
+		if (strcmp(wanted, hash) == 0)
+			found = l;
+	}
+	if (!asked) /* after a resume: of a commit of an earlier session */
+		return;
+	if (!found) {
+		mismatch(s, hash, revision);
+		return;
+	}
+	e->acked = revision;
+	e->ack_ms = (double)(mono_ns() - LIST_ENTRY(found, struct commit, link)->sent_ns) / NS_PER_MS;
+	for (bool end = false; !end;) {
+		struct list *at = e->commits.next;
+
+		end = at == found;
+		list_remove(at);
+		free(LIST_ENTRY(at, struct commit, link));
+	}
+}
+
+static void take_service(struct session *s, const json_t *msg)
+{
+	const char *vs = json_str(msg, "uuid", "");
+	CLEANUP_JSON json_t *said = json_pack("{s:I, s:s, s:s}", "revision", json_int(msg, "revision", 0), "state",
+					      json_str(msg, "state", ""), "reason", json_str(msg, "reason", ""));
+
+	engine_service(s->engine, vs, said);
+}
+
+static void take_interfaces(struct session *s, const json_t *msg)
+{
+	char local[64];
+
+	address_of(s, local);
+	engine_interfaces(s->engine, json_object_get(msg, "interfaces"), local);
+}
+
+static void take_ping(struct session *s, const json_t *msg)
+{
+	say(s, json_pack("{s:s, s:I, s:I}", "type", "pong", "n", json_int(msg, "n", 0), "time_us", (json_int_t)wall_us()));
+}
+
+static void take_pong(struct session *s, const json_t *msg)
+{
+	(void)s; /* pulse() has seen its bytes */
+	(void)msg;
+}
+
+static void take_bye(struct session *s, const json_t *msg)
+{
+	CLEANUP_FREE char *reason = xstrdup(json_str(msg, "reason", "it said bye"));
+
+	session_gone(s, reason, true);
+}
+
+/* ---- bulk ------------------------------------------------------------ */
+
+static void take_stats(struct session *s, const json_t *msg)
+{
+	books_take(&s->engine->books, msg);
+}
+
+static void take_health(struct session *s, const json_t *msg)
+{
+	engine_health(s->engine, json_str(msg, "pool", ""), json_object_get(msg, "servers"));
+}
+
+static void take_event(struct session *s, const json_t *msg)
+{
+	const struct engine *e = s->engine;
+	const char *kind = json_str(msg, "obj_kind", "serviceengine"), *uuid = json_str(msg, "obj_uuid", e->uuid);
+	const struct object *o = kind_find(kind) ? store_get(s->fleet->store, kind, uuid) : NULL;
+	json_t *details = json_copy((json_t *)msg);
+
+	json_object_del(details, "type");
+	json_object_set_new(details, "service_engine", json_string(e->name));
+	store_event(s->fleet->store,
+		    audit_event(json_str(msg, "event_id", "SE_EVENT"), "SE_GENERAL", kind, uuid, o ? o->name : "",
+				o ? o->tenant : TENANT_ADMIN, details, "%s", json_str(msg, "text", "")), NULL);
+}
+
+static const struct {
+	const char *type;
+	void (*take)(struct session *s, const json_t *msg);
+	enum { ANY, CONTROL, BULK } channel; /* ANY: also before hello */
+} messages[] = {
+	{ "ping", take_ping, ANY },
+	{ "pong", take_pong, ANY },
+	{ "hello", take_hello, ANY },
+	{ "enrol", take_enrol, ANY },
+	{ "ack", take_ack, CONTROL },
+	{ "service", take_service, CONTROL },
+	{ "interfaces", take_interfaces, CONTROL },
+	{ "bye", take_bye, CONTROL },
+	{ "stats", take_stats, BULK },
+	{ "health", take_health, BULK },
+	{ "event", take_event, BULK },
+};
+
+static void take(struct session *s, const char *type, const json_t *msg)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(messages); i++) {
+		if (strcmp(type, messages[i].type) != 0)
+			continue;
+		if (messages[i].channel == ANY || (s->state == UP && (messages[i].channel == BULK) == s->is_bulk))
+			messages[i].take(s, msg);
+		return;
+	}
+	if (s->engine)
+		s->engine->traffic.unknown++;
+}
+
+/* ---- the stream ------------------------------------------------------ */
+
+static void session_readable(struct stream *st)
+{
+	struct session *s = CONTAINER_OF(st, struct session, stream);
+
+	while (st->state == STREAM_OPEN) {
+		CLEANUP_JSON json_t *msg = NULL;
+		struct err e = { 0 };
+		const char *type;
+		size_t before = st->in.len;
+		int rc;
+
+		if (s->state == LEAVING) {
+			buf_take(&st->in, st->in.len);
+			return;
+		}
+		rc = lines_take(&st->in, &s->scanned, &msg, &type, &e);
+		if (rc == 0)
+			return;
+		if (s->engine)
+			s->engine->traffic.bytes_in += before - st->in.len;
+		if (rc < 0 && s->engine) {
+			engine_event(s->engine, "SE_PROTOCOL_ERROR", "Service engine %s sent what is no message: %s.",
+				     s->engine->name, e.text);
+			session_gone(s, e.text, false);
+			return;
+		}
+		if (rc < 0) {
+			refuse(s, NULL, false, e.text);
+			return;
+		}
+		take(s, type, msg);
+	}
+}
+
+static void greet_late(struct timer *t)
+{
+	session_gone(CONTAINER_OF(t, struct session, pulse), "it did not say who it is", false);
+}
+
+static void session_opened(struct stream *st)
+{
+	struct session *s = CONTAINER_OF(st, struct session, stream);
+
+	timer_in(s->fleet->loop, &s->pulse, GREET_MS, greet_late);
+}
+
+static void session_closed(struct stream *st, const struct err *why)
+{
+	session_gone(CONTAINER_OF(st, struct session, stream), why->text, false);
+}
+
+static const struct stream_user session_user = {
+	.opened = session_opened, .readable = session_readable, .drained = session_drained, .closed = session_closed,
+};
+
+void session_accept(struct fleet *f, int fd)
+{
+	struct session *s = xcalloc(1, sizeof(*s));
+	struct err e = { 0 };
+
+	s->fleet = f;
+	list_init(&s->in_fleet);
+	if (stream_accept(&s->stream, f->loop, fd, f->tls, OPEN_TIMEOUT_MS, &session_user, &e) < 0) {
+		log_warn("session_failed error=\"%s\"", e.text);
+		free(s);
+		return;
+	}
+	list_insert(&f->sessions, &s->in_fleet);
+}

@@ -1,0 +1,380 @@
+/*
+ * What REST shows of the runtime: GET /api/KIND/UUID/runtime and the like.
+ *
+ * A list in which several engines answer is an array, an element for each that
+ * carries the object or did. Shapes are the contract's; members beyond it
+ * (`service_engines`, `link`) say which engine runs which revision.
+ */
+#include "controller/link/fleet.h"
+#include "controller/place/place.h"
+#include "controller/resolve.h"
+#include "controller/rest/subresource.h"
+
+static json_t *status(const char *state, const char *reason, uint64_t since_us)
+{
+	json_t *reasons = json_array();
+
+	if (*reason)
+		json_array_append_new(reasons, json_string(reason));
+	if (!since_us)
+		return json_pack("{s:s, s:o}", "state", state, "reason", reasons);
+	return json_pack("{s:s, s:o, s:{s:I, s:I}}", "state", state, "reason", reasons, "last_changed_time", "secs",
+			 (json_int_t)(since_us / 1000000), "usecs", (json_int_t)(since_us % 1000000));
+}
+
+static json_t *engine_ref(const struct subresource_call *call, const struct engine *e)
+{
+	return subresource_ref(call, "serviceengine", e->uuid, e->name);
+}
+
+/* ---- virtual services ------------------------------------------------ */
+
+/* The pool of the service has servers that E checks, and none is up. */
+static const char *pool_down(const struct fleet *f, const struct object *vs, const struct engine *e, char why[static 256])
+{
+	const char *uuid = ref_target(json_str(vs->body, "pool_ref", NULL));
+	const json_t *servers = json_object_get(e->health, uuid);
+	const struct object *pool = store_get(f->store, "pool", uuid);
+
+	for (size_t i = 0; i < json_array_size(servers); i++)
+		if (strcmp(json_str(json_array_get(servers, i), "state", ""), "OPER_DOWN") != 0)
+			return NULL;
+	if (!json_array_size(servers) || !pool)
+		return NULL;
+	snprintf(why, 256, "Pool %s has no server that is up.", pool->name);
+	return why;
+}
+
+/* State of a service and why, over all that is known. */
+static json_t *service_status(struct fleet *f, const struct object *vs, const struct placed *at)
+{
+	const json_t *said = at->owner ? json_object_get(at->owner->services, vs->uuid) : NULL;
+	uint64_t since = (uint64_t)json_int(said, "since_us", 0);
+	const char *reason = json_str(said, "reason", ""), *state = json_str(said, "state", NULL);
+	char why[1024], pool[256];
+
+	switch (at->verdict) {
+	case PLACE_OFF:
+		return status("OPER_DISABLED", at->reason, since);
+	case PLACE_NONE:
+		snprintf(why, sizeof(why), "No service engine can carry it: %s", at->reason);
+		return status("OPER_RESOURCES", why, 0);
+	case PLACE_WAITS:
+		return status(at->owner && at->owner->life == PLACE_ALIVE ? "OPER_PARTITIONED" : "OPER_UNKNOWN", at->reason,
+			      since);
+	case PLACE_OK:
+		break;
+	}
+	if (!at->owner)
+		return status("OPER_RESOURCES", "Its service engine was deleted.", 0);
+	if (!state) {
+		snprintf(why, sizeof(why), "Service engine %s has not said yet whether it runs.", at->owner->name);
+		return status("OPER_PROCESSING", why, 0);
+	}
+	if (strcmp(state, "OPER_UP") == 0 && pool_down(f, vs, at->owner, pool))
+		return status("OPER_DOWN", pool, 0);
+	return status(state, reason, since);
+}
+
+/* Which engine runs which revision. */
+static json_t *service_on(const struct subresource_call *call, struct fleet *f, const struct engine *e,
+			  const struct placed *at)
+{
+	const json_t *said = json_object_get(e->services, call->object->uuid);
+	const struct holder *h = &e->holder;
+
+	return json_pack("{s:s, s:s, s:o, s:b, s:I, s:I, s:I, s:b, s:s, s:s, s:I}", "uuid", e->uuid, "name", e->name, "ref",
+			 engine_ref(call, e), "connected", e->control != NULL, "revision", json_int(said, "revision", 0),
+			 "wanted_revision", (json_int_t)call->object->revision, "acknowledged_revision",
+			 (json_int_t)e->acked, "up_to_date",
+			 e->control && list_empty(&h->dirty) && list_empty(&e->commits) && !f->settle.active, "state",
+			 json_str(said, "state", "OPER_UNKNOWN"), "reason", json_str(said, "reason", ""), "term",
+			 (json_int_t)at->term);
+}
+
+static const char *management_ip(const struct engine *e)
+{
+	const struct object *o = store_get(e->fleet->store, "serviceengine", e->uuid);
+	const json_t *nets = o ? json_object_get(json_object_get(o->body, "mgmt_vnic"), "vnic_networks") : NULL;
+
+	return json_str(json_object_get(json_object_get(json_array_get(nets, 0), "ip"), "ip_addr"), "addr", "");
+}
+
+static json_t *service_runtime(void *arg, const struct subresource_call *call, struct err *err)
+{
+	struct fleet *f = arg;
+	const struct object *vsvip = store_get(f->store, "vsvip", ref_target(json_str(call->object->body, "vsvip_ref", NULL)));
+	json_t *vips = vsvip ? json_object_get(vsvip->body, "vip") : NULL, *summary = json_array(), *ons = json_array();
+	struct placed at = { 0 };
+	CLEANUP_JSON json_t *oper = NULL;
+	bool up;
+
+	(void)err;
+	if (!placement_of(f->placement, call->object->uuid, &at))
+		at = (struct placed){ .verdict = PLACE_NONE, .reason = "it was not placed yet" };
+	oper = service_status(f, call->object, &at);
+	up = strcmp(json_str(oper, "state", ""), "OPER_UP") == 0;
+	if (at.owner && at.verdict != PLACE_NONE)
+		json_array_append_new(ons, service_on(call, f, at.owner, &at));
+	for (size_t i = 0; i < json_array_size(vips); i++) {
+		json_t *engines = json_array();
+
+		if (at.owner && at.verdict != PLACE_NONE)
+			json_array_append_new(engines, json_pack(
+				"{s:s, s:o, s:s, s:b, s:b, s:b, s:b, s:s}", "uuid", at.owner->uuid, "ref",
+				engine_ref(call, at.owner), "name", at.owner->name, "primary", 1, "standby", 0, "active_on_se",
+				up, "connected", at.owner->control != NULL, "mgmt_ip", management_ip(at.owner)));
+		json_array_append_new(summary, json_pack(
+			"{s:s, s:O, s:i, s:i, s:i, s:o}", "vip_id", json_str(json_array_get(vips, i), "vip_id", "0"),
+			"oper_status", oper, "num_se_assigned", (int)json_array_size(engines), "num_se_requested", 1,
+			"percent_ses_up", up ? 100 : 0, "service_engine", engines));
+	}
+	return json_pack("{s:O, s:i, s:o, s:o, s:I, s:I}", "oper_status", oper, "percent_ses_up", up ? 100 : 0, "vip_summary",
+			 summary, "service_engines", ons, "revision", (json_int_t)call->object->revision, "term",
+			 (json_int_t)at.term);
+}
+
+/* Calls F for each engine that carries or has counted for the service. */
+static bool counts_for(const struct engine *e, const char *group, const char *uuid)
+{
+	return json_object_get(json_object_get(e->books.last, group), uuid) ||
+	       json_object_get(json_object_get(e->books.base, group), uuid);
+}
+
+static json_t *service_detail(void *arg, const struct subresource_call *call, struct err *err)
+{
+	struct fleet *f = arg;
+	const char *uuid = call->object->uuid;
+	json_t *out = json_array();
+	struct placed at = { 0 };
+
+	(void)err;
+	placement_of(f->placement, uuid, &at);
+	LIST_FOREACH(l, &f->engines) {
+		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
+		json_t *one;
+
+		if (e != at.owner && !counts_for(e, "services", uuid))
+			continue;
+		one = service_on(call, f, e, &at);
+		json_object_set_new(one, "se_uuid", json_string(e->uuid));
+		json_object_set_new(one, "is_owner", json_boolean(e == at.owner && at.verdict != PLACE_NONE));
+		json_object_set_new(one, "oper_status", status(json_str(one, "state", ""), json_str(one, "reason", ""), 0));
+		json_object_set_new(one, "stats", books_get(&e->books, "services", uuid, NULL));
+		json_array_append_new(out, one);
+	}
+	return out;
+}
+
+/* Sum of the counters that begin with "dropped_". */
+static json_int_t dropped(const json_t *counters)
+{
+	json_int_t sum = 0;
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)counters, key, v)
+		if (strncmp(key, "dropped_", 8) == 0)
+			sum += json_integer_value(v);
+	return sum;
+}
+
+static json_t *clone_stats(void *arg, const struct subresource_call *call, struct err *err)
+{
+	struct fleet *f = arg;
+	json_t *out = json_array();
+
+	(void)err;
+	LIST_FOREACH(l, &f->engines) {
+		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
+		CLEANUP_JSON json_t *clones = NULL;
+		json_t *list, *v;
+		const char *ip;
+
+		if (!counts_for(e, "clones", call->object->uuid))
+			continue;
+		clones = books_clones(&e->books, call->object->uuid);
+		list = json_array();
+		json_object_foreach(clones, ip, v) {
+			json_object_set_new(v, "ip", json_pack("{s:s, s:s}", "addr", ip, "type", strchr(ip, ':') ? "V6" : "V4"));
+			json_object_set_new(v, "dropped", json_integer(dropped(v)));
+			json_array_append(list, v);
+		}
+		json_array_append_new(out, json_pack("{s:s, s:s, s:o, s:b, s:I, s:o}", "se_uuid", e->uuid, "se_name", e->name,
+						     "se_ref", engine_ref(call, e), "connected", e->bulk != NULL, "time_us",
+						     (json_int_t)e->books.time_us, "clone_srvr_stats", list));
+	}
+	return out;
+}
+
+/* ---- pools ----------------------------------------------------------- */
+
+static bool server_is_up(const json_t *s)
+{
+	return strcmp(json_str(s, "state", ""), "OPER_UP") == 0;
+}
+
+/* What engines say of one server of the pool: the worst of the first that answers; NULL: nobody checks it. */
+static const json_t *server_said(struct fleet *f, const char *pool, const char *ip, json_int_t port,
+				 const struct engine **by)
+{
+	LIST_FOREACH(l, &f->engines) {
+		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
+		const json_t *servers = json_object_get(e->health, pool);
+
+		for (size_t i = 0; i < json_array_size(servers); i++) {
+			const json_t *s = json_array_get(servers, i);
+
+			if (json_int(s, "port", 0) == port && strcmp(json_str(s, "ip", ""), ip) == 0) {
+				*by = e;
+				return s;
+			}
+		}
+	}
+	return NULL;
+}
+
+static json_t *server_row(struct fleet *f, const struct subresource_call *call, const json_t *server)
+{
+	const char *ip = json_str(json_object_get(server, "ip"), "addr", "");
+	json_int_t port = json_int(server, "port", json_int(call->object->body, "default_server_port", 80));
+	const struct engine *by = NULL;
+	const json_t *said = server_said(f, call->object->uuid, ip, port, &by);
+	const bool enabled = json_bool(server, "enabled", true);
+	CLEANUP_FREE char *key = strchr(ip, ':') ? xasprintf("[%s]:%lld", ip, (long long)port)
+						 : xasprintf("%s:%lld", ip, (long long)port);
+	json_t *stats = json_object();
+	json_t *row = json_pack("{s:{s:s, s:s}, s:I, s:s, s:b, s:I, s:o}", "ip_addr", "addr", ip, "type",
+				strchr(ip, ':') ? "V6" : "V4", "port", port, "hostname", json_str(server, "hostname", ip),
+				"enabled", enabled, "ratio", json_int(server, "ratio", 1), "oper_status",
+				!enabled ? status("OPER_DISABLED", "It is disabled.", 0)
+				: said ? status(json_str(said, "state", "OPER_UNKNOWN"), json_str(said, "reason", ""),
+						(uint64_t)json_int(said, "since_us", 0))
+				       : status("OPER_UNKNOWN", "No service engine carries the pool.", 0));
+
+	if (said)
+		json_object_set_new(row, "server_hm_stat",
+				    json_pack("{s:o, s:I, s:I}", "se_ref", engine_ref(call, by), "checks",
+					      json_int(said, "checks", 0), "failures", json_int(said, "failures", 0)));
+	LIST_FOREACH(l, &f->engines) {
+		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
+		CLEANUP_JSON json_t *one = books_get(&e->books, "servers", call->object->uuid, key);
+
+		books_add(stats, one, true);
+	}
+	json_object_set_new(row, "stats", stats);
+	return row;
+}
+
+static json_t *pool_servers(void *arg, const struct subresource_call *call, struct err *err)
+{
+	json_t *servers = json_object_get(call->object->body, "servers"), *rows = json_array();
+
+	(void)err;
+	for (size_t i = 0; i < json_array_size(servers); i++)
+		json_array_append_new(rows, server_row(arg, call, json_array_get(servers, i)));
+	return json_pack("{s:i, s:o}", "count", (int)json_array_size(rows), "results", rows);
+}
+
+static json_t *pool_runtime(void *arg, const struct subresource_call *call, struct err *err)
+{
+	struct fleet *f = arg;
+	json_t *servers = json_object_get(call->object->body, "servers");
+	size_t n = json_array_size(servers), enabled = 0, up = 0, said_n = 0;
+
+	(void)err;
+	for (size_t i = 0; i < n; i++) {
+		const json_t *s = json_array_get(servers, i);
+		const struct engine *by;
+		const json_t *said = server_said(f, call->object->uuid, json_str(json_object_get(s, "ip"), "addr", ""),
+						 json_int(s, "port", json_int(call->object->body, "default_server_port", 80)),
+						 &by);
+
+		if (!json_bool(s, "enabled", true))
+			continue;
+		enabled++;
+		up += server_is_up(said);
+		said_n += said != NULL;
+	}
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:o}", "num_servers", (int)n, "num_servers_enabled", (int)enabled,
+			 "num_servers_up", (int)up, "percent_servers_up_enabled", enabled ? (int)(up * 100 / enabled) : 0,
+			 "percent_servers_up_total", n ? (int)(up * 100 / n) : 0, "oper_status",
+			 up	  ? status("OPER_UP", "", 0)
+			 : said_n ? status("OPER_DOWN", "No server is up.", 0)
+			 : !json_bool(call->object->body, "enabled", true) ? status("OPER_DISABLED", "It is disabled.", 0)
+				  : status("OPER_UNUSED", "No service engine carries it.", 0));
+}
+
+static json_t *pool_detail(void *arg, const struct subresource_call *call, struct err *err)
+{
+	json_t *one = pool_runtime(arg, call, err), *rows = pool_servers(arg, call, err);
+
+	json_object_set_new(one, "name", json_string(call->object->name));
+	json_object_set_new(one, "uuid", json_string(call->object->uuid));
+	json_object_set(one, "servers", json_object_get(rows, "results"));
+	json_decref(rows);
+	return json_pack("[o]", one);
+}
+
+/* ---- engines --------------------------------------------------------- */
+
+static void add_service(void *arg, const char *uuid)
+{
+	json_array_append_new(arg, json_string(uuid));
+}
+
+static json_t *engine_runtime(void *arg, const struct subresource_call *call, struct err *err)
+{
+	static const char *const states[] = { [PLACE_DEAD] = "OPER_DOWN", [PLACE_UNSEEN] = "OPER_UNKNOWN",
+					      [PLACE_ALIVE] = "OPER_UP" };
+	static const char *const reasons[] = { [PLACE_DEAD] = "It is not connected.",
+					       [PLACE_UNSEEN] = "It has not connected since the controller started.",
+					       [PLACE_ALIVE] = "" };
+	struct fleet *f = arg;
+	const struct engine *e = fleet_engine(f, call->object->uuid);
+	json_t *services = json_array();
+	CLEANUP_JSON json_t *own = NULL;
+	json_t *out;
+
+	if (!e) {
+		json_decref(services);
+		err_set(err, -2, NULL, "The service engine is not known yet.");
+		return NULL;
+	}
+	graph_each(&e->holder, "assignment", add_service, services);
+	own = books_get(&e->books, "engine", NULL, NULL);
+	out = json_pack("{s:o, s:b, s:s, s:s, s:{s:I, s:I}, s:b, s:{s:i}, s:o, s:O}", "oper_status",
+			status(states[e->life], reasons[e->life], e->since_us), "se_connected", e->control != NULL,
+			"power_state", "SE_POWER_ON", "version", SPANWIRE_VERSION, "online_since", "secs",
+			(json_int_t)(e->since_us / 1000000), "usecs", (json_int_t)(e->since_us % 1000000), "at_curr_ver", 1,
+			"hb_status", "num_hb_misses", 0, "virtualservices", services, "stats", own);
+	json_object_set_new(out, "link", json_pack(
+		"{s:s, s:I, s:b, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "instance", e->instance,
+		"acknowledged_revision", (json_int_t)e->acked, "up_to_date",
+		e->control && list_empty(&e->holder.dirty) && list_empty(&e->commits) && !f->settle.active, "ack_ms",
+		e->ack_ms, "bytes_out", (json_int_t)e->traffic.bytes_out, "bytes_in", (json_int_t)e->traffic.bytes_in,
+		"last_commit_bytes", (json_int_t)e->traffic.last_commit_bytes, "puts", (json_int_t)e->traffic.puts, "deletes",
+		(json_int_t)e->traffic.deletes, "commits", (json_int_t)e->traffic.commits, "resyncs",
+		(json_int_t)e->traffic.resyncs, "unknown_messages", (json_int_t)e->traffic.unknown, "objects",
+		(json_int_t)e->holder.n));
+	return out;
+}
+
+static struct subresource views[] = {
+	{ .kind = "virtualservice", .path = "runtime", .get = service_runtime },
+	{ .kind = "virtualservice", .path = "runtime/detail", .get = service_detail },
+	{ .kind = "virtualservice", .path = "traffic_clone_stats", .get = clone_stats },
+	{ .kind = "pool", .path = "runtime", .get = pool_runtime },
+	{ .kind = "pool", .path = "runtime/detail", .get = pool_detail },
+	{ .kind = "pool", .path = "runtime/server", .get = pool_servers },
+	{ .kind = "pool", .path = "runtime/server/detail", .get = pool_servers },
+	{ .kind = "serviceengine", .path = "runtime", .get = engine_runtime },
+};
+
+void views_open(struct fleet *f)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(views); i++) {
+		views[i].arg = f;
+		subresource_add(f->controller->rest, &views[i]);
+	}
+}

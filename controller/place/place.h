@@ -1,0 +1,47 @@
+/*
+ * place - keeps the decisions: who owns which address, in the store, through restarts.
+ *
+ * It watches virtual services and vsvips, groups those that share addresses
+ * into units, asks place_decide() when something marked them, writes owner and
+ * term into the store's value space "place" (key: uuid of the vsvip) before anybody hears
+ * of them, and makes the `assignment` objects.
+ */
+#ifndef SPANWIRE_CONTROLLER_PLACE_PLACE_H
+#define SPANWIRE_CONTROLLER_PLACE_PLACE_H
+
+#include <stdint.h>
+
+#include "base/json.h"
+#include "controller/place/decide.h"
+
+struct engine;
+struct fleet;
+struct placement;
+
+struct placement *placement_new(struct fleet *f);
+void placement_free(struct placement *p);
+
+/* The store's object was made, changed or deleted; kinds that do not matter are passed over. */
+void placement_changed(struct placement *p, const char *kind, const char *uuid);
+/* An engine changed its life, use, interfaces or group, or is gone: everything is looked at again. */
+void placement_engines_changed(struct placement *p);
+/* E is about to be freed. */
+void placement_forget(struct placement *p, const struct engine *e);
+/* An engine says another thing about this service than before. */
+void placement_service_said(struct placement *p, const char *vs);
+/* Decides what was marked. */
+void placement_run(struct placement *p);
+
+/* Object of an assignment; NULL: there is none. Borrowed until the next run. */
+const json_t *placement_assignment(struct placement *p, const char *vs, uint64_t *revision);
+
+struct placed {
+	enum place_verdict verdict;
+	const char *reason;            /* "" when all is well */
+	struct engine *owner;          /* NULL: nobody, or one that is no more */
+	uint64_t term;
+};
+/* False: no such virtual service is known. */
+bool placement_of(struct placement *p, const char *vs, struct placed *out);
+
+#endif

@@ -1,0 +1,147 @@
+"""Who may join and connect, and what happens to those who may not: engines that speak the link by hand."""
+
+import ssl
+import subprocess
+
+import pytest
+
+from link_world import Controller, Engine, Refused, until
+
+
+@pytest.fixture
+def world(tmp_path):
+    controller = Controller(tmp_path)
+    engines = []
+
+    def engine(name="se-1", **how):
+        engines.append(Engine(controller, name, tmp_path, **how))
+        return engines[-1]
+    controller.engine = engine
+    yield controller
+    for one in engines:
+        one.close()
+    controller.end()
+
+
+def test_an_engine_joins_and_gets_its_services(world):
+    vs = world.service(1)
+    engine = world.engine().enrol(world.token()).up()
+    assert [e["name"] for e in world.api.all("serviceengine")] == ["se-1"]
+    engine.serve(lambda: f"assignment/{vs['uuid']}" in engine.held, "it holds the assignment")
+    assignment = engine.held[f"assignment/{vs['uuid']}"]
+    assert assignment["vips"] == [{"vip_id": "0", "addr": "10.200.0.2", "interface": "eth1", "prefix_len": 16}]
+    assert assignment["term"] == 1 and assignment["enabled"] is True
+    assert {"assignment", "virtualservice", "vsvip", "pool", "applicationprofile", "networkprofile", "serviceengine",
+            "serviceenginegroup"} <= set(engine.kinds())
+    engine.serve(lambda: world.runtime(vs)["oper_status"]["state"] == "OPER_UP", "the service is up")
+    runtime = world.runtime(vs)
+    assert runtime["vip_summary"][0]["service_engine"][0]["name"] == "se-1"
+    on = runtime["service_engines"][0]
+    assert on["up_to_date"] and on["acknowledged_revision"] == engine.revision >= vs_revision(runtime)
+
+
+def vs_revision(runtime):
+    assert runtime["revision"] > 0
+    return runtime["revision"]
+
+
+def test_a_token_is_good_for_one_engine(world):
+    token = world.token()
+    world.engine("se-1").enrol(token)
+    with pytest.raises(Refused, match="token"):
+        world.engine("se-2").enrol(token)
+    assert len(list(world.api.all("serviceengine"))) == 1
+    assert world.events("SE_CONNECTION_REFUSED")
+    with pytest.raises(Refused, match="token"):
+        world.engine("se-3").enrol("swt1." + "0" * 32 + "." + "0" * 64)
+
+
+def test_a_strange_certificate_is_refused_in_words(world, tmp_path):
+    engine = world.engine().enrol(world.token())
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                    engine.key, "-out", engine.cert, "-subj", f"/CN={engine.uuid}", "-days", "2"], check=True,
+                   capture_output=True, timeout=20)
+    with pytest.raises(Refused, match="certificate .* is not accepted: self-signed certificate"):
+        engine.hello()
+    assert "is not accepted" in world.events("SE_CONNECTION_REFUSED")[0]["event_description"]
+
+
+def test_without_a_certificate_nobody_is_heard(world):
+    engine = world.engine()
+    engine.dial(certificate=False)
+    engine.say("hello", version=1, min_version=1, channel="control", uuid="serviceengine-x", name="se-1")
+    answer = engine.hear()
+    assert answer["type"] == "refused" and "no certificate was shown" in answer["reason"]
+
+
+def test_an_engine_has_its_own_certificate_only(world):
+    one, two = world.engine("se-1").enrol(world.token()), world.engine("se-2").enrol(world.token())
+    with pytest.raises(Refused, match="its certificate says"):
+        one.hello(uuid=two.uuid)
+
+
+def test_a_deleted_engine_is_refused(world):
+    engine = world.engine().enrol(world.token()).up()
+    world.api.delete(f"serviceengine/{engine.uuid}")
+    with pytest.raises(EOFError):
+        while True:
+            engine.take()
+    with pytest.raises(Refused, match="does not know se-1"):
+        engine.hello()
+    assert any("does not know" in e["event_description"] for e in world.events("SE_CONNECTION_REFUSED"))
+
+
+def test_a_second_engine_of_a_name_is_refused(world, tmp_path):
+    engine = world.engine().enrol(world.token()).up()
+    with pytest.raises(Refused, match="another service engine with the name se-1 is connected"):
+        Engine(world, "se-1", tmp_path / "elsewhere").enrol(world.token())
+    # A copy of its state folder on another machine.
+    copy = Engine(world, "se-1", tmp_path)
+    copy.uuid = engine.uuid
+    with pytest.raises(Refused, match="another service engine with the name se-1 is connected"):
+        copy.hello()
+    engine.serve(lambda: world.events("SE_CONNECTION_REFUSED"), "there is an event")
+    engine.quiet(0.5)
+
+
+def test_an_engine_that_lost_its_disk_joins_again_as_itself(world, tmp_path):
+    engine = world.engine().enrol(world.token()).up()
+    old_key, old_cert = engine.key.read_text(), engine.cert.read_text()
+    engine.close()
+    until(lambda: not world.api.get(f"serviceengine/{engine.uuid}/runtime")["se_connected"], "it is gone")
+    uuid = engine.uuid
+    engine.enrol(world.token())
+    assert engine.uuid == uuid
+    engine.key.write_text(old_key), engine.cert.write_text(old_cert)
+    with pytest.raises(Refused, match="was replaced by a later enrolment"):
+        engine.hello()
+
+
+def test_nonsense_is_no_session(world):
+    engine = world.engine().enrol(world.token()).up()
+    engine.sock.sendall(b"{\"type\":\"unheard-of\",\"n\":1}\n")
+    engine.serve(lambda: engine.link()["unknown_messages"] == 1, "an unknown type is counted")
+    engine.sock.sendall(b"this is no JSON\n")
+    with pytest.raises((EOFError, ssl.SSLError, ConnectionError)):
+        while True:
+            engine.hear()
+    assert world.events("SE_PROTOCOL_ERROR")
+    engine.up()
+
+
+def test_another_version_is_refused(world):
+    engine = world.engine().enrol(world.token())
+    with pytest.raises(Refused, match="speaks versions 2 to 3 of the protocol"):
+        engine.hello(version=3, min_version=2)
+
+
+def test_a_silent_engine_is_dead_and_a_lost_one_soon_after(world):
+    engine = world.engine().enrol(world.token()).up()
+    assert world.api.get(f"serviceengine/{engine.uuid}/runtime")["oper_status"]["state"] == "OPER_UP"
+    # It is there, and answers no ping.
+    until(lambda: world.api.get(f"serviceengine/{engine.uuid}/runtime")["oper_status"]["state"] == "OPER_DOWN",
+          "it is down", 3)
+    assert world.events("SE_DOWN")
+    engine.up()
+    engine.serve(lambda: world.api.get(f"serviceengine/{engine.uuid}/runtime")["oper_status"]["state"] == "OPER_UP",
+                 "it is up again")

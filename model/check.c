@@ -54,7 +54,8 @@ int check_ip_addr_prefix(const json_t *o, struct err *e)
 	if (strcmp(json_str(ip, "type", ""), "DNS") == 0)
 		return err_set(e, -EINVAL, "ip_addr.type", "A network has an address, not a name.");
 	if (mask < 0 || mask > bits)
-		return err_set(e, -EINVAL, "mask", "%lld is out of range: 0 to %lld.", (long long)mask, (long long)bits);
+		return err_set(e, -EINVAL, "mask", "%lld is out of range: 0 to %lld.",
+			       (long long)mask, (long long)bits);
 	return 0;
 }
 
@@ -67,7 +68,8 @@ int check_ip_addr_range(const json_t *o, struct err *e)
 
 	if (strcmp(json_str(begin, "type", ""), json_str(end, "type", "")) != 0)
 		return err_set(e, -EINVAL, "end", "Must be of the same type as begin.");
-	if (inet_pton(family, json_str(begin, "addr", ""), a) != 1 || inet_pton(family, json_str(end, "addr", ""), b) != 1)
+	if (inet_pton(family, json_str(begin, "addr", ""), a) != 1 ||
+	    inet_pton(family, json_str(end, "addr", ""), b) != 1)
 		return err_set(e, -EINVAL, "begin", "A range has addresses, not names.");
 	if (memcmp(a, b, v6 ? 16 : 4) > 0)
 		return err_set(e, -EINVAL, "end", "Must not lie before begin.");
@@ -97,13 +99,16 @@ int check_clone_server(const json_t *o, struct err *e)
 	const json_t *ip = json_object_get(o, "ip_address");
 
 	if (strcmp(json_str(ip, "type", ""), "DNS") == 0)
-		return err_set(e, -EINVAL, "ip_address.type", "A receiver has an address, not a name.");
+		return err_set(e, -EINVAL, "ip_address.type",
+			       "A receiver has an address, not a name.");
 	if (!ip && !json_str(o, "mac", "")[0] && !json_object_get(o, "network_ref"))
-		return err_set(e, -EINVAL, NULL, "A receiver needs ip_address, mac or network_ref.");
+		return err_set(e, -EINVAL, NULL,
+			       "A receiver needs ip_address, mac or network_ref.");
 	return 0;
 }
 
-static int check_vip_address(const json_t *vip, const char *field, const char *type, size_t i, struct err *e)
+static int check_vip_address(const json_t *vip, const char *field, const char *type, size_t i,
+			     struct err *e)
 {
 	const json_t *ip = json_object_get(vip, field);
 	char path[64];
@@ -129,7 +134,8 @@ int check_vs_vip(const json_t *o, struct err *e)
 		    json_bool(vip, "auto_allocate_ip", false))
 			continue;
 		snprintf(path, sizeof(path), "vip[%zu]", i);
-		return err_set(e, -EINVAL, path, "An address is needed: ip_address or ip6_address.");
+		return err_set(e, -EINVAL, path,
+			       "An address is needed: ip_address or ip6_address.");
 	}
 	return 0;
 }
@@ -141,7 +147,8 @@ int check_vs_vip_change(const json_t *old, const json_t *fresh, struct err *e)
 	size_t i, j;
 
 	json_array_foreach(json_object_get(old, "vip"), i, a) {
-		const json_t *ip = json_object_get(a, "ip_address"), *ip6 = json_object_get(a, "ip6_address");
+		const json_t *ip = json_object_get(a, "ip_address");
+		const json_t *ip6 = json_object_get(a, "ip6_address");
 
 		json_array_foreach(json_object_get(fresh, "vip"), j, b) {
 			char path[40];
@@ -152,7 +159,8 @@ int check_vs_vip_change(const json_t *old, const json_t *fresh, struct err *e)
 			if (strcmp(json_str(a, "vip_id", ""), json_str(b, "vip_id", "")) == 0)
 				continue;
 			snprintf(path, sizeof(path), "vip[%zu].vip_id", j);
-			return err_set(e, -EINVAL, path, "Changing an existing VIP's vip_id is not supported.");
+			return err_set(e, -EINVAL, path,
+				       "Changing an existing VIP's vip_id is not supported.");
 		}
 	}
 	return 0;
@@ -162,7 +170,8 @@ int check_vs_vip_change(const json_t *old, const json_t *fresh, struct err *e)
 static bool services_clash(const json_t *a, const json_t *b)
 {
 	json_int_t a1 = json_int(a, "port", 0), b1 = json_int(b, "port", 0);
-	json_int_t a2 = MAX(json_int(a, "port_range_end", 0), a1), b2 = MAX(json_int(b, "port_range_end", 0), b1);
+	json_int_t a2 = MAX(json_int(a, "port_range_end", 0), a1),
+		   b2 = MAX(json_int(b, "port_range_end", 0), b1);
 
 	return a1 <= b2 && b1 <= a2 &&
 	       strcmp(json_str(a, "override_network_profile_ref", ""),
@@ -181,7 +190,8 @@ int check_virtual_service(const json_t *o, struct err *e)
 			if (!services_clash(json_array_get(services, j), a))
 				continue;
 			snprintf(path, sizeof(path), "services[%zu]", i);
-			return err_set(e, -EINVAL, path, "Has a port in common with services[%zu].", j);
+			return err_set(e, -EINVAL, path, "Has a port in common with services[%zu].",
+				       j);
 		}
 	}
 	return 0;
@@ -189,10 +199,12 @@ int check_virtual_service(const json_t *o, struct err *e)
 
 int check_health_monitor(const json_t *o, struct err *e)
 {
-	json_int_t every = json_int(o, "send_interval", 10), wait = json_int(o, "receive_timeout", 4);
+	json_int_t every = json_int(o, "send_interval", 10),
+		   wait = json_int(o, "receive_timeout", 4);
 
 	if (wait >= every)
-		return err_set(e, -EINVAL, "receive_timeout", "%lld must be less than send_interval, which is %lld.",
+		return err_set(e, -EINVAL, "receive_timeout",
+			       "%lld must be less than send_interval, which is %lld.",
 			       (long long)wait, (long long)every);
 	return 0;
 }

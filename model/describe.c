@@ -51,10 +51,16 @@ static void put_numbers(json_t *o, const char *key, const char *text)
 
 static const char *type_text(const struct field_desc *f)
 {
-	static const char *const types[] = { [FT_BOOL] = "bool", [FT_FLOAT] = "float", [FT_STR] = "string",
-					     [FT_ENUM] = "enum", [FT_REF] = "ref",     [FT_MSG] = "message" };
-	static const char *const ints[] = { [W_INT32] = "int32", [W_UINT32] = "uint32",
-					    [W_INT64] = "int64", [W_UINT64] = "uint64" };
+	static const char *const types[] = {
+		[FT_BOOL] = "bool", [FT_FLOAT] = "float", [FT_STR] = "string",
+		[FT_ENUM] = "enum", [FT_REF] = "ref",	  [FT_MSG] = "message"
+	};
+	static const char *const ints[] = {
+		[W_INT32] = "int32",
+		[W_UINT32] = "uint32",
+		[W_INT64] = "int64",
+		[W_UINT64] = "uint64",
+	};
 
 	return f->type == FT_INT ? ints[f->width] : types[f->type];
 }
@@ -79,8 +85,10 @@ static void put_limits(json_t *o, const struct field_desc *f)
 
 static json_t *describe_field(const struct field_desc *f)
 {
-	static const char *const applies[] = { [APPLY_NEXT_CONN] = "next connection", [APPLY_NOW] = "now",
-					       [APPLY_BPF] = "bpf", [APPLY_REBIND] = "rebind" };
+	static const char *const applies[] = { [APPLY_NEXT_CONN] = "next connection",
+					       [APPLY_NOW] = "now",
+					       [APPLY_BPF] = "bpf",
+					       [APPLY_REBIND] = "rebind" };
 	json_t *o = json_object();
 
 	put_text(o, "name", f->name);
@@ -91,7 +99,9 @@ static json_t *describe_field(const struct field_desc *f)
 	put_words(o, "values", f->values);
 	put_words(o, "built", f->built);
 	if (f->dflt)
-		json_object_set_new(o, "default", f->type == FT_REF ? json_string(f->dflt) : field_default(f, NULL));
+		json_object_set_new(o, "default",
+				    f->type == FT_REF ? json_string(f->dflt)
+						      : field_default(f, NULL));
 	put_text(o, "default_from", f->dflt_from);
 	put_limits(o, f);
 	put_text(o, "unit", f->unit);

@@ -20,7 +20,10 @@ char *place_text(const struct place *p, char *out, size_t size);
 int place_err(struct err *e, int code, const struct place *p, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* The default of a field that is not a list, or what dflt_from points at in MESSAGE (may be NULL). New; NULL: none. */
+/*
+ * The default of a field that is not a list, or what dflt_from points at in MESSAGE (may be NULL).
+ * New reference; NULL: none.
+ */
 json_t *field_default(const struct field_desc *f, const json_t *message);
 
 /* Is a stored value what an unset field means? An empty list, a message of defaults. */
@@ -30,19 +33,20 @@ bool value_is_default(const struct field_desc *f, const json_t *v);
 const char *ref_uuid(const char *stored);
 
 /*
- * Text by which an item of a list is known: its F_KEY fields, else the whole. Equal keys, equal text;
- * IP addresses are normalised. Appended to B; false when the item has no F_KEY field.
+ * Text by which an item of a list is known: its F_KEY fields, else the whole. Equal keys, equal
+ * text; IP addresses are normalised. Appended to B; false when the item has no F_KEY field.
  */
 bool item_key(const struct field_desc *f, const json_t *item, struct buf *b);
 
 /*
- * Read one field of a message, as model_read() does. *OUT stays NULL for what is dropped (unknown, read only).
- * MODEL_PARTIAL: items need only what they are found by (PATCH delete). MODEL_ALLOW_STORED: what was accepted once, as
- * the system's own objects, is not refused again.
+ * Read one field of a message, as model_read() does. *OUT stays NULL for what is dropped (unknown,
+ * read only). MODEL_PARTIAL: items need only what they are found by (PATCH delete).
+ * MODEL_ALLOW_STORED: what was accepted once, as the system's own objects, is not refused again.
  */
 enum { MODEL_PARTIAL = 1 << 16, MODEL_ALLOW_STORED = MODEL_ALLOW_LATER };
 int model_read_field(const struct message_desc *m, const char *key, const json_t *v, unsigned flags,
-		     struct model_resolver *r, json_t **out, struct model_notes *notes, struct err *e);
+		     struct model_resolver *r, json_t **out, struct model_notes *notes,
+		     struct err *e);
 
 /* What a secret looks like in an answer; sent back, it keeps the secret. */
 extern const char model_masked[];

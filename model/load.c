@@ -1,8 +1,9 @@
 /*
  * load - from the stored form to C structs in an arena.
  *
- * Stored objects have passed somebody's model_read(), but that may have been a controller of another version, or a
- * file of last year: a value that does not fit here counts as unset. model_fits() tells beforehand.
+ * Stored objects have passed somebody's model_read(), but that may have been a controller of
+ * another version, or a file of last year: a value that does not fit here counts as unset.
+ * model_fits() tells beforehand.
  */
 #include "base/base.h"
 

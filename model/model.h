@@ -1,10 +1,10 @@
 /*
  * model - the object kinds as tables, and what can be done with any of them.
  *
- * model/kinds/ holds one table per kind: a line per field with its type,
- * limits, default, help and flags. From these lines come the descriptors here, the C
- * structs of model/structs.h, the reference manual, /api/model and OpenAPI.
- * Nothing in this header knows a kind by name.
+ * model/kinds/ holds one table per kind: a line per field with its type, limits, default, help
+ * and flags. From these lines come the descriptors here, the C structs of model/structs.h, the
+ * reference manual, /api/model and OpenAPI. docs/model.md says how to read and write them. Nothing
+ * in this header knows a kind by name.
  *
  * Three forms of an object:
  *   wire    what a client sends or receives (JSON; refs are URLs or names);
@@ -24,82 +24,87 @@
 #include "base/err.h"
 #include "base/json.h"
 
+/* clang-format off */
+
 enum field_type { FT_BOOL, FT_INT, FT_FLOAT, FT_STR, FT_ENUM, FT_REF, FT_MSG };
 
 enum field_flags {
 	F_REQUIRED = 1 << 0,
-	F_KEY = 1 << 1,        /* identifies an item of its list: PATCH add/delete match by it */
-	F_SECRET = 1 << 2,     /* never answered, never logged */
-	F_READONLY = 1 << 3,   /* accepted from a client and ignored */
-	F_IMMUTABLE = 1 << 4,  /* fixed after creation */
-	F_DANGEROUS = 1 << 5,  /* not built, and refused rather than ignored when set to other than the default */
-	F_EXTENSION = 1 << 6,  /* not part of the Avi contract */
+	F_KEY = 1 << 1,          /* identifies an item of its list: PATCH add/delete match by it */
+	F_SECRET = 1 << 2,       /* never answered, never logged */
+	F_READONLY = 1 << 3,     /* accepted from a client and ignored */
+	F_IMMUTABLE = 1 << 4,    /* fixed after creation */
+	F_DANGEROUS = 1 << 5,    /* not built, and refused when set to other than the default */
+	F_EXTENSION = 1 << 6,    /* not part of the Avi contract */
 	F_DEPRECATED = 1 << 7,
-	F_ALWAYS = 1 << 8,     /* the struct's pointer is never NULL: unset means all defaults */
-	F_LATER_STORED = 1 << 9, /* words that are not built are stored; using the object is refused (model_later) */
+	F_ALWAYS = 1 << 8,       /* the struct's pointer is never NULL: unset is all defaults */
+	F_LATER_STORED = 1 << 9, /* words that are not built are stored; see model_later() */
 };
 
-/* What a change of the field costs a running engine; the greatest of a change counts. */
 /* Bounds of an integer where min and max do not say any. */
 enum int_width { W_INT32, W_UINT32, W_INT64, W_UINT64 };
 /* What a string must look like. */
 enum str_format { STR_ANY, STR_IP, STR_MAC };
 
+/* What a change of the field costs a running engine; the greatest of a change counts. */
 enum apply_class { APPLY_NONE, APPLY_NEXT_CONN, APPLY_NOW, APPLY_BPF, APPLY_REBIND };
 
 struct message_desc;
 
 struct field_desc {
 	const char *name;
-	const char *help;            /* sentences, the last with a period; "" for inert fields nobody explained */
+	const char *help;      /* sentences; "" for inert fields that nobody explained */
 	enum field_type type;
-	enum int_width width;        /* FT_INT */
-	enum str_format format;      /* FT_STR */
+	enum int_width width;  /* FT_INT */
+	enum str_format format; /* FT_STR */
 	bool list;
-	bool inert;                  /* checked, stored, returned; without effect yet */
+	bool inert;            /* checked, stored, returned; without effect yet */
 	unsigned flags;
 	enum apply_class apply;
 	const struct message_desc *msg; /* FT_MSG */
-	const char *ref;             /* FT_REF: path of the kind that is referred to ("pool") */
-	const char *dflt;            /* as text; NULL: none. FT_REF: a name. A required field, or a reference, is
-	                                filled in by model_read; all others only in answers and structs */
-	const char *dflt_from;       /* path in the same message whose value is the default ("ip.addr") */
-	const char *values;          /* FT_ENUM: "A, B, C" in the contract's order (word_each) */
-	const char *built;           /* FT_ENUM: the words that are built; NULL: all */
-	const char *why;             /* F_DANGEROUS: the sentence of the refusal; NULL: a general one */
-	const char *old_key;         /* lists: items may come as {OLD_KEY: item}, as old clients send them */
-	int64_t min, max;            /* FT_INT, FT_FLOAT when min < max; FT_STR: max in bytes, 0: 4096 */
-	const char *special;         /* FT_INT: values allowed outside the range: "0", "0,-1" */
-	const char *one_of;          /* FT_INT: "0,1,2,4,8,16": only these */
-	const char *unit;            /* "SEC", "MILLISECONDS", ... or NULL */
+	const char *ref;       /* FT_REF: path of the kind that is referred to ("pool") */
+	/*
+	 * Default as text; NULL: none; FT_REF: a name. That of a required field or a reference
+	 * is filled in by model_read(), all others only in answers and structs.
+	 */
+	const char *dflt;
+	const char *dflt_from; /* path in the same message whose value is the default: "ip.addr" */
+	const char *values;    /* FT_ENUM: "A, B, C" in the contract's order (word_next) */
+	const char *built;     /* FT_ENUM: the words that are built; NULL: all */
+	const char *why;       /* F_DANGEROUS: sentence of the refusal; NULL: a general one */
+	const char *old_key;   /* lists: items may come as {OLD_KEY: item} from old clients */
+	int64_t min, max;      /* FT_INT, FT_FLOAT: when min < max; FT_STR: max bytes, 0: 4096 */
+	const char *special;   /* FT_INT: allowed outside the range: "0", "0,-1" */
+	const char *one_of;    /* FT_INT: only these: "0,1,2,4,8,16" */
+	const char *unit;      /* "SEC", "MILLISECONDS", ... or NULL */
 	unsigned min_items, max_items; /* lists; max 0: no limit but the body's */
 	size_t offset, count_offset, has_offset; /* in the struct; NO_MEMBER: none */
-	size_t item_size;            /* sizeof the member, or one item of a list */
+	size_t item_size;      /* sizeof the member, or one item of a list */
 };
 
 #define NO_MEMBER SIZE_MAX
 
 struct message_desc {
-	const char *name;            /* as the contract calls it: "TrafficCloneProfile" */
+	const char *name;      /* as the contract calls it: "TrafficCloneProfile" */
 	const char *help;
 	const struct field_desc *fields;
 	size_t n_fields;
-	size_t size;                 /* of the C struct */
+	size_t size;           /* of the C struct */
 	/* What the message checks beyond its table, on the stored form; NULL: nothing. */
 	int (*check)(const json_t *stored, struct err *e);
 };
 
 enum kind_flags {
-	K_TENANT = 1 << 0,           /* belongs to a tenant: tenant_ref is filled in */
-	K_CLOUD = 1 << 1,            /* belongs to a cloud: cloud_ref is filled in */
-	K_SINGLETON = 1 << 2,        /* one object: GET and PUT on the bare path */
-	K_READONLY = 1 << 3,         /* clients may only read (system roles until they are editable) */
-	K_RUNTIME = 1 << 4,          /* not stored: what controller and engines say to each other */
-	K_NO_CREATE = 1 << 5,        /* made by the system; clients read and PUT (serviceengine) */
+	K_TENANT = 1 << 0,     /* belongs to a tenant: tenant_ref is filled in */
+	K_CLOUD = 1 << 1,      /* belongs to a cloud: cloud_ref is filled in */
+	K_SINGLETON = 1 << 2,  /* one object: GET and PUT on the bare path */
+	K_READONLY = 1 << 3,   /* clients may only read */
+	K_RUNTIME = 1 << 4,    /* not stored: what controller and engines say to each other */
+	K_NO_CREATE = 1 << 5,  /* made by the system; clients read and PUT (serviceengine) */
 };
 
 struct kind_desc {
-	const char *path;            /* "virtualservice": the API path and the uuid's prefix */
+	const char *path;      /* "virtualservice": the API path and the uuid's prefix */
 	const char *help;
 	unsigned flags;
 	const struct message_desc *msg;
@@ -108,6 +113,8 @@ struct kind_desc {
 	/* What a change of one kind's object must respect; NULL: nothing. */
 	int (*check_change)(const json_t *old, const json_t *fresh, struct err *e);
 };
+
+/* clang-format on */
 
 /* All kinds, in the order of model/kinds/all.def. */
 extern const struct kind_desc *const model_kinds[];
@@ -122,101 +129,120 @@ const struct field_desc *field_find(const struct message_desc *m, const char *na
  * word_index(words_lb_algorithm, "LB_ALGORITHM_ROUND_ROBIN") == LB_ALGORITHM_ROUND_ROBIN.
  */
 int word_index(const char *words, const char *word); /* -1: not one of them */
-const char *word_at(const char *words, int index, size_t *len); /* not terminated; NULL: no such */
-bool word_next(const char **words, const char **word, size_t *len); /* false at the end */
+/* Not terminated; NULL: there is no such word. */
+const char *word_at(const char *words, int index, size_t *len);
+/* Steps through WORDS; false at the end. */
+bool word_next(const char **words, const char **word, size_t *len);
 
 /* ---- wire -> stored ------------------------------------------------- */
 
-/*
- * Resolves references and checks what needs the store. `resolve` gets the text as sent (URL, "/api/pool?name=p",
- * "/api/pool/uuid#name", bare uuid) and writes the uuid; -ENOENT when there is none.
- */
 struct model_resolver {
-	int (*resolve)(struct model_resolver *r, const char *kind, const char *text, char *uuid, size_t size,
-		       struct err *e);
-	/* uuid -> name for `#name` suffixes; NULL when unknown. Borrowed until the next call. */
+	/*
+	 * A reference as it was sent (URL, "/api/pool?name=p", "/api/pool/uuid#name", bare uuid)
+	 * becomes a uuid; -ENOENT when there is none, or no such kind here.
+	 */
+	int (*resolve)(struct model_resolver *r, const char *kind, const char *text, char *uuid,
+		       size_t size, struct err *e);
+	/* uuid -> name; NULL when unknown. Borrowed until the next call. */
 	const char *(*name)(struct model_resolver *r, const char *kind, const char *uuid);
 };
 
+/* What a reader of the answer should know; printable ASCII, fit for a header. */
 struct model_notes {
-	struct buf ignored;          /* "a,b.c": unknown fields that were dropped */
-	struct buf inert;            /* "d,e[0].f": inert fields set to something else than their default */
+	struct buf ignored; /* "a,b.c": unknown fields that were dropped */
+	struct buf inert;   /* "d,e[0].f": inert fields set to other than their default */
 };
 #define MODEL_NOTES_INIT { BUF_INIT, BUF_INIT }
 void model_notes_fini(struct model_notes *n);
 
 enum model_read_flags {
-	MODEL_STRICT = 1 << 0,       /* unknown fields are an error that names the nearest known one */
-	MODEL_ALLOW_LATER = 1 << 1,  /* what is not built may be set: for the system's own objects */
+	/* Unknown fields are an error that names the nearest known one. */
+	MODEL_STRICT = 1 << 0,
+	/* What is not built may be set: for the system's own objects. */
+	MODEL_ALLOW_LATER = 1 << 1,
 };
 
 /*
- * Validate and canonicalise a whole object. Numbers and booleans may come as strings; read-only fields and url are
- * dropped; null is refused; refs are resolved. *OUT is a new reference. -EINVAL with path and sentence,
- * -ENOENT for a reference that cannot be resolved ("Pool object not found"), -EINVAL for a dangerous inert field or
- * an enum value that is not built yet.
+ * Validate and canonicalise a whole object. Numbers and booleans may come as strings; read-only
+ * fields are dropped; null is refused; refs are resolved (without a resolver they must be
+ * in the stored form). *OUT is a new reference. -EINVAL with path and sentence, also for
+ * what is not built; -ENOENT for a reference that cannot be resolved ("Pool object not found").
  */
-int model_read(const struct kind_desc *k, const json_t *wire, unsigned flags, struct model_resolver *r,
-	       json_t **out, struct model_notes *notes, struct err *e);
+int model_read(const struct kind_desc *k, const json_t *wire, unsigned flags,
+	       struct model_resolver *r, json_t **out, struct model_notes *notes, struct err *e);
 
 /*
- * What of a stored object is not built yet: a word of an enum, a dangerous field. -EINVAL with its path and a
- * sentence, 0: nothing. For objects that may be stored but not used: the profiles and monitors
- * that a virtual service or pool is going to use.
+ * What of a stored object is not built yet: a word of an enum, a dangerous field. -EINVAL with its
+ * path and a sentence, 0: nothing. For objects that may be stored but not used: the profiles and
+ * monitors that a virtual service or pool is going to use.
  */
 int model_later(const struct kind_desc *k, const json_t *stored, struct err *e);
 
 /*
- * FRESH is going to replace OLD: keeps the old secrets where FRESH has "<sensitive>", and refuses a change of what is
- * fixed after creation. An immutable field that FRESH leaves out is kept. OLD may be NULL: "<sensitive>" goes.
+ * FRESH is going to replace OLD: keeps the old secrets where FRESH has "<sensitive>", and refuses a
+ * change of what is fixed after creation. An immutable field that FRESH leaves out is kept. OLD may
+ * be NULL: "<sensitive>" goes.
  */
 int model_replace(const struct kind_desc *k, const json_t *old, json_t *fresh, struct err *e);
 
 /*
- * PATCH: {"add": {...}, "replace": {...}, "delete": {...}} on a stored object; the result goes through model_read's
- * checks. List items match by their F_KEY fields (server: ip+port), else by equality.
+ * PATCH: {"add": {...}, "replace": {...}, "delete": {...}} on a stored object, which stays as it
+ * is; the result goes through model_read()'s checks and model_replace(). List items match by
+ * their F_KEY fields (server: ip and port), else by equality.
  */
-int model_patch(const struct kind_desc *k, const json_t *stored, const json_t *patch, unsigned flags,
-		struct model_resolver *r, json_t **out, struct model_notes *notes, struct err *e);
+int model_patch(const struct kind_desc *k, const json_t *stored, const json_t *patch,
+		unsigned flags, struct model_resolver *r, json_t **out, struct model_notes *notes,
+		struct err *e);
 
 /* ---- stored -> wire -------------------------------------------------- */
 
 struct model_write {
-	const char *base_url;        /* "https://host:port", from the request's Host */
-	bool include_name;           /* `#name` on refs (and on url when name_in_url) */
+	const char *base_url; /* "https://host:port", from the request's Host */
+	bool include_name;    /* `#name` on refs (and on url when name_in_url) */
 	bool name_in_url;
 	bool skip_default;
-	bool secrets;                /* only for the store's and engines' own use */
+	bool secrets;         /* only for the store's and engines' own use */
 };
 
-/* All set fields and defaults, url/uuid/name/tenant_ref/cloud_ref first. New reference; cannot fail. */
+/* All set fields and defaults, url/uuid/name/tenant_ref/cloud_ref first. New; cannot fail. */
 json_t *model_write(const struct kind_desc *k, const json_t *stored, const struct model_write *w,
 		    struct model_resolver *r);
 
 /* ---- struct ----------------------------------------------------------- */
 
 /*
- * Build the C struct of the message from a stored object (NULL: of an empty one): zeroed memory of ARENA, defaults
- * filled in. Strings and lists live in the arena. Refs are uuids. Values that do not fit, as those of another
- * version, count as unset.
+ * Build the C struct of the message from a stored object (NULL: of an empty one): zeroed memory of
+ * ARENA, defaults filled in. Strings and lists live in the arena. Refs are uuids. Values that do
+ * not fit, as those of another version, count as unset.
  */
 void *model_load(const struct message_desc *m, const json_t *stored, struct arena *a);
 
-/* Would model_load() understand the whole of a stored object that came from elsewhere? Else -EINVAL with a sentence. */
+/* Would model_load() understand all of an object that came from elsewhere? Else -EINVAL. */
 int model_fits(const struct kind_desc *k, const json_t *stored, struct err *e);
 
 /* ---- questions -------------------------------------------------------- */
 
-/* Call F for each reference of a stored object with its path, kind and uuid; stops and returns F's non-zero answer. */
+/*
+ * Call F for each reference of a stored object with its path, kind and uuid; stops and returns F's
+ * non-zero answer.
+ */
 int model_refs(const struct kind_desc *k, const json_t *stored,
-	       int (*f)(void *arg, const char *path, const char *kind, const char *uuid), void *arg);
+	       int (*f)(void *arg, const char *path, const char *kind, const char *uuid),
+	       void *arg);
 
-/* Greatest apply class of what differs; APPLY_NONE when equal. PATHS (may be NULL) gets "a,b[2].c". */
-enum apply_class model_diff(const struct kind_desc *k, const json_t *old, const json_t *new, struct buf *paths);
+/*
+ * Greatest apply class of what differs; APPLY_NONE when nothing with effect does. PATHS (may be
+ * NULL) gets "a,b[2].c".
+ */
+enum apply_class model_diff(const struct kind_desc *k, const json_t *old, const json_t *new,
+			    struct buf *paths);
 
-/* Does a stored object match FIELD=VALUE of a query ("name=x", "cloud_ref.name=y", "enabled=true")? */
-bool model_match(const struct kind_desc *k, const json_t *stored, const char *field, const char *value,
-		 struct model_resolver *r);
+/*
+ * Does a stored object match FIELD=VALUE of a query: "name=x", "name.contains=x" (also icontains,
+ * in), "cloud_ref.name=y", "servers.ip.addr=10.0.0.1", "enabled=true" (defaults count)?
+ */
+bool model_match(const struct kind_desc *k, const json_t *stored, const char *field,
+		 const char *value, struct model_resolver *r);
 
 /* Contents of GET /api/model: every kind, message and field, as data. New reference. */
 json_t *model_describe(void);

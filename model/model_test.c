@@ -12,8 +12,8 @@
 
 /* ---- a world in which every name exists but "nope" ------------------- */
 
-static int resolve(struct model_resolver *r, const char *kind, const char *text, char *uuid, size_t size,
-		   struct err *e)
+static int resolve(struct model_resolver *r, const char *kind, const char *text, char *uuid,
+		   size_t size, struct err *e)
 {
 	const char *name = strstr(text, "name="), *tail = strrchr(text, '/');
 	size_t n;
@@ -89,17 +89,21 @@ static void assert_json(const json_t *have, const char *want)
 
 /* ---- the walk over all tables ---------------------------------------- */
 
+/* clang-format off */
 /* Kinds of the contract that are referred to and do not exist here. */
 static const char *const absent_kinds[] = {
-	"applicationpersistenceprofile", "authmappingprofile", "authprofile", "autoscalelaunchconfig",
-	"availabilityzone", "botdetectionpolicy", "cloudconnectoruser", "csrfpolicy", "dnspolicy",
-	"errorpageprofile", "gslbservice", "hardwaresecuritymodulegroup", "httppolicyset", "icapprofile",
-	"ipaddrgroup", "ipamdnsproviderprofile", "l4policyset", "labelgroup", "microservice",
-	"networksecuritypolicy", "pkiprofile", "poolgroup", "securitypolicy", "serverautoscalepolicy",
-	"serviceauthprofile", "sslkeyandcertificate", "sslprofile", "ssopolicy", "stringgroup",
-	"testsedatastorelevel1", "useraccountprofile", "vcenterserver", "vimgrclusterruntime",
-	"vimgrhostruntime", "vimgrnwruntime", "vimgrvmruntime", "vsdatascriptset", "wafpolicy",
+	"applicationpersistenceprofile", "authmappingprofile", "authprofile",
+	"autoscalelaunchconfig", "availabilityzone", "botdetectionpolicy", "cloudconnectoruser",
+	"csrfpolicy", "dnspolicy", "errorpageprofile", "gslbservice",
+	"hardwaresecuritymodulegroup", "httppolicyset", "icapprofile", "ipaddrgroup",
+	"ipamdnsproviderprofile", "l4policyset", "labelgroup", "microservice",
+	"networksecuritypolicy", "pkiprofile", "poolgroup", "securitypolicy",
+	"serverautoscalepolicy", "serviceauthprofile", "sslkeyandcertificate", "sslprofile",
+	"ssopolicy", "stringgroup", "testsedatastorelevel1", "useraccountprofile",
+	"vcenterserver", "vimgrclusterruntime", "vimgrhostruntime", "vimgrnwruntime",
+	"vimgrvmruntime", "vsdatascriptset", "wafpolicy",
 };
+/* clang-format on */
 
 static bool kind_is_known(const char *kind)
 {
@@ -155,10 +159,10 @@ static void check_field(const struct message_desc *m, const struct field_desc *f
 {
 	bool member = f->offset != NO_MEMBER;
 
-#define EXPECT(cond)                                                                           \
-	do {                                                                                   \
-		if (!(cond))                                                                   \
-			fail_msg("%s.%s: not %s", m->name, f->name, #cond);                    \
+#define EXPECT(cond)                                                                               \
+	do {                                                                                       \
+		if (!(cond))                                                                       \
+			fail_msg("%s.%s: not %s", m->name, f->name, #cond);                        \
 	} while (0)
 	EXPECT(f->help && (is_sentence(f->help) || (!*f->help && !member)));
 	EXPECT(!f->why || (is_sentence(f->why) && (f->flags & F_DANGEROUS)));
@@ -173,7 +177,8 @@ static void check_field(const struct message_desc *m, const struct field_desc *f
 	EXPECT(!f->built || words_within(f->built, f->values));
 	EXPECT(!f->dflt || !f->list);
 	EXPECT(!f->dflt || f->type != FT_MSG);
-	EXPECT(f->type != FT_BOOL || !f->dflt || strcmp(f->dflt, "true") == 0 || strcmp(f->dflt, "false") == 0);
+	EXPECT(f->type != FT_BOOL || !f->dflt || strcmp(f->dflt, "true") == 0 ||
+	       strcmp(f->dflt, "false") == 0);
 	EXPECT(f->min <= f->max);
 	EXPECT(!f->max || f->type == FT_INT || f->type == FT_FLOAT || f->type == FT_STR);
 	EXPECT(!f->max_items || (f->list && f->min_items <= f->max_items));
@@ -219,7 +224,8 @@ static void every_table_is_whole(void **state)
 		if (k->flags & K_RUNTIME)
 			continue;
 		assert_non_null(field_find(k->msg, "uuid"));
-		assert_int_equal(!!(k->flags & K_TENANT), field_find(k->msg, "tenant_ref") && strcmp(k->path, "cluster") != 0);
+		assert_int_equal(!!(k->flags & K_TENANT), field_find(k->msg, "tenant_ref") &&
+								  strcmp(k->path, "cluster") != 0);
 		assert_int_equal(!!(k->flags & K_CLOUD), field_find(k->msg, "cloud_ref") != NULL);
 	}
 	assert_true(json_object_size(seen) > 270);
@@ -246,7 +252,10 @@ static json_t *make_address(size_t index)
 	size_t type = dice(3);
 	char addr[64];
 
-	snprintf(addr, sizeof(addr), type == 0 ? "10.1.%zu.%zu" : type == 1 ? "fd00::%zx:%zx" : "h%zu-%zu.example",
+	snprintf(addr, sizeof(addr),
+		 type == 0   ? "10.1.%zu.%zu"
+		 : type == 1 ? "fd00::%zx:%zx"
+			     : "h%zu-%zu.example",
 		 (size_t)dice(256), index);
 	return json_pack("{s:s, s:s}", "addr", addr, "type", types[type]);
 }
@@ -257,10 +266,11 @@ static json_t *make_special(const struct message_desc *m, size_t index)
 	if (m == &ip_addr_message)
 		return make_address(index);
 	if (m == &ip_addr_prefix_message)
-		return json_pack("{s:{s:s, s:s}, s:i}", "ip_addr", "addr", "10.2.0.0", "type", "V4", "mask", (int)dice(33));
+		return json_pack("{s:{s:s, s:s}, s:i}", "ip_addr", "addr", "10.2.0.0", "type", "V4",
+				 "mask", (int)dice(33));
 	if (m == &ip_addr_range_message)
-		return json_pack("{s:{s:s, s:s}, s:{s:s, s:s}}", "begin", "addr", "10.2.0.1", "type", "V4", "end", "addr",
-				 "10.2.0.9", "type", "V4");
+		return json_pack("{s:{s:s, s:s}, s:{s:s, s:s}}", "begin", "addr", "10.2.0.1",
+				 "type", "V4", "end", "addr", "10.2.0.9", "type", "V4");
 	if (m == &port_range_message)
 		return json_pack("{s:i, s:i}", "start", 1024, "end", 1024 + (int)dice(100));
 	if (m == &service_message)
@@ -276,7 +286,8 @@ static json_t *make_int(const struct field_desc *f)
 	if (special && (f->one_of || dice(3) == 0))
 		return json_integer(strtoll(special, NULL, 10));
 	if (f->min < f->max)
-		return json_integer((json_int_t)(f->min + (int64_t)dice((uint64_t)(f->max - f->min) + 1)));
+		return json_integer(
+			(json_int_t)(f->min + (int64_t)dice((uint64_t)(f->max - f->min) + 1)));
 	return json_integer((json_int_t)dice(1000));
 }
 
@@ -296,7 +307,8 @@ static json_t *make_item(const struct field_desc *f, int depth, size_t index)
 		return json_real(f->min < f->max ? (double)f->min + 0.5 : (double)dice(100) / 4);
 	case FT_STR:
 		if (f->format == STR_MAC)
-			snprintf(text, sizeof(text), "02:00:00:00:%02x:%02x", (unsigned)dice(256), (unsigned)index);
+			snprintf(text, sizeof(text), "02:00:00:00:%02x:%02x", (unsigned)dice(256),
+				 (unsigned)index);
 		else if (f->format == STR_IP)
 			snprintf(text, sizeof(text), "10.0.0.%zu", index);
 		else
@@ -354,7 +366,8 @@ static json_t *make_message(const struct message_desc *m, int depth, size_t inde
 
 		if (!can_be_set(f) || (!must_be && (depth <= 0 || dice(2))))
 			continue;
-		json_object_set_new(o, f->name, f->list ? make_list(f, depth) : make_item(f, depth, index));
+		json_object_set_new(o, f->name,
+				    f->list ? make_list(f, depth) : make_item(f, depth, index));
 	}
 	return o;
 }
@@ -369,11 +382,13 @@ static void make_legal(const struct kind_desc *k, json_t *o)
 		json_object_set_new(o, "receive_timeout", json_integer(1 + (json_int_t)dice(2400)));
 	}
 	json_array_foreach(json_object_get(o, "clone_servers"), i, receiver)
-		json_object_set_new(receiver, "ip_address", json_pack("{s:s, s:s}", "addr", "fd00::1", "type", "V6"));
+		json_object_set_new(receiver, "ip_address",
+				    json_pack("{s:s, s:s}", "addr", "fd00::1", "type", "V6"));
 	json_array_foreach(json_object_get(o, "vip"), i, vip) {
 		if (strcmp(k->path, "vsvip") != 0)
 			break;
-		json_object_set_new(vip, "ip_address", json_pack("{s:s, s:s}", "addr", "10.0.0.1", "type", "V4"));
+		json_object_set_new(vip, "ip_address",
+				    json_pack("{s:s, s:s}", "addr", "10.0.0.1", "type", "V4"));
 		json_object_del(vip, "ip6_address");
 	}
 }
@@ -391,7 +406,8 @@ static json_t *reread(const struct kind_desc *k, const json_t *wire, const char 
 	return out;
 }
 
-static void assert_same(const struct kind_desc *k, const json_t *a, const json_t *b, const char *what)
+static void assert_same(const struct kind_desc *k, const json_t *a, const json_t *b,
+			const char *what)
 {
 	CLEANUP_FREE char *s = json_text(a);
 	CLEANUP_FREE char *t = json_text(b);
@@ -402,8 +418,12 @@ static void assert_same(const struct kind_desc *k, const json_t *a, const json_t
 
 static void survives_conversions(const struct kind_desc *k)
 {
-	const struct model_write full = { .base_url = "https://h:1", .include_name = true, .secrets = true };
-	const struct model_write sparse = { .base_url = "https://h:1", .skip_default = true, .secrets = true };
+	const struct model_write full = { .base_url = "https://h:1",
+					  .include_name = true,
+					  .secrets = true };
+	const struct model_write sparse = { .base_url = "https://h:1",
+					    .skip_default = true,
+					    .secrets = true };
 	CLEANUP_JSON json_t *wire = make_message(k->msg, 4, 0);
 	CLEANUP_JSON json_t *stored = NULL, *again = NULL, *out = NULL, *short_out = NULL;
 	CLEANUP_JSON json_t *from_out = NULL, *from_short = NULL, *out2 = NULL, *out3 = NULL;
@@ -441,6 +461,7 @@ static void objects_survive_conversions(void **state)
 
 /* ---- what is refused, and how it is said ------------------------------ */
 
+/* clang-format off */
 static const struct {
 	const char *kind, *body, *error; /* the line must begin with ERROR */
 } refused[] = {
@@ -530,6 +551,7 @@ static const struct {
 	{ "serviceenginegroup", "{'name': 'g', 'ha_mode': 'HA_MODE_SHARED_PAIR'}",
 	  "ha_mode: HA_MODE_SHARED_PAIR is not built yet; choose HA_MODE_SHARED." },
 };
+/* clang-format on */
 
 static void errors_are_one_clear_sentence(void **state)
 {
@@ -543,16 +565,19 @@ static void errors_are_one_clear_sentence(void **state)
 			fail_msg("accepted: %s", refused[i].body);
 		assert_null(out);
 		if (strncmp(err_line(&e), refused[i].error, strlen(refused[i].error)) != 0)
-			fail_msg("%s\nsays:  %s\nnot:   %s", refused[i].body, err_line(&e), refused[i].error);
+			fail_msg("%s\nsays:  %s\nnot:   %s", refused[i].body, err_line(&e),
+				 refused[i].error);
 		/* Nobody has to want the text. */
-		assert_true(model_read(kind_find(refused[i].kind), wire, 0, &world, &out, NULL, NULL) < 0);
+		assert_true(model_read(kind_find(refused[i].kind), wire, 0, &world, &out, NULL,
+				       NULL) < 0);
 	}
 }
 
 static void unknown_fields_are_dropped_or_refused(void **state)
 {
-	CLEANUP_JSON json_t *wire = quoted("{'name': 'p', 'ignore_servers': true, 'serverz': [], 'servers':"
-					   " [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'prot': 1}]}");
+	CLEANUP_JSON json_t *wire = quoted(
+		"{'name': 'p', 'ignore_servers': true, 'serverz': [], 'servers':"
+		" [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'prot': 1}]}");
 	struct model_notes notes = MODEL_NOTES_INIT;
 	struct err e = { 0 };
 	json_t *out = NULL;
@@ -566,23 +591,26 @@ static void unknown_fields_are_dropped_or_refused(void **state)
 	model_notes_fini(&notes);
 
 	json_object_del(wire, "ignore_servers");
-	assert_int_equal(model_read(kind_find("pool"), wire, MODEL_STRICT, &world, &out, NULL, &e), -EINVAL);
+	assert_int_equal(model_read(kind_find("pool"), wire, MODEL_STRICT, &world, &out, NULL, &e),
+			 -EINVAL);
 	assert_string_equal(err_line(&e), "serverz: Is not a field of Pool; did you mean servers?");
 }
 
 static void inert_fields_are_named(void **state)
 {
-	CLEANUP_JSON json_t *wire = quoted("{'name': 'p', 'sni_enabled': false, 'ignore_server_port': false,"
-					   " 'description': 'd', 'analytics_policy': {'enable_realtime_metrics': true},"
-					   " 'http2_properties': {'max_http2_header_field_size': 4096}, 'servers':"
-					   " [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'verify_network': true}]}");
+	CLEANUP_JSON json_t *wire = quoted(
+		"{'name': 'p', 'sni_enabled': false, 'ignore_server_port': false,"
+		" 'description': 'd', 'analytics_policy': {'enable_realtime_metrics': true},"
+		" 'http2_properties': {'max_http2_header_field_size': 4096}, 'servers':"
+		" [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'verify_network': true}]}");
 	struct model_notes notes = MODEL_NOTES_INIT;
 	struct err e = { 0 };
 	json_t *out = NULL;
 
 	(void)state;
 	assert_int_equal(model_read(kind_find("pool"), wire, 0, &world, &out, &notes, &e), 0);
-	assert_string_equal(buf_cstr(&notes.inert), "sni_enabled,analytics_policy,servers[0].verify_network");
+	assert_string_equal(buf_cstr(&notes.inert),
+			    "sni_enabled,analytics_policy,servers[0].verify_network");
 	assert_int_equal(notes.ignored.len, 0);
 	json_decref(out);
 	model_notes_fini(&notes);
@@ -611,8 +639,10 @@ static void notes_do_not_grow_without_end(void **state)
 /* Names and values are a stranger's; they end in headers, logs and on screens. */
 static void strangers_text_is_harmless(void **state)
 {
-	CLEANUP_JSON json_t *wire = json_pack("{s:s, s:i}", "name", "p", "a\r\nSet-Cookie: x,\xc3\xa4", 1);
-	CLEANUP_JSON json_t *bad = json_pack("{s:s, s:s}", "name", "p", "enabled", "\xc3\xa4\n\x1b[2J");
+	CLEANUP_JSON json_t *wire = json_pack("{s:s, s:i}", "name", "p",
+					      "a\r\nSet-Cookie: x,\xc3\xa4", 1);
+	CLEANUP_JSON json_t *bad = json_pack("{s:s, s:s}", "name", "p", "enabled",
+					     "\xc3\xa4\n\x1b[2J");
 	struct model_notes notes = MODEL_NOTES_INIT;
 	struct err e = { 0 };
 	json_t *out = NULL;
@@ -630,32 +660,41 @@ static void strangers_text_is_harmless(void **state)
 
 static void old_and_loose_forms_are_read(void **state)
 {
-	CLEANUP_JSON json_t *pool = stored_form("pool",
+	CLEANUP_JSON json_t *pool = stored_form(
+		"pool",
 		"{'name': 'p', 'url': 'https://x/api/pool/p', '_last_modified': '17', 'enabled': 'True',"
 		" 'default_server_port': '8080', 'vrf_ref': '', 'health_monitor_refs':"
 		" ['https://any/api/healthmonitor/healthmonitor-a#a', '/api/healthmonitor?name=b', 'healthmonitor-c']}");
-	CLEANUP_JSON json_t *hm = stored_form("healthmonitor",
-		"{'name': 'h', 'type': 'HEALTH_MONITOR_HTTP', 'http_monitor':"
-		" {'http_response_code': [{'code': 'HTTP_2XX'}, 'HTTP_3XX']}}");
-	CLEANUP_JSON json_t *vip = stored_form("vsvip",
-		"{'name': 'v', 'vip': [{'ip_address': {'addr': '1.1.1.1', 'type': 'V4'}},"
-		" {'vip_id': 7, 'ip_address': {'addr': '1.1.1.2', 'type': 'V4'}}]}");
+	CLEANUP_JSON json_t *hm = stored_form(
+		"healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_HTTP', 'http_monitor':"
+				 " {'http_response_code': [{'code': 'HTTP_2XX'}, 'HTTP_3XX']}}");
+	CLEANUP_JSON json_t *vip = stored_form(
+		"vsvip", "{'name': 'v', 'vip': [{'ip_address': {'addr': '1.1.1.1', 'type': 'V4'}},"
+			 " {'vip_id': 7, 'ip_address': {'addr': '1.1.1.2', 'type': 'V4'}}]}");
 
 	(void)state;
-	assert_json(pool, "{'name': 'p', 'enabled': true, 'default_server_port': 8080, 'cloud_ref':"
-			  " '/api/cloud/cloud-Default-Cloud', 'health_monitor_refs': ['/api/healthmonitor/healthmonitor-a',"
-			  " '/api/healthmonitor/healthmonitor-b', '/api/healthmonitor/healthmonitor-c']}");
-	assert_json(json_object_get(hm, "http_monitor"), "{'http_response_code': ['HTTP_2XX', 'HTTP_3XX']}");
-	assert_string_equal(json_str(json_array_get(json_object_get(vip, "vip"), 0), "vip_id", ""), "0");
-	assert_string_equal(json_str(json_array_get(json_object_get(vip, "vip"), 1), "vip_id", ""), "7");
+	assert_json(
+		pool,
+		"{'name': 'p', 'enabled': true, 'default_server_port': 8080, 'cloud_ref':"
+		" '/api/cloud/cloud-Default-Cloud', 'health_monitor_refs': ['/api/healthmonitor/healthmonitor-a',"
+		" '/api/healthmonitor/healthmonitor-b', '/api/healthmonitor/healthmonitor-c']}");
+	assert_json(json_object_get(hm, "http_monitor"),
+		    "{'http_response_code': ['HTTP_2XX', 'HTTP_3XX']}");
+	assert_string_equal(json_str(json_array_get(json_object_get(vip, "vip"), 0), "vip_id", ""),
+			    "0");
+	assert_string_equal(json_str(json_array_get(json_object_get(vip, "vip"), 1), "vip_id", ""),
+			    "7");
 }
 
 static void answers_have_defaults_and_references(void **state)
 {
 	const struct model_write plain = { .base_url = "https://h:1" };
-	const struct model_write named = { .base_url = "https://h:1", .include_name = true, .name_in_url = true };
+	const struct model_write named = { .base_url = "https://h:1",
+					   .include_name = true,
+					   .name_in_url = true };
 	const struct model_write sparse = { .base_url = "https://h:1", .skip_default = true };
-	CLEANUP_JSON json_t *stored = stored_form("pool",
+	CLEANUP_JSON json_t *stored = stored_form(
+		"pool",
 		"{'name': 'p', 'default_server_port': 80, 'servers':"
 		" [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': 81}], 'lookup_server_by_name': true}");
 	CLEANUP_JSON json_t *a = NULL, *b = NULL, *c = NULL;
@@ -665,7 +704,8 @@ static void answers_have_defaults_and_references(void **state)
 	json_object_set_new(stored, "uuid", json_string("pool-1"));
 	a = model_write(kind_find("pool"), stored, &plain, &world);
 	assert_string_equal(json_str(a, "url", ""), "https://h:1/api/pool/pool-1");
-	assert_string_equal(json_str(a, "cloud_ref", ""), "https://h:1/api/cloud/cloud-Default-Cloud");
+	assert_string_equal(json_str(a, "cloud_ref", ""),
+			    "https://h:1/api/cloud/cloud-Default-Cloud");
 	assert_int_equal(json_int(a, "connection_ramp_duration", 0), 10);
 	assert_string_equal(json_str(a, "lb_algorithm", ""), "LB_ALGORITHM_LEAST_CONNECTIONS");
 	assert_null(json_object_get(a, "fail_action"));
@@ -675,18 +715,22 @@ static void answers_have_defaults_and_references(void **state)
 
 	b = model_write(kind_find("pool"), stored, &named, &world);
 	assert_string_equal(json_str(b, "url", ""), "https://h:1/api/pool/pool-1#p");
-	assert_string_equal(json_str(b, "cloud_ref", ""), "https://h:1/api/cloud/cloud-Default-Cloud#Default-Cloud");
+	assert_string_equal(json_str(b, "cloud_ref", ""),
+			    "https://h:1/api/cloud/cloud-Default-Cloud#Default-Cloud");
 
 	c = model_write(kind_find("pool"), stored, &sparse, &world);
-	assert_json(c, "{'url': 'https://h:1/api/pool/pool-1', 'uuid': 'pool-1', 'name': 'p', 'cloud_ref':"
-		       " 'https://h:1/api/cloud/cloud-Default-Cloud', 'lookup_server_by_name': true,"
-		       " 'servers': [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': 81}]}");
+	assert_json(
+		c,
+		"{'url': 'https://h:1/api/pool/pool-1', 'uuid': 'pool-1', 'name': 'p', 'cloud_ref':"
+		" 'https://h:1/api/cloud/cloud-Default-Cloud', 'lookup_server_by_name': true,"
+		" 'servers': [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': 81}]}");
 }
 
 static void a_range_ends_where_it_begins(void **state)
 {
 	const struct model_write plain = { .base_url = "" };
-	CLEANUP_JSON json_t *stored = stored_form("virtualservice",
+	CLEANUP_JSON json_t *stored = stored_form(
+		"virtualservice",
 		"{'name': 'v', 'services': [{'port': 80}, {'port': 81, 'port_range_end': 0}, {'port': 90, 'port_range_end': 99}]}");
 	CLEANUP_JSON json_t *out = model_write(kind_find("virtualservice"), stored, &plain, &world);
 	const json_t *services = json_object_get(out, "services");
@@ -697,7 +741,8 @@ static void a_range_ends_where_it_begins(void **state)
 	(void)state;
 	assert_int_equal(vs->services_n, 3);
 	for (size_t i = 0; i < 3; i++) {
-		assert_int_equal(json_int(json_array_get(services, i), "port_range_end", -1), want[i]);
+		assert_int_equal(json_int(json_array_get(services, i), "port_range_end", -1),
+				 want[i]);
 		assert_int_equal(vs->services[i].port_range_end, want[i]);
 	}
 	arena_fini(&arena);
@@ -727,11 +772,15 @@ static void secrets_stay_here(void **state)
 static void fixed_fields_stay(void **state)
 {
 	const struct kind_desc *hm = kind_find("healthmonitor"), *vsvip = kind_find("vsvip");
-	CLEANUP_JSON json_t *old = stored_form("healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_TCP'}");
-	CLEANUP_JSON json_t *fresh = stored_form("healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_HTTP'}");
-	CLEANUP_JSON json_t *a = stored_form("vsvip",
+	CLEANUP_JSON json_t *old = stored_form("healthmonitor",
+					       "{'name': 'h', 'type': 'HEALTH_MONITOR_TCP'}");
+	CLEANUP_JSON json_t *fresh = stored_form("healthmonitor",
+						 "{'name': 'h', 'type': 'HEALTH_MONITOR_HTTP'}");
+	CLEANUP_JSON json_t *a = stored_form(
+		"vsvip",
 		"{'name': 'v', 'vip': [{'vip_id': '1', 'ip_address': {'addr': '1.1.1.1', 'type': 'V4'}}]}");
-	CLEANUP_JSON json_t *b = stored_form("vsvip",
+	CLEANUP_JSON json_t *b = stored_form(
+		"vsvip",
 		"{'name': 'v', 'vip': [{'vip_id': '2', 'ip_address': {'addr': '1.1.1.1', 'type': 'V4'}}]}");
 	struct err e = { 0 };
 
@@ -746,30 +795,37 @@ static void fixed_fields_stay(void **state)
 /* Profiles of protocols that are not built may be stored, so that they can be referred to; using them is refused. */
 static void later_is_said(void **state)
 {
-	CLEANUP_JSON json_t *udp = stored_form("networkprofile",
+	CLEANUP_JSON json_t *udp = stored_form(
+		"networkprofile",
 		"{'name': 'n', 'profile': {'type': 'PROTOCOL_TYPE_UDP_FAST_PATH', 'udp_fast_path_profile': {}}}");
 	CLEANUP_JSON json_t *tcp = stored_form("networkprofile", "{'name': 'n', 'profile': {}}");
-	CLEANUP_JSON json_t *wire = quoted("{'name': 'a', 'type': 'APPLICATION_PROFILE_TYPE_HTTP', 'http_profile':"
-					   " {'http_to_https': true}}");
+	CLEANUP_JSON json_t *wire = quoted(
+		"{'name': 'a', 'type': 'APPLICATION_PROFILE_TYPE_HTTP', 'http_profile':"
+		" {'http_to_https': true}}");
 	CLEANUP_JSON json_t *app = NULL;
 	struct err e = { 0 };
 
 	(void)state;
 	assert_int_equal(model_later(kind_find("networkprofile"), udp, &e), -EINVAL);
-	assert_string_equal(err_line(&e), "profile.type: PROTOCOL_TYPE_UDP_FAST_PATH is not built yet;"
-					  " built: PROTOCOL_TYPE_TCP_PROXY.");
+	assert_string_equal(err_line(&e),
+			    "profile.type: PROTOCOL_TYPE_UDP_FAST_PATH is not built yet;"
+			    " built: PROTOCOL_TYPE_TCP_PROXY.");
 	assert_int_equal(model_later(kind_find("networkprofile"), tcp, &e), 0);
 	assert_json(json_object_get(tcp, "profile"), "{'type': 'PROTOCOL_TYPE_TCP_PROXY'}");
-	assert_int_equal(model_read(kind_find("applicationprofile"), wire, MODEL_ALLOW_LATER, &world, &app, NULL, &e), 0);
+	assert_int_equal(model_read(kind_find("applicationprofile"), wire, MODEL_ALLOW_LATER,
+				    &world, &app, NULL, &e),
+			 0);
 	assert_int_equal(model_later(kind_find("applicationprofile"), app, &e), -EINVAL);
 	assert_string_equal(e.path, "http_profile.http_to_https");
 }
 
 /* ---- PATCH ------------------------------------------------------------ */
 
-static const char pool_of_two[] = "{'name': 'p', 'min_servers_up': 1, 'servers':"
+static const char pool_of_two[] =
+	"{'name': 'p', 'min_servers_up': 1, 'servers':"
 	" [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': 80, 'ratio': 2}, {'ip': {'addr': '10.0.0.2', 'type': 'V4'}}]}";
 
+/* clang-format off */
 static const struct {
 	const char *patch, *servers; /* SERVERS as they are afterwards; NULL: gone */
 } server_patches[] = {
@@ -790,6 +846,7 @@ static const struct {
 	  "[{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': 80, 'ratio': 2},"
 	  " {'ip': {'addr': '10.0.0.2', 'type': 'V4'}, 'ratio': 3}]" },
 };
+/* clang-format on */
 
 static json_t *patched(const char *kind, const json_t *stored, const char *patch, struct err *e)
 {
@@ -828,20 +885,26 @@ static void patch_sets_and_unsets(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	a = patched("pool", stored, "{'add': {'enabled': 'false'}, 'replace': {'default_server_port': 81},"
-				    " 'delete': {'min_servers_up': 1}}", &e);
+	a = patched("pool", stored,
+		    "{'add': {'enabled': 'false'}, 'replace': {'default_server_port': 81},"
+		    " 'delete': {'min_servers_up': 1}}",
+		    &e);
 	assert_non_null(a);
 	assert_true(json_is_false(json_object_get(a, "enabled")));
 	assert_int_equal(json_int(a, "default_server_port", 0), 81);
 	assert_null(json_object_get(a, "min_servers_up"));
 
-	b = patched("pool", stored, "{'add': {'health_monitor_refs': ['/api/healthmonitor?name=a', '/api/healthmonitor?name=b']}}", &e);
+	b = patched(
+		"pool", stored,
+		"{'add': {'health_monitor_refs': ['/api/healthmonitor?name=a', '/api/healthmonitor?name=b']}}",
+		&e);
 	assert_json(json_object_get(b, "health_monitor_refs"),
 		    "['/api/healthmonitor/healthmonitor-a', '/api/healthmonitor/healthmonitor-b']");
 }
 
 static void wrong_patches_are_refused(void **state)
 {
+	/* clang-format off */
 	static const struct {
 		const char *patch, *error;
 	} wrong[] = {
@@ -855,6 +918,7 @@ static void wrong_patches_are_refused(void **state)
 		  "replace.servers[1]: Is the same as item 0 of the list." },
 		{ "{'add': {'ssl_profile_ref': '/api/sslprofile?name=a'}}", "add.ssl_profile_ref: TLS to the servers" },
 	};
+	/* clang-format on */
 	CLEANUP_JSON json_t *stored = stored_form("pool", pool_of_two);
 
 	(void)state;
@@ -863,7 +927,8 @@ static void wrong_patches_are_refused(void **state)
 
 		assert_null(patched("pool", stored, wrong[i].patch, &e));
 		if (strncmp(err_line(&e), wrong[i].error, strlen(wrong[i].error)) != 0)
-			fail_msg("%s\nsays:  %s\nnot:   %s", wrong[i].patch, err_line(&e), wrong[i].error);
+			fail_msg("%s\nsays:  %s\nnot:   %s", wrong[i].patch, err_line(&e),
+				 wrong[i].error);
 	}
 }
 
@@ -871,6 +936,7 @@ static void wrong_patches_are_refused(void **state)
 
 static void filters_match(void **state)
 {
+	/* clang-format off */
 	static const struct {
 		const char *field, *value;
 		bool yes;
@@ -889,16 +955,19 @@ static void filters_match(void **state)
 		{ "nope", "1", false },                     { "name.nope", "p", false },
 		{ "servers", "10.0.0.2", false },
 	};
+	/* clang-format on */
 	CLEANUP_JSON json_t *stored = stored_form("pool", pool_of_two);
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(filters); i++)
-		if (model_match(kind_find("pool"), stored, filters[i].field, filters[i].value, &world) != filters[i].yes)
+		if (model_match(kind_find("pool"), stored, filters[i].field, filters[i].value,
+				&world) != filters[i].yes)
 			fail_msg("%s=%s", filters[i].field, filters[i].value);
 }
 
 static void differences_cost_what_they_cost(void **state)
 {
+	/* clang-format off */
 	static const struct {
 		const char *kind, *old, *new, *paths;
 		enum apply_class class;
@@ -914,6 +983,7 @@ static void differences_cost_what_they_cost(void **state)
 		  "traffic_clone_profile_ref", APPLY_BPF },
 		{ "virtualservice", "{'name': 'v'}", "{'name': 'v'}", "", APPLY_NONE },
 	};
+	/* clang-format on */
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -921,7 +991,8 @@ static void differences_cost_what_they_cost(void **state)
 		CLEANUP_JSON json_t *b = stored_form(cases[i].kind, cases[i].new);
 		struct buf paths = BUF_INIT;
 
-		assert_int_equal(model_diff(kind_find(cases[i].kind), a, b, &paths), cases[i].class);
+		assert_int_equal(model_diff(kind_find(cases[i].kind), a, b, &paths),
+				 cases[i].class);
 		assert_string_equal(buf_cstr(&paths), cases[i].paths);
 		buf_fini(&paths);
 	}
@@ -941,7 +1012,8 @@ static int stop_at_first(void *arg, const char *path, const char *kind, const ch
 
 static void references_are_found(void **state)
 {
-	CLEANUP_JSON json_t *stored = stored_form("pool",
+	CLEANUP_JSON json_t *stored = stored_form(
+		"pool",
 		"{'name': 'p', 'health_monitor_refs': ['/api/healthmonitor/a'], 'placement_networks': [{'network_ref':"
 		" '/api/network/n', 'subnet': {'ip_addr': {'addr': '10.0.0.0', 'type': 'V4'}, 'mask': 8}}]}");
 	struct buf found = BUF_INIT;
@@ -959,13 +1031,15 @@ static void references_are_found(void **state)
 
 static void structs_are_filled(void **state)
 {
-	CLEANUP_JSON json_t *stored = stored_form("pool",
+	CLEANUP_JSON json_t *stored = stored_form(
+		"pool",
 		"{'name': 'p', 'lb_algorithm': 'LB_ALGORITHM_ROUND_ROBIN', 'health_monitor_refs': ['/api/healthmonitor/a'],"
 		" 'servers': [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'port': 81, 'enabled': false},"
 		" {'ip': {'addr': 'fd00::1', 'type': 'V6'}}]}");
 	struct arena arena = ARENA_INIT;
 	const struct pool *p = model_load(&pool_message, stored, &arena);
-	const struct http_application_profile *http = model_load(&http_application_profile_message, NULL, &arena);
+	const struct http_application_profile *http = model_load(&http_application_profile_message,
+								 NULL, &arena);
 
 	(void)state;
 	assert_string_equal(p->name, "p");
@@ -993,9 +1067,10 @@ static void structs_are_filled(void **state)
 /* An engine and a controller of different versions must not take each other down. */
 static void objects_of_other_versions_load(void **state)
 {
-	CLEANUP_JSON json_t *pool = quoted("{'name': 'p', 'lb_algorithm': 'LB_ALGORITHM_OF_NEXT_YEAR', 'enabled': 'no',"
-					   " 'default_server_port': [], 'health_monitor_refs': [7, '/api/healthmonitor/a'],"
-					   " 'servers': [1, {'ip': 5, 'port': 'x'}], 'conn_pool_properties': 'none'}");
+	CLEANUP_JSON json_t *pool = quoted(
+		"{'name': 'p', 'lb_algorithm': 'LB_ALGORITHM_OF_NEXT_YEAR', 'enabled': 'no',"
+		" 'default_server_port': [], 'health_monitor_refs': [7, '/api/healthmonitor/a'],"
+		" 'servers': [1, {'ip': 5, 'port': 'x'}], 'conn_pool_properties': 'none'}");
 	CLEANUP_JSON json_t *good = stored_form("pool", pool_of_two);
 	struct arena arena = ARENA_INIT;
 	const struct pool *p = model_load(&pool_message, pool, &arena);
@@ -1052,7 +1127,8 @@ static double time_of_servers(int n)
 
 		snprintf(addr, sizeof(addr), "10.%d.%d.%d", i >> 16, i >> 8 & 255, i & 255);
 		json_array_append_new(json_object_get(wire, "servers"),
-				      json_pack("{s:{s:s, s:s}, s:i}", "ip", "addr", addr, "type", "V4", "port", 80));
+				      json_pack("{s:{s:s, s:s}, s:i}", "ip", "addr", addr, "type",
+						"V4", "port", 80));
 	}
 	patch = json_pack("{s:{s:O}}", "add", "servers", json_object_get(wire, "servers"));
 	start = cpu_s();

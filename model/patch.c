@@ -91,9 +91,9 @@ static void apply(enum patch_op op, json_t *stored, const struct field_desc *f, 
 	}
 }
 
-static int apply_all(const struct kind_desc *k, enum patch_op op, const char *name, const json_t *operands,
-		     json_t *stored, unsigned flags, struct model_resolver *r, struct model_notes *notes,
-		     struct err *e)
+static int apply_all(const struct kind_desc *k, enum patch_op op, const char *name,
+		     const json_t *operands, json_t *stored, unsigned flags,
+		     struct model_resolver *r, struct model_notes *notes, struct err *e)
 {
 	const char *key;
 	json_t *v;
@@ -115,8 +115,9 @@ static int apply_all(const struct kind_desc *k, enum patch_op op, const char *na
 			apply(op, stored, f, NULL);
 			continue;
 		}
-		rc = model_read_field(k->msg, key, v, op == PATCH_DELETE ? flags | MODEL_PARTIAL : flags, r, &operand,
-				      notes, e);
+		rc = model_read_field(k->msg, key, v,
+				      op == PATCH_DELETE ? flags | MODEL_PARTIAL : flags, r,
+				      &operand, notes, e);
 		if (rc < 0) {
 			err_within(e, name);
 			return rc;
@@ -128,10 +129,13 @@ static int apply_all(const struct kind_desc *k, enum patch_op op, const char *na
 	return 0;
 }
 
-int model_patch(const struct kind_desc *k, const json_t *stored, const json_t *patch, unsigned flags,
-		struct model_resolver *r, json_t **out, struct model_notes *notes, struct err *e)
+int model_patch(const struct kind_desc *k, const json_t *stored, const json_t *patch,
+		unsigned flags, struct model_resolver *r, json_t **out, struct model_notes *notes,
+		struct err *e)
 {
-	static const char *const names[] = { [PATCH_ADD] = "add", [PATCH_REPLACE] = "replace", [PATCH_DELETE] = "delete" };
+	static const char *const names[] = {
+		[PATCH_ADD] = "add", [PATCH_REPLACE] = "replace", [PATCH_DELETE] = "delete"
+	};
 	CLEANUP_JSON json_t *merged = json_deep_copy(stored);
 	const char *key;
 	json_t *v;
@@ -139,18 +143,21 @@ int model_patch(const struct kind_desc *k, const json_t *stored, const json_t *p
 
 	*out = NULL;
 	if (!json_is_object(patch) || !json_object_size(patch))
-		return err_set(e, -EINVAL, NULL, "A PATCH is an object with add, replace or delete.");
+		return err_set(e, -EINVAL, NULL,
+			       "A PATCH is an object with add, replace or delete.");
 	json_object_foreach((json_t *)patch, key, v) {
 		size_t op = 0;
 
 		while (op < ARRAY_SIZE(names) && strcmp(names[op], key) != 0)
 			op++;
 		if (op == ARRAY_SIZE(names))
-			return place_err(e, -EINVAL, &(struct place){ .name = key }, "Is not an operation: add, replace and delete are.");
+			return place_err(e, -EINVAL, &(struct place){ .name = key },
+					 "Is not an operation: add, replace and delete are.");
 	}
 	for (size_t op = 0; op < ARRAY_SIZE(names); op++) {
 		v = json_object_get(patch, names[op]);
-		rc = v ? apply_all(k, (enum patch_op)op, names[op], v, merged, flags, r, notes, e) : 0;
+		rc = v ? apply_all(k, (enum patch_op)op, names[op], v, merged, flags, r, notes, e)
+		       : 0;
 		if (rc < 0)
 			return rc;
 	}
@@ -185,14 +192,16 @@ static void keep_secrets_in_list(const struct field_desc *f, const json_t *old, 
 		const json_t *at = key_lookup(f, keys, item);
 
 		/* Items without a key are the same item when they stand at the same place. */
-		keep_secrets(f->msg, json_array_get(old, at ? (size_t)json_integer_value(at) : i), item);
+		keep_secrets(f->msg, json_array_get(old, at ? (size_t)json_integer_value(at) : i),
+			     item);
 	}
 }
 
 static bool has_secrets(const struct message_desc *m)
 {
 	for (size_t i = 0; i < m->n_fields; i++)
-		if ((m->fields[i].flags & F_SECRET) || (m->fields[i].msg && has_secrets(m->fields[i].msg)))
+		if ((m->fields[i].flags & F_SECRET) ||
+		    (m->fields[i].msg && has_secrets(m->fields[i].msg)))
 			return true;
 	return false;
 }

@@ -14,18 +14,22 @@ struct ref_walk {
 	void *arg;
 };
 
-static int walk_refs(const struct ref_walk *w, const struct message_desc *m, const json_t *o, const struct place *at);
+static int walk_refs(const struct ref_walk *w, const struct message_desc *m, const json_t *o,
+		     const struct place *at);
 
-static int walk_item(const struct ref_walk *w, const struct field_desc *f, const json_t *v, const struct place *at)
+static int walk_item(const struct ref_walk *w, const struct field_desc *f, const json_t *v,
+		     const struct place *at)
 {
 	char path[192];
 
 	if (f->type == FT_MSG)
 		return walk_refs(w, f->msg, v, at);
-	return w->f(w->arg, place_text(at, path, sizeof(path)), f->ref, ref_uuid(json_string_value(v)));
+	return w->f(w->arg, place_text(at, path, sizeof(path)), f->ref,
+		    ref_uuid(json_string_value(v)));
 }
 
-static int walk_refs(const struct ref_walk *w, const struct message_desc *m, const json_t *o, const struct place *at)
+static int walk_refs(const struct ref_walk *w, const struct message_desc *m, const json_t *o,
+		     const struct place *at)
 {
 	const char *key;
 	json_t *v, *item;
@@ -79,8 +83,8 @@ static void put_path(struct buf *paths, const struct place *at)
 		buf_puts(paths, ",...");
 }
 
-static enum apply_class diff_message(const struct message_desc *m, const json_t *old, const json_t *new,
-				     struct buf *paths, const struct place *at);
+static enum apply_class diff_message(const struct message_desc *m, const json_t *old,
+				     const json_t *new, struct buf *paths, const struct place *at);
 
 static void raise_to(enum apply_class *class, enum apply_class other)
 {
@@ -94,7 +98,8 @@ static enum apply_class diff_field(const struct field_desc *f, const json_t *old
 {
 	enum apply_class class = f->apply;
 
-	if (f->type != FT_MSG || !old || !new || (f->list && json_array_size(old) != json_array_size(new))) {
+	if (f->type != FT_MSG || !old || !new ||
+	    (f->list && json_array_size(old) != json_array_size(new))) {
 		put_path(paths, at);
 		return class;
 	}
@@ -112,8 +117,8 @@ static enum apply_class diff_field(const struct field_desc *f, const json_t *old
 	return class;
 }
 
-static enum apply_class diff_message(const struct message_desc *m, const json_t *old, const json_t *new,
-				     struct buf *paths, const struct place *at)
+static enum apply_class diff_message(const struct message_desc *m, const json_t *old,
+				     const json_t *new, struct buf *paths, const struct place *at)
 {
 	enum apply_class class = APPLY_NONE;
 
@@ -129,16 +134,19 @@ static enum apply_class diff_message(const struct message_desc *m, const json_t 
 	return class;
 }
 
-enum apply_class model_diff(const struct kind_desc *k, const json_t *old, const json_t *new, struct buf *paths)
+enum apply_class model_diff(const struct kind_desc *k, const json_t *old, const json_t *new,
+			    struct buf *paths)
 {
 	return diff_message(k->msg, old, new, paths, NULL);
 }
 
 /* ---- what is not built ----------------------------------------------- */
 
-static int later_message(const struct message_desc *m, const json_t *o, const struct place *at, struct err *e);
+static int later_message(const struct message_desc *m, const json_t *o, const struct place *at,
+			 struct err *e);
 
-static int later_item(const struct field_desc *f, const json_t *v, const struct place *at, struct err *e)
+static int later_item(const struct field_desc *f, const json_t *v, const struct place *at,
+		      struct err *e)
 {
 	const char *s = json_string_value(v);
 
@@ -147,7 +155,8 @@ static int later_item(const struct field_desc *f, const json_t *v, const struct 
 	return f->type == FT_MSG ? later_message(f->msg, v, at, e) : 0;
 }
 
-static int later_message(const struct message_desc *m, const json_t *o, const struct place *at, struct err *e)
+static int later_message(const struct message_desc *m, const json_t *o, const struct place *at,
+			 struct err *e)
 {
 	const char *key;
 	json_t *v, *item;
@@ -161,7 +170,8 @@ static int later_message(const struct message_desc *m, const json_t *o, const st
 		if (!f)
 			continue;
 		if ((f->flags & F_DANGEROUS) && !value_is_default(f, v))
-			return place_err(e, -EINVAL, &here, "%s", f->why ? f->why : "Is not built yet.");
+			return place_err(e, -EINVAL, &here, "%s",
+					 f->why ? f->why : "Is not built yet.");
 		if (!f->list) {
 			rc = later_item(f, v, &here, e);
 			if (rc < 0)
@@ -217,9 +227,9 @@ static bool text_matches(enum match_op op, const char *text, const char *want)
 	return false;
 }
 
-/* A reference is matched by uuid or name when the path says so, else by whatever the value looks like. */
-static bool ref_matches(const struct field_desc *f, const char *stored, const char *part, enum match_op op,
-			const char *want, struct model_resolver *r)
+/* By uuid or name when the path says so, else by whatever the value looks like. */
+static bool ref_matches(const struct field_desc *f, const char *stored, const char *part,
+			enum match_op op, const char *want, struct model_resolver *r)
 {
 	const char *uuid = ref_uuid(stored), *name = NULL;
 	const char *hash, *tail;
@@ -265,17 +275,19 @@ static bool scalar_matches(const json_t *v, enum match_op op, const char *want)
 	}
 }
 
-static bool match_message(const struct message_desc *m, const json_t *o, const char *path, const char *want,
-			  struct model_resolver *r);
+static bool match_message(const struct message_desc *m, const json_t *o, const char *path,
+			  const char *want, struct model_resolver *r);
 
 /* REST is what the path says behind this field's name, without its dot. */
-static bool match_item(const struct field_desc *f, const json_t *v, const char *rest, const char *want,
-		       struct model_resolver *r)
+static bool match_item(const struct field_desc *f, const json_t *v, const char *rest,
+		       const char *want, struct model_resolver *r)
 {
 	static const struct {
 		const char *name;
 		enum match_op op;
-	} ops[] = { { "contains", CONTAINS_TEXT }, { "icontains", CONTAINS_ANYCASE }, { "in", IN_LIST } };
+	} ops[] = { { "contains", CONTAINS_TEXT },
+		    { "icontains", CONTAINS_ANYCASE },
+		    { "in", IN_LIST } };
 	const char *last = strrchr(rest, '.');
 	enum match_op op = IS;
 	char part[128];
@@ -295,8 +307,8 @@ static bool match_item(const struct field_desc *f, const json_t *v, const char *
 	return !*part && !(f->flags & F_SECRET) && scalar_matches(v, op, want);
 }
 
-static bool match_message(const struct message_desc *m, const json_t *o, const char *path, const char *want,
-			  struct model_resolver *r)
+static bool match_message(const struct message_desc *m, const json_t *o, const char *path,
+			  const char *want, struct model_resolver *r)
 {
 	size_t n = strcspn(path, ".");
 	const char *rest = path + n + (path[n] == '.');
@@ -324,8 +336,8 @@ static bool match_message(const struct message_desc *m, const json_t *o, const c
 	return false;
 }
 
-bool model_match(const struct kind_desc *k, const json_t *stored, const char *field, const char *value,
-		 struct model_resolver *r)
+bool model_match(const struct kind_desc *k, const json_t *stored, const char *field,
+		 const char *value, struct model_resolver *r)
 {
 	return match_message(k->msg, stored, field, value, r);
 }

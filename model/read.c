@@ -23,8 +23,8 @@ struct reader {
 	struct err *e;
 };
 
-static int read_message(struct reader *r, const struct message_desc *m, const json_t *in, json_t **out,
-			const struct place *at);
+static int read_message(struct reader *r, const struct message_desc *m, const json_t *in,
+			json_t **out, const struct place *at);
 
 /* Notes become a header: a long list ends in "...". */
 static void note(struct buf *b, const struct place *at)
@@ -41,8 +41,8 @@ static void note(struct buf *b, const struct place *at)
 static const char *type_name(const json_t *v)
 {
 	static const char *const names[] = {
-		[JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list",     [JSON_STRING] = "a text",
-		[JSON_INTEGER] = "a number", [JSON_REAL] = "a number",    [JSON_TRUE] = "a boolean",
+		[JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list",  [JSON_STRING] = "a text",
+		[JSON_INTEGER] = "a number", [JSON_REAL] = "a number", [JSON_TRUE] = "a boolean",
 		[JSON_FALSE] = "a boolean",  [JSON_NULL] = "null",
 	};
 
@@ -85,7 +85,8 @@ static bool number_listed(const char *list, long long n)
 	return false;
 }
 
-static int out_of_range(struct reader *r, const struct field_desc *f, const char *given, const struct place *at)
+static int out_of_range(struct reader *r, const struct field_desc *f, const char *given,
+			const struct place *at)
 {
 	char or_else[64] = "";
 
@@ -93,19 +94,26 @@ static int out_of_range(struct reader *r, const struct field_desc *f, const char
 		snprintf(or_else, sizeof(or_else), ", or %s", f->special);
 	if (f->one_of)
 		return place_err(r->e, -EINVAL, at, "%s is not one of %s.", given, f->one_of);
-	return place_err(r->e, -EINVAL, at, "%s is out of range: %lld to %lld%s%s%s.", given, (long long)f->min,
-			 (long long)f->max, or_else, f->unit ? " " : "", f->unit ? f->unit : "");
+	return place_err(r->e, -EINVAL, at, "%s is out of range: %lld to %lld%s%s%s.", given,
+			 (long long)f->min, (long long)f->max, or_else, f->unit ? " " : "",
+			 f->unit ? f->unit : "");
 }
 
-static int int_within_width(struct reader *r, const struct field_desc *f, long long n, const struct place *at)
+static int int_within_width(struct reader *r, const struct field_desc *f, long long n,
+			    const struct place *at)
 {
 	static const long long min[] = { [W_INT32] = INT32_MIN, [W_INT64] = INT64_MIN };
-	static const long long max[] = { [W_INT32] = INT32_MAX, [W_UINT32] = UINT32_MAX,
-					 [W_INT64] = INT64_MAX, [W_UINT64] = INT64_MAX };
+	static const long long max[] = {
+		[W_INT32] = INT32_MAX,
+		[W_UINT32] = UINT32_MAX,
+		[W_INT64] = INT64_MAX,
+		[W_UINT64] = INT64_MAX,
+	};
 	long long low = f->width == W_INT32 || f->width == W_INT64 ? min[f->width] : 0;
 
 	if (n < low || n > max[f->width])
-		return place_err(r->e, -EINVAL, at, "%lld is out of range: %lld to %lld.", n, low, max[f->width]);
+		return place_err(r->e, -EINVAL, at, "%lld is out of range: %lld to %lld.", n, low,
+				 max[f->width]);
 	return 0;
 }
 
@@ -195,11 +203,14 @@ static int read_str(struct reader *r, const struct field_desc *f, const json_t *
 	if (!json_is_string(v))
 		return wrong_type(r, "a text", v, at);
 	if (json_string_length(v) > max)
-		return place_err(r->e, -EINVAL, at, "%zu bytes are too long: at most %zu.", json_string_length(v), max);
+		return place_err(r->e, -EINVAL, at, "%zu bytes are too long: at most %zu.",
+				 json_string_length(v), max);
 	s = json_string_value(v);
 	if (*s && f->format == STR_MAC && !is_mac(s))
-		return place_err(r->e, -EINVAL, at, "\"%.40s\" is not a MAC address like 02:00:00:00:00:01.", s);
-	if (*s && f->format == STR_IP && inet_pton(AF_INET, s, raw) != 1 && inet_pton(AF_INET6, s, raw) != 1)
+		return place_err(r->e, -EINVAL, at,
+				 "\"%.40s\" is not a MAC address like 02:00:00:00:00:01.", s);
+	if (*s && f->format == STR_IP && inet_pton(AF_INET, s, raw) != 1 &&
+	    inet_pton(AF_INET6, s, raw) != 1)
 		return place_err(r->e, -EINVAL, at, "\"%.60s\" is not an IP address.", s);
 	if (!*s && (f->flags & F_REQUIRED))
 		return place_err(r->e, -EINVAL, at, "Must not be empty.");
@@ -207,7 +218,8 @@ static int read_str(struct reader *r, const struct field_desc *f, const json_t *
 	return 0;
 }
 
-static int unknown_word(struct reader *r, const char *words, const char *given, const struct place *at)
+static int unknown_word(struct reader *r, const char *words, const char *given,
+			const struct place *at)
 {
 	enum { MOST = 512 };
 	char *known[MOST], *list = xstrdup(words);
@@ -223,9 +235,11 @@ static int unknown_word(struct reader *r, const char *words, const char *given, 
 	if (strlen(words) <= 200)
 		rc = place_err(r->e, -EINVAL, at, "\"%.80s\" is not one of %s.", given, words);
 	else if (near)
-		rc = place_err(r->e, -EINVAL, at, "\"%.80s\" is not known; did you mean %s?", given, near);
+		rc = place_err(r->e, -EINVAL, at, "\"%.80s\" is not known; did you mean %s?", given,
+			       near);
 	else
-		rc = place_err(r->e, -EINVAL, at, "\"%.80s\" is not known; known are %.300s ...", given, words);
+		rc = place_err(r->e, -EINVAL, at, "\"%.80s\" is not known; known are %.300s ...",
+			       given, words);
 	free(list);
 	return rc;
 }
@@ -259,7 +273,8 @@ static int read_ref(struct reader *r, const struct field_desc *f, const char *te
 		/* Without a store only the stored form is understood. */
 		size_t n = strlen(f->ref);
 
-		if (strncmp(text, "/api/", 5) == 0 && strncmp(text + 5, f->ref, n) == 0 && text[5 + n] == '/') {
+		if (strncmp(text, "/api/", 5) == 0 && strncmp(text + 5, f->ref, n) == 0 &&
+		    text[5 + n] == '/') {
 			*out = json_string(text);
 			return 0;
 		}
@@ -268,7 +283,8 @@ static int read_ref(struct reader *r, const struct field_desc *f, const char *te
 	}
 	if (rc < 0) {
 		if (rc == -ENOENT && (!r->e || !r->e->text[0]))
-			return place_err(r->e, rc, at, "%s object not found (%.100s).", k ? k->msg->name : f->ref, text);
+			return place_err(r->e, rc, at, "%s object not found (%.100s).",
+					 k ? k->msg->name : f->ref, text);
 		if (r->e)
 			place_text(at, r->e->path, sizeof(r->e->path));
 		return rc;
@@ -282,7 +298,8 @@ static int read_item(struct reader *r, const struct field_desc *f, const json_t 
 		     const struct place *at)
 {
 	if (json_is_null(v))
-		return place_err(r->e, -EINVAL, at, "null is not a value; leave the field out to unset it.");
+		return place_err(r->e, -EINVAL, at,
+				 "null is not a value; leave the field out to unset it.");
 	switch (f->type) {
 	case FT_BOOL:
 		return read_bool(r, v, out, at);
@@ -323,7 +340,8 @@ static int refuse_duplicates(struct reader *r, const struct field_desc *f, const
 		if (first) {
 			struct place here = { .up = at, .index = i };
 
-			rc = place_err(r->e, -EINVAL, &here, "Is the same as item %lld of the list.",
+			rc = place_err(r->e, -EINVAL, &here,
+				       "Is the same as item %lld of the list.",
 				       (long long)json_integer_value(first));
 			break;
 		}
@@ -345,7 +363,8 @@ static int read_list(struct reader *r, const struct field_desc *f, const json_t 
 		return wrong_type(r, "a list", v, at);
 	if (n < f->min_items || (f->max_items && n > f->max_items))
 		return place_err(r->e, -EINVAL, at, "%zu items are too %s: at %s %u.", n,
-				 n < f->min_items ? "few" : "many", n < f->min_items ? "least" : "most",
+				 n < f->min_items ? "few" : "many",
+				 n < f->min_items ? "least" : "most",
 				 n < f->min_items ? f->min_items : f->max_items);
 	json_array_foreach(v, i, item) {
 		struct place here = { .up = at, .index = i };
@@ -366,22 +385,24 @@ static int read_list(struct reader *r, const struct field_desc *f, const json_t 
 }
 
 /* What has no effect yet is refused where its silence would be dangerous, and told otherwise. */
-static int not_built(struct reader *r, const struct field_desc *f, const json_t *v, const struct place *at)
+static int not_built(struct reader *r, const struct field_desc *f, const json_t *v,
+		     const struct place *at)
 {
 	if (value_is_default(f, v))
 		return 0;
 	if ((f->flags & F_DANGEROUS) && !(r->flags & MODEL_ALLOW_LATER)) {
 		if (f->why)
 			return place_err(r->e, -EINVAL, at, "%s", f->why);
-		return place_err(r->e, -EINVAL, at,
-				 "Is not built yet, and without effect it would be misleading; leave it out.");
+		return place_err(
+			r->e, -EINVAL, at,
+			"Is not built yet; without effect it would mislead. Leave it out.");
 	}
 	if (f->inert && r->notes)
 		note(&r->notes->inert, at);
 	return 0;
 }
 
-/* An inert reference may name a kind that does not exist here; a dangerous one is told as such, not as "not found". */
+/* A dangerous reference is told as such, not as "object not found". */
 static int read_field(struct reader *r, const struct field_desc *f, const json_t *v, json_t **out,
 		      const struct place *at)
 {
@@ -406,7 +427,8 @@ static int read_field(struct reader *r, const struct field_desc *f, const json_t
 	return rc;
 }
 
-static int unknown_field(struct reader *r, const struct message_desc *m, const char *key, const struct place *at)
+static int unknown_field(struct reader *r, const struct message_desc *m, const char *key,
+			 const struct place *at)
 {
 	const char **known, *near;
 
@@ -421,7 +443,8 @@ static int unknown_field(struct reader *r, const struct message_desc *m, const c
 	near = model_nearest(key, known, m->n_fields);
 	free(known);
 	if (near)
-		return place_err(r->e, -EINVAL, at, "Is not a field of %s; did you mean %s?", m->name, near);
+		return place_err(r->e, -EINVAL, at, "Is not a field of %s; did you mean %s?",
+				 m->name, near);
 	return place_err(r->e, -EINVAL, at, "Is not a field of %s.", m->name);
 }
 
@@ -431,7 +454,8 @@ static bool says_nothing(const struct field_desc *f, const json_t *v)
 	return f->type == FT_REF && !f->list && json_is_string(v) && json_string_length(v) == 0;
 }
 
-static int fill_in(struct reader *r, const struct field_desc *f, json_t *out, const struct place *at)
+static int fill_in(struct reader *r, const struct field_desc *f, json_t *out,
+		   const struct place *at)
 {
 	struct place here = { .up = at, .name = f->name };
 	json_t *v = NULL;
@@ -457,8 +481,8 @@ static int fill_in(struct reader *r, const struct field_desc *f, json_t *out, co
 }
 
 /* *OUT stays NULL for what is dropped. */
-static int read_member(struct reader *r, const struct message_desc *m, const char *key, const json_t *v,
-		       json_t **out, const struct place *at)
+static int read_member(struct reader *r, const struct message_desc *m, const char *key,
+		       const json_t *v, json_t **out, const struct place *at)
 {
 	const struct field_desc *f = field_find(m, key);
 	struct place here = { .up = at, .name = key };
@@ -470,8 +494,8 @@ static int read_member(struct reader *r, const struct message_desc *m, const cha
 	return read_field(r, f, v, out, &here);
 }
 
-static int read_message(struct reader *r, const struct message_desc *m, const json_t *in, json_t **out,
-			const struct place *at)
+static int read_message(struct reader *r, const struct message_desc *m, const json_t *in,
+			json_t **out, const struct place *at)
 {
 	CLEANUP_JSON json_t *o = json_object();
 	const char *key;
@@ -509,8 +533,9 @@ static int read_message(struct reader *r, const struct message_desc *m, const js
 	return 0;
 }
 
-int model_read(const struct kind_desc *k, const json_t *wire, unsigned flags, struct model_resolver *resolver,
-	       json_t **out, struct model_notes *notes, struct err *e)
+int model_read(const struct kind_desc *k, const json_t *wire, unsigned flags,
+	       struct model_resolver *resolver, json_t **out, struct model_notes *notes,
+	       struct err *e)
 {
 	struct reader r = { .flags = flags, .resolver = resolver, .notes = notes, .e = e };
 	json_t *o = NULL;
@@ -518,7 +543,8 @@ int model_read(const struct kind_desc *k, const json_t *wire, unsigned flags, st
 
 	*out = NULL;
 	if (!json_is_object(wire))
-		return err_set(e, -EINVAL, NULL, "The body must be an object, not %s.", type_name(wire));
+		return err_set(e, -EINVAL, NULL, "The body must be an object, not %s.",
+			       type_name(wire));
 	rc = read_message(&r, k->msg, wire, &o, NULL);
 	if (rc == 0 && k->check)
 		rc = k->check(o, e);
@@ -531,7 +557,8 @@ int model_read(const struct kind_desc *k, const json_t *wire, unsigned flags, st
 }
 
 int model_read_field(const struct message_desc *m, const char *key, const json_t *v, unsigned flags,
-		     struct model_resolver *resolver, json_t **out, struct model_notes *notes, struct err *e)
+		     struct model_resolver *resolver, json_t **out, struct model_notes *notes,
+		     struct err *e)
 {
 	struct reader r = { .flags = flags, .resolver = resolver, .notes = notes, .e = e };
 

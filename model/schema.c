@@ -7,6 +7,8 @@
 #include "model/internal.h"
 #include "model/structs.h"
 
+/* clang-format off */
+
 /* What a field without a member of this or that sort points at. */
 #define NO_OFFSETS .offset = NO_MEMBER, .count_offset = NO_MEMBER, .has_offset = NO_MEMBER
 
@@ -20,12 +22,14 @@
 #define KIND(id, ...)     MESSAGE_(id)
 #define MESSAGE_(id)      static const struct field_desc id##_fields[] = {
 #define END()             };
-#define AT(f)             .name = #f, .offset = offsetof(struct THIS, f), .item_size = MEMBER_SIZE(f)
+#define AT(f) \
+	.name = #f, .offset = offsetof(struct THIS, f), .item_size = MEMBER_SIZE(f)
 #define MEMBER_SIZE(f)    sizeof(((struct THIS *)0)->f)
 #define ONE(ctype, f, ...) \
 	{ AT(f), .count_offset = NO_MEMBER, .has_offset = NO_MEMBER, __VA_ARGS__ },
-#define MAYBE_(ctype, f, ...) \
-	{ AT(f), .count_offset = NO_MEMBER, .has_offset = offsetof(struct THIS, has_##f), __VA_ARGS__ },
+#define MAYBE_(ctype, f, ...)                                                                 \
+	{ AT(f), .count_offset = NO_MEMBER, .has_offset = offsetof(struct THIS, has_##f),     \
+	  __VA_ARGS__ },
 #define MANY(ctype, f, ...)                                                                   \
 	{ .name = #f, .offset = offsetof(struct THIS, f), .item_size = sizeof(ctype),          \
 	  .count_offset = offsetof(struct THIS, f##_n), .has_offset = NO_MEMBER, __VA_ARGS__ },
@@ -37,12 +41,16 @@
 #undef AT
 #undef MEMBER_SIZE
 
-#define FIELDS(id)         .fields = id##_fields, .n_fields = ARRAY_SIZE(id##_fields), .size = sizeof(struct id)
+#define FIELDS(id) \
+	.fields = id##_fields, .n_fields = ARRAY_SIZE(id##_fields), .size = sizeof(struct id)
 #define MESSAGE(id, n, h, ...)        MESSAGE_(id, n, h, ##__VA_ARGS__)
 #define KIND(id, p, n, fl, h, ...)    KIND_(id, n, h)
-#define MESSAGE_(id, n, h, ...) \
-	const struct message_desc id##_message = { .name = n, .help = h, FIELDS(id), ##__VA_ARGS__ };
-#define KIND_(id, n, h)    const struct message_desc id##_message = { .name = n, .help = h, FIELDS(id) };
+#define MESSAGE_(id, n, h, ...)                                                               \
+	const struct message_desc id##_message = {                                            \
+		.name = n, .help = h, FIELDS(id), ##__VA_ARGS__                               \
+	};
+#define KIND_(id, n, h) \
+	const struct message_desc id##_message = { .name = n, .help = h, FIELDS(id) };
 #define END()
 #define ONE(...)
 #define MAYBE_(...)
@@ -57,8 +65,9 @@
 
 #define MESSAGE(...)
 #define KIND(id, p, n, fl, h, ...)    KIND_(id, p, fl, h, ##__VA_ARGS__)
-#define KIND_(id, p, fl, h, ...) \
-	&(const struct kind_desc){ .path = p, .help = h, .flags = fl, .msg = &id##_message, ##__VA_ARGS__ },
+#define KIND_(id, p, fl, h, ...)                                                              \
+	&(const struct kind_desc){ .path = p, .help = h, .flags = fl, .msg = &id##_message,   \
+				   ##__VA_ARGS__ },
 #define END()
 #define ONE(...)
 #define MAYBE_(...)
@@ -71,6 +80,8 @@ const struct kind_desc *const model_kinds[] = {
 };
 #undef KIND_
 const size_t model_n_kinds = ARRAY_SIZE(model_kinds);
+
+/* clang-format on */
 
 const struct kind_desc *kind_find(const char *path)
 {

@@ -3,26 +3,31 @@
  *
  * Each reading of the tables ("pass") defines what it makes of
  *
- *	MESSAGE(THIS, "Name", "Help.", ...)                 begins a message; ... are further members
- *	KIND(THIS, "path", "Name", flags, "Help.", ...)     begins a kind
- *	END()                                               ends either
- *	ONE(ctype, field, ...)    a member                  MAYBE_(ctype, field, ...)  one with a has_ bit
- *	MANY(ctype, field, ...)   a list                    NONE(ctype, field, ...)    a field without a member
+ *   MESSAGE(THIS, "Name", "Help.", ...)               begins a message; ... are further members
+ *   KIND(THIS, "path", "Name", flags, "Help.", ...)   begins a kind
+ *   END()                                             ends either
+ *   ONE(ctype, field, ...)                            a member
+ *   MAYBE_(ctype, field, ...)                         a member with a has_ bit
+ *   MANY(ctype, field, ...)                           a list
+ *   NONE(ctype, field, ...)                           a field without a member
  *
  * and includes this header, then model/kinds/all.def, then model/table_end.h. `...` are the members
  * of struct field_desc. docs/model.md says how a table is read and written. No include guard: it is
  * included once per pass.
  */
+/* clang-format off */
+#define INT_(w)                 .type = FT_INT, .width = w
 #define T_BOOL(S, f, h, ...)    S(bool, f, .type = FT_BOOL, .help = h, ##__VA_ARGS__)
-#define T_INT(S, f, h, ...)     S(int64_t, f, .type = FT_INT, .width = W_INT32, .help = h, ##__VA_ARGS__)
-#define T_UINT(S, f, h, ...)    S(int64_t, f, .type = FT_INT, .width = W_UINT32, .help = h, ##__VA_ARGS__)
-#define T_INT64(S, f, h, ...)   S(int64_t, f, .type = FT_INT, .width = W_INT64, .help = h, ##__VA_ARGS__)
-#define T_UINT64(S, f, h, ...)  S(int64_t, f, .type = FT_INT, .width = W_UINT64, .help = h, ##__VA_ARGS__)
+#define T_INT(S, f, h, ...)     S(int64_t, f, INT_(W_INT32), .help = h, ##__VA_ARGS__)
+#define T_UINT(S, f, h, ...)    S(int64_t, f, INT_(W_UINT32), .help = h, ##__VA_ARGS__)
+#define T_INT64(S, f, h, ...)   S(int64_t, f, INT_(W_INT64), .help = h, ##__VA_ARGS__)
+#define T_UINT64(S, f, h, ...)  S(int64_t, f, INT_(W_UINT64), .help = h, ##__VA_ARGS__)
 #define T_FLOAT(S, f, h, ...)   S(double, f, .type = FT_FLOAT, .help = h, ##__VA_ARGS__)
 #define T_STR(S, f, h, ...)     S(const char *, f, .type = FT_STR, .help = h, ##__VA_ARGS__)
 #define T_ENUM(S, e, f, h, ...) \
 	S(enum e, f, .type = FT_ENUM, .values = words_##e, .help = h, ##__VA_ARGS__)
-#define T_REF(S, k, f, h, ...)  S(const char *, f, .type = FT_REF, .ref = #k, .help = h, ##__VA_ARGS__)
+#define T_REF(S, k, f, h, ...) \
+	S(const char *, f, .type = FT_REF, .ref = #k, .help = h, ##__VA_ARGS__)
 #define T_MSG(S, m, f, h, ...) \
 	S(const struct m *, f, .type = FT_MSG, .msg = &m##_message, .help = h, ##__VA_ARGS__)
 

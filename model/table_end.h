@@ -1,4 +1,5 @@
 /* table_end - forgets what model/table.h and the pass defined. */
+#undef INT_
 #undef T_BOOL
 #undef T_INT
 #undef T_UINT

@@ -101,7 +101,7 @@ bool value_is_default(const struct field_desc *f, const json_t *v)
 	if (f->type == FT_MSG)
 		return message_is_default(f->msg, v);
 	if (!f->dflt) {
-		/* Unset and the type's zero are told apart by nobody who sends "" or false for a field without effect. */
+		/* Who sends "" or false for a field without effect means: unset. */
 		return json_is_false(v) || (json_is_string(v) && json_string_length(v) == 0);
 	}
 	switch (f->type) {

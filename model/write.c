@@ -12,8 +12,8 @@ struct writer {
 	struct model_resolver *resolver;
 };
 
-static json_t *write_message(const struct writer *w, const struct message_desc *m, const json_t *stored,
-			     const struct kind_desc *top);
+static json_t *write_message(const struct writer *w, const struct message_desc *m,
+			     const json_t *stored, const struct kind_desc *top);
 
 static json_t *write_ref(const struct writer *w, const struct field_desc *f, const char *stored)
 {
@@ -22,7 +22,8 @@ static json_t *write_ref(const struct writer *w, const struct field_desc *f, con
 
 	if (w->w->include_name && w->resolver)
 		name = w->resolver->name(w->resolver, f->ref, uuid);
-	return json_sprintf("%s/api/%s/%s%s%s", base, f->ref, uuid, name ? "#" : "", name ? name : "");
+	return json_sprintf("%s/api/%s/%s%s%s", base, f->ref, uuid, name ? "#" : "",
+			    name ? name : "");
 }
 
 static json_t *write_item(const struct writer *w, const struct field_desc *f, const json_t *v)
@@ -50,12 +51,13 @@ static json_t *write_list(const struct writer *w, const struct field_desc *f, co
 static json_t *write_url(const struct writer *w, const struct kind_desc *k, const json_t *stored)
 {
 	const char *base = w->w->base_url ? w->w->base_url : "";
-	const char *name = w->w->include_name && w->w->name_in_url ? json_str(stored, "name", NULL) : NULL;
+	const char *name = w->w->include_name && w->w->name_in_url ? json_str(stored, "name", NULL)
+								   : NULL;
 
 	if (k->flags & K_SINGLETON)
 		return json_sprintf("%s/api/%s", base, k->path);
-	return json_sprintf("%s/api/%s/%s%s%s", base, k->path, json_str(stored, "uuid", ""), name ? "#" : "",
-			    name ? name : "");
+	return json_sprintf("%s/api/%s/%s%s%s", base, k->path, json_str(stored, "uuid", ""),
+			    name ? "#" : "", name ? name : "");
 }
 
 /* The value as it goes out, or NULL when the field stays away. */
@@ -66,7 +68,8 @@ static json_t *write_field(const struct writer *w, const struct field_desc *f, c
 	if (v && f->list)
 		return write_list(w, f, v);
 	if (w->w->skip_default) {
-		bool keep = v && (f->type == FT_MSG || (f->flags & F_REQUIRED) || !f->dflt || !value_is_default(f, v));
+		bool keep = v && (f->type == FT_MSG || (f->flags & F_REQUIRED) || !f->dflt ||
+				  !value_is_default(f, v));
 
 		return keep ? write_item(w, f, v) : NULL;
 	}
@@ -75,8 +78,8 @@ static json_t *write_field(const struct writer *w, const struct field_desc *f, c
 	return write_item(w, f, v);
 }
 
-static json_t *write_message(const struct writer *w, const struct message_desc *m, const json_t *stored,
-			     const struct kind_desc *top)
+static json_t *write_message(const struct writer *w, const struct message_desc *m,
+			     const json_t *stored, const struct kind_desc *top)
 {
 	json_t *out = json_object();
 

@@ -1,6 +1,7 @@
 """A real controller on loopback, and clients that speak to it as the Avi clients do on the wire."""
 
 import json
+import os
 import pathlib
 import select
 import socket
@@ -12,7 +13,7 @@ import requests
 import urllib3
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-PROGRAM = ROOT / "build" / "controller" / "spanwire-controller"
+PROGRAM = pathlib.Path(os.environ.get("SPANWIRE_BIN", ROOT / "build" / "controller")) / "spanwire-controller"
 
 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 

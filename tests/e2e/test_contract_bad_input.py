@@ -103,17 +103,17 @@ def test_bad_hosts_do_not_come_back_in_answers(controller, head):
 
 @pytest.mark.parametrize("data", [b"\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01" * 100, b"GET / HTTP/9.9\r\n\r\n",
                                   b"GET /api/pool HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-                                  b"GET /api/pool HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 20000 + b"\r\n"])
+                                  b"GET /api/pool HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 20000 + b"\r\n"],
+                         ids=["empty", "no target", "handshake bytes", "version", "length", "too many headers"])
 def test_what_is_no_http_ends_and_hurts_nobody(controller, admin, data):
     with controller.tls() as s:
         try:
             s.sendall(data)
-            s.settimeout(10)
+            # An unfinished head is waited for: that is the server's good right, and not ours to wait for here.
+            s.settimeout(1)
             while s.recv(65536):
                 pass
         except (OSError, ssl.SSLError):
-            pass
-        except TimeoutError:
             pass
     assert admin.get("pool").status_code == 200
 

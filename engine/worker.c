@@ -12,6 +12,7 @@
 #include "engine/bpf/mark.h"
 #include "engine/http/http.h"
 #include "engine/l4/l4.h"
+#include "engine/l4/pipe.h"
 #include "engine/upstream.h"
 
 #define CONNS_MAX       400000        /* per worker: 100,000 clients with their servers, and room */
@@ -619,6 +620,7 @@ void worker_stop(struct worker *w)
 	slab_fini(&w->sessions_l4);
 	slab_fini(&w->sessions_http);
 	buffer_pool_fini(&w->buffers);
+	pipes_fini(w);
 	free(w->services);
 	free(w->scratch);
 	free(w);

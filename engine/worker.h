@@ -74,6 +74,7 @@ struct worker {
 	size_t n_services;
 	uint32_t next_id;
 	int mark_map;                     /* socket storage of the clone; -1: none */
+	struct pipe *pipes;               /* for splice(2), at rest */
 	char *scratch;                    /* WORKER_SCRATCH bytes for what is passed on within one call */
 	struct trace trace;
 	bool stopping;

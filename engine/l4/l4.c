@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 
 #include "base/base.h"
+#include "engine/l4/pipe.h"
 #include "engine/upstream.h"
 #include "engine/worker.h"
 
@@ -14,6 +15,8 @@ struct session {
 	struct upstream upstream;
 	struct conn *client;
 	enum l4_state state;
+	bool bulk[2];              /* by the sender's side: much comes at once, it is spliced */
+	struct pipe *stuck[2];     /* by the receiver's side: what it has not taken yet; its c->out is empty then */
 	struct grave grave;
 };
 
@@ -46,6 +49,8 @@ static void end(struct session *s, bool reset)
 		return;
 	move(s, L4_ENDED);
 	upstream_cancel(&s->upstream, reset);
+	pipe_put(s->client->worker, s->stuck[CONN_CLIENT]);
+	pipe_put(s->client->worker, s->stuck[CONN_SERVER]);
 	loop_bury(l, &s->grave, session_release);
 	if (reset)
 		conn_reset(s->client);
@@ -62,6 +67,12 @@ static void refused(struct session *s)
 static struct conn *other_of(struct session *s, const struct conn *c)
 {
 	return c->side == CONN_CLIENT ? s->upstream.server : s->client;
+}
+
+/* Something is on its way to C that it has not taken: nobody reads for it meanwhile. */
+static bool is_behind(const struct session *s, const struct conn *c)
+{
+	return c->out || s->stuck[c->side];
 }
 
 static void count_passed(const struct session *s, const struct conn *from, size_t n)
@@ -85,6 +96,8 @@ static void broken(struct session *s, const struct conn *c, int rc)
 			counter_add(&c->service->counters->conn_reset, 1);
 		else
 			counter_add(&c->backend->counters->conn_reset, 1);
+	} else if (rc == -ENOBUFS) {
+		counter_add(&c->service->counters->conn_refused_memory, 1);
 	}
 	end(s, true);
 }
@@ -95,30 +108,98 @@ static void pass_end(struct session *s, struct conn *from, struct conn *to)
 	int rc;
 
 	conn_want_in(from, false);
-	if (to->out)
-		return; /* when it is empty */
+	if (is_behind(s, to))
+		return; /* when it has taken all */
 	rc = conn_shutdown(to);
 	if (rc < 0 && rc != -ENOTCONN)
 		broken(s, to, rc);
-	else if (to->eof && !from->out)
+	else if (to->eof && !is_behind(s, from))
 		end(s, false);
 	else if (s->state == L4_PASSING)
 		move(s, from->side == CONN_CLIENT ? L4_CLIENT_ENDED : L4_SERVER_ENDED);
 }
 
+static void still_alive(struct session *s)
+{
+	if (s->upstream.snapshot->close_idle)
+		conn_deadline(s->client, s->upstream.snapshot->idle_ms);
+}
+
+/* TO is slow: the rest waits, and FROM is not read until it is gone. */
+static void hold_back(struct conn *from, struct conn *to)
+{
+	conn_want_in(from, false);
+	conn_want_out(to);
+}
+
+/* Bytes moved, 0: the end, -EAGAIN, or another -errno; *CULPRIT is whose. */
+static ssize_t pass_copied(struct session *s, struct conn *from, struct conn *to, struct conn **culprit)
+{
+	char *scratch = s->client->worker->scratch;
+	ssize_t n = conn_recv(from, scratch, WORKER_SCRATCH), put;
+	struct iovec iov = { scratch, (size_t)n };
+
+	*culprit = from;
+	if (n <= 0)
+		return n;
+	s->bulk[from->side] = (size_t)n == WORKER_SCRATCH && from->stream == &stream_tcp;
+	*culprit = to;
+	put = conn_send(to, &iov, 1, false);
+	if (put == -EAGAIN)
+		put = 0;
+	if (put < 0)
+		return put;
+	if (put < n) {
+		int rc = conn_put(to, scratch + put, (size_t)(n - put));
+
+		if (rc < 0)
+			return rc;
+		hold_back(from, to);
+	}
+	return n;
+}
+
+/* The same without looking at them; what is not bulk is cheaper copied. */
+static ssize_t pass_spliced(struct session *s, struct conn *from, struct conn *to, struct conn **culprit)
+{
+	struct worker *w = s->client->worker;
+	struct pipe *p = pipe_get(w);
+	ssize_t n, put;
+
+	if (!p) {
+		s->bulk[from->side] = false;
+		return pass_copied(s, from, to, culprit);
+	}
+	*culprit = from;
+	n = pipe_fill(p, from->watch.fd);
+	if (n > 0) {
+		s->bulk[from->side] = (size_t)n >= WORKER_SCRATCH / 2;
+		*culprit = to;
+		put = pipe_drain(p, to->watch.fd);
+		if (put < 0 && put != -EAGAIN)
+			n = put;
+		if (p->n && n > 0) {
+			s->stuck[to->side] = p;
+			hold_back(from, to);
+			return n;
+		}
+	}
+	pipe_put(w, p);
+	return n;
+}
+
 /* Move what FROM has to TO. */
 static void pass(struct session *s, struct conn *from, struct conn *to)
 {
-	char *scratch = s->client->worker->scratch;
-
-	for (size_t moved = 0; moved < TURN_BYTES && !to->out;) {
-		ssize_t n = conn_recv(from, scratch, WORKER_SCRATCH), put;
-		struct iovec iov = { scratch, (size_t)n };
+	for (size_t moved = 0; moved < TURN_BYTES && !is_behind(s, to);) {
+		struct conn *culprit = NULL;
+		ssize_t n = s->bulk[from->side] ? pass_spliced(s, from, to, &culprit)
+						: pass_copied(s, from, to, &culprit);
 
 		if (n == -EAGAIN)
 			break;
 		if (n < 0) {
-			broken(s, from, (int)n);
+			broken(s, culprit, (int)n);
 			return;
 		}
 		if (n == 0) {
@@ -128,34 +209,35 @@ static void pass(struct session *s, struct conn *from, struct conn *to)
 		}
 		moved += (size_t)n;
 		count_passed(s, from, (size_t)n);
-		put = conn_send(to, &iov, 1, false);
-		if (put < 0 && put != -EAGAIN) {
-			broken(s, to, (int)put);
-			return;
-		}
-		if (put < n) { /* TO is slow: the rest waits, and FROM is not read until it is gone */
-			size_t done = put < 0 ? 0 : (size_t)put;
-
-			if (conn_put(to, scratch + done, (size_t)n - done) < 0) {
-				counter_add(&s->client->service->counters->conn_refused_memory, 1);
-				end(s, true);
-				return;
-			}
-			conn_want_in(from, false);
-			conn_want_out(to);
-			break;
-		}
-		if ((size_t)n < WORKER_SCRATCH)
+		if (!s->bulk[from->side])
 			break; /* that was all, most likely: the loop tells if not */
 	}
-	if (s->upstream.snapshot->close_idle)
-		conn_deadline(s->client, s->upstream.snapshot->idle_ms);
+	still_alive(s);
+}
+
+/* 0: TO has taken all; 1: not yet; -errno. */
+static int catch_up(struct session *s, struct conn *to)
+{
+	struct pipe **stuck = &s->stuck[to->side];
+
+	if (*stuck) {
+		ssize_t n = pipe_drain(*stuck, to->watch.fd);
+
+		if (n < 0 && n != -EAGAIN)
+			return (int)n;
+		if ((*stuck)->n)
+			return 1;
+		pipe_put(s->client->worker, *stuck);
+		*stuck = NULL;
+	}
+	return conn_flush(to);
 }
 
 static void flush(struct session *s, struct conn *to, struct conn *from)
 {
-	int rc = conn_flush(to);
+	int rc = catch_up(s, to);
 
+	still_alive(s);
 	if (rc < 0)
 		broken(s, to, rc);
 	else if (rc == 0 && from->eof)
@@ -178,14 +260,14 @@ static void ready(struct conn *c, uint32_t events)
 			end(s, true);
 		return;
 	}
-	if (events & EPOLLOUT && c->out) {
+	if (events & EPOLLOUT && is_behind(s, c)) {
 		flush(s, c, other);
 		if (s->state == L4_ENDED)
 			return;
 	}
-	if (c->eof || other->out) {
+	if (c->eof || is_behind(s, other)) {
 		/* Not to be read now; a hang-up that cannot be acted on would wake us for ever. */
-		if (events & EPOLLHUP && !c->out)
+		if (events & EPOLLHUP && !is_behind(s, c))
 			conn_park(c);
 		return;
 	}
@@ -195,12 +277,9 @@ static void ready(struct conn *c, uint32_t events)
 
 static void start(struct session *s)
 {
-	struct snapshot *snap = s->upstream.snapshot;
-
 	move(s, L4_PASSING);
 	conn_want_in(s->client, true);
-	if (snap->close_idle)
-		conn_deadline(s->client, snap->idle_ms);
+	still_alive(s);
 }
 
 static void connected(struct conn *client, struct conn *server, int rc)

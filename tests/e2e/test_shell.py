@@ -2,67 +2,33 @@
 
 import json
 import os
-import socket
 import subprocess
 
 import pytest
-import requests
 
+from contract import ROOT, Controller
 from lab.api import Api
-from lab.host import until
-from lab.lab import Lab
+
+PROGRAM = ROOT / "build" / "shell" / "spanwire"
 
 
-def free_ports(n):
-    sockets = [socket.socket() for _ in range(n)]
-    try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
 
+class World(Controller):
+    """A controller, and the shell beside it."""
 
-class World:
     def __init__(self, folder):
-        rest, engines = free_ports(2)
-        self.url = f"https://127.0.0.1:{rest}"
-        self.home = folder / "home"
+        super().__init__(folder)
+        self.home = self.folder / "home"
         self.home.mkdir()
-        self.password_file = folder / "password"
-        self.password_file.write_text("correct horse\n")
-        self.password_file.chmod(0o600)
-        self.ca = folder / "data" / "ca.pem"
-        self.api = Api(self.url, "admin", "correct horse")
-        self.log = folder / "controller.log"
-        self.process = subprocess.Popen(
-            [Lab.program("spanwire-controller"), "--data", folder / "data",
-             "--listen", f"127.0.0.1:{rest}", "--engine-listen", f"127.0.0.1:{engines}",
-             "--admin-password-file", self.password_file],
-            stdout=self.log.open("w"), stderr=subprocess.STDOUT)
-
-    def answers(self):
-        assert self.process.poll() is None, self.log.read_text()
-        try:
-            return self.api.send("GET", "/api/cluster/status", timeout=2).status_code < 500
-        except requests.RequestException:
-            return False
-
-    def close(self):
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.ca = self.data / "ca.pem"
+        self.password_file = self.data / "initial-admin-password"
 
     def spanwire(self, *words, **environment):
         """(exit status, what was printed, what went wrong); trusts the controller's CA."""
         settings = {"SPANWIRE_CONTROLLER": self.url, "SPANWIRE_PASSWORD_FILE": self.password_file,
                     "SPANWIRE_CA": self.ca, "HOME": self.home, "PATH": os.environ["PATH"]}
         settings.update(environment)
-        done = subprocess.run([Lab.program("spanwire"), *words], timeout=20, text=True,
+        done = subprocess.run([PROGRAM, *words], timeout=20, text=True,
                               capture_output=True, stdin=subprocess.DEVNULL,
                               env={k: str(v) for k, v in settings.items() if v is not None})
         return done.returncode, done.stdout, done.stderr
@@ -80,9 +46,9 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    w = World(tmp_path_factory.mktemp("shell"))
+    w = World(tmp_path_factory.mktemp("shell")).start()
     try:
-        until(w.answers, "the controller answers", 15)
+        w.api = Api(w.url, "admin", w.password)
         w.api.post("pool", {"name": "web", "servers": [
             {"ip": {"addr": f"10.0.0.{n}", "type": "V4"}, "port": 8000 + n} for n in (5, 6)]})
         w.api.post("vsvip", {"name": "shop-vip", "vip": [
@@ -91,7 +57,7 @@ def world(tmp_path_factory):
                                       "vsvip_ref": "/api/vsvip?name=shop-vip", "pool_ref": "/api/pool?name=web"})
         yield w
     finally:
-        w.close()
+        w.stop()
 
 
 def rows(text):
@@ -180,7 +146,7 @@ def test_it_does_not_trust_just_anybody(world):
 def test_credentials_from_a_file_that_nobody_else_reads(world):
     path = world.home / ".config" / "spanwire" / "credentials"
     path.parent.mkdir(parents=True)
-    path.write_text(f"controller = {world.url}\nuser = admin\npassword = correct horse\nca = {world.ca}\n")
+    path.write_text(f"controller = {world.url}\nuser = admin\npassword = {world.password}\nca = {world.ca}\n")
     nothing = {"SPANWIRE_CONTROLLER": None, "SPANWIRE_PASSWORD_FILE": None, "SPANWIRE_CA": None}
     path.chmod(0o644)
     status, wrong = world.refused("show", **nothing)

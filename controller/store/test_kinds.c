@@ -30,7 +30,7 @@ static int one_ref(const char *path, const json_t *v, int (*f)(void *, const cha
 {
 	char kind[64], uuid[128];
 
-	if (sscanf(json_string_value(v), "/api/%63[^/]/%127s", kind, uuid) != 2)
+	if (!json_is_string(v) || sscanf(json_string_value(v), "/api/%63[^/]/%127s", kind, uuid) != 2)
 		return 0;
 	return f(arg, path, kind, uuid);
 }

@@ -183,8 +183,8 @@ static void joined(struct channel *c, const json_t *msg)
 	snprintf(i->uuid, sizeof(i->uuid), "%s", json_str(msg, "uuid", ""));
 	i->key = xstrdup(k->key);
 	i->certificate = xstrdup(json_str(msg, "certificate", ""));
-	i->ca = xstrdup(k->ca); /* the one that the token named, whatever the answer says */
-	if (!i->uuid[0] || !i->certificate[0])
+	i->ca = tls_peer_root(&c->stream); /* the one that the token named, whatever the answer says */
+	if (!i->uuid[0] || !i->certificate[0] || !i->ca)
 		err_set(&e, -EPROTO, NULL, "the controller's answer to the enrolment is incomplete");
 	else
 		identity_save(i, k->identity_path, k->name, &e);

@@ -154,7 +154,7 @@ def once(demo: Demo, broken: str) -> bool:
         (answered == REQUESTS, "requests", f"{answered} of {REQUESTS} answered"),
         (0 < eligible == sent == seen, "copies",
          f"{eligible} eligible, {sent} sent, {seen} seen at the sensor"),
-        (not wrong, "frames", f"{len(wrong)} illegal of {seen}" + f"; {wrong[0]}" * bool(wrong)),
+        (not wrong, "frames", "; ".join([f"{len(wrong)} illegal of {seen}", *wrong[:1]])),
         (len(connected) == ENGINES, "engines",
          f"{len(connected)} of {ENGINES} connected: {', '.join(connected)}"),
         (len(up) == SERVERS, "servers", f"{len(up)} of {SERVERS} up: {', '.join(up)}"),

@@ -271,7 +271,7 @@ class Lab:
 
     def clone_profile(self, sensors: list[Sensor], preserve_client_ip: bool = False,
                       name: Optional[str] = None, mac: bool = False) -> str:
-        """A trafficcloneprofile; its reference. `mac`: say the MAC instead of having it resolved."""
+        """A trafficcloneprofile; its reference. `mac`: give the MAC, do not have it resolved."""
         name = name or f"clone{self._number('clone', 1)}"
         servers = [{"ip_address": {"addr": sensor.ip4, "type": "V4"},
                     **({"mac": sensor.mac} if mac else {})} for sensor in sensors]

@@ -130,7 +130,8 @@ def test_http_as_it_is_spoken(lab):
         got += piece
     line.close()
     bad = client.connect(vs.vip, 80)
-    bad.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    bad.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
+                b"Transfer-Encoding: chunked\r\n\r\n")
     assert b" 400 " in bad.recv(4096)
     bad.settimeout(3)
     assert bad.recv(4096) == b""

@@ -350,14 +350,16 @@ static void input_ready(struct watch *w, uint32_t events)
 	}
 }
 
-int main(void)
+/* reach [ENTRIES]: so many fit the flow table, two a connection. */
+int main(int argc, char **argv)
 {
+	const struct datapath_config config = { .flows_max = argc > 1 ? (uint32_t)atoi(argv[1]) : 0 };
 	struct err e = { 0 };
 
 	log_init("reach");
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	loop = loop_new();
-	if (netlink_new(loop, &netlink, &e) || datapath_new(NULL, &datapath, &e) ||
+	if (netlink_new(loop, &netlink, &e) || datapath_new(&config, &datapath, &e) ||
 	    vips_new(loop, netlink, datapath, &user, &vips, &e) || clones_new(loop, netlink, datapath, &clones, &e)) {
 		printf("error %s\n", err_line(&e));
 		return 1;

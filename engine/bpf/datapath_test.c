@@ -319,6 +319,201 @@ static void short_frames_pass(void **state)
 		assert_true(passes(DATAPATH_EGRESS, t));
 }
 
+/* ---- classification and the rewriter ---- */
+
+enum { SLOT = 7 };
+
+static const struct target target = {
+	.flags = TARGET_READY, .generation = 3, .via = 0x7ffffff0, .out = 0x7ffffff0, .mtu = 1500,
+	.dst_mac = { 2, 0, 0, 0, 0, 0x51 }, .src_mac = { 2, 0, 0, 0, 0, 0x52 },
+};
+
+static struct target_counters book(uint32_t slot)
+{
+	struct target_counters c;
+
+	assert_int_equal(datapath_target_read(dp, slot, &c), 0);
+	return c;
+}
+
+static struct flow_key key_of(uint8_t proto, const char *src, uint16_t sport, const char *dst, uint16_t dport)
+{
+	struct in6_addr s = ip(src), d = ip(dst);
+	struct flow_key k = { .proto = proto, .sport = htons(sport), .dport = htons(dport) };
+
+	memcpy(k.src, &s, 16);
+	memcpy(k.dst, &d, 16);
+	return k;
+}
+
+static void put_flow(struct flow_key k, uint32_t flags, const char *client)
+{
+	struct flow f = { .flags = flags, .target = SLOT, .generation = target.generation, .seen_ns = mono_ns() };
+	struct in6_addr c = ip(client);
+
+	memcpy(f.client_addr, &c, 16);
+	assert_int_equal(bpf_map_update_elem(datapath_flows_fd(dp), &k, &f, BPF_ANY), 0);
+}
+
+static void drop_flow(struct flow_key k)
+{
+	assert_int_equal(bpf_map_delete_elem(datapath_flows_fd(dp), &k), 0);
+}
+
+/* A copy as the clone stage marks it, through the egress of its device or the far end of a pair. */
+static void rewriter(void **state)
+{
+	(void)state;
+	if (!dp)
+		skip();
+
+	static const struct {
+		uint8_t proto;
+		const char *src, *dst;
+		bool out;
+		const char *client, *want_src, *want_dst;
+		uint32_t payload;
+	} cases[] = {
+		{ IPPROTO_TCP, "10.0.0.1", "10.0.0.9", true, "203.0.113.7", "203.0.113.7", "10.0.0.9", 33 },
+		{ IPPROTO_TCP, "10.0.0.9", "10.0.0.1", false, "203.0.113.7", "10.0.0.9", "203.0.113.7", 0 },
+		{ IPPROTO_UDP, "10.0.0.1", "10.0.0.9", true, "203.0.113.7", "203.0.113.7", "10.0.0.9", 100 },
+		{ IPPROTO_TCP, "fd00::1", "fd00::9", true, "2001:db8::7", "2001:db8::7", "fd00::9", 1000 },
+		{ IPPROTO_UDP, "fd00::9", "fd00::1", false, "2001:db8::7", "fd00::9", "2001:db8::7", 1 },
+	};
+	assert_int_equal(datapath_target_set(dp, SLOT, &target), 0);
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases) * 2; i++) {
+		const typeof(cases[0]) *c = &cases[i / 2];
+		bool pair = i & 1;
+		struct flow_key k = key_of(c->proto, c->src, 1234, c->dst, 80);
+		struct frame f = transport(c->proto, c->src, 1234, c->dst, 80, 0x18, c->payload);
+		struct frame want = transport(c->proto, c->want_src, 1234, c->want_dst, 80, 0x18, c->payload);
+		struct target_counters before = book(SLOT);
+
+		memcpy(want.b, target.dst_mac, 6);
+		memcpy(want.b + 6, target.src_mac, 6);
+		put_flow(k, FLOW_CLONE | (c->out ? FLOW_OUT : 0), c->client);
+		struct answer a = run(pair ? DATAPATH_PAIR : DATAPATH_EGRESS, &f,
+				      (struct __sk_buff){ .ifindex = LO, .mark = COPY_MARK | COPY_CLIENT | SLOT });
+		drop_flow(k);
+		assert_int_equal(a.f.len, want.len);
+		assert_memory_equal(a.f.b, want.b, want.len);
+		assert_int_equal(a.verdict, pair ? TC_ACT_SHOT : TC_ACT_UNSPEC);
+		if (pair) {
+			/* It went on by an interface that does not exist: that is counted, too. */
+			struct target_counters after = book(SLOT);
+			assert_int_equal(after.arrived, before.arrived + 1);
+			assert_int_equal(after.dropped_no_interface, before.dropped_no_interface + 1);
+			assert_int_equal(after.sent, before.sent);
+		}
+	}
+}
+
+static void copies_are_let_alone(void **state)
+{
+	(void)state;
+	if (!dp)
+		skip();
+
+	/* From a VIP whose gate is closed: a finished copy is not looked at again, anything else is. */
+	struct frame f = transport(IPPROTO_TCP, "10.0.0.100", 80, "10.0.0.9", 4000, 0x12, 0);
+	struct __sk_buff ctx = { .ifindex = LO, .mark = COPY_MARK | COPY_DONE | SLOT };
+
+	lease("10.0.0.100", CLOSED);
+	struct answer a = run(DATAPATH_EGRESS, &f, ctx);
+	assert_int_equal(a.verdict, TC_ACT_UNSPEC);
+	assert_memory_equal(a.f.b, f.b, f.len);
+	ctx.mark = 0x5c1f0000;
+	assert_int_equal(run(DATAPATH_EGRESS, &f, ctx).verdict, TC_ACT_SHOT);
+	/* And nothing but copies comes out of a pair. */
+	ctx.mark = 0;
+	assert_int_equal(run(DATAPATH_PAIR, &f, ctx).verdict, TC_ACT_SHOT);
+}
+
+static void eligible_frames_are_counted_with_their_outcome(void **state)
+{
+	(void)state;
+	if (!dp)
+		skip();
+
+	struct frame f = transport(IPPROTO_TCP, "10.0.0.9", 80, "10.0.0.1", 1234, 0x18, 1000);
+	struct flow_key k = key_of(IPPROTO_TCP, "10.0.0.9", 80, "10.0.0.1", 1234);
+	struct __sk_buff ctx = { .ifindex = LO, .mark = 0xabcd };
+	const struct {
+		uint32_t flags, generation, via, gso_segs;
+		size_t reason;
+		uint64_t frames;
+	} cases[] = {
+#define REASON(name) offsetof(struct target_counters, dropped_##name)
+		{ TARGET_READY, 3, 0x7ffffff0, 0, REASON(no_interface), 1 },
+		{ TARGET_READY, 3, 0, 0, REASON(no_interface), 1 },
+		{ 0, 3, 0x7ffffff0, 0, REASON(no_neighbour), 1 },
+		{ TARGET_READY | TARGET_DOWN, 3, 0x7ffffff0, 5, REASON(link_down), 5 },
+		{ TARGET_READY, 4, 0x7ffffff0, 0, 0, 0 }, /* the slot is another's now */
+#undef REASON
+	};
+
+	put_flow(k, FLOW_CLONE, "203.0.113.7");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct target t = target;
+		t.flags = cases[i].flags;
+		t.generation = cases[i].generation;
+		t.via = t.out = cases[i].via;
+		assert_int_equal(datapath_target_set(dp, SLOT, &t), 0);
+		ctx.gso_segs = cases[i].gso_segs;
+		ctx.gso_size = cases[i].gso_segs ? 200 : 0;
+
+		struct target_counters before = book(SLOT), after;
+		uint64_t stale = counter(GATE_flow_stale);
+		struct answer a = run(DATAPATH_INGRESS, &f, ctx);
+		after = book(SLOT);
+		assert_int_equal(a.verdict, TC_ACT_UNSPEC);
+		assert_int_equal(a.mark, 0xabcd); /* production's mark is put back */
+		assert_memory_equal(a.f.b, f.b, f.len);
+		assert_int_equal(after.eligible - before.eligible, cases[i].frames);
+		assert_int_equal(counter(GATE_flow_stale) - stale, cases[i].frames ? 0 : 1);
+		if (cases[i].frames)
+			assert_int_equal(*(uint64_t *)((char *)&after + cases[i].reason) -
+					 *(uint64_t *)((char *)&before + cases[i].reason), cases[i].frames);
+		/* The headers that each segment of a large frame gets are counted as well. */
+		if (cases[i].gso_segs)
+			assert_int_equal(after.eligible_bytes - before.eligible_bytes, f.len + 4 * 54);
+	}
+	drop_flow(k);
+}
+
+static void sweep_takes_both_directions_or_none(void **state)
+{
+	(void)state;
+	if (!dp)
+		skip();
+
+	struct flow_key out = key_of(IPPROTO_TCP, "10.0.0.1", 1, "10.0.0.9", 80);
+	struct flow_key in = key_of(IPPROTO_TCP, "10.0.0.9", 80, "10.0.0.1", 1);
+	struct flow_key lone = key_of(IPPROTO_UDP, "10.0.0.1", 2, "10.0.0.9", 53);
+	struct flow f = { .seen_ns = mono_ns(), .closing_ns = mono_ns() - 10 };
+	int fd = datapath_flows_fd(dp);
+
+	/* Closed by one side only: alive. */
+	assert_int_equal(bpf_map_update_elem(fd, &out, &f, BPF_ANY), 0);
+	f.closing_ns = 0;
+	assert_int_equal(bpf_map_update_elem(fd, &in, &f, BPF_ANY), 0);
+	assert_int_equal(datapath_sweep(dp, 100, 0, NS_PER_S), 0);
+	/* By both, but just now. */
+	f.closing_ns = mono_ns();
+	assert_int_equal(bpf_map_update_elem(fd, &in, &f, BPF_ANY), 0);
+	assert_int_equal(datapath_sweep(dp, 100, NS_PER_S, NS_PER_S), 0);
+	f.closing_ns -= 10;
+	assert_int_equal(bpf_map_update_elem(fd, &in, &f, BPF_ANY), 0);
+	f.closing_ns = 0;
+	f.seen_ns -= 2 * NS_PER_S;
+	assert_int_equal(bpf_map_update_elem(fd, &lone, &f, BPF_ANY), 0);
+	assert_int_equal(datapath_sweep(dp, 100, 0, NS_PER_S), 3);
+	assert_int_equal(bpf_map_lookup_elem(fd, &out, &f), -ENOENT);
+	assert_int_equal(bpf_map_lookup_elem(fd, &in, &f), -ENOENT);
+	assert_int_equal(bpf_map_lookup_elem(fd, &lone, &f), -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -326,6 +521,10 @@ int main(void)
 		cmocka_unit_test(gate_closes_by_itself),
 		cmocka_unit_test(gate_knows_vips_only),
 		cmocka_unit_test(short_frames_pass),
+		cmocka_unit_test(rewriter),
+		cmocka_unit_test(copies_are_let_alone),
+		cmocka_unit_test(eligible_frames_are_counted_with_their_outcome),
+		cmocka_unit_test(sweep_takes_both_directions_or_none),
 	};
 
 	return cmocka_run_group_tests(tests, load, unload);

@@ -14,12 +14,12 @@ PROGRAM = pathlib.Path(__file__).resolve().parent.parent.parent / "build/engine/
 
 
 class Reach:
-    def __init__(self, host: Host):
+    def __init__(self, host: Host, flows: int = 0):
         self.host = host
         self.lines: list[tuple[float, str]] = []
         log = open(host.lab.dir / f"{host.name}.reach.log", "ab")
         self.popen = subprocess.Popen(
-            ["ip", "netns", "exec", host.ns, str(PROGRAM)], stdin=subprocess.PIPE,
+            ["ip", "netns", "exec", host.ns, str(PROGRAM), str(flows)], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1)
         threading.Thread(target=self._read, daemon=True).start()
         until(lambda: any(text == "ready" for _, text in self.lines), f"{host.name} is ready")

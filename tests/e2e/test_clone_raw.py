@@ -50,7 +50,7 @@ class Echo(Host):
 
 
 class World:
-    def __init__(self, lab, place="own_link"):
+    def __init__(self, lab, place="own_link", flows=0):
         self.lab, self.place = lab, place
         self.host = lab._host(Host(lab, "engine"))
         self.host.attach(lab.back, "eth0", *lab.back.address(21))
@@ -58,7 +58,7 @@ class World:
         self.echo = lab._host(Echo(lab))
         self.out = "eth0" if place == "servers_switch" else "eth1"
         self.sensor = self.new_sensor()
-        self.reach = Reach(self.host)
+        self.reach = Reach(self.host, flows)
         if place != "own_link_pair":
             self.reach.ask(f"production {self.echo.eth.ip} {self.echo.eth.ip6}", "production")
 
@@ -277,6 +277,51 @@ def test_full_queue(world):
     books = world.books()
     assert books["dropped_queue_full"] > 0
     assert books["sent"] == world.sensor.count() > 0
+
+
+@pytest.mark.parametrize("world", [{"place": "servers_switch"}], indirect=True, ids=["servers_switch"])
+def test_frames_lost_in_the_pair_are_in_the_books(world):
+    """The backlog between the pair's ends is the kernel's; a small far end loses frames as a full one does."""
+    world.clone(world.sensor.ip4)
+    world.ready()
+    far = next(line.split()[0].split("@")[0] for line in world.host.ip("-br", "link").splitlines()
+               if line.startswith("spw-f"))
+    world.host.ip("link", "set", far, "mtu", 600)
+    world.talk(300_000)
+    world.sensor.settled()
+    books = world.books()
+    assert books["dropped_queue_full"] > 0
+    assert books["sent"] == world.sensor.count() > 0
+    world.host.ip("link", "set", far, "mtu", 65535)
+    before = world.books()
+    world.talk(300_000)
+    assert world.books()["dropped_queue_full"] == before["dropped_queue_full"]
+
+
+@pytest.mark.parametrize("world", [{"flows": 8}], indirect=True, ids=["4_flows"])
+def test_full_flow_table_refuses_whole_flows(world):
+    world.clone(world.sensor.ip4)
+    world.ready()
+    held = [world.connect() for _ in range(4)]
+    world.sensor.settled()
+    before = world.books()
+    assert before["eligible"] == before["sent"] == world.sensor.count()
+    world.talk(20_000)          # production does not care
+    world.sensor.settled()
+    books = world.books()
+    assert books["sent"] == before["sent"] == world.sensor.count()
+    assert books["dropped_table_full"] == books["eligible"] - before["eligible"] > 0
+    assert world.reach.numbers("counters")["flow_refused"] > 0
+    for number in held:
+        world.reach.ask(f"exchange {number} 100 100", "exchanged")
+        world.reach.ask(f"close {number}", "closed")
+
+    def room():
+        refused = world.books()["dropped_table_full"]
+        world.talk(100)
+        return world.books()["dropped_table_full"] == refused
+    until(room, "closed flows make room", 20, every=0.5)
+    assert world.books()["sent"] == world.sensor.settled()
 
 
 def test_a_new_mac_address_is_followed(world):

@@ -294,7 +294,9 @@ static int prepare_file(struct disk *d, struct err *e)
 		return err_set(e, -EPROTONOSUPPORT, NULL,
 			       "%s was written by a newer release (format %lld; this one reads up to %d).", d->path,
 			       (long long)format, DISK_FORMAT);
-	rc = sqlite3_exec(d->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", NULL, NULL, NULL);
+	/* The limit is for what one huge transaction leaves behind. */
+	rc = sqlite3_exec(d->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+			  "PRAGMA journal_size_limit = 16777216", NULL, NULL, NULL);
 	d->sync = true;
 	if (rc == SQLITE_OK && !tables)
 		rc = sqlite3_exec(d->db, schema, NULL, NULL, NULL);

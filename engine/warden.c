@@ -109,11 +109,25 @@ static bool proxy_wants(const char *kind)
 	return false;
 }
 
+/* A controller of another version says words that this engine does not know: they count as unset, but not in silence. */
+static void tell_misfit(struct warden *w, const char *kind, const char *uuid, const json_t *object)
+{
+	const struct kind_desc *k = kind_find(kind);
+	struct err e = { .text = "no such kind" };
+
+	if (k && model_fits(k, object, &e) == 0)
+		return;
+	log_warn("object_not_understood kind=%s uuid=%s text=\"%s\"", kind, uuid, err_line(&e));
+	link_event(w->link, json_pack("{s:s, s:s, s:s, s:s}", "event_id", "SE_OBJECT_NOT_UNDERSTOOD", "obj_kind", kind,
+				      "obj_uuid", uuid, "text", err_line(&e)));
+}
+
 static void on_put(struct link_user *u, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
 
 	touch(w, kind, uuid);
+	tell_misfit(w, kind, uuid, object);
 	if (strcmp(kind, "virtualservice") == 0)
 		json_object_set_new(w->revisions, uuid, json_integer((json_int_t)revision));
 	if (proxy_wants(kind))

@@ -151,5 +151,8 @@ void audit_change(struct change *c, const struct kind_desc *k, const char *uuid,
 	event = audit_event(ids[what], "CONFIG", k->path, uuid, name, tenant, json_pack("{s:o}", members[what], d),
 			    "Config %s %s %s by %s success", k->path, name, verbs[what], c->by.user);
 	json_object_set_new(event, "reason_code", json_string("SYSERR_SUCCESS"));
+	if (c->notes.inert.len)
+		json_object_set_new(event, "details_summary",
+				    json_sprintf("Set, but without effect yet: %.1000s", buf_cstr(&c->notes.inert)));
 	txn_event(c->txn, event);
 }

@@ -127,6 +127,8 @@ int change_create(struct change *c, const struct kind_desc *k, const json_t *wir
 
 	if (!json_is_object(wire))
 		return err_set(e, -EINVAL, NULL, "A %s is a JSON object.", k->path);
+	if ((k->flags & (K_NO_CREATE | K_READONLY | K_SINGLETON)) && !c->by.internal)
+		return err_set(e, -EPERM, NULL, "Objects of the kind %s are made by the controller.", k->path);
 	rc = place_tenant(c, k, w, tenant, e);
 	if (rc == 0)
 		rc = place_cloud(c, k, w, tenant, cloud, e);
@@ -173,13 +175,15 @@ static int update_with(struct change *c, const struct object *o, json_t *new, ui
 	return rc;
 }
 
-static const struct object *existing(struct change *c, const struct kind_desc *k, const char *uuid, struct err *e)
+static int existing(struct change *c, const struct kind_desc *k, const char *uuid, const struct object **o,
+		    struct err *e)
 {
-	const struct object *o = txn_get(c->txn, k->path, uuid);
-
-	if (!o)
-		err_set(e, -ENOENT, NULL, "%s object not found!", k->msg->name);
-	return o;
+	*o = txn_get(c->txn, k->path, uuid);
+	if (!*o)
+		return err_set(e, -ENOENT, NULL, "%s object not found!", k->msg->name);
+	if ((k->flags & K_READONLY) && !c->by.internal)
+		return err_set(e, -EPERM, NULL, "Objects of the kind %s can only be read.", k->path);
+	return 0;
 }
 
 static int read_again(struct change *c, const struct object *o, json_t *wire, uint64_t expect_us, struct err *e)
@@ -200,10 +204,11 @@ int change_update(struct change *c, const struct kind_desc *k, const char *uuid,
 		  uint64_t expect_us, struct err *e)
 {
 	CLEANUP_JSON json_t *w = json_deep_copy(wire);
-	const struct object *o = existing(c, k, uuid, e);
+	const struct object *o;
+	int rc = existing(c, k, uuid, &o, e);
 
-	if (!o)
-		return -ENOENT;
+	if (rc < 0)
+		return rc;
 	if (!json_is_object(wire))
 		return err_set(e, -EINVAL, NULL, "A %s is a JSON object.", k->path);
 	/* Before anything else is complained about: who has read something old should learn that first. */
@@ -216,15 +221,15 @@ int change_update(struct change *c, const struct kind_desc *k, const char *uuid,
 
 int change_patch(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *patch, struct err *e)
 {
-	const struct object *o = existing(c, k, uuid, e);
+	const struct object *o;
 	json_t *ops = json_object_get(patch, "json_patch");
 	CLEANUP_JSON json_t *wire = NULL, *patched = NULL;
 	json_t *stored = NULL;
 	struct resolver r;
-	int rc;
+	int rc = existing(c, k, uuid, &o, e);
 
-	if (!o)
-		return -ENOENT;
+	if (rc < 0)
+		return rc;
 	if (!json_is_object(patch))
 		return err_set(e, -EINVAL, NULL, "A PATCH is an object with add, replace, delete or json_patch.");
 	resolver_init(&r, c->store, c->txn, *o->tenant ? o->tenant : TENANT_ADMIN, o->cloud);
@@ -246,13 +251,13 @@ int change_patch(struct change *c, const struct kind_desc *k, const char *uuid, 
 
 int change_delete(struct change *c, const struct kind_desc *k, const char *uuid, struct err *e)
 {
-	const struct object *o = existing(c, k, uuid, e);
+	const struct object *o;
 	CLEANUP_JSON json_t *old = NULL;
 	CLEANUP_FREE char *tenant = NULL;
-	int rc;
+	int rc = existing(c, k, uuid, &o, e);
 
-	if (!o)
-		return -ENOENT;
+	if (rc < 0)
+		return rc;
 	old = json_incref((json_t *)o->body);
 	tenant = xstrdup(o->tenant);
 	rc = txn_delete(c->txn, k, uuid, e);

@@ -19,7 +19,7 @@ struct change_by {
 	const char *tenant;          /* uuid: where the object goes unless it says otherwise */
 	bool all_tenants;            /* may put objects into other tenants than this one */
 	bool strict;                 /* unknown fields are errors */
-	bool internal;               /* the controller itself: read-only fields do not bind it */
+	bool internal;               /* the controller itself: may make and change what clients may only read */
 	bool system;                 /* what is created cannot be deleted by clients */
 };
 
@@ -36,6 +36,16 @@ int change_commit(struct change *c, struct err *e);
 void change_abort(struct change *c);
 
 /*
+ * As enrolment does it:
+ *
+ *	struct change_by by = { .user = "system", .client = peer, .tenant = TENANT_ADMIN, .internal = true };
+ *	change_begin(&c, store, &by);
+ *	if (change_create(&c, kind_find("serviceengine"), wire, uuid, e) < 0)
+ *		change_abort(&c);
+ *	else
+ *		change_commit(&c, e);
+ *	model_notes_fini(&c.notes);
+ *
  * WIRE is what a client would send, or what the system wants: refs by name, URL or uuid. UUID (UUID_MAX bytes): in: the wished one or "";
  * out: the object's. -EINVAL, -ENOENT (unresolved ref), -EEXIST.
  */

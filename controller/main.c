@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -153,6 +154,17 @@ static int signal_fd(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* Thousands of clients and engines are as many descriptors; the usual soft limit is 1,024. */
+static void raise_limits(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
 static int run(struct controller *c, const struct options *o, struct err *e)
 {
 	struct listen_at rest_at, engine_at;
@@ -219,6 +231,7 @@ int main(int argc, char **argv)
 
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	umask(077);
+	raise_limits();
 	log_init("controller");
 	c.data = o.data;
 	c.loop = loop_new();

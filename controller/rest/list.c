@@ -71,6 +71,9 @@ static bool icontains(const char *have, const char *want)
 /* "name=x", "name.contains=x", "uuid.in=a,b": the model knows fields and operators, and keeps off secrets. */
 static bool passes(struct list_of *l, const struct object *o, const char *field, const char *value)
 {
+	/* What everybody asks for, and every object is asked. */
+	if (strcmp(field, "name") == 0)
+		return strcmp(o->name, value) == 0;
 	/* A kind without a cloud ignores the filter: clients add it to everything. */
 	if (strncmp(field, "cloud_ref.", 10) == 0 && !(l->kind->flags & K_CLOUD))
 		return true;

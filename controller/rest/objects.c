@@ -180,8 +180,6 @@ static void finish(struct request *q, struct change *c, int rc, struct err *e)
 		change_abort(c);
 	if (rc == 0)
 		notes_headers(q, &c->notes);
-	else if (rc == -EPERM)
-		request_refuse(q, 403, "%s", err_line(e));
 	else
 		request_error(q, e);
 	model_notes_fini(&c->notes);

@@ -13,7 +13,7 @@ int status_of(int code)
 	 */
 	static const struct { int code, status; } map[] = {
 		{ -EINVAL, 400 }, { -ENOENT, 400 }, { -EACCES, 403 }, { -EPERM, 403 }, { -EEXIST, 409 },
-		{ -ESTALE, 412 }, { -EBUSY, 412 },  { -EFBIG, 413 },  { -EAGAIN, 503 }, { -ENOSYS, 501 },
+		{ -ESTALE, 412 }, { -EBUSY, 412 },  { -EFBIG, 413 },  { -EAGAIN, 503 }, { -ENOSPC, 503 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(map); i++)

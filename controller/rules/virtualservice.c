@@ -77,7 +77,7 @@ static int clashes_with(void *arg, const struct object *o)
 	json_t *mine, *theirs;
 	size_t i, j;
 
-	if (strcmp(o->uuid, c->uuid) == 0 || !vsvip || strcmp(json_str(o->body, "vsvip_ref", ""), vsvip) != 0)
+	if (strcmp(o->kind->path, "virtualservice") != 0 || strcmp(o->uuid, c->uuid) == 0 || !vsvip || strcmp(json_str(o->body, "vsvip_ref", ""), vsvip) != 0)
 		return 0;
 	json_array_foreach(json_object_get(c->new, "services"), i, mine) {
 		json_array_foreach(json_object_get(o->body, "services"), j, theirs) {
@@ -106,7 +106,9 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 	    strcmp(json_str(old, "vrf_context_ref", ""), json_str(new, "vrf_context_ref", "")) != 0)
 		return err_set(e, -EINVAL, "vrf_context_ref", "Cannot modify VrfContext of an existing VirtualService.");
 	rc = rule_uses_built(c, kind_find("virtualservice"), new, e);
-	return rc < 0 ? rc : store_each(c->store, "virtualservice", clashes_with, &clash);
+	if (rc < 0)
+		return rc;
+	return store_referrers(c->store, "vsvip", ref_target(json_str(new, "vsvip_ref", NULL)), clashes_with, &clash);
 }
 
 const struct rule rule_virtualservice = { "virtualservice", prepare, check };

@@ -119,6 +119,9 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 		return rc;
 	if (old && strcmp(json_str(old, "vrf_context_ref", ""), json_str(new, "vrf_context_ref", "")) != 0)
 		return err_set(e, -EINVAL, "vrf_context_ref", "Cannot modify VrfContext of an existing VsVip.");
+	/* Looking through all of them is for those who come or move. */
+	if (old && json_equal(json_object_get(old, "vip"), json_object_get(new, "vip")))
+		return 0;
 	return store_each(c->store, "vsvip", clashes_with, &clash);
 }
 

@@ -51,9 +51,16 @@ static void move(struct session *s, enum http_state to)
 
 const struct http_application_profile *session_profile(const struct session *s)
 {
+	/* For a connection whose service was edited to have no profile of HTTP any more. */
+	static const struct http_application_profile none = {
+		.client_body_timeout = 30000, .client_header_timeout = 10000, .client_max_header_size = 12,
+		.client_max_request_size = 48, .keepalive_timeout = 30000, .max_header_count = 256,
+		.max_keepalive_requests = 1, .max_response_headers_size = 48, .post_accept_timeout = 30000,
+		.respond_with_100_continue = true, .xff_alternate_name = "X-Forwarded-For",
+	};
 	const struct snapshot *snap = s->upstream.snapshot ? s->upstream.snapshot : s->client->service->snapshot;
 
-	return snap->application->http_profile;
+	return snap->application && snap->application->http_profile ? snap->application->http_profile : &none;
 }
 
 static struct service_counters *counters(const struct session *s)

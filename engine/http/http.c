@@ -217,13 +217,18 @@ static void opened(struct session *s, int rc, const struct http1_head *head)
 static void server_lost(struct session *s)
 {
 	bool again = s->kept && (!s->sent || http1_method_is_idempotent(s->method));
+	int rc;
 
 	if (s->answered || !again) {
 		refuse(s, &refusal_SERVER_LOST);
 		return;
 	}
 	counter_add(&counters(s)->http_again, 1);
-	opened(s, upstream_again(&s->upstream), NULL);
+	rc = upstream_again(&s->upstream);
+	if (rc < 0) /* what happened stands before what might have been */
+		refuse(s, &refusal_SERVER_LOST);
+	else
+		opened(s, rc, NULL);
 }
 
 static void server_bad(struct session *s, enum http1_error e)

@@ -36,13 +36,14 @@ class Headless(Engine):
         self.url = f"http://{self.vip}/"
 
     def serve(self, servers: list[dict], app: str = "L4", pool: Optional[dict] = None,
-              tcp: Optional[dict] = None) -> "Headless":
+              tcp: Optional[dict] = None, http: Optional[dict] = None) -> "Headless":
         objects = {
             "virtualservice/vs-1": {
                 "services": [{"port": self.port}], "pool_ref": "/api/pool/pool-1",
                 "application_profile_ref": "/api/applicationprofile/app-1",
                 "network_profile_ref": "/api/networkprofile/net-1", "vsvip_ref": "/api/vsvip/vsvip-1"},
-            "applicationprofile/app-1": {"type": f"APPLICATION_PROFILE_TYPE_{app}"},
+            "applicationprofile/app-1": {"type": f"APPLICATION_PROFILE_TYPE_{app}",
+                                         "http_profile": http or {}},
             "networkprofile/net-1": {"profile": {"type": "PROTOCOL_TYPE_TCP_PROXY",
                                                  "tcp_proxy_profile": tcp or {}}},
             "pool/pool-1": {"lb_algorithm": "LB_ALGORITHM_ROUND_ROBIN", "servers": servers,

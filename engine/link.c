@@ -101,12 +101,32 @@ static void dial_later(struct channel *c)
 	c->backoff_ms = MIN(c->backoff_ms * 2, BACKOFF_MAX_MS);
 }
 
+static void forget_ca(struct link *k)
+{
+	free(k->ca);
+	k->ca = NULL;
+}
+
+/* The stream ends, and another is dialled at once. */
+static void dial_again(struct channel *c)
+{
+	stream_close(&c->stream);
+	tls_free(c->tls);
+	c->tls = NULL;
+	c->state = IDLE;
+	timer_stop(c->link->loop, &c->pulse);
+	timer_in(c->link->loop, &c->dial, 0, dial);
+}
+
 /* The channel is down, for WHY; its stream is closed already, or will be. */
 static void channel_down(struct channel *c, const char *why)
 {
 	struct link *k = c->link;
 	bool was_up = c->state == UP;
 
+	/* What was learned is believed for one connection: the token file may be another one at the next. */
+	if (c->state == ENROL)
+		forget_ca(k);
 	stream_close(&c->stream);
 	tls_free(c->tls);
 	c->tls = NULL;
@@ -169,13 +189,9 @@ static void learn(struct channel *c)
 			c->stream.peer, peer.root_fingerprint, wanted);
 		channel_down(c, e.text);
 	} else {
-		free(k->ca);
+		forget_ca(k);
 		k->ca = tls_peer_root(&c->stream);
-		stream_close(&c->stream);
-		tls_free(c->tls);
-		c->tls = NULL;
-		c->state = IDLE;
-		timer_in(k->loop, &c->dial, 0, dial);
+		dial_again(c);
 	}
 }
 
@@ -200,11 +216,8 @@ static void joined(struct channel *c, const json_t *msg)
 	}
 	log_info("joined controller=%s uuid=%s", c->stream.peer, i->uuid);
 	c->backoff_ms = BACKOFF_MIN_MS;
-	stream_close(&c->stream);
-	tls_free(c->tls);
-	c->tls = NULL;
-	c->state = IDLE;
-	timer_in(k->loop, &c->dial, 0, dial);
+	forget_ca(k);
+	dial_again(c);
 }
 
 /* ---- a channel's life ------------------------------------------------ */

@@ -254,3 +254,42 @@ class Engine:
 
     def link(self) -> dict:
         return self.controller.api.get(f"serviceengine/{self.uuid}/runtime")["link"]
+
+
+class Probe:
+    """The product's own end of the link, with nothing behind it (engine/link_probe.c)."""
+
+    def __init__(self, controller: Controller, name: str, folder: pathlib.Path, token: str = "",
+                 net: str = "10.200.0.249/16"):
+        self.controller, self.name, self.net = controller, name, net
+        self.folder = folder / name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.state, self.token_file = self.folder / "state", self.folder / "token"
+        self.token_file.write_text(token + "\n")
+        self.process: Optional[subprocess.Popen] = None
+        self.begin()
+
+    def begin(self) -> "Probe":
+        self.out, self.log = self.folder / "out", self.folder / "log"
+        self.process = subprocess.Popen(
+            [program("link-probe"), f"https://127.0.0.1:{self.controller.engine_port}", self.token_file, self.name,
+             self.state, self.net], stdin=subprocess.PIPE, stdout=open(self.out, "wb"), stderr=open(self.log, "ab"))
+        return self
+
+    def end(self, kill: bool = False) -> None:
+        if self.process:
+            if kill:
+                self.process.kill()
+            self.process.stdin.close()
+            self.process.wait(10)
+            self.process = None
+
+    def heard(self, start: str = "") -> list[str]:
+        return [line for line in self.out.read_text().splitlines() if line.startswith(start)]
+
+    def waits_for(self, start: str, times: int = 1, seconds: float = 15) -> list[str]:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return until(lambda: len(self.heard(start)) >= times and self.heard(start), f"{start!r} x {times}", seconds)
+        except AssertionError as late:
+            raise AssertionError(f"{late}; heard {self.heard()[-5:]}; log: {self.log.read_text()[-1500:]}") from None

@@ -182,8 +182,6 @@ static void request_send(struct session *s, const struct http1_head *head);
 
 static void opened(struct session *s, int rc, const struct http1_head *head)
 {
-	const struct pool *pool = s->client->service->snapshot->pool;
-
 	switch (rc) {
 	case UPSTREAM_READY:
 		request_send(s, head);
@@ -192,11 +190,8 @@ static void opened(struct session *s, int rc, const struct http1_head *head)
 		move(s, HTTP_CONNECTING);
 		return;
 	case -ENOENT:
-		if (pool && pool->fail_action && pool->fail_action->type == FAIL_ACTION_CLOSE_CONN) {
-			counter_add(&counters(s)->http_no_server, 1);
-			end(s, true);
-			return;
-		}
+		/* FAIL_ACTION_CLOSE_CONN, the only action there is: but not without a word. */
+		s->keep = false;
 		refuse(s, &refusal_NO_SERVER);
 		return;
 	case -EBUSY:

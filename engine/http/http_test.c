@@ -32,6 +32,7 @@ static struct world {
 	union address front;
 	uint64_t revision;
 	size_t n_servers;
+	unsigned max_load;
 	struct http_application_profile http;
 	struct application_profile application;
 	struct pool pool;
@@ -58,6 +59,7 @@ static void configure(void)
 	s->disable_ms = 60000;
 	s->down_ms = -1;
 	s->connect_ms = 1000;
+	s->max_load = w.max_load;
 	s->multiplex = s->nodelay = true;
 	s->revision = ++w.revision;
 	s->proto = &http_proto;
@@ -594,19 +596,37 @@ static void pipelined_requests_are_answered_in_order(void **state)
 
 static void requests_refused_in_a_row_do_not_pile_up(void **state)
 {
-	static const char get[] = "GET / HTTP/1.1\r\nHost:\r\n\r\n";
+	int c;
+
+	(void)state;
+	close(w.server_fd[0]);
+	w.server_fd[0] = -1;
+	w.max_load = 1;
+	atomic_store(&w.backend[0]->load, 1); /* somebody else has the only connection */
+	configure();
+	c = client();
+	for (int i = 0; i < 1500; i++)
+		say(c, "GET / HTTP/1.1\r\nHost:\r\n\r\n");
+	for (int i = 0; i < 1500; i++)
+		hear_refusal(c, 503, false);
+	counted(&service()->http_servers_busy, 1500);
+	close(c);
+	atomic_store(&w.backend[0]->load, 0);
+}
+
+static void without_a_server_the_connection_is_closed_with_words(void **state)
+{
 	int c;
 
 	(void)state;
 	w.n_servers = 0;
 	configure();
 	c = client();
-	for (int i = 0; i < 1500; i++)
-		say(c, get);
-	for (int i = 0; i < 1500; i++)
-		hear_refusal(c, 503, false);
-	counted(&service()->http_no_server, 1500);
+	say(c, GET GET);
+	hear_refusal(c, 503, true);
+	hear_end(c);
 	close(c);
+	counted(&service()->http_no_server, 1);
 }
 
 static void a_stale_connection_is_replaced(void **state)
@@ -972,6 +992,7 @@ int main(void)
 		TEST(clients_share_server_connections),
 		TEST(pipelined_requests_are_answered_in_order),
 		TEST(requests_refused_in_a_row_do_not_pile_up),
+		TEST(without_a_server_the_connection_is_closed_with_words),
 		TEST(a_stale_connection_is_replaced),
 		TEST(another_server_is_asked),
 		TEST(a_client_that_leaves_takes_its_request_along),

@@ -27,6 +27,8 @@ struct assigned {
 	struct assigned_table *table;
 	char *uuid;
 	bool touched;              /* in this commit */
+	uint64_t wanted_revision;  /* the newest of its objects */
+	uint64_t revision;         /* what runs of them */
 	struct vip **vips;         /* held */
 	size_t n_vips;
 	bool enabled;

@@ -1,6 +1,7 @@
 #include "engine/lb.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "base/base.h"
 
@@ -33,73 +34,58 @@ static struct lb_member *in_turn(struct lb *lb)
 	return NULL;
 }
 
+/* Its load; UINT_MAX: it may not be chosen now. */
+static unsigned load_of(const struct lb *lb, const struct lb_member *m)
+{
+	unsigned load = atomic_load_explicit(&m->backend->load, memory_order_relaxed);
+
+	return usable(m) && !m->avoid && (!lb->max_load || load < lb->max_load) ? load : UINT_MAX;
+}
+
 /*
  * Smooth: each candidate earns its ratio, the richest is chosen and pays what
- * all earned. Sums stay bounded, also when candidates come and go.
+ * all earned. Sums stay bounded, also when candidates come and go. LEAST: the
+ * candidates are only those with the smallest load for their ratio.
  */
-static struct lb_member *smooth(struct lb *lb)
+static struct lb_member *smooth(struct lb *lb, bool least)
 {
+	uint64_t least_load = UINT64_MAX, least_ratio = 1;
 	struct lb_member *best = NULL;
 	int64_t total = 0;
 
+	/* a/b < c/d as a*d < c*b: nothing is rounded away. */
+	for (size_t i = 0; least && i < lb->n; i++) {
+		unsigned load = load_of(lb, lb->members[i]);
+
+		if (load == UINT_MAX || (least_load != UINT64_MAX &&
+					 load * least_ratio >= least_load * lb->members[i]->ratio))
+			continue;
+		least_load = load;
+		least_ratio = lb->members[i]->ratio;
+	}
 	for (size_t i = 0; i < lb->n; i++) {
 		struct lb_member *m = lb->members[i];
+		unsigned load = load_of(lb, m);
 
-		if (!usable(m) || m->avoid)
-			continue;
-		if (lb->max_load && atomic_load_explicit(&m->backend->load, memory_order_relaxed) >= lb->max_load)
+		if (load == UINT_MAX || (least && load * least_ratio > least_load * m->ratio))
 			continue;
 		m->current += m->ratio;
 		total += m->ratio;
 		if (!best || m->current > best->current)
 			best = m;
 	}
+	/* Other workers choose at the same time: where they took the last place, whoever has one will do. */
 	if (!best)
-		return NULL;
-	best->current -= total;
-	/* Another worker may have taken the last place meanwhile: whoever has one will do. */
-	return backend_take(best->backend, lb->max_load) ? best : in_turn(lb);
-}
-
-static struct lb_member *least(struct lb *lb)
-{
-	struct lb_member *best = NULL;
-	uint64_t best_load = 0;
-	size_t at = 0;
-
-	for (size_t i = 0; i < lb->n; i++) {
-		size_t pos = (lb->next + i) % lb->n;
-		struct lb_member *m = lb->members[pos];
-		uint64_t load;
-
-		if (!usable(m) || m->avoid)
-			continue;
-		load = atomic_load_explicit(&m->backend->load, memory_order_relaxed);
-		if (lb->max_load && load >= lb->max_load)
-			continue;
-		/*
-		 * The load that it would have, divided by its ratio; cross-multiplied, so that
-		 * nothing is rounded away.
-		 */
-		if (!best || (load + 1) * best->ratio < best_load * m->ratio) {
-			best = m;
-			best_load = load + 1;
-			at = pos;
-		}
-	}
-	if (!best)
-		return NULL;
-	if (!backend_take(best->backend, lb->max_load))
 		return in_turn(lb);
-	lb->next = (at + 1) % lb->n;
-	return best;
+	best->current -= total;
+	return backend_take(best->backend, lb->max_load) ? best : in_turn(lb);
 }
 
 static struct lb_member *pick(struct lb *lb)
 {
 	if (lb->kind == LB_LEAST_CONNECTIONS)
-		return least(lb);
-	return lb->weighted ? smooth(lb) : in_turn(lb);
+		return smooth(lb, true);
+	return lb->weighted ? smooth(lb, false) : in_turn(lb);
 }
 
 struct lb_member *lb_pick(struct lb *lb, bool last_resort, int *why)

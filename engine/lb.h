@@ -7,7 +7,7 @@
  *   round robin        in turn; with unequal ratios smooth: a server of ratio
  *                      3 among two of 1 gets every second-or-so, not three in
  *                      a row
- *   least connections  smallest load / ratio; equals in turn
+ *   least connections  smallest load / ratio; among equals smooth round robin
  *
  * Choosing takes the backend's load, so a limit of connections holds over
  * all workers: whoever was chosen must be given back by backend_release().

@@ -104,6 +104,24 @@ static void idle_servers_take_turns_under_least_connections(void **state)
 	farm_drop(&f);
 }
 
+static void idle_servers_share_by_ratio_under_least_connections(void **state)
+{
+	struct farm f;
+	int n[SERVERS] = { 0 };
+
+	(void)state;
+	farm_make(&f, LB_LEAST_CONNECTIONS, (unsigned[]){ 1, 3, 1, 1 });
+	for (int i = 0; i < 600; i++) {
+		int s = pick(&f);
+
+		n[s]++;
+		backend_release(f.m[s].backend);
+	}
+	assert_int_equal(n[1], 300);
+	assert_int_equal(n[0], 100);
+	farm_drop(&f);
+}
+
 static void down_and_disabled_servers_are_skipped(void **state)
 {
 	static const enum lb_kind kinds[] = { LB_ROUND_ROBIN, LB_LEAST_CONNECTIONS };
@@ -213,6 +231,7 @@ int main(void)
 		cmocka_unit_test(ratios_are_kept_and_smooth),
 		cmocka_unit_test(least_connections_fills_evenly_by_ratio),
 		cmocka_unit_test(idle_servers_take_turns_under_least_connections),
+		cmocka_unit_test(idle_servers_share_by_ratio_under_least_connections),
 		cmocka_unit_test(down_and_disabled_servers_are_skipped),
 		cmocka_unit_test(last_resort_takes_one_to_avoid),
 		cmocka_unit_test(limit_of_connections_is_told_apart_from_no_server),

@@ -131,11 +131,6 @@ static void channel_down(struct channel *c, const char *why)
 	tls_free(c->tls);
 	c->tls = NULL;
 	timer_stop(k->loop, &c->pulse);
-	/* What was learned is believed for one connection: the token file may be another one at the next. */
-	if (c->state == ENROL) {
-		free(k->ca);
-		k->ca = NULL;
-	}
 	c->state = IDLE;
 	log_warn("link_down channel=%s controller=%s reason=\"%s\"", c->name, c->stream.peer, why);
 	if (c == &k->bulk) {

@@ -47,7 +47,7 @@ struct warden {
 	struct process_user process_user;
 	struct assigned_table *assigned;
 	json_t *changed;                   /* "kind/uuid" since the last commit -> true */
-	json_t *revisions;                 /* virtual service uuid -> revision */
+	json_t *revisions;                 /* "kind/uuid" -> revision */
 	struct timer stats, sweep;
 };
 
@@ -57,7 +57,7 @@ static void service_tell(struct warden *w, const struct assigned *a)
 {
 	const char *reason, *state = assigned_state(a, &reason);
 
-	link_service(w->link, a->uuid, (uint64_t)json_int(w->revisions, a->uuid, 0), state, reason);
+	link_service(w->link, a->uuid, a->revision, state, reason);
 }
 
 static void on_vip_changed(struct vips_user *u, const struct vip *v)
@@ -85,11 +85,16 @@ static bool on_defend(struct vips_user *u, const struct vip *v)
 
 /* ---- what the controller wants ---- */
 
-static void touch(struct warden *w, const char *kind, const char *uuid)
+/* REVISION 0: it is gone. */
+static void touch(struct warden *w, const char *kind, const char *uuid, uint64_t revision)
 {
 	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
 
 	json_object_set_new(w->changed, key, json_true());
+	if (revision)
+		json_object_set_new(w->revisions, key, json_integer((json_int_t)revision));
+	else
+		json_object_del(w->revisions, key);
 }
 
 static json_t *put_message(const char *kind, const char *uuid, const json_t *object)
@@ -126,10 +131,8 @@ static void on_put(struct link_user *u, const char *kind, const char *uuid, uint
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
 
-	touch(w, kind, uuid);
+	touch(w, kind, uuid, revision);
 	tell_misfit(w, kind, uuid, object);
-	if (strcmp(kind, "virtualservice") == 0)
-		json_object_set_new(w->revisions, uuid, json_integer((json_int_t)revision));
 	if (proxy_wants(kind))
 		process_send(w->process, put_message(kind, uuid, object), -1);
 }
@@ -138,9 +141,7 @@ static void on_removed(struct link_user *u, const char *kind, const char *uuid)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
 
-	touch(w, kind, uuid);
-	if (strcmp(kind, "virtualservice") == 0)
-		json_object_del(w->revisions, uuid);
+	touch(w, kind, uuid, 0);
 	if (proxy_wants(kind))
 		process_send(w->process, json_pack("{s:s, s:s, s:s}", "type", "delete", "kind", kind, "uuid", uuid),
 			     -1);
@@ -224,6 +225,37 @@ static bool changed_one(struct warden *w, const char *kind, const char *uuid)
 	return json_object_get(w->changed, key) != NULL;
 }
 
+struct newest {
+	struct warden *w;
+	uint64_t revision;
+};
+
+/* The revision of what is referred to, and of what a pool refers to. */
+static int newest_of(void *arg, const char *path, const char *kind, const char *uuid)
+{
+	struct newest *n = arg;
+	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
+	const json_t *o = link_object(n->w->link, kind, uuid);
+	uint64_t revision = (uint64_t)json_int(n->w->revisions, key, 0);
+
+	(void)path;
+	n->revision = MAX(n->revision, revision);
+	if (o && strcmp(kind, "pool") == 0)
+		model_refs(kind_find(kind), o, newest_of, n);
+	return 0;
+}
+
+static uint64_t newest_revision(struct warden *w, const struct assigned *a)
+{
+	struct newest n = { .w = w };
+	const json_t *o = link_object(w->link, "virtualservice", a->uuid);
+
+	newest_of(&n, "", "virtualservice", a->uuid);
+	if (o)
+		model_refs(kind_find("virtualservice"), o, newest_of, &n);
+	return n.revision;
+}
+
 static void on_committed(struct link_user *u, uint64_t revision)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
@@ -249,6 +281,7 @@ static void on_committed(struct link_user *u, uint64_t revision)
 		bool mine = changed_one(w, "assignment", a->uuid) || changed_one(w, "virtualservice", a->uuid);
 
 		a->touched = a->touched || mine;
+		a->wanted_revision = newest_revision(w, a);
 		if ((mine || clones) && assigned_follow_clone(a, w->link))
 			clone_tell(w, a);
 	}
@@ -352,6 +385,19 @@ static void on_ended(struct process_user *u, const char *why, bool hung)
 				      "obj_kind", "serviceengine", "obj_uuid", link_uuid(w->link), "text", why));
 }
 
+static void all_applied(struct warden *w, uint64_t revision)
+{
+	LIST_FOREACH(l, assigned_list(w->assigned)) {
+		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
+
+		if (a->wanted_revision > revision)
+			continue; /* a later commit is on its way */
+		a->revision = a->wanted_revision;
+		service_tell(w, a);
+	}
+	link_applied(w->link, revision);
+}
+
 static void on_message(struct process_user *u, const char *type, const json_t *m, int fd)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, process_user);
@@ -362,7 +408,7 @@ static void on_message(struct process_user *u, const char *type, const json_t *m
 		uint64_t revision = (uint64_t)json_int(m, "revision", 0);
 
 		if (revision && revision <= link_revision(w->link))
-			link_applied(w->link, revision);
+			all_applied(w, revision);
 	} else if (strcmp(type, "health") == 0) {
 		json_t *servers = json_object_get(m, "servers");
 

@@ -201,8 +201,10 @@ static void service_update(struct worker *w, struct snapshot *snap)
 	s->snapshot = snap;
 	s->counters = counters_service_of(w->counters, w->id, snap->slot);
 	members_from(s, snap);
-	if (first && s->lb.n)
-		s->lb.next = w->id % s->lb.n; /* or all workers begin with the same server */
+	if (first && s->lb.n) { /* or all workers begin with the same server */
+		s->lb.next = w->id % s->lb.n;
+		s->lb.members[s->lb.next]->current = 1;
+	}
 	LIST_FOREACH(l, &s->backends)
 		backend_follow(LIST_ENTRY(l, struct worker_backend, link), snap);
 	snapshot_put(old);

@@ -29,13 +29,20 @@ void grid_free(struct grid *g)
 	free(g);
 }
 
-void grid_column(struct grid *g, const char *title)
+void grid_column_of(struct grid *g, const char *object)
 {
-	CLEANUP_FREE char *upper = text_harmless(xstrdup(title));
+	CLEANUP_FREE char *title = text_harmless(xstrdup(object));
+
+	must(scols_table_new_column(g->table, title, 0, SCOLS_FL_WRAP));
+}
+
+void grid_column(struct grid *g, const char *field)
+{
+	CLEANUP_FREE char *upper = xstrdup(field);
 
 	for (char *p = upper; *p; p++)
 		*p = (char)toupper((unsigned char)*p);
-	must(scols_table_new_column(g->table, upper, 0, SCOLS_FL_WRAP));
+	grid_column_of(g, upper);
 }
 
 void grid_row(struct grid *g)

@@ -9,8 +9,9 @@ struct grid;
 
 struct grid *grid_new(void);
 void grid_free(struct grid *g);
-/* All columns before the first row. TITLE is copied. */
-void grid_column(struct grid *g, const char *title);
+/* All columns before the first row: of a field, in capitals, or of an object, under its own name. */
+void grid_column(struct grid *g, const char *field);
+void grid_column_of(struct grid *g, const char *object);
 void grid_row(struct grid *g);
 /* A cell of the newest row. Takes TEXT; NULL: empty. */
 void grid_cell(struct grid *g, size_t column, char *text);

@@ -58,13 +58,25 @@ const json_t *kinds_fields(const json_t *model, const char *message)
 	return json_object_get(json_object_get(json_object_get(model, "messages"), message), "fields");
 }
 
-static bool has_keys(const json_t *model, const json_t *field)
+static const json_t *find_field(const json_t *fields, const char *name)
+{
+	const json_t *f;
+	size_t i;
+
+	json_array_foreach((json_t *)fields, i, f)
+		if (!strcmp(json_str(f, "name", ""), name))
+			return f;
+	return NULL;
+}
+
+/* Do the items of the list have something to go by: a key, or an address? */
+static bool has_names(const json_t *model, const json_t *field)
 {
 	const json_t *f;
 	size_t i;
 
 	json_array_foreach((json_t *)kinds_fields(model, json_str(field, "message", "")), i, f)
-		if (json_bool(f, "key", false))
+		if (json_bool(f, "key", false) || find_field(kinds_fields(model, json_str(f, "message", "")), "addr"))
 			return true;
 	return false;
 }
@@ -83,7 +95,7 @@ static int rank(const json_t *model, const json_t *field)
 		if (json_bool(field, never[i], false))
 			return 0;
 	if (!strcmp(type, "message"))
-		return json_bool(field, "list", false) && has_keys(model, field) ? 1 : 0;
+		return json_bool(field, "list", false) && has_names(model, field) ? 1 : 0;
 	if (json_bool(field, "required", false) || !strcmp(type, "ref"))
 		return json_object_get(field, "default") || json_object_get(field, "default_from") ? 3 : 1;
 	return !strcmp(name, "enabled") ? 1 : 2;

@@ -265,11 +265,15 @@ static void values_read_as_one_would_write_them(void **state)
 		{ "[]", "", true },
 		{ "{\"addr\": \"10.0.0.1\", \"type\": \"V4\"}", "10.0.0.1", true },
 		{ "{\"ip_addr\": {\"addr\": \"10.0.0.0\", \"type\": \"V4\"}, \"mask\": 24}", "10.0.0.0/24", true },
+		{ "{\"secs\": 1795233489, \"usecs\": 362633}", "2026-11-21 03:58:09.362", true },
+		{ "{\"secs\": 1795233489, \"usecs\": 0, \"n\": 1}", "{\"n\":1,\"secs\":1795233489,\"usecs\":0}", false },
+		{ "[{\"name\": \"se1\", \"up\": true}, {\"up\": false}]", "se1, {\"up\":false}", false },
 		{ "{\"b\": 1, \"a\": 2}", "{\"a\":2,\"b\":1}", false },
 		{ "[{\"a\": 1}]", "{\"a\":1}", false },
 	};
 	(void)state;
 
+	setenv("TZ", "UTC", 1);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		CLEANUP_JSON json_t *v = NULL;
 		CLEANUP_FREE char *text = NULL;
@@ -289,29 +293,67 @@ static void a_name_cannot_steer_the_terminal(void **state)
 	assert_string_equal(text_harmless(text), "a?[2Jb??c???d\xc3\xa9");
 }
 
-static void a_tree_is_values_and_a_table_for_each_list(void **state)
+static void assert_tree(const char *json, const char *expected)
 {
-	static const char json[] = "{\"name\": \"shop\", \"state\": {\"code\": \"UP\", \"n\": 2}, \"rows\": ["
-				   "{\"ip\": \"10.0.0.1\", \"sent\": 5}, {\"ip\": \"10.0.0.2\", \"lost\": {\"map\": 1}}]}";
 	CLEANUP_JSON json_t *v = NULL;
 	char *text = NULL;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
-	(void)state;
 
 	assert_int_equal(json_read(json, strlen(json), &v, NULL), 0);
 	show_tree(out, v);
 	fclose(out);
-	assert_string_equal(text, "FIELD      VALUE\n"
-				  "name       shop\n"
-				  "state.code UP\n"
-				  "state.n    2\n"
-				  "\n"
-				  "rows:\n"
-				  "IP       SENT LOST.MAP\n"
-				  "10.0.0.1 5    \n"
-				  "10.0.0.2      1\n");
+	assert_string_equal(text, expected);
 	free(text);
+}
+
+static void a_tree_is_values_and_a_table_for_each_list(void **state)
+{
+	(void)state;
+	assert_tree("{\"name\": \"shop\", \"state\": {\"code\": \"UP\", \"n\": 2}, \"rows\": ["
+		    "{\"ip\": \"10.0.0.1\", \"sent\": 5}, {\"ip\": \"10.0.0.2\", \"lost\": {\"map\": 1}}]}",
+		    "FIELD      VALUE\n"
+		    "name       shop\n"
+		    "state.code UP\n"
+		    "state.n    2\n"
+		    "\n"
+		    "rows:\n"
+		    "IP       SENT LOST.MAP\n"
+		    "10.0.0.1 5    \n"
+		    "10.0.0.2      1\n");
+}
+
+static void lists_in_lists_say_whose_they_are(void **state)
+{
+	(void)state;
+	assert_tree("[{\"id\": 7, \"se_name\": \"se1\", \"rows\": [{\"ip\": \"a\", \"n\": 1}, {\"ip\": \"b\", \"n\": 2}]},"
+		    " {\"id\": 8, \"se_name\": \"se2\", \"rows\": [{\"ip\": \"a\", \"n\": 3}]}]",
+		    "ID SE_NAME\n"
+		    "7  se1\n"
+		    "8  se2\n"
+		    "\n"
+		    "rows:\n"
+		    "OF  IP N\n"
+		    "se1 a  1\n"
+		    "se1 b  2\n"
+		    "se2 a  3\n");
+}
+
+static void few_rows_with_much_in_them_stand_side_by_side(void **state)
+{
+	(void)state;
+	assert_tree("[{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5,\"f\":6,\"g\":7,\"h\":8,\"name\":\"x\"},"
+		    " {\"a\":9,\"name\":\"y\"}]",
+		    "FIELD x y\n"
+		    "a     1 9\n"
+		    "b     2 \n"
+		    "c     3 \n"
+		    "d     4 \n"
+		    "e     5 \n"
+		    "f     6 \n"
+		    "g     7 \n"
+		    "h     8 \n"
+		    "name  x y\n");
 }
 
 int main(void)
@@ -329,6 +371,8 @@ int main(void)
 		cmocka_unit_test(values_read_as_one_would_write_them),
 		cmocka_unit_test(a_name_cannot_steer_the_terminal),
 		cmocka_unit_test(a_tree_is_values_and_a_table_for_each_list),
+		cmocka_unit_test(lists_in_lists_say_whose_they_are),
+		cmocka_unit_test(few_rows_with_much_in_them_stand_side_by_side),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

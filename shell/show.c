@@ -10,6 +10,9 @@
 
 #define COLUMNS_MAX 6
 #define PAGE 200
+/* More columns than this, of no more rows than this, are shown across. */
+#define WIDE 8
+#define FEW 4
 
 /* ---- any answer as tables ---------------------------------------------- */
 
@@ -36,91 +39,203 @@ static void each_leaf(const char *path, const json_t *v, void (*f)(void *arg, co
 	}
 }
 
-struct tree {
-	struct grid *values;
-	json_t *lists;         /* path -> array */
-	size_t n_values;
+/* Where a tree goes, and what of it comes as tables of its own afterwards. */
+struct page {
+	FILE *out;
+	bool begun;
 };
 
-static void put_leaf(void *arg, const char *path, const json_t *v)
-{
-	struct tree *t = arg;
+struct leaves {
+	json_t *values;        /* path -> value that fits in a cell, in order */
+	json_t *lists;         /* path -> array of objects */
+};
 
-	if (json_is_array(v) && !text_is_flat(v)) {
-		json_object_set(t->lists, path, (json_t *)v);
-		return;
+static void sort_leaf(void *arg, const char *path, const json_t *v)
+{
+	struct leaves *l = arg;
+
+	json_object_set(json_is_array(v) && !text_is_flat(v) ? l->lists : l->values, *path ? path : "value",
+			(json_t *)v);
+}
+
+static struct leaves leaves_of(const json_t *v)
+{
+	struct leaves l = { json_object(), json_object() };
+
+	each_leaf("", v, sort_leaf, &l);
+	return l;
+}
+
+static void leaves_fini(struct leaves *l)
+{
+	json_decref(l->values);
+	json_decref(l->lists);
+}
+
+/* What to call a row: its name, or a member that ends so, or its first value; behind whose it is. */
+static char *row_title(const json_t *values)
+{
+	const char *of = json_str(values, "of", NULL), *key;
+	const json_t *v, *named = json_object_get(values, "name"), *first = NULL;
+	CLEANUP_FREE char *text = NULL;
+
+	json_object_foreach((json_t *)values, key, v) {
+		size_t len = strlen(key);
+
+		if (!strcmp(key, "of"))
+			continue;
+		if (!first)
+			first = v;
+		if (!named && len > 5 && !strcmp(key + len - 5, "_name"))
+			named = v;
 	}
-	grid_row(t->values);
-	grid_cell(t->values, 0, xstrdup(path));
-	grid_cell(t->values, 1, text_of(v));
-	t->n_values++;
+	text = text_of(named ? named : first);
+	return of ? xasprintf("%s %s", of, text) : xstrdup(text);
 }
 
-struct row {
-	struct grid *grid;     /* NULL: only gather the columns */
-	json_t *columns;       /* path -> number */
-};
-
-static void put_in_row(void *arg, const char *path, const json_t *v)
+/* The items below PATH of a row come in a table with those of the other rows, each with the title of its row. */
+static void gather(json_t *lists, const struct leaves *row)
 {
-	struct row *r = arg;
-	const char *title = *path ? path : "value";
-	const json_t *at = json_object_get(r->columns, title);
-
-	if (r->grid)
-		grid_cell(r->grid, (size_t)json_integer_value(at), text_of(v));
-	else if (!at)
-		json_object_set_new(r->columns, title, json_integer((json_int_t)json_object_size(r->columns)));
-}
-
-static void show_rows(FILE *out, const json_t *rows)
-{
-	struct row r = { .columns = json_object() };
-	const char *title;
-	const json_t *v;
+	CLEANUP_FREE char *title = row_title(row->values);
+	const json_t *items, *item;
+	const char *path;
 	size_t i;
 
-	json_array_foreach((json_t *)rows, i, v)
-		each_leaf("", v, put_in_row, &r);
-	r.grid = grid_new();
-	json_object_foreach(r.columns, title, v)
-		grid_column(r.grid, title);
-	json_array_foreach((json_t *)rows, i, v) {
-		grid_row(r.grid);
-		each_leaf("", v, put_in_row, &r);
+	json_object_foreach(row->lists, path, items) {
+		json_t *all = json_object_get(lists, path);
+
+		if (!all) {
+			all = json_array();
+			json_object_set_new(lists, path, all);
+		}
+		json_array_foreach((json_t *)items, i, item) {
+			json_t *with_title = json_pack("{s:s}", "of", title);
+
+			if (json_is_object(item))
+				json_object_update(with_title, (json_t *)item);
+			else
+				json_object_set(with_title, "value", (json_t *)item);
+			json_array_append_new(all, with_title);
+		}
 	}
-	grid_print(r.grid, out);
-	grid_free(r.grid);
-	json_decref(r.columns);
+}
+
+static json_t *columns_of(const json_t *rows)
+{
+	json_t *columns = json_object();
+	const json_t *row, *v;
+	const char *path;
+	size_t i;
+
+	json_array_foreach((json_t *)rows, i, row)
+		json_object_foreach((json_t *)row, path, v)
+			json_object_set_new(columns, path, json_true());
+	return columns;
+}
+
+/* A line for each row; or, of few rows with much in them, a column. */
+static void show_table(FILE *out, const json_t *rows)
+{
+	CLEANUP_JSON json_t *columns = columns_of(rows);
+	bool across = json_object_size(columns) > WIDE && json_array_size(rows) <= FEW;
+	struct grid *g = grid_new();
+	const json_t *row, *v;
+	const char *path;
+	size_t i, at;
+
+	if (across) {
+		grid_column(g, "field");
+		json_array_foreach((json_t *)rows, i, row) {
+			CLEANUP_FREE char *title = row_title(row);
+
+			grid_column_of(g, title);
+		}
+		/* Whose they are is in the titles already. */
+		json_object_del(columns, "of");
+		json_object_foreach(columns, path, v) {
+			grid_row(g);
+			grid_cell(g, 0, xstrdup(path));
+			json_array_foreach((json_t *)rows, i, row)
+				grid_cell(g, i + 1, text_of(json_object_get(row, path)));
+		}
+	} else {
+		json_object_foreach(columns, path, v)
+			grid_column(g, path);
+		json_array_foreach((json_t *)rows, i, row) {
+			at = 0;
+			grid_row(g);
+			json_object_foreach(columns, path, v)
+				grid_cell(g, at++, text_of(json_object_get(row, path)));
+		}
+	}
+	grid_print(g, out);
+	grid_free(g);
+}
+
+static void begin_table(struct page *p, const char *title)
+{
+	CLEANUP_FREE char *harmless = text_harmless(xstrdup(title));
+
+	if (p->begun)
+		fputc('\n', p->out);
+	if (*harmless)
+		fprintf(p->out, "%s:\n", harmless);
+	p->begun = true;
+}
+
+static void show_rows(struct page *p, const char *title, const json_t *rows)
+{
+	CLEANUP_JSON json_t *flat = json_array();
+	CLEANUP_JSON json_t *lists = json_object();
+	const json_t *row, *below;
+	const char *path;
+	size_t i;
+
+	json_array_foreach((json_t *)rows, i, row) {
+		struct leaves l = leaves_of(row);
+
+		json_array_append(flat, l.values);
+		gather(lists, &l);
+		leaves_fini(&l);
+	}
+	begin_table(p, title);
+	show_table(p->out, flat);
+	json_object_foreach(lists, path, below) {
+		CLEANUP_FREE char *name = joined(title, path);
+
+		show_rows(p, name, below);
+	}
 }
 
 void show_tree(FILE *out, const json_t *v)
 {
-	struct tree t = { .values = grid_new(), .lists = json_object() };
-	const json_t *rows;
+	struct page p = { .out = out };
+	struct leaves l;
+	const json_t *below;
 	const char *path;
 
-	grid_column(t.values, "field");
-	grid_column(t.values, "value");
-	if (json_is_array(v))
-		json_object_set(t.lists, "", (json_t *)v);
-	else
-		each_leaf("", v, put_leaf, &t);
-	if (t.n_values)
-		grid_print(t.values, out);
-	json_object_foreach(t.lists, path, rows) {
-		CLEANUP_FREE char *title = text_harmless(xstrdup(path));
-
-		if (t.n_values)
-			fputc('\n', out);
-		if (*title)
-			fprintf(out, "%s:\n", title);
-		if (json_array_size(rows))
-			show_rows(out, rows);
-		t.n_values++;
+	if (json_is_array(v)) {
+		show_rows(&p, "", v);
+		return;
 	}
-	grid_free(t.values);
-	json_decref(t.lists);
+	l = leaves_of(v);
+	if (json_object_size(l.values)) {
+		struct grid *g = grid_new();
+
+		grid_column(g, "field");
+		grid_column(g, "value");
+		json_object_foreach(l.values, path, below) {
+			grid_row(g);
+			grid_cell(g, 0, xstrdup(path));
+			grid_cell(g, 1, text_of(below));
+		}
+		begin_table(&p, "");
+		grid_print(g, out);
+		grid_free(g);
+	}
+	json_object_foreach(l.lists, path, below)
+		show_rows(&p, path, below);
+	leaves_fini(&l);
 }
 
 /* ---- kinds, lists ------------------------------------------------------ */
@@ -300,7 +415,10 @@ static int show_answer(const struct show *s, const json_t *v)
 		return show_json(s, v);
 	/* Its own address is no news to who asked for it. */
 	json_object_del(shown, "url");
-	show_tree(s->out, shown);
+	if (json_is_array(shown) && !json_array_size(shown))
+		fputs("There is nothing.\n", s->out);
+	else
+		show_tree(s->out, shown);
 	return 0;
 }
 

@@ -1,5 +1,7 @@
 #include "shell/text.h"
 
+#include <time.h>
+
 #include "base/base.h"
 
 static const char *ref_name(const char *s)
@@ -27,6 +29,29 @@ static char *address(const json_t *v)
 	return inner ? NULL : xstrdup(addr);
 }
 
+/* A time of the contract, {"secs", "usecs"}, on the clock of who reads it; NULL: it is none. */
+static char *moment(const json_t *v)
+{
+	const json_t *secs = json_object_get(v, "secs"), *usecs = json_object_get(v, "usecs");
+	time_t at = (time_t)json_integer_value(secs);
+	char text[40];
+	struct tm tm;
+
+	if (!json_is_integer(secs) || !json_is_integer(usecs) || json_object_size(v) != 2 || !localtime_r(&at, &tm))
+		return NULL;
+	strftime(text, sizeof(text), "%F %T", &tm);
+	return xasprintf("%s.%03lld", text, (long long)json_integer_value(usecs) / 1000 % 1000);
+}
+
+/* An object that reads as one value; NULL: it does not. */
+static char *one_value(const json_t *v)
+{
+	char *s = address(v);
+
+	return s ? s : moment(v);
+}
+
+/* Items with members of their own go by their name, where they have one. */
 static char *list(const json_t *v)
 {
 	struct buf b = BUF_INIT;
@@ -35,7 +60,8 @@ static char *list(const json_t *v)
 	size_t i;
 
 	json_array_foreach((json_t *)v, i, item) {
-		CLEANUP_FREE char *text = text_of(item);
+		const json_t *name = json_object_get(item, "name");
+		CLEANUP_FREE char *text = text_of(json_is_string(name) ? name : item);
 
 		buf_printf(&b, "%s%s", i ? ", " : "", text);
 	}
@@ -58,7 +84,7 @@ char *text_of(const json_t *v)
 	case JSON_ARRAY:
 		return list(v);
 	case JSON_OBJECT:
-		s = address(v);
+		s = one_value(v);
 		if (s)
 			return s;
 		break;
@@ -75,7 +101,7 @@ bool text_is_flat(const json_t *v)
 	size_t i;
 
 	if (json_is_object(v)) {
-		s = address(v);
+		s = one_value(v);
 		free(s);
 		return s != NULL;
 	}

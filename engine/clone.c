@@ -1,9 +1,8 @@
 /*
- * How it is done. Each slot of a set is looked at anew (slot_settle) whenever
- * something changed that could matter to it: interfaces, addresses, its
- * neighbour, what production uses. Settling computes the kernel's entry from
- * what is known and writes it when it differs: it keeps no state of its own
- * that could go stale.
+ * How it is done. All slots are looked at anew (slot_settle), once a turn, when
+ * something changed that could matter: interfaces, addresses, a neighbour, what
+ * production uses. Settling computes the kernel's entry from what is known and
+ * writes it when it differs: it keeps no state of its own that could go stale.
  *
  * A neighbour is a clone server's address on an interface, shared by all slots
  * that send there. The kernel keeps it resolved (a managed entry); once a
@@ -33,6 +32,7 @@ enum {
 	IDLE_S = 900,         /* so long unused */
 	RETIRE_MS = 1000,
 	ASK_MS = 1000,
+	JUDGED_MAX = 64,
 };
 
 struct neighbour {
@@ -86,45 +86,67 @@ struct clones {
 	struct netlink *netlink;
 	struct datapath *datapath;
 	struct netlink_watch watch;
-	struct timer sweep, ask;
+	struct timer sweep, ask, settle;
 	struct list sets, exits, neighbours;
 	bool used[TARGETS_MAX];
 	uint32_t next;            /* slots are given out in turn: one that was freed rests */
 	uint32_t generation;
 	unsigned pairs;           /* made so far: their names */
-	bool settling;
 	bool production_known;
 	struct in6_addr *production;
 	size_t production_n;
+	struct {
+		int ifindex;
+		bool shared;
+	} judged[JUDGED_MAX];     /* answers of iface_is_shared(), until something changes */
+	size_t judged_n;
 };
 
 /* ---- is an interface production's? ---- */
 
-static bool iface_holds(const struct iface *i, const struct in6_addr *ip)
+/* Most servers beyond routers share one: a neighbour of the last one asked about is not asked about again. */
+static bool routed_by(struct clones *t, const struct iface *i)
 {
-	for (size_t k = 0; k < i->addrs_n; k++)
-		if (!i->addrs[k].ours && ip_within(ip, &i->addrs[k].addr, i->addrs[k].prefix_len))
+	const struct in6_addr *last = NULL;
+
+	for (size_t k = 0; k < t->production_n; k++) {
+		const struct in6_addr *ip = &t->production[k];
+		int by = 0;
+		if (last && ip_within(ip, last, ip_is_v4(ip) ? 24 : 64))
+			continue;
+		if (netlink_iface_towards(t->netlink, ip))
+			continue;
+		last = ip;
+		if (netlink_route(t->netlink, ip, &by) == 0 && by == i->index)
 			return true;
+	}
+	return false;
+}
+
+static bool connects(struct clones *t, const struct iface *i)
+{
+	for (size_t a = 0; a < i->addrs_n; a++) {
+		if (i->addrs[a].ours)
+			return true;
+		for (size_t k = 0; k < t->production_n; k++)
+			if (ip_within(&t->production[k], &i->addrs[a].addr, i->addrs[a].prefix_len))
+				return true;
+	}
 	return false;
 }
 
 static bool iface_is_shared(struct clones *t, const struct iface *i)
 {
-	if (!t->production_known)
-		return true;
-	for (size_t k = 0; k < i->addrs_n; k++)
-		if (i->addrs[k].ours)
-			return true;
-	for (size_t k = 0; k < t->production_n; k++) {
-		int by = 0;
-		if (iface_holds(i, &t->production[k]))
-			return true;
-		/* Not next to any interface: it is reached over a router. */
-		if (!netlink_iface_towards(t->netlink, &t->production[k]) &&
-		    netlink_route(t->netlink, &t->production[k], &by) == 0 && by == i->index)
-			return true;
+	for (size_t k = 0; k < t->judged_n; k++)
+		if (t->judged[k].ifindex == i->index)
+			return t->judged[k].shared;
+
+	bool shared = !t->production_known || connects(t, i) || routed_by(t, i);
+	if (t->judged_n < JUDGED_MAX) {
+		t->judged[t->judged_n].ifindex = i->index;
+		t->judged[t->judged_n++].shared = shared;
 	}
-	return false;
+	return shared;
 }
 
 /* ---- exits ---- */
@@ -399,18 +421,25 @@ static void slot_settle(struct slot *s)
 	slot_write(s, &t);
 }
 
-static void settle_all(struct clones *t)
+static void set_settle(struct clone_set *s)
 {
-	/* Asking the kernel can make it tell of neighbours, from within. */
-	if (t->settling)
-		return;
-	t->settling = true;
-	LIST_FOREACH(l, &t->sets) {
-		struct clone_set *s = LIST_ENTRY(l, struct clone_set, link);
-		for (uint32_t k = 0; k < s->range.count; k++)
-			slot_settle(&s->slots[k]);
-	}
-	t->settling = false;
+	for (uint32_t k = 0; k < s->range.count; k++)
+		slot_settle(&s->slots[k]);
+}
+
+static void settle_all(struct timer *timer)
+{
+	struct clones *t = CONTAINER_OF(timer, struct clones, settle);
+
+	LIST_FOREACH(l, &t->sets)
+		set_settle(LIST_ENTRY(l, struct clone_set, link));
+}
+
+/* Not at once: news come in swarms, and some from within what we ask the kernel. */
+static void settle_soon(struct clones *t)
+{
+	t->judged_n = 0;
+	timer_in(t->loop, &t->settle, 0, settle_all);
 }
 
 /* ---- what changes ---- */
@@ -426,7 +455,7 @@ static void iface_changed(struct netlink_watch *w, const struct iface *i, bool g
 			if (x->ifindex == i->index || x->near_index == i->index)
 				x->ifindex = -1;
 		}
-	settle_all(t);
+	settle_soon(t);
 }
 
 static void neighbour_changed(struct netlink_watch *w, int ifindex, const struct in6_addr *ip, const uint8_t *mac)
@@ -442,9 +471,8 @@ static void neighbour_changed(struct netlink_watch *w, int ifindex, const struct
 		nb->resolved = mac != NULL;
 		if (mac)
 			memcpy(nb->mac, mac, 6);
-		/* From within slot_settle(), that one goes on with what we learned. */
 		if (!same)
-			settle_all(t);
+			settle_soon(t);
 		return;
 	}
 }
@@ -459,7 +487,7 @@ void clones_production(struct clones *t, const struct in6_addr *addrs, size_t n)
 	t->production = xrealloc(t->production, size ? size : 1);
 	t->production_n = n;
 	memcpy(t->production, addrs, size);
-	settle_all(t);
+	settle_soon(t);
 }
 
 static void sweep(struct timer *timer)
@@ -533,7 +561,7 @@ int clone_set_new(struct clones *t, const struct clone_want *w, size_t n, struct
 		s->want = w[k];
 		(void)datapath_target_read(t->datapath, s->index, &s->base);
 	}
-	settle_all(t);
+	set_settle(set);
 	*out = set;
 	return 0;
 }
@@ -674,6 +702,7 @@ void clones_free(struct clones *t)
 	netlink_unwatch(&t->watch);
 	timer_stop(t->loop, &t->sweep);
 	timer_stop(t->loop, &t->ask);
+	timer_stop(t->loop, &t->settle);
 	while (!list_empty(&t->sets))
 		clone_set_free(LIST_ENTRY(t->sets.next, struct clone_set, link));
 	LIST_FOREACH(l, &t->exits)

@@ -39,34 +39,21 @@ def test_edits_under_load_drop_nothing(lab):
     held.close()
 
 
-def revisions(lab, vs):
-    """The revisions that the engines say they run."""
-    found = []
-
-    def look(node):
-        if isinstance(node, dict):
-            if "service_engine" in node:
-                found.extend(e["revision"] for e in node["service_engine"] if "revision" in e)
-            for value in node.values():
-                look(value)
-        elif isinstance(node, list):
-            for value in node:
-                look(value)
-    look(vs.runtime())
-    return found
-
-
 def test_a_change_reaches_the_engine_in_time(lab):
-    """p99 < 100 ms from the request to an acknowledgement that REST shows."""
+    """p99 < 100 ms from the request to the acknowledgement that REST shows."""
     web = lab.server()
     lab.engine()
     vs = lab.virtual_service(pool=[web])
     times = []
+
+    def runs() -> int:
+        [engine] = vs.runtime()["service_engines"]
+        return engine["acknowledged_revision"]
     for n in range(100):
-        before = max(revisions(lab, vs), default=0)
+        before = runs()
         began = time.monotonic()
-        vs.patch_pool(replace={"default_server_port": 80, "description": f"change {n}"})
-        until(lambda: max(revisions(lab, vs), default=0) > before, "acknowledged", 3, every=0.001)
+        vs.patch_pool(replace={"description": f"change {n}"})
+        until(lambda: runs() > before, "the engine runs the change", 3, every=0.001)
         times.append((time.monotonic() - began) * 1000)
     times.sort()
     print(f"\nchange to acknowledgement: median {statistics.median(times):.1f} ms, "

@@ -142,8 +142,8 @@ def test_a_cut_management_link_makes_no_second_owner(lab, shop):
         until(lambda: not owner.connected(), "the controller misses the engine")
         passed = load.answered
         until(lambda: load.answered > passed + 400, "it goes on answering")
-        until(lambda: "alive" in shop.reason() or shop.state() == "OPER_UP",
-              "the controller says so")
+        until(lambda: owner.name in shop.reason() and "not connected" in shop.reason(),
+              "the controller says who has it still")
         owner.mgmt0.plug()
         until(owner.connected, "the engine is back", 15)
         recovered(load)

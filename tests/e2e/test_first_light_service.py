@@ -8,6 +8,9 @@ import pytest
 from lab import ApiError, until
 
 
+ROUND_ROBIN = {"lb_algorithm": "LB_ALGORITHM_ROUND_ROBIN"}
+
+
 def answers(client, url, count):
     """Who answered, how often; each request on its own connection."""
     return collections.Counter(client.fresh_get(url).text.strip() for _ in range(count))
@@ -33,7 +36,7 @@ def test_servers_may_speak_ipv6(lab):
 def test_round_robin_gives_each_server_its_turn(lab):
     web, client = [lab.server() for _ in range(3)], lab.client()
     lab.engine(workers=1)
-    vs = lab.virtual_service(pool=web).wait_servers_up(3)
+    vs = lab.virtual_service(pool=web, pool_more=ROUND_ROBIN).wait_servers_up(3)
     assert answers(client, vs.url, 30) == {"web1": 10, "web2": 10, "web3": 10}
 
 
@@ -42,7 +45,7 @@ def test_ratios_are_kept(lab):
     lab.engine(workers=1)
     servers = lab.pool_body(web)
     servers[1]["ratio"] = 3
-    vs = lab.virtual_service(pool=servers).wait_servers_up(2)
+    vs = lab.virtual_service(pool=servers, pool_more=ROUND_ROBIN).wait_servers_up(2)
     assert answers(client, vs.url, 40) == {"web1": 10, "web2": 30}
 
 

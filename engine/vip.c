@@ -317,7 +317,7 @@ static void waiting(struct vip *v, const uint8_t mac[static 6], const char *does
 	random_bytes(&jitter, sizeof(jitter));
 	shut(v);
 	v->asked = false;
-	vip_enter(v, VIP_WAITING, "%s %s; waiting until it falls silent", mac_text(mac, text), does);
+	vip_enter(v, VIP_WAITING, "%s %s, waiting until it falls silent", does, mac_text(mac, text));
 	vip_next(v, v->retry_ms + jitter % (v->retry_ms / 4), wait_step);
 	v->retry_ms = MIN(v->retry_ms * 2, (unsigned)RETRY_MAX_MS);
 }
@@ -401,13 +401,13 @@ static void heard(struct herald_user *u, int ifindex, enum herald_word what, con
 	switch (v->state) {
 	case VIP_PROBING:
 		if (what == HERALD_CLAIM)
-			waiting(v, mac, "answers for it");
+			waiting(v, mac, "an owner is alive:");
 		else if (memcmp(mac, v->port->mac, 6) < 0)
-			waiting(v, mac, "asks for it as well");
+			waiting(v, mac, "another asks for it as well:");
 		break;
 	case VIP_WAITING:
 		if (what == HERALD_CLAIM)
-			waiting(v, mac, "answers for it");
+			waiting(v, mac, "an owner is alive:");
 		break;
 	case VIP_OWNED:
 		if (what == HERALD_PROBE)
@@ -419,7 +419,7 @@ static void heard(struct herald_user *u, int ifindex, enum herald_word what, con
 			(void)herald_announce(v->port->herald, &v->addr, false);
 			vip_enter(v, VIP_OWNED, "%s", "");
 		} else {
-			waiting(v, mac, "claims it");
+			waiting(v, mac, "another claims it:");
 		}
 		break;
 	default:

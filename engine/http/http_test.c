@@ -2,19 +2,9 @@
  * A worker that speaks HTTP, between clients and servers that are this test: what one side says, and what arrives
  * at the other, byte by byte.
  */
-#include "base/test.h"
+#include "engine/http/http_world.h"
 
-#include <fcntl.h>
 #include <pthread.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "engine/http/http.h"
-#include "engine/worker.h"
-#include "model/structs.h"
-
-#define SERVERS 2
-#define LIMIT_S 5 /* no step of any test takes longer */
 
 #define H     "Host: a\r\n"
 #define XFF   "X-Forwarded-For: 127.0.0.1\r\n"
@@ -23,99 +13,6 @@
 #define GET_  "GET / HTTP/1.1\r\n" H XFF "\r\n" /* as it arrives */
 #define OK    "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\n\r\nok"
 #define CHUNKED "Transfer-Encoding: chunked\r\n"
-
-static struct world {
-	struct counters counters;
-	struct worker *worker;
-	int server_fd[SERVERS];
-	struct backend *backend[SERVERS];
-	union address front;
-	uint64_t revision;
-	size_t n_servers;
-	unsigned max_load;
-	struct http_application_profile http;
-	struct application_profile application;
-	struct pool pool;
-} w;
-
-static int listen_on(union address *a)
-{
-	socklen_t len = sizeof(*a);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(address_parse(a, "127.0.0.1", 0), 0);
-	assert_int_equal(bind(fd, &a->sa, address_len(a)), 0);
-	assert_int_equal(listen(fd, 64), 0);
-	assert_int_equal(getsockname(fd, &a->sa, &len), 0);
-	return fd;
-}
-
-static void configure(void)
-{
-	struct snapshot *s = snapshot_new();
-
-	s->slot = 1;
-	s->kind = LB_ROUND_ROBIN;
-	s->disable_ms = 60000;
-	s->down_ms = -1;
-	s->connect_ms = 1000;
-	s->max_load = w.max_load;
-	s->multiplex = s->nodelay = true;
-	s->revision = ++w.revision;
-	s->proto = &http_proto;
-	s->application = &w.application;
-	s->pool = &w.pool;
-	s->servers = arena_get(&s->arena, SERVERS * sizeof(s->servers[0]));
-	for (size_t i = 0; i < w.n_servers; i++)
-		s->servers[s->n_servers++] = (struct snapshot_server){
-			.backend = backend_get(w.backend[i]), .ratio = 1, .enabled = true };
-	worker_post_snapshot(w.worker, s);
-	snapshot_put(s);
-}
-
-static int setup(void **state)
-{
-	int fd;
-
-	(void)state;
-	memset(&w, 0, sizeof(w));
-	assert_int_equal(counters_new(&w.counters, 1), 0);
-	w.worker = worker_start(0, &w.counters);
-	for (unsigned i = 0; i < SERVERS; i++) {
-		union address a;
-
-		w.server_fd[i] = listen_on(&a);
-		w.backend[i] = backend_new("pool-1", &a, 10 + i);
-	}
-	w.n_servers = 1;
-	w.http = (struct http_application_profile){
-		.client_body_timeout = 5000, .client_header_timeout = 5000, .client_max_header_size = 12,
-		.client_max_request_size = 48, .keepalive_timeout = 5000, .max_header_count = 256,
-		.max_response_headers_size = 48, .post_accept_timeout = 5000, .respond_with_100_continue = true,
-		.xff_alternate_name = "X-Forwarded-For", .xff_enabled = true, .xff_update = REPLACE_XFF_HEADERS,
-	};
-	w.application = (struct application_profile){ .type = APPLICATION_PROFILE_TYPE_HTTP, .http_profile = &w.http };
-	fd = listen_on(&w.front);
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-	worker_post_listener(w.worker, 0, 0, fd, &w.front);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	worker_stop(w.worker);
-	for (int i = 0; i < SERVERS; i++) {
-		if (w.server_fd[i] >= 0)
-			close(w.server_fd[i]);
-		assert_int_equal(atomic_load(&w.backend[i]->load), 0);
-		assert_int_equal(atomic_load(&w.backend[i]->refs), 1);
-		backend_put(w.backend[i]);
-	}
-	assert_int_equal(counters_service_of(&w.counters, 0, 1)->conn_open, 0);
-	counters_fini(&w.counters);
-	return 0;
-}
 
 /* ---- the vocabulary ---- */
 
@@ -226,27 +123,6 @@ static void hear_refusal(int fd, int status, bool closes)
 	n = strtoul(length + 16, NULL, 10);
 	assert_in_range(n, 10, 200);
 	assert_int_equal(recv(fd, head, n, MSG_WAITALL), n);
-}
-
-static struct service_counters *service(void)
-{
-	return counters_service_of(&w.counters, 0, 1);
-}
-
-static struct server_counters *server_of(unsigned i)
-{
-	return counters_server_of(&w.counters, 0, 10 + i);
-}
-
-static void counted(const uint64_t *c, uint64_t want)
-{
-	uint64_t deadline = mono_ns() + LIMIT_S * NS_PER_S;
-
-	while (__atomic_load_n(c, __ATOMIC_RELAXED) != want) {
-		if (mono_ns() > deadline)
-			assert_int_equal(__atomic_load_n(c, __ATOMIC_RELAXED), want);
-		usleep(200);
-	}
 }
 
 /* ---- there and back ---- */
@@ -438,7 +314,7 @@ static void bad_requests_are_answered_here(void **state)
 	w.http.client_max_body_size = 1;
 	configure();
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		uint64_t before = *(uint64_t *)(void *)(c0 + cases[i].counter);
+		uint64_t before = now((uint64_t *)(void *)(c0 + cases[i].counter));
 		int c = client();
 
 		say(c, cases[i].says);
@@ -448,8 +324,8 @@ static void bad_requests_are_answered_here(void **state)
 		counted((uint64_t *)(void *)(c0 + cases[i].counter), before + 1);
 	}
 	counted(&service()->http_requests, ARRAY_SIZE(cases));
-	assert_int_equal(service()->http_4xx + service()->http_5xx, ARRAY_SIZE(cases));
-	assert_int_equal(server_of(0)->conn_total, 0);
+	assert_int_equal(now(&service()->http_4xx) + now(&service()->http_5xx), ARRAY_SIZE(cases));
+	assert_int_equal(now(&server_of(0)->conn_total), 0);
 }
 
 static void large_heads_are_refused(void **state)
@@ -677,7 +553,7 @@ static void another_server_is_asked(void **state)
 		close(c);
 	}
 	close(s);
-	assert_true(server_of(0)->conn_failed > 0);
+	assert_true(now(&server_of(0)->conn_failed) > 0);
 	w.n_servers = 1;
 	configure();
 	c = client();
@@ -931,14 +807,13 @@ static void drain(int fd, size_t n)
 /* What C has come to once it stands still. */
 static uint64_t standing(const uint64_t *c)
 {
-	uint64_t last, now = __atomic_load_n(c, __ATOMIC_RELAXED);
+	uint64_t last;
 
 	do {
-		last = now;
+		last = now(c);
 		usleep(50000);
-		now = __atomic_load_n(c, __ATOMIC_RELAXED);
-	} while (now != last || now == 0);
-	return now;
+	} while (now(c) != last || last == 0);
+	return last;
 }
 
 #define LARGE      (64 << 20)

@@ -1,0 +1,159 @@
+/*
+ * Clients and servers that do whatever comes to their minds: whole and half messages, nonsense, silence, FIN and RST,
+ * while the configuration changes. Nothing is said about the answers; but the worker lives, and when all have left
+ * nothing of them is left. The sanitizers watch.
+ */
+#include "engine/http/http_world.h"
+
+#include <arpa/inet.h>
+
+#define CLIENTS 24
+#define PEERS   256
+#define STEPS   100000
+
+static const char *const requests[] = {
+	"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+	"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n",
+	"GET / HT", "TP/1.1\r\nHost: a\r\n\r\n",
+	"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+	"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+	"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello", "hello",
+	"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\nhello\r\n", "0\r\n\r\n", "0\r\nT: v",
+	"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+	"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+	"\x16\x03\x01", "\r\n", "X: y\r\n",
+};
+
+static const char *const answers[] = {
+	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 200 OK\r\nContent-Le", "ngth: 2\r\n\r\nok",
+	"HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n",
+	"HTTP/1.1 200 OK\r\n\r\nuntil the end", "HTTP/1.1 204 No\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\nhello\r\n", "0\r\n\r\n",
+	"HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\nhi",
+	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n", "nonsense\r\n",
+};
+
+static unsigned seed;
+static char block[60000];
+
+static unsigned dice(unsigned n)
+{
+	return (unsigned)rand_r(&seed) / 7 % n;
+}
+
+static void leave(int *fd)
+{
+	if (dice(3) == 0) {
+		struct linger now = { .l_onoff = 1 };
+
+		setsockopt(*fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	}
+	close(*fd);
+	*fd = -1;
+}
+
+static void act(int *fd, const char *const *texts, size_t n)
+{
+	switch (dice(12)) {
+	case 0:
+		leave(fd);
+		return;
+	case 1:
+		shutdown(*fd, SHUT_WR);
+		return;
+	case 2:
+		send(*fd, block, dice(sizeof(block)), MSG_NOSIGNAL | MSG_DONTWAIT);
+		return;
+	case 3: case 4: case 5: case 6:
+		if (recv(*fd, block, sizeof(block), MSG_DONTWAIT) == 0)
+			leave(fd);
+		return;
+	default: {
+		const char *text = texts[dice((unsigned)n)];
+
+		send(*fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	}
+}
+
+static int dial(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (connect(fd, &w.front.sa, address_len(&w.front)) < 0)
+		assert_int_equal(errno, EINPROGRESS);
+	return fd;
+}
+
+static void change(void)
+{
+	w.n_servers = dice(8) == 0 ? 0 : 1 + dice(SERVERS);
+	w.http.xff_update = dice(3);
+	w.http.max_keepalive_requests = dice(4);
+	w.http.respond_with_100_continue = dice(2);
+	w.http.client_max_body_size = dice(2);
+	w.max_load = dice(2) ? 0 : 3;
+	configure();
+}
+
+static void nothing_is_left_of_a_storm(void **state)
+{
+	int clients[CLIENTS], peers[PEERS], used = 0;
+
+	(void)state;
+	seed = getenv("STORM_SEED") ? (unsigned)atoi(getenv("STORM_SEED")) : 1;
+	memset(clients, -1, sizeof(clients));
+	memset(peers, -1, sizeof(peers));
+	memset(block, 'x', sizeof(block));
+	for (int i = 0; i < SERVERS; i++)
+		fcntl(w.server_fd[i], F_SETFL, O_NONBLOCK);
+	w.http.client_header_timeout = w.http.client_body_timeout = 20;
+	w.http.keepalive_timeout = w.http.post_accept_timeout = 20;
+	w.pool.server_timeout = 15;
+	for (int step = 0; step < STEPS; step++) {
+		int *c = &clients[dice(CLIENTS)], *p = &peers[dice((unsigned)MIN(used + 1, PEERS))];
+
+		if (step % 500 == 0)
+			change();
+		if (*c < 0)
+			*c = dial();
+		else
+			act(c, requests, ARRAY_SIZE(requests));
+		if (*p >= 0)
+			act(p, answers, ARRAY_SIZE(answers));
+		else
+			*p = accept4(w.server_fd[dice(SERVERS)], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		used = MAX(used, (int)(p - peers) + (*p >= 0));
+	}
+	for (int i = 0; i < CLIENTS; i++)
+		if (clients[i] >= 0)
+			close(clients[i]);
+	for (int i = 0; i < PEERS; i++)
+		if (peers[i] >= 0)
+			close(peers[i]);
+	counted(&service()->conn_open, 0);
+	/* Those that nobody accepted end with their listener. */
+	for (unsigned i = 0; i < SERVERS; i++) {
+		close(w.server_fd[i]);
+		w.server_fd[i] = -1;
+		counted(&server_of(i)->conn_open, 0);
+	}
+	/* It was a storm, and not a calm. */
+	assert_in_range(now(&service()->http_2xx), 100, STEPS);
+	assert_in_range(now(&service()->http_bad_request), 100, STEPS);
+	assert_in_range(now(&service()->http_server_malformed), 10, STEPS);
+	assert_in_range(now(&service()->http_again), 1, STEPS);
+	assert_in_range(now(&service()->http_client_gone), 10, STEPS);
+	assert_in_range(now(&service()->http_upgrades), 1, STEPS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(nothing_is_left_of_a_storm, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,145 @@
+/*
+ * http_world - a worker that speaks HTTP, with a front address and servers that are the test: for the tests here.
+ */
+#ifndef SPANWIRE_ENGINE_HTTP_HTTP_WORLD_H
+#define SPANWIRE_ENGINE_HTTP_HTTP_WORLD_H
+
+#include "base/test.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine/http/http.h"
+#include "engine/worker.h"
+#include "model/structs.h"
+
+#define SERVERS 2
+#define LIMIT_S 5 /* no step of any test takes longer */
+
+static struct world {
+	struct counters counters;
+	struct worker *worker;
+	int server_fd[SERVERS];
+	struct backend *backend[SERVERS];
+	union address front;
+	uint64_t revision;
+	size_t n_servers;
+	unsigned max_load;
+	struct http_application_profile http;
+	struct pool pool;
+} w;
+
+static int listen_on(union address *a)
+{
+	socklen_t len = sizeof(*a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(address_parse(a, "127.0.0.1", 0), 0);
+	assert_int_equal(bind(fd, &a->sa, address_len(a)), 0);
+	assert_int_equal(listen(fd, 64), 0);
+	assert_int_equal(getsockname(fd, &a->sa, &len), 0);
+	return fd;
+}
+
+/* What the members above say is the configuration from now on. */
+static void configure(void)
+{
+	struct snapshot *s = snapshot_new();
+	struct http_application_profile *http = arena_get(&s->arena, sizeof(*http));
+	struct application_profile *application = arena_get(&s->arena, sizeof(*application));
+	struct pool *pool = arena_get(&s->arena, sizeof(*pool));
+
+	*http = w.http;
+	*pool = w.pool;
+	*application = (struct application_profile){ .type = APPLICATION_PROFILE_TYPE_HTTP, .http_profile = http };
+	s->slot = 1;
+	s->kind = LB_ROUND_ROBIN;
+	s->disable_ms = 60000;
+	s->down_ms = -1;
+	s->connect_ms = 1000;
+	s->max_load = w.max_load;
+	s->multiplex = s->nodelay = true;
+	s->revision = ++w.revision;
+	s->proto = &http_proto;
+	s->application = application;
+	s->pool = pool;
+	s->servers = arena_get(&s->arena, SERVERS * sizeof(s->servers[0]));
+	for (size_t i = 0; i < w.n_servers; i++)
+		s->servers[s->n_servers++] = (struct snapshot_server){
+			.backend = backend_get(w.backend[i]), .ratio = 1, .enabled = true };
+	worker_post_snapshot(w.worker, s);
+	snapshot_put(s);
+}
+
+static int setup(void **state)
+{
+	int fd;
+
+	(void)state;
+	memset(&w, 0, sizeof(w));
+	assert_int_equal(counters_new(&w.counters, 1), 0);
+	w.worker = worker_start(0, &w.counters);
+	for (unsigned i = 0; i < SERVERS; i++) {
+		union address a;
+
+		w.server_fd[i] = listen_on(&a);
+		w.backend[i] = backend_new("pool-1", &a, 10 + i);
+	}
+	w.n_servers = 1;
+	w.http = (struct http_application_profile){
+		.client_body_timeout = 5000, .client_header_timeout = 5000, .client_max_header_size = 12,
+		.client_max_request_size = 48, .keepalive_timeout = 5000, .max_header_count = 256,
+		.max_response_headers_size = 48, .post_accept_timeout = 5000, .respond_with_100_continue = true,
+		.xff_alternate_name = "X-Forwarded-For", .xff_enabled = true, .xff_update = REPLACE_XFF_HEADERS,
+	};
+	fd = listen_on(&w.front);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	worker_post_listener(w.worker, 0, 0, fd, &w.front);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	worker_stop(w.worker);
+	for (int i = 0; i < SERVERS; i++) {
+		if (w.server_fd[i] >= 0)
+			close(w.server_fd[i]);
+		assert_int_equal(atomic_load(&w.backend[i]->load), 0);
+		assert_int_equal(atomic_load(&w.backend[i]->refs), 1);
+		backend_put(w.backend[i]);
+	}
+	assert_int_equal(counters_service_of(&w.counters, 0, 1)->conn_open, 0);
+	counters_fini(&w.counters);
+	return 0;
+}
+
+static struct service_counters *service(void)
+{
+	return counters_service_of(&w.counters, 0, 1);
+}
+
+static struct server_counters *server_of(unsigned i)
+{
+	return counters_server_of(&w.counters, 0, 10 + i);
+}
+
+static uint64_t now(const uint64_t *c)
+{
+	return __atomic_load_n(c, __ATOMIC_RELAXED);
+}
+
+/* C has come to WANT, soon. */
+static void counted(const uint64_t *c, uint64_t want)
+{
+	uint64_t deadline = mono_ns() + LIMIT_S * NS_PER_S;
+
+	while (now(c) != want) {
+		if (mono_ns() > deadline)
+			assert_int_equal(now(c), want);
+		usleep(200);
+	}
+}
+
+#endif

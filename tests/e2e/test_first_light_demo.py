@@ -2,6 +2,9 @@
 
 import os
 import pathlib
+import pty
+import re
+import select
 import signal
 import subprocess
 import sys
@@ -38,19 +41,39 @@ def test_once_notices_what_is_broken(part, line):
     assert f"WRONG {line}" in report
 
 
-def test_live_until_it_is_interrupted():
-    run = demo(ONCE="")
-    text, deadline = "", time.monotonic() + 60
-    os.set_blocking(run.stdout.fileno(), False)
-    while "copies at the sensor" not in text and time.monotonic() < deadline:
-        text += run.stdout.read() or ""
-        time.sleep(0.05)
-    before = [name for name in command("ip", "netns", "list").stdout.split()]
-    run.send_signal(signal.SIGINT)
-    os.set_blocking(run.stdout.fileno(), True)
-    rest, _ = run.communicate(timeout=30)
-    assert "copies at the sensor" in text, text + rest
-    prefix = text.split("netns exec ")[1].split("-")[0]
-    assert any(name.startswith(prefix) for name in before)
-    after = command("ip", "netns", "list").stdout.split()
-    assert not [name for name in after if name.startswith(f"{prefix}-")]
+def test_live_with_its_keys_until_it_is_interrupted():
+    terminal, end = pty.openpty()
+    run = subprocess.Popen([sys.executable, "-B", "-m", "lab.demo"], cwd=ROOT, stdin=end,
+                           stdout=end, stderr=end, env={**os.environ, "ONCE": ""})
+    os.close(end)
+    text = ""
+
+    def shows(pattern, seconds=15):
+        """What the demo printed from now on matches within this time."""
+        nonlocal text
+        fresh, deadline = "", time.monotonic() + seconds
+        while not re.search(pattern, fresh):
+            ready, _, _ = select.select([terminal], [], [], max(0, deadline - time.monotonic()))
+            assert ready, f"no {pattern!r} in {fresh!r}"
+            piece = os.read(terminal, 65536).decode(errors="replace")
+            fresh, text = fresh + piece, text + piece
+    try:
+        shows(r"login +admin, \S+")
+        shows(r"[1-9]\d* answered, 0 failed, outage 0 ms \| [1-9]\d* copies .*servers up: 3", 30)
+        for key, said in (("s", "web1 stopped"), ("s", "web1 starts again"),
+                          ("x", "sensor unplugged"), ("x", "sensor plugged in"),
+                          ("c", "clone off"), ("c", "clone on"),
+                          ("k", r"engine\d killed"), ("k", r"engine\d starts again")):
+            os.write(terminal, key.encode())
+            shows(said)
+        shows(r"[1-9]\d* failed, outage [1-9]\d* ms")       # the killed engine was noticed
+        prefix = re.search(r"netns exec (swlab\d+-)", text).group(1)
+        assert prefix in command("ip", "netns", "list").stdout
+        run.send_signal(signal.SIGINT)
+        shows("everything is removed", 30)
+        assert run.wait(30) == 0
+        assert prefix not in command("ip", "netns", "list").stdout
+    finally:
+        run.kill()
+        run.wait(10)
+        os.close(terminal)

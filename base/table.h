@@ -19,10 +19,13 @@ struct table_link {
 struct table {
 	struct table_link **heads; /* a power of two of them */
 	size_t size;
-	size_t n;                  /* links in it */
+	size_t n; /* links in it */
 };
 
-#define TABLE_INIT { 0 }
+#define TABLE_INIT                                                                                 \
+	{                                                                                          \
+		0                                                                                  \
+	}
 
 /* Forgets the links; what they are in belongs to the caller. */
 void table_fini(struct table *t);
@@ -33,8 +36,9 @@ struct table_link *table_first(const struct table *t, uint64_t hash);
 struct table_link *table_next(const struct table_link *l);
 
 /*
- * Hash of a string, going on from SEED, so that a key of several parts is hashed part by part; a part's end counts
- * ("ab","c" and "a","bc" differ). For keys that an operator chooses, not for what a stranger sends.
+ * Hash of a string, going on from SEED, so that a key of several parts is hashed part by part; a
+ * part's end counts ("ab","c" and "a","bc" differ). For keys that an operator chooses, not for
+ * what a stranger sends.
  */
 #define TABLE_SEED 0xcbf29ce484222325ULL
 uint64_t table_hash(uint64_t seed, const char *s);

@@ -58,7 +58,8 @@ static void equal_hashes_come_in_order(void **state)
 static void the_ends_of_parts_count(void **state)
 {
 	(void)state;
-	assert_true(table_hash(table_hash(TABLE_SEED, "ab"), "c") != table_hash(table_hash(TABLE_SEED, "a"), "bc"));
+	assert_true(table_hash(table_hash(TABLE_SEED, "ab"), "c") !=
+		    table_hash(table_hash(TABLE_SEED, "a"), "bc"));
 	assert_true(table_hash(table_hash(TABLE_SEED, "ab"), "") != table_hash(TABLE_SEED, "ab"));
 }
 

@@ -59,7 +59,10 @@ static void set_up(struct client *c)
 	add_header(c, "X-Spanwire-Strict", "1");
 }
 
-/* What the controller says went wrong: the "error" of its answer, or the answer itself when it is short text. */
+/*
+ * What the controller says went wrong: the "error" of its answer, or the answer itself when it is
+ * short text.
+ */
 static void refusal(struct client *c, long status, const char *path, struct err *e)
 {
 	int rc = status == 404 ? -ENOENT : -EREMOTEIO;
@@ -71,7 +74,8 @@ static void refusal(struct client *c, long status, const char *path, struct err 
 	if (*text)
 		err_set(e, rc, NULL, "%s", text);
 	else
-		err_set(e, rc, NULL, "The controller answered %ld to %s, without a word.", status, path);
+		err_set(e, rc, NULL, "The controller answered %ld to %s, without a word.", status,
+			path);
 }
 
 static int ask(struct client *c, const char *path, const char *body, json_t **out, struct err *e)
@@ -90,11 +94,15 @@ static int ask(struct client *c, const char *path, const char *body, json_t **ou
 		curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
 	rc = curl_easy_perform(c->curl);
 	if (rc == CURLE_PEER_FAILED_VERIFICATION)
-		return err_set(e, -ENOTCONN, NULL, "The certificate of %s is not trusted (%s): name the controller's CA with "
-			       "SPANWIRE_CA or --ca, or give --insecure.", c->credentials->controller, c->why);
+		return err_set(
+			e, -ENOTCONN, NULL,
+			"The certificate of %s is not trusted (%s): name the controller's CA with "
+			"SPANWIRE_CA or --ca, or give --insecure.",
+			c->credentials->controller, c->why);
 	if (rc != CURLE_OK)
 		return err_set(e, -ENOTCONN, NULL, "Cannot reach the controller at %s: %s.",
-			       c->credentials->controller, *c->why ? c->why : curl_easy_strerror(rc));
+			       c->credentials->controller,
+			       *c->why ? c->why : curl_easy_strerror(rc));
 	curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
 	if (status < 200 || status > 299) {
 		refusal(c, status, path, e);
@@ -103,11 +111,16 @@ static int ask(struct client *c, const char *path, const char *body, json_t **ou
 	if (!out)
 		return 0;
 	if (json_read(c->answer.data ? c->answer.data : "", c->answer.len, out, &unread))
-		return err_set(e, -EREMOTEIO, NULL, "The controller's answer to %s cannot be read: %s", path, unread.text);
+		return err_set(e, -EREMOTEIO, NULL,
+			       "The controller's answer to %s cannot be read: %s", path,
+			       unread.text);
 	return 0;
 }
 
-/* The token that has to come with everything but a GET is in a cookie: the last of seven fields set apart by tabs. */
+/*
+ * The token that has to come with everything but a GET is in a cookie: the last of seven fields
+ * set apart by tabs.
+ */
 static void add_csrf_header(struct client *c)
 {
 	struct curl_slist *cookies = NULL;
@@ -124,8 +137,8 @@ static void add_csrf_header(struct client *c)
 
 static int log_in(struct client *c, struct err *e)
 {
-	CLEANUP_JSON json_t *who = json_pack("{s:s, s:s}", "username", c->credentials->user, "password",
-					     c->credentials->password);
+	CLEANUP_JSON json_t *who = json_pack("{s:s, s:s}", "username", c->credentials->user,
+					     "password", c->credentials->password);
 	CLEANUP_FREE char *body = NULL;
 	int rc;
 

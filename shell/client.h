@@ -1,8 +1,9 @@
 /*
  * client - a session with a controller: log in, ask, log out.
  *
- * An answer is JSON. What the controller refuses comes back as its own sentence: -ENOENT for 404, -EREMOTEIO for
- * anything else; what keeps us from asking at all (no connection, a certificate that is not trusted) is -ENOTCONN.
+ * An answer is JSON. What the controller refuses comes back as its own sentence: -ENOENT for 404,
+ * -EREMOTEIO for anything else; what keeps us from asking at all (no connection, a certificate
+ * that is not trusted) is -ENOTCONN.
  */
 #ifndef SPANWIRE_SHELL_CLIENT_H
 #define SPANWIRE_SHELL_CLIENT_H

@@ -14,12 +14,12 @@ static const struct setting {
 	const char *name, *environment;
 	size_t offset;
 } settings[] = {
-	{ "controller",    "SPANWIRE_CONTROLLER",    offsetof(struct credentials, controller) },
-	{ "user",          "SPANWIRE_USER",          offsetof(struct credentials, user) },
+	{ "controller", "SPANWIRE_CONTROLLER", offsetof(struct credentials, controller) },
+	{ "user", "SPANWIRE_USER", offsetof(struct credentials, user) },
 	{ "password_file", "SPANWIRE_PASSWORD_FILE", offsetof(struct credentials, password_file) },
-	{ "password",      "SPANWIRE_PASSWORD",      offsetof(struct credentials, password) },
-	{ "tenant",        "SPANWIRE_TENANT",        offsetof(struct credentials, tenant) },
-	{ "ca",            "SPANWIRE_CA",            offsetof(struct credentials, ca) },
+	{ "password", "SPANWIRE_PASSWORD", offsetof(struct credentials, password) },
+	{ "tenant", "SPANWIRE_TENANT", offsetof(struct credentials, tenant) },
+	{ "ca", "SPANWIRE_CA", offsetof(struct credentials, ca) },
 };
 
 static char **member(struct credentials *c, const struct setting *s)
@@ -53,7 +53,8 @@ void credentials_from_environment(struct credentials *c)
 		char **at = member(c, &settings[i]);
 		const char *value = getenv(settings[i].environment);
 
-		if (value && *value && !*at && !(has_password && (at == &c->password || at == &c->password_file)))
+		if (value && *value && !*at &&
+		    !(has_password && (at == &c->password || at == &c->password_file)))
 			*at = xstrdup(value);
 	}
 }
@@ -70,14 +71,16 @@ static char *trimmed(char *s)
 	return s;
 }
 
-static int read_line(struct credentials *c, const char *path, int number, char *line, bool has_password, struct err *e)
+static int read_line(struct credentials *c, const char *path, int number, char *line,
+		     bool has_password, struct err *e)
 {
 	char *name = trimmed(line), *value = strchr(name, '=');
 
 	if (!*name || *name == '#')
 		return 0;
 	if (!value)
-		return err_set(e, -EINVAL, NULL, "%s line %d: expected name = value.", path, number);
+		return err_set(e, -EINVAL, NULL, "%s line %d: expected name = value.", path,
+			       number);
 	*value++ = '\0';
 	name = trimmed(name);
 	value = trimmed(value);
@@ -86,11 +89,13 @@ static int read_line(struct credentials *c, const char *path, int number, char *
 
 		if (strcmp(settings[i].name, name))
 			continue;
-		if (*value && !*at && !(has_password && (at == &c->password || at == &c->password_file)))
+		if (*value && !*at &&
+		    !(has_password && (at == &c->password || at == &c->password_file)))
 			*at = xstrdup(value);
 		return 0;
 	}
-	return err_set(e, -EINVAL, NULL, "%s line %d: there is no setting '%.40s'.", path, number, name);
+	return err_set(e, -EINVAL, NULL, "%s line %d: there is no setting '%.40s'.", path, number,
+		       name);
 }
 
 static int read_private(const char *path, char **text, struct err *e)
@@ -102,16 +107,19 @@ static int read_private(const char *path, char **text, struct err *e)
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_set(e, -errno, NULL, "Cannot read %s: %s.", path, strerror(errno));
 	if (st.st_mode & 077)
-		return err_set(e, -EPERM, NULL, "%s is open to others (mode %04o): chmod it to 0600.", path,
+		return err_set(e, -EPERM, NULL,
+			       "%s is open to others (mode %04o): chmod it to 0600.", path,
 			       st.st_mode & 07777);
 	if (st.st_uid != geteuid() && st.st_uid != 0)
-		return err_set(e, -EPERM, NULL, "%s belongs to somebody else (user %u).", path, st.st_uid);
+		return err_set(e, -EPERM, NULL, "%s belongs to somebody else (user %u).", path,
+			       st.st_uid);
 	*text = xmalloc(FILE_MAX_BYTES + 1);
 	for (;;) {
 		ssize_t n = read(fd, *text + len, FILE_MAX_BYTES - len);
 
 		if (n < 0)
-			return err_set(e, -errno, NULL, "Cannot read %s: %s.", path, strerror(errno));
+			return err_set(e, -errno, NULL, "Cannot read %s: %s.", path,
+				       strerror(errno));
 		len += (size_t)n;
 		if (len == FILE_MAX_BYTES)
 			return err_set(e, -EFBIG, NULL, "%s is too large.", path);
@@ -147,11 +155,13 @@ static int read_password(struct credentials *c, struct err *e)
 	if (c->password)
 		return 0;
 	if (!c->password_file)
-		return err_set(e, -EINVAL, NULL,
-			       "No password: set SPANWIRE_PASSWORD_FILE, or write one to the credentials file.");
+		return err_set(
+			e, -EINVAL, NULL,
+			"No password: set SPANWIRE_PASSWORD_FILE, or write one to the credentials file.");
 	rc = file_read(c->password_file, FILE_MAX_BYTES, &c->password, NULL);
 	if (rc)
-		return err_set(e, rc, NULL, "Cannot read the password file %s: %s.", c->password_file, strerror(-rc));
+		return err_set(e, rc, NULL, "Cannot read the password file %s: %s.",
+			       c->password_file, strerror(-rc));
 	c->password[strcspn(c->password, "\r\n")] = '\0';
 	return 0;
 }
@@ -167,8 +177,10 @@ int credentials_complete(struct credentials *c, struct err *e)
 	if (rc)
 		return rc;
 	if (!c->controller)
-		return err_set(e, -EINVAL, NULL, "Which controller? Set SPANWIRE_CONTROLLER to its address, "
-			       "as https://192.0.2.1:9443, or write it to %s.", path ? path : "a credentials file");
+		return err_set(e, -EINVAL, NULL,
+			       "Which controller? Set SPANWIRE_CONTROLLER to its address, "
+			       "as https://192.0.2.1:9443, or write it to %s.",
+			       path ? path : "a credentials file");
 	if (!strstr(c->controller, "://")) {
 		char *with_scheme = xasprintf("https://%s", c->controller);
 
@@ -176,7 +188,8 @@ int credentials_complete(struct credentials *c, struct err *e)
 		c->controller = with_scheme;
 	}
 	if (strncmp(c->controller, "https://", 8))
-		return err_set(e, -EINVAL, NULL, "The controller's address must begin with https://, not %s.",
+		return err_set(e, -EINVAL, NULL,
+			       "The controller's address must begin with https://, not %s.",
 			       c->controller);
 	len = strlen(c->controller);
 	while (c->controller[len - 1] == '/')

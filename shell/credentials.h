@@ -1,10 +1,11 @@
 /*
  * credentials - which controller, who asks, and what proves it.
  *
- * Taken from the command line, else from the environment (SPANWIRE_CONTROLLER, SPANWIRE_USER, SPANWIRE_PASSWORD_FILE,
- * SPANWIRE_PASSWORD, SPANWIRE_TENANT, SPANWIRE_CA), else from the file ~/.config/spanwire/credentials, which
- * must belong to the caller alone: lines of `name = value` with the same names in lower case, # for comments.
- * A password is never taken from the command line, where other users see it.
+ * Taken from the command line, else from the environment (SPANWIRE_CONTROLLER, SPANWIRE_USER,
+ * SPANWIRE_PASSWORD_FILE, SPANWIRE_PASSWORD, SPANWIRE_TENANT, SPANWIRE_CA), else from the file
+ * ~/.config/spanwire/credentials, which must belong to the caller alone: lines of `name = value`
+ * with the same names in lower case, # for comments. A password is never taken from the command
+ * line, where other users see it.
  */
 #ifndef SPANWIRE_SHELL_CREDENTIALS_H
 #define SPANWIRE_SHELL_CREDENTIALS_H
@@ -14,22 +15,27 @@
 #include "base/err.h"
 
 struct credentials {
-	char *controller;       /* "https://host:port" */
+	char *controller; /* "https://host:port" */
 	char *user;
 	char *password_file;
 	char *password;
 	char *tenant;
-	char *ca;               /* file of certificates to trust; NULL: the system's */
-	bool insecure;          /* do not check the controller's certificate */
+	char *ca; /* file of certificates to trust; NULL: the system's */
+	bool insecure; /* do not check the controller's certificate */
 };
 
 void credentials_fini(struct credentials *c);
 /* Where the file is, by XDG_CONFIG_HOME or HOME. Caller frees; NULL when neither is set. */
 char *credentials_path(void);
-/* Members that are set already stay. A file that is not there is no error; -EPERM when others may read it. */
+/*
+ * Members that are set already stay. A file that is not there is no error; -EPERM when others may
+ * read it.
+ */
 int credentials_from_file(struct credentials *c, const char *path, struct err *e);
 void credentials_from_environment(struct credentials *c);
-/* All sources in their order, defaults, the password read from its file, and the address checked. */
+/*
+ * All sources in their order, defaults, the password read from its file, and the address checked.
+ */
 int credentials_complete(struct credentials *c, struct err *e);
 
 #endif

@@ -61,6 +61,7 @@ void grid_print(struct grid *g, FILE *out)
 {
 	scols_table_set_stream(g->table, out);
 	/* Where nobody looks nothing is wrapped: lines are for grep. */
-	scols_table_set_termforce(g->table, isatty(fileno(out)) ? SCOLS_TERMFORCE_AUTO : SCOLS_TERMFORCE_NEVER);
+	scols_table_set_termforce(g->table, isatty(fileno(out)) ? SCOLS_TERMFORCE_AUTO
+								: SCOLS_TERMFORCE_NEVER);
 	scols_print_table(g->table);
 }

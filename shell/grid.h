@@ -1,4 +1,7 @@
-/* grid - a table on the terminal: titles, rows, cells; wrapped to the terminal's width, whole everywhere else. */
+/*
+ * grid - a table on the terminal: titles, rows, cells; wrapped to the terminal's width, whole
+ * everywhere else.
+ */
 #ifndef SPANWIRE_SHELL_GRID_H
 #define SPANWIRE_SHELL_GRID_H
 
@@ -9,7 +12,9 @@ struct grid;
 
 struct grid *grid_new(void);
 void grid_free(struct grid *g);
-/* All columns before the first row: of a field, in capitals, or of an object, under its own name. */
+/*
+ * All columns before the first row: of a field, in capitals, or of an object, under its own name.
+ */
 void grid_column(struct grid *g, const char *field);
 void grid_column_of(struct grid *g, const char *object);
 void grid_row(struct grid *g);

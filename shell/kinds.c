@@ -8,7 +8,10 @@
 #include "base/buf.h"
 #include "shell/text.h"
 
-/* How many characters of TEXT, without hyphens and underscores, KIND begins with; -1 when they differ before. */
+/*
+ * How many characters of TEXT, without hyphens and underscores, KIND begins with; -1 when they
+ * differ before.
+ */
 static int matching(const char *kind, const char *text)
 {
 	int n = 0;
@@ -46,16 +49,19 @@ int kinds_find(const json_t *model, const char *text, const json_t **kind, struc
 		buf_printf(&candidates, "%s%s", n++ ? ", " : "", path);
 	}
 	if (n == 0)
-		rc = err_set(e, -EINVAL, NULL, "There is no kind '%s'; `spanwire show` lists them.", text);
+		rc = err_set(e, -EINVAL, NULL, "There is no kind '%s'; `spanwire show` lists them.",
+			     text);
 	else if (n > 1)
-		rc = err_set(e, -EINVAL, NULL, "'%s' could be any of: %s.", text, buf_cstr(&candidates));
+		rc = err_set(e, -EINVAL, NULL, "'%s' could be any of: %s.", text,
+			     buf_cstr(&candidates));
 	buf_fini(&candidates);
 	return rc;
 }
 
 const json_t *kinds_fields(const json_t *model, const char *message)
 {
-	return json_object_get(json_object_get(json_object_get(model, "messages"), message), "fields");
+	return json_object_get(json_object_get(json_object_get(model, "messages"), message),
+			       "fields");
 }
 
 static const json_t *find_field(const json_t *fields, const char *name)
@@ -76,7 +82,8 @@ static bool has_names(const json_t *model, const json_t *field)
 	size_t i;
 
 	json_array_foreach((json_t *)kinds_fields(model, json_str(field, "message", "")), i, f)
-		if (json_bool(f, "key", false) || find_field(kinds_fields(model, json_str(f, "message", "")), "addr"))
+		if (json_bool(f, "key", false) ||
+		    find_field(kinds_fields(model, json_str(f, "message", "")), "addr"))
 			return true;
 	return false;
 }
@@ -84,7 +91,8 @@ static bool has_names(const json_t *model, const json_t *field)
 /* 0: no column of its own; else the smaller the sooner. */
 static int rank(const json_t *model, const json_t *field)
 {
-	static const char *const elsewhere[] = { "name", "uuid", "url", "tenant_ref", "cloud_ref", "description" };
+	static const char *const elsewhere[] = { "name",       "uuid",	    "url",
+						 "tenant_ref", "cloud_ref", "description" };
 	static const char *const never[] = { "read_only", "secret", "inert", "deprecated" };
 	const char *name = json_str(field, "name", ""), *type = json_str(field, "type", "");
 
@@ -97,7 +105,9 @@ static int rank(const json_t *model, const json_t *field)
 	if (!strcmp(type, "message"))
 		return json_bool(field, "list", false) && has_names(model, field) ? 1 : 0;
 	if (json_bool(field, "required", false) || !strcmp(type, "ref"))
-		return json_object_get(field, "default") || json_object_get(field, "default_from") ? 3 : 1;
+		return json_object_get(field, "default") || json_object_get(field, "default_from")
+			       ? 3
+			       : 1;
 	return !strcmp(name, "enabled") ? 1 : 2;
 }
 
@@ -114,7 +124,8 @@ static bool is_told(const json_t *objects, const json_t *field)
 	return !strcmp(name, "enabled");
 }
 
-size_t kinds_columns(const json_t *model, const json_t *kind, const json_t *objects, const json_t **columns, size_t max)
+size_t kinds_columns(const json_t *model, const json_t *kind, const json_t *objects,
+		     const json_t **columns, size_t max)
 {
 	const json_t *fields = kinds_fields(model, json_str(kind, "message", "")), *f;
 	size_t i, n = 0, wanted = 0;
@@ -155,7 +166,10 @@ static const json_t *find_address(const json_t *fields, const json_t *item)
 	return NULL;
 }
 
-/* An item of a list by its key fields, "10.0.0.5:80"; by its address, if it has one that is no key. */
+/*
+ * An item of a list by its key fields, "10.0.0.5:80"; by its address, if it has one that is no
+ * key.
+ */
 static void put_item(const json_t *fields, const json_t *item, struct buf *b)
 {
 	const json_t *address = find_address(fields, item), *f;

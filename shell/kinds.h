@@ -1,5 +1,6 @@
 /*
- * kinds - what the controller's model (GET /api/model) says about its kinds. The shell knows none by itself.
+ * kinds - what the controller's model (GET /api/model) says about its kinds. The shell knows none
+ * by itself.
  *
  * Everything here is borrowed from the model.
  */
@@ -12,20 +13,25 @@
 #include "base/json.h"
 
 /*
- * The kind that TEXT names: its path ("virtualservice"), its message ("VirtualService"), in any case and with hyphens
- * or underscores wherever one likes, or the beginning of a path that only one kind has. -EINVAL with a sentence.
+ * The kind that TEXT names: its path ("virtualservice"), its message ("VirtualService"), in any
+ * case and with hyphens or underscores wherever one likes, or the beginning of a path that only
+ * one kind has. -EINVAL with a sentence.
  */
 int kinds_find(const json_t *model, const char *text, const json_t **kind, struct err *e);
 /* The fields of a message, in order: an array, NULL when there is no such message. */
 const json_t *kinds_fields(const json_t *model, const char *message);
 
 /*
- * The fields that tell the objects of a list apart: live ones that some object has set, lists with keys and references
- * before other values. At most MAX; the answer is how many.
+ * The fields that tell the objects of a list apart: live ones that some object has set, lists
+ * with keys and references before other values. At most MAX; the answer is how many.
  */
-size_t kinds_columns(const json_t *model, const json_t *kind, const json_t *objects, const json_t **columns, size_t max);
+size_t kinds_columns(const json_t *model, const json_t *kind, const json_t *objects,
+		     const json_t **columns, size_t max);
 
-/* A value of the field as one cell: "10.0.0.5:80, 10.0.0.6:80" for servers, names for references. Caller frees. */
+/*
+ * A value of the field as one cell: "10.0.0.5:80, 10.0.0.6:80" for servers, names for references.
+ * Caller frees.
+ */
 char *kinds_cell(const json_t *model, const json_t *field, const json_t *value);
 
 #endif

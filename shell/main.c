@@ -1,7 +1,8 @@
 /*
  * spanwire - the shell: a REST client and nothing else.
  *
- * Exit status: 0 done; 1 the controller refused, or there is no such thing; 2 it could not be asked.
+ * Exit status: 0 done; 1 the controller refused, or there is no such thing; 2 it could not be
+ * asked.
  */
 #include <argp.h>
 #include <errno.h>
@@ -20,17 +21,28 @@ static const char args_doc[] = "show [KIND [NAME [VIEW]]]";
 static const char doc[] =
 	"Ask a Spanwire controller."
 	"\v"
-	"Without KIND all kinds are listed; KIND may be shortened as long as one kind is meant. NAME is a name or a uuid. VIEW is "
-	"a sub-resource: `spanwire show virtualservice shop runtime`.\n"
+	"Without KIND all kinds are listed; KIND may be shortened as long as one kind is meant. "
+	"NAME is a name or a uuid. VIEW is a sub-resource: "
+	"`spanwire show virtualservice shop runtime`.\n"
 	"\n"
-	"Who asks, and whom, comes from the environment: SPANWIRE_CONTROLLER, SPANWIRE_USER (admin), "
-	"SPANWIRE_PASSWORD_FILE or SPANWIRE_PASSWORD, SPANWIRE_TENANT (admin), SPANWIRE_CA; or from "
-	"~/.config/spanwire/credentials (mode 0600) with lines such as `controller = https://192.0.2.1:9443`, "
-	"`user`, `password`, `password_file`, `tenant`, `ca`.\n"
+	"Who asks, and whom, comes from the environment: SPANWIRE_CONTROLLER, "
+	"SPANWIRE_USER (admin), SPANWIRE_PASSWORD_FILE or SPANWIRE_PASSWORD, "
+	"SPANWIRE_TENANT (admin), SPANWIRE_CA; or from ~/.config/spanwire/credentials "
+	"(mode 0600) with lines such as `controller = https://192.0.2.1:9443`, `user`, "
+	"`password`, `password_file`, `tenant`, `ca`.\n"
 	"\n"
-	"Exit status: 0 done; 1 the controller refused, or there is no such thing; 2 it could not be asked.";
+	"Exit status: 0 done; 1 the controller refused, or there is no such thing; "
+	"2 it could not be asked.";
 
-enum { OPTION_CONTROLLER = 256, OPTION_USER, OPTION_TENANT, OPTION_CA, OPTION_INSECURE, OPTION_JSON, OPTION_ALL };
+enum {
+	OPTION_CONTROLLER = 256,
+	OPTION_USER,
+	OPTION_TENANT,
+	OPTION_CA,
+	OPTION_INSECURE,
+	OPTION_JSON,
+	OPTION_ALL
+};
 
 static const struct argp_option options[] = {
 	{ "controller", OPTION_CONTROLLER, "URL", 0, "The controller's address", 0 },

@@ -54,7 +54,9 @@ static void the_command_line_beats_environment_beats_file(void **state)
 	struct err e;
 	(void)state;
 
-	write_file("# mine\n\ncontroller = https://c.example:9443/\n  user=file-user\npassword = s3 cret\ntenant=t\n", 0600);
+	write_file(
+		"# mine\n\ncontroller = https://c.example:9443/\n  user=file-user\npassword = s3 cret\ntenant=t\n",
+		0600);
 	setenv("SPANWIRE_USER", "environment-user", 1);
 	setenv("SPANWIRE_TENANT", "environment-tenant", 1);
 	assert_int_equal(credentials_complete(&c, &e), 0);
@@ -111,7 +113,8 @@ static void what_is_missing_or_wrong_is_a_sentence(void **state)
 		{ "controller = http://c.example\npassword = x\n", "must begin with https://" },
 		{ "controller = c.example\n", "No password" },
 		{ "controller = c.example\npassword_file = /nowhere/at/all\n", "/nowhere/at/all" },
-		{ "controller = c.example\npasswort = x\n", "line 2: there is no setting 'passwort'" },
+		{ "controller = c.example\npasswort = x\n",
+		  "line 2: there is no setting 'passwort'" },
 		{ "controller\n", "line 1: expected name = value" },
 	};
 	(void)state;
@@ -206,9 +209,10 @@ static void a_kind_may_be_shortened_while_it_is_clear(void **state)
 
 static void columns_are_what_is_set_the_telling_ones_first(void **state)
 {
-	CLEANUP_JSON json_t *objects = json_pack("[{s:s, s:s, s:s, s:s, s:s, s:{s:i}, s:[]}, {s:s}]",
-						 "name", "a", "colour", "red", "kettle_ref", "/api/kettle/kettle-1",
-						 "secret", "x", "dream", "y", "lid", "size", 3, "cups", "name", "b");
+	CLEANUP_JSON json_t *objects =
+		json_pack("[{s:s, s:s, s:s, s:s, s:s, s:{s:i}, s:[]}, {s:s}]", "name", "a",
+			  "colour", "red", "kettle_ref", "/api/kettle/kettle-1", "secret", "x",
+			  "dream", "y", "lid", "size", 3, "cups", "name", "b");
 	const json_t *kind, *columns[4];
 	struct err e;
 	(void)state;
@@ -226,11 +230,12 @@ static void columns_are_what_is_set_the_telling_ones_first(void **state)
 
 static void items_show_by_their_keys_or_address(void **state)
 {
-	CLEANUP_JSON json_t *lids = json_pack("[{s:s, s:{s:s}}, {s:s}]", "lid_id", "1", "at", "addr", "fd00::1",
-					      "lid_id", "2");
-	CLEANUP_JSON json_t *cups = json_pack("[{s:{s:s, s:s}, s:i, s:i}, {s:{s:s, s:s}, s:i}, {s:{s:s}}]",
-					      "ip", "addr", "10.0.0.5", "type", "V4", "port", 80, "ratio", 2,
-					      "ip", "addr", "fd00::6", "type", "V6", "port", 81, "ip", "addr", "10.0.0.7");
+	CLEANUP_JSON json_t *lids = json_pack("[{s:s, s:{s:s}}, {s:s}]", "lid_id", "1", "at",
+					      "addr", "fd00::1", "lid_id", "2");
+	CLEANUP_JSON json_t *cups =
+		json_pack("[{s:{s:s, s:s}, s:i, s:i}, {s:{s:s, s:s}, s:i}, {s:{s:s}}]", "ip",
+			  "addr", "10.0.0.5", "type", "V4", "port", 80, "ratio", 2, "ip", "addr",
+			  "fd00::6", "type", "V6", "port", 81, "ip", "addr", "10.0.0.7");
 	const json_t *fields = kinds_fields(model, "TeaPot");
 	char *cell = kinds_cell(model, json_array_get(fields, 4), cups);
 	(void)state;
@@ -264,10 +269,13 @@ static void values_read_as_one_would_write_them(void **state)
 		{ "[1, \"b\", false]", "1, b, false", true },
 		{ "[]", "", true },
 		{ "{\"addr\": \"10.0.0.1\", \"type\": \"V4\"}", "10.0.0.1", true },
-		{ "{\"ip_addr\": {\"addr\": \"10.0.0.0\", \"type\": \"V4\"}, \"mask\": 24}", "10.0.0.0/24", true },
+		{ "{\"ip_addr\": {\"addr\": \"10.0.0.0\", \"type\": \"V4\"}, \"mask\": 24}",
+		  "10.0.0.0/24", true },
 		{ "{\"secs\": 1795233489, \"usecs\": 362633}", "2026-11-21 03:58:09.362", true },
-		{ "{\"secs\": 1795233489, \"usecs\": 0, \"n\": 1}", "{\"n\":1,\"secs\":1795233489,\"usecs\":0}", false },
-		{ "[{\"name\": \"se1\", \"up\": true}, {\"up\": false}]", "se1, {\"up\":false}", false },
+		{ "{\"secs\": 1795233489, \"usecs\": 0, \"n\": 1}",
+		  "{\"n\":1,\"secs\":1795233489,\"usecs\":0}", false },
+		{ "[{\"name\": \"se1\", \"up\": true}, {\"up\": false}]", "se1, {\"up\":false}",
+		  false },
 		{ "{\"b\": 1, \"a\": 2}", "{\"a\":2,\"b\":1}", false },
 		{ "[{\"a\": 1}]", "{\"a\":1}", false },
 	};
@@ -287,7 +295,8 @@ static void values_read_as_one_would_write_them(void **state)
 
 static void a_name_cannot_steer_the_terminal(void **state)
 {
-	char text[] = "a\033[2Jb\r\nc\x7f\xc2\x9b" "d\xc3\xa9";
+	char text[] = "a\033[2Jb\r\nc\x7f\xc2\x9b"
+		      "d\xc3\xa9";
 	(void)state;
 
 	assert_string_equal(text_harmless(text), "a?[2Jb??c???d\xc3\xa9");
@@ -310,50 +319,53 @@ static void assert_tree(const char *json, const char *expected)
 static void a_tree_is_values_and_a_table_for_each_list(void **state)
 {
 	(void)state;
-	assert_tree("{\"name\": \"shop\", \"state\": {\"code\": \"UP\", \"n\": 2}, \"rows\": ["
-		    "{\"ip\": \"10.0.0.1\", \"sent\": 5}, {\"ip\": \"10.0.0.2\", \"lost\": {\"map\": 1}}]}",
-		    "FIELD      VALUE\n"
-		    "name       shop\n"
-		    "state.code UP\n"
-		    "state.n    2\n"
-		    "\n"
-		    "rows:\n"
-		    "IP       SENT LOST.MAP\n"
-		    "10.0.0.1 5    \n"
-		    "10.0.0.2      1\n");
+	assert_tree(
+		"{\"name\": \"shop\", \"state\": {\"code\": \"UP\", \"n\": 2}, \"rows\": ["
+		"{\"ip\": \"10.0.0.1\", \"sent\": 5}, {\"ip\": \"10.0.0.2\", \"lost\": {\"map\": 1}}]}",
+		"FIELD      VALUE\n"
+		"name       shop\n"
+		"state.code UP\n"
+		"state.n    2\n"
+		"\n"
+		"rows:\n"
+		"IP       SENT LOST.MAP\n"
+		"10.0.0.1 5    \n"
+		"10.0.0.2      1\n");
 }
 
 static void lists_in_lists_say_whose_they_are(void **state)
 {
 	(void)state;
-	assert_tree("[{\"id\": 7, \"se_name\": \"se1\", \"rows\": [{\"ip\": \"a\", \"n\": 1}, {\"ip\": \"b\", \"n\": 2}]},"
-		    " {\"id\": 8, \"se_name\": \"se2\", \"rows\": [{\"ip\": \"a\", \"n\": 3}]}]",
-		    "ID SE_NAME\n"
-		    "7  se1\n"
-		    "8  se2\n"
-		    "\n"
-		    "rows:\n"
-		    "OF  IP N\n"
-		    "se1 a  1\n"
-		    "se1 b  2\n"
-		    "se2 a  3\n");
+	assert_tree(
+		"[{\"id\": 7, \"se_name\": \"se1\", \"rows\": [{\"ip\": \"a\", \"n\": 1}, {\"ip\": \"b\", \"n\": 2}]},"
+		" {\"id\": 8, \"se_name\": \"se2\", \"rows\": [{\"ip\": \"a\", \"n\": 3}]}]",
+		"ID SE_NAME\n"
+		"7  se1\n"
+		"8  se2\n"
+		"\n"
+		"rows:\n"
+		"OF  IP N\n"
+		"se1 a  1\n"
+		"se1 b  2\n"
+		"se2 a  3\n");
 }
 
 static void few_rows_with_much_in_them_stand_side_by_side(void **state)
 {
 	(void)state;
-	assert_tree("[{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5,\"f\":6,\"g\":7,\"h\":8,\"name\":\"x\"},"
-		    " {\"a\":9,\"name\":\"y\"}]",
-		    "FIELD x y\n"
-		    "a     1 9\n"
-		    "b     2 \n"
-		    "c     3 \n"
-		    "d     4 \n"
-		    "e     5 \n"
-		    "f     6 \n"
-		    "g     7 \n"
-		    "h     8 \n"
-		    "name  x y\n");
+	assert_tree(
+		"[{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5,\"f\":6,\"g\":7,\"h\":8,\"name\":\"x\"},"
+		" {\"a\":9,\"name\":\"y\"}]",
+		"FIELD x y\n"
+		"a     1 9\n"
+		"b     2 \n"
+		"c     3 \n"
+		"d     4 \n"
+		"e     5 \n"
+		"f     6 \n"
+		"g     7 \n"
+		"h     8 \n"
+		"name  x y\n");
 }
 
 int main(void)

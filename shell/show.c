@@ -22,8 +22,8 @@ static char *joined(const char *prefix, const char *name)
 }
 
 /* Calls F for each value below V that fits in a cell or is a list, with its path. */
-static void each_leaf(const char *path, const json_t *v, void (*f)(void *arg, const char *path, const json_t *v),
-		      void *arg)
+static void each_leaf(const char *path, const json_t *v,
+		      void (*f)(void *arg, const char *path, const json_t *v), void *arg)
 {
 	const json_t *member;
 	const char *key;
@@ -46,16 +46,16 @@ struct page {
 };
 
 struct leaves {
-	json_t *values;        /* path -> value that fits in a cell, in order */
-	json_t *lists;         /* path -> array of objects */
+	json_t *values; /* path -> value that fits in a cell, in order */
+	json_t *lists; /* path -> array of objects */
 };
 
 static void sort_leaf(void *arg, const char *path, const json_t *v)
 {
 	struct leaves *l = arg;
 
-	json_object_set(json_is_array(v) && !text_is_flat(v) ? l->lists : l->values, *path ? path : "value",
-			(json_t *)v);
+	json_object_set(json_is_array(v) && !text_is_flat(v) ? l->lists : l->values,
+			*path ? path : "value", (json_t *)v);
 }
 
 static struct leaves leaves_of(const json_t *v)
@@ -72,7 +72,9 @@ static void leaves_fini(struct leaves *l)
 	json_decref(l->lists);
 }
 
-/* What to call a row: its name, or a member that ends so, or its first value; behind whose it is. */
+/*
+ * What to call a row: its name, or a member that ends so, or its first value; behind whose it is.
+ */
 static char *row_title(const json_t *values)
 {
 	const char *of = json_str(values, "of", NULL), *key;
@@ -93,7 +95,10 @@ static char *row_title(const json_t *values)
 	return of ? xasprintf("%s %s", of, text) : xstrdup(text);
 }
 
-/* The items below PATH of a row come in a table with those of the other rows, each with the title of its row. */
+/*
+ * The items below PATH of a row come in a table with those of the other rows, each with the title
+ * of its row.
+ */
 static void gather(json_t *lists, const struct leaves *row)
 {
 	CLEANUP_FREE char *title = row_title(row->values);
@@ -271,11 +276,13 @@ static int show_kinds(const struct show *s, const json_t *model)
 }
 
 /* All pages of a collection: its results, a new reference in *OUT. */
-static int get_all(const struct show *s, const char *path, const char *options, json_t **out, struct err *e)
+static int get_all(const struct show *s, const char *path, const char *options, json_t **out,
+		   struct err *e)
 {
 	*out = json_array();
 	for (int page = 1;; page++) {
-		CLEANUP_FREE char *full = xasprintf("%s?include_name&page_size=%d&page=%d%s", path, PAGE, page, options);
+		CLEANUP_FREE char *full = xasprintf("%s?include_name&page_size=%d&page=%d%s", path,
+						    PAGE, page, options);
 		CLEANUP_JSON json_t *answer = NULL;
 		int rc = client_get(s->client, full, &answer, e);
 
@@ -319,7 +326,8 @@ static bool tenants_differ(const json_t *objects)
 	return false;
 }
 
-static void show_objects(const struct show *s, const json_t *model, const json_t *kind, const json_t *objects)
+static void show_objects(const struct show *s, const json_t *model, const json_t *kind,
+			 const json_t *objects)
 {
 	const json_t *columns[COLUMNS_MAX], *o;
 	size_t n = kinds_columns(model, kind, objects, columns, ARRAY_SIZE(columns)), i;
@@ -344,8 +352,9 @@ static void show_objects(const struct show *s, const json_t *model, const json_t
 		if (states)
 			grid_cell(g, at++, text_of(state_of(o)));
 		for (size_t j = 0; j < n; j++)
-			grid_cell(g, at++, kinds_cell(model, columns[j],
-						      json_object_get(o, json_str(columns[j], "name", ""))));
+			grid_cell(g, at++,
+				  kinds_cell(model, columns[j],
+					     json_object_get(o, json_str(columns[j], "name", ""))));
 		grid_cell(g, at, text_of(json_object_get(o, "uuid")));
 	}
 	grid_print(g, s->out);
@@ -356,7 +365,8 @@ static int show_list(const struct show *s, const json_t *model, const json_t *ki
 {
 	CLEANUP_FREE char *path = xasprintf("/api/%s", json_str(kind, "kind", ""));
 	CLEANUP_JSON json_t *objects = NULL;
-	int rc = get_all(s, path, s->json ? "" : "&skip_default=true&join_subresources=runtime", &objects, e);
+	int rc = get_all(s, path, s->json ? "" : "&skip_default=true&join_subresources=runtime",
+			 &objects, e);
 
 	if (rc)
 		return rc;
@@ -373,17 +383,19 @@ static int show_list(const struct show *s, const json_t *model, const json_t *ki
 
 static int get_object(const struct show *s, const char *path, json_t **out, struct err *e)
 {
-	CLEANUP_FREE char *full = xasprintf("%s?include_name%s", path, s->json || s->all ? "" : "&skip_default=true");
+	CLEANUP_FREE char *full = xasprintf("%s?include_name%s", path,
+					    s->json || s->all ? "" : "&skip_default=true");
 
 	return client_get(s->client, full, out, e);
 }
 
 /* By name, else by uuid. A new reference in *OUT. */
-static int find_object(const struct show *s, const json_t *model, const json_t *kind, const char *path,
-		       const char *name, json_t **out, struct err *e)
+static int find_object(const struct show *s, const json_t *model, const json_t *kind,
+		       const char *path, const char *name, json_t **out, struct err *e)
 {
 	CLEANUP_FREE char *escaped = client_escape(s->client, name);
-	CLEANUP_FREE char *by_name = xasprintf("&name=%s%s", escaped, s->json || s->all ? "" : "&skip_default=true");
+	CLEANUP_FREE char *by_name = xasprintf("&name=%s%s", escaped,
+					       s->json || s->all ? "" : "&skip_default=true");
 	CLEANUP_FREE char *by_uuid = xasprintf("%s/%s", path, escaped);
 	CLEANUP_JSON json_t *found = NULL;
 	int rc = get_all(s, path, by_name, &found, e);
@@ -396,7 +408,8 @@ static int find_object(const struct show *s, const json_t *model, const json_t *
 	}
 	if (json_array_size(found) > 1) {
 		show_objects(s, model, kind, found);
-		return err_set(e, -ENOENT, NULL, "%zu objects have the name '%s': give a uuid, or the tenant.",
+		return err_set(e, -ENOENT, NULL,
+			       "%zu objects have the name '%s': give a uuid, or the tenant.",
 			       json_array_size(found), name);
 	}
 	rc = get_object(s, by_uuid, out, e);
@@ -440,8 +453,8 @@ static int show_view(const struct show *s, const char *path, const char *view, s
 	return rc ? rc : show_answer(s, answer);
 }
 
-static int show_one(const struct show *s, const json_t *model, const json_t *kind, const char *name, const char *view,
-		    struct err *e)
+static int show_one(const struct show *s, const json_t *model, const json_t *kind, const char *name,
+		    const char *view, struct err *e)
 {
 	CLEANUP_FREE char *path = xasprintf("/api/%s", json_str(kind, "kind", ""));
 	CLEANUP_FREE char *uuid = NULL, *below = NULL;

@@ -15,16 +15,16 @@
 struct show {
 	struct client *client;
 	FILE *out;
-	bool json;         /* what the controller answered, instead of tables */
-	bool all;          /* of an object also what was not set: the defaults */
+	bool json; /* what the controller answered, instead of tables */
+	bool all; /* of an object also what was not set: the defaults */
 };
 
 /* KIND, NAME and VIEW may be NULL from the right. */
 int show(const struct show *s, const char *kind, const char *name, const char *view, struct err *e);
 
 /*
- * Any answer of a controller as tables: members that have one value, then a table for each list of objects, and for the
- * lists in these. Few rows with much in them stand side by side.
+ * Any answer of a controller as tables: members that have one value, then a table for each list
+ * of objects, and for the lists in these. Few rows with much in them stand side by side.
  */
 void show_tree(FILE *out, const json_t *v);
 

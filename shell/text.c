@@ -37,7 +37,8 @@ static char *moment(const json_t *v)
 	char text[40];
 	struct tm tm;
 
-	if (!json_is_integer(secs) || !json_is_integer(usecs) || json_object_size(v) != 2 || !localtime_r(&at, &tm))
+	if (!json_is_integer(secs) || !json_is_integer(usecs) || json_object_size(v) != 2 ||
+	    !localtime_r(&at, &tm))
 		return NULL;
 	strftime(text, sizeof(text), "%F %T", &tm);
 	return xasprintf("%s.%03lld", text, (long long)json_integer_value(usecs) / 1000 % 1000);

@@ -6,8 +6,9 @@
 #include "base/json.h"
 
 /*
- * A value in one cell: references by name ("https://host/api/pool/pool-1#web" is "web"), addresses as they are written
- * ("10.0.0.0/24"), times by the local clock, lists with commas, what is left as JSON. "" for nothing.
+ * A value in one cell: references by name ("https://host/api/pool/pool-1#web" is "web"),
+ * addresses as they are written ("10.0.0.0/24"), times by the local clock, lists with commas,
+ * what is left as JSON. "" for nothing.
  */
 char *text_of(const json_t *v);
 /* Is it shown in one cell, or does it have members to be shown by themselves? */

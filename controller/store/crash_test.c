@@ -1,6 +1,7 @@
 /*
- * A history of transactions is written, the end comes at a random moment, and what is found afterwards must be a whole
- * prefix of that history with everything in it that was acknowledged. Once the end is kill -9, once it is the power.
+ * A history of transactions is written, the end comes at a random moment, and what is found
+ * afterwards must be a whole prefix of that history with everything in it that was acknowledged.
+ * Once the end is kill -9, once it is the power.
  */
 #include "base/test.h"
 
@@ -71,10 +72,14 @@ static json_t *padded(const char *name, uint64_t n)
 	size_t len = random64() % sizeof(padding);
 
 	memset(padding, 'a' + (int)(n % 26), len);
-	return json_pack("{s:s, s:I, s:s%}", "name", name, "n", (json_int_t)n, "padding", padding, len);
+	return json_pack("{s:s, s:I, s:s%}", "name", name, "n", (json_int_t)n, "padding", padding,
+			 len);
 }
 
-/* Transaction N of the history: two counters, a pair that comes, a pair that goes, a value, an audit event. */
+/*
+ * Transaction N of the history: two counters, a pair that comes, a pair that goes, a value, an
+ * audit event.
+ */
 static int write_transaction(struct store *s, uint64_t n)
 {
 	struct txn *t = txn_begin(s);
@@ -108,16 +113,16 @@ static int write_event(struct store *s, uint64_t n)
 }
 
 struct found {
-	uint64_t n;             /* transactions */
+	uint64_t n; /* transactions */
 	uint64_t audit, runtime; /* newest events of either sort */
 	uint64_t looked_at;
-	const char *wrong;      /* a sentence, NULL: all is well */
+	const char *wrong; /* a sentence, NULL: all is well */
 };
 
-#define CHECK(f, cond)                                          \
-	do {                                                    \
-		if (!(cond) && !(f)->wrong)                     \
-			(f)->wrong = "not so: " #cond;          \
+#define CHECK(f, cond)                                                                             \
+	do {                                                                                       \
+		if (!(cond) && !(f)->wrong)                                                        \
+			(f)->wrong = "not so: " #cond;                                             \
 	} while (0)
 
 static int look_at_event(void *arg, uint64_t id, uint64_t us, const json_t *event)
@@ -128,7 +133,10 @@ static int look_at_event(void *arg, uint64_t id, uint64_t us, const json_t *even
 	uint64_t *newest = runtime ? &f->runtime : &f->audit;
 	(void)us;
 
-	/* They were written in turn; one of runtime that was lost is made up for in the next life. */
+	/*
+	 * They were written in turn; one of runtime that was lost is made up for in the next
+	 * life.
+	 */
 	CHECK(f, id == (runtime ? 2 * n : 2 * n - 1));
 	*newest = MAX(*newest, n);
 	return ++f->looked_at == 40;
@@ -161,7 +169,8 @@ static int count_change(void *arg, const struct store_change *c)
 /* What is in the store, and whether it is a whole prefix of the history. */
 static struct found look(struct store *s)
 {
-	const struct object *a = store_get(s, "group", "group-a"), *b = store_get(s, "group", "group-b");
+	const struct object *a = store_get(s, "group", "group-a"),
+			    *b = store_get(s, "group", "group-b");
 	CLEANUP_FREE char *value = store_value(s, "test", "n");
 	struct found f = { .n = a ? (uint64_t)json_int(a->body, "n", 0) : 0 };
 	uint64_t living = MIN(f.n, (uint64_t)LIVING), changes = 0;
@@ -208,7 +217,10 @@ static void write_until_killed(int fd)
 	}
 }
 
-/* Lets the writer live for some acknowledgements and a part of what comes behind; the last acknowledgement. */
+/*
+ * Lets the writer live for some acknowledgements and a part of what comes behind; the last
+ * acknowledgement.
+ */
 static uint64_t live_and_die(uint64_t before)
 {
 	uint64_t acked = before, wanted = random64() % 40, part_us = random64() % 2000;
@@ -264,13 +276,17 @@ static void kill_loses_nothing_acknowledged(void **state)
 		acked = MAX(acked, 2 * f.n - (f.runtime < f.n));
 		store_close(s);
 	}
-	print_message("killed %d times over %llu transactions; %zu times one was there that was not acknowledged yet\n",
-		      ROUNDS, (unsigned long long)(acked + 1) / 2, unacked);
+	print_message(
+		"killed %d times over %llu transactions; %zu times one was there that was not acknowledged yet\n",
+		ROUNDS, (unsigned long long)(acked + 1) / 2, unacked);
 }
 
 /* ---- the power -------------------------------------------------------- */
 
-/* Runs at the birth of each connection: a small log is moved into the file often, so that the power finds it there. */
+/*
+ * Runs at the birth of each connection: a small log is moved into the file often, so that the
+ * power finds it there.
+ */
 static int checkpoint_often(sqlite3 *db, const char **why, const struct sqlite3_api_routines *api)
 {
 	(void)why, (void)api;
@@ -280,12 +296,12 @@ static int checkpoint_often(sqlite3 *db, const char **why, const struct sqlite3_
 struct outcome {
 	int rounds, in_birth, in_closing;
 	uint64_t transactions;
-	const char *wrong;      /* NULL: nothing was lost, nothing half-done */
+	const char *wrong; /* NULL: nothing was lost, nothing half-done */
 };
 
 /* A history and how much of it was acknowledged. */
 struct history {
-	char epoch[33];         /* "": not born yet */
+	char epoch[33]; /* "": not born yet */
 	uint64_t acked;
 };
 
@@ -359,9 +375,11 @@ static void power_loses_nothing_acknowledged(void **state)
 
 		if (o.wrong)
 			fail_msg("after %d power failures: %s", o.rounds, o.wrong);
-		print_message("power failed %d times over %llu transactions, %d times in birth, %d times in closing; "
-			      "what was not synced: %s\n", o.rounds, (unsigned long long)o.transactions, o.in_birth,
-			      o.in_closing, tear ? "sectors by chance" : "gone");
+		print_message(
+			"power failed %d times over %llu transactions, %d times in birth, %d times in closing; "
+			"what was not synced: %s\n",
+			o.rounds, (unsigned long long)o.transactions, o.in_birth, o.in_closing,
+			tear ? "sectors by chance" : "gone");
 		assert_true(o.in_birth && o.in_closing && o.transactions > ROUNDS);
 	}
 }
@@ -469,12 +487,16 @@ int main(void)
 {
 	const char *seed = getenv("SPANWIRE_TEST_SEED");
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(kill_loses_nothing_acknowledged, make_dir, remove_dir),
-		cmocka_unit_test_setup_teardown(power_loses_nothing_acknowledged, files_in_memory, files_on_disk),
-		cmocka_unit_test_setup_teardown(a_disk_that_lies_is_found_out, files_in_memory, files_on_disk),
-		cmocka_unit_test_setup_teardown(a_full_disk_refuses_and_is_tried_again, files_in_memory, files_on_disk),
-		cmocka_unit_test_setup_teardown(after_a_failed_sync_nothing_more_is_written, files_in_memory,
+		cmocka_unit_test_setup_teardown(kill_loses_nothing_acknowledged, make_dir,
+						remove_dir),
+		cmocka_unit_test_setup_teardown(power_loses_nothing_acknowledged, files_in_memory,
 						files_on_disk),
+		cmocka_unit_test_setup_teardown(a_disk_that_lies_is_found_out, files_in_memory,
+						files_on_disk),
+		cmocka_unit_test_setup_teardown(a_full_disk_refuses_and_is_tried_again,
+						files_in_memory, files_on_disk),
+		cmocka_unit_test_setup_teardown(after_a_failed_sync_nothing_more_is_written,
+						files_in_memory, files_on_disk),
 	};
 
 	if (seed)

@@ -1,8 +1,9 @@
 /*
- * The file is in WAL mode with synchronous=FULL: a commit appends to the log and syncs it, and the log is moved into the
- * file now and then, inside some later commit. The connection holds the file exclusively, so that SQLite keeps the
- * index of the log in its own memory and no shared-memory file exists. Events of runtime are committed with
- * synchronous=NORMAL, which leaves out the sync; the next full commit syncs the log and them with it.
+ * The file is in WAL mode with synchronous=FULL: a commit appends to the log and syncs it, and
+ * the log is moved into the file now and then, inside some later commit. The connection holds the
+ * file exclusively, so that SQLite keeps the index of the log in its own memory and no
+ * shared-memory file exists. Events of runtime are committed with synchronous=NORMAL, which
+ * leaves out the sync; the next full commit syncs the log and them with it.
  */
 #include "controller/store/disk.h"
 
@@ -18,77 +19,94 @@
 
 #define APPLICATION_ID 0x53707772 /* "Spwr" */
 
+/* A number that is a macro, as text. */
 #define TEXT(x) TEXT_(x)
 #define TEXT_(x) #x
 
 static const char schema[] =
 	"BEGIN;"
 	"CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), epoch TEXT NOT NULL,"
-	"	revision INTEGER NOT NULL, last_us INTEGER NOT NULL, next_event INTEGER NOT NULL) STRICT;"
-	"CREATE TABLE object (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, uuid TEXT NOT NULL, tenant TEXT NOT NULL,"
-	"	cloud TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, revision INTEGER NOT NULL,"
-	"	created_revision INTEGER NOT NULL, last_modified_us INTEGER NOT NULL, system INTEGER NOT NULL,"
-	"	UNIQUE (kind, uuid)) STRICT;"
+	" revision INTEGER NOT NULL, last_us INTEGER NOT NULL, next_event INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE object (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, uuid TEXT NOT NULL,"
+	" tenant TEXT NOT NULL, cloud TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,"
+	" revision INTEGER NOT NULL, created_revision INTEGER NOT NULL,"
+	" last_modified_us INTEGER NOT NULL, system INTEGER NOT NULL,"
+	" UNIQUE (kind, uuid)) STRICT;"
 	"CREATE UNIQUE INDEX object_name ON object (kind, tenant, cloud, name) WHERE name <> '';"
-	"CREATE TABLE change (revision INTEGER NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, uuid TEXT NOT NULL,"
-	"	deleted INTEGER NOT NULL, PRIMARY KEY (revision, seq)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE change (revision INTEGER NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL,"
+	" uuid TEXT NOT NULL, deleted INTEGER NOT NULL, PRIMARY KEY (revision, seq))"
+	" STRICT, WITHOUT ROWID;"
 	"CREATE TABLE event (id INTEGER PRIMARY KEY, us INTEGER NOT NULL, body TEXT NOT NULL) STRICT;"
 	"CREATE INDEX event_us ON event (us);"
 	"CREATE TABLE value (space TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,"
-	"	PRIMARY KEY (space, key)) STRICT, WITHOUT ROWID;"
+	" PRIMARY KEY (space, key)) STRICT, WITHOUT ROWID;"
 	"INSERT INTO state VALUES (1, lower(hex(randomblob(16))), 0, 0, 1);"
 	"PRAGMA application_id = " TEXT(APPLICATION_ID) ";"
-	"PRAGMA user_version = " TEXT(DISK_FORMAT) ";"
-	"COMMIT;";
-
-/* Every statement; prepared once. */
-#define STATEMENTS(S)                                                                                          \
-	S(BEGIN, "BEGIN")                                                                                      \
-	S(COMMIT, "COMMIT")                                                                                    \
-	S(ROLLBACK, "ROLLBACK")                                                                                \
-	S(STATE, "SELECT epoch, revision, last_us, next_event,"                                                \
-		 " ifnull((SELECT min(id) FROM event), next_event) FROM state")                                \
-	S(SET_STATE, "UPDATE state SET epoch = ?, revision = ?, last_us = ?, next_event = ?")                  \
-	S(LOAD, "SELECT kind, uuid, tenant, cloud, name, body, revision, created_revision, last_modified_us,"  \
-		" system FROM object ORDER BY id")                                                             \
-	S(CREATE, "INSERT INTO object (kind, uuid, tenant, cloud, name, body, revision, created_revision,"     \
-		  " last_modified_us, system) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                          \
-	S(UPDATE, "UPDATE object SET name = ?, body = ?, revision = ?, last_modified_us = ?"                   \
-		  " WHERE kind = ? AND uuid = ?")                                                              \
-	S(DELETE, "DELETE FROM object WHERE kind = ? AND uuid = ?")                                            \
-	S(CHANGE, "INSERT INTO change VALUES (?, ?, ?, ?, ?)")                                                 \
-	S(TRIM_CHANGES, "DELETE FROM change WHERE revision <= ?")                                              \
-	S(CHANGES, "SELECT revision, kind, uuid, deleted FROM change WHERE revision > ? ORDER BY revision, seq") \
-	S(VALUE, "SELECT value FROM value WHERE space = ? AND key = ?")                                        \
-	S(VALUES, "SELECT key, value FROM value WHERE space = ? ORDER BY key")                                 \
-	S(SET, "INSERT OR REPLACE INTO value VALUES (?, ?, ?)")                                                \
-	S(UNSET, "DELETE FROM value WHERE space = ? AND key = ?")                                              \
-	S(EVENT, "INSERT INTO event VALUES (?, ?, ?)")                                                         \
-	S(TRIM_EVENTS, "DELETE FROM event WHERE id < ?")                                                       \
-	S(EVENTS, "SELECT id, us, body FROM event WHERE us BETWEEN ? AND ? ORDER BY us DESC")
+							"PRAGMA user_version = " TEXT(
+								DISK_FORMAT) ";"
+									     "COMMIT;";
 
 enum statement {
-#define S(name, sql) Q_##name,
-	STATEMENTS(S)
-#undef S
-	N_STATEMENTS
+	Q_BEGIN,
+	Q_COMMIT,
+	Q_ROLLBACK,
+	Q_STATE,
+	Q_SET_STATE,
+	Q_LOAD,
+	Q_CREATE,
+	Q_UPDATE,
+	Q_DELETE,
+	Q_CHANGE,
+	Q_TRIM_CHANGES,
+	Q_CHANGES,
+	Q_VALUE,
+	Q_VALUES,
+	Q_SET,
+	Q_UNSET,
+	Q_EVENT,
+	Q_TRIM_EVENTS,
+	Q_EVENTS,
 };
 
+/* Every statement; prepared once. */
 static const char *const sql_of[] = {
-#define S(name, sql) sql,
-	STATEMENTS(S)
-#undef S
+	[Q_BEGIN] = "BEGIN",
+	[Q_COMMIT] = "COMMIT",
+	[Q_ROLLBACK] = "ROLLBACK",
+	[Q_STATE] = "SELECT epoch, revision, last_us, next_event,"
+		    " ifnull((SELECT min(id) FROM event), next_event) FROM state",
+	[Q_SET_STATE] = "UPDATE state SET epoch = ?, revision = ?, last_us = ?, next_event = ?",
+	[Q_LOAD] = "SELECT kind, uuid, tenant, cloud, name, body, revision, created_revision,"
+		   " last_modified_us, system FROM object ORDER BY id",
+	[Q_CREATE] = "INSERT INTO object (kind, uuid, tenant, cloud, name, body, revision,"
+		     " created_revision, last_modified_us, system)"
+		     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[Q_UPDATE] = "UPDATE object SET name = ?, body = ?, revision = ?, last_modified_us = ?"
+		     " WHERE kind = ? AND uuid = ?",
+	[Q_DELETE] = "DELETE FROM object WHERE kind = ? AND uuid = ?",
+	[Q_CHANGE] = "INSERT INTO change VALUES (?, ?, ?, ?, ?)",
+	[Q_TRIM_CHANGES] = "DELETE FROM change WHERE revision <= ?",
+	[Q_CHANGES] = "SELECT revision, kind, uuid, deleted FROM change WHERE revision > ?"
+		      " ORDER BY revision, seq",
+	[Q_VALUE] = "SELECT value FROM value WHERE space = ? AND key = ?",
+	[Q_VALUES] = "SELECT key, value FROM value WHERE space = ? ORDER BY key",
+	[Q_SET] = "INSERT OR REPLACE INTO value VALUES (?, ?, ?)",
+	[Q_UNSET] = "DELETE FROM value WHERE space = ? AND key = ?",
+	[Q_EVENT] = "INSERT INTO event VALUES (?, ?, ?)",
+	[Q_TRIM_EVENTS] = "DELETE FROM event WHERE id < ?",
+	[Q_EVENTS] = "SELECT id, us, body FROM event WHERE us BETWEEN ? AND ? ORDER BY us DESC",
 };
+#define N_STATEMENTS ARRAY_SIZE(sql_of)
 
 struct disk {
-	char *path;                      /* of store.db */
+	char *path; /* of store.db */
 	int lock_fd;
 	sqlite3 *db;
 	sqlite3_stmt *stmts[N_STATEMENTS];
-	int failed;                      /* SQLite's code of the first failure in this transaction */
-	char *why;                       /* ... and its sentence */
-	bool sync;                       /* commits are synced */
-	bool broken;                     /* nothing is written any more */
+	int failed; /* SQLite's code of the first failure in this transaction */
+	char *why; /* ... and its sentence */
+	bool sync; /* commits are synced */
+	bool broken; /* nothing is written any more */
 };
 
 static int errno_of(int sqlite_code)
@@ -187,21 +205,28 @@ static bool is_ours_or_empty(int dir_fd)
 	return empty;
 }
 
-/* Nobody else may look into the folder; a folder with other people's things in it is not ours to close, though. */
+/*
+ * Nobody else may look into the folder; a folder with other people's things in it is not ours to
+ * close, though.
+ */
 static int open_folder(const char *dir, int *out, struct err *e)
 {
 	CLEANUP_FD int fd = -1;
 	struct stat st;
 
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return err_set(e, -errno, NULL, "Cannot make the data folder %s: %s.", dir, strerror(errno));
+		return err_set(e, -errno, NULL, "Cannot make the data folder %s: %s.", dir,
+			       strerror(errno));
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_set(e, -errno, NULL, "Cannot open the data folder %s: %s.", dir, strerror(errno));
+		return err_set(e, -errno, NULL, "Cannot open the data folder %s: %s.", dir,
+			       strerror(errno));
 	if ((st.st_mode & 077) && (!is_ours_or_empty(fd) || fchmod(fd, 0700) < 0))
-		return err_set(e, -EPERM, NULL,
-			       "The data folder %s is open to others (mode %04o) and holds other things: "
-			       "give an empty folder, or chmod it to 0700.", dir, st.st_mode & 07777);
+		return err_set(
+			e, -EPERM, NULL,
+			"The data folder %s is open to others (mode %04o) and holds other things: "
+			"give an empty folder, or chmod it to 0700.",
+			dir, st.st_mode & 07777);
 	*out = fd;
 	fd = -1;
 	return 0;
@@ -214,24 +239,28 @@ static int lock_folder(struct disk *d, int dir_fd, const char *dir, struct err *
 
 	d->lock_fd = openat(dir_fd, "store.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (d->lock_fd < 0)
-		return err_set(e, -errno, NULL, "Cannot open %s/store.lock: %s.", dir, strerror(errno));
+		return err_set(e, -errno, NULL, "Cannot open %s/store.lock: %s.", dir,
+			       strerror(errno));
 	if (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0) {
 		n = pread(d->lock_fd, pid, sizeof(pid) - 1, 0);
 		pid[n > 0 ? n : 0] = '\0';
 		pid[strcspn(pid, "\n")] = '\0';
-		return err_set(e, -EBUSY, NULL, "The data folder %s is in use by another controller (process %s).",
+		return err_set(e, -EBUSY, NULL,
+			       "The data folder %s is in use by another controller (process %s).",
 			       dir, pid[0] ? pid : "unknown");
 	}
 	/* Only for the sentence above: a lost line harms nothing. */
 	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 	if (ftruncate(d->lock_fd, 0) < 0 || pwrite(d->lock_fd, pid, (size_t)n, 0) != n)
-		return err_set(e, -EIO, NULL, "Cannot write %s/store.lock: %s.", dir, strerror(errno));
+		return err_set(e, -EIO, NULL, "Cannot write %s/store.lock: %s.", dir,
+			       strerror(errno));
 	return 0;
 }
 
 static int damaged(struct disk *d, const char *what, struct err *e)
 {
-	return err_set(e, -EUCLEAN, NULL, "%s is damaged (%s): restore a backup, or move the file away to start anew.",
+	return err_set(e, -EUCLEAN, NULL,
+		       "%s is damaged (%s): restore a backup, or move the file away to start anew.",
 		       d->path, what);
 }
 
@@ -281,22 +310,28 @@ static int prepare_file(struct disk *d, struct err *e)
 	int rc;
 
 	/* Exclusive first: it decides where the index of the log lives. */
-	rc = sqlite3_exec(d->db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA trusted_schema = OFF;"
-			  "PRAGMA cell_size_check = ON", NULL, NULL, NULL);
+	rc = sqlite3_exec(d->db,
+			  "PRAGMA locking_mode = EXCLUSIVE; PRAGMA trusted_schema = OFF;"
+			  "PRAGMA cell_size_check = ON",
+			  NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return explain(d, rc, "open", e);
-	if (ask(d, "PRAGMA application_id", &application, e) || ask(d, "PRAGMA user_version", &format, e) ||
+	if (ask(d, "PRAGMA application_id", &application, e) ||
+	    ask(d, "PRAGMA user_version", &format, e) ||
 	    ask(d, "SELECT count(*) FROM sqlite_schema", &tables, e))
 		return e ? e->code : -EIO;
 	if (tables && application != APPLICATION_ID)
 		return err_set(e, -EINVAL, NULL, "%s is not a store of this program.", d->path);
 	if (format > DISK_FORMAT)
-		return err_set(e, -EPROTONOSUPPORT, NULL,
-			       "%s was written by a newer release (format %lld; this one reads up to %d).", d->path,
-			       (long long)format, DISK_FORMAT);
+		return err_set(
+			e, -EPROTONOSUPPORT, NULL,
+			"%s was written by a newer release (format %lld; this one reads up to %d).",
+			d->path, (long long)format, DISK_FORMAT);
 	/* The limit is for what one huge transaction leaves behind. */
-	rc = sqlite3_exec(d->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-			  "PRAGMA journal_size_limit = 16777216", NULL, NULL, NULL);
+	rc = sqlite3_exec(d->db,
+			  "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+			  "PRAGMA journal_size_limit = 16777216",
+			  NULL, NULL, NULL);
 	d->sync = true;
 	if (rc == SQLITE_OK && !tables)
 		rc = sqlite3_exec(d->db, schema, NULL, NULL, NULL);
@@ -307,8 +342,9 @@ static int prepare_file(struct disk *d, struct err *e)
 
 static int prepare_statements(struct disk *d, struct err *e)
 {
-	for (int i = 0; i < N_STATEMENTS; i++) {
-		int rc = sqlite3_prepare_v3(d->db, sql_of[i], -1, SQLITE_PREPARE_PERSISTENT, &d->stmts[i], NULL);
+	for (size_t i = 0; i < N_STATEMENTS; i++) {
+		int rc = sqlite3_prepare_v3(d->db, sql_of[i], -1, SQLITE_PREPARE_PERSISTENT,
+					    &d->stmts[i], NULL);
 
 		if (rc != SQLITE_OK)
 			return explain(d, rc, "open", e);
@@ -345,9 +381,11 @@ static int open_file(struct disk *d, int dir_fd, struct err *e)
 		return err_set(e, -errno, NULL, "Cannot open %s: %s.", d->path, strerror(errno));
 	close(fd);
 	if (fsync(dir_fd) < 0)
-		return err_set(e, -errno, NULL, "Cannot sync the data folder: %s.", strerror(errno));
+		return err_set(e, -errno, NULL, "Cannot sync the data folder: %s.",
+			       strerror(errno));
 	rc = sqlite3_open_v2(d->path, &d->db,
-			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+			     NULL);
 	return rc == SQLITE_OK ? 0 : explain(d, rc, "open", e);
 }
 
@@ -382,7 +420,7 @@ void disk_close(struct disk *d)
 {
 	if (!d)
 		return;
-	for (int i = 0; i < N_STATEMENTS; i++)
+	for (size_t i = 0; i < N_STATEMENTS; i++)
 		sqlite3_finalize(d->stmts[i]);
 	sqlite3_close(d->db);
 	/* Last: the folder is free only when the file is. */
@@ -393,17 +431,24 @@ void disk_close(struct disk *d)
 	free(d);
 }
 
-int disk_load(struct disk *d, int (*f)(void *arg, const struct disk_row *r, struct err *e), void *arg, struct err *e)
+int disk_load(struct disk *d, int (*f)(void *arg, const struct disk_row *r, struct err *e),
+	      void *arg, struct err *e)
 {
 	sqlite3_stmt *st = d->stmts[Q_LOAD];
 	int rc, answer = 0;
 
 	while (!answer && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		struct disk_row r = {
-			.kind = text_at(st, 0), .uuid = text_at(st, 1), .tenant = text_at(st, 2),
-			.cloud = text_at(st, 3), .name = text_at(st, 4), .body = text_at(st, 5),
-			.revision = number_at(st, 6), .created_revision = number_at(st, 7),
-			.last_modified_us = number_at(st, 8), .system = number_at(st, 9),
+			.kind = text_at(st, 0),
+			.uuid = text_at(st, 1),
+			.tenant = text_at(st, 2),
+			.cloud = text_at(st, 3),
+			.name = text_at(st, 4),
+			.body = text_at(st, 5),
+			.revision = number_at(st, 6),
+			.created_revision = number_at(st, 7),
+			.last_modified_us = number_at(st, 8),
+			.system = number_at(st, 9),
 		};
 
 		answer = f(arg, &r, e);
@@ -416,14 +461,18 @@ int disk_load(struct disk *d, int (*f)(void *arg, const struct disk_row *r, stru
 
 /* ---- writing --------------------------------------------------------- */
 
-/* Executed each time: SQLite sets this when it *prepares* the pragma, so a prepared one would set nothing. */
+/*
+ * Executed each time: SQLite sets this when it *prepares* the pragma, so a prepared one would set
+ * nothing.
+ */
 static void set_sync(struct disk *d, bool sync)
 {
 	int rc;
 
 	if (d->failed || d->sync == sync)
 		return;
-	rc = sqlite3_exec(d->db, sync ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
+	rc = sqlite3_exec(d->db, sync ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
+			  NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
 		remember_failure(d, rc);
 	else
@@ -446,13 +495,15 @@ void disk_begin(struct disk *d, bool sync)
 
 void disk_create(struct disk *d, const struct disk_row *r)
 {
-	run(d, bind(d, Q_CREATE, "ssssssiiii", r->kind, r->uuid, r->tenant, r->cloud, r->name, r->body, r->revision,
-		    r->created_revision, r->last_modified_us, (uint64_t)r->system));
+	run(d,
+	    bind(d, Q_CREATE, "ssssssiiii", r->kind, r->uuid, r->tenant, r->cloud, r->name, r->body,
+		 r->revision, r->created_revision, r->last_modified_us, (uint64_t)r->system));
 }
 
 void disk_update(struct disk *d, const struct disk_row *r)
 {
-	run(d, bind(d, Q_UPDATE, "ssiiss", r->name, r->body, r->revision, r->last_modified_us, r->kind, r->uuid));
+	run(d, bind(d, Q_UPDATE, "ssiiss", r->name, r->body, r->revision, r->last_modified_us,
+		    r->kind, r->uuid));
 }
 
 void disk_delete(struct disk *d, const char *kind, const char *uuid)
@@ -460,7 +511,8 @@ void disk_delete(struct disk *d, const char *kind, const char *uuid)
 	run(d, bind(d, Q_DELETE, "ss", kind, uuid));
 }
 
-void disk_change(struct disk *d, uint64_t revision, uint64_t seq, const char *kind, const char *uuid, bool deleted)
+void disk_change(struct disk *d, uint64_t revision, uint64_t seq, const char *kind,
+		 const char *uuid, bool deleted)
 {
 	run(d, bind(d, Q_CHANGE, "iissi", revision, seq, kind, uuid, (uint64_t)deleted));
 }
@@ -485,12 +537,16 @@ int disk_commit(struct disk *d, const struct disk_state *state, struct err *e)
 	if (state->revision > DISK_CHANGES_KEPT)
 		run(d, bind(d, Q_TRIM_CHANGES, "i", state->revision - DISK_CHANGES_KEPT));
 	run(d, bind(d, Q_TRIM_EVENTS, "i", state->first_event));
-	run(d, bind(d, Q_SET_STATE, "siii", state->epoch, state->revision, state->last_us, state->next_event));
+	run(d, bind(d, Q_SET_STATE, "siii", state->epoch, state->revision, state->last_us,
+		    state->next_event));
 	run(d, d->stmts[Q_COMMIT]);
 	if (!d->failed)
 		return 0;
 	rc = errno_of(d->failed);
-	/* A full disk leaves everything as it was; after anything else the file is not to be trusted. */
+	/*
+	 * A full disk leaves everything as it was; after anything else the file is not to be
+	 * trusted.
+	 */
 	if (rc != -ENOSPC)
 		d->broken = true;
 	if (!sqlite3_get_autocommit(d->db)) {
@@ -513,7 +569,8 @@ char *disk_value(struct disk *d, const char *space, const char *key)
 	return value;
 }
 
-int disk_values(struct disk *d, const char *space, int (*f)(void *arg, const char *key, const char *value), void *arg)
+int disk_values(struct disk *d, const char *space,
+		int (*f)(void *arg, const char *key, const char *value), void *arg)
 {
 	sqlite3_stmt *st = bind(d, Q_VALUES, "s", space);
 	int rc, answer = 0;
@@ -527,7 +584,9 @@ int disk_values(struct disk *d, const char *space, int (*f)(void *arg, const cha
 }
 
 int disk_changes(struct disk *d, uint64_t from,
-		 int (*f)(void *arg, uint64_t revision, const char *kind, const char *uuid, bool deleted), void *arg)
+		 int (*f)(void *arg, uint64_t revision, const char *kind, const char *uuid,
+			  bool deleted),
+		 void *arg)
 {
 	sqlite3_stmt *st = bind(d, Q_CHANGES, "i", from);
 	int rc, answer = 0;

@@ -1,13 +1,15 @@
 /*
  * disk - what the store keeps in its folder: one SQLite file, written in transactions.
  *
- * It knows rows, not rules: the store (store.c) holds every object in memory, decides what is legal, and hands over
- * what a transaction changed. Another back end (etcd) would have this same face.
+ * It knows rows, not rules: the store (store.c) holds every object in memory, decides what is
+ * legal, and hands over what a transaction changed. Another back end (etcd) would have this same
+ * face.
  *
  *	DIR/store.db       objects, change log, events, values; with -wal beside it
  *	DIR/store.lock     held while a controller uses the folder
  *
- * After a failed write or sync nothing more is written: what the kernel then holds is not known to be on the disk.
+ * After a failed write or sync nothing more is written: what the kernel then holds is not known
+ * to be on the disk.
  */
 #ifndef SPANWIRE_CONTROLLER_STORE_DISK_H
 #define SPANWIRE_CONTROLLER_STORE_DISK_H
@@ -23,21 +25,21 @@
 
 /* Changes of so many revisions are remembered, and so many events. */
 #define DISK_CHANGES_KEPT 10000
-#define DISK_EVENTS_KEPT  100000
+#define DISK_EVENTS_KEPT 100000
 
 struct disk;
 
 struct disk_state {
 	char epoch[33];
 	uint64_t revision;
-	uint64_t last_us;      /* newest stamp of an object or an event */
-	uint64_t first_event;  /* id of the oldest event that is kept: all before it were dropped */
+	uint64_t last_us; /* newest stamp of an object or an event */
+	uint64_t first_event; /* id of the oldest event that is kept: all before it were dropped */
 	uint64_t next_event;
 };
 
 struct disk_row {
 	const char *kind, *uuid, *tenant, *cloud, *name;
-	const char *body;      /* canonical JSON */
+	const char *body; /* canonical JSON */
 	uint64_t revision, created_revision, last_modified_us;
 	bool system;
 };
@@ -46,20 +48,23 @@ struct disk_row {
 int disk_open(const char *dir, struct disk **out, struct disk_state *state, struct err *e);
 void disk_close(struct disk *d);
 /* Every object, in order of creation; stops and returns F's non-zero answer. */
-int disk_load(struct disk *d, int (*f)(void *arg, const struct disk_row *r, struct err *e), void *arg,
-	      struct err *e);
+int disk_load(struct disk *d, int (*f)(void *arg, const struct disk_row *r, struct err *e),
+	      void *arg, struct err *e);
 
 /*
- * A transaction: begin, any of the writes, then commit or roll back. The first write that fails is remembered:
- * the later ones do nothing and disk_commit() rolls back and reports it. SYNC: what was committed survives power
- * loss; without it only the death of the process, until the next commit with it.
+ * A transaction: begin, any of the writes, then commit or roll back. The first write that fails
+ * is remembered: the later ones do nothing and disk_commit() rolls back and reports it. SYNC:
+ * what was committed survives power loss; without it only the death of the process, until the
+ * next commit with it.
  */
 void disk_begin(struct disk *d, bool sync);
 void disk_create(struct disk *d, const struct disk_row *r);
 void disk_update(struct disk *d, const struct disk_row *r);
 void disk_delete(struct disk *d, const char *kind, const char *uuid);
-void disk_change(struct disk *d, uint64_t revision, uint64_t seq, const char *kind, const char *uuid, bool deleted);
-void disk_set(struct disk *d, const char *space, const char *key, const char *value); /* NULL deletes */
+void disk_change(struct disk *d, uint64_t revision, uint64_t seq, const char *kind,
+		 const char *uuid, bool deleted);
+void disk_set(struct disk *d, const char *space, const char *key,
+	      const char *value); /* NULL deletes */
 void disk_event(struct disk *d, uint64_t id, uint64_t us, const char *body);
 /* STATE is what holds afterwards. */
 int disk_commit(struct disk *d, const struct disk_state *state, struct err *e);
@@ -67,10 +72,13 @@ int disk_commit(struct disk *d, const struct disk_state *state, struct err *e);
 /* Caller frees; NULL when there is none. */
 char *disk_value(struct disk *d, const char *space, const char *key);
 /* In order of keys. F must not call into the disk. */
-int disk_values(struct disk *d, const char *space, int (*f)(void *arg, const char *key, const char *value), void *arg);
+int disk_values(struct disk *d, const char *space,
+		int (*f)(void *arg, const char *key, const char *value), void *arg);
 /* Of revisions after FROM, in order. F must not call into the disk. */
 int disk_changes(struct disk *d, uint64_t from,
-		 int (*f)(void *arg, uint64_t revision, const char *kind, const char *uuid, bool deleted), void *arg);
+		 int (*f)(void *arg, uint64_t revision, const char *kind, const char *uuid,
+			  bool deleted),
+		 void *arg);
 /* Newest first. F must not call into the disk. */
 int disk_events(struct disk *d, uint64_t start_us, uint64_t end_us,
 		int (*f)(void *arg, uint64_t id, uint64_t us, const char *body), void *arg);

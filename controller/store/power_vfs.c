@@ -199,7 +199,10 @@ static int on_write(sqlite3_file *h, const void *p, int n, sqlite3_int64 at)
 
 	if (refusal)
 		return refusal;
-	/* The write during which the power fails may have come to the disk in part, like those before it. */
+	/*
+	 * The write during which the power fails may have come to the disk in part, like those
+	 * before it.
+	 */
 	if (!off)
 		remember_pending(f, (size_t)at, p, (size_t)n);
 	if (fails_now())
@@ -235,7 +238,10 @@ static int on_sync(sqlite3_file *h, int flags)
 		return SQLITE_OK;
 	bytes_copy(&f->disk, &f->seen);
 	forget_pending(f);
-	/* What the unix files of SQLite do: the first sync of a file that they created syncs its folder as well. */
+	/*
+	 * What the unix files of SQLite do: the first sync of a file that they created syncs its
+	 * folder as well.
+	 */
 	if (f->exists != f->exists_on_disk)
 		for (size_t i = 0; i < FILES_MAX; i++)
 			files[i].exists_on_disk = files[i].exists;
@@ -281,9 +287,18 @@ static int characteristics(sqlite3_file *h)
 
 /* Version 1: without shared memory. The store keeps the index of the log in its own. */
 static const sqlite3_io_methods methods = {
-	.iVersion = 1, .xClose = file_close, .xRead = on_read, .xWrite = on_write, .xTruncate = on_truncate,
-	.xSync = on_sync, .xFileSize = on_size, .xLock = on_lock, .xUnlock = on_lock,
-	.xCheckReservedLock = on_check_lock, .xFileControl = on_control, .xSectorSize = sector_size,
+	.iVersion = 1,
+	.xClose = file_close,
+	.xRead = on_read,
+	.xWrite = on_write,
+	.xTruncate = on_truncate,
+	.xSync = on_sync,
+	.xFileSize = on_size,
+	.xLock = on_lock,
+	.xUnlock = on_lock,
+	.xCheckReservedLock = on_check_lock,
+	.xFileControl = on_control,
+	.xSectorSize = sector_size,
 	.xDeviceCharacteristics = characteristics,
 };
 
@@ -378,9 +393,18 @@ static int vfs_error(sqlite3_vfs *vfs, int n, char *out)
 void power_register(void)
 {
 	static sqlite3_vfs vfs = {
-		.iVersion = 1, .szOsFile = sizeof(struct handle), .mxPathname = PATH_MAX - 16, .zName = "power",
-		.xOpen = vfs_open, .xDelete = vfs_delete, .xAccess = vfs_access, .xFullPathname = vfs_full_path,
-		.xRandomness = vfs_random, .xSleep = vfs_sleep, .xCurrentTime = vfs_time, .xGetLastError = vfs_error,
+		.iVersion = 1,
+		.szOsFile = sizeof(struct handle),
+		.mxPathname = PATH_MAX - 16,
+		.zName = "power",
+		.xOpen = vfs_open,
+		.xDelete = vfs_delete,
+		.xAccess = vfs_access,
+		.xFullPathname = vfs_full_path,
+		.xRandomness = vfs_random,
+		.xSleep = vfs_sleep,
+		.xCurrentTime = vfs_time,
+		.xGetLastError = vfs_error,
 	};
 
 	must(sqlite3_vfs_register(&vfs, 1) == SQLITE_OK);

@@ -1,12 +1,13 @@
 /*
- * Every object is held in memory, parsed, with its references in both directions; the disk is only read when the store
- * is opened (and for values, events and the change log). So a question never waits, and costs the same with ten
- * objects or with a million.
+ * Every object is held in memory, parsed, with its references in both directions; the disk is
+ * only read when the store is opened (and for values, events and the change log). So a question
+ * never waits, and costs the same with ten objects or with a million.
  *
- * An identity (kind, uuid) has a slot: the place where the object is, and the list of those who refer to it. A write
- * puts a new `held` into the slot at once and remembers the old one in the transaction; abort walks back. That is why a
- * read inside the transaction needs nothing special. A slot lives as long as any `held` is made for it or refers to it,
- * also one that a transaction only remembers.
+ * An identity (kind, uuid) has a slot: the place where the object is, and the list of those who
+ * refer to it. A write puts a new `held` into the slot at once and remembers the old one in the
+ * transaction; abort walks back. That is why a read inside the transaction needs nothing special.
+ * A slot lives as long as any `held` is made for it or refers to it, also one that a transaction
+ * only remembers.
  */
 #include "controller/store/store.h"
 
@@ -19,7 +20,7 @@
 
 struct shelf {
 	const struct kind_desc *kind;
-	struct list slots;             /* with an object in them, in order of creation */
+	struct list slots; /* with an object in them, in order of creation */
 	size_t n;
 };
 
@@ -27,9 +28,9 @@ struct slot {
 	struct table_link by_id;
 	struct list in_shelf;
 	struct shelf *shelf;
-	struct held *held;             /* NULL: referred to only, or deleted in this transaction */
+	struct held *held; /* NULL: referred to only, or deleted in this transaction */
 	size_t pins;
-	struct list referrers;         /* struct ref, each from another object */
+	struct list referrers; /* struct ref, each from another object */
 	size_t n_referrers;
 	char uuid[];
 };
@@ -52,8 +53,8 @@ struct held {
 
 struct op {
 	struct slot *slot;
-	struct held *old, *new;        /* NULL: created; deleted */
-	struct list *before;           /* deleted: what followed in the shelf */
+	struct held *old, *new; /* NULL: created; deleted */
+	struct list *before; /* deleted: what followed in the shelf */
 };
 
 struct setting {
@@ -63,7 +64,7 @@ struct setting {
 struct txn {
 	struct store *store;
 	bool open;
-	uint64_t revision;             /* that it will have if it changes objects */
+	uint64_t revision; /* that it will have if it changes objects */
 	struct op *ops;
 	size_t n_ops;
 	struct setting *settings;
@@ -75,7 +76,7 @@ struct txn {
 struct store {
 	struct disk *disk;
 	struct disk_state state;
-	struct shelf *shelves;         /* one per kind, in the order of model_kinds */
+	struct shelf *shelves; /* one per kind, in the order of model_kinds */
 	struct table ids, names;
 	struct store_watch *watches;
 	struct txn txn;
@@ -121,7 +122,8 @@ static struct slot *slot_pin(struct store *s, struct shelf *shelf, const char *u
 		slot->shelf = shelf;
 		list_init(&slot->in_shelf);
 		list_init(&slot->referrers);
-		table_put(&s->ids, &slot->by_id, table_hash(table_hash(TABLE_SEED, shelf->kind->path), uuid));
+		table_put(&s->ids, &slot->by_id,
+			  table_hash(table_hash(TABLE_SEED, shelf->kind->path), uuid));
 	}
 	slot->pins++;
 	return slot;
@@ -165,8 +167,8 @@ static int collect_ref(void *arg, const char *path, const char *kind, const char
 	return 0;
 }
 
-static struct held *held_make(struct store *s, struct shelf *shelf, const char *uuid, const char *tenant,
-			      const char *cloud, const json_t *body)
+static struct held *held_make(struct store *s, struct shelf *shelf, const char *uuid,
+			      const char *tenant, const char *cloud, const json_t *body)
 {
 	struct held *h = xcalloc(1, sizeof(*h));
 	struct collect c = { s, h };
@@ -177,9 +179,16 @@ static struct held *held_make(struct store *s, struct shelf *shelf, const char *
 	h->cloud = xstrdup(cloud ? cloud : "");
 	/* The count of references is the one thing in it that changes. */
 	h->body = json_incref((json_t *)body);
-	h->o = (struct object){ .kind = shelf->kind, .uuid = h->slot->uuid, .name = h->name, .tenant = h->tenant,
-				.cloud = h->cloud, .body = h->body };
-	/* Belonging is a reference like any other: a tenant or cloud with objects in it cannot be deleted. */
+	h->o = (struct object){ .kind = shelf->kind,
+				.uuid = h->slot->uuid,
+				.name = h->name,
+				.tenant = h->tenant,
+				.cloud = h->cloud,
+				.body = h->body };
+	/*
+	 * Belonging is a reference like any other: a tenant or cloud with objects in it cannot be
+	 * deleted.
+	 */
 	collect_ref(&c, "tenant_ref", "tenant", h->tenant);
 	collect_ref(&c, "cloud_ref", "cloud", h->cloud);
 	model_refs(shelf->kind, body, collect_ref, &c);
@@ -199,18 +208,25 @@ static void held_free(struct store *s, struct held *h)
 	free(h);
 }
 
-/* An object that refers to the same target twice is in its list once: it would be the last one there. */
+/*
+ * An object that refers to the same target twice is in its list once: it would be the last one
+ * there.
+ */
 static bool is_listed(const struct ref *r)
 {
 	return !list_empty(&r->target->referrers) &&
 	       LIST_ENTRY(r->target->referrers.prev, struct ref, in_target)->from == r->from;
 }
 
-/* Into its slot, found by name and by those it refers to. Its place in the shelf is the slot's matter. */
+/*
+ * Into its slot, found by name and by those it refers to. Its place in the shelf is the slot's
+ * matter.
+ */
 static void held_enter(struct store *s, struct held *h)
 {
 	h->slot->held = h;
-	table_put(&s->names, &h->by_name, table_hash(table_hash(TABLE_SEED, h->o.kind->path), h->name));
+	table_put(&s->names, &h->by_name,
+		  table_hash(table_hash(TABLE_SEED, h->o.kind->path), h->name));
 	for (size_t i = 0; i < h->n_refs; i++) {
 		struct ref *r = &h->refs[i];
 
@@ -258,12 +274,15 @@ static int load_row(void *arg, const struct disk_row *r, struct err *e)
 	struct held *h;
 
 	if (!shelf)
-		return err_set(e, -EPROTONOSUPPORT, NULL, "The store holds a %s, a kind that this release does not know.",
+		return err_set(e, -EPROTONOSUPPORT, NULL,
+			       "The store holds a %s, a kind that this release does not know.",
 			       r->kind);
 	if (json_read(r->body, strlen(r->body), &body, e) || !json_is_object(body))
-		return err_set(e, -EUCLEAN, NULL, "The store is damaged: %s %s is not readable.", r->kind, r->uuid);
+		return err_set(e, -EUCLEAN, NULL, "The store is damaged: %s %s is not readable.",
+			       r->kind, r->uuid);
 	if (store_get(s, r->kind, r->uuid))
-		return err_set(e, -EUCLEAN, NULL, "The store is damaged: %s %s is there twice.", r->kind, r->uuid);
+		return err_set(e, -EUCLEAN, NULL, "The store is damaged: %s %s is there twice.",
+			       r->kind, r->uuid);
 	h = held_make(s, shelf, r->uuid, r->tenant, r->cloud, body);
 	h->o.revision = r->revision;
 	h->o.created_revision = r->created_revision;
@@ -353,8 +372,8 @@ const struct object *store_get(struct store *s, const char *kind, const char *uu
 	return slot && slot->held ? &slot->held->o : NULL;
 }
 
-const struct object *store_find(struct store *s, const char *kind, const char *tenant, const char *cloud,
-				const char *name)
+const struct object *store_find(struct store *s, const char *kind, const char *tenant,
+				const char *cloud, const char *name)
 {
 	uint64_t hash = table_hash(table_hash(TABLE_SEED, kind), name);
 
@@ -368,7 +387,8 @@ const struct object *store_find(struct store *s, const char *kind, const char *t
 	return NULL;
 }
 
-int store_each(struct store *s, const char *kind, int (*f)(void *arg, const struct object *o), void *arg)
+int store_each(struct store *s, const char *kind, int (*f)(void *arg, const struct object *o),
+	       void *arg)
 {
 	struct shelf *shelf = shelf_of(s, kind);
 	int rc = 0;
@@ -421,7 +441,8 @@ struct txn *txn_begin(struct store *s)
 	return &s->txn;
 }
 
-static void remember(struct txn *t, struct slot *slot, struct held *old, struct held *new, struct list *before)
+static void remember(struct txn *t, struct slot *slot, struct held *old, struct held *new,
+		     struct list *before)
 {
 	t->ops = one_more(t->ops, t->n_ops, sizeof(*t->ops));
 	t->ops[t->n_ops++] = (struct op){ slot, old, new, before };
@@ -437,8 +458,8 @@ static int not_there(const struct kind_desc *k, const char *uuid, struct err *e)
 	return err_set(e, -ENOENT, NULL, "%s object not found: %s", k->msg->name, uuid);
 }
 
-int txn_create(struct txn *t, const struct kind_desc *k, const char *uuid, const char *tenant, const char *cloud,
-	       const json_t *body, bool system, struct err *e)
+int txn_create(struct txn *t, const struct kind_desc *k, const char *uuid, const char *tenant,
+	       const char *cloud, const json_t *body, bool system, struct err *e)
 {
 	struct store *s = t->store;
 	struct shelf *shelf = shelf_of(s, k->path);
@@ -447,7 +468,8 @@ int txn_create(struct txn *t, const struct kind_desc *k, const char *uuid, const
 
 	must(shelf);
 	if (store_get(s, k->path, uuid))
-		return err_set(e, -EEXIST, NULL, "%s with uuid '%s' already exists", k->msg->name, uuid);
+		return err_set(e, -EEXIST, NULL, "%s with uuid '%s' already exists", k->msg->name,
+			       uuid);
 	if (*name && store_find(s, k->path, tenant ? tenant : "", cloud ? cloud : "", name))
 		return name_taken(k, name, e);
 	h = held_make(s, shelf, uuid, tenant, cloud, body);
@@ -460,8 +482,8 @@ int txn_create(struct txn *t, const struct kind_desc *k, const char *uuid, const
 	return 0;
 }
 
-int txn_update(struct txn *t, const struct kind_desc *k, const char *uuid, const json_t *body, uint64_t expect_us,
-	       struct err *e)
+int txn_update(struct txn *t, const struct kind_desc *k, const char *uuid, const json_t *body,
+	       uint64_t expect_us, struct err *e)
 {
 	struct store *s = t->store;
 	struct slot *slot = slot_find(s, k->path, uuid);
@@ -473,7 +495,8 @@ int txn_update(struct txn *t, const struct kind_desc *k, const char *uuid, const
 	if (!old)
 		return not_there(k, uuid, e);
 	if (expect_us && expect_us != old->o.last_modified_us)
-		return err_set(e, -ESTALE, NULL, "%s '%s' was changed by somebody else since it was read",
+		return err_set(e, -ESTALE, NULL,
+			       "%s '%s' was changed by somebody else since it was read",
 			       k->msg->name, old->name);
 	namesake = *name ? store_find(s, k->path, old->tenant, old->cloud, name) : NULL;
 	if (namesake && namesake != &old->o)
@@ -506,19 +529,22 @@ static int still_referred(const struct slot *slot, struct err *e)
 	CLEANUP_FREE char *text = xstrdup("");
 	size_t named = 0, total = slot->n_referrers;
 
-	for (const struct list *l = slot->referrers.next; l != &slot->referrers && named < NAMED_REFERRERS;
-	     l = l->next) {
+	for (const struct list *l = slot->referrers.next;
+	     l != &slot->referrers && named < NAMED_REFERRERS; l = l->next) {
 		const struct held *from = LIST_ENTRY(l, struct ref, in_target)->from;
 		const char *name = *from->name ? from->name : from->o.uuid;
 		char *longer;
 
-		/* Itself holds nobody back; it may stand behind the named ones, but then those hold it. */
+		/*
+		 * Itself holds nobody back; it may stand behind the named ones, but then those
+		 * hold it.
+		 */
 		if (from->slot == slot) {
 			total--;
 			continue;
 		}
-		longer = xasprintf("%s%s'%s %.*s'", text, named++ ? ", " : "", from->o.kind->msg->name,
-				   shortened(name), name);
+		longer = xasprintf("%s%s'%s %.*s'", text, named++ ? ", " : "",
+				   from->o.kind->msg->name, shortened(name), name);
 		free(text);
 		text = longer;
 	}
@@ -526,7 +552,8 @@ static int still_referred(const struct slot *slot, struct err *e)
 		return 0;
 	if (named == total)
 		return err_set(e, -EBUSY, NULL, "Cannot delete, object is referred by: [%s]", text);
-	return err_set(e, -EBUSY, NULL, "Cannot delete, object is referred by: [%s, ...], %zu in total", text,
+	return err_set(e, -EBUSY, NULL,
+		       "Cannot delete, object is referred by: [%s, ...], %zu in total", text,
 		       total);
 }
 
@@ -567,8 +594,8 @@ int txn_set(struct txn *t, const char *space, const char *key, const char *value
 {
 	(void)e;
 	t->settings = one_more(t->settings, t->n_settings, sizeof(*t->settings));
-	t->settings[t->n_settings++] =
-		(struct setting){ xstrdup(space), xstrdup(key), value ? xstrdup(value) : NULL };
+	t->settings[t->n_settings++] = (struct setting){ xstrdup(space), xstrdup(key),
+							 value ? xstrdup(value) : NULL };
 	return 0;
 }
 
@@ -654,9 +681,15 @@ static void write_op(struct disk *d, const struct op *op)
 	const struct object *o = op->new ? &op->new->o : &op->old->o;
 	CLEANUP_FREE char *body = NULL;
 	struct disk_row r = {
-		.kind = o->kind->path, .uuid = o->uuid, .tenant = o->tenant, .cloud = o->cloud, .name = o->name,
-		.revision = o->revision, .created_revision = o->created_revision,
-		.last_modified_us = o->last_modified_us, .system = o->system,
+		.kind = o->kind->path,
+		.uuid = o->uuid,
+		.tenant = o->tenant,
+		.cloud = o->cloud,
+		.name = o->name,
+		.revision = o->revision,
+		.created_revision = o->created_revision,
+		.last_modified_us = o->last_modified_us,
+		.system = o->system,
 	};
 
 	if (!op->new) {
@@ -692,7 +725,8 @@ static struct store_change *write_changes(struct txn *t, size_t *n)
 
 		if (op->slot->held != op->new)
 			continue;
-		*c = (struct store_change){ t->revision, op->slot->shelf->kind, op->slot->uuid, !op->new };
+		*c = (struct store_change){ t->revision, op->slot->shelf->kind, op->slot->uuid,
+					    !op->new };
 		disk_change(t->store->disk, c->revision, *n, c->kind->path, c->uuid, c->deleted);
 		(*n)++;
 	}
@@ -755,8 +789,8 @@ char *store_value(struct store *s, const char *space, const char *key)
 	return disk_value(s->disk, space, key);
 }
 
-int store_values(struct store *s, const char *space, int (*f)(void *arg, const char *key, const char *value),
-		 void *arg)
+int store_values(struct store *s, const char *space,
+		 int (*f)(void *arg, const char *key, const char *value), void *arg)
 {
 	return disk_values(s->disk, space, f, arg);
 }
@@ -767,7 +801,8 @@ struct changes_reader {
 	void *arg;
 };
 
-static int pass_change(void *arg, uint64_t revision, const char *kind, const char *uuid, bool deleted)
+static int pass_change(void *arg, uint64_t revision, const char *kind, const char *uuid,
+		       bool deleted)
 {
 	struct changes_reader *r = arg;
 	struct shelf *shelf = shelf_of(r->s, kind);
@@ -776,7 +811,8 @@ static int pass_change(void *arg, uint64_t revision, const char *kind, const cha
 	return shelf ? r->f(r->arg, &c) : 0;
 }
 
-int store_changes(struct store *s, uint64_t from, int (*f)(void *arg, const struct store_change *c), void *arg)
+int store_changes(struct store *s, uint64_t from, int (*f)(void *arg, const struct store_change *c),
+		  void *arg)
 {
 	struct changes_reader r = { s, f, arg };
 

@@ -31,18 +31,19 @@ struct object {
 	const struct kind_desc *kind;
 	const char *uuid;
 	const char *name;
-	const char *tenant;          /* uuid of the tenant; "" when the kind has none */
-	const char *cloud;           /* uuid of the cloud; "" when the kind has none */
-	const json_t *body;          /* stored form */
-	uint64_t revision;           /* of its last change */
+	const char *tenant; /* uuid of the tenant; "" when the kind has none */
+	const char *cloud; /* uuid of the cloud; "" when the kind has none */
+	const json_t *body; /* stored form */
+	uint64_t revision; /* of its last change */
 	uint64_t created_revision;
-	uint64_t last_modified_us;   /* strictly larger with every write */
-	bool system;                 /* came with the controller: cannot be deleted */
+	uint64_t last_modified_us; /* strictly larger with every write */
+	bool system; /* came with the controller: cannot be deleted */
 };
 
 /*
- * Open or create. Refused with a sentence: a folder that another controller uses (-EBUSY), one of a newer format
- * (-EPROTONOSUPPORT), a damaged file (-EUCLEAN), a folder that is open to others and holds other things (-EPERM).
+ * Open or create. Refused with a sentence: a folder that another controller uses (-EBUSY), one of
+ * a newer format (-EPROTONOSUPPORT), a damaged file (-EUCLEAN), a folder that is open to others
+ * and holds other things (-EPERM).
  */
 int store_open(const char *dir, struct store **out, struct err *e);
 void store_close(struct store *s);
@@ -50,43 +51,58 @@ void store_close(struct store *s);
 /* Random, made when the store was made or restored; 32 hex digits. */
 const char *store_epoch(const struct store *s);
 uint64_t store_revision(const struct store *s);
-/* This store was restored, or has found out that it was: nobody may take its revisions for those of before. */
+/*
+ * This store was restored, or has found out that it was: nobody may take its revisions for those
+ * of before.
+ */
 int store_new_epoch(struct store *s, struct err *e);
 
 /* NULL when there is none. Borrowed until the next commit. */
 const struct object *store_get(struct store *s, const char *kind, const char *uuid);
 /* By name in a tenant (uuid, NULL: any) and a cloud (uuid, NULL: any). */
-const struct object *store_find(struct store *s, const char *kind, const char *tenant, const char *cloud,
-				const char *name);
+const struct object *store_find(struct store *s, const char *kind, const char *tenant,
+				const char *cloud, const char *name);
 /* In order of creation. Stops and returns F's non-zero answer. F must not write. */
-int store_each(struct store *s, const char *kind, int (*f)(void *arg, const struct object *o), void *arg);
+int store_each(struct store *s, const char *kind, int (*f)(void *arg, const struct object *o),
+	       void *arg);
 size_t store_count(struct store *s, const char *kind);
-/* Objects that refer to this one, each once; those in a tenant or cloud refer to it. F must not write. */
+/*
+ * Objects that refer to this one, each once; those in a tenant or cloud refer to it. F must not
+ * write.
+ */
 int store_referrers(struct store *s, const char *kind, const char *uuid,
 		    int (*f)(void *arg, const struct object *o), void *arg);
 
 /*
- * One transaction at a time, begun and ended in one turn of the loop: reads (store_get, store_find, store_each,
- * store_referrers, txn_get, store_value) see what it wrote so far. Constraint errors come at once, with the sentence that
- * clients match; that every reference leads to an object is checked at commit (-ENOENT with the path), so the order
- * inside a transaction is free. After an error the transaction goes on as if the failed call had not been made.
+ * One transaction at a time, begun and ended in one turn of the loop: reads (store_get,
+ * store_find, store_each, store_referrers, txn_get, store_value) see what it wrote so far.
+ * Constraint errors come at once, with the sentence that clients match; that every reference
+ * leads to an object is checked at commit (-ENOENT with the path), so the order inside a
+ * transaction is free. After an error the transaction goes on as if the failed call had not been
+ * made.
  */
 struct txn *txn_begin(struct store *s);
-/* -EEXIST: (kind, tenant, cloud, name) or uuid is taken: "... already exists". Takes a reference of its own to BODY. */
-int txn_create(struct txn *t, const struct kind_desc *k, const char *uuid, const char *tenant, const char *cloud,
-	       const json_t *body, bool system, struct err *e);
+/*
+ * -EEXIST: (kind, tenant, cloud, name) or uuid is taken: "... already exists". Takes a reference
+ * of its own to BODY.
+ */
+int txn_create(struct txn *t, const struct kind_desc *k, const char *uuid, const char *tenant,
+	       const char *cloud, const json_t *body, bool system, struct err *e);
 /* EXPECT_US: 0, or the _last_modified that the caller has seen; another one is stored: -ESTALE. */
-int txn_update(struct txn *t, const struct kind_desc *k, const char *uuid, const json_t *body, uint64_t expect_us,
-	       struct err *e);
-/* -ENOENT; -EBUSY when referred to, naming by whom; -EPERM for system objects ("Cannot delete system default object"). */
+int txn_update(struct txn *t, const struct kind_desc *k, const char *uuid, const json_t *body,
+	       uint64_t expect_us, struct err *e);
+/*
+ * -ENOENT; -EBUSY when referred to, naming by whom; -EPERM for system objects ("Cannot delete
+ * system default object").
+ */
 int txn_delete(struct txn *t, const struct kind_desc *k, const char *uuid, struct err *e);
 const struct object *txn_get(struct txn *t, const char *kind, const char *uuid);
 /* Part of the transaction; stamped at commit. EVENT is taken. */
 void txn_event(struct txn *t, json_t *event);
 /*
- * Durable when it returns 0; *REVISION (may be NULL) is the store's revision then. Ends the transaction in any case: when
- * it fails nothing has changed. -ENOSPC may be tried again; after -EIO the store refuses all writes until it is
- * opened anew.
+ * Durable when it returns 0; *REVISION (may be NULL) is the store's revision then. Ends the
+ * transaction in any case: when it fails nothing has changed. -ENOSPC may be tried again; after
+ * -EIO the store refuses all writes until it is opened anew.
  */
 int txn_commit(struct txn *t, uint64_t *revision, struct err *e);
 void txn_abort(struct txn *t);
@@ -95,13 +111,17 @@ void txn_abort(struct txn *t);
 int txn_set(struct txn *t, const char *space, const char *key, const char *value, struct err *e);
 /* Caller frees; NULL when there is none. */
 char *store_value(struct store *s, const char *space, const char *key);
-/* All of a space as last committed, in order of keys. Stops and returns F's non-zero answer. F must not ask for values. */
-int store_values(struct store *s, const char *space, int (*f)(void *arg, const char *key, const char *value),
-		 void *arg);
+/*
+ * All of a space as last committed, in order of keys. Stops and returns F's non-zero answer. F
+ * must not ask for values.
+ */
+int store_values(struct store *s, const char *space,
+		 int (*f)(void *arg, const char *key, const char *value), void *arg);
 
 /*
- * What changed, in order, after revision FROM; an object comes once per revision. -ESPIPE when the log does not reach
- * back that far (it holds the last 10,000 revisions): read everything. -ERANGE when FROM is yet to come.
+ * What changed, in order, after revision FROM; an object comes once per revision. -ESPIPE when
+ * the log does not reach back that far (it holds the last 10,000 revisions): read everything.
+ * -ERANGE when FROM is yet to come.
  */
 struct store_change {
 	uint64_t revision;
@@ -109,23 +129,27 @@ struct store_change {
 	const char *uuid;
 	bool deleted;
 };
-int store_changes(struct store *s, uint64_t from, int (*f)(void *arg, const struct store_change *c), void *arg);
+int store_changes(struct store *s, uint64_t from, int (*f)(void *arg, const struct store_change *c),
+		  void *arg);
 
 /*
- * Called on the core's thread after each commit that changed objects, before txn_commit() returns. Each object is in
- * CHANGES once. The store already shows the new state; COMMITTED must not write.
+ * Called on the core's thread after each commit that changed objects, before txn_commit()
+ * returns. Each object is in CHANGES once. The store already shows the new state; COMMITTED must
+ * not write.
  */
 struct store_watch {
-	void (*committed)(struct store_watch *w, uint64_t revision, const struct store_change *changes, size_t n);
+	void (*committed)(struct store_watch *w, uint64_t revision,
+			  const struct store_change *changes, size_t n);
 	struct store_watch *next;
 };
 void store_watch(struct store *s, struct store_watch *w);
 void store_unwatch(struct store *s, struct store_watch *w);
 
 /*
- * Events: newest first. F gets (id, microseconds, event); ids count from 1 without gaps, microseconds rise strictly.
- * Bounded: the last 100,000 are kept, what was dropped is counted. An event outside a transaction is written by
- * store_event() (runtime: SE_UP, SERVER_DOWN ...): it survives kill -9 at once, power loss from the next commit on.
+ * Events: newest first. F gets (id, microseconds, event); ids count from 1 without gaps,
+ * microseconds rise strictly. Bounded: the last 100,000 are kept, what was dropped is counted. An
+ * event outside a transaction is written by store_event() (runtime: SE_UP, SERVER_DOWN ...): it
+ * survives kill -9 at once, power loss from the next commit on.
  */
 int store_event(struct store *s, json_t *event, struct err *e); /* takes event */
 int store_events(struct store *s, uint64_t start_us, uint64_t end_us,

@@ -59,12 +59,13 @@ static json_t *named(const char *name)
 
 static json_t *service_of(const char *name, const char *group)
 {
-	return json_pack("{s:s, s:o}", "name", name, "group_ref", json_sprintf("/api/group/%s", group));
+	return json_pack("{s:s, s:o}", "name", name, "group_ref",
+			 json_sprintf("/api/group/%s", group));
 }
 
 /* Takes BODY. */
-static int try_create(struct txn *t, const struct kind_desc *k, const char *uuid, const char *tenant, json_t *body,
-		      struct err *e)
+static int try_create(struct txn *t, const struct kind_desc *k, const char *uuid,
+		      const char *tenant, json_t *body, struct err *e)
 {
 	int rc = txn_create(t, k, uuid, tenant, "", body, false, e);
 
@@ -80,7 +81,8 @@ static void create(struct world *w, const struct kind_desc *k, const char *uuid,
 	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
 }
 
-static int update(struct world *w, const struct kind_desc *k, const char *uuid, json_t *body, uint64_t expect_us)
+static int update(struct world *w, const struct kind_desc *k, const char *uuid, json_t *body,
+		  uint64_t expect_us)
 {
 	struct txn *t = txn_begin(w->s);
 	int rc = txn_update(t, k, uuid, body, expect_us, &w->e);
@@ -93,7 +95,7 @@ static int update(struct world *w, const struct kind_desc *k, const char *uuid, 
 	return txn_commit(t, NULL, &w->e);
 }
 
-static int delete(struct world *w, const struct kind_desc *k, const char *uuid)
+static int delete (struct world *w, const struct kind_desc *k, const char *uuid)
 {
 	struct txn *t = txn_begin(w->s);
 	int rc = txn_delete(t, k, uuid, &w->e);
@@ -118,18 +120,18 @@ static int note_name(void *arg, const struct object *o)
 	return 0;
 }
 
-#define assert_each(w, kind, expected)                                  \
-	do {                                                            \
-		struct names n_ = { 0 };                                \
-		store_each((w)->s, kind, note_name, &n_);               \
-		assert_string_equal(n_.text, expected);                 \
+#define assert_each(w, kind, expected)                                                             \
+	do {                                                                                       \
+		struct names n_ = { 0 };                                                           \
+		store_each((w)->s, kind, note_name, &n_);                                          \
+		assert_string_equal(n_.text, expected);                                            \
 	} while (0)
 
-#define assert_referrers(w, kind, uuid, expected)                       \
-	do {                                                            \
-		struct names n_ = { 0 };                                \
-		store_referrers((w)->s, kind, uuid, note_name, &n_);    \
-		assert_string_equal(n_.text, expected);                 \
+#define assert_referrers(w, kind, uuid, expected)                                                  \
+	do {                                                                                       \
+		struct names n_ = { 0 };                                                           \
+		store_referrers((w)->s, kind, uuid, note_name, &n_);                               \
+		assert_string_equal(n_.text, expected);                                            \
 	} while (0)
 
 /* ---- objects ---------------------------------------------------------- */
@@ -195,7 +197,8 @@ static void update_compares_last_modified(void **state)
 	us = store_get(w->s, "group", "group-1")->last_modified_us;
 	assert_int_equal(update(w, &test_group, "group-1", named("b"), us), 0);
 	assert_int_equal(update(w, &test_group, "group-1", named("c"), us), -ESTALE);
-	assert_string_equal(w->e.text, "ServerGroup 'b' was changed by somebody else since it was read");
+	assert_string_equal(w->e.text,
+			    "ServerGroup 'b' was changed by somebody else since it was read");
 	assert_string_equal(store_get(w->s, "group", "group-1")->name, "b");
 	assert_int_equal(update(w, &test_group, "group-9", named("c"), 0), -ENOENT);
 }
@@ -209,17 +212,21 @@ static void names_are_unique_where_they_belong(void **state)
 	assert_int_equal(try_create(t, &test_tenant, "tenant-2", "", named("two"), &w->e), 0);
 	assert_int_equal(try_create(t, &test_group, "group-1", "tenant-1", named("web"), &w->e), 0);
 	assert_int_equal(try_create(t, &test_group, "group-2", "tenant-2", named("web"), &w->e), 0);
-	assert_int_equal(try_create(t, &test_group, "group-3", "tenant-2", named("web"), &w->e), -EEXIST);
+	assert_int_equal(try_create(t, &test_group, "group-3", "tenant-2", named("web"), &w->e),
+			 -EEXIST);
 	assert_string_equal(w->e.text, "ServerGroup with name 'web' already exists");
-	assert_int_equal(try_create(t, &test_group, "group-2", "tenant-2", named("other"), &w->e), -EEXIST);
+	assert_int_equal(try_create(t, &test_group, "group-2", "tenant-2", named("other"), &w->e),
+			 -EEXIST);
 	assert_non_null(strstr(w->e.text, "already exists"));
 	assert_int_equal(try_create(t, &test_options, "options-1", "", json_object(), &w->e), 0);
 	assert_int_equal(try_create(t, &test_options, "options-2", "", json_object(), &w->e), 0);
 	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
 
 	for (int i = 0; i < 2; i++) {
-		assert_string_equal(store_find(w->s, "group", "tenant-1", NULL, "web")->uuid, "group-1");
-		assert_string_equal(store_find(w->s, "group", "tenant-2", "", "web")->uuid, "group-2");
+		assert_string_equal(store_find(w->s, "group", "tenant-1", NULL, "web")->uuid,
+				    "group-1");
+		assert_string_equal(store_find(w->s, "group", "tenant-2", "", "web")->uuid,
+				    "group-2");
 		assert_non_null(store_find(w->s, "group", NULL, NULL, "web"));
 		assert_null(store_find(w->s, "group", "tenant-3", NULL, "web"));
 		assert_null(store_find(w->s, "group", "tenant-1", "cloud-1", "web"));
@@ -240,27 +247,30 @@ static void who_is_referred_to_cannot_be_deleted(void **state)
 
 	create(w, &test_group, "group-1", named("web"));
 	create(w, &test_service, "service-a", service_of("shop", "group-1"));
-	assert_int_equal(delete(w, &test_group, "group-1"), -EBUSY);
+	assert_int_equal(delete (w, &test_group, "group-1"), -EBUSY);
 	assert_string_equal(w->e.text, "Cannot delete, object is referred by: ['Service shop']");
-	create(w, &test_service, "service-b", json_pack("{s:s, s:[s, s], s:s}", "name", "b", "group_refs",
-							"/api/group/group-1", "/api/group/group-1", "group_ref",
-							"/api/group/group-1"));
+	create(w, &test_service, "service-b",
+	       json_pack("{s:s, s:[s, s], s:s}", "name", "b", "group_refs", "/api/group/group-1",
+			 "/api/group/group-1", "group_ref", "/api/group/group-1"));
 	assert_referrers(w, "group", "group-1", "shop b ");
-	assert_int_equal(delete(w, &test_group, "group-1"), -EBUSY);
-	assert_string_equal(w->e.text, "Cannot delete, object is referred by: ['Service shop', 'Service b']");
+	assert_int_equal(delete (w, &test_group, "group-1"), -EBUSY);
+	assert_string_equal(w->e.text,
+			    "Cannot delete, object is referred by: ['Service shop', 'Service b']");
 	for (int i = 0; i < 5; i++) {
 		snprintf(uuid, sizeof(uuid), "service-%d", i);
 		snprintf(name, sizeof(name), "%d", i);
 		create(w, &test_service, uuid, service_of(name, "group-1"));
 	}
-	assert_int_equal(delete(w, &test_group, "group-1"), -EBUSY);
-	assert_string_equal(w->e.text, "Cannot delete, object is referred by: ['Service shop', 'Service b', "
-				       "'Service 0', 'Service 1', 'Service 2', ...], 7 in total");
-	assert_int_equal(delete(w, &test_group, "group-2"), -ENOENT);
+	assert_int_equal(delete (w, &test_group, "group-1"), -EBUSY);
+	assert_string_equal(w->e.text,
+			    "Cannot delete, object is referred by: ['Service shop', 'Service b', "
+			    "'Service 0', 'Service 1', 'Service 2', ...], 7 in total");
+	assert_int_equal(delete (w, &test_group, "group-2"), -ENOENT);
 
 	/* Itself is nobody else. */
-	create(w, &test_group, "group-3", json_pack("{s:s, s:s}", "name", "loop", "group_ref", "/api/group/group-3"));
-	assert_int_equal(delete(w, &test_group, "group-3"), 0);
+	create(w, &test_group, "group-3",
+	       json_pack("{s:s, s:s}", "name", "loop", "group_ref", "/api/group/group-3"));
+	assert_int_equal(delete (w, &test_group, "group-3"), 0);
 	assert_null(store_get(w->s, "group", "group-3"));
 	assert_null(store_find(w->s, "group", NULL, NULL, "loop"));
 }
@@ -275,7 +285,7 @@ static void long_names_stay_whole_characters(void **state)
 		memcpy(name + strlen(name), "\xe2\x82\xac", 4);
 	create(w, &test_group, "group-1", named("web"));
 	create(w, &test_service, "service-a", service_of(name, "group-1"));
-	assert_int_equal(delete(w, &test_group, "group-1"), -EBUSY);
+	assert_int_equal(delete (w, &test_group, "group-1"), -EBUSY);
 	/* Invalid UTF-8 would make no string. */
 	text = json_string(w->e.text);
 	assert_non_null(text);
@@ -289,9 +299,9 @@ static void a_tenant_with_objects_cannot_be_deleted(void **state)
 	assert_int_equal(try_create(t, &test_group, "group-1", "tenant-1", named("web"), &w->e), 0);
 	assert_int_equal(try_create(t, &test_tenant, "tenant-1", "", named("one"), &w->e), 0);
 	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
-	assert_int_equal(delete(w, &test_tenant, "tenant-1"), -EBUSY);
-	assert_int_equal(delete(w, &test_group, "group-1"), 0);
-	assert_int_equal(delete(w, &test_tenant, "tenant-1"), 0);
+	assert_int_equal(delete (w, &test_tenant, "tenant-1"), -EBUSY);
+	assert_int_equal(delete (w, &test_group, "group-1"), 0);
+	assert_int_equal(delete (w, &test_tenant, "tenant-1"), 0);
 
 	t = txn_begin(w->s);
 	assert_int_equal(try_create(t, &test_group, "group-1", "tenant-9", named("web"), &w->e), 0);
@@ -309,7 +319,7 @@ static void system_objects_stay(void **state)
 	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
 	for (int i = 0; i < 2; i++) {
 		assert_true(store_get(w->s, "group", "group-1")->system);
-		assert_int_equal(delete(w, &test_group, "group-1"), -EPERM);
+		assert_int_equal(delete (w, &test_group, "group-1"), -EPERM);
 		assert_string_equal(w->e.text, "Cannot delete system default object");
 		assert_int_equal(update(w, &test_group, "group-1", json_incref(body), 0), 0);
 		reopen(w);
@@ -323,15 +333,19 @@ static void references_are_checked_at_commit(void **state)
 	struct world *w = *state;
 	struct txn *t = txn_begin(w->s);
 
-	assert_int_equal(try_create(t, &test_service, "service-1", "", service_of("shop", "group-1"), &w->e), 0);
+	assert_int_equal(try_create(t, &test_service, "service-1", "",
+				    service_of("shop", "group-1"), &w->e),
+			 0);
 	assert_int_equal(try_create(t, &test_group, "group-1", "", named("web"), &w->e), 0);
 	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
 
 	t = txn_begin(w->s);
 	assert_int_equal(try_create(t, &test_group, "group-7", "", named("whole"), &w->e), 0);
 	assert_int_equal(try_create(t, &test_service, "service-2", "",
-				    json_pack("{s:s, s:[s, s]}", "name", "half", "group_refs", "/api/group/group-1",
-					      "/api/group/group-8"), &w->e), 0);
+				    json_pack("{s:s, s:[s, s]}", "name", "half", "group_refs",
+					      "/api/group/group-1", "/api/group/group-8"),
+				    &w->e),
+			 0);
 	assert_int_equal(txn_commit(t, NULL, &w->e), -ENOENT);
 	assert_string_equal(w->e.path, "group_refs[1]");
 	assert_string_equal(w->e.text, "ServerGroup object not found: group-8");
@@ -348,7 +362,9 @@ static void references_are_checked_at_commit(void **state)
 	assert_int_equal(try_create(t, &test_group, "group-2", "", named("b"), &w->e), 0);
 	assert_int_equal(txn_delete(t, &test_service, "service-1", &w->e), 0);
 	assert_int_equal(txn_delete(t, &test_group, "group-1", &w->e), 0);
-	assert_int_equal(try_create(t, &test_service, "service-1", "", service_of("shop", "group-1"), &w->e), 0);
+	assert_int_equal(try_create(t, &test_service, "service-1", "",
+				    service_of("shop", "group-1"), &w->e),
+			 0);
 	assert_int_equal(txn_commit(t, NULL, &w->e), -ENOENT);
 	assert_each(w, "service", "shop ");
 	assert_each(w, "group", "web ");
@@ -490,14 +506,16 @@ struct watcher {
 	int calls;
 };
 
-static void seen(struct store_watch *watch, uint64_t revision, const struct store_change *changes, size_t n)
+static void seen(struct store_watch *watch, uint64_t revision, const struct store_change *changes,
+		 size_t n)
 {
 	struct watcher *w = CONTAINER_OF(watch, struct watcher, watch);
 
 	w->calls++;
 	assert_int_equal(revision, store_revision(w->s));
 	for (size_t i = 0; i < n; i++) {
-		assert_int_equal(changes[i].deleted, !store_get(w->s, changes[i].kind->path, changes[i].uuid));
+		assert_int_equal(changes[i].deleted,
+				 !store_get(w->s, changes[i].kind->path, changes[i].uuid));
 		note_change(&w->seen, &changes[i]);
 	}
 }
@@ -515,7 +533,9 @@ static void changes_are_told_and_remembered(void **state)
 	t = txn_begin(w->s);
 	assert_int_equal(try_create(t, &test_group, "group-2", "", named("b"), &w->e), 0);
 	assert_int_equal(txn_update(t, &test_group, "group-2", again, 0, &w->e), 0);
-	assert_int_equal(try_create(t, &test_service, "service-1", "", service_of("s", "group-2"), &w->e), 0);
+	assert_int_equal(try_create(t, &test_service, "service-1", "", service_of("s", "group-2"),
+				    &w->e),
+			 0);
 	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
 	t = txn_begin(w->s);
 	assert_int_equal(txn_delete(t, &test_group, "group-1", &w->e), 0);
@@ -523,7 +543,7 @@ static void changes_are_told_and_remembered(void **state)
 	t = txn_begin(w->s);
 	assert_int_equal(txn_set(t, "space", "key", "no object, no news", &w->e), 0);
 	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
-	assert_int_equal(delete(w, &test_group, "group-1"), 0);
+	assert_int_equal(delete (w, &test_group, "group-1"), 0);
 	assert_int_equal(watcher.calls, 3);
 	store_unwatch(w->s, &watcher.watch);
 	create(w, &test_group, "group-3", named("c"));
@@ -592,7 +612,8 @@ static int note_event(void *arg, uint64_t id, uint64_t us, const json_t *event)
 	ev->last_us = us;
 	ev->n++;
 	if (ev->n <= 5)
-		snprintf(ev->texts.text + len, sizeof(ev->texts.text) - len, "%s ", json_str(event, "text", "?"));
+		snprintf(ev->texts.text + len, sizeof(ev->texts.text) - len, "%s ",
+			 json_str(event, "text", "?"));
 	return ev->n == 1000 ? 77 : 0;
 }
 
@@ -611,7 +632,9 @@ static void events_go_with_their_transaction(void **state)
 	txn_event(t, event("created"));
 	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
 	t = txn_begin(w->s);
-	assert_int_equal(try_create(t, &test_service, "service-1", "", service_of("s", "group-9"), &w->e), 0);
+	assert_int_equal(try_create(t, &test_service, "service-1", "", service_of("s", "group-9"),
+				    &w->e),
+			 0);
 	txn_event(t, event("never"));
 	assert_int_equal(txn_commit(t, NULL, &w->e), -ENOENT);
 	t = txn_begin(w->s);
@@ -727,9 +750,11 @@ static void a_newer_format_is_refused(void **state)
 
 	run_sql(w, "PRAGMA user_version = 2");
 	assert_int_equal(store_open(w->dir, &w->s, &w->e), -EPROTONOSUPPORT);
-	assert_non_null(strstr(w->e.text, "was written by a newer release (format 2; this one reads up to 1)"));
-	run_sql(w, "PRAGMA user_version = 1; INSERT INTO object VALUES (9, 'teapot', 'teapot-1', '', '', 'x', '{}',"
-		   " 1, 1, 1, 0)");
+	assert_non_null(strstr(
+		w->e.text, "was written by a newer release (format 2; this one reads up to 1)"));
+	run_sql(w,
+		"PRAGMA user_version = 1; INSERT INTO object VALUES (9, 'teapot', 'teapot-1', '', '', 'x', '{}',"
+		" 1, 1, 1, 0)");
 	assert_int_equal(store_open(w->dir, &w->s, &w->e), -EPROTONOSUPPORT);
 	assert_non_null(strstr(w->e.text, "teapot"));
 	run_sql(w, "PRAGMA application_id = 1");
@@ -837,7 +862,9 @@ static void fill(struct world *w, int from, int to)
 	for (int i = from; i < to; i++) {
 		snprintf(uuid, sizeof(uuid), "service-%d", i);
 		snprintf(name, sizeof(name), "shop %d", i);
-		assert_int_equal(try_create(t, &test_service, uuid, "", service_of(name, "group-1"), &w->e), 0);
+		assert_int_equal(try_create(t, &test_service, uuid, "", service_of(name, "group-1"),
+					    &w->e),
+				 0);
 	}
 	assert_int_equal(txn_commit(t, NULL, &w->e), 0);
 }
@@ -853,8 +880,8 @@ static void an_edit_costs_the_same_among_many(void **state)
 	few = time_of_edits(w, 200);
 	fill(w, 200, 20000);
 	many = time_of_edits(w, 20000);
-	print_message("an edit among 200 objects: %.1f us, among 20,000: %.1f us\n", (double)few / 200e3,
-		      (double)many / 200e3);
+	print_message("an edit among 200 objects: %.1f us, among 20,000: %.1f us\n",
+		      (double)few / 200e3, (double)many / 200e3);
 	reopen(w);
 	assert_int_equal(store_count(w->s, "service"), 20000);
 	/* A scan of any kind would cost a hundred times as much. */

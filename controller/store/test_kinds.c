@@ -18,19 +18,22 @@ const struct kind_desc test_tenant = { .path = "tenant", .msg = &messages[0] };
 const struct kind_desc test_cloud = { .path = "cloud", .msg = &messages[1] };
 const struct kind_desc test_group = { .path = "group", .msg = &messages[2] };
 const struct kind_desc test_service = { .path = "service", .msg = &messages[3] };
-const struct kind_desc test_options = { .path = "options", .msg = &messages[4], .flags = K_SINGLETON };
+const struct kind_desc test_options = { .path = "options",
+					.msg = &messages[4],
+					.flags = K_SINGLETON };
 
 const struct kind_desc *const model_kinds[] = {
 	&test_tenant, &test_cloud, &test_group, &test_service, &test_options,
 };
 const size_t model_n_kinds = ARRAY_SIZE(model_kinds);
 
-static int one_ref(const char *path, const json_t *v, int (*f)(void *, const char *, const char *, const char *),
-		   void *arg)
+static int one_ref(const char *path, const json_t *v,
+		   int (*f)(void *, const char *, const char *, const char *), void *arg)
 {
 	char kind[64], uuid[128];
 
-	if (!json_is_string(v) || sscanf(json_string_value(v), "/api/%63[^/]/%127s", kind, uuid) != 2)
+	if (!json_is_string(v) ||
+	    sscanf(json_string_value(v), "/api/%63[^/]/%127s", kind, uuid) != 2)
 		return 0;
 	return f(arg, path, kind, uuid);
 }

@@ -22,6 +22,8 @@
 /* A number that is a macro, as text. */
 #define TEXT(x) TEXT_(x)
 #define TEXT_(x) #x
+#define SET_APPLICATION "PRAGMA application_id = " TEXT(APPLICATION_ID) ";"
+#define SET_FORMAT "PRAGMA user_version = " TEXT(DISK_FORMAT) ";"
 
 static const char schema[] =
 	"BEGIN;"
@@ -40,11 +42,8 @@ static const char schema[] =
 	"CREATE INDEX event_us ON event (us);"
 	"CREATE TABLE value (space TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,"
 	" PRIMARY KEY (space, key)) STRICT, WITHOUT ROWID;"
-	"INSERT INTO state VALUES (1, lower(hex(randomblob(16))), 0, 0, 1);"
-	"PRAGMA application_id = " TEXT(APPLICATION_ID) ";"
-							"PRAGMA user_version = " TEXT(
-								DISK_FORMAT) ";"
-									     "COMMIT;";
+	"INSERT INTO state VALUES (1, lower(hex(randomblob(16))), 0, 0, 1);" SET_APPLICATION
+		SET_FORMAT "COMMIT;";
 
 enum statement {
 	Q_BEGIN,

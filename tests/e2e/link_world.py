@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import pathlib
@@ -10,6 +11,7 @@ import secrets
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from typing import Any, Callable, Optional
 
@@ -34,6 +36,11 @@ def program(name: str) -> pathlib.Path:
         if path.is_file():
             return path
     raise AssertionError(f"{name} is not built")
+
+
+def target(ref: str) -> str:
+    """The uuid that a reference names."""
+    return ref.split("/")[-1].split("#")[0]
 
 
 class Controller:
@@ -111,6 +118,8 @@ class Engine:
         self.key, self.cert = self.folder / "key.pem", self.folder / "cert.pem"
         self.uuid = ""
         self.held: dict[str, dict] = {}
+        self.told: dict[str, tuple[str, str]] = {}  # states of services, said in this session
+        self.sums: dict[str, tuple[int, int]] = {}  # key -> (id of the object, its digest)
         self.epoch, self.revision, self.instance = "", 0, secrets.token_hex(8)
         self.interfaces = [{"name": "eth1", "mac": "02:00:00:00:00:%02x" % (hash(name) % 256), "mtu": 1500,
                             "up": True, "addresses": [net]}]
@@ -190,7 +199,7 @@ class Engine:
 
     def hello(self, **other: Any) -> dict:
         self.dial()
-        digests = {key: signed(digest(*key.split("/", 1), obj)) for key, obj in self.held.items()}
+        digests = {key: signed(number) for key, number in self.digests().items()}
         self.say("hello", **{"version": 1, "min_version": 1, "channel": "control", "uuid": self.uuid,
                              "name": self.name, "instance": self.instance, "epoch": self.epoch,
                              "revision": self.revision, "held": digests, "cores": 1, "memory_mb": 100,
@@ -199,6 +208,7 @@ class Engine:
         if self.welcome["type"] == "refused":
             self.close()
             raise Refused(self.welcome["reason"])
+        self.told = {}
         if not self.welcome.get("resume", True):
             self.held = {}
         return self.welcome
@@ -221,12 +231,19 @@ class Engine:
                 self.epoch, self.revision = msg["epoch"], msg["revision"]
                 return came
 
+    def digests(self) -> dict[str, int]:
+        for key, obj in self.held.items():
+            if self.sums.get(key, (0, 0))[0] != id(obj):
+                self.sums[key] = (id(obj), digest(*key.split("/", 1), obj))
+        return {key: self.sums[key][1] for key in self.held}
+
     def hash(self) -> str:
-        return "%016x" % (sum(digest(*key.split("/", 1), obj) for key, obj in self.held.items()) % (1 << 64))
+        return "%016x" % (sum(self.digests().values()) % (1 << 64))
 
     def ack(self, hash: Optional[str] = None, state: str = "OPER_UP", reason: str = "") -> None:
         services = {key.split("/", 1)[1]: {"revision": self.revision, "state": state, "reason": reason}
-                    for key in self.held if key.startswith("assignment/")}
+                    for key in self.held if key.startswith("assignment/") and self.told.get(key) != (state, reason)}
+        self.told.update({f"assignment/{vs}": (state, reason) for vs in services})
         self.say("ack", epoch=self.epoch, revision=self.revision, hash=hash or self.hash(), services=services)
 
     def up(self, **other: Any) -> "Engine":
@@ -249,6 +266,46 @@ class Engine:
             except (TimeoutError, socket.timeout):
                 pass
 
+    # -- on its own --
+
+    def run(self) -> "Engine":
+        """Takes and acknowledges in a thread of its own, until halt(); do() gives that thread something to say."""
+        self.running, self.errands, self.state = True, [], ("OPER_UP", "")
+
+        def work():
+            while self.running:
+                while self.errands:
+                    self.errands.pop(0)()
+                try:
+                    self.take(0.02)
+                    self.ack(state=self.state[0], reason=self.state[1])
+                except (TimeoutError, socket.timeout):
+                    pass
+                except (EOFError, OSError):
+                    return
+        self.thread = threading.Thread(target=work, daemon=True)
+        self.thread.start()
+        return self
+
+    def do(self, errand: Callable[[], Any]) -> None:
+        self.errands.append(errand)
+        until(lambda: not self.errands, "it was done")
+
+    def halt(self) -> None:
+        """As by kill -9: the connections end without a word."""
+        self.running = False
+        self.thread.join(5)
+        self.close()
+
+    def bulk(self) -> "Engine":
+        """The second channel: say things with do()."""
+        other = copy.copy(self)
+        other.dial()
+        other.say("hello", version=1, min_version=1, channel="bulk", uuid=self.uuid, name=self.name,
+                  instance=self.instance)
+        assert other.hear()["type"] == "welcome"
+        return other.run()
+
     def kinds(self) -> list[str]:
         return sorted({key.split("/")[0] for key in self.held})
 
@@ -270,7 +327,7 @@ class Probe:
         self.begin()
 
     def begin(self) -> "Probe":
-        self.out, self.log = self.folder / "out", self.folder / "log"
+        self.out, self.log = self.folder / f"out-{secrets.token_hex(4)}", self.folder / "log"
         self.process = subprocess.Popen(
             [program("link-probe"), f"https://127.0.0.1:{self.controller.engine_port}", self.token_file, self.name,
              self.state, self.net], stdin=subprocess.PIPE, stdout=open(self.out, "wb"), stderr=open(self.log, "ab"))

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from link_world import Controller, Engine, Probe, until
+from link_world import Controller, Engine, Probe, target, until
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_it_resumes_with_differences_only(world):
     until(lambda: state_of(world)["link"]["up_to_date"], "it is up to date")
     assert state_of(world)["link"]["puts"] == 0, "nothing changed, nothing comes"
     before = len(probe.heard("put"))
-    pool = world.api.get(services[2]["pool_ref"].split("/api/")[1])
+    pool = world.api.get(f"pool/{target(services[2]['pool_ref'])}")
     world.api.patch(f"pool/{pool['uuid']}", replace={"default_server_port": 8080})
     probe.waits_for("put pool", len([line for line in probe.heard("put pool")]) + 0)
     until(lambda: len(probe.heard("put")) == before + 1, "one object comes")
@@ -170,7 +170,7 @@ def test_a_hash_that_does_not_match_brings_everything_again(world, tmp_path):
     vs = world.service(1)
     engine = Engine(world, "se-1", tmp_path).enrol(world.token()).up()
     engine.serve(lambda: engine.held.get(f"assignment/{vs['uuid']}"), "it holds it")
-    world.api.patch(f"pool/{vs['pool_ref'].split('/')[-1]}", replace={"default_server_port": 8081})
+    world.api.patch(f"pool/{target(vs['pool_ref'])}", replace={"default_server_port": 8081})
     engine.take()
     engine.ack(hash="0" * 16)
     with pytest.raises(EOFError, match="hash does not match"):

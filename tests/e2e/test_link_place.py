@@ -1,0 +1,242 @@
+"""Who carries what: fail-over, restarts, reasons; with engines that only speak."""
+
+import time
+
+import pytest
+
+from link_world import Controller, Engine, target, until
+
+
+@pytest.fixture
+def world(tmp_path):
+    controller = Controller(tmp_path)
+    made = []
+
+    def engine(name, **how):
+        made.append(Engine(controller, name, tmp_path, **how).enrol(controller.token()).up().run())
+        return made[-1]
+    controller.engine = engine
+    yield controller
+    for one in made:
+        one.halt()
+    controller.end()
+
+
+def owner(world, vs):
+    engines = world.runtime(vs)["vip_summary"][0]["service_engine"]
+    return engines[0]["name"] if engines else None
+
+
+def state(world, vs):
+    return world.runtime(vs)["oper_status"]["state"]
+
+
+def reason(world, vs):
+    return " ".join(world.runtime(vs)["oper_status"]["reason"])
+
+
+def held(engine, vs):
+    return engine.held.get(f"assignment/{vs['uuid']}")
+
+
+def test_a_service_moves_when_its_engine_dies_and_stays_there(world, capsys):
+    one = world.engine("se-1")
+    vs = world.service(1)
+    until(lambda: owner(world, vs) == "se-1" and state(world, vs) == "OPER_UP", "se-1 carries it")
+    two = world.engine("se-2")
+    began = time.monotonic()
+    one.halt()
+    until(lambda: held(two, vs), "se-2 holds it", 5)
+    took = time.monotonic() - began
+    with capsys.disabled():
+        print(f"\nlink_death_to_new_owner_ms {took * 1000:.0f}")
+    assert 0.9 < took < 1.6
+    assert held(two, vs)["term"] == 2
+    until(lambda: state(world, vs) == "OPER_UP", "it is up")
+    assert any("moves from service engine se-1 to se-2" in e["event_description"] for e in world.events("VS_SWITCHOVER"))
+    # Who comes back does not steal, and learns that it has lost it.
+    assert held(one, vs)
+    one.up().run()
+    until(lambda: not held(one, vs), "se-1 lets it go")
+    assert owner(world, vs) == "se-2" and held(two, vs)["term"] == 2
+
+
+def test_a_short_loss_of_the_connection_moves_nothing(world):
+    one, two = world.engine("se-1"), world.engine("se-2")
+    vs = world.service(1)
+    until(lambda: state(world, vs) == "OPER_UP", "it is up")
+    for _ in range(3):
+        one.halt()
+        one.up().run()
+    time.sleep(1.5)  # longer than an engine needs to be dead: nothing of the losses is left
+    assert owner(world, vs) == "se-1" and held(one, vs)["term"] == 1 and not held(two, vs)
+
+
+def test_a_restart_of_the_controller_moves_nothing(world):
+    engines = [world.engine("se-1"), world.engine("se-2")]
+    services = [world.service(n) for n in range(4)]
+    until(lambda: all(state(world, vs) == "OPER_UP" for vs in services), "all are up")
+    before = [(owner(world, vs), world.runtime(vs)["term"]) for vs in services]
+    world.end(kill=True)
+    for engine in engines:
+        engine.halt()
+    world.begin()
+    # Only the one that owns nothing connects at first: it must not get what the other may still be serving.
+    owners = {name for name, _ in before}
+    engines.sort(key=lambda engine: engine.name in owners)
+    engines[0].up().run()
+    time.sleep(2)
+    if engines[0].name not in owners:
+        assert not any(held(engines[0], vs) for vs in services)
+        assert "has not connected since the controller started" in reason(world, services[0])
+    engines[1].up().run()
+    until(lambda: all(state(world, vs) == "OPER_UP" for vs in services), "all are up again")
+    assert [(owner(world, vs), world.runtime(vs)["term"]) for vs in services] == before
+
+
+def test_when_nobody_can_the_reason_says_of_each_why(world):
+    world.engine("se-1", net="192.0.2.1/24")
+    two = world.engine("se-2")
+    two.halt()
+    until(lambda: world.events("SE_DOWN"), "se-2 is down", 3)
+    vs = world.service(1)
+    until(lambda: "se-1" in reason(world, vs), "there is a reason")
+    assert state(world, vs) == "OPER_RESOURCES"
+    assert "se-1: no interface on a network that contains 10.200.0.2" in reason(world, vs)
+    assert "se-2: it is down" in reason(world, vs)
+    assert world.events("VS_FSM_AWAITING_SE_ASSIGNMENT")
+    two.up().run()
+    until(lambda: state(world, vs) == "OPER_UP", "se-2 takes it")
+
+
+def test_an_owner_that_is_alive_elsewhere_gets_it_back(world):
+    one, two = world.engine("se-1"), world.engine("se-2")
+    vs = world.service(1)
+    until(lambda: state(world, vs) == "OPER_UP", "it is up")
+    # se-1 is cut off from the controller only: it answers on its network, and se-2 finds that out.
+    two.state = ("OPER_PARTITIONED", "10.200.0.2 is answered by 02:00:00:00:00:01")
+    one.halt()
+    until(lambda: held(two, vs), "se-2 should take over")
+    until(lambda: state(world, vs) == "OPER_PARTITIONED", "it waits")
+    assert "another host answers for the address" in reason(world, vs) and "se-1" in reason(world, vs)
+    assert world.events("VS_FAULT")
+    one.up().run()
+    until(lambda: owner(world, vs) == "se-1" and state(world, vs) == "OPER_UP", "it is back where it is alive")
+    assert held(one, vs)["term"] == 3 and not held(two, vs)
+
+
+def test_services_that_share_an_address_go_together(world):
+    one = world.engine("se-1")
+    vs = world.service(1)
+    until(lambda: owner(world, vs) == "se-1", "se-1 carries it")
+    two = world.engine("se-2")
+    again = world.api.post("virtualservice", {"name": "vs-other-port", "vsvip_ref": vs["vsvip_ref"],
+                                              "pool_ref": vs["pool_ref"], "services": [{"port": 81}]})
+    until(lambda: held(one, again), "the same engine carries it")
+    one.halt()
+    until(lambda: held(two, vs) and held(two, again), "both move")
+
+
+def test_a_disabled_service_keeps_its_place(world):
+    one = world.engine("se-1")
+    vs = world.service(1)
+    until(lambda: held(one, vs), "se-1 carries it")
+    world.api.patch(f"virtualservice/{vs['uuid']}", replace={"enabled": False})
+    until(lambda: held(one, vs)["enabled"] is False, "it is off")
+    assert state(world, vs) == "OPER_DISABLED"
+    world.api.patch(f"virtualservice/{vs['uuid']}", replace={"enabled": True})
+    until(lambda: held(one, vs)["enabled"] is True, "it is on")
+    assert held(one, vs)["term"] == 1
+    vsvip, pool = target(vs["vsvip_ref"]), target(vs["pool_ref"])
+    world.api.delete(f"virtualservice/{vs['uuid']}")
+    until(lambda: not any(key.startswith(("assignment", "virtualservice", "vsvip", "pool")) for key in one.held),
+          "nothing of it is held")
+    world.api.delete(f"vsvip/{vsvip}")
+    world.api.delete(f"pool/{pool}")
+
+
+def test_an_engine_is_disabled_and_its_services_leave(world):
+    one = world.engine("se-1")
+    vs = world.service(1)
+    until(lambda: held(one, vs), "se-1 carries it")
+    two = world.engine("se-2")
+    world.api.patch(f"serviceengine/{one.uuid}", replace={"enable_state": "SE_STATE_DISABLED"})
+    until(lambda: held(two, vs) and not held(one, vs), "se-2 carries it")
+    assert held(two, vs)["term"] == 2
+
+
+def test_an_interface_that_fails_takes_its_addresses_elsewhere(world):
+    one = world.engine("se-1")
+    vs = world.service(1)
+    until(lambda: held(one, vs), "se-1 carries it")
+    two = world.engine("se-2")
+    one.do(lambda: one.say("interfaces", interfaces=[{**one.interfaces[0], "up": False}]))
+    until(lambda: held(two, vs) and not held(one, vs), "se-2 carries it")
+
+
+def test_the_object_shows_the_engines_interfaces_and_is_written_once(world):
+    one = world.engine("se-1")
+    vnic = world.api.get(f"serviceengine/{one.uuid}")["data_vnics"][0]
+    assert vnic["linux_name"] == "eth1" and vnic["vnic_networks"][0]["ip"]["mask"] == 16
+    changes = len(world.events("CONFIG_UPDATE"))
+    one.halt()
+    one.up().run()
+    until(lambda: world.api.get(f"serviceengine/{one.uuid}/runtime")["se_connected"], "it is back")
+    assert len(world.events("CONFIG_UPDATE")) == changes
+
+
+def test_what_engines_count_and_check_is_shown(world):
+    one = world.engine("se-1")
+    vs = world.service(1)
+    pool = target(vs["pool_ref"])
+    until(lambda: state(world, vs) == "OPER_UP", "it is up")
+    bulk = one.bulk()
+
+    def tell(kind, **members):
+        bulk.do(lambda: bulk.say(kind, **members))
+
+    def stats(total, eligible):
+        tell("stats", time_us=1, services={vs["uuid"]: {"conn_total": total}}, engine={"proxy_starts": 1},
+             servers={pool: {"10.0.1.9:80": {"conn_total": total}}},
+             clones={vs["uuid"]: [{"ip": "10.0.9.9", "index": 0, "eligible": eligible, "sent": eligible - 1,
+                                   "dropped_link_down": 1, "state": "ready"}]})
+
+    def clone():
+        rows = world.api.get(f"virtualservice/{vs['uuid']}/traffic_clone_stats/")
+        return rows[0]["clone_srvr_stats"][0] if rows else {}
+    stats(5, 10)
+    until(lambda: clone().get("eligible") == 10, "the clone is counted")
+    assert clone()["ip"] == {"addr": "10.0.9.9", "type": "V4"}
+    assert clone()["sent"] == 9 and clone()["dropped"] == 1 and clone()["state"] == "ready"
+    detail = world.api.get(f"virtualservice/{vs['uuid']}/runtime/detail")
+    assert detail[0]["stats"]["conn_total"] == 5
+
+    def server():
+        return world.api.get(f"pool/{pool}/runtime/server/")["results"][0]
+
+    def health(state, why):
+        tell("health", pool=pool, servers=[{"ip": "10.0.1.9", "port": 80, "state": state, "reason": why, "since_us": 1,
+                                            "checks": 3, "failures": 0}])
+    health("OPER_UP", "")
+    until(lambda: server()["oper_status"]["state"] == "OPER_UP", "the server is up")
+    assert server()["stats"]["conn_total"] == 5 and server()["server_hm_stat"]["checks"] == 3
+    assert world.api.get(f"pool/{pool}/runtime")["num_servers_up"] == 1
+    health("OPER_DOWN", "HTTP 503, expected 2xx/3xx")
+    until(lambda: server()["oper_status"]["state"] == "OPER_DOWN", "the server is down")
+    assert server()["oper_status"]["reason"] == ["HTTP 503, expected 2xx/3xx"]
+    assert state(world, vs) == "OPER_DOWN" and "no server that is up" in reason(world, vs)
+    down = world.events("SERVER_DOWN")
+    assert len(down) == 1 and "HTTP 503" in down[0]["event_description"]
+    assert len(world.events("SERVER_UP")) == 1 and world.events("POOL_DOWN")
+    tell("event", event_id="SE_PROXY_CRASHED", obj_kind="serviceengine", obj_uuid=one.uuid, text="it fell", time_us=1)
+    until(lambda: world.events("SE_PROXY_CRASHED"), "the event is kept")
+    # Another life of the engine counts from zero, and the sum goes on.
+    bulk.halt()
+    one.halt()
+    one.instance = "another"
+    one.up().run()
+    bulk = one.bulk()
+    stats(2, 3)
+    until(lambda: clone().get("eligible") == 13, "the clone's sum")
+    assert world.api.get(f"virtualservice/{vs['uuid']}/runtime/detail")[0]["stats"]["conn_total"] == 7
+    bulk.halt()

@@ -32,6 +32,7 @@ static int become_nobody(struct err *e)
 	return 0;
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 /* What a loop over sockets needs, and what the C library does by itself. */
 static const int allowed[] = {
 	SCMP_SYS(accept4), SCMP_SYS(close), SCMP_SYS(connect), SCMP_SYS(dup), SCMP_SYS(epoll_create1),
@@ -48,7 +49,6 @@ static const int allowed[] = {
 	SCMP_SYS(gettimeofday), SCMP_SYS(nanosleep), SCMP_SYS(getrandom), SCMP_SYS(newfstatat), SCMP_SYS(fstat),
 };
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 static int filter(scmp_filter_ctx f)
 {
 	static const int families[] = { AF_INET, AF_INET6 };

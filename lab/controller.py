@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import signal
 from typing import Optional
 
 import requests
@@ -48,12 +47,6 @@ class Controller(Host):
 
     def stop(self) -> Optional[int]:
         return self.process.stop()
-
-    def hang(self) -> None:
-        self.process.signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        self.process.signal(signal.SIGCONT)
 
     def token(self, uses: int = 1) -> str:
         group = self.api.find("serviceenginegroup", "Default-Group")

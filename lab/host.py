@@ -94,10 +94,6 @@ class Interface:
     def plug(self) -> None:
         self.switch.ip("link", "set", self.port, "up")
 
-    def counter(self, name: str) -> int:
-        """A counter of the kernel for this interface, such as rx_packets."""
-        return int(self.host.run("cat", f"/sys/class/net/{self.name}/statistics/{name}").stdout)
-
 
 class Host:
     """A namespace: `run` to run something to its end, `start` for what stays."""
@@ -168,10 +164,6 @@ class Host:
         self.ip("link", "set", name, "up")
         interface.ip, interface.ip6 = ip, ip6
         return interface
-
-    def pids(self) -> list[int]:
-        out = command("ip", "netns", "pids", self.ns, check=False).stdout
-        return [int(pid) for pid in out.split()]
 
     def close(self) -> None:
         for process in self.processes:

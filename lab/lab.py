@@ -206,9 +206,6 @@ class Lab:
         self._next[what] = number + 1
         return number
 
-    def _name(self, stem: str, number: int) -> str:
-        return f"{stem}{number}"
-
     @staticmethod
     def program(name: str) -> pathlib.Path:
         path = pathlib.Path(os.environ.get("SPANWIRE_BIN", ROOT / "build/bin")) / name

@@ -113,9 +113,11 @@ def test_a_stopped_engine_is_never_a_second_owner(lab, shop, what):
     proxy = owner.proxy
     with lab.buyer.watch(shop.vip) as watch:
         until(lambda: watch.now() == owner.front0.mac, "the owner answers")
-        if what in ("warden", "both"):
+        if what == "both":
+            owner.hang()
+        elif what == "warden":
             owner.process.signal(signal.SIGSTOP)
-        if what in ("proxy", "both"):
+        else:
             owner.signal_proxy(signal.SIGSTOP, proxy)
         try:
             # A proxy alone is replaced in place; the service may stay.

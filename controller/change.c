@@ -111,6 +111,13 @@ static int check(struct change *c, const struct kind_desc *k, const char *uuid, 
 	return r && r->check ? r->check(c, uuid, old, new, e) : 0;
 }
 
+static int gone(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *old, struct err *e)
+{
+	const struct rule *r = rule_find(k->path);
+
+	return r && r->gone ? r->gone(c, uuid, old, e) : 0;
+}
+
 static int prepare(struct change *c, const struct kind_desc *k, const json_t *old, json_t *wire, struct err *e)
 {
 	const struct rule *r = rule_find(k->path);
@@ -261,6 +268,8 @@ int change_delete(struct change *c, const struct kind_desc *k, const char *uuid,
 	old = json_incref((json_t *)o->body);
 	tenant = xstrdup(o->tenant);
 	rc = txn_delete(c->txn, k, uuid, e);
+	if (rc == 0)
+		rc = gone(c, k, uuid, old, e);
 	if (rc == 0)
 		audit_change(c, k, uuid, tenant, old, NULL);
 	return rc;

@@ -16,6 +16,8 @@ struct rule {
 	int (*prepare)(struct change *c, const json_t *old, json_t *wire, struct err *e);
 	/* After it: may the object become NEW? Both are stored forms. */
 	int (*check)(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e);
+	/* It was deleted: give back what check() took. */
+	int (*gone)(struct change *c, const char *uuid, const json_t *old, struct err *e);
 };
 
 /* NULL when the kind has none. */

@@ -14,6 +14,7 @@ struct list_of {
 	struct request *q;
 	const struct kind_desc *kind;
 	struct resolver resolver;
+	const char *name;            /* what nearly everybody asks for: looked at before anything else */
 	const struct object **object;
 	size_t n, room;
 	struct err e;
@@ -36,44 +37,9 @@ static bool is_reserved(const char *name)
 	return false;
 }
 
-/* The string at a path of members; lists are looked through by F. True when F says so for one of them. */
-static bool any_string(const json_t *v, const char *path, const char *want, bool (*f)(const char *have, const char *want))
-{
-	size_t n = strcspn(path, ".");
-	char part[128];
-
-	if (json_is_array(v)) {
-		for (size_t i = 0; i < json_array_size(v); i++)
-			if (any_string(json_array_get(v, i), path, want, f))
-				return true;
-		return false;
-	}
-	if (!*path)
-		return json_is_string(v) && f(json_string_value(v), want);
-	if (n >= sizeof(part))
-		return false;
-	memcpy(part, path, n);
-	part[n] = '\0';
-	v = json_object_get(v, part);
-	return v && any_string(v, path + n + (path[n] == '.'), want, f);
-}
-
-static bool contains(const char *have, const char *want)
-{
-	return strstr(have, want) != NULL;
-}
-
-static bool icontains(const char *have, const char *want)
-{
-	return strcasestr(have, want) != NULL;
-}
-
 /* "name=x", "name.contains=x", "uuid.in=a,b": the model knows fields and operators, and keeps off secrets. */
 static bool passes(struct list_of *l, const struct object *o, const char *field, const char *value)
 {
-	/* What everybody asks for, and every object is asked. */
-	if (strcmp(field, "name") == 0)
-		return strcmp(o->name, value) == 0;
 	/* A kind without a cloud ignores the filter: clients add it to everything. */
 	if (strncmp(field, "cloud_ref.", 10) == 0 && !(l->kind->flags & K_CLOUD))
 		return true;
@@ -107,22 +73,50 @@ static bool related(struct list_of *l, const struct object *o, const char *value
 	return other && auth_sees(l->q, other) && model_refs(other->kind, other->body, refers, &t) != 0;
 }
 
-/* `search=x`: in any field; `search=(name,x)|(description,y)`. Secrets are not searched: they are masked first. */
+/* A string anywhere in a message, secrets apart. Only the members that are set: defaults are not searched. */
+static bool text_in(const struct message_desc *m, const json_t *o, const char *want, bool anycase)
+{
+	const char *key, *s;
+	json_t *v, *item;
+	size_t i;
+
+	json_object_foreach((json_t *)o, key, v) {
+		/* A scalar is looked at as a list of one. */
+		size_t n = json_is_array(v) ? json_array_size(v) : 1;
+
+		for (i = 0; i < n; i++) {
+			const struct field_desc *f;
+
+			item = json_is_array(v) ? json_array_get(v, i) : v;
+			s = json_string_value(item);
+			if (s && !(anycase ? strcasestr(s, want) : strstr(s, want)))
+				continue;
+			if (!s && !json_is_object(item))
+				continue;
+			f = field_find(m, key);
+			if (s && f && !(f->flags & F_SECRET))
+				return true;
+			if (!s && f && f->type == FT_MSG && text_in(f->msg, item, want, anycase))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* `search=x`: in any field; `search=(name,x)|(description,y)`. */
 static bool found(struct list_of *l, const struct object *o, const char *value, bool anycase)
 {
-	struct model_write w = { .base_url = "", .include_name = true, .skip_default = true };
-	CLEANUP_JSON json_t *shown = model_write(o->kind, o->body, &w, &l->resolver.model);
-	CLEANUP_FREE char *text = NULL;
-	char field[128], want[256];
+	char field[128], want[256], op[150];
 
-	if (*value != '(') {
-		text = json_text(shown);
-		return anycase ? strcasestr(text, value) != NULL : strstr(text, value) != NULL;
-	}
-	for (const char *p = value; (p = strchr(p, '(')); p++)
-		if (sscanf(p, "(%127[^,],%255[^)])", field, want) == 2 &&
-		    any_string(shown, field, want, anycase ? icontains : contains))
+	if (*value != '(')
+		return text_in(o->kind->msg, o->body, value, anycase);
+	for (const char *p = value; (p = strchr(p, '(')); p++) {
+		if (sscanf(p, "(%127[^,],%255[^)])", field, want) != 2)
+			continue;
+		snprintf(op, sizeof(op), "%s.%s", field, anycase ? "icontains" : "contains");
+		if (model_match(l->kind, o->body, op, want, &l->resolver.model))
 			return true;
+	}
 	return false;
 }
 
@@ -137,7 +131,7 @@ static bool cloud_fits(struct list_of *l, const struct object *o, const char *by
 static bool selected(struct list_of *l, const struct object *o)
 {
 	const struct query *query = &l->q->query;
-	const char *exclude = query_get(query, "exclude");
+	const char *exclude = query_get(query, "exclude"); /* "name" itself cannot be turned round */
 
 	if (!cloud_fits(l, o, query_get(query, "cloud"), query_get(query, "cloud_uuid")))
 		return false;
@@ -164,7 +158,7 @@ static int collect(void *arg, const struct object *o)
 {
 	struct list_of *l = arg;
 
-	if (!auth_sees(l->q, o) || !selected(l, o))
+	if ((l->name && strcmp(o->name, l->name) != 0) || !auth_sees(l->q, o) || !selected(l, o))
 		return 0;
 	if (strcmp(l->q->tenant_id, "*") == 0 && auth_may(l->q, l->kind->path, o->tenant, false, NULL) < 0)
 		return 0;
@@ -267,7 +261,7 @@ static void answer(struct list_of *l)
 
 enum result object_list(struct request *q)
 {
-	struct list_of l = { .q = q, .kind = kind_find(q->kind) };
+	struct list_of l = { .q = q, .kind = kind_find(q->kind), .name = query_get(&q->query, "name") };
 	const char *sort = query_get(&q->query, "sort");
 	bool everywhere = strcmp(q->tenant_id, "*") == 0;
 

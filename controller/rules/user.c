@@ -45,4 +45,4 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 					    "This is the last superuser who may log in.");
 }
 
-const struct rule rule_user = { "user", prepare, check };
+const struct rule rule_user = { "user", prepare, check, NULL };

@@ -111,4 +111,4 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 	return store_referrers(c->store, "vsvip", ref_target(json_str(new, "vsvip_ref", NULL)), clashes_with, &clash);
 }
 
-const struct rule rule_virtualservice = { "virtualservice", prepare, check };
+const struct rule rule_virtualservice = { "virtualservice", prepare, check, NULL };

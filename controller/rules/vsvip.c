@@ -27,6 +27,8 @@ static int prepare(struct change *c, const json_t *old, json_t *wire, struct err
 	return 0;
 }
 
+static const char *const families[] = { "ip_address", "ip6_address" };
+
 /* 16 bytes either way: an IPv4 address is written in one way, an IPv6 address in many. */
 static bool address(const json_t *vip, const char *field, unsigned char out[static 16])
 {
@@ -36,37 +38,68 @@ static bool address(const json_t *vip, const char *field, unsigned char out[stat
 	return text && (inet_pton(AF_INET, text, out) == 1 || inet_pton(AF_INET6, text, out) == 1);
 }
 
-static const char *const families[] = { "ip_address", "ip6_address" };
+/*
+ * Who has an address is kept in the store, in the space "vip": "VRF/HEX" -> uuid of the vsvip. Part of the same
+ * transaction as the object, and found without looking through all of them.
+ */
+enum { KEY_MAX = UUID_MAX + 40 };
 
-struct clash {
-	const char *uuid;
-	const json_t *new;
-	struct err *e;
-};
-
-static int clashes_with(void *arg, const struct object *o)
+static void key_of(const json_t *body, const unsigned char raw[static 16], char key[static KEY_MAX])
 {
-	struct clash *c = arg;
-	json_t *mine, *theirs;
-	size_t i, j;
+	char hex[33];
 
-	if (strcmp(o->uuid, c->uuid) == 0 || strcmp(json_str(o->body, "vrf_context_ref", ""),
-						    json_str(c->new, "vrf_context_ref", "")) != 0)
-		return 0;
-	json_array_foreach(json_object_get(c->new, "vip"), i, mine) {
-		json_array_foreach(json_object_get(o->body, "vip"), j, theirs) {
-			for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
-				unsigned char a[16], b[16];
-				char path[64];
+	hex_encode(hex, raw, 16);
+	snprintf(key, KEY_MAX, "%.190s/%s", ref_target(json_str(body, "vrf_context_ref", NULL)), hex);
+}
 
-				if (!address(mine, families[f], a) || !address(theirs, families[f], b) ||
-				    memcmp(a, b, sizeof(a)) != 0)
-					continue;
-				snprintf(path, sizeof(path), "vip[%zu].%s", i, families[f]);
-				return err_set(c->e, -EINVAL, path,
+static int release(struct change *c, const json_t *old, struct err *e)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(old, "vip"), i, v) {
+		for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
+			unsigned char raw[16];
+			char key[KEY_MAX];
+			int rc = 0;
+
+			if (!address(v, families[f], raw))
+				continue;
+			key_of(old, raw, key);
+			rc = txn_set(c->txn, "vip", key, NULL, e);
+			if (rc < 0)
+				return rc;
+		}
+	}
+	return 0;
+}
+
+static int take(struct change *c, const char *uuid, const json_t *new, struct err *e)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(new, "vip"), i, v) {
+		for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
+			CLEANUP_FREE char *owner = NULL;
+			const struct object *o;
+			unsigned char raw[16];
+			char key[KEY_MAX], path[64];
+			int rc;
+
+			if (!address(v, families[f], raw))
+				continue;
+			key_of(new, raw, key);
+			owner = store_value(c->store, "vip", key);
+			o = owner ? txn_get(c->txn, "vsvip", owner) : NULL;
+			snprintf(path, sizeof(path), "vip[%zu].%s", i, families[f]);
+			if (o && strcmp(o->uuid, uuid) != 0)
+				return err_set(e, -EINVAL, path,
 					       "The address %s is in use by VsVip '%s' in the same VRF.",
-					       json_str(json_object_get(mine, families[f]), "addr", "?"), o->name);
-			}
+					       json_str(json_object_get(v, families[f]), "addr", "?"), o->name);
+			rc = txn_set(c->txn, "vip", key, uuid, e);
+			if (rc < 0)
+				return rc;
 		}
 	}
 	return 0;
@@ -112,17 +145,20 @@ static int check_ids(const json_t *new, struct err *e)
 
 static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
 {
-	struct clash clash = { uuid, new, e };
 	int rc = check_ids(new, e);
 
 	if (rc < 0)
 		return rc;
 	if (old && strcmp(json_str(old, "vrf_context_ref", ""), json_str(new, "vrf_context_ref", "")) != 0)
 		return err_set(e, -EINVAL, "vrf_context_ref", "Cannot modify VrfContext of an existing VsVip.");
-	/* Looking through all of them is for those who come or move. */
-	if (old && json_equal(json_object_get(old, "vip"), json_object_get(new, "vip")))
-		return 0;
-	return store_each(c->store, "vsvip", clashes_with, &clash);
+	rc = old ? release(c, old, e) : 0;
+	return rc < 0 ? rc : take(c, uuid, new, e);
 }
 
-const struct rule rule_vsvip = { "vsvip", prepare, check };
+static int gone(struct change *c, const char *uuid, const json_t *old, struct err *e)
+{
+	(void)uuid;
+	return release(c, old, e);
+}
+
+const struct rule rule_vsvip = { "vsvip", prepare, check, gone };

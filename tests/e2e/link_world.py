@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 import pathlib
 import re
 import secrets
@@ -31,10 +32,10 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 10) -> Any:
 
 
 def program(name: str) -> pathlib.Path:
-    for folder in ("bin", "controller", "engine"):
-        path = ROOT / "build" / folder / name
-        if path.is_file():
-            return path
+    build = pathlib.Path(os.environ.get("SPANWIRE_BUILD", ROOT / "build"))
+    for folder in ("controller", "engine", "bin"):
+        if (build / folder / name).is_file():
+            return build / folder / name
     raise AssertionError(f"{name} is not built")
 
 

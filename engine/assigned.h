@@ -26,7 +26,7 @@ struct assigned {
 	struct list link;
 	struct assigned_table *table;
 	char *uuid;
-	bool touched;              /* in this commit */
+	bool touched;              /* in this commit, or in an earlier one that could not be done whole */
 	uint64_t wanted_revision;  /* the newest of its objects */
 	uint64_t revision;         /* what runs of them */
 	struct vip **vips;         /* held */

@@ -92,12 +92,28 @@ static int open_socket(const union address *a, int *out)
 	return 0;
 }
 
+static struct place *find(struct ports *t, const char *service, const union address *a)
+{
+	LIST_FOREACH(l, &t->places) {
+		struct place *p = LIST_ENTRY(l, struct place, link);
+
+		if (address_equal(&p->address, a) && (!service || strcmp(p->service, service) == 0))
+			return p;
+	}
+	return NULL;
+}
+
 static int place_open(struct ports *t, const char *service, const union address *a, struct err *e)
 {
-	struct place *p = xcalloc(1, sizeof(*p) + t->workers * sizeof(p->ports[0]));
+	const struct place *other = find(t, NULL, a);
+	struct place *p;
 	char text[ADDRESS_TEXT];
 
 	address_text(a, text);
+	/* The kernel would let both have it, and give each a part of the clients. */
+	if (other)
+		return err_set(e, -EADDRINUSE, NULL, "Cannot listen on %s: service %s does.", text, other->service);
+	p = xcalloc(1, sizeof(*p) + t->workers * sizeof(p->ports[0]));
 	p->service = xstrdup(service);
 	p->address = *a;
 	p->wanted = true;
@@ -119,17 +135,6 @@ static int place_open(struct ports *t, const char *service, const union address 
 		t->user->opened(t->user, &p->ports[w]);
 	log_info("listening address=%s service=%s", text, service);
 	return 0;
-}
-
-static struct place *find(struct ports *t, const char *service, const union address *a)
-{
-	LIST_FOREACH(l, &t->places) {
-		struct place *p = LIST_ENTRY(l, struct place, link);
-
-		if (address_equal(&p->address, a) && strcmp(p->service, service) == 0)
-			return p;
-	}
-	return NULL;
 }
 
 int ports_set(struct ports *t, const char *service, const union address *addresses, size_t n, struct err *e)

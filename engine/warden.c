@@ -256,6 +256,23 @@ static uint64_t newest_revision(struct warden *w, const struct assigned *a)
 	return n.revision;
 }
 
+/* Bring sockets and addresses to what is wanted; who could not have all of it stays touched. */
+static void follow_touched(struct warden *w)
+{
+	LIST_FOREACH(l, assigned_list(w->assigned)) {
+		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
+
+		if (!a->touched)
+			continue;
+		if (!assigned_follow(a, w->link)) {
+			assigned_drop(a);
+			continue;
+		}
+		a->touched = a->trouble != NULL;
+		service_tell(w, a);
+	}
+}
+
 static void on_committed(struct link_user *u, uint64_t revision)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
@@ -286,19 +303,10 @@ static void on_committed(struct link_user *u, uint64_t revision)
 			clone_tell(w, a);
 	}
 	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision", (json_int_t)revision), -1);
-	LIST_FOREACH(l, assigned_list(w->assigned)) {
-		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
-
-		assigned_drop_old_clone(a);
-		if (!a->touched)
-			continue;
-		a->touched = false;
-		if (!assigned_follow(a, w->link)) {
-			assigned_drop(a);
-			continue;
-		}
-		service_tell(w, a);
-	}
+	LIST_FOREACH(l, assigned_list(w->assigned))
+		assigned_drop_old_clone(LIST_ENTRY(l, struct assigned, link));
+	follow_touched(w);
+	follow_touched(w); /* those that wanted what another one still had */
 	json_object_clear(w->changed);
 }
 

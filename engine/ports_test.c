@@ -1,0 +1,135 @@
+#include "base/test.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine/ports.h"
+
+#define WORKERS 2
+
+struct world {
+	struct ports_user user;
+	struct ports *ports;
+	int opened, closed;
+};
+
+static void on_opened(struct ports_user *u, const struct port *p)
+{
+	struct world *w = CONTAINER_OF(u, struct world, user);
+	int listening = 0;
+	socklen_t len = sizeof(listening);
+
+	assert_int_equal(getsockopt(p->fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len), 0);
+	assert_int_equal(listening, 1);
+	w->opened++;
+}
+
+static void on_closed(struct ports_user *u, const struct port *p)
+{
+	assert_true(p->fd >= 0);
+	CONTAINER_OF(u, struct world, user)->closed++;
+}
+
+static int setup(void **state)
+{
+	struct world *w = xcalloc(1, sizeof(*w));
+
+	w->user = (struct ports_user){ on_opened, on_closed };
+	w->ports = ports_new(WORKERS, &w->user);
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	ports_free(w->ports);
+	free(w);
+	return 0;
+}
+
+static union address at(const char *ip, unsigned port)
+{
+	union address a;
+
+	assert_int_equal(address_parse(&a, ip, port), 0);
+	return a;
+}
+
+/* A port of the loopback address that is nobody's now. */
+static unsigned free_port(void)
+{
+	union address a = at("127.0.0.1", 0);
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(fd, &a.sa, address_len(&a)), 0);
+	assert_int_equal(getsockname(fd, &a.sa, &len), 0);
+	close(fd);
+	return address_port(&a);
+}
+
+static void one_socket_per_worker_and_only_what_changes_is_touched(void **state)
+{
+	struct world *w = *state;
+	unsigned port = free_port();
+	union address a[] = { at("127.0.0.1", port), at("127.0.0.2", port), at("127.0.0.3", port) };
+
+	assert_int_equal(ports_set(w->ports, "vs-1", a, 2, NULL), 0);
+	assert_int_equal(w->opened, 2 * WORKERS);
+	assert_int_equal(ports_set(w->ports, "vs-1", a + 1, 2, NULL), 0);
+	assert_int_equal(w->opened, 3 * WORKERS);
+	assert_int_equal(w->closed, WORKERS);
+	assert_int_equal(ports_set(w->ports, "vs-1", NULL, 0, NULL), 0);
+	assert_int_equal(w->closed, 3 * WORKERS);
+}
+
+static void address_that_is_not_there_yet_can_be_had(void **state)
+{
+	struct world *w = *state;
+	union address a[] = { at("192.0.2.77", 80), at("2001:db8::77", 80) };
+
+	assert_int_equal(ports_set(w->ports, "vs-1", a, 2, NULL), 0);
+	assert_int_equal(w->opened, 2 * WORKERS);
+}
+
+static void what_another_service_has_is_refused_by_name(void **state)
+{
+	struct world *w = *state;
+	unsigned port = free_port();
+	union address a[] = { at("127.0.0.1", port), at("127.0.0.2", port) };
+	struct err e = { 0 };
+
+	assert_int_equal(ports_set(w->ports, "vs-1", a, 1, NULL), 0);
+	assert_int_equal(ports_set(w->ports, "vs-2", a, 2, &e), -EADDRINUSE);
+	assert_non_null(strstr(e.text, "vs-1"));
+	assert_int_equal(w->opened, 2 * WORKERS); /* the other address is served all the same */
+	assert_int_equal(ports_set(w->ports, "vs-1", NULL, 0, NULL), 0);
+	assert_int_equal(ports_set(w->ports, "vs-2", a, 2, &e), 0);
+}
+
+static void clients_wait_in_the_kernel(void **state)
+{
+	struct world *w = *state;
+	union address a = at("127.0.0.1", free_port());
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(ports_set(w->ports, "vs-1", &a, 1, NULL), 0);
+	assert_int_equal(connect(fd, &a.sa, address_len(&a)), 0); /* nobody accepts, and nobody is refused */
+	close(fd);
+}
+
+#define PROMISE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PROMISE(one_socket_per_worker_and_only_what_changes_is_touched),
+		PROMISE(address_that_is_not_there_yet_can_be_had),
+		PROMISE(what_another_service_has_is_refused_by_name),
+		PROMISE(clients_wait_in_the_kernel),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

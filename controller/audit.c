@@ -19,12 +19,13 @@ static json_t *obj_type(const char *kind)
 	return json_string(s);
 }
 
-json_t *audit_event(const char *id, const char *module, const char *kind, const char *uuid, const char *name,
-		    const char *tenant, json_t *details, const char *fmt, ...)
+json_t *audit_event(const char *id, const char *module, const char *kind, const char *uuid,
+		    const char *name, const char *tenant, json_t *details, const char *fmt, ...)
 {
 	json_t *v = json_pack("{s:s, s:s, s:s, s:s}", "event_id", id, "module", module, "context",
-			      strncmp(id, "CONFIG_", 7) == 0 || strncmp(id, "USER_", 5) == 0 ? "EVENT_CONTEXT_CONFIG"
-											      : "EVENT_CONTEXT_SYSTEM",
+			      strncmp(id, "CONFIG_", 7) == 0 || strncmp(id, "USER_", 5) == 0
+				      ? "EVENT_CONTEXT_CONFIG"
+				      : "EVENT_CONTEXT_SYSTEM",
 			      "internal", "EVENT_EXTERNAL");
 	char text[1024];
 	va_list ap;
@@ -69,7 +70,7 @@ static void diff_add(json_t *out, const char *path, const json_t *old, const jso
 
 static void diff(json_t *out, const char *path, const json_t *old, const json_t *new)
 {
-	if (old && new && json_equal(old, new))
+	if (old && new &&json_equal(old, new))
 		return;
 	if (json_is_object(old) && json_is_object(new)) {
 		const char *key;
@@ -132,9 +133,11 @@ void audit_change(struct change *c, const struct kind_desc *k, const char *uuid,
 	int what = !old ? 0 : new ? 1 : 2;
 	CLEANUP_JSON json_t *was = visible(c, k, old), *is = visible(c, k, new);
 	const char *name = json_str(new ? new : old, "name", uuid);
-	CLEANUP_FREE char *path = what ? xasprintf("/api/%s/%s", k->path, uuid) : xasprintf("/api/%s", k->path);
-	json_t *d = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "resource_type", k->msg->name, "resource_name", name,
-			      "user", c->by.user, "client_ip", c->by.client, "path", path, "status", "SYSERR_SUCCESS");
+	CLEANUP_FREE char *path = what ? xasprintf("/api/%s/%s", k->path, uuid)
+				       : xasprintf("/api/%s", k->path);
+	json_t *d = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "resource_type", k->msg->name,
+			      "resource_name", name, "user", c->by.user, "client_ip", c->by.client,
+			      "path", path, "status", "SYSERR_SUCCESS");
 	json_t *event;
 
 	must(d);
@@ -148,11 +151,13 @@ void audit_change(struct change *c, const struct kind_desc *k, const char *uuid,
 	} else {
 		data_set(d, "resource_data", what ? was : is);
 	}
-	event = audit_event(ids[what], "CONFIG", k->path, uuid, name, tenant, json_pack("{s:o}", members[what], d),
-			    "Config %s %s %s by %s success", k->path, name, verbs[what], c->by.user);
+	event = audit_event(ids[what], "CONFIG", k->path, uuid, name, tenant,
+			    json_pack("{s:o}", members[what], d), "Config %s %s %s by %s success",
+			    k->path, name, verbs[what], c->by.user);
 	json_object_set_new(event, "reason_code", json_string("SYSERR_SUCCESS"));
 	if (c->notes.inert.len)
 		json_object_set_new(event, "details_summary",
-				    json_sprintf("Set, but without effect yet: %.1000s", buf_cstr(&c->notes.inert)));
+				    json_sprintf("Set, but without effect yet: %.1000s",
+						 buf_cstr(&c->notes.inert)));
 	txn_event(c->txn, event);
 }

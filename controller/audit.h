@@ -15,11 +15,12 @@ void audit_change(struct change *c, const struct kind_desc *k, const char *uuid,
 		  const json_t *old, const json_t *new);
 
 /*
- * Any other event, to be given to store_event() or txn_event(). ID is one of the contract's ("SE_UP"); MODULE "CONFIG",
- * "SEMGR" ...; KIND may be NULL; DETAILS, which is taken, becomes event_details (may be NULL).
+ * Any other event, to be given to store_event() or txn_event(). ID is one of the contract's
+ * ("SE_UP"); MODULE "CONFIG", "SEMGR" ...; KIND may be NULL; DETAILS, which is taken, becomes
+ * event_details (may be NULL).
  */
-json_t *audit_event(const char *id, const char *module, const char *kind, const char *uuid, const char *name,
-		    const char *tenant, json_t *details, const char *fmt, ...)
+json_t *audit_event(const char *id, const char *module, const char *kind, const char *uuid,
+		    const char *name, const char *tenant, json_t *details, const char *fmt, ...)
 	__attribute__((format(printf, 8, 9)));
 
 #endif

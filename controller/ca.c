@@ -23,7 +23,7 @@ struct ca {
 	char *pem, *server_pem, *server_key_pem;
 };
 
-#define CLEANUP_KEY  __attribute__((cleanup(cleanup_key)))
+#define CLEANUP_KEY __attribute__((cleanup(cleanup_key)))
 #define CLEANUP_X509 __attribute__((cleanup(cleanup_x509)))
 
 static void cleanup_key(EVP_PKEY **k)
@@ -101,7 +101,8 @@ static int read_pem(const char *dir, const char *file, char **out, struct err *e
 	return rc < 0 ? err_set(e, rc, NULL, "Cannot read %s: %s.", path, strerror(-rc)) : 0;
 }
 
-static int write_pem(const char *dir, const char *file, const char *text, unsigned mode, struct err *e)
+static int write_pem(const char *dir, const char *file, const char *text, unsigned mode,
+		     struct err *e)
 {
 	CLEANUP_FREE char *path = path_in(dir, file);
 	int rc = file_replace(path, text, strlen(text), mode);
@@ -143,8 +144,10 @@ static X509 *cert_new(EVP_PKEY *key, const char *cn, X509 *issuer, long days)
 	X509_gmtime_adj(X509_getm_notAfter(x), days * DAY);
 	name = X509_NAME_new();
 	must(name);
-	must(X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, (const unsigned char *)"Spanwire", -1, -1, 0));
-	must(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)cn, -1, -1, 0));
+	must(X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, (const unsigned char *)"Spanwire",
+					-1, -1, 0));
+	must(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)cn, -1,
+					-1, 0));
 	must(X509_set_subject_name(x, name) == 1);
 	must(X509_set_issuer_name(x, issuer ? X509_get_subject_name(issuer) : name) == 1);
 	X509_NAME_free(name);
@@ -201,7 +204,8 @@ static int ca_load(struct ca *ca, const char *dir, struct err *e)
 	ca->cert = cert_parse(ca->pem);
 	ca->key = key_pem ? key_parse(key_pem) : NULL;
 	if (!ca->cert || !ca->key || X509_check_private_key(ca->cert, ca->key) != 1)
-		return err_set(e, -EINVAL, NULL, "%s/ca.pem and ca.key are damaged or do not belong together.", dir);
+		return err_set(e, -EINVAL, NULL,
+			       "%s/ca.pem and ca.key are damaged or do not belong together.", dir);
 	return 0;
 }
 
@@ -230,8 +234,9 @@ static char *san_text(const char *extra)
 	char *out;
 
 	san_add(&b, "localhost");
-	if (gethostname(host, sizeof(host)) == 0 && host[0] && strspn(host, "abcdefghijklmnopqrstuvwxyz"
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") == strlen(host))
+	if (gethostname(host, sizeof(host)) == 0 && host[0] &&
+	    strspn(host, "abcdefghijklmnopqrstuvwxyz"
+			 "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") == strlen(host))
 		san_add(&b, host);
 	san_add(&b, "127.0.0.1");
 	san_add(&b, "::1");
@@ -242,9 +247,11 @@ static char *san_text(const char *extra)
 			if (!i->ifa_addr)
 				continue;
 			if (i->ifa_addr->sa_family == AF_INET)
-				addr = &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr;
+				addr = &((const struct sockaddr_in *)(const void *)i->ifa_addr)
+						->sin_addr;
 			else if (i->ifa_addr->sa_family == AF_INET6)
-				addr = &((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr;
+				addr = &((const struct sockaddr_in6 *)(const void *)i->ifa_addr)
+						->sin6_addr;
 			if (addr && inet_ntop(i->ifa_addr->sa_family, addr, text, sizeof(text)))
 				san_add(&b, text);
 		}
@@ -278,7 +285,8 @@ static bool server_cert_fits(const struct ca *ca, X509 *x, EVP_PKEY *key, const 
 		bool found = false;
 
 		for (int j = 0; !found && j < sk_GENERAL_NAME_num(have); j++)
-			found = GENERAL_NAME_cmp(sk_GENERAL_NAME_value(want, i), sk_GENERAL_NAME_value(have, j)) == 0;
+			found = GENERAL_NAME_cmp(sk_GENERAL_NAME_value(want, i),
+						 sk_GENERAL_NAME_value(have, j)) == 0;
 		fits = found;
 	}
 	GENERAL_NAMES_free(have);
@@ -399,7 +407,8 @@ int ca_sign_csr(struct ca *ca, const char *csr_pem, const char *cn, char **cert_
 	}
 	X509_REQ_free(csr);
 	if (EVP_PKEY_get_security_bits(key) < 112)
-		return err_set(e, -EINVAL, "csr", "The key is too weak: at least 112 bits of security are needed.");
+		return err_set(e, -EINVAL, "csr",
+			       "The key is too weak: at least 112 bits of security are needed.");
 	x = cert_new(key, cn, ca->cert, ENGINE_DAYS);
 	add_extension(x, ca->cert, NID_basic_constraints, "critical,CA:FALSE");
 	add_extension(x, ca->cert, NID_key_usage, "critical,digitalSignature");

@@ -21,7 +21,10 @@ struct ca;
 
 #define CA_FINGERPRINT_LEN 64
 
-/* EXTRA (may be NULL): one more address or name for the server certificate, such as the --listen address. */
+/*
+ * EXTRA (may be NULL): one more address or name for the server certificate, such as the --listen
+ * address.
+ */
 int ca_open(const char *dir, const char *extra, struct ca **out, struct err *e);
 void ca_close(struct ca *ca);
 
@@ -33,10 +36,11 @@ const char *ca_server_pem(const struct ca *ca);
 const char *ca_server_key_pem(const struct ca *ca);
 
 /*
- * Sign the key of a CSR for an engine. The CSR's own subject and extensions are ignored: the certificate says CN and
- * clientAuth, and nothing else that the engine might have wished for. Valid for ten years: an engine is shut out by
- * deleting its serviceengine object. Caller frees *CERT_PEM. -EINVAL: not a CSR, its signature is wrong (the sender does not hold the key),
- * or the key is too weak.
+ * Sign the key of a CSR for an engine. The CSR's own subject and extensions are ignored: the
+ * certificate says CN and clientAuth, and nothing else that the engine might have wished for. Valid
+ * for ten years: an engine is shut out by deleting its serviceengine object. Caller frees
+ * *CERT_PEM. -EINVAL: not a CSR, its signature is wrong (the sender does not hold the key), or the
+ * key is too weak.
  */
 int ca_sign_csr(struct ca *ca, const char *csr_pem, const char *cn, char **cert_pem, struct err *e);
 

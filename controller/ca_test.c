@@ -122,7 +122,8 @@ static void an_engine_gets_a_client_certificate(void **state)
 	struct ca *ca;
 	struct err e = { 0 };
 	EVP_PKEY *key = EVP_EC_gen("P-256"), *other = EVP_EC_gen("P-256");
-	CLEANUP_FREE char *csr = csr_for(key, key), *forged = csr_for(key, other), *cert = NULL, *none = NULL;
+	CLEANUP_FREE char *csr = csr_for(key, key), *forged = csr_for(key, other), *cert = NULL,
+			  *none = NULL;
 	char cn[128];
 	X509 *x;
 
@@ -164,8 +165,10 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_ca_is_made_once_and_kept, make_dir, drop_dir),
-		cmocka_unit_test_setup_teardown(the_server_certificate_names_this_host, make_dir, drop_dir),
-		cmocka_unit_test_setup_teardown(an_engine_gets_a_client_certificate, make_dir, drop_dir),
+		cmocka_unit_test_setup_teardown(the_server_certificate_names_this_host, make_dir,
+						drop_dir),
+		cmocka_unit_test_setup_teardown(an_engine_gets_a_client_certificate, make_dir,
+						drop_dir),
 		cmocka_unit_test_setup_teardown(damage_is_told, make_dir, drop_dir),
 	};
 

@@ -10,7 +10,9 @@
 
 void change_begin(struct change *c, struct store *s, const struct change_by *by)
 {
-	*c = (struct change){ .store = s, .txn = txn_begin(s), .by = *by, .notes = MODEL_NOTES_INIT };
+	*c = (struct change){
+		.store = s, .txn = txn_begin(s), .by = *by, .notes = MODEL_NOTES_INIT
+	};
 }
 
 int change_commit(struct change *c, struct err *e)
@@ -33,16 +35,19 @@ void change_abort(struct change *c)
 /* Names that become part of URLs: what every client can carry there unescaped. */
 static int check_uuid(const char *uuid, struct err *e)
 {
-	size_t n = strspn(uuid, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._");
+	size_t n = strspn(uuid,
+			  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._");
 
 	if (n == 0 || uuid[n] || n >= UUID_MAX - 64 || uuid[0] == '.')
-		return err_set(e, -EINVAL, "uuid",
-			       "A uuid has at most %d letters, digits, '-', '.' and '_', and no dot in front.",
-			       UUID_MAX - 65);
+		return err_set(
+			e, -EINVAL, "uuid",
+			"A uuid has at most %d letters, digits, '-', '.' and '_', and no dot in front.",
+			UUID_MAX - 65);
 	return 0;
 }
 
-static int place_tenant(struct change *c, const struct kind_desc *k, json_t *wire, char *tenant, struct err *e)
+static int place_tenant(struct change *c, const struct kind_desc *k, json_t *wire, char *tenant,
+			struct err *e)
 {
 	struct resolver r;
 	const char *asked = json_str(wire, "tenant_ref", NULL);
@@ -64,16 +69,17 @@ static int place_tenant(struct change *c, const struct kind_desc *k, json_t *wir
 			return rc;
 		}
 		if (strcmp(tenant, home) != 0 && !c->by.all_tenants)
-			return err_set(e, -EACCES, "tenant_ref",
-				       "The object would go to another tenant than the one of this request.");
+			return err_set(
+				e, -EACCES, "tenant_ref",
+				"The object would go to another tenant than the one of this request.");
 	}
 	snprintf(ref, sizeof(ref), "/api/tenant/%s", tenant);
 	json_object_set_new(wire, "tenant_ref", json_string(ref));
 	return 0;
 }
 
-static int place_cloud(struct change *c, const struct kind_desc *k, json_t *wire, const char *tenant, char *cloud,
-		       struct err *e)
+static int place_cloud(struct change *c, const struct kind_desc *k, json_t *wire,
+		       const char *tenant, char *cloud, struct err *e)
 {
 	struct resolver r;
 	const char *asked = json_str(wire, "cloud_ref", "/api/cloud?name=Default-Cloud");
@@ -83,7 +89,8 @@ static int place_cloud(struct change *c, const struct kind_desc *k, json_t *wire
 	cloud[0] = '\0';
 	if (!(k->flags & K_CLOUD))
 		return 0;
-	if (json_object_get(wire, "cloud_ref") && !json_is_string(json_object_get(wire, "cloud_ref")))
+	if (json_object_get(wire, "cloud_ref") &&
+	    !json_is_string(json_object_get(wire, "cloud_ref")))
 		return err_set(e, -EINVAL, "cloud_ref", "A reference is a string.");
 	resolver_init(&r, c->store, c->txn, tenant, "");
 	rc = r.model.resolve(&r.model, "cloud", asked, cloud, UUID_MAX, e);
@@ -103,29 +110,32 @@ static unsigned read_flags(const struct change *c)
 	return (c->by.strict ? MODEL_STRICT : 0) | (c->by.system ? MODEL_ALLOW_LATER : 0);
 }
 
-static int check(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *old, const json_t *new,
-		 struct err *e)
+static int check(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *old,
+		 const json_t *new, struct err *e)
 {
 	const struct rule *r = rule_find(k->path);
 
 	return r && r->check ? r->check(c, uuid, old, new, e) : 0;
 }
 
-static int gone(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *old, struct err *e)
+static int gone(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *old,
+		struct err *e)
 {
 	const struct rule *r = rule_find(k->path);
 
 	return r && r->gone ? r->gone(c, uuid, old, e) : 0;
 }
 
-static int prepare(struct change *c, const struct kind_desc *k, const json_t *old, json_t *wire, struct err *e)
+static int prepare(struct change *c, const struct kind_desc *k, const json_t *old, json_t *wire,
+		   struct err *e)
 {
 	const struct rule *r = rule_find(k->path);
 
 	return r && r->prepare ? r->prepare(c, old, wire, e) : 0;
 }
 
-int change_create(struct change *c, const struct kind_desc *k, const json_t *wire, char *uuid, struct err *e)
+int change_create(struct change *c, const struct kind_desc *k, const json_t *wire, char *uuid,
+		  struct err *e)
 {
 	CLEANUP_JSON json_t *w = json_deep_copy(wire), *stored = NULL;
 	char tenant[UUID_MAX], cloud[UUID_MAX], id[37];
@@ -135,7 +145,8 @@ int change_create(struct change *c, const struct kind_desc *k, const json_t *wir
 	if (!json_is_object(wire))
 		return err_set(e, -EINVAL, NULL, "A %s is a JSON object.", k->path);
 	if ((k->flags & (K_NO_CREATE | K_READONLY | K_SINGLETON)) && !c->by.internal)
-		return err_set(e, -EPERM, NULL, "Objects of the kind %s are made by the controller.", k->path);
+		return err_set(e, -EPERM, NULL,
+			       "Objects of the kind %s are made by the controller.", k->path);
 	rc = place_tenant(c, k, w, tenant, e);
 	if (rc == 0)
 		rc = place_cloud(c, k, w, tenant, cloud, e);
@@ -163,7 +174,8 @@ int change_create(struct change *c, const struct kind_desc *k, const json_t *wir
 }
 
 /* The second half of PUT and PATCH. Takes NEW. */
-static int update_with(struct change *c, const struct object *o, json_t *new, uint64_t expect_us, struct err *e)
+static int update_with(struct change *c, const struct object *o, json_t *new, uint64_t expect_us,
+		       struct err *e)
 {
 	CLEANUP_JSON json_t *stored = new;
 	/* Ours: the store may give O up when it is replaced. */
@@ -182,18 +194,20 @@ static int update_with(struct change *c, const struct object *o, json_t *new, ui
 	return rc;
 }
 
-static int existing(struct change *c, const struct kind_desc *k, const char *uuid, const struct object **o,
-		    struct err *e)
+static int existing(struct change *c, const struct kind_desc *k, const char *uuid,
+		    const struct object **o, struct err *e)
 {
 	*o = txn_get(c->txn, k->path, uuid);
 	if (!*o)
 		return err_set(e, -ENOENT, NULL, "%s object not found!", k->msg->name);
 	if ((k->flags & K_READONLY) && !c->by.internal)
-		return err_set(e, -EPERM, NULL, "Objects of the kind %s can only be read.", k->path);
+		return err_set(e, -EPERM, NULL, "Objects of the kind %s can only be read.",
+			       k->path);
 	return 0;
 }
 
-static int read_again(struct change *c, const struct object *o, json_t *wire, uint64_t expect_us, struct err *e)
+static int read_again(struct change *c, const struct object *o, json_t *wire, uint64_t expect_us,
+		      struct err *e)
 {
 	json_t *stored = NULL;
 	struct resolver r;
@@ -218,15 +232,20 @@ int change_update(struct change *c, const struct kind_desc *k, const char *uuid,
 		return rc;
 	if (!json_is_object(wire))
 		return err_set(e, -EINVAL, NULL, "A %s is a JSON object.", k->path);
-	/* Before anything else is complained about: who has read something old should learn that first. */
+	/*
+	 * Before anything else is complained about: who has read something old should learn that
+	 * first.
+	 */
 	if (expect_us && expect_us != o->last_modified_us)
 		return err_set(e, -ESTALE, NULL,
 			       "Concurrent update: the object was changed since it was read. "
-			       "Need to reload object data %s.", k->msg->name);
+			       "Need to reload object data %s.",
+			       k->msg->name);
 	return read_again(c, o, w, expect_us, e);
 }
 
-int change_patch(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *patch, struct err *e)
+int change_patch(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *patch,
+		 struct err *e)
 {
 	const struct object *o;
 	json_t *ops = json_object_get(patch, "json_patch");
@@ -238,14 +257,19 @@ int change_patch(struct change *c, const struct kind_desc *k, const char *uuid, 
 	if (rc < 0)
 		return rc;
 	if (!json_is_object(patch))
-		return err_set(e, -EINVAL, NULL, "A PATCH is an object with add, replace, delete or json_patch.");
+		return err_set(e, -EINVAL, NULL,
+			       "A PATCH is an object with add, replace, delete or json_patch.");
 	resolver_init(&r, c->store, c->txn, *o->tenant ? o->tenant : TENANT_ADMIN, o->cloud);
 	if (ops) {
 		struct model_write w = { .base_url = "", .secrets = true };
 
 		if (json_object_size(patch) != 1)
-			return err_set(e, -EINVAL, "json_patch", "It cannot be mixed with add, replace and delete.");
-		/* On the object as a client sees it: it may replace a field that still has its default. */
+			return err_set(e, -EINVAL, "json_patch",
+				       "It cannot be mixed with add, replace and delete.");
+		/*
+		 * On the object as a client sees it: it may replace a field that still has its
+		 * default.
+		 */
 		wire = model_write(k, o->body, &w, &r.model);
 		/* The url is ours to say, and its host is not known here. */
 		json_object_del(wire, "url");

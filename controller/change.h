@@ -1,9 +1,10 @@
 /*
  * change - one write to the configuration by somebody, with its audit event.
  *
- * REST and the controller's own parts (enrolment makes a serviceengine) write objects only by this: body
- * validated by the model, cross-object rules of the kind held (controller/rules/), uuid given, tenant and cloud filled
- * in, object and CONFIG_* event put into the caller's transaction. Nothing is visible before txn_commit().
+ * REST and the controller's own parts (enrolment makes a serviceengine) write objects only by this:
+ * body validated by the model, cross-object rules of the kind held (controller/rules/), uuid given,
+ * tenant and cloud filled in, object and CONFIG_* event put into the caller's transaction. Nothing
+ * is visible before txn_commit().
  */
 #ifndef SPANWIRE_CONTROLLER_CHANGE_H
 #define SPANWIRE_CONTROLLER_CHANGE_H
@@ -14,20 +15,20 @@
 
 /* Who writes, from where, in which tenant. */
 struct change_by {
-	const char *user;            /* name; "system" for the controller itself */
-	const char *client;          /* address; "" */
-	const char *tenant;          /* uuid: where the object goes unless it says otherwise */
-	bool all_tenants;            /* may put objects into other tenants than this one */
-	bool strict;                 /* unknown fields are errors */
-	bool internal;               /* the controller itself: may make and change what clients may only read */
-	bool system;                 /* what is created cannot be deleted by clients */
+	const char *user; /* name; "system" for the controller itself */
+	const char *client; /* address; "" */
+	const char *tenant; /* uuid: where the object goes unless it says otherwise */
+	bool all_tenants; /* may put objects into other tenants than this one */
+	bool strict; /* unknown fields are errors */
+	bool internal; /* the controller itself: may make and change what clients may only read */
+	bool system; /* what is created cannot be deleted by clients */
 };
 
 struct change {
 	struct store *store;
 	struct txn *txn;
 	struct change_by by;
-	struct model_notes notes;    /* collected over all objects of the change */
+	struct model_notes notes; /* collected over all objects of the change */
 };
 
 void change_begin(struct change *c, struct store *s, const struct change_by *by);
@@ -46,15 +47,18 @@ void change_abort(struct change *c);
  *		change_commit(&c, e);
  *	model_notes_fini(&c.notes);
  *
- * WIRE is what a client would send, or what the system wants: refs by name, URL or uuid. UUID (UUID_MAX bytes): in: the wished one or "";
- * out: the object's. -EINVAL, -ENOENT (unresolved ref), -EEXIST.
+ * WIRE is what a client would send, or what the system wants: refs by name, URL or uuid. UUID
+ * (UUID_MAX bytes): in: the wished one or ""; out: the object's. -EINVAL, -ENOENT (unresolved ref),
+ * -EEXIST.
  */
-int change_create(struct change *c, const struct kind_desc *k, const json_t *wire, char *uuid, struct err *e);
+int change_create(struct change *c, const struct kind_desc *k, const json_t *wire, char *uuid,
+		  struct err *e);
 /* Full replacement. EXPECT_US as in txn_update(). */
 int change_update(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *wire,
 		  uint64_t expect_us, struct err *e);
 /* {"add", "replace", "delete", "json_patch"}. */
-int change_patch(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *patch, struct err *e);
+int change_patch(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *patch,
+		 struct err *e);
 int change_delete(struct change *c, const struct kind_desc *k, const char *uuid, struct err *e);
 
 #endif

@@ -18,7 +18,8 @@ static int token(const char **p, char *out, size_t size, struct err *e)
 		if (c == '~') {
 			s++;
 			if (*s != '0' && *s != '1')
-				return err_set(e, -EINVAL, NULL, "'~' in a path must be followed by 0 or 1.");
+				return err_set(e, -EINVAL, NULL,
+					       "'~' in a path must be followed by 0 or 1.");
 			c = *s == '0' ? '~' : '/';
 		}
 		if (n + 1 >= size)
@@ -57,7 +58,8 @@ static json_t *child(json_t *v, const char *name)
 }
 
 /* The container of what PATH names, and its last token. */
-static int walk(json_t *doc, const char *path, json_t **parent, char *last, size_t size, struct err *e)
+static int walk(json_t *doc, const char *path, json_t **parent, char *last, size_t size,
+		struct err *e)
 {
 	const char *p = path;
 
@@ -104,7 +106,8 @@ static int put(json_t *doc, const char *path, json_t *value, bool replace, struc
 		return 0;
 	}
 	if (!json_is_array(parent))
-		return err_set(e, -EINVAL, NULL, "'%.100s' lies in something that is neither object nor list.", path);
+		return err_set(e, -EINVAL, NULL,
+			       "'%.100s' lies in something that is neither object nor list.", path);
 	rc = array_index(last, json_array_size(parent), &i, e);
 	if (rc < 0)
 		return rc;
@@ -146,7 +149,9 @@ static int apply_one(json_t *doc, const json_t *op, struct err *e)
 
 	if (!path)
 		return err_set(e, -EINVAL, "path", "An operation needs a path.");
-	if ((strcmp(name, "add") == 0 || strcmp(name, "replace") == 0 || strcmp(name, "test") == 0) && !value)
+	if ((strcmp(name, "add") == 0 || strcmp(name, "replace") == 0 ||
+	     strcmp(name, "test") == 0) &&
+	    !value)
 		return err_set(e, -EINVAL, "value", "'%s' needs a value.", name);
 	if (strcmp(name, "add") == 0 || strcmp(name, "replace") == 0) {
 		/* A copy: the same literal may be changed by a later operation. */
@@ -172,7 +177,8 @@ static int apply_one(json_t *doc, const json_t *op, struct err *e)
 			rc = drop(doc, from, e);
 		return rc < 0 ? rc : put(doc, path, moved, false, e);
 	}
-	return err_set(e, -EINVAL, "op", "'%.40s' is none of add, remove, replace, move, copy, test.", name);
+	return err_set(e, -EINVAL, "op",
+		       "'%.40s' is none of add, remove, replace, move, copy, test.", name);
 }
 
 int jsonpatch_apply(const json_t *doc, const json_t *ops, json_t **out, struct err *e)
@@ -186,8 +192,9 @@ int jsonpatch_apply(const json_t *doc, const json_t *ops, json_t **out, struct e
 	if (json_array_size(ops) > OPS_MAX)
 		return err_set(e, -EINVAL, "json_patch", "More than %d operations.", OPS_MAX);
 	json_array_foreach((json_t *)ops, i, op) {
-		int rc = json_is_object(op) ? apply_one(work, op, e)
-					    : err_set(e, -EINVAL, NULL, "An operation is an object.");
+		int rc = json_is_object(op)
+				 ? apply_one(work, op, e)
+				 : err_set(e, -EINVAL, NULL, "An operation is an object.");
 
 		if (rc < 0) {
 			char where[40];

@@ -29,7 +29,8 @@ int listen_parse(const char *spec, struct listen_at *at, struct err *e)
 		host++;
 		n -= 2;
 	} else if (colon && memchr(spec, ':', n)) {
-		return err_set(e, -EINVAL, NULL, "'%s': write an IPv6 address in brackets, [::]:9443.", spec);
+		return err_set(e, -EINVAL, NULL,
+			       "'%s': write an IPv6 address in brackets, [::]:9443.", spec);
 	}
 	if (!colon || !colon[1] || *end || port < 0 || port > 65535)
 		return err_set(e, -EINVAL, NULL, "'%s' is not ADDRESS:PORT.", spec);
@@ -67,9 +68,10 @@ int listen_open(const char *spec, struct listen_at *at, struct err *e)
 	}
 	fd = socket(a.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return err_set(e, -errno, NULL, "Cannot make a socket for %s: %s.", at->text, strerror(errno));
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 || bind(fd, &a.sa, len) < 0 ||
-	    listen(fd, 512) < 0 || getsockname(fd, &a.sa, &len) < 0) {
+		return err_set(e, -errno, NULL, "Cannot make a socket for %s: %s.", at->text,
+			       strerror(errno));
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    bind(fd, &a.sa, len) < 0 || listen(fd, 512) < 0 || getsockname(fd, &a.sa, &len) < 0) {
 		rc = -errno;
 		close(fd);
 		return err_set(e, rc, NULL, "Cannot listen on %s: %s.", at->text, strerror(-rc));

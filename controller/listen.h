@@ -10,8 +10,8 @@
 #define LISTEN_TEXT 64
 
 struct listen_at {
-	char host[48];           /* without brackets */
-	char text[LISTEN_TEXT];  /* what is bound, with the real port where 0 was asked */
+	char host[48]; /* without brackets */
+	char text[LISTEN_TEXT]; /* what is bound, with the real port where 0 was asked */
 	int port;
 };
 

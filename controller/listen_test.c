@@ -19,8 +19,12 @@ static void addresses_are_split(void **state)
 
 static void nonsense_is_refused_in_words(void **state)
 {
-	static const char *const bad[] = { "", ":", "1.2.3.4", "1.2.3.4:", "1.2.3.4:x", "1.2.3.4:65536", "::1:80",
-					   "localhost:80", "[::1]", "1.2.3.4:-1", "[1.2.3.4:80" };
+	static const char *const bad[] = { "",		 ":",
+					   "1.2.3.4",	 "1.2.3.4:",
+					   "1.2.3.4:x",	 "1.2.3.4:65536",
+					   "::1:80",	 "localhost:80",
+					   "[::1]",	 "1.2.3.4:-1",
+					   "[1.2.3.4:80" };
 	struct listen_at at;
 
 	(void)state;

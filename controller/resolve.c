@@ -7,7 +7,11 @@
 
 const char *kind_spelling(const char *path)
 {
-	/* Kinds of the contract that are not built yet, as its clients spell them in what they look for. */
+	/*
+	 * Kinds of the contract that are not built yet, as its clients spell them in what they look
+	 * for.
+	 */
+	/* clang-format off */
 	static const struct { const char *path, *name; } later[] = {
 		{ "analyticsprofile", "AnalyticsProfile" },
 		{ "applicationpersistenceprofile", "ApplicationPersistenceProfile" },
@@ -34,6 +38,7 @@ const char *kind_spelling(const char *path)
 		{ "vsdatascriptset", "VSDataScriptSet" },
 		{ "wafpolicy", "WafPolicy" },
 	};
+	/* clang-format on */
 	const struct kind_desc *k = kind_find(path);
 
 	if (k)
@@ -58,13 +63,13 @@ static const struct object *get(const struct resolver *r, const char *kind, cons
 
 static bool in_reach(const struct resolver *r, const struct kind_desc *k, const struct object *o)
 {
-	return !(k->flags & K_TENANT) || strcmp(r->tenant, "*") == 0 || strcmp(o->tenant, r->tenant) == 0 ||
-	       strcmp(o->tenant, TENANT_ADMIN) == 0;
+	return !(k->flags & K_TENANT) || strcmp(r->tenant, "*") == 0 ||
+	       strcmp(o->tenant, r->tenant) == 0 || strcmp(o->tenant, TENANT_ADMIN) == 0;
 }
 
 /* By name in one tenant: in the wanted cloud, else (nobody wanted one) in any. */
-static const struct object *find_in(const struct resolver *r, const struct kind_desc *k, const char *tenant,
-				    const char *cloud, const char *name)
+static const struct object *find_in(const struct resolver *r, const struct kind_desc *k,
+				    const char *tenant, const char *cloud, const char *name)
 {
 	const struct object *o = NULL;
 
@@ -79,8 +84,8 @@ static const struct object *find_in(const struct resolver *r, const struct kind_
 	return o ? o : store_find(r->store, k->path, tenant, NULL, name);
 }
 
-static const struct object *by_name(const struct resolver *r, const struct kind_desc *k, const struct query *q,
-				    const char *name)
+static const struct object *by_name(const struct resolver *r, const struct kind_desc *k,
+				    const struct query *q, const char *name)
 {
 	const char *tenant = query_get(q, "tenant"), *cloud = query_get(q, "cloud");
 	const struct object *o = NULL, *t, *c;
@@ -123,8 +128,8 @@ static const char *api_path(const char *text)
 	return strncmp(text, "api/", 4) == 0 ? text + 4 + strspn(text + 4, "/") : NULL;
 }
 
-static int resolve(struct model_resolver *m, const char *kind, const char *text, char *uuid, size_t size,
-		   struct err *e)
+static int resolve(struct model_resolver *m, const char *kind, const char *text, char *uuid,
+		   size_t size, struct err *e)
 {
 	struct resolver *r = CONTAINER_OF(m, struct resolver, model);
 	const struct kind_desc *k = kind_find(kind);
@@ -134,7 +139,8 @@ static int resolve(struct model_resolver *m, const char *kind, const char *text,
 	size_t n;
 
 	if (!k)
-		return err_set(e, -ENOENT, NULL, "%s object not found: objects of this kind do not exist yet.",
+		return err_set(e, -ENOENT, NULL,
+			       "%s object not found: objects of this kind do not exist yet.",
 			       kind_spelling(kind));
 	if (path) {
 		const char *question;
@@ -142,7 +148,8 @@ static int resolve(struct model_resolver *m, const char *kind, const char *text,
 
 		n = strcspn(path, "/?#");
 		if (strlen(kind) != n || strncmp(path, kind, n) != 0)
-			return err_set(e, -EINVAL, NULL, "This refers to a '%.*s', but a %s is wanted here.",
+			return err_set(e, -EINVAL, NULL,
+				       "This refers to a '%.*s', but a %s is wanted here.",
 				       (int)MIN(n, 60), path, kind);
 		path += n;
 		path += strspn(path, "/");
@@ -167,7 +174,8 @@ static int resolve(struct model_resolver *m, const char *kind, const char *text,
 			o = by_name(r, k, &q, text);
 	}
 	if (!o || !in_reach(r, k, o))
-		return err_set(e, -ENOENT, NULL, "%s object not found: '%.200s'.", k->msg->name, text);
+		return err_set(e, -ENOENT, NULL, "%s object not found: '%.200s'.", k->msg->name,
+			       text);
 	if (strlen(o->uuid) >= size)
 		return err_set(e, -EINVAL, NULL, "The uuid of the object is too long.");
 	snprintf(uuid, size, "%s", o->uuid);
@@ -182,8 +190,12 @@ static const char *name_of(struct model_resolver *m, const char *kind, const cha
 	return o ? o->name : NULL;
 }
 
-void resolver_init(struct resolver *r, struct store *s, struct txn *t, const char *tenant, const char *cloud)
+void resolver_init(struct resolver *r, struct store *s, struct txn *t, const char *tenant,
+		   const char *cloud)
 {
-	*r = (struct resolver){ .model = { .resolve = resolve, .name = name_of }, .store = s, .txn = t,
-				.tenant = tenant, .cloud = cloud };
+	*r = (struct resolver){ .model = { .resolve = resolve, .name = name_of },
+				.store = s,
+				.txn = t,
+				.tenant = tenant,
+				.cloud = cloud };
 }

@@ -16,14 +16,18 @@
 struct resolver {
 	struct model_resolver model;
 	struct store *store;
-	struct txn *txn;             /* NULL: committed state only */
-	const char *tenant;          /* uuid; "*": any */
-	const char *cloud;           /* uuid: preferred; "": any */
+	struct txn *txn; /* NULL: committed state only */
+	const char *tenant; /* uuid; "*": any */
+	const char *cloud; /* uuid: preferred; "": any */
 };
 
-void resolver_init(struct resolver *r, struct store *s, struct txn *t, const char *tenant, const char *cloud);
+void resolver_init(struct resolver *r, struct store *s, struct txn *t, const char *tenant,
+		   const char *cloud);
 
-/* The message's spelling of a kind, also of one that is not built yet: "VsVip". Borrowed, per thread, until the next call. */
+/*
+ * The message's spelling of a kind, also of one that is not built yet: "VsVip". Borrowed, per
+ * thread, until the next call.
+ */
 const char *kind_spelling(const char *path);
 /* UUID of a stored reference "/api/KIND/UUID"; "" when REF is NULL. Borrowed from REF. */
 const char *ref_target(const char *ref);

@@ -4,7 +4,8 @@
 
 #include "base/base.h"
 
-static const struct rule *const rules[] = { &rule_virtualservice, &rule_vsvip, &rule_pool, &rule_user };
+static const struct rule *const rules[] = { &rule_virtualservice, &rule_vsvip, &rule_pool,
+					    &rule_user };
 
 const struct rule *rule_find(const char *kind)
 {
@@ -27,11 +28,12 @@ static int use_of(void *arg, const char *path, const char *kind, const char *uui
 
 	if (!o || model_later(o->kind, o->body, &inner) == 0)
 		return 0;
-	return err_set(u->e, -EINVAL, path, "%s '%s' cannot be used yet: %s", o->kind->msg->name, o->name,
-		       err_line(&inner));
+	return err_set(u->e, -EINVAL, path, "%s '%s' cannot be used yet: %s", o->kind->msg->name,
+		       o->name, err_line(&inner));
 }
 
-int rule_uses_built(struct change *c, const struct kind_desc *k, const json_t *stored, struct err *e)
+int rule_uses_built(struct change *c, const struct kind_desc *k, const json_t *stored,
+		    struct err *e)
 {
 	struct use u = { c, e };
 

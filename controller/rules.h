@@ -12,10 +12,14 @@
 
 struct rule {
 	const char *kind;
-	/* Before the model reads WIRE, which it may alter (old spellings of clients). OLD: stored, NULL when new. */
+	/*
+	 * Before the model reads WIRE, which it may alter (old spellings of clients). OLD: stored,
+	 * NULL when new.
+	 */
 	int (*prepare)(struct change *c, const json_t *old, json_t *wire, struct err *e);
 	/* After it: may the object become NEW? Both are stored forms. */
-	int (*check)(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e);
+	int (*check)(struct change *c, const char *uuid, const json_t *old, const json_t *new,
+		     struct err *e);
 	/* It was deleted: give back what check() took. */
 	int (*gone)(struct change *c, const char *uuid, const json_t *old, struct err *e);
 };
@@ -24,10 +28,11 @@ struct rule {
 const struct rule *rule_find(const char *kind);
 
 /*
- * -EINVAL when what STORED refers to is of a sort that is not built yet (a health monitor of type SIP): it may
- * be stored, but an engine would have to pretend.
+ * -EINVAL when what STORED refers to is of a sort that is not built yet (a health monitor of type
+ * SIP): it may be stored, but an engine would have to pretend.
  */
-int rule_uses_built(struct change *c, const struct kind_desc *k, const json_t *stored, struct err *e);
+int rule_uses_built(struct change *c, const struct kind_desc *k, const json_t *stored,
+		    struct err *e);
 
 extern const struct rule rule_virtualservice, rule_vsvip, rule_pool, rule_user;
 

@@ -25,19 +25,20 @@ const char *token_fingerprint(const char *text)
 {
 	const char *p = text + strlen(PREFIX);
 
-	if (strncmp(text, PREFIX, strlen(PREFIX)) != 0 || !is_hex(p, SECRET_LEN) || p[SECRET_LEN] != '.')
+	if (strncmp(text, PREFIX, strlen(PREFIX)) != 0 || !is_hex(p, SECRET_LEN) ||
+	    p[SECRET_LEN] != '.')
 		return NULL;
 	p += SECRET_LEN + 1;
 	return is_hex(p, FINGERPRINT_LEN) && p[FINGERPRINT_LEN] == '\0' ? p : NULL;
 }
 
-int token_make(struct txn *t, const char *group, const char *ca_fingerprint, uint64_t expires_us, int64_t uses,
-	       char *text, struct err *e)
+int token_make(struct txn *t, const char *group, const char *ca_fingerprint, uint64_t expires_us,
+	       int64_t uses, char *text, struct err *e)
 {
 	unsigned char raw[SECRET_BYTES];
 	char secret[SECRET_LEN + 1], key[65];
-	CLEANUP_JSON json_t *v = json_pack("{s:s, s:I, s:I}", "group", group, "expires_us", (json_int_t)expires_us,
-					   "uses", (json_int_t)uses);
+	CLEANUP_JSON json_t *v = json_pack("{s:s, s:I, s:I}", "group", group, "expires_us",
+					   (json_int_t)expires_us, "uses", (json_int_t)uses);
 	CLEANUP_FREE char *value = json_text(v);
 
 	random_bytes(raw, sizeof(raw));
@@ -47,7 +48,8 @@ int token_make(struct txn *t, const char *group, const char *ca_fingerprint, uin
 	return txn_set(t, "token", key, value, e);
 }
 
-int token_spend(struct store *s, struct txn *t, const char *text, uint64_t now_us, struct token *out, struct err *e)
+int token_spend(struct store *s, struct txn *t, const char *text, uint64_t now_us,
+		struct token *out, struct err *e)
 {
 	char key[65];
 	CLEANUP_FREE char *value = NULL, *rest = NULL;

@@ -20,19 +20,21 @@
 #define TOKEN_MAX 128
 
 struct token {
-	char group[128];         /* uuid of the serviceenginegroup that the engine joins */
-	uint64_t expires_us;     /* wall clock */
-	int64_t uses;            /* left, after this one */
+	char group[128]; /* uuid of the serviceenginegroup that the engine joins */
+	uint64_t expires_us; /* wall clock */
+	int64_t uses; /* left, after this one */
 };
 
 /* Make a token for a group; TEXT takes TOKEN_MAX bytes. */
-int token_make(struct txn *t, const char *group, const char *ca_fingerprint, uint64_t expires_us, int64_t uses,
-	       char *text, struct err *e);
+int token_make(struct txn *t, const char *group, const char *ca_fingerprint, uint64_t expires_us,
+	       int64_t uses, char *text, struct err *e);
 /*
- * Use it once. -EACCES: it is malformed, unknown, used up or too old, in a sentence that does not tell which of unknown and used up.
- * S must be the store of T; nothing is written before T is committed.
+ * Use it once. -EACCES: it is malformed, unknown, used up or too old, in a sentence that does not
+ * tell which of unknown and used up. S must be the store of T; nothing is written before T is
+ * committed.
  */
-int token_spend(struct store *s, struct txn *t, const char *text, uint64_t now_us, struct token *out, struct err *e);
+int token_spend(struct store *s, struct txn *t, const char *text, uint64_t now_us,
+		struct token *out, struct err *e);
 
 /* For the engine's side and tests: the fingerprint in a token, NULL when it is malformed. */
 const char *token_fingerprint(const char *text);

@@ -2,7 +2,8 @@
 
 #include "controller/token.h"
 
-static const char FINGERPRINT[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+static const char FINGERPRINT[] =
+	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 static char dir[64];
 static struct store *store;
@@ -20,7 +21,8 @@ static int open_store(void **state)
 
 static int drop_store(void **state)
 {
-	static const char *const files[] = { "store.db", "store.db-wal", "store.db-shm", "store.lock" };
+	static const char *const files[] = { "store.db", "store.db-wal", "store.db-shm",
+					     "store.lock" };
 
 	(void)state;
 	store_close(store);
@@ -36,7 +38,9 @@ static void make(uint64_t expires_us, int64_t uses, char *text)
 {
 	struct txn *t = txn_begin(store);
 
-	assert_int_equal(token_make(t, "serviceenginegroup-1", FINGERPRINT, expires_us, uses, text, NULL), 0);
+	assert_int_equal(token_make(t, "serviceenginegroup-1", FINGERPRINT, expires_us, uses, text,
+				    NULL),
+			 0);
 	assert_int_equal(txn_commit(t, NULL, NULL), 0);
 }
 
@@ -87,7 +91,8 @@ static void it_ends(void **state)
 
 static void what_is_no_token_is_refused(void **state)
 {
-	static const char *const bad[] = { "", "swt1", "swt1.", "swt1..", "swt2.0123456789abcdef0123456789abcdef.0" };
+	static const char *const bad[] = { "", "swt1", "swt1.", "swt1..",
+					   "swt2.0123456789abcdef0123456789abcdef.0" };
 	char text[TOKEN_MAX];
 	struct token token;
 	struct err e = { 0 };
@@ -120,9 +125,11 @@ static void the_store_does_not_know_it(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(it_is_used_as_often_as_it_says, open_store, drop_store),
+		cmocka_unit_test_setup_teardown(it_is_used_as_often_as_it_says, open_store,
+						drop_store),
 		cmocka_unit_test_setup_teardown(it_ends, open_store, drop_store),
-		cmocka_unit_test_setup_teardown(what_is_no_token_is_refused, open_store, drop_store),
+		cmocka_unit_test_setup_teardown(what_is_no_token_is_refused, open_store,
+						drop_store),
 		cmocka_unit_test_setup_teardown(the_store_does_not_know_it, open_store, drop_store),
 	};
 

@@ -67,18 +67,23 @@ static int password_fits(struct request *q, const char *password, struct err *e)
 	bool lower = false, upper = false, digit = false, other = false;
 
 	if ((json_int_t)strlen(password) < min)
-		return err_set(e, -EINVAL, "password", "A password has at least %lld characters.", (long long)min);
+		return err_set(e, -EINVAL, "password", "A password has at least %lld characters.",
+			       (long long)min);
 	if (strlen(password) > PASSWORD_MAX)
-		return err_set(e, -EINVAL, "password", "A password has at most %d bytes.", PASSWORD_MAX);
+		return err_set(e, -EINVAL, "password", "A password has at most %d bytes.",
+			       PASSWORD_MAX);
 	for (const char *p = password; *p; p++) {
 		lower |= *p >= 'a' && *p <= 'z';
 		upper |= *p >= 'A' && *p <= 'Z';
 		digit |= *p >= '0' && *p <= '9';
-		other |= !((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9'));
+		other |= !((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+			   (*p >= '0' && *p <= '9'));
 	}
-	if (json_bool(portal, "password_strength_check", false) && lower + upper + digit + other < 3)
-		return err_set(e, -EINVAL, "password",
-			       "A password has characters of three of: small, capital, digit, other.");
+	if (json_bool(portal, "password_strength_check", false) &&
+	    lower + upper + digit + other < 3)
+		return err_set(
+			e, -EINVAL, "password",
+			"A password has characters of three of: small, capital, digit, other.");
 	return 0;
 }
 
@@ -91,7 +96,10 @@ static const char *password_at(const json_t *parent)
 	return s && strcmp(s, "<sensitive>") != 0 ? s : NULL;
 }
 
-/* The object within the body that carries the password. At most one: a PATCH has one operation on it. */
+/*
+ * The object within the body that carries the password. At most one: a PATCH has one operation on
+ * it.
+ */
 static json_t *password_holder(json_t *body, const char **member)
 {
 	static const char *const ops[] = { "add", "replace" };
@@ -105,7 +113,8 @@ static json_t *password_holder(json_t *body, const char **member)
 		if (password_at(json_object_get(body, ops[i])))
 			return json_object_get(body, ops[i]);
 	json_array_foreach(json_object_get(body, "json_patch"), i, op) {
-		if (strcmp(json_str(op, "path", ""), "/password") == 0 && json_str(op, "value", NULL)) {
+		if (strcmp(json_str(op, "path", ""), "/password") == 0 &&
+		    json_str(op, "value", NULL)) {
 			*member = "value";
 			return op;
 		}
@@ -157,11 +166,12 @@ enum result user_write(struct request *q)
 
 enum result useraccount_get(struct request *q)
 {
-	request_json(q, 200, json_pack("{s:s, s:s, s:s, s:s, s:b}", "username",
-				       json_str(q->user->body, "username", q->user->name), "name", q->user->name,
-				       "full_name", json_str(q->user->body, "full_name", ""), "email",
-				       json_str(q->user->body, "email", ""), "local",
-				       json_bool(q->user->body, "local", true)));
+	request_json(q, 200,
+		     json_pack("{s:s, s:s, s:s, s:s, s:b}", "username",
+			       json_str(q->user->body, "username", q->user->name), "name",
+			       q->user->name, "full_name", json_str(q->user->body, "full_name", ""),
+			       "email", json_str(q->user->body, "email", ""), "local",
+			       json_bool(q->user->body, "local", true)));
 	return RESULT_NOW;
 }
 
@@ -185,12 +195,14 @@ static enum result account_store(struct request *q, const char *record)
 		change_abort(&c);
 	} else {
 		if (record)
-			txn_event(c.txn, audit_event("USER_PASSWORD_CHANGE_REQUEST", "CONFIG", "user", uuid, name,
-						     TENANT_ADMIN,
-						     json_pack("{s:{s:s, s:s, s:s}}", "config_password_change_request_details",
-							       "user", name, "client_ip", q->client, "status",
-							       "SYSERR_SUCCESS"),
-						     "User %s changed the password.", name));
+			txn_event(c.txn,
+				  audit_event("USER_PASSWORD_CHANGE_REQUEST", "CONFIG", "user",
+					      uuid, name, TENANT_ADMIN,
+					      json_pack("{s:{s:s, s:s, s:s}}",
+							"config_password_change_request_details",
+							"user", name, "client_ip", q->client,
+							"status", "SYSERR_SUCCESS"),
+					      "User %s changed the password.", name));
 		change_commit(&c, &e);
 	}
 	model_notes_fini(&c.notes);
@@ -219,7 +231,8 @@ static void old_checked(struct request *q, const char *uuid)
 
 enum result useraccount_put(struct request *q)
 {
-	const char *password = json_str(q->json, "password", NULL), *old = json_str(q->json, "old_password", NULL);
+	const char *password = json_str(q->json, "password", NULL),
+		   *old = json_str(q->json, "old_password", NULL);
 	const char *user = json_str(q->json, "username", NULL);
 	struct err e = { 0 };
 

@@ -19,7 +19,8 @@ void auth_limits(struct rest *r)
 	if (p)
 		idle = json_int(p->body, "api_idle_timeout", idle);
 	if (s)
-		hard = json_int(json_object_get(s->body, "portal_configuration"), "api_force_timeout", hard);
+		hard = json_int(json_object_get(s->body, "portal_configuration"),
+				"api_force_timeout", hard);
 	r->sessions.idle_ns = (uint64_t)idle * 60 * NS_PER_S;
 	r->sessions.hard_ns = (uint64_t)hard * 3600 * NS_PER_S;
 }
@@ -31,7 +32,10 @@ struct search {
 	bool expired;
 };
 
-/* Clients send the session twice, and after a change of it the two differ: any copy that lives will do. */
+/*
+ * Clients send the session twice, and after a change of it the two differ: any copy that lives will
+ * do.
+ */
 static int try_cookie(void *arg, const char *name, const char *value)
 {
 	struct search *s = arg;
@@ -51,7 +55,8 @@ static bool basic_allowed(struct rest *r)
 {
 	const struct object *s = store_get(r->c->store, "systemconfiguration", "default");
 
-	return s && json_bool(json_object_get(s->body, "portal_configuration"), "allow_basic_authentication", false);
+	return s && json_bool(json_object_get(s->body, "portal_configuration"),
+			      "allow_basic_authentication", false);
 }
 
 char *auth_basic(const struct request *q, char **password)
@@ -117,7 +122,9 @@ enum auth auth_user(struct request *q)
 	if (s.expired)
 		request_refuse(q, 419, "The session has expired: log in again.");
 	else
-		request_refuse(q, 401, "Authentication credentials were not provided, or the session is unknown.");
+		request_refuse(
+			q, 401,
+			"Authentication credentials were not provided, or the session is unknown.");
 	return AUTH_REFUSED;
 }
 
@@ -158,7 +165,8 @@ bool auth_tenant(struct request *q)
 		/* Whoever has nothing in `admin` starts where he is at home. */
 		const char *home = ref_target(json_str(q->user->body, "default_tenant_ref", NULL));
 
-		t = store_get(s, "tenant", has_access(q, TENANT_ADMIN) || !*home ? TENANT_ADMIN : home);
+		t = store_get(s, "tenant",
+			      has_access(q, TENANT_ADMIN) || !*home ? TENANT_ADMIN : home);
 	} else if (*q->tenant_uuid) {
 		t = store_get(s, "tenant", q->tenant_uuid);
 	} else {
@@ -169,7 +177,8 @@ bool auth_tenant(struct request *q)
 		return false;
 	}
 	if (!has_access(q, t->uuid)) {
-		request_refuse(q, 403, "User '%s' has no role in tenant '%s'.", q->user->name, t->name);
+		request_refuse(q, 403, "User '%s' has no role in tenant '%s'.", q->user->name,
+			       t->name);
 		return false;
 	}
 	snprintf(q->tenant_id, sizeof(q->tenant_id), "%s", t->uuid);
@@ -177,12 +186,14 @@ bool auth_tenant(struct request *q)
 }
 
 /*
- * What `admin` provides for all: clouds with their networks, engines and routing domains. Its applications are its own.
+ * What `admin` provides for all: clouds with their networks, engines and routing domains. Its
+ * applications are its own.
  */
 static bool is_shared(const char *kind)
 {
-	static const char *const shared[] = { "cloud", "network", "role", "serviceengine", "serviceenginegroup",
-					      "vrfcontext" };
+	static const char *const shared[] = {
+		"cloud", "network", "role", "serviceengine", "serviceenginegroup", "vrfcontext"
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(shared); i++)
 		if (strcmp(shared[i], kind) == 0)
@@ -206,7 +217,9 @@ bool auth_sees(const struct request *q, const struct object *o)
 static void permission_of(const char *kind, char *out, size_t size)
 {
 	/* Where it is not simply the kind in upper case. */
-	static const struct { const char *kind, *resource; } other[] = {
+	static const struct {
+		const char *kind, *resource;
+	} other[] = {
 		{ "cluster", "PERMISSION_CONTROLLER" },
 		{ "controllerproperties", "PERMISSION_CONTROLLER" },
 		{ "vsvip", "PERMISSION_VIRTUALSERVICE" },
@@ -234,13 +247,15 @@ static bool role_grants(const json_t *role, const char *resource, bool write)
 		const char *type = json_str(p, "type", "");
 
 		if (strcmp(json_str(p, "resource", ""), resource) == 0 &&
-		    (strcmp(type, "WRITE_ACCESS") == 0 || (!write && strcmp(type, "READ_ACCESS") == 0)))
+		    (strcmp(type, "WRITE_ACCESS") == 0 ||
+		     (!write && strcmp(type, "READ_ACCESS") == 0)))
 			return true;
 	}
 	return false;
 }
 
-int auth_may(const struct request *q, const char *kind, const char *tenant, bool write, struct err *e)
+int auth_may(const struct request *q, const char *kind, const char *tenant, bool write,
+	     struct err *e)
 {
 	struct store *s = q->rest->c->store;
 	char resource[80];
@@ -255,12 +270,14 @@ int auth_may(const struct request *q, const char *kind, const char *tenant, bool
 		tenant = q->tenant_id;
 	json_array_foreach(json_object_get(q->user->body, "access"), i, a) {
 		const char *at = ref_target(json_str(a, "tenant_ref", NULL));
-		const struct object *role = store_get(s, "role", ref_target(json_str(a, "role_ref", NULL)));
-		bool here = json_bool(a, "all_tenants", false) || strcmp(at, *tenant ? tenant : TENANT_ADMIN) == 0;
+		const struct object *role = store_get(s, "role",
+						      ref_target(json_str(a, "role_ref", NULL)));
+		bool here = json_bool(a, "all_tenants", false) ||
+			    strcmp(at, *tenant ? tenant : TENANT_ADMIN) == 0;
 
 		if (here && role && role_grants(role->body, resource, write))
 			return 0;
 	}
-	return err_set(e, -EACCES, NULL, "User '%s' has no permission to %s %s objects here.", q->user->name,
-		       write ? "write" : "read", kind);
+	return err_set(e, -EACCES, NULL, "User '%s' has no permission to %s %s objects here.",
+		       q->user->name, write ? "write" : "read", kind);
 }

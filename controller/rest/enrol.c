@@ -10,7 +10,8 @@
 enum { HOURS_MAX = 24 * 366, USES_MAX = 10000 };
 
 /* A whole number from 1 to MAX; numbers may come as strings, as everywhere. */
-static int number(const json_t *body, const char *name, json_int_t max, json_int_t *out, struct err *e)
+static int number(const json_t *body, const char *name, json_int_t max, json_int_t *out,
+		  struct err *e)
 {
 	const json_t *v = json_object_get(body, name);
 	char *end = (char *)"";
@@ -19,7 +20,8 @@ static int number(const json_t *body, const char *name, json_int_t max, json_int
 		return 0;
 	*out = json_is_string(v) ? strtoll(json_string_value(v), &end, 10) : json_integer_value(v);
 	if (*end || *out < 1 || *out > max || json_is_real(v))
-		return err_set(e, -EINVAL, name, "A whole number from 1 to %lld is wanted.", (long long)max);
+		return err_set(e, -EINVAL, name, "A whole number from 1 to %lld is wanted.",
+			       (long long)max);
 	return 0;
 }
 
@@ -39,8 +41,10 @@ enum result token_post(struct request *q)
 		request_refuse(q, 404, "ServiceEngineGroup object not found!");
 		return RESULT_NOW;
 	}
-	if ((q->json && !json_is_object(q->json) && err_set(&e, -EINVAL, NULL, "The body must be a JSON object.")) ||
-	    number(q->json, "hours", HOURS_MAX, &hours, &e) < 0 || number(q->json, "uses", USES_MAX, &uses, &e) < 0 ||
+	if ((q->json && !json_is_object(q->json) &&
+	     err_set(&e, -EINVAL, NULL, "The body must be a JSON object.")) ||
+	    number(q->json, "hours", HOURS_MAX, &hours, &e) < 0 ||
+	    number(q->json, "uses", USES_MAX, &uses, &e) < 0 ||
 	    auth_may(q, "serviceenginegroup", o->tenant, true, &e) < 0) {
 		request_error(q, &e);
 		return RESULT_NOW;
@@ -53,18 +57,24 @@ enum result token_post(struct request *q)
 	if (token_make(t, o->uuid, ca_fingerprint(q->rest->c->ca), expires, uses, token, &e) < 0) {
 		txn_abort(t);
 	} else {
-		json_t *d = json_pack("{s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "config_action_details", "action_name",
-				      "token", "resource_type", o->kind->msg->name, "resource_name", o->name, "user",
-				      q->user->name, "client_ip", q->client, "path", q->path, "status", "SYSERR_SUCCESS");
+		json_t *d = json_pack("{s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}}",
+				      "config_action_details", "action_name", "token",
+				      "resource_type", o->kind->msg->name, "resource_name", o->name,
+				      "user", q->user->name, "client_ip", q->client, "path",
+				      q->path, "status", "SYSERR_SUCCESS");
 
-		txn_event(t, audit_event("CONFIG_ACTION", "CONFIG", "serviceenginegroup", o->uuid, o->name, o->tenant, d,
-					 "Enrolment token for %s made by %s: %lld uses, %lld hours.", o->name,
-					 q->user->name, (long long)uses, (long long)hours));
+		txn_event(t,
+			  audit_event("CONFIG_ACTION", "CONFIG", "serviceenginegroup", o->uuid,
+				      o->name, o->tenant, d,
+				      "Enrolment token for %s made by %s: %lld uses, %lld hours.",
+				      o->name, q->user->name, (long long)uses, (long long)hours));
 		txn_commit(t, NULL, &e);
 	}
 	if (e.code)
 		request_error(q, &e);
 	else
-		request_json(q, 200, json_pack("{s:s, s:s, s:I}", "token", token, "expires_at", text, "uses", uses));
+		request_json(q, 200,
+			     json_pack("{s:s, s:s, s:I}", "token", token, "expires_at", text,
+				       "uses", uses));
 	return RESULT_NOW;
 }

@@ -1,5 +1,6 @@
 /*
- * handlers - what the route table (route.c) calls. Each answers its request now, or hands it to a job that does.
+ * handlers - what the route table (route.c) calls. Each answers its request now, or hands it to a
+ * job that does.
  */
 #ifndef SPANWIRE_CONTROLLER_REST_HANDLERS_H
 #define SPANWIRE_CONTROLLER_REST_HANDLERS_H
@@ -25,8 +26,8 @@ handler object_list;
 /* subresource.c */
 handler subresource_get, subresource_post;
 /* state.c */
-handler initial_data, cluster_status, cluster_runtime, cluster_version, model_get, license_get, licenseusage_get,
-	upgradestatus_get, files_any;
+handler initial_data, cluster_status, cluster_runtime, cluster_version, model_get, license_get,
+	licenseusage_get, upgradestatus_get, files_any;
 /* logs.c */
 handler logs_get;
 /* enrol.c */
@@ -43,8 +44,8 @@ enum result refuse_method(struct request *q, const char *allow);
 /* ---- auth.c: who may do what ------------------------------------------------- */
 
 /*
- * Finds the session or user of Q. REFUSED: answered 401 or 419. LATER: a password is being checked, and the request, which
- * may be gone already, will be routed anew.
+ * Finds the session or user of Q. REFUSED: answered 401 or 419. LATER: a password is being checked,
+ * and the request, which may be gone already, will be routed anew.
  */
 enum auth { AUTH_GOOD, AUTH_REFUSED, AUTH_LATER };
 enum auth auth_user(struct request *q);
@@ -52,19 +53,23 @@ enum auth auth_user(struct request *q);
 bool auth_tenant(struct request *q);
 bool auth_is_superuser(const struct request *q);
 /* -EACCES with a sentence. TENANT: uuid; "" for kinds without one. */
-int auth_may(const struct request *q, const char *kind, const char *tenant, bool write, struct err *e);
+int auth_may(const struct request *q, const char *kind, const char *tenant, bool write,
+	     struct err *e);
 /* Is O in what the request's tenant shows? */
 bool auth_sees(const struct request *q, const struct object *o);
 /* Re-read the limits of sessions from systemconfiguration and controllerproperties. */
 void auth_limits(struct rest *r);
-/* Basic authentication: the credentials of the header, in a copy that the caller frees; NULL: none or malformed. */
+/*
+ * Basic authentication: the credentials of the header, in a copy that the caller frees; NULL: none
+ * or malformed.
+ */
 char *auth_basic(const struct request *q, char **password);
 
 /* ---- login.c: checks of passwords, on the pool ----------------------------------- */
 
 /*
- * Is PASSWORD the one of USER (a name)? THEN is called on the core's thread, perhaps before this returns, with the user's uuid, or NULL
- * when it is not or the user may not log in.
+ * Is PASSWORD the one of USER (a name)? THEN is called on the core's thread, perhaps before this
+ * returns, with the user's uuid, or NULL when it is not or the user may not log in.
  */
 void password_check(struct request *q, const char *user, const char *password,
 		    void (*then)(struct request *q, const char *uuid));
@@ -73,8 +78,8 @@ void password_check(struct request *q, const char *user, const char *password,
 
 struct view {
 	struct model_write write;
-	const char *fields;          /* NULL: all */
-	const char *join;            /* NULL: none */
+	const char *fields; /* NULL: all */
+	const char *join; /* NULL: none */
 };
 
 void view_init(struct view *v, const struct request *q);

@@ -14,7 +14,7 @@ struct list_of {
 	struct request *q;
 	const struct kind_desc *kind;
 	struct resolver resolver;
-	const char *name;            /* what nearly everybody asks for: looked at before anything else */
+	const char *name; /* what nearly everybody asks for: looked at before anything else */
 	const struct object **object;
 	size_t n, room;
 	struct err e;
@@ -25,11 +25,14 @@ struct list_of {
 /* Parameters that are no filters. */
 static bool is_reserved(const char *name)
 {
+	/* clang-format off */
 	static const char *const reserved[] = {
-		"page", "page_size", "fields", "sort", "include_name", "include_refs", "skip_default", "limit_by",
-		"join_subresources", "join", "search", "isearch", "refers_to", "referred_by", "exclude", "include", "step",
-		"limit", "export_key", "decrypt", "timeout", "cloud", "cloud_uuid", "tenant",
+		"page", "page_size", "fields", "sort", "include_name", "include_refs", "skip_default",
+		"limit_by", "join_subresources", "join", "search", "isearch", "refers_to",
+		"referred_by", "exclude", "include", "step", "limit", "export_key", "decrypt", "timeout",
+		"cloud", "cloud_uuid", "tenant",
 	};
+	/* clang-format on */
 
 	for (size_t i = 0; i < ARRAY_SIZE(reserved); i++)
 		if (strcmp(reserved[i], name) == 0)
@@ -37,7 +40,10 @@ static bool is_reserved(const char *name)
 	return false;
 }
 
-/* "name=x", "name.contains=x", "uuid.in=a,b": the model knows fields and operators, and keeps off secrets. */
+/*
+ * "name=x", "name.contains=x", "uuid.in=a,b": the model knows fields and operators, and keeps off
+ * secrets.
+ */
 static bool passes(struct list_of *l, const struct object *o, const char *field, const char *value)
 {
 	/* A kind without a cloud ignores the filter: clients add it to everything. */
@@ -70,10 +76,14 @@ static bool related(struct list_of *l, const struct object *o, const char *value
 		return model_refs(o->kind, o->body, refers, &t) != 0;
 	other = store_get(l->q->rest->c->store, kind, uuid);
 	t = (struct ref_test){ o->kind->path, o->uuid };
-	return other && auth_sees(l->q, other) && model_refs(other->kind, other->body, refers, &t) != 0;
+	return other && auth_sees(l->q, other) &&
+	       model_refs(other->kind, other->body, refers, &t) != 0;
 }
 
-/* A string anywhere in a message, secrets apart. Only the members that are set: defaults are not searched. */
+/*
+ * A string anywhere in a message, secrets apart. Only the members that are set: defaults are not
+ * searched.
+ */
 static bool text_in(const struct message_desc *m, const json_t *o, const char *want, bool anycase)
 {
 	const char *key, *s;
@@ -120,18 +130,21 @@ static bool found(struct list_of *l, const struct object *o, const char *value, 
 	return false;
 }
 
-static bool cloud_fits(struct list_of *l, const struct object *o, const char *by_name, const char *by_uuid)
+static bool cloud_fits(struct list_of *l, const struct object *o, const char *by_name,
+		       const char *by_uuid)
 {
 	if (!(l->kind->flags & K_CLOUD))
 		return true;
-	return (!by_name || model_match(l->kind, o->body, "cloud_ref.name", by_name, &l->resolver.model)) &&
+	return (!by_name ||
+		model_match(l->kind, o->body, "cloud_ref.name", by_name, &l->resolver.model)) &&
 	       (!by_uuid || strcmp(o->cloud, by_uuid) == 0);
 }
 
 static bool selected(struct list_of *l, const struct object *o)
 {
 	const struct query *query = &l->q->query;
-	const char *exclude = query_get(query, "exclude"); /* "name" itself cannot be turned round */
+	/* "name" itself cannot be turned round. */
+	const char *exclude = query_get(query, "exclude");
 
 	if (!cloud_fits(l, o, query_get(query, "cloud"), query_get(query, "cloud_uuid")))
 		return false;
@@ -160,7 +173,8 @@ static int collect(void *arg, const struct object *o)
 
 	if ((l->name && strcmp(o->name, l->name) != 0) || !auth_sees(l->q, o) || !selected(l, o))
 		return 0;
-	if (strcmp(l->q->tenant_id, "*") == 0 && auth_may(l->q, l->kind->path, o->tenant, false, NULL) < 0)
+	if (strcmp(l->q->tenant_id, "*") == 0 &&
+	    auth_may(l->q, l->kind->path, o->tenant, false, NULL) < 0)
 		return 0;
 	if (l->n == l->room) {
 		l->room = l->room ? 2 * l->room : 64;
@@ -171,14 +185,15 @@ static int collect(void *arg, const struct object *o)
 }
 
 /*
- * A name of the own tenant hides the same name of `admin`: clients that look an object up by its name take two answers
- * for an error.
+ * A name of the own tenant hides the same name of `admin`: clients that look an object up by its
+ * name take two answers for an error.
  */
 static void hide_doubles(struct list_of *l)
 {
 	size_t n = 0;
 
-	if (!query_get(&l->q->query, "name") || strcmp(l->q->tenant_id, "*") == 0 || !(l->kind->flags & K_TENANT))
+	if (!query_get(&l->q->query, "name") || strcmp(l->q->tenant_id, "*") == 0 ||
+	    !(l->kind->flags & K_TENANT))
 		return;
 	for (size_t i = 0; i < l->n; i++)
 		if (strcmp(l->object[i]->tenant, l->q->tenant_id) == 0)
@@ -187,7 +202,10 @@ static void hide_doubles(struct list_of *l)
 		l->n = n;
 }
 
-/* ---- order --------------------------------------------------------------------------------------- */
+/*
+ * ---- order
+ * ---------------------------------------------------------------------------------------
+ */
 
 static int compare_values(const json_t *a, const json_t *b)
 {
@@ -203,23 +221,30 @@ static int compare_values(const json_t *a, const json_t *b)
 
 static int compare(const void *a, const void *b, void *arg)
 {
-	const struct object *x = *(const struct object *const *)a, *y = *(const struct object *const *)b;
+	const struct object *x = *(const struct object *const *)a,
+			    *y = *(const struct object *const *)b;
 	const char *field = arg;
 	bool down = *field == '-';
 	int c;
 
 	field += down;
 	if (strcmp(field, "_last_modified") == 0)
-		c = x->last_modified_us < y->last_modified_us ? -1 : x->last_modified_us > y->last_modified_us;
+		c = x->last_modified_us < y->last_modified_us
+			    ? -1
+			    : x->last_modified_us > y->last_modified_us;
 	else
-		c = compare_values(json_object_get(x->body, field), json_object_get(y->body, field));
+		c = compare_values(json_object_get(x->body, field),
+				   json_object_get(y->body, field));
 	/* The same order every time, or pages overlap. */
 	if (c == 0)
 		return x->created_revision < y->created_revision ? -1 : strcmp(x->uuid, y->uuid);
 	return down ? -c : c;
 }
 
-/* ---- the answer ------------------------------------------------------------------------------------ */
+/*
+ * ---- the answer
+ * ------------------------------------------------------------------------------------
+ */
 
 static void answer(struct list_of *l)
 {
@@ -230,7 +255,8 @@ static void answer(struct list_of *l)
 	size_t first;
 
 	if (query_int(&q->query, "page", 1, LIMIT_MAX, false, 1, &page, &l->e) < 0 ||
-	    query_int(&q->query, "page_size", 1, PAGE_SIZE_MAX, true, PAGE_SIZE, &size, &l->e) < 0 ||
+	    query_int(&q->query, "page_size", 1, PAGE_SIZE_MAX, true, PAGE_SIZE, &size, &l->e) <
+		    0 ||
 	    query_int(&q->query, "limit_by", 1, LIMIT_MAX, true, LIMIT_MAX, &limit, &l->e) < 0) {
 		request_error(q, &l->e);
 		return;
@@ -249,7 +275,8 @@ static void answer(struct list_of *l)
 	if (first + (size_t)size < l->n) {
 		struct buf b = BUF_INIT;
 
-		buf_printf(&b, "%s/api/%s?page=%lld", q->base_url, l->kind->path, (long long)page + 1);
+		buf_printf(&b, "%s/api/%s?page=%lld", q->base_url, l->kind->path,
+			   (long long)page + 1);
 		if (q->query.n > (query_get(&q->query, "page") ? 1u : 0u))
 			buf_puts(&b, "&");
 		query_rebuild(&q->query, "page", &b);
@@ -261,7 +288,9 @@ static void answer(struct list_of *l)
 
 enum result object_list(struct request *q)
 {
-	struct list_of l = { .q = q, .kind = kind_find(q->kind), .name = query_get(&q->query, "name") };
+	struct list_of l = { .q = q,
+			     .kind = kind_find(q->kind),
+			     .name = query_get(&q->query, "name") };
 	const char *sort = query_get(&q->query, "sort");
 	bool everywhere = strcmp(q->tenant_id, "*") == 0;
 

@@ -1,7 +1,8 @@
 /*
  * login: form (Python) and JSON (Go) alike, with a password or a user token.
  *
- * A password that was verified before costs a hash of microseconds; a new one goes to the pool for argon2id.
+ * A password that was verified before costs a hash of microseconds; a new one goes to the pool for
+ * argon2id.
  */
 #include <errno.h>
 #include <strings.h>
@@ -20,7 +21,7 @@ struct check {
 	struct job job;
 	struct request *request;
 	void (*then)(struct request *q, const char *uuid);
-	char user[192];              /* uuid; "" when there is no such user */
+	char user[192]; /* uuid; "" when there is no such user */
 	char *password;
 	char record[PASSWORD_RECORD_MAX];
 	bool good;
@@ -46,7 +47,9 @@ static const struct object *user_find(struct store *s, const char *name)
 
 static const char *record_of(const struct object *u)
 {
-	const char *record = u && json_bool(u->body, "is_active", true) ? json_str(u->body, "password", "") : "";
+	const char *record = u && json_bool(u->body, "is_active", true)
+				     ? json_str(u->body, "password", "")
+				     : "";
 
 	return strlen(record) < PASSWORD_RECORD_MAX ? record : "";
 }
@@ -112,15 +115,18 @@ void password_check(struct request *q, const char *user, const char *password,
 
 static void login_event(struct request *q, const char *user, bool good)
 {
-	json_t *d = json_pack("{s:{s:s, s:s, s:b, s:s}}", "config_user_login_details", "user", user, "client_ip",
-			      q->client, "local", 1, "status", good ? "SYSERR_SUCCESS" : "SYSERR_FAILURE");
+	json_t *d = json_pack("{s:{s:s, s:s, s:b, s:s}}", "config_user_login_details", "user", user,
+			      "client_ip", q->client, "local", 1, "status",
+			      good ? "SYSERR_SUCCESS" : "SYSERR_FAILURE");
 
 	/* A user name that is not UTF-8 cannot be a user's. */
 	if (!d)
 		return;
 	store_event(q->rest->c->store,
-		    audit_event("USER_LOGIN", "CONFIG", "user", NULL, user, TENANT_ADMIN, d, "User %s logged in from %s%s.",
-				user, q->client, good ? "" : ": refused"), NULL);
+		    audit_event("USER_LOGIN", "CONFIG", "user", NULL, user, TENANT_ADMIN, d,
+				"User %s logged in from %s%s.", user, q->client,
+				good ? "" : ": refused"),
+		    NULL);
 }
 
 static const char *field(const struct request *q, const struct query *form, const char *name)
@@ -130,9 +136,12 @@ static const char *field(const struct request *q, const struct query *form, cons
 
 static void set_cookies(struct request *q, const struct session *x)
 {
-	CLEANUP_FREE char *csrf = xasprintf("csrftoken=%s; Max-Age=31449600; Path=/; Secure", x->csrf);
-	CLEANUP_FREE char *one = xasprintf("avi-sessionid=%s; HttpOnly; Max-Age=86400; Path=/; Secure", x->id);
-	CLEANUP_FREE char *two = xasprintf("sessionid=%s; HttpOnly; Max-Age=86400; Path=/; Secure", x->id);
+	CLEANUP_FREE char *csrf = xasprintf("csrftoken=%s; Max-Age=31449600; Path=/; Secure",
+					    x->csrf);
+	CLEANUP_FREE char *one =
+		xasprintf("avi-sessionid=%s; HttpOnly; Max-Age=86400; Path=/; Secure", x->id);
+	CLEANUP_FREE char *two = xasprintf("sessionid=%s; HttpOnly; Max-Age=86400; Path=/; Secure",
+					   x->id);
 
 	request_header(q, "Set-Cookie", csrf);
 	request_header(q, "Set-Cookie", one);
@@ -143,20 +152,24 @@ static int add_tenant(void *arg, const struct object *o)
 {
 	json_t *list = arg;
 
-	json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:b}", "url", "", "uuid", o->uuid, "name", o->name, "local",
-					      json_bool(o->body, "local", true)));
+	json_array_append_new(list,
+			      json_pack("{s:s, s:s, s:s, s:b}", "url", "", "uuid", o->uuid, "name",
+					o->name, "local", json_bool(o->body, "local", true)));
 	return 0;
 }
 
 static json_t *user_json(struct request *q, const struct object *u)
 {
-	const char *home = ref_target(json_str(u->body, "default_tenant_ref", "/api/tenant/" TENANT_ADMIN));
+	const char *home =
+		ref_target(json_str(u->body, "default_tenant_ref", "/api/tenant/" TENANT_ADMIN));
 
 	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:s, s:s, s:o}", "username",
 			 json_str(u->body, "username", u->name), "name", u->name, "full_name",
-			 json_str(u->body, "full_name", u->name), "email", json_str(u->body, "email", ""), "is_superuser",
-			 json_bool(u->body, "is_superuser", false), "local", json_bool(u->body, "local", true), "uuid",
-			 u->uuid, "ui_property", json_str(u->body, "ui_property", ""), "default_tenant_ref",
+			 json_str(u->body, "full_name", u->name), "email",
+			 json_str(u->body, "email", ""), "is_superuser",
+			 json_bool(u->body, "is_superuser", false), "local",
+			 json_bool(u->body, "local", true), "uuid", u->uuid, "ui_property",
+			 json_str(u->body, "ui_property", ""), "default_tenant_ref",
 			 json_sprintf("%s/api/tenant/%s", q->base_url, home));
 }
 
@@ -174,12 +187,15 @@ static void login_good(struct request *q, const char *uuid)
 	snprintf(q->tenant_id, sizeof(q->tenant_id), TENANT_ADMIN);
 	store_each(s, "tenant", add_tenant, tenants);
 	json_array_foreach(tenants, i, t)
-		json_object_set_new(t, "url", json_sprintf("%s/api/tenant/%s", q->base_url, json_str(t, "uuid", "")));
+		json_object_set_new(t, "url",
+				    json_sprintf("%s/api/tenant/%s", q->base_url,
+						 json_str(t, "uuid", "")));
 	config = store_get(s, "systemconfiguration", "default");
 	props = store_get(s, "controllerproperties", "global");
-	answer = json_pack("{s:o, s:s, s:b, s:o, s:o, s:{s:I}}", "version", state_version(), "session_cookie_name",
-			   "avi-sessionid", "user_initialized", 1, "user", user_json(q, u), "tenants", tenants, "controller",
-			   "api_idle_timeout", props ? json_int(props->body, "api_idle_timeout", 15) : (json_int_t)15);
+	answer = json_pack("{s:o, s:s, s:b, s:o, s:o, s:{s:I}}", "version", state_version(),
+			   "session_cookie_name", "avi-sessionid", "user_initialized", 1, "user",
+			   user_json(q, u), "tenants", tenants, "controller", "api_idle_timeout",
+			   props ? json_int(props->body, "api_idle_timeout", 15) : (json_int_t)15);
 	must(answer);
 	if (config && auth_is_superuser(q)) {
 		struct view v;
@@ -190,7 +206,6 @@ static void login_good(struct request *q, const char *uuid)
 	login_event(q, u->name, true);
 	request_json(q, 200, answer);
 }
-
 
 static void login_checked(struct request *q, const char *uuid)
 {
@@ -210,8 +225,10 @@ enum result login(struct request *q)
 	const char *user, *password, *token;
 	struct err e = { 0 };
 	const char *body = q->body.len ? buf_cstr(&q->body) : "";
-	bool is_json = strcasestr(q->content_type, "json") || (!strcasestr(q->content_type, "form") && body[0] == '{');
-	int rc = is_json ? json_read(body, q->body.len, &q->json, &e) : query_parse(&form, body, q->body.len, &e);
+	bool is_json = strcasestr(q->content_type, "json") ||
+		       (!strcasestr(q->content_type, "form") && body[0] == '{');
+	int rc = is_json ? json_read(body, q->body.len, &q->json, &e)
+			 : query_parse(&form, body, q->body.len, &e);
 	char uuid[192];
 
 	if (rc < 0) {
@@ -222,7 +239,8 @@ enum result login(struct request *q)
 	password = field(q, &form, "password");
 	token = field(q, &form, "token");
 	if (!user || (!password && !token)) {
-		request_refuse(q, 400, "A login needs username and password, or username and token.");
+		request_refuse(q, 400,
+			       "A login needs username and password, or username and token.");
 		query_fini(&form);
 		return RESULT_NOW;
 	}
@@ -231,7 +249,8 @@ enum result login(struct request *q)
 		password_check(q, user, password, login_checked);
 	} else {
 		const struct object *u = user_find(q->rest->c->store, user);
-		bool good = u && json_bool(u->body, "is_active", true) && user_token_fits(q->rest, u->uuid, token);
+		bool good = u && json_bool(u->body, "is_active", true) &&
+			    user_token_fits(q->rest, u->uuid, token);
 
 		snprintf(uuid, sizeof(uuid), "%s", good ? u->uuid : "");
 		login_checked(q, good ? uuid : NULL);
@@ -242,12 +261,15 @@ enum result login(struct request *q)
 
 enum result logout(struct request *q)
 {
-	json_t *d = json_pack("{s:{s:s, s:s, s:b, s:s}}", "config_user_logout_details", "user", q->user->name,
-			      "client_ip", q->client, "local", 1, "status", "SYSERR_SUCCESS");
+	json_t *d = json_pack("{s:{s:s, s:s, s:b, s:s}}", "config_user_logout_details", "user",
+			      q->user->name, "client_ip", q->client, "local", 1, "status",
+			      "SYSERR_SUCCESS");
 
 	store_event(q->rest->c->store,
-		    audit_event("USER_LOGOUT", "CONFIG", "user", q->user->uuid, q->user->name, TENANT_ADMIN, d,
-				"User %s logged out from %s.", q->user->name, q->client), NULL);
+		    audit_event("USER_LOGOUT", "CONFIG", "user", q->user->uuid, q->user->name,
+				TENANT_ADMIN, d, "User %s logged out from %s.", q->user->name,
+				q->client),
+		    NULL);
 	if (q->session)
 		session_drop(&q->rest->sessions, q->session);
 	q->session = NULL;

@@ -1,11 +1,13 @@
 /*
  * logs - GET /api/analytics/logs?type=2: the events, newest first.
  *
- * start, end (ISO 8601) or duration (seconds before end); page, page_size; any number of filter=op(field,value);
- * orderby=report_timestamp for oldest first. Types 0 and 1 (connections, requests) have no records yet.
+ * start, end (ISO 8601) or duration (seconds before end); page, page_size; any number of
+ * filter=op(field,value); orderby=report_timestamp for oldest first. Types 0 and 1 (connections,
+ * requests) have no records yet.
  *
- * The core waits while events are read, and engines with it: after BUDGET_MS the search ends, and the answer says in
- * percent_remaining how much was not looked at. Who wants that narrows start and end.
+ * The core waits while events are read, and engines with it: after BUDGET_MS the search ends, and
+ * the answer says in percent_remaining how much was not looked at. Who wants that narrows start and
+ * end.
  */
 #include <errno.h>
 #include <strings.h>
@@ -21,8 +23,8 @@ struct logs {
 	bool oldest_first;
 	size_t first, size, count;
 	json_t *results;
-	uint64_t began_ns;           /* of the thread's own time: a busy machine shall not shorten answers */
-	uint64_t newest, reached;    /* ids; they have no gaps */
+	uint64_t began_ns; /* of the thread's own time: a busy machine shall not shorten answers */
+	uint64_t newest, reached; /* ids; they have no gaps */
 };
 
 static int time_read(const char *text, const char *name, uint64_t *us, struct err *e)
@@ -40,8 +42,10 @@ static int time_read(const char *text, const char *name, uint64_t *us, struct er
 			unit /= 10;
 			fraction += (uint64_t)(*p - '0') * unit;
 		}
-	if (!p || (*p && strcmp(p, "Z") != 0 && strncmp(p, "+00", 3) != 0 && strncmp(p, " 00", 3) != 0))
-		return err_set(e, -EINVAL, name, "'%.40s' is not a time such as 2024-05-01T12:00:00.000000Z.", text);
+	if (!p ||
+	    (*p && strcmp(p, "Z") != 0 && strncmp(p, "+00", 3) != 0 && strncmp(p, " 00", 3) != 0))
+		return err_set(e, -EINVAL, name,
+			       "'%.40s' is not a time such as 2024-05-01T12:00:00.000000Z.", text);
 	*us = (uint64_t)timegm(&tm) * 1000000 + fraction;
 	return 0;
 }
@@ -102,11 +106,13 @@ static int filter_read(const char *text, struct filter *f, struct err *e)
 	int end = 0;
 
 	f->value[0] = '\0';
-	if (sscanf(text, "%2[a-z](%127[^,],%255[^)])%n", f->op, f->field, f->value, &end) == 3 && !text[end])
+	if (sscanf(text, "%2[a-z](%127[^,],%255[^)])%n", f->op, f->field, f->value, &end) == 3 &&
+	    !text[end])
 		for (size_t i = 0; i < ARRAY_SIZE(ops); i++)
 			if (strcmp(ops[i], f->op) == 0)
 				return 0;
-	return err_set(e, -EINVAL, "filter", "'%.60s' is not OP(FIELD,VALUE) with OP one of eq ne co nc sw gt ge lt le.",
+	return err_set(e, -EINVAL, "filter",
+		       "'%.60s' is not OP(FIELD,VALUE) with OP one of eq ne co nc sw gt ge lt le.",
 		       text);
 }
 
@@ -138,7 +144,8 @@ static bool passes(const struct request *q, const json_t *event)
 		struct filter f;
 		char number[32];
 
-		if (strcmp(q->query.arg[i].name, "filter") == 0 && filter_read(q->query.arg[i].value, &f, NULL) == 0 &&
+		if (strcmp(q->query.arg[i].name, "filter") == 0 &&
+		    filter_read(q->query.arg[i].value, &f, NULL) == 0 &&
 		    !op_holds(f.op, value_at(event, f.field, number, sizeof(number)), f.value))
 			return false;
 	}
@@ -160,7 +167,8 @@ static bool sees(const struct request *q, const json_t *event)
 static json_t *shown(const struct request *q, uint64_t id, uint64_t us, const json_t *event)
 {
 	json_t *out = json_copy((json_t *)event);
-	const struct object *t = store_get(q->rest->c->store, "tenant", json_str(event, "tenant", ""));
+	const struct object *t = store_get(q->rest->c->store, "tenant",
+					   json_str(event, "tenant", ""));
 
 	json_object_set_new(out, "log_id", json_integer((json_int_t)id));
 	json_object_set_new(out, "report_timestamp", time_text(us));
@@ -244,13 +252,17 @@ enum result logs_get(struct request *q)
 		store_events(q->rest->c->store, start, end, take, &l);
 	if (l.oldest_first && l.reached) {
 		json_decref(l.results);
-		request_refuse(q, 400, "orderby: too many events for the oldest first; narrow start and end.");
+		request_refuse(
+			q, 400,
+			"orderby: too many events for the oldest first; narrow start and end.");
 		return RESULT_NOW;
 	}
 	if (l.oldest_first)
 		turn(&l);
-	out = json_pack("{s:I, s:o, s:f, s:o, s:o, s:I}", "count", (json_int_t)l.count, "results", l.results,
-			"percent_remaining", l.reached ? 100.0 * (double)l.reached / (double)l.newest : 0.0, "start", time_text(start), "end", time_text(end), "dropped",
+	out = json_pack("{s:I, s:o, s:f, s:o, s:o, s:I}", "count", (json_int_t)l.count, "results",
+			l.results, "percent_remaining",
+			l.reached ? 100.0 * (double)l.reached / (double)l.newest : 0.0, "start",
+			time_text(start), "end", time_text(end), "dropped",
 			(json_int_t)store_events_dropped(q->rest->c->store));
 	request_json(q, 200, out);
 	return RESULT_NOW;

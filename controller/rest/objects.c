@@ -17,8 +17,12 @@ void view_init(struct view *v, const struct request *q)
 		.join = query_get(&q->query, "join_subresources"),
 	};
 	if (q->method == METHOD_GET)
-		/* Ansible sends include_refs beside include_name; older clients meant the same by it. */
-		v->write.include_name = query_flag(&q->query, "include_name") || query_flag(&q->query, "include_refs");
+		/*
+		 * Ansible sends include_refs beside include_name; older clients meant the same by
+		 * it.
+		 */
+		v->write.include_name = query_flag(&q->query, "include_name") ||
+					query_flag(&q->query, "include_refs");
 	else
 		v->write.include_name = v->write.name_in_url = true;
 	v->write.skip_default = query_flag(&q->query, "skip_default");
@@ -44,9 +48,7 @@ static void project(json_t *o, const char *fields)
 	json_t *v;
 	void *next;
 
-	json_object_foreach_safe(o, next, key, v)
-		if (!wanted(fields, key))
-			json_object_del(o, key);
+	json_object_foreach_safe(o, next, key, v) if (!wanted(fields, key)) json_object_del(o, key);
 }
 
 json_t *view_object(const struct view *v, struct request *q, const struct object *o)
@@ -56,7 +58,8 @@ json_t *view_object(const struct view *v, struct request *q, const struct object
 
 	resolver_init(&r, q->rest->c->store, NULL, "*", "");
 	out = model_write(o->kind, o->body, &v->write, &r.model);
-	json_object_set_new(out, "_last_modified", json_sprintf("%llu", (unsigned long long)o->last_modified_us));
+	json_object_set_new(out, "_last_modified",
+			    json_sprintf("%llu", (unsigned long long)o->last_modified_us));
 	if (v->fields && *v->fields)
 		project(out, v->fields);
 	if (v->join)
@@ -81,7 +84,10 @@ static void notes_header(struct request *q, const char *name, const struct buf *
 
 	if (!b->len)
 		return;
-	/* A header is no place for a book. Field names of a stranger may hold anything: only what a header can carry. */
+	/*
+	 * A header is no place for a book. Field names of a stranger may hold anything: only what a
+	 * header can carry.
+	 */
 	text = xstrndup(b->data, MIN(b->len, 2000));
 	for (char *p = text; *p; p++)
 		if ((unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f)
@@ -104,7 +110,8 @@ static const struct kind_desc *kind_of(struct request *q)
 
 	if (k && !(k->flags & K_RUNTIME))
 		return k;
-	request_refuse(q, 404, "%s object not found: there are no objects of this kind.", kind_spelling(q->kind));
+	request_refuse(q, 404, "%s object not found: there are no objects of this kind.",
+		       kind_spelling(q->kind));
 	return NULL;
 }
 
@@ -157,7 +164,8 @@ static bool method_fits(struct request *q, const struct kind_desc *k)
 	return false;
 }
 
-static void answer_object(struct request *q, int status, const struct kind_desc *k, const char *uuid)
+static void answer_object(struct request *q, int status, const struct kind_desc *k,
+			  const char *uuid)
 {
 	const struct object *o = store_get(q->rest->c->store, k->path, uuid);
 	struct view v;
@@ -189,17 +197,23 @@ static bool has_body(struct request *q)
 {
 	if (json_is_object(q->json))
 		return true;
-	request_refuse(q, 400, q->json ? "The body must be a JSON object." : "The request needs a JSON object as its body.");
+	request_refuse(q, 400,
+		       q->json ? "The body must be a JSON object."
+			       : "The request needs a JSON object as its body.");
 	return false;
 }
 
-/* ---- handlers ------------------------------------------------------------------------------------ */
+/*
+ * ---- handlers
+ * ------------------------------------------------------------------------------------
+ */
 
 static bool uuid_from_input(struct rest *r)
 {
 	const struct object *s = store_get(r->c->store, "systemconfiguration", "default");
 
-	return s && json_bool(json_object_get(s->body, "portal_configuration"), "use_uuid_from_input", false);
+	return s && json_bool(json_object_get(s->body, "portal_configuration"),
+			      "use_uuid_from_input", false);
 }
 
 enum result object_create(struct request *q)
@@ -217,7 +231,9 @@ enum result object_create(struct request *q)
 		return RESULT_NOW;
 	}
 	snprintf(uuid, sizeof(uuid), "%s",
-		 *q->slug ? q->slug : uuid_from_input(q->rest) ? json_str(q->json, "uuid", "") : "");
+		 *q->slug		    ? q->slug
+		 : uuid_from_input(q->rest) ? json_str(q->json, "uuid", "")
+					    : "");
 	change_begin(&c, q->rest->c->store, &by);
 	finish(q, &c, change_create(&c, k, q->json, uuid, &e), &e);
 	if (!q->status)
@@ -253,7 +269,8 @@ enum result object_replace(struct request *q)
 	uuid = xstrdup(o->uuid);
 	seen = json_str(q->json, "_last_modified", NULL);
 	change_begin(&c, q->rest->c->store, &by);
-	finish(q, &c, change_update(&c, k, uuid, q->json, seen ? strtoull(seen, NULL, 10) : 0, &e), &e);
+	finish(q, &c, change_update(&c, k, uuid, q->json, seen ? strtoull(seen, NULL, 10) : 0, &e),
+	       &e);
 	if (!q->status)
 		answer_object(q, 200, k, uuid);
 	return RESULT_NOW;

@@ -16,13 +16,15 @@ void password_hash(const char *password, char *record)
 	uint8_t salt[ARGON_SALT];
 
 	random_bytes(salt, sizeof(salt));
-	must(argon2id_hash_encoded(ARGON_PASSES, ARGON_KIB, ARGON_LANES, password, strlen(password), salt,
-				   sizeof(salt), ARGON_HASH, record, PASSWORD_RECORD_MAX) == ARGON2_OK);
+	must(argon2id_hash_encoded(ARGON_PASSES, ARGON_KIB, ARGON_LANES, password, strlen(password),
+				   salt, sizeof(salt), ARGON_HASH, record,
+				   PASSWORD_RECORD_MAX) == ARGON2_OK);
 }
 
 bool password_is_record(const char *text)
 {
-	return strncmp(text, RECORD_PREFIX, strlen(RECORD_PREFIX)) == 0 && strlen(text) < PASSWORD_RECORD_MAX;
+	return strncmp(text, RECORD_PREFIX, strlen(RECORD_PREFIX)) == 0 &&
+	       strlen(text) < PASSWORD_RECORD_MAX;
 }
 
 bool password_verify(const char *record, const char *password)
@@ -43,8 +45,8 @@ void password_cache_init(struct password_cache *c)
 }
 
 /* The NULs between the parts keep them apart; none of them can hold one. */
-static void mac_of(const struct password_cache *c, const char *user, const char *record, const char *password,
-		   uint8_t mac[static 32])
+static void mac_of(const struct password_cache *c, const char *user, const char *record,
+		   const char *password, uint8_t mac[static 32])
 {
 	CLEANUP_FREE char *text = NULL;
 	size_t nu = strlen(user) + 1, nr = strlen(record) + 1, np = strlen(password);
@@ -54,7 +56,8 @@ static void mac_of(const struct password_cache *c, const char *user, const char 
 	memcpy(text, user, nu);
 	memcpy(text + nu, record, nr);
 	memcpy(text + nu + nr, password, np);
-	must(HMAC(EVP_sha256(), c->key, sizeof(c->key), (unsigned char *)text, nu + nr + np, mac, &n));
+	must(HMAC(EVP_sha256(), c->key, sizeof(c->key), (unsigned char *)text, nu + nr + np, mac,
+		  &n));
 	explicit_bzero(text, nu + nr + np);
 }
 
@@ -67,7 +70,8 @@ static size_t slot_of(const char *user)
 	return h % PASSWORD_CACHE;
 }
 
-bool password_cached(const struct password_cache *c, const char *user, const char *record, const char *password)
+bool password_cached(const struct password_cache *c, const char *user, const char *record,
+		     const char *password)
 {
 	size_t i = slot_of(user);
 	uint8_t mac[32];
@@ -78,7 +82,8 @@ bool password_cached(const struct password_cache *c, const char *user, const cha
 	return secret_equal(mac, c->slot[i].mac, sizeof(mac));
 }
 
-void password_remember(struct password_cache *c, const char *user, const char *record, const char *password)
+void password_remember(struct password_cache *c, const char *user, const char *record,
+		       const char *password)
 {
 	size_t i = slot_of(user);
 

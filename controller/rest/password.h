@@ -28,12 +28,14 @@ struct password_cache {
 	struct {
 		uint8_t mac[32];
 		bool used;
-	} slot[PASSWORD_CACHE];      /* by user */
+	} slot[PASSWORD_CACHE]; /* by user */
 };
 
 void password_cache_init(struct password_cache *c);
 /* Fast. True: this very triple was verified before. */
-bool password_cached(const struct password_cache *c, const char *user, const char *record, const char *password);
-void password_remember(struct password_cache *c, const char *user, const char *record, const char *password);
+bool password_cached(const struct password_cache *c, const char *user, const char *record,
+		     const char *password);
+void password_remember(struct password_cache *c, const char *user, const char *record,
+		       const char *password);
 
 #endif

@@ -40,11 +40,13 @@ static int decode(const char *s, size_t n, bool plus, char *out, struct err *e)
 			int hi, lo;
 
 			if (n - i < 3)
-				return err_set(e, -EINVAL, NULL, "The URL ends within a percent escape.");
+				return err_set(e, -EINVAL, NULL,
+					       "The URL ends within a percent escape.");
 			hi = hex_digit(s[i + 1]);
 			lo = hex_digit(s[i + 2]);
 			if (hi < 0 || lo < 0)
-				return err_set(e, -EINVAL, NULL, "'%.3s' in the URL is not a percent escape.", s + i);
+				return err_set(e, -EINVAL, NULL,
+					       "'%.3s' in the URL is not a percent escape.", s + i);
 			c = (char)(hi << 4 | lo);
 			i += 2;
 		}
@@ -52,7 +54,8 @@ static int decode(const char *s, size_t n, bool plus, char *out, struct err *e)
 	}
 	out[o] = '\0';
 	if (!text_is_clean(out, o))
-		return err_set(e, -EINVAL, NULL, "The URL holds invalid UTF-8 or a control character.");
+		return err_set(e, -EINVAL, NULL,
+			       "The URL holds invalid UTF-8 or a control character.");
 	return (int)o;
 }
 
@@ -65,7 +68,8 @@ int query_parse(struct query *q, const char *text, size_t len, struct err *e)
 	for (size_t i = 0; i < len; i++)
 		n += text[i] == '&';
 	if (n > QUERY_ARGS_MAX)
-		return err_set(e, -EINVAL, NULL, "The URL has more than %d parameters.", QUERY_ARGS_MAX);
+		return err_set(e, -EINVAL, NULL, "The URL has more than %d parameters.",
+			       QUERY_ARGS_MAX);
 	q->arg = xcalloc(n, sizeof(*q->arg));
 	q->mem = mem = xmalloc(len + 2 * n + 1);
 	for (size_t at = 0; at < len;) {
@@ -120,8 +124,8 @@ bool query_flag(const struct query *q, const char *name)
 	return v && strcasecmp(v, "false") != 0 && strcmp(v, "0") != 0;
 }
 
-int query_int(const struct query *q, const char *name, int64_t min, int64_t max, bool cap, int64_t dflt, int64_t *out,
-	      struct err *e)
+int query_int(const struct query *q, const char *name, int64_t min, int64_t max, bool cap,
+	      int64_t dflt, int64_t *out, struct err *e)
 {
 	const char *v = query_get(q, name);
 	char *end;
@@ -133,8 +137,8 @@ int query_int(const struct query *q, const char *name, int64_t min, int64_t max,
 	errno = 0;
 	n = strtoll(v, &end, 10);
 	if (*end || end == v || (errno && !cap) || n < min || (n > max && !cap))
-		return err_set(e, -EINVAL, name, "'%.40s' is not a number from %lld to %lld.", v, (long long)min,
-			       (long long)max);
+		return err_set(e, -EINVAL, name, "'%.40s' is not a number from %lld to %lld.", v,
+			       (long long)min, (long long)max);
 	*out = MIN(n, max);
 	return 0;
 }
@@ -144,7 +148,8 @@ void query_escape(const char *s, struct buf *out)
 	for (; *s; s++) {
 		unsigned char c = (unsigned char)*s;
 
-		if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || strchr("-._~,:", c))
+		if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		    strchr("-._~,:", c))
 			buf_put(out, s, 1);
 		else
 			buf_printf(out, "%%%02X", c);
@@ -186,8 +191,10 @@ int path_normalise(const char *target, char *out, size_t size, struct err *e)
 		if (seg == 0)
 			break;
 		/* A backslash is a slash to somebody, somewhere. */
-		if ((seg == 1 && p[0] == '.') || memchr(p, '\\', seg) || (seg == 2 && memcmp(p, "..", 2) == 0))
-			return err_set(e, -EINVAL, NULL, "The path must not contain '.', '..' or a backslash.");
+		if ((seg == 1 && p[0] == '.') || memchr(p, '\\', seg) ||
+		    (seg == 2 && memcmp(p, "..", 2) == 0))
+			return err_set(e, -EINVAL, NULL,
+				       "The path must not contain '.', '..' or a backslash.");
 		if (o + seg + 2 > size)
 			return err_set(e, -EINVAL, NULL, "The path is too long.");
 		out[o++] = '/';
@@ -201,7 +208,8 @@ int path_normalise(const char *target, char *out, size_t size, struct err *e)
 	return 0;
 }
 
-int cookie_each(const char *line, int (*f)(void *arg, const char *name, const char *value), void *arg)
+int cookie_each(const char *line, int (*f)(void *arg, const char *name, const char *value),
+		void *arg)
 {
 	CLEANUP_FREE char *copy = xstrdup(line);
 	char *next = copy, *part;

@@ -35,7 +35,8 @@ static void parameters_are_found(void **state)
 
 static void broken_escapes_are_refused(void **state)
 {
-	static const char *const bad[] = { "a=%", "a=%4", "a=%zz", "a=%00", "a=%ff", "%c0%ae=1", "a=%0a", "a=\x01" };
+	static const char *const bad[] = { "a=%",   "a=%4",	"a=%zz", "a=%00",
+					   "a=%ff", "%c0%ae=1", "a=%0a", "a=\x01" };
 	struct query q;
 
 	(void)state;
@@ -61,7 +62,8 @@ static void numbers_have_limits(void **state)
 	int64_t n;
 
 	(void)state;
-	assert_int_equal(parse(&q, "page=3&page_size=1000&neg=-1&text=x&huge=99999999999999999999"), 0);
+	assert_int_equal(parse(&q, "page=3&page_size=1000&neg=-1&text=x&huge=99999999999999999999"),
+			 0);
 	assert_int_equal(query_int(&q, "page", 1, 100, false, 1, &n, &e), 0);
 	assert_int_equal(n, 3);
 	assert_int_equal(query_int(&q, "page_size", 1, 200, true, 25, &n, &e), 0);
@@ -92,7 +94,9 @@ static void the_next_page_keeps_the_rest(void **state)
 
 static void paths_are_normalised(void **state)
 {
-	static const struct { const char *target, *path; } good[] = {
+	static const struct {
+		const char *target, *path;
+	} good[] = {
 		{ "/api/pool", "/api/pool" },
 		{ "//api/pool", "/api/pool" },
 		{ "//api//pool///x/?a=b//c", "/api/pool/x" },
@@ -104,8 +108,11 @@ static void paths_are_normalised(void **state)
 		{ "/api/..x", "/api/..x" },
 		{ "/api/a+b", "/api/a+b" },
 	};
-	static const char *const bad[] = { "", "api", "/api/../x", "/api/%2e%2e/x", "/api/..", "/api/./x", "/api/..%2fx",
-					   "/api/..\\x", "/a%5c..%5cb", "/a%00b", "/%ff", "/%", "*", "http://h/x" };
+	static const char *const bad[] = {
+		"",	    "api",	   "/api/../x",	 "/api/%2e%2e/x", "/api/..",
+		"/api/./x", "/api/..%2fx", "/api/..\\x", "/a%5c..%5cb",	  "/a%00b",
+		"/%ff",	    "/%",	   "*",		 "http://h/x"
+	};
 	char out[64];
 
 	(void)state;
@@ -129,10 +136,12 @@ static void cookies_come_twice(void **state)
 	struct buf b = BUF_INIT;
 
 	(void)state;
-	cookie_each("csrftoken=5b; avi-sessionid=b2; sessionid=b2; csrftoken=5b; sessionid=b3; avi-sessionid=\"b3\" ;x;=y",
-		    collect, &b);
-	assert_string_equal(buf_cstr(&b),
-			    "csrftoken=5b|avi-sessionid=b2|sessionid=b2|csrftoken=5b|sessionid=b3|avi-sessionid=b3|=y|");
+	cookie_each(
+		"csrftoken=5b; avi-sessionid=b2; sessionid=b2; csrftoken=5b; sessionid=b3; avi-sessionid=\"b3\" ;x;=y",
+		collect, &b);
+	assert_string_equal(
+		buf_cstr(&b),
+		"csrftoken=5b|avi-sessionid=b2|sessionid=b2|csrftoken=5b|sessionid=b3|avi-sessionid=b3|=y|");
 	buf_fini(&b);
 }
 

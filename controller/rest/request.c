@@ -8,13 +8,16 @@
 int status_of(int code)
 {
 	/*
-	 * A reference in a body that cannot be resolved is the body's fault: 400, not 404, because clients take
-	 * 404 for "the object you named is gone" and drop it from their state. Routes answer 404 themselves.
+	 * A reference in a body that cannot be resolved is the body's fault: 400, not 404, because
+	 * clients take 404 for "the object you named is gone" and drop it from their state. Routes
+	 * answer 404 themselves.
 	 */
+	/* clang-format off */
 	static const struct { int code, status; } map[] = {
 		{ -EINVAL, 400 }, { -ENOENT, 400 }, { -EACCES, 403 }, { -EPERM, 403 }, { -EEXIST, 409 },
 		{ -ESTALE, 412 }, { -EBUSY, 412 },  { -EFBIG, 413 },  { -EAGAIN, 503 }, { -ENOSPC, 503 },
 	};
+	/* clang-format on */
 
 	for (size_t i = 0; i < ARRAY_SIZE(map); i++)
 		if (map[i].code == code)

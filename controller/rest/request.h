@@ -1,9 +1,9 @@
 /*
  * request - one HTTP request on its way from the API thread to the core and back.
  *
- * The API thread (server.c) fills the upper half and never looks at the lower
- * one before it is answered; the core (route.c and the handlers) reads the upper half and writes the
- * lower. Between the two stand an inbox and MHD's suspend and resume: never a lock.
+ * The API thread (server.c) fills the upper half and never looks at the lower one before it is
+ * answered; the core (route.c and the handlers) reads the upper half and writes the lower. Between
+ * the two stand an inbox and MHD's suspend and resume: never a lock.
  */
 #ifndef SPANWIRE_CONTROLLER_REST_REQUEST_H
 #define SPANWIRE_CONTROLLER_REST_REQUEST_H
@@ -18,7 +18,15 @@
 struct rest;
 struct server;
 
-enum method { METHOD_OTHER, METHOD_GET, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE, METHOD_OPTIONS };
+enum method {
+	METHOD_OTHER,
+	METHOD_GET,
+	METHOD_POST,
+	METHOD_PUT,
+	METHOD_PATCH,
+	METHOD_DELETE,
+	METHOD_OPTIONS
+};
 
 enum { REQUEST_BODY_MAX = 2 * 1024 * 1024, REQUEST_HEADERS_MAX = 12 };
 
@@ -33,35 +41,39 @@ struct request {
 	char *target;
 	char path[1024];
 	struct query query;
-	char host[256], tenant[256], tenant_uuid[192], version[32], csrf[80], slug[192], content_type[128];
+	char host[256], tenant[256], tenant_uuid[192], version[32], csrf[80], slug[192],
+		content_type[128];
 	char authorization[1400];
-	bool has_tenant, strict;
-	struct buf cookies;          /* all Cookie lines, joined by "; " */
+	bool strict;
+	struct buf cookies; /* all Cookie lines, joined by "; " */
 	struct buf body;
 	char client[48];
-	struct err bad;              /* refused before the core saw it */
+	struct err bad; /* refused before the core saw it */
 	int bad_status;
 
 	/* Found out by route.c. */
-	char base_url[272];          /* "https://" and the Host header */
-	json_t *json;                /* body; NULL when there was none */
-	struct session *session;     /* NULL: basic authentication, or no login needed */
-	const struct object *user;   /* borrowed, of this turn */
-	char basic_user[192];        /* uuid, after basic authentication */
-	char login[256];             /* name that tries to log in */
-	char tenant_id[192];         /* uuid of the tenant; "*" for all */
+	char base_url[272]; /* "https://" and the Host header */
+	json_t *json; /* body; NULL when there was none */
+	struct session *session; /* NULL: basic authentication, or no login needed */
+	const struct object *user; /* borrowed, of this turn */
+	char basic_user[192]; /* uuid, after basic authentication */
+	char login[256]; /* name that tries to log in */
+	char tenant_id[192]; /* uuid of the tenant; "*" for all */
 	char *kind, *uuid, *rest_path; /* parts of the path, as the route's pattern names them */
 	char *path_copy;
 
 	/* The answer. */
 	int status;
-	char *text;                  /* malloc'ed; NULL: empty */
-	bool plain;                  /* text/plain rather than JSON */
-	struct { const char *name; char *value; } header[REQUEST_HEADERS_MAX];
+	char *text; /* malloc'ed; NULL: empty */
+	bool plain; /* text/plain rather than JSON */
+	struct {
+		const char *name;
+		char *value;
+	} header[REQUEST_HEADERS_MAX];
 	size_t n_headers;
-	void *connection;            /* struct MHD_Connection */
+	void *connection; /* struct MHD_Connection */
 	bool begun, posted;
-	size_t swallowed;            /* bytes of a body that is too large */
+	size_t swallowed; /* bytes of a body that is too large */
 };
 
 /* ---- answers; each handler gives exactly one ------------------------------ */
@@ -72,7 +84,8 @@ void request_header(struct request *q, const char *name, const char *value);
 void request_json(struct request *q, int status, json_t *v);
 /* {"error": "PATH: TEXT"} with the status that the code of E stands for. */
 void request_error(struct request *q, const struct err *e);
-void request_refuse(struct request *q, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void request_refuse(struct request *q, int status, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 void request_empty(struct request *q, int status);
 
 /* The HTTP status of an error code. */

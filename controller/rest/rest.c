@@ -20,8 +20,12 @@ static void sweep(struct timer *t)
 	timer_in(r->c->loop, t, SWEEP_MS, sweep);
 }
 
-/* Limits of sessions follow the configuration; the objects that hold them are two, so any commit may look. */
-static void committed(struct store_watch *w, uint64_t revision, const struct store_change *changes, size_t n)
+/*
+ * Limits of sessions follow the configuration; the objects that hold them are two, so any commit
+ * may look.
+ */
+static void committed(struct store_watch *w, uint64_t revision, const struct store_change *changes,
+		      size_t n)
 {
 	struct rest *r = CONTAINER_OF(w, struct rest, watch);
 

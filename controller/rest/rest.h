@@ -1,7 +1,8 @@
 /*
  * rest - the API: routes, sessions, and the kinds of the model behind /api/KIND.
  *
- * What the Avi clients expect on the wire is what this folder does; docs/rest.md says it for people.
+ * What the Avi clients expect on the wire is what this folder does; docs/rest.md says it for
+ * people.
  */
 #ifndef SPANWIRE_CONTROLLER_REST_REST_H
 #define SPANWIRE_CONTROLLER_REST_REST_H
@@ -22,7 +23,7 @@ struct rest {
 	struct subresource *subresources;
 	struct store_watch watch;
 	struct timer sweep;
-	uint8_t token_key[32];       /* user tokens are made from it (user_token.c) */
+	uint8_t token_key[32]; /* user tokens are made from it (user_token.c) */
 };
 
 /* C's loop, inbox, pool, store and ca must stand. FD listens; it is taken. */

@@ -1,8 +1,9 @@
 /*
  * route - the table of what can be asked for, and the walk from a request to its handler.
  *
- * A pattern is a path with ":kind", ":uuid" and, at its end, "*" for what is left. The first row that matches the path
- * and the method is taken; when only the path matches, the answer is 405 with the methods that would have matched.
+ * A pattern is a path with ":kind", ":uuid" and, at its end, "*" for what is left. The first row
+ * that matches the path and the method is taken; when only the path matches, the answer is 405 with
+ * the methods that would have matched.
  */
 #include <errno.h>
 #include <strings.h>
@@ -14,11 +15,12 @@
 #include "controller/rest/server.h"
 
 enum needs {
-	PUBLIC = 1 << 0,   /* no login */
-	FORM = 1 << 1,     /* the body is not JSON, or not only */
+	PUBLIC = 1 << 0, /* no login */
+	FORM = 1 << 1, /* the body is not JSON, or not only */
 	ANY_TENANT = 1 << 2, /* the tenant header is not looked at */
 };
 
+/* clang-format off */
 static const struct route {
 	enum method method;
 	const char *pattern;
@@ -61,9 +63,10 @@ static const struct route {
 	{ METHOD_GET, "/api/:kind/:uuid/*", subresource_get, 0 },
 	{ METHOD_POST, "/api/:kind/:uuid/*", subresource_post, 0 },
 };
+/* clang-format on */
 
 static const char *const method_names[] = {
-	[METHOD_GET] = "GET", [METHOD_POST] = "POST", [METHOD_PUT] = "PUT",
+	[METHOD_GET] = "GET",	  [METHOD_POST] = "POST",     [METHOD_PUT] = "PUT",
 	[METHOD_PATCH] = "PATCH", [METHOD_DELETE] = "DELETE", [METHOD_OPTIONS] = "OPTIONS",
 };
 
@@ -148,8 +151,9 @@ static bool version_fits(struct request *q)
 	v = version_number(q->version);
 	if (v >= 0 && v <= version_number(CONTRACT_VERSION))
 		return true;
-	request_refuse(q, 400, "Invalid version '%s' in X-Avi-Version: this controller speaks up to %s.", q->version,
-		       CONTRACT_VERSION);
+	request_refuse(q, 400,
+		       "Invalid version '%s' in X-Avi-Version: this controller speaks up to %s.",
+		       q->version, CONTRACT_VERSION);
 	return false;
 }
 
@@ -157,9 +161,13 @@ static bool csrf_fits(struct request *q)
 {
 	if (!q->session || q->method == METHOD_GET || q->method == METHOD_OPTIONS)
 		return true;
-	if (strlen(q->csrf) == SESSION_ID_LEN && secret_equal(q->csrf, q->session->csrf, SESSION_ID_LEN))
+	if (strlen(q->csrf) == SESSION_ID_LEN &&
+	    secret_equal(q->csrf, q->session->csrf, SESSION_ID_LEN))
 		return true;
-	/* 401 and no JSON, as recorded: clients log in again on it, while 403 would be final for them. */
+	/*
+	 * 401 and no JSON, as recorded: clients log in again on it, while 403 would be final for
+	 * them.
+	 */
 	q->status = 401;
 	q->text = xstrdup("CSRF token missing or incorrect.");
 	return false;
@@ -187,7 +195,10 @@ static const struct route *find(struct request *q, struct buf *allow)
 
 		if (!matches(r->pattern, q))
 			continue;
-		/* /api/user is a kind with a row of its own; /api/model is not, and no row of kinds serves it. */
+		/*
+		 * /api/user is a kind with a row of its own; /api/model is not, and no row of kinds
+		 * serves it.
+		 */
 		if (q->kind && allow->len && !kind_find(q->kind))
 			break;
 		if (r->method == q->method || r->method == METHOD_OTHER)
@@ -229,7 +240,8 @@ static enum result serve(struct request *q)
 void route_done(struct request *q)
 {
 	if (q->status >= 500)
-		log_warn("request_failed method=%s path=%s status=%d", q->method_text, q->path, q->status);
+		log_warn("request_failed method=%s path=%s status=%d", q->method_text, q->path,
+			 q->status);
 	server_answer(q);
 }
 

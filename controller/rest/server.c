@@ -24,33 +24,36 @@
 enum {
 	CONNECTIONS_MAX = 4000,
 	CONNECTIONS_PER_ADDRESS_MAX = 1000,
-	CONNECTION_MEMORY = 64 * 1024,  /* headers of a request and of its answer */
-	IDLE_S = 120,                   /* without a byte */
-	ARRIVAL_S = 60,                 /* for a whole request, from its first line */
-	SWALLOW_MAX = 16 * REQUEST_BODY_MAX, /* of a body that is too large, so that the client lives to read why */
+	CONNECTION_MEMORY = 64 * 1024, /* headers of a request and of its answer */
+	IDLE_S = 120, /* without a byte */
+	ARRIVAL_S = 60, /* for a whole request, from its first line */
+	SWALLOW_MAX =
+		16 *
+		REQUEST_BODY_MAX, /* of a body that is too large, so that the client lives to read why */
 };
 
 /* A TCP connection, for the deadline of what arrives on it. */
 struct peer {
 	struct list link;
 	int fd;
-	uint64_t deadline_ns;           /* 0: the request is with the core, or none is expected */
+	uint64_t deadline_ns; /* 0: the request is with the core, or none is expected */
 };
 
 struct server {
 	struct server_config cfg;
 	struct MHD_Daemon *daemon;
-	pthread_mutex_t lock;           /* of `peers`: the API thread's, and the core's sweep */
+	pthread_mutex_t lock; /* of `peers`: the API thread's, and the core's sweep */
 	struct list peers;
-	bool quiet;                     /* atomic */
-	unsigned with_core;             /* atomic: requests that the core has not answered yet */
+	bool quiet; /* atomic */
+	unsigned with_core; /* atomic: requests that the core has not answered yet */
 };
 
 /* ---- connections ---------------------------------------------------------- */
 
 static struct peer *peer_of(struct MHD_Connection *c)
 {
-	const union MHD_ConnectionInfo *i = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	const union MHD_ConnectionInfo *i =
+		MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
 	return i ? i->socket_context : NULL;
 }
@@ -121,7 +124,8 @@ static void *uri_seen(void *arg, const char *uri, struct MHD_Connection *c)
 	return q;
 }
 
-static void copy_header(struct request *q, const char *name, char *out, size_t size, const char *value)
+static void copy_header(struct request *q, const char *name, char *out, size_t size,
+			const char *value)
 {
 	if (strlen(value) >= size && !q->bad_status) {
 		err_set(&q->bad, -EINVAL, NULL, "The header %s is too long.", name);
@@ -131,10 +135,15 @@ static void copy_header(struct request *q, const char *name, char *out, size_t s
 	snprintf(out, size, "%s", value);
 }
 
-static enum MHD_Result header_seen(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+static enum MHD_Result header_seen(void *arg, enum MHD_ValueKind kind, const char *name,
+				   const char *value)
 {
 	struct request *q = arg;
-	const struct { const char *name; char *out; size_t size; } known[] = {
+	const struct {
+		const char *name;
+		char *out;
+		size_t size;
+	} known[] = {
 		{ "Host", q->host, sizeof(q->host) },
 		{ "X-Avi-Tenant", q->tenant, sizeof(q->tenant) },
 		{ "X-Avi-Tenant-UUID", q->tenant_uuid, sizeof(q->tenant_uuid) },
@@ -160,9 +169,14 @@ static enum MHD_Result header_seen(void *arg, enum MHD_ValueKind kind, const cha
 
 static void method_read(struct request *q, const char *text)
 {
-	static const struct { const char *text; enum method method; } methods[] = {
-		{ "GET", METHOD_GET }, { "HEAD", METHOD_GET }, { "POST", METHOD_POST }, { "PUT", METHOD_PUT },
-		{ "PATCH", METHOD_PATCH }, { "DELETE", METHOD_DELETE }, { "OPTIONS", METHOD_OPTIONS },
+	static const struct {
+		const char *text;
+		enum method method;
+	} methods[] = {
+		{ "GET", METHOD_GET },	       { "HEAD", METHOD_GET },
+		{ "POST", METHOD_POST },       { "PUT", METHOD_PUT },
+		{ "PATCH", METHOD_PATCH },     { "DELETE", METHOD_DELETE },
+		{ "OPTIONS", METHOD_OPTIONS },
 	};
 
 	snprintf(q->method_text, sizeof(q->method_text), "%s", text);
@@ -171,24 +185,31 @@ static void method_read(struct request *q, const char *text)
 			q->method = methods[i].method;
 }
 
-/* Only characters that a host and a port can have: it comes back in every reference of the answer. */
+/*
+ * Only characters that a host and a port can have: it comes back in every reference of the answer.
+ */
 static bool host_is_clean(const char *host)
 {
-	return *host && strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]") ==
-				strlen(host);
+	return *host &&
+	       strspn(host,
+		      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]") ==
+		       strlen(host);
 }
 
 static void head_read(struct request *q, struct MHD_Connection *c, const char *method)
 {
-	const union MHD_ConnectionInfo *i = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const union MHD_ConnectionInfo *i =
+		MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 	const char *question = strchr(q->target, '?');
 	int rc;
 
 	if (i && i->client_addr->sa_family == AF_INET)
-		inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)i->client_addr)->sin_addr, q->client,
-			  sizeof(q->client));
+		inet_ntop(AF_INET,
+			  &((const struct sockaddr_in *)(const void *)i->client_addr)->sin_addr,
+			  q->client, sizeof(q->client));
 	else if (i && i->client_addr->sa_family == AF_INET6)
-		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)i->client_addr)->sin6_addr,
+		inet_ntop(AF_INET6,
+			  &((const struct sockaddr_in6 *)(const void *)i->client_addr)->sin6_addr,
 			  q->client, sizeof(q->client));
 	method_read(q, method);
 	MHD_get_connection_values(c, MHD_HEADER_KIND, header_seen, q);
@@ -218,16 +239,17 @@ static void body_too_large(struct request *q)
 static enum MHD_Result send_answer(struct server *s, struct request *q, struct MHD_Connection *c)
 {
 	size_t n = q->text ? strlen(q->text) : 0;
-	struct MHD_Response *r =
-		MHD_create_response_from_buffer(n, q->text ? q->text : (char *)"",
-						q->text ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+	struct MHD_Response *r = MHD_create_response_from_buffer(n, q->text ? q->text : (char *)"",
+								 q->text ? MHD_RESPMEM_MUST_FREE
+									 : MHD_RESPMEM_PERSISTENT);
 	enum MHD_Result rc;
 
 	must(r);
 	q->text = NULL;
 	/* 204 has no body and, by RFC 9110, no type of it. */
 	if (q->status != 204)
-		MHD_add_response_header(r, "Content-Type", q->plain ? "text/plain" : "application/json");
+		MHD_add_response_header(r, "Content-Type",
+					q->plain ? "text/plain" : "application/json");
 	MHD_add_response_header(r, "Vary", "Accept, Cookie, Origin");
 	MHD_add_response_header(r, "Cache-Control", "private, no-cache, must-revalidate");
 	MHD_add_response_header(r, "Strict-Transport-Security", "max-age=31536000");
@@ -268,8 +290,9 @@ void server_answer(struct request *q)
 	__atomic_sub_fetch(&s->with_core, 1, __ATOMIC_ACQ_REL);
 }
 
-static enum MHD_Result access_request(void *arg, struct MHD_Connection *c, const char *url, const char *method,
-				      const char *version, const char *data, size_t *len, void **context)
+static enum MHD_Result access_request(void *arg, struct MHD_Connection *c, const char *url,
+				      const char *method, const char *version, const char *data,
+				      size_t *len, void **context)
 {
 	struct server *s = arg;
 	struct request *q = *context;
@@ -283,7 +306,10 @@ static enum MHD_Result access_request(void *arg, struct MHD_Connection *c, const
 		length = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Length");
 		if (length && strtoull(length, NULL, 10) > REQUEST_BODY_MAX) {
 			body_too_large(q);
-			/* MHD refuses and closes at once; a smaller excess is read, so that the answer arrives. */
+			/*
+			 * MHD refuses and closes at once; a smaller excess is read, so that the
+			 * answer arrives.
+			 */
 			if (strtoull(length, NULL, 10) > SWALLOW_MAX)
 				return send_refusal(s, q, c);
 		}
@@ -301,7 +327,10 @@ static enum MHD_Result access_request(void *arg, struct MHD_Connection *c, const
 	if (q->posted)
 		return MHD_YES;
 	peer_deadline(s, c, 0);
-	/* Counted before the look at `quiet`: server_drained() must not miss one that slips in between. */
+	/*
+	 * Counted before the look at `quiet`: server_drained() must not miss one that slips in
+	 * between.
+	 */
 	__atomic_add_fetch(&s->with_core, 1, __ATOMIC_ACQ_REL);
 	if (__atomic_load_n(&s->quiet, __ATOMIC_ACQUIRE) && !q->bad_status) {
 		err_set(&q->bad, -EAGAIN, NULL, "The controller is stopping.");
@@ -317,7 +346,8 @@ static enum MHD_Result access_request(void *arg, struct MHD_Connection *c, const
 	return MHD_YES;
 }
 
-static void request_done(void *arg, struct MHD_Connection *c, void **context, enum MHD_RequestTerminationCode why)
+static void request_done(void *arg, struct MHD_Connection *c, void **context,
+			 enum MHD_RequestTerminationCode why)
 {
 	struct request *q = *context;
 
@@ -363,6 +393,7 @@ int server_start(const struct server_config *cfg, struct server **out, struct er
 	s->cfg = *cfg;
 	list_init(&s->peers);
 	must(pthread_mutex_init(&s->lock, NULL) == 0);
+	/* clang-format off */
 	s->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TLS | MHD_USE_ERROR_LOG |
 			(cfg->ipv6 ? MHD_USE_IPv6 : 0),
@@ -380,11 +411,14 @@ int server_start(const struct server_config *cfg, struct server **out, struct er
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
 		MHD_OPTION_END);
+	/* clang-format on */
 	if (!s->daemon) {
 		close(cfg->fd);
 		pthread_mutex_destroy(&s->lock);
 		free(s);
-		return err_set(e, -EIO, NULL, "The HTTPS server does not start; its certificate or key may be damaged.");
+		return err_set(
+			e, -EIO, NULL,
+			"The HTTPS server does not start; its certificate or key may be damaged.");
 	}
 	*out = s;
 	return 0;

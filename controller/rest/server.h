@@ -1,9 +1,9 @@
 /*
  * server - HTTPS: libmicrohttpd in a thread of its own, one request at a time to the core.
  *
- * It holds the limits of strangers: header and body sizes (413), the time that
- * a request may take to arrive, connections in all and per address. What it
- * cannot take apart it answers itself; the rest goes to the core by inbox and sleeps until answered.
+ * It holds the limits of strangers: header and body sizes (413), the time that a request may take
+ * to arrive, connections in all and per address. What it cannot take apart it answers itself; the
+ * rest goes to the core by inbox and sleeps until answered.
  */
 #ifndef SPANWIRE_CONTROLLER_REST_SERVER_H
 #define SPANWIRE_CONTROLLER_REST_SERVER_H
@@ -14,12 +14,14 @@
 struct server;
 
 struct server_config {
-	int fd;                      /* listening; taken */
+	int fd; /* listening; taken */
 	bool ipv6;
 	const char *key_pem, *cert_pem, *ca_pem; /* borrowed while it runs */
 	struct rest *rest;
 	struct inbox *core;
-	void (*handle)(struct request *q); /* on the core's thread; answers now or later by server_answer() */
+	void (*handle)(
+		struct request
+			*q); /* on the core's thread; answers now or later by server_answer() */
 };
 
 int server_start(const struct server_config *cfg, struct server **out, struct err *e);

@@ -22,18 +22,18 @@ enum { SESSION_ID_LEN = 32, SESSIONS_MAX = 20000 };
 struct session {
 	char id[SESSION_ID_LEN + 1];
 	char csrf[SESSION_ID_LEN + 1];
-	char user[128];              /* uuid */
+	char user[128]; /* uuid */
 	uint64_t made_ns, used_ns;
 	bool expired;
-	struct list by_use;          /* newest last */
-	struct session *next;        /* in its bucket */
+	struct list by_use; /* newest last */
+	struct session *next; /* in its bucket */
 };
 
 struct sessions {
 	struct session **bucket;
 	unsigned count, max;
 	struct list by_use;
-	uint64_t idle_ns, hard_ns;   /* limits; 0: none */
+	uint64_t idle_ns, hard_ns; /* limits; 0: none */
 };
 
 void sessions_init(struct sessions *s, unsigned max);

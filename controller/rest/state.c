@@ -10,9 +10,10 @@
 
 json_t *state_version(void)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:f, s:i, s:s, s:s}", "Version", CONTRACT_VERSION, "Product", "controller",
-			 "ProductName", "Spanwire", "Tag", CONTRACT_VERSION "-spanwire-" SPANWIRE_VERSION, "min_version",
-			 15.2, "build", 1, "Date", "", "spanwire_version", SPANWIRE_VERSION);
+	return json_pack("{s:s, s:s, s:s, s:s, s:f, s:i, s:s, s:s}", "Version", CONTRACT_VERSION,
+			 "Product", "controller", "ProductName", "Spanwire", "Tag",
+			 CONTRACT_VERSION "-spanwire-" SPANWIRE_VERSION, "min_version", 15.2,
+			 "build", 1, "Date", "", "spanwire_version", SPANWIRE_VERSION);
 }
 
 static void time_text(uint64_t us, char out[static 32])
@@ -26,8 +27,9 @@ static void time_text(uint64_t us, char out[static 32])
 
 enum result initial_data(struct request *q)
 {
-	request_json(q, 200, json_pack("{s:o, s:b, s:{s:s}}", "version", state_version(), "setup_failed", 0,
-				       "controller", "state", "CLUSTER_UP_NO_HA"));
+	request_json(q, 200,
+		     json_pack("{s:o, s:b, s:{s:s}}", "version", state_version(), "setup_failed", 0,
+			       "controller", "state", "CLUSTER_UP_NO_HA"));
 	return RESULT_NOW;
 }
 
@@ -50,7 +52,8 @@ static json_t *cluster_state(struct controller *c)
 	char since[32];
 
 	time_text(c->up_since_us, since);
-	return json_pack("{s:s, s:s, s:i}", "state", "CLUSTER_UP_NO_HA", "up_since", since, "progress", 100);
+	return json_pack("{s:s, s:s, s:i}", "state", "CLUSTER_UP_NO_HA", "up_since", since,
+			 "progress", 100);
 }
 
 enum result cluster_status(struct request *q)
@@ -59,13 +62,16 @@ enum result cluster_status(struct request *q)
 	return RESULT_NOW;
 }
 
-/* Bootstrap tools ask for it before anybody has a password; after the first set-up it is for users. */
+/*
+ * Bootstrap tools ask for it before anybody has a password; after the first set-up it is for users.
+ */
 enum result cluster_runtime(struct request *q)
 {
 	struct controller *c = q->rest->c;
 	const struct object *config = store_get(c->store, "systemconfiguration", "default");
 	const struct object *cluster = first_of(c->store, "cluster");
-	const json_t *node = cluster ? json_array_get(json_object_get(cluster->body, "nodes"), 0) : NULL;
+	const json_t *node = cluster ? json_array_get(json_object_get(cluster->body, "nodes"), 0)
+				     : NULL;
 	const char *name = json_str(node, "name", "node1");
 	char since[32];
 
@@ -76,11 +82,14 @@ enum result cluster_runtime(struct request *q)
 			return a == AUTH_LATER ? RESULT_LATER : RESULT_NOW;
 	}
 	time_text(c->up_since_us, since);
-	request_json(q, 200, json_pack("{s:o, s:[{s:s, s:s, s:s, s:s, s:s}], s:{s:s, s:s}, s:[]}", "cluster_state",
-				       cluster_state(c), "node_states", "name", name, "mgmt_ip",
-				       json_str(json_object_get(node, "ip"), "addr", "127.0.0.1"), "role", "CLUSTER_LEADER",
-				       "state", "CLUSTER_ACTIVE", "up_since", since, "node_info", "cluster_uuid",
-				       cluster ? cluster->uuid : "", "version", CONTRACT_VERSION, "service_states"));
+	request_json(q, 200,
+		     json_pack("{s:o, s:[{s:s, s:s, s:s, s:s, s:s}], s:{s:s, s:s}, s:[]}",
+			       "cluster_state", cluster_state(c), "node_states", "name", name,
+			       "mgmt_ip",
+			       json_str(json_object_get(node, "ip"), "addr", "127.0.0.1"), "role",
+			       "CLUSTER_LEADER", "state", "CLUSTER_ACTIVE", "up_since", since,
+			       "node_info", "cluster_uuid", cluster ? cluster->uuid : "", "version",
+			       CONTRACT_VERSION, "service_states"));
 	return RESULT_NOW;
 }
 
@@ -105,21 +114,25 @@ enum result license_get(struct request *q)
 
 enum result licenseusage_get(struct request *q)
 {
-	request_json(q, 200, json_pack("{s:i, s:i, s:[]}", "licensed_cores", 0, "num_se_vcpus", 0, "licenses"));
+	request_json(q, 200,
+		     json_pack("{s:i, s:i, s:[]}", "licensed_cores", 0, "num_se_vcpus", 0,
+			       "licenses"));
 	return RESULT_NOW;
 }
 
 enum result upgradestatus_get(struct request *q)
 {
-	request_json(q, 200, json_pack("{s:i, s:[{s:s, s:s, s:s, s:{s:s}}]}", "count", 1, "results", "name",
-				       "controller", "node_type", "NODE_CONTROLLER_CLUSTER", "version", CONTRACT_VERSION,
-				       "state", "state", "UPGRADE_FSM_COMPLETED"));
+	request_json(q, 200,
+		     json_pack("{s:i, s:[{s:s, s:s, s:s, s:{s:s}}]}", "count", 1, "results", "name",
+			       "controller", "node_type", "NODE_CONTROLLER_CLUSTER", "version",
+			       CONTRACT_VERSION, "state", "state", "UPGRADE_FSM_COMPLETED"));
 	return RESULT_NOW;
 }
 
 /* The path was normalised: whoever tried to climb out of it never came here. */
 enum result files_any(struct request *q)
 {
-	request_refuse(q, 404, "There is no file at %s: this controller stores no files yet.", q->path);
+	request_refuse(q, 404, "There is no file at %s: this controller stores no files yet.",
+		       q->path);
 	return RESULT_NOW;
 }

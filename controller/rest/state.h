@@ -4,7 +4,10 @@
 
 #include "base/json.h"
 
-/* {"Version": "30.2.1", "Product": "controller", ...}: the contract's version, as clients compare it. */
+/*
+ * {"Version": "30.2.1", "Product": "controller", ...}: the contract's version, as clients compare
+ * it.
+ */
 json_t *state_version(void);
 
 #endif

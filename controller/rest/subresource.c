@@ -12,17 +12,20 @@ void subresource_add(struct rest *r, struct subresource *s)
 	r->subresources = s;
 }
 
-json_t *subresource_ref(const struct subresource_call *call, const char *kind, const char *uuid, const char *name)
+json_t *subresource_ref(const struct subresource_call *call, const char *kind, const char *uuid,
+			const char *name)
 {
 	bool with_name = call->include_name && name;
 
-	return json_sprintf("%s/api/%s/%s%s%s", call->base_url, kind, uuid, with_name ? "#" : "", with_name ? name : "");
+	return json_sprintf("%s/api/%s/%s%s%s", call->base_url, kind, uuid, with_name ? "#" : "",
+			    with_name ? name : "");
 }
 
 static struct subresource *find(struct rest *r, const char *kind, const char *path, size_t len)
 {
 	for (struct subresource *s = r->subresources; s; s = s->next)
-		if (strcmp(s->kind, kind) == 0 && strlen(s->path) == len && strncmp(s->path, path, len) == 0)
+		if (strcmp(s->kind, kind) == 0 && strlen(s->path) == len &&
+		    strncmp(s->path, path, len) == 0)
 			return s;
 	return NULL;
 }
@@ -32,7 +35,9 @@ static void serve(struct request *q, bool post)
 	const struct kind_desc *k = kind_find(q->kind);
 	const struct object *o = k ? store_get(q->rest->c->store, q->kind, q->uuid) : NULL;
 	struct subresource *s = find(q->rest, q->kind, q->rest_path, strlen(q->rest_path));
-	struct subresource_call call = { .object = o, .base_url = q->base_url, .query = &q->query, .body = q->json };
+	struct subresource_call call = {
+		.object = o, .base_url = q->base_url, .query = &q->query, .body = q->json
+	};
 	json_t *(*f)(void *arg, const struct subresource_call *call, struct err *e);
 	struct err e = { 0 };
 	json_t *out;
@@ -54,7 +59,8 @@ static void serve(struct request *q, bool post)
 		refuse_method(q, post ? "GET" : "POST");
 		return;
 	}
-	call.include_name = query_flag(&q->query, "include_name") || query_flag(&q->query, "include_refs");
+	call.include_name = query_flag(&q->query, "include_name") ||
+			    query_flag(&q->query, "include_refs");
 	out = f(s->arg, &call, &e);
 	if (out)
 		request_json(q, 200, out);
@@ -76,7 +82,9 @@ enum result subresource_post(struct request *q)
 
 void subresource_join(const struct view *v, struct request *q, const struct object *o, json_t *out)
 {
-	struct subresource_call call = { .object = o, .base_url = q->base_url, .query = &q->query,
+	struct subresource_call call = { .object = o,
+					 .base_url = q->base_url,
+					 .query = &q->query,
 					 .include_name = v->write.include_name };
 
 	for (const char *p = v->join; *p; p += strcspn(p, ","), p += *p == ',') {

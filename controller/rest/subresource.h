@@ -1,9 +1,9 @@
 /*
  * subresource - what other parts show below an object: GET /api/KIND/UUID/PATH.
  *
- * Placement and link register one entry per path: {"virtualservice", "runtime/detail"}. REST finds the object, checks
- * that the caller may read it, calls get(), and writes the answer; it does the same for
- * `?join_subresources=runtime` in collections. All on the core's thread.
+ * Placement and link register one entry per path: {"virtualservice", "runtime/detail"}. REST finds
+ * the object, checks that the caller may read it, calls get(), and writes the answer; it does the
+ * same for `?join_subresources=runtime` in collections. All on the core's thread.
  *
  *	static struct subresource runtime = { .kind = "virtualservice", .path = "runtime", .get = vs_runtime };
  *	runtime.arg = link;
@@ -20,27 +20,33 @@ struct rest;
 
 struct subresource_call {
 	const struct object *object;
-	const char *base_url;        /* "https://host:port": refs in answers are absolute */
-	bool include_name;           /* `#name` on refs */
-	const struct query *query;   /* controller/rest/query.h */
-	const json_t *body;          /* of a POST; may be NULL */
+	const char *base_url; /* "https://host:port": refs in answers are absolute */
+	bool include_name; /* `#name` on refs */
+	const struct query *query; /* controller/rest/query.h */
+	const json_t *body; /* of a POST; may be NULL */
 };
 
 struct subresource {
 	const char *kind;
-	const char *path;            /* without slashes at its ends */
+	const char *path; /* without slashes at its ends */
 	/* The answer, a new reference; NULL with E set: an error answer. NULL function: 405. */
 	json_t *(*get)(void *arg, const struct subresource_call *call, struct err *e);
-	/* A POST: actions such as "runtime/stats/clear". The caller was found to have the right to write. */
+	/*
+	 * A POST: actions such as "runtime/stats/clear". The caller was found to have the right to
+	 * write.
+	 */
 	json_t *(*post)(void *arg, const struct subresource_call *call, struct err *e);
 	void *arg;
-	struct subresource *next;    /* REST's */
+	struct subresource *next; /* REST's */
 };
 
 /* S stays the caller's and must outlive REST. */
 void subresource_add(struct rest *r, struct subresource *s);
 
-/* A reference as answers show it: "https://host/api/KIND/UUID" or with "#NAME". New string value. */
-json_t *subresource_ref(const struct subresource_call *call, const char *kind, const char *uuid, const char *name);
+/*
+ * A reference as answers show it: "https://host/api/KIND/UUID" or with "#NAME". New string value.
+ */
+json_t *subresource_ref(const struct subresource_call *call, const char *kind, const char *uuid,
+			const char *name);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * system - the objects that a fresh controller holds, and that playbooks refer to by name.
  *
- * Texts as a client would send them. What is not built yet may stand here (System-HTTPS): it is found, but who
- * wants to use it is told.
+ * Texts as a client would send them. What is not built yet may stand here (System-HTTPS): it is
+ * found, but who wants to use it is told.
  */
 #include <errno.h>
 
@@ -12,6 +12,7 @@
 #include "controller/rest/password.h"
 #include "controller/rest/rest.h"
 
+/* clang-format off */
 static const struct {
 	const char *kind, *uuid; /* uuid NULL: KIND-UUID4 */
 	const char *json;
@@ -87,7 +88,9 @@ static const struct {
 	  "{'name': 'System-Xternal-Python', 'type': 'HEALTH_MONITOR_EXTERNAL', 'external_monitor':"
 	  " {'command_code': '#!/usr/bin/python3\\n'}}" },
 };
+/* clang-format on */
 
+/* clang-format off */
 #define APPLICATION                                                                                              \
 	"VIRTUALSERVICE POOL POOLGROUP HEALTHMONITOR NETWORKPROFILE APPLICATIONPROFILE HTTPPOLICYSET IPADDRGROUP " \
 	"STRINGGROUP APPLICATIONPERSISTENCEPROFILE ANALYTICSPROFILE VSDATASCRIPTSET PRIORITYLABELS DNSPOLICY "     \
@@ -99,8 +102,12 @@ static const struct {
 #define OPERATION                                                                                                \
 	"CONTROLLER INTERNAL SYSTEMCONFIGURATION CLOUD SERVICEENGINE SERVICEENGINEGROUP NETWORK VRFCONTEXT TENANT " \
 	"USER ROLE UPGRADE REBOOT TECHSUPPORT LICENSING IMAGE SE_TOKEN "
+/* clang-format on */
 
-/* What a role may write and read, without the prefix PERMISSION_; "*": everything else. What is in neither: nothing. */
+/*
+ * What a role may write and read, without the prefix PERMISSION_; "*": everything else. What is in
+ * neither: nothing.
+ */
 static const struct {
 	const char *name, *write, *read;
 } roles[] = {
@@ -171,10 +178,12 @@ static int make_admin(struct change *c, const char *password, struct err *e)
 	CLEANUP_JSON json_t *v = NULL;
 
 	password_hash(password, record);
-	v = json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:s, s:[{s:s, s:s, s:b}]}", "name", "admin", "username", "admin",
-		      "full_name", "System Administrator", "password", record, "is_superuser", 1, "local", 1,
-		      "default_tenant_ref", "/api/tenant/" TENANT_ADMIN, "access", "role_ref",
-		      "/api/role?name=System-Admin", "tenant_ref", "/api/tenant/" TENANT_ADMIN, "all_tenants", 1);
+	v = json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:s, s:[{s:s, s:s, s:b}]}", "name", "admin",
+		      "username", "admin", "full_name", "System Administrator", "password", record,
+		      "is_superuser", 1, "local", 1, "default_tenant_ref",
+		      "/api/tenant/" TENANT_ADMIN, "access", "role_ref",
+		      "/api/role?name=System-Admin", "tenant_ref", "/api/tenant/" TENANT_ADMIN,
+		      "all_tenants", 1);
 	must(v);
 	return change_create(c, kind_find("user"), v, uuid, e);
 }
@@ -186,7 +195,11 @@ bool system_objects_exist(struct store *s)
 
 int system_objects_make(struct store *s, const char *password, struct err *e)
 {
-	struct change_by by = { .user = "system", .client = "", .tenant = TENANT_ADMIN, .strict = true, .internal = true,
+	struct change_by by = { .user = "system",
+				.client = "",
+				.tenant = TENANT_ADMIN,
+				.strict = true,
+				.internal = true,
 				.system = true };
 	struct change c;
 	int rc = 0;

@@ -39,7 +39,8 @@ static void token_of(const struct rest *r, const char *uuid, char out[static 65]
 	unsigned char mac[32];
 	unsigned n = sizeof(mac);
 
-	must(HMAC(EVP_sha256(), r->token_key, sizeof(r->token_key), (const unsigned char *)uuid, strlen(uuid), mac, &n));
+	must(HMAC(EVP_sha256(), r->token_key, sizeof(r->token_key), (const unsigned char *)uuid,
+		  strlen(uuid), mac, &n));
 	hex_encode(out, mac, sizeof(mac));
 }
 
@@ -55,7 +56,8 @@ static int fits(void *arg, const char *key, const char *value)
 	CLEANUP_JSON json_t *v = NULL;
 	char token[65];
 
-	if (json_read(value, strlen(value), &v, NULL) < 0 || strcmp(json_str(v, "user", ""), l->user) != 0 ||
+	if (json_read(value, strlen(value), &v, NULL) < 0 ||
+	    strcmp(json_str(v, "user", ""), l->user) != 0 ||
 	    json_int(v, "expires_us", 0) < (json_int_t)wall_us())
 		return 0;
 	token_of(l->r, key, token);
@@ -78,8 +80,8 @@ static json_t *token_json(struct rest *r, const char *uuid, const char *username
 	token_of(r, uuid, token);
 	gmtime_r(&at, &tm);
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S+00:00", &tm);
-	return json_pack("{s:s, s:s, s:s, s:s, s:I}", "uuid", uuid, "token", token, "username", username, "expires_at",
-			 text, "hours", json_int(v, "hours", 0));
+	return json_pack("{s:s, s:s, s:s, s:s, s:I}", "uuid", uuid, "token", token, "username",
+			 username, "expires_at", text, "hours", json_int(v, "hours", 0));
 }
 
 static int add(void *arg, const char *key, const char *value)
@@ -87,7 +89,8 @@ static int add(void *arg, const char *key, const char *value)
 	const struct lookup *l = arg;
 	CLEANUP_JSON json_t *v = NULL;
 
-	if (json_read(value, strlen(value), &v, NULL) == 0 && strcmp(json_str(v, "user", ""), l->user) == 0 &&
+	if (json_read(value, strlen(value), &v, NULL) == 0 &&
+	    strcmp(json_str(v, "user", ""), l->user) == 0 &&
 	    json_int(v, "expires_us", 0) >= (json_int_t)wall_us())
 		json_array_append_new(l->list, token_json(l->r, key, l->token, v));
 	return 0;
@@ -98,7 +101,9 @@ enum result user_token_list(struct request *q)
 	struct lookup l = { q->rest, q->user->uuid, q->user->name, json_array() };
 
 	store_values(q->rest->c->store, "user-token", add, &l);
-	request_json(q, 200, json_pack("{s:I, s:o}", "count", (json_int_t)json_array_size(l.list), "results", l.list));
+	request_json(q, 200,
+		     json_pack("{s:I, s:o}", "count", (json_int_t)json_array_size(l.list),
+			       "results", l.list));
 	return RESULT_NOW;
 }
 
@@ -117,7 +122,9 @@ enum result user_token_make(struct request *q)
 	struct err e = { 0 };
 	/* "24" as text is how the SDK sends it. */
 	json_t *h = json_object_get(q->json, "hours");
-	json_int_t hours = json_is_string(h) ? strtoll(json_string_value(h), NULL, 10) : h ? json_integer_value(h) : 24;
+	json_int_t hours = json_is_string(h) ? strtoll(json_string_value(h), NULL, 10)
+			   : h		     ? json_integer_value(h)
+					     : 24;
 	CLEANUP_JSON json_t *v = NULL;
 	CLEANUP_FREE char *value = NULL;
 	char id[37], uuid[64];

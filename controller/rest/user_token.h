@@ -1,5 +1,6 @@
 /*
- * user_token - long-lived tokens in the place of a password (POST /api/user-token, `token` in a login).
+ * user_token - long-lived tokens in the place of a password (POST /api/user-token, `token` in a
+ * login).
  *
  * A list is shown with the tokens themselves, as clients that renew theirs
  * expect; so that no token lies in the store, a token is HMAC-SHA256 of its

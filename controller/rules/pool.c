@@ -3,7 +3,8 @@
 #include "controller/rules.h"
 #include "controller/resolve.h"
 
-static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
+static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new,
+		 struct err *e)
 {
 	(void)uuid;
 	(void)old;

@@ -1,7 +1,8 @@
 /*
  * user: a password left out of a PUT stays; what is stored is a hash.
  *
- * Hashing is slow and happens before, on the pool (controller/rest/account.c); what arrives here is a record.
+ * Hashing is slow and happens before, on the pool (controller/rest/account.c); what arrives here is
+ * a record.
  */
 #include <errno.h>
 
@@ -29,7 +30,8 @@ static int count_superuser(void *arg, const struct object *o)
 	return 0;
 }
 
-static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
+static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new,
+		 struct err *e)
 {
 	const char *password = json_str(new, "password", NULL);
 	int superusers = 0;
@@ -41,8 +43,11 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 	    (json_bool(new, "is_superuser", false) && json_bool(new, "is_active", true)))
 		return 0;
 	store_each(c->store, "user", count_superuser, &superusers);
-	return superusers > 1 ? 0 : err_set(e, -EINVAL, json_bool(new, "is_active", true) ? "is_superuser" : "is_active",
-					    "This is the last superuser who may log in.");
+	return superusers > 1
+		       ? 0
+		       : err_set(e, -EINVAL,
+				 json_bool(new, "is_active", true) ? "is_superuser" : "is_active",
+				 "This is the last superuser who may log in.");
 }
 
 const struct rule rule_user = { "user", prepare, check, NULL };

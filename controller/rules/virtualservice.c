@@ -1,5 +1,6 @@
 /*
- * virtualservice: old bodies carry their addresses inside; two services never listen on the same address and port.
+ * virtualservice: old bodies carry their addresses inside; two services never listen on the same
+ * address and port.
  */
 #include <errno.h>
 
@@ -8,8 +9,8 @@
 #include "controller/rules.h"
 
 /*
- * Before 20.1 a virtual service had its VIPs inside. Such a body still comes from playbooks: a VsVip is made of them, and, on an
- * update, that VsVip is what the list replaces.
+ * Before 20.1 a virtual service had its VIPs inside. Such a body still comes from playbooks: a
+ * VsVip is made of them, and, on an update, that VsVip is what the list replaces.
  */
 static int prepare(struct change *c, const json_t *old, json_t *wire, struct err *e)
 {
@@ -40,8 +41,9 @@ static int prepare(struct change *c, const json_t *old, json_t *wire, struct err
 	}
 	if (had) {
 		snprintf(uuid, sizeof(uuid), "%s", ref_target(had));
-		json_object_set_new(body, "name",
-				    json_string(json_str(txn_get(c->txn, "vsvip", uuid)->body, "name", "")));
+		json_object_set_new(
+			body, "name",
+			json_string(json_str(txn_get(c->txn, "vsvip", uuid)->body, "name", "")));
 		rc = change_update(c, k, uuid, body, 0, e);
 	} else {
 		rc = change_create(c, k, body, uuid, e);
@@ -69,7 +71,10 @@ struct clash {
 	struct err *e;
 };
 
-/* Objects in two vsvips never share an address (rules/vsvip.c), so the same VsVip is all that can collide. */
+/*
+ * Objects in two vsvips never share an address (rules/vsvip.c), so the same VsVip is all that can
+ * collide.
+ */
 static int clashes_with(void *arg, const struct object *o)
 {
 	struct clash *c = arg;
@@ -77,7 +82,8 @@ static int clashes_with(void *arg, const struct object *o)
 	json_t *mine, *theirs;
 	size_t i, j;
 
-	if (strcmp(o->kind->path, "virtualservice") != 0 || strcmp(o->uuid, c->uuid) == 0 || !vsvip || strcmp(json_str(o->body, "vsvip_ref", ""), vsvip) != 0)
+	if (strcmp(o->kind->path, "virtualservice") != 0 || strcmp(o->uuid, c->uuid) == 0 ||
+	    !vsvip || strcmp(json_str(o->body, "vsvip_ref", ""), vsvip) != 0)
 		return 0;
 	json_array_foreach(json_object_get(c->new, "services"), i, mine) {
 		json_array_foreach(json_object_get(o->body, "services"), j, theirs) {
@@ -89,26 +95,30 @@ static int clashes_with(void *arg, const struct object *o)
 			if (b < x || y < a)
 				continue;
 			snprintf(path, sizeof(path), "services[%zu].port", i);
-			return err_set(c->e, -EINVAL, path,
-				       "Port %lld is in use on the same VIP by virtual service '%s'.",
-				       (long long)MAX(a, x), o->name);
+			return err_set(
+				c->e, -EINVAL, path,
+				"Port %lld is in use on the same VIP by virtual service '%s'.",
+				(long long)MAX(a, x), o->name);
 		}
 	}
 	return 0;
 }
 
-static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
+static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new,
+		 struct err *e)
 {
 	struct clash clash = { uuid, new, e };
 	int rc;
 
 	if (old && json_object_get(old, "vrf_context_ref") &&
 	    strcmp(json_str(old, "vrf_context_ref", ""), json_str(new, "vrf_context_ref", "")) != 0)
-		return err_set(e, -EINVAL, "vrf_context_ref", "Cannot modify VrfContext of an existing VirtualService.");
+		return err_set(e, -EINVAL, "vrf_context_ref",
+			       "Cannot modify VrfContext of an existing VirtualService.");
 	rc = rule_uses_built(c, kind_find("virtualservice"), new, e);
 	if (rc < 0)
 		return rc;
-	return store_referrers(c->store, "vsvip", ref_target(json_str(new, "vsvip_ref", NULL)), clashes_with, &clash);
+	return store_referrers(c->store, "vsvip", ref_target(json_str(new, "vsvip_ref", NULL)),
+			       clashes_with, &clash);
 }
 
 const struct rule rule_virtualservice = { "virtualservice", prepare, check, NULL };

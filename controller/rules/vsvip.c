@@ -39,8 +39,8 @@ static bool address(const json_t *vip, const char *field, unsigned char out[stat
 }
 
 /*
- * Who has an address is kept in the store, in the space "vip": "VRF/HEX" -> uuid of the vsvip. Part of the same
- * transaction as the object, and found without looking through all of them.
+ * Who has an address is kept in the store, in the space "vip": "VRF/HEX" -> uuid of the vsvip. Part
+ * of the same transaction as the object, and found without looking through all of them.
  */
 enum { KEY_MAX = UUID_MAX + 40 };
 
@@ -49,7 +49,8 @@ static void key_of(const json_t *body, const unsigned char raw[static 16], char 
 	char hex[33];
 
 	hex_encode(hex, raw, 16);
-	snprintf(key, KEY_MAX, "%.190s/%s", ref_target(json_str(body, "vrf_context_ref", NULL)), hex);
+	snprintf(key, KEY_MAX, "%.190s/%s", ref_target(json_str(body, "vrf_context_ref", NULL)),
+		 hex);
 }
 
 static int release(struct change *c, const json_t *old, struct err *e)
@@ -94,9 +95,11 @@ static int take(struct change *c, const char *uuid, const json_t *new, struct er
 			o = owner ? txn_get(c->txn, "vsvip", owner) : NULL;
 			snprintf(path, sizeof(path), "vip[%zu].%s", i, families[f]);
 			if (o && strcmp(o->uuid, uuid) != 0)
-				return err_set(e, -EINVAL, path,
-					       "The address %s is in use by VsVip '%s' in the same VRF.",
-					       json_str(json_object_get(v, families[f]), "addr", "?"), o->name);
+				return err_set(
+					e, -EINVAL, path,
+					"The address %s is in use by VsVip '%s' in the same VRF.",
+					json_str(json_object_get(v, families[f]), "addr", "?"),
+					o->name);
 			rc = txn_set(c->txn, "vip", key, uuid, e);
 			if (rc < 0)
 				return rc;
@@ -114,7 +117,8 @@ static const json_t *same_address(const json_t *vips, const json_t *vip)
 		for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
 			unsigned char a[16], b[16];
 
-			if (address(v, families[f], a) && address(vip, families[f], b) && memcmp(a, b, sizeof(a)) == 0)
+			if (address(v, families[f], a) && address(vip, families[f], b) &&
+			    memcmp(a, b, sizeof(a)) == 0)
 				return v;
 		}
 	}
@@ -135,22 +139,27 @@ static int check_ids(const json_t *new, struct err *e)
 		for (j = 0; j < i; j++) {
 			was = json_array_get(json_object_get(new, "vip"), j);
 			if (strcmp(json_str(was, "vip_id", ""), id) == 0)
-				return err_set(e, -EINVAL, path, "Two VIPs have the vip_id '%s'.", id);
+				return err_set(e, -EINVAL, path, "Two VIPs have the vip_id '%s'.",
+					       id);
 			if (same_address(json_object_get(new, "vip"), v) == was)
-				return err_set(e, -EINVAL, path, "vip[%zu] has the same address.", j);
+				return err_set(e, -EINVAL, path, "vip[%zu] has the same address.",
+					       j);
 		}
 	}
 	return 0;
 }
 
-static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
+static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new,
+		 struct err *e)
 {
 	int rc = check_ids(new, e);
 
 	if (rc < 0)
 		return rc;
-	if (old && strcmp(json_str(old, "vrf_context_ref", ""), json_str(new, "vrf_context_ref", "")) != 0)
-		return err_set(e, -EINVAL, "vrf_context_ref", "Cannot modify VrfContext of an existing VsVip.");
+	if (old &&
+	    strcmp(json_str(old, "vrf_context_ref", ""), json_str(new, "vrf_context_ref", "")) != 0)
+		return err_set(e, -EINVAL, "vrf_context_ref",
+			       "Cannot modify VrfContext of an existing VsVip.");
 	rc = old ? release(c, old, e) : 0;
 	return rc < 0 ? rc : take(c, uuid, new, e);
 }

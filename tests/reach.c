@@ -17,6 +17,7 @@
  *	connect ADDR PORT I [CLIENT]  -> connected N | error ...: a marked socket to target I of the set
  *	                              (-1: not marked), whose copies carry CLIENT's address; as the proxy does it
  *	exchange N SEND RECEIVE       -> exchanged: so many bytes each way on socket N
+ *	pingpong N COUNT BYTES        -> pingpong ns=...: of one round, by a peer that echoes
  *	close N                       -> closed N
  *	(by itself)                   -> state ADDR STATE reason
  *
@@ -292,6 +293,23 @@ static void exchange(char **w)
 	printf("exchanged\n");
 }
 
+static void pingpong(char **w)
+{
+	char bytes[4096];
+	int fd = sockets[atoi(w[1])], count = atoi(w[2]);
+	size_t n = MIN((size_t)atoi(w[3]), sizeof(bytes));
+	uint64_t begin = mono_ns();
+
+	memset(bytes, 'x', sizeof(bytes));
+	for (int i = 0; i < count; i++) {
+		if (send(fd, bytes, n, MSG_NOSIGNAL) != (ssize_t)n || recv(fd, bytes, n, MSG_WAITALL) != (ssize_t)n) {
+			printf("error pingpong: %s\n", strerror(errno));
+			return;
+		}
+	}
+	printf("pingpong ns=%" PRIu64 "\n", (mono_ns() - begin) / (uint64_t)MAX(count, 1));
+}
+
 static void close_socket(char **w)
 {
 	close(sockets[atoi(w[1])]);
@@ -314,6 +332,7 @@ static const struct {
 	{ "books", 1, say_books },
 	{ "connect", 3, connect_to },
 	{ "exchange", 3, exchange },
+	{ "pingpong", 3, pingpong },
 	{ "close", 1, close_socket },
 };
 

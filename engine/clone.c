@@ -102,7 +102,7 @@ struct clones {
 	size_t judged_n;
 };
 
-/* ---- is an interface production's? ---- */
+/* ---- is an interface production's, or must be treated so? ---- */
 
 /* Most servers beyond routers share one: a neighbour of the last one asked about is not asked about again. */
 static bool routed_by(struct clones *t, const struct iface *i)
@@ -141,7 +141,9 @@ static bool iface_is_shared(struct clones *t, const struct iface *i)
 		if (t->judged[k].ifindex == i->index)
 			return t->judged[k].shared;
 
-	bool shared = !t->production_known || connects(t, i) || routed_by(t, i);
+	/* What stands on it inherits its offloads. */
+	bool shared = !t->production_known || netlink_iface_carries(t->netlink, i) || connects(t, i) ||
+		      routed_by(t, i) || netlink_tx_offload_is_fixed(i->name);
 	if (t->judged_n < JUDGED_MAX) {
 		t->judged[t->judged_n].ifindex = i->index;
 		t->judged[t->judged_n++].shared = shared;

@@ -64,12 +64,24 @@ static void iface_free(struct iface *i)
 	free(i);
 }
 
+/* A veth names its peer where others name what they stand on. */
+static bool is_veth(const struct nlattr *info)
+{
+	const struct nlattr *a;
+
+	mnl_attr_for_each_nested(a, info)
+		if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
+			return !strcmp(mnl_attr_get_str(a), "veth");
+	return false;
+}
+
 static void on_link(struct netlink *n, const struct nlmsghdr *h)
 {
 	const struct ifinfomsg *m = mnl_nlmsg_get_payload(h);
 	struct iface *i = find(n, m->ifi_index), was;
 	const struct nlattr *a;
-	bool port = false;
+	bool port = false, veth = false;
+	int lower = 0;
 
 	/* What a bridge says of its ports is not news of the interface. */
 	if (m->ifi_family == AF_BRIDGE)
@@ -105,11 +117,18 @@ static void on_link(struct netlink *n, const struct nlmsghdr *h)
 		case IFLA_MTU:
 			i->mtu = mnl_attr_get_u32(a);
 			break;
+		case IFLA_LINK:
+			lower = (int)mnl_attr_get_u32(a);
+			break;
+		case IFLA_LINKINFO:
+			veth = is_veth(a);
+			break;
 		case IFLA_MASTER:
 			port = mnl_attr_get_u32(a) != 0;
 			break;
 		}
 	}
+	i->lower = veth || lower == i->index ? 0 : lower;
 	i->data = m->ifi_type == ARPHRD_ETHER && !(m->ifi_flags & IFF_LOOPBACK) && !port &&
 		  strncmp(i->name, NETLINK_OWN_PREFIX, strlen(NETLINK_OWN_PREFIX)) != 0;
 	/* The kernel repeats itself, for counters and such. */
@@ -391,6 +410,14 @@ const struct iface *netlink_iface_named(const struct netlink *n, const char *nam
 	return NULL;
 }
 
+bool netlink_iface_carries(const struct netlink *n, const struct iface *i)
+{
+	LIST_FOREACH(l, &n->ifaces)
+		if (LIST_ENTRY(l, struct iface, link)->lower == i->index)
+			return true;
+	return false;
+}
+
 const struct iface *netlink_iface_towards(const struct netlink *n, const struct in6_addr *ip)
 {
 	const struct iface *best = NULL;
@@ -628,20 +655,36 @@ int netlink_tx_dropped(struct netlink *n, int ifindex, uint64_t *out)
 	return ask(n, h, on_stats, out);
 }
 
-int netlink_tx_offload(const char *name, bool on, bool *was)
+/* ethtool's generic calls: CMD with V. */
+static int ethtool(const char *name, uint32_t cmd, uint32_t *v)
 {
 	CLEANUP_FD int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ethtool_value v = { .cmd = ETHTOOL_GTXCSUM };
-	struct ifreq r = { .ifr_data = (char *)&v };
+	struct ethtool_value value = { .cmd = cmd, .data = *v };
+	struct ifreq r = { .ifr_data = (char *)&value };
 
-	if (fd < 0)
-		return -errno;
 	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
-	if (was) {
-		if (ioctl(fd, SIOCETHTOOL, &r))
-			return -errno;
-		*was = v.data;
-	}
-	v = (struct ethtool_value){ .cmd = ETHTOOL_STXCSUM, .data = on };
-	return ioctl(fd, SIOCETHTOOL, &r) ? -errno : 0;
+	if (fd < 0 || ioctl(fd, SIOCETHTOOL, &r))
+		return -errno;
+	*v = value.data;
+	return 0;
+}
+
+int netlink_tx_offload(const char *name, bool on, bool *was)
+{
+	uint32_t v = 0, wanted = on;
+	int rc = was ? ethtool(name, ETHTOOL_GTXCSUM, &v) : 0;
+
+	if (rc)
+		return rc;
+	if (was)
+		*was = v;
+	return ethtool(name, ETHTOOL_STXCSUM, &wanted);
+}
+
+bool netlink_tx_offload_is_fixed(const char *name)
+{
+	uint32_t v = 0;
+
+	/* Set to what it is: nothing changes, but the kernel says whether it could. */
+	return ethtool(name, ETHTOOL_GTXCSUM, &v) || ethtool(name, ETHTOOL_STXCSUM, &v);
 }

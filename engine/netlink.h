@@ -38,6 +38,7 @@ struct iface {
 	char name[IF_NAMESIZE];
 	uint8_t mac[6];
 	unsigned mtu;
+	int lower;      /* index of the interface that this one (a VLAN, say) stands on; 0: none */
 	bool up;        /* administratively */
 	bool carrier;
 	bool data;      /* Ethernet, not a port of a bridge or bond, not loopback, not made by us */
@@ -64,6 +65,8 @@ void netlink_unwatch(struct netlink_watch *w);
 
 const struct iface *netlink_iface(const struct netlink *n, int index);
 const struct iface *netlink_iface_named(const struct netlink *n, const char *name);
+/* Does another interface stand on this one? */
+bool netlink_iface_carries(const struct netlink *n, const struct iface *i);
 /* The data interface with an address in whose prefix IP lies (the longest); NULL: not directly connected. */
 const struct iface *netlink_iface_towards(const struct netlink *n, const struct in6_addr *ip);
 /* The data interface with an address (not a VIP) that lies in NET/LEN; NULL: none. */
@@ -89,5 +92,7 @@ int netlink_route(struct netlink *n, const struct in6_addr *ip, int *ifindex);
 int netlink_tx_dropped(struct netlink *n, int ifindex, uint64_t *out);
 /* Checksums (and with them segmentation) of what leaves by NAME: by the device or by the kernel; *WAS may be NULL. */
 int netlink_tx_offload(const char *name, bool on, bool *was);
+/* It cannot be changed there. */
+bool netlink_tx_offload_is_fixed(const char *name);
 
 #endif

@@ -89,6 +89,7 @@ struct vips {
 	struct herald_user ear;
 	struct netlink_watch watch;
 	struct timer tick;
+	uint64_t ticked_ns;
 	struct list buckets[BUCKETS];
 	struct list ports;
 	int *attached;
@@ -451,12 +452,32 @@ static void tick(struct timer *timer)
 	struct vips *t = CONTAINER_OF(timer, struct vips, tick);
 	uint64_t t0 = mono_ns(), until = lease_until(t, t0);
 
+	t->ticked_ns = t0;
 	timer_at(t->loop, &t->tick, t0 + VIP_TICK_MS * NS_PER_MS, tick);
 	for (size_t b = 0; b < BUCKETS; b++)
 		LIST_FOREACH(l, &t->buckets[b]) {
 			struct vip *v = LIST_ENTRY(l, struct vip, link);
 			if (v->state == VIP_OWNED)
 				renew(v, t0, until);
+		}
+}
+
+/* Who comes too late here, or was stopped, is left for the tick to find: a deadline that is wrong is the past. */
+void vips_renew(struct vips *t)
+{
+	uint64_t t0 = mono_ns(), until = lease_until(t, t0);
+
+	if (t0 - t->ticked_ns < VIP_TICK_MS * NS_PER_MS)
+		return;
+	t->ticked_ns = t0;
+	for (size_t b = 0; b < BUCKETS; b++)
+		LIST_FOREACH(l, &t->buckets[b]) {
+			struct vip *v = LIST_ENTRY(l, struct vip, link);
+			uint64_t was = v->deadline_ns;
+			if (v->state != VIP_OWNED || t0 >= was || until <= was || gate_set(v, until))
+				continue;
+			if (mono_ns() >= was)
+				(void)gate_set(v, 0);
 		}
 }
 

@@ -81,6 +81,9 @@ int vips_new(struct loop *l, struct netlink *n, struct datapath *d, struct vips_
 /* Withdraws all at once: gates closed, addresses removed, programs detached. */
 void vips_free(struct vips *t);
 
+/* From inside work that may take longer than VIP_LEASE_MS: what is due is renewed now. Nobody is called. */
+void vips_renew(struct vips *t);
+
 /*
  * Holds ADDR on the interface of that name (it may not exist yet). PREFIX_LEN is of the network, for the record: the
  * address itself is added as /32 or /128. Held already: counted; a newer TERM or another interface is taken over (the

@@ -187,6 +187,8 @@ static ALWAYS_INLINE int copy_leaves(struct __sk_buff *skb, __u32 mark)
 		header_len = p.header_len;
 	}
 	result->frames += packet_frames(skb, header_len);
+	/* A VLAN's frames pass the interface below as well. */
+	skb->mark = mark | COPY_DONE;
 	return TC_ACT_UNSPEC;
 }
 

@@ -399,6 +399,7 @@ static void rewriter(void **state)
 		assert_int_equal(a.f.len, want.len);
 		assert_memory_equal(a.f.b, want.b, want.len);
 		assert_int_equal(a.verdict, pair ? TC_ACT_SHOT : TC_ACT_UNSPEC);
+		assert_int_equal(a.mark, COPY_MARK | COPY_CLIENT | COPY_DONE | SLOT);
 		if (pair) {
 			/* It went on by an interface that does not exist: that is counted, too. */
 			struct target_counters after = book(SLOT);

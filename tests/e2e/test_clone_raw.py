@@ -374,6 +374,25 @@ def test_everything_is_put_back(world):
             assert "bpf" not in world.host.run("tc", "filter", "show", "dev", name, direction).stdout
 
 
+def test_copies_that_pass_two_interfaces(world):
+    """One that stands on another: rewritten and counted once."""
+    world.host.ip("link", "add", "link", "eth1", "name", "upper", "type", "macvlan", "mode", "private")
+    world.host.ip("addr", "add", "198.18.77.21/24", "dev", "upper")
+    world.host.ip("link", "set", "upper", "up")
+    world.sensor.ip("addr", "add", "198.18.77.9/24", "dev", "eth0")
+    world.clone("198.18.77.9")
+    world.ready()
+    world.talk(50_000, client="203.0.113.77")
+    world.sensor.settled()
+    books = world.books()
+    assert books["sent"] == books["eligible"] == world.sensor.count() > 0
+    assert world.sensor.illegal() == []
+    # What stands on it inherits its offloads: no longer one that copies have for themselves.
+    world.clone(world.sensor.ip4)
+    world.ready()
+    assert "spw-" in world.host.ip("link")
+
+
 @places
 def test_production_does_not_wait_for_the_sensor(world):
     """Whatever the clone target does, each exchange with the server ends as without it."""

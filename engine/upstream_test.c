@@ -1,0 +1,355 @@
+/*
+ * What is promised of connections to servers between two exchanges. The protocol here is the smallest that has
+ * exchanges: a byte from the client goes to a server, a byte comes back, and the connection is given back.
+ */
+#include "base/test.h"
+
+#include <sys/epoll.h>
+
+#include "engine/upstream.h"
+#include "engine/world_test.h"
+
+struct session {
+	struct upstream upstream;
+	char byte;
+};
+
+static void over(struct conn *client)
+{
+	struct session *s = client->session;
+
+	upstream_cancel(&s->upstream, false);
+	conn_close(client);
+	free(s);
+}
+
+static void ask(struct session *s)
+{
+	struct iovec iov = { &s->byte, 1 };
+
+	must(conn_send(s->upstream.server, &iov, 1, false) == 1);
+}
+
+static void connected(struct conn *client, struct conn *server, int rc)
+{
+	(void)rc;
+	if (server)
+		ask(client->session);
+	else
+		over(client);
+}
+
+static void client_ready(struct conn *c)
+{
+	struct session *s = c->session;
+
+	if (conn_recv(c, &s->byte, 1) <= 0) {
+		over(c);
+		return;
+	}
+	switch (upstream_open(&s->upstream, c, c->service->snapshot)) {
+	case UPSTREAM_READY:
+		ask(s);
+		break;
+	case UPSTREAM_WAIT:
+		break;
+	default:
+		over(c);
+	}
+}
+
+static void server_ready(struct conn *c)
+{
+	struct session *s = c->session;
+	struct conn *client = s->upstream.client;
+	struct iovec iov = { &s->byte, 1 };
+
+	if (conn_recv(c, &s->byte, 1) <= 0) {
+		/* Nothing was answered: it may be asked again elsewhere. */
+		switch (upstream_again(&s->upstream)) {
+		case UPSTREAM_READY:
+			ask(s);
+			break;
+		case UPSTREAM_WAIT:
+			break;
+		default:
+			over(client);
+		}
+		return;
+	}
+	upstream_done(&s->upstream, true);
+	must(conn_send(client, &iov, 1, false) == 1);
+}
+
+static void ready(struct conn *c, uint32_t events)
+{
+	(void)events;
+	if (c->side == CONN_CLIENT)
+		client_ready(c);
+	else
+		server_ready(c);
+}
+
+static void accepted(struct conn *client)
+{
+	client->session = xcalloc(1, sizeof(struct session));
+}
+
+static void expired(struct conn *c)
+{
+	(void)c;
+	must(!"nobody set a deadline");
+}
+
+static void cut(struct conn *client, enum conn_cut why)
+{
+	(void)why;
+	over(client);
+}
+
+static const struct proto_ops byte_proto = { "byte", accepted, ready, expired, connected, cut };
+
+/* One server, so that every exchange goes to it. */
+static int setup(void **state)
+{
+	int rc = world_setup(state);
+	struct world *w = *state;
+
+	w->proto = &byte_proto;
+	w->listed[1] = w->listed[2] = false;
+	return rc;
+}
+
+static struct server_counters *server(struct world *w)
+{
+	return counters_server_of(&w->counters, 0, 10);
+}
+
+/* An exchange on client C, answered on server connection S (-1: a new one is accepted). Returns the connection. */
+static int exchange(struct world *w, int c, int s)
+{
+	say(c, "?");
+	if (s < 0)
+		s = answer(w, 0);
+	hear(s, "?");
+	say(s, "!");
+	hear(c, "!");
+	return s;
+}
+
+static void connection_serves_one_client_after_another(void **state)
+{
+	struct world *w = *state;
+	int a, b, s;
+
+	configure(w);
+	a = dial(w, 0);
+	b = dial(w, 0);
+	s = exchange(w, a, -1);
+	exchange(w, b, s);
+	exchange(w, a, s);
+	counted(&server(w)->conn_total, 1);
+	counted(&server(w)->conn_reused, 2);
+	close(a);
+	exchange(w, b, s); /* it outlives who opened it */
+	close(b);
+	close(s);
+}
+
+static void edit_that_does_not_concern_it_leaves_it_at_rest(void **state)
+{
+	struct world *w = *state;
+	int c, s;
+
+	configure(w);
+	c = dial(w, 0);
+	s = exchange(w, c, -1);
+	w->listed[1] = true;
+	w->enabled[1] = false;
+	configure(w);
+	exchange(w, c, s);
+	close(c);
+	close(s);
+}
+
+static void stale_connection_is_replaced_unnoticed(void **state)
+{
+	struct world *w = *state;
+	int c, s, fresh;
+
+	configure(w);
+	c = dial(w, 0);
+	s = exchange(w, c, -1);
+	say(c, "?");
+	hear(s, "?");
+	close(s); /* in the middle: nothing was answered */
+	fresh = answer(w, 0);
+	hear(fresh, "?");
+	say(fresh, "!");
+	hear(c, "!");
+	close(c);
+	close(fresh);
+}
+
+static void change_of_the_clone_profile_ends_connections_at_rest(void **state)
+{
+	struct world *w = *state;
+	int c, s[4];
+
+	configure(w);
+	c = dial(w, 0);
+	s[0] = exchange(w, c, -1);
+	w->plan.clone = (struct snapshot_clone){ .on = true, .first = 1, .n = 1, .generation = 1 };
+	configure(w);
+	hear_end(s[0]);
+	s[1] = exchange(w, c, -1);
+	exchange(w, c, s[1]);
+	w->plan.clone.generation = 2;
+	configure(w);
+	hear_end(s[1]);
+	s[2] = exchange(w, c, -1);
+	/* Busy during the change: it ends as it began, and serves nobody afterwards. */
+	say(c, "?");
+	hear(s[2], "?");
+	w->plan.clone.on = false;
+	configure(w);
+	settle(w);
+	say(s[2], "!");
+	hear(c, "!");
+	hear_end(s[2]);
+	s[3] = exchange(w, c, -1);
+	close(c);
+	for (int i = 0; i < 4; i++)
+		close(s[i]);
+}
+
+static void preserved_client_has_connections_of_his_own(void **state)
+{
+	struct world *w = *state;
+	int a, b, sa, sb;
+
+	w->plan.clone = (struct snapshot_clone){ .on = true, .n = 1, .first = 1, .generation = 1,
+						 .preserve_client_ip = true };
+	configure(w);
+	a = dial(w, 0);
+	b = dial(w, 0);
+	sa = exchange(w, a, -1);
+	sb = exchange(w, b, -1);
+	exchange(w, a, sa);
+	exchange(w, b, sb);
+	counted(&server(w)->conn_total, 2);
+	close(a);
+	hear_end(sa); /* it goes with him */
+	exchange(w, b, sb);
+	close(b);
+	close(sa);
+	close(sb);
+}
+
+static void limits_of_the_profile_are_kept(void **state)
+{
+	struct world *w = *state;
+	int c, s;
+
+	w->plan.keep.max_reuse = 2;
+	configure(w);
+	c = dial(w, 0);
+	s = exchange(w, c, -1);
+	exchange(w, c, s);
+	exchange(w, c, s);
+	hear_end(s); /* used, and used again twice */
+	close(s);
+	w->plan.keep.max_reuse = 0;
+	w->plan.keep.idle_ms = 50;
+	configure(w);
+	s = exchange(w, c, -1);
+	hear_end(s);
+	close(s);
+	w->plan.keep.idle_ms = 0;
+	w->plan.keep.life_ms = 50;
+	configure(w);
+	s = exchange(w, c, -1);
+	hear_end(s);
+	close(s);
+	close(c);
+}
+
+static void only_so_many_rest(void **state)
+{
+	struct world *w = *state;
+	int c[3], s[3], left = 0;
+
+	w->plan.keep.max_idle = 1;
+	configure(w);
+	for (int i = 0; i < 3; i++) {
+		c[i] = dial(w, 0);
+		say(c[i], "?");
+		s[i] = answer(w, 0);
+		hear(s[i], "?");
+	}
+	for (int i = 0; i < 3; i++) {
+		say(s[i], "!");
+		hear(c[i], "!");
+	}
+	counted(&server(w)->conn_open, 1);
+	for (int i = 0; i < 3; i++) {
+		char byte;
+
+		left += recv(s[i], &byte, 1, MSG_DONTWAIT) < 0;
+		close(c[i]);
+		close(s[i]);
+	}
+	assert_int_equal(left, 1);
+}
+
+static void disabled_server_keeps_none_at_rest(void **state)
+{
+	struct world *w = *state;
+	int c, s;
+
+	configure(w);
+	c = dial(w, 0);
+	s = exchange(w, c, -1);
+	w->enabled[0] = false;
+	configure(w);
+	hear_end(s);
+	close(s);
+	close(c);
+}
+
+static void load_counts_who_is_served_and_not_who_rests(void **state)
+{
+	struct world *w = *state;
+	int c, s;
+
+	configure(w);
+	c = dial(w, 0);
+	s = exchange(w, c, -1);
+	settle(w);
+	assert_int_equal(atomic_load(&w->backend[0]->load), 0);
+	say(c, "?");
+	hear(s, "?");
+	assert_int_equal(atomic_load(&w->backend[0]->load), 1);
+	close(c);
+	close(s);
+}
+
+#undef PROMISE
+#define PROMISE(f) cmocka_unit_test_setup_teardown(f, setup, world_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PROMISE(connection_serves_one_client_after_another),
+		PROMISE(edit_that_does_not_concern_it_leaves_it_at_rest),
+		PROMISE(stale_connection_is_replaced_unnoticed),
+		PROMISE(change_of_the_clone_profile_ends_connections_at_rest),
+		PROMISE(preserved_client_has_connections_of_his_own),
+		PROMISE(limits_of_the_profile_are_kept),
+		PROMISE(only_so_many_rest),
+		PROMISE(disabled_server_keeps_none_at_rest),
+		PROMISE(load_counts_who_is_served_and_not_who_rests),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

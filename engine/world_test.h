@@ -1,0 +1,212 @@
+/*
+ * world_test - a worker with real sockets on the loopback address, for tests: the test is its clients, its servers and
+ * its configuration. Include base/test.h first.
+ */
+#ifndef SPANWIRE_ENGINE_WORLD_TEST_H
+#define SPANWIRE_ENGINE_WORLD_TEST_H
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine/l4/l4.h"
+#include "engine/worker.h"
+
+#define SERVERS 3
+#define LIMIT_S 5 /* no step of any test takes longer */
+
+struct world {
+	struct counters counters;
+	struct worker *worker;
+	int server_fd[SERVERS];           /* listening; -1: nobody there */
+	struct backend *backend[SERVERS];
+	bool enabled[SERVERS], listed[SERVERS];
+	union address front[2];
+	const struct proto_ops *proto;    /* l4_proto, unless the test says otherwise */
+	struct snapshot plan;             /* what the next configure() gives, but for its servers */
+	uint64_t revision;
+};
+
+static inline int listen_on(union address *a)
+{
+	socklen_t len = sizeof(*a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	assert_int_equal(address_parse(a, "127.0.0.1", 0), 0);
+	assert_int_equal(bind(fd, &a->sa, address_len(a)), 0);
+	assert_int_equal(listen(fd, 64), 0);
+	assert_int_equal(getsockname(fd, &a->sa, &len), 0);
+	return fd;
+}
+
+static inline void configure(struct world *w)
+{
+	struct snapshot *s = snapshot_new();
+	struct arena arena = s->arena;
+
+	*s = w->plan;
+	atomic_init(&s->refs, 1);
+	s->arena = arena;
+	s->revision = ++w->revision;
+	s->proto = w->proto;
+	s->nodelay = true;
+	s->servers = arena_get(&s->arena, SERVERS * sizeof(s->servers[0]));
+	for (int i = 0; i < SERVERS; i++)
+		if (w->listed[i])
+			s->servers[s->n_servers++] = (struct snapshot_server){
+				.backend = backend_get(w->backend[i]), .ratio = 1, .enabled = w->enabled[i] };
+	worker_post_snapshot(w->worker, s);
+	snapshot_put(s);
+}
+
+static inline void round_done(void *arg, uint64_t number)
+{
+	*(uint64_t *)arg = number;
+}
+
+/* Everything posted so far was done. */
+static inline void settle(struct world *w)
+{
+	struct loop *l = loop_new();
+	struct inbox in;
+	uint64_t seen = 0, deadline = mono_ns() + LIMIT_S * NS_PER_S;
+
+	assert_int_equal(inbox_init(&in, l), 0);
+	workers_round(&w->worker, 1, &in, round_done, &seen, 42);
+	while (seen != 42) {
+		assert_true(mono_ns() < deadline);
+		loop_turn(l, 100);
+	}
+	inbox_fini(&in);
+	loop_free(l);
+}
+
+static inline int world_setup(void **state)
+{
+	struct world *w = xcalloc(1, sizeof(*w));
+
+	assert_int_equal(counters_new(&w->counters, 1), 0);
+	w->proto = &l4_proto;
+	w->worker = worker_start(0, &w->counters);
+	for (int i = 0; i < SERVERS; i++) {
+		union address a;
+
+		w->server_fd[i] = listen_on(&a);
+		w->backend[i] = backend_new("pool-1", &a, 10 + (unsigned)i);
+		w->enabled[i] = w->listed[i] = true;
+	}
+	w->plan = (struct snapshot){ .slot = 1, .kind = LB_ROUND_ROBIN, .disable_ms = 60000, .down_ms = -1,
+				     .connect_ms = 1000, .multiplex = true };
+	for (unsigned i = 0; i < 2; i++) {
+		int fd = listen_on(&w->front[i]);
+
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+		worker_post_listener(w->worker, 0, i, fd, &w->front[i]);
+	}
+	*state = w;
+	return 0;
+}
+
+static inline int world_teardown(void **state)
+{
+	struct world *w = *state;
+
+	worker_stop(w->worker);
+	for (int i = 0; i < SERVERS; i++) {
+		if (w->server_fd[i] >= 0)
+			close(w->server_fd[i]);
+		assert_int_equal(atomic_load(&w->backend[i]->load), 0);  /* nobody forgot to give back */
+		assert_int_equal(atomic_load(&w->backend[i]->refs), 1);
+		backend_put(w->backend[i]);
+	}
+	assert_int_equal(counters_service_of(&w->counters, 0, 1)->conn_open, 0);
+	counters_fini(&w->counters);
+	free(w);
+	return 0;
+}
+
+static inline void limit_waits(int fd)
+{
+	struct timeval tv = { .tv_sec = LIMIT_S };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+static inline int dial(struct world *w, int front)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	limit_waits(fd);
+	assert_int_equal(connect(fd, &w->front[front].sa, address_len(&w->front[front])), 0);
+	return fd;
+}
+
+static inline int answer(struct world *w, int server)
+{
+	int fd;
+
+	limit_waits(w->server_fd[server]);
+	fd = accept4(w->server_fd[server], NULL, NULL, SOCK_CLOEXEC);
+	assert_true(fd >= 0);
+	limit_waits(fd);
+	return fd;
+}
+
+static inline void say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+static inline void hear(int fd, const char *text)
+{
+	char got[64] = "";
+
+	assert_int_equal(recv(fd, got, strlen(text), MSG_WAITALL), (ssize_t)strlen(text));
+	assert_string_equal(got, text);
+}
+
+static inline void hear_end(int fd)
+{
+	char c;
+
+	assert_int_equal(recv(fd, &c, 1, 0), 0);
+}
+
+static inline void hear_reset(int fd)
+{
+	char c;
+
+	assert_int_equal(recv(fd, &c, 1, 0), -1);
+	assert_int_equal(errno, ECONNRESET);
+}
+
+static inline void reset(int fd)
+{
+	struct linger now = { .l_onoff = 1 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+static inline void counted(const uint64_t *c, uint64_t want)
+{
+	uint64_t deadline = mono_ns() + LIMIT_S * NS_PER_S;
+
+	while (__atomic_load_n(c, __ATOMIC_RELAXED) != want) {
+		if (mono_ns() > deadline)
+			assert_int_equal(__atomic_load_n(c, __ATOMIC_RELAXED), want);
+		usleep(200);
+	}
+}
+
+static inline struct service_counters *service(struct world *w)
+{
+	return counters_service_of(&w->counters, 0, 1);
+}
+
+#define PROMISE(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+
+#endif

@@ -15,6 +15,8 @@
 #include "controller/rest/state.h"
 #include "controller/rest/user_token.h"
 
+enum { LOGIN_BODY_MAX = 16 * 1024 };
+
 /* ---- checks of passwords -------------------------------------------------------------- */
 
 struct check {
@@ -113,19 +115,38 @@ void password_check(struct request *q, const char *user, const char *password,
 
 /* ---- login ------------------------------------------------------------------------------ */
 
+/*
+ * Refused logins make one event a second at most, with the number of those in between: whoever guesses
+ * passwords must not be able to wash the audit log away.
+ */
 static void login_event(struct request *q, const char *user, bool good)
 {
-	json_t *d = json_pack("{s:{s:s, s:s, s:b, s:s}}", "config_user_login_details", "user", user,
-			      "client_ip", q->client, "local", 1, "status",
-			      good ? "SYSERR_SUCCESS" : "SYSERR_FAILURE");
+	struct rest *r = q->rest;
+	uint64_t now = mono_ns();
+	char more[64] = "";
+	json_t *d;
 
+	if (!good && now - r->refusal_told_ns < NS_PER_S) {
+		r->refusals_untold++;
+		return;
+	}
+	d = json_pack("{s:{s:s, s:s, s:b, s:s}}", "config_user_login_details", "user", user,
+		      "client_ip", q->client, "local", 1, "status",
+		      good ? "SYSERR_SUCCESS" : "SYSERR_FAILURE");
 	/* A user name that is not UTF-8 cannot be a user's. */
 	if (!d)
 		return;
-	store_event(q->rest->c->store,
+	if (!good) {
+		if (r->refusals_untold)
+			snprintf(more, sizeof(more), ", and %u more since", r->refusals_untold);
+		r->refusal_told_ns = now;
+		r->refusals_untold = 0;
+	}
+	store_event(r->c->store,
 		    audit_event("USER_LOGIN", "CONFIG", "user", NULL, user, TENANT_ADMIN, d,
-				"User %s logged in from %s%s.", user, q->client,
-				good ? "" : ": refused"),
+				good ? "User %s logged in from %s%s."
+				     : "Login of %s from %s refused%s.",
+				user, q->client, more),
 		    NULL);
 }
 
@@ -227,9 +248,15 @@ enum result login(struct request *q)
 	const char *body = q->body.len ? buf_cstr(&q->body) : "";
 	bool is_json = strcasestr(q->content_type, "json") ||
 		       (!strcasestr(q->content_type, "form") && body[0] == '{');
-	int rc = is_json ? json_read(body, q->body.len, &q->json, &e)
-			 : query_parse(&form, body, q->body.len, &e);
 	char uuid[192];
+	int rc;
+
+	/* Whoever is not known yet shall not make the core read megabytes. */
+	if (q->body.len > LOGIN_BODY_MAX)
+		rc = err_set(&e, -EFBIG, NULL, "A login has at most %d bytes.", LOGIN_BODY_MAX);
+	else
+		rc = is_json ? json_read(body, q->body.len, &q->json, &e)
+			     : query_parse(&form, body, q->body.len, &e);
 
 	if (rc < 0) {
 		request_error(q, &e);

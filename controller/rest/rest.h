@@ -22,6 +22,8 @@ struct rest {
 	struct password_cache passwords;
 	struct subresource *subresources;
 	struct store_watch watch;
+	uint64_t refusal_told_ns; /* when the last refused login made an event */
+	unsigned refusals_untold;
 	struct timer sweep;
 	uint8_t token_key[32]; /* user tokens are made from it (user_token.c) */
 };

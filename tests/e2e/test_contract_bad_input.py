@@ -190,6 +190,24 @@ def test_a_flood_of_wrong_passwords_does_not_stop_the_others(controller, admin):
     assert seen and set(seen) <= {401, 503}
 
 
+def test_guessing_passwords_does_not_wash_the_log_away(controller, admin):
+    s = controller.session(login=False, password="wrong")
+    before = admin.get("analytics/logs?type=2&filter=eq(event_id,USER_LOGIN)").json()["count"]
+    start = time.monotonic()
+    for _ in range(30):
+        assert s.login().status_code == 401
+    seconds = time.monotonic() - start
+    log = admin.get("analytics/logs?type=2&filter=eq(event_id,USER_LOGIN)").json()
+    assert log["count"] - before <= seconds + 2
+    assert "refused" in log["results"][0]["event_description"]
+    assert log["results"][0]["event_details"]["config_user_login_details"]["status"] == "SYSERR_FAILURE"
+
+
+def test_a_login_is_small(controller):
+    s = controller.session(login=False, password="x" * 20000)
+    assert "16384" in error(s.login(), 413)
+
+
 def test_pipelined_requests_are_answered_in_order(controller, admin):
     one = (f"GET /api/pool?page_size=1 HTTP/1.1\r\nHost: {controller.host}\r\nCookie: sessionid={admin.sid}\r\n\r\n")
     two = (f"GET /api/nosuch HTTP/1.1\r\nHost: {controller.host}\r\nCookie: sessionid={admin.sid}\r\n\r\n")

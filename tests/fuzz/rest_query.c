@@ -1,0 +1,86 @@
+/*
+ * rest_query - what a stranger writes into a URL, a form and a cookie line.
+ *
+ * The first byte chooses. What comes out of a path is held against what is promised of it: it begins
+ * with a slash, has no empty part, no "." and no "..", no backslash and no control character, and
+ * taken apart once more it is the same. A query that is built anew has the same arguments.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/base.h"
+#include "controller/rest/query.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static int nothing(void *arg, const char *name, const char *value)
+{
+	*(size_t *)arg += strlen(name) + strlen(value);
+	return 0;
+}
+
+static void check_path(const char *text)
+{
+	char path[1024], target[3 * sizeof(path)], again[1024];
+	size_t n = 0;
+
+	if (path_normalise(text, path, sizeof(path), NULL) < 0)
+		return;
+	must(path[0] == '/');
+	must(strcmp(path, "/") == 0 || path[strlen(path) - 1] != '/');
+	must(!strstr(path, "//") && !strchr(path, '\\'));
+	for (const char *p = path; *p; p += strcspn(p + 1, "/") + 1) {
+		size_t part = strcspn(p + 1, "/");
+
+		must(part != 1 || p[1] != '.');
+		must(part != 2 || p[1] != '.' || p[2] != '.');
+		if (!part)
+			break;
+	}
+	for (const char *p = path; *p; p++) {
+		must((unsigned char)*p >= ' ');
+		n += (size_t)snprintf(target + n, sizeof(target) - n,
+				      strchr("%?#", *p) ? "%%%02X" : "%c", *p);
+	}
+	must(path_normalise(target, again, sizeof(again), NULL) == 0 && strcmp(path, again) == 0);
+}
+
+static void check_query(const char *text, size_t size)
+{
+	struct query q, again;
+	struct buf b = BUF_INIT;
+
+	if (query_parse(&q, text, size, NULL) < 0)
+		return;
+	query_rebuild(&q, "\x01", &b); /* no argument has this name */
+	must(query_parse(&again, b.len ? b.data : "", b.len, NULL) == 0 && again.n == q.n);
+	for (size_t i = 0; i < q.n; i++) {
+		must(strcmp(q.arg[i].name, again.arg[i].name) == 0);
+		must(strcmp(q.arg[i].value, again.arg[i].value) == 0);
+	}
+	query_fini(&q);
+	query_fini(&again);
+	buf_fini(&b);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	CLEANUP_FREE char *text = NULL;
+	size_t total = 0;
+
+	if (!size)
+		return 0;
+	text = xstrndup((const char *)data + 1, size - 1);
+	switch (data[0] % 3) {
+	case 0:
+		check_path(text);
+		break;
+	case 1:
+		check_query((const char *)data + 1, size - 1);
+		break;
+	default:
+		cookie_each(text, nothing, &total);
+		must(total <= size);
+	}
+	return 0;
+}

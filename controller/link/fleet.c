@@ -53,7 +53,7 @@ static void set_life(struct engine *e, enum place_life life)
 {
 	e->life = life;
 	e->since_us = wall_us();
-	placement_engines_changed(e->fleet->placement);
+	placement_engine_changed(e->fleet->placement, e);
 	fleet_settle(e->fleet);
 }
 
@@ -188,7 +188,7 @@ static void engine_changed(struct fleet *f, const char *uuid)
 		table_put(&f->by_uuid, &e->link, table_hash(TABLE_SEED, uuid));
 		graph_hold(f->graph, &e->holder, "serviceengine", uuid);
 	} else if (use_of(o) != e->use || strcmp(group, e->group) != 0) {
-		placement_engines_changed(f->placement);
+		placement_engine_changed(f->placement, e);
 	}
 	e->use = use_of(o);
 	reset(&e->name, o->name);
@@ -306,7 +306,7 @@ void engine_interfaces(struct engine *e, const json_t *interfaces, const char *l
 	read_interfaces(e, interfaces);
 	e->known = true;
 	write_object(e, interfaces, local);
-	placement_engines_changed(e->fleet->placement);
+	placement_engine_changed(e->fleet->placement, e);
 	fleet_settle(e->fleet);
 }
 
@@ -329,6 +329,8 @@ void engine_service(struct engine *e, const char *vs, json_t *said)
 	CLEANUP_JSON json_t *before = json_incref(json_object_get(e->services, vs));
 	bool was_up = strcmp(json_str(before, "state", ""), "OPER_UP") == 0, is_up = strcmp(state, "OPER_UP") == 0;
 
+	if (!store_get(e->fleet->store, "virtualservice", vs))
+		return; /* deleted while it spoke */
 	json_object_set_new(said, "since_us", json_integer(strcmp(state, json_str(before, "state", "")) == 0
 								   ? json_int(before, "since_us", 0)
 								   : (json_int_t)wall_us()));
@@ -374,13 +376,11 @@ void engine_health(struct engine *e, const char *pool, json_t *servers)
 	struct fleet *f = e->fleet;
 	const struct object *o = store_get(f->store, "pool", pool);
 
-	if (!json_array_size(servers)) {
+	if (!json_array_size(servers) || !o) {
 		json_object_del(e->health, pool);
 		return;
 	}
 	json_object_set(e->health, pool, servers);
-	if (!o)
-		return;
 	for (size_t i = 0; i < json_array_size(servers); i++) {
 		const json_t *now = json_array_get(servers, i), *was = server_of(before, now);
 		const char *why = json_str(now, "reason", "");
@@ -442,6 +442,17 @@ static void committed(struct store_watch *w, uint64_t revision, const struct sto
 
 /* ---- life of the fleet ----------------------------------------------- */
 
+#define ACCEPT_PAUSE_MS 100
+
+static void accept_ready(struct watch *w, uint32_t events);
+
+static void accept_again(struct timer *t)
+{
+	struct fleet *f = CONTAINER_OF(t, struct fleet, accept_again);
+
+	must(watch_start(f->loop, &f->listener, f->fd, EPOLLIN, accept_ready) == 0);
+}
+
 static void accept_ready(struct watch *w, uint32_t events)
 {
 	struct fleet *f = CONTAINER_OF(w, struct fleet, listener);
@@ -451,8 +462,12 @@ static void accept_ready(struct watch *w, uint32_t events)
 		int fd = accept4(f->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0) {
-			if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-				log_error("accept_failed error=\"%s\"", strerror(errno));
+			if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
+				return;
+			/* Out of descriptors: the listener stays readable, and trying at once would be all that we do. */
+			log_error("accept_failed error=\"%s\"", strerror(errno));
+			watch_stop(f->loop, w);
+			timer_in(f->loop, &f->accept_again, ACCEPT_PAUSE_MS, accept_again);
 			return;
 		}
 		session_accept(f, fd);
@@ -514,6 +529,7 @@ void fleet_close(struct fleet *f)
 	graph_free(f->graph);
 	timer_stop(f->loop, &f->settle);
 	timer_stop(f->loop, &f->grace);
+	timer_stop(f->loop, &f->accept_again);
 	tls_free(f->tls);
 	table_fini(&f->by_uuid);
 	free(f);

@@ -79,8 +79,13 @@ struct fleet {
 	struct graph_source source;
 	struct placement *placement;
 	struct store_watch watch;
-	struct timer settle, grace;
+	struct timer settle, grace, accept_again;
 	bool in_grace;
+	unsigned strangers;            /* sessions that nobody belongs to yet */
+	unsigned complaints;           /* events about strangers that may still be made in this second */
+	uint64_t complaints_s;         /* which second that is */
+	char complaint[128];           /* the last, and when */
+	uint64_t complaint_ns;
 };
 
 /* Takes FD, a listening socket. */

@@ -27,6 +27,10 @@
 #define OPEN_TIMEOUT_MS 5000
 #define GREET_MS        10000
 #define LEAVE_MS        2000
+#define STRANGERS_MAX   256         /* sessions of whom nobody knows yet */
+#define STRANGER_BYTES  (64u << 10) /* what one of them may say before it is believed */
+#define COMPLAINTS_MAX  5           /* events about them in a second: nobody may wash the log away */
+#define SAME_AGAIN_NS   (60 * NS_PER_S) /* the same refusal again is news after this only: who is refused asks again */
 
 enum session_state { GREETING, UP, LEAVING };
 
@@ -38,6 +42,8 @@ struct session {
 	struct engine *engine;    /* UP only */
 	enum session_state state;
 	bool is_bulk;
+	bool trusted;             /* it showed a certificate of ours */
+	bool is_stranger;         /* counted as such */
 	bool fresh;               /* after welcome: the next flush ends with a commit in any case */
 	struct timer pulse;       /* GREETING, LEAVING: the end; UP: every FLEET_PING_MS */
 	unsigned silent;
@@ -87,6 +93,7 @@ static void session_gone(struct session *s, const char *why, bool at_once)
 	log_info("session_over engine=%s channel=%s peer=%s reason=\"%s\"", e ? e->name : "?",
 		 s->is_bulk ? "bulk" : "control", s->stream.peer, why);
 	s->engine = NULL;
+	s->fleet->strangers -= s->is_stranger;
 	stream_close(&s->stream);
 	timer_stop(s->fleet->loop, &s->pulse);
 	list_remove(&s->in_fleet);
@@ -133,16 +140,39 @@ static void leave(struct session *s, json_t *last_words)
 	timer_in(s->fleet->loop, &s->pulse, LEAVE_MS, left);
 }
 
+/* May there be an event about this refusal, of somebody who did (or did not) prove who he is? */
+static bool may_complain(struct fleet *f, const char *reason, bool trusted)
+{
+	uint64_t now_ns = loop_now(f->loop), now = now_ns / NS_PER_S;
+	bool same = strncmp(f->complaint, reason, sizeof(f->complaint) - 1) == 0;
+
+	if (same && now_ns - f->complaint_ns < SAME_AGAIN_NS)
+		return false;
+	snprintf(f->complaint, sizeof(f->complaint), "%s", reason);
+	f->complaint_ns = now_ns;
+	if (trusted)
+		return true;
+	if (now != f->complaints_s) {
+		f->complaints_s = now;
+		f->complaints = COMPLAINTS_MAX;
+	}
+	if (!f->complaints)
+		return false;
+	f->complaints--;
+	return true;
+}
+
 /* With an event: about E where it is known, else about engines in general. */
 static void refuse(struct session *s, struct engine *e, bool retry, const char *reason)
 {
-	if (e)
-		engine_event(e, "SE_CONNECTION_REFUSED", "Refused %s: %s.", s->stream.peer, reason);
-	else
-		store_event(s->fleet->store, audit_event("SE_CONNECTION_REFUSED", "SEMGR", "serviceengine", NULL, NULL,
-							 TENANT_ADMIN, NULL, "Refused %s: %s.", s->stream.peer, reason),
-			    NULL);
-	log_warn("refused peer=%s reason=\"%s\"", s->stream.peer, reason);
+	struct fleet *f = s->fleet;
+
+	if (may_complain(f, reason, s->trusted)) {
+		log_warn("refused peer=%s reason=\"%s\"", s->stream.peer, reason);
+		store_event(f->store, audit_event("SE_CONNECTION_REFUSED", "SEMGR", "serviceengine", e ? e->uuid : NULL,
+						  e ? e->name : NULL, TENANT_ADMIN, NULL, "Refused %s: %s.", s->stream.peer,
+						  reason), NULL);
+	}
 	leave(s, json_pack("{s:s, s:s, s:b}", "type", "refused", "reason", reason, "retry", retry));
 }
 
@@ -274,6 +304,8 @@ static void welcome_bulk(struct session *s, struct engine *e, const char *instan
 	if (e->bulk)
 		session_end(e->bulk, "a new bulk channel takes its place");
 	e->bulk = s;
+	s->fleet->strangers -= s->is_stranger;
+	s->is_stranger = false;
 	s->is_bulk = true;
 }
 
@@ -329,6 +361,8 @@ static void welcome_control(struct session *s, struct engine *e, const json_t *m
 	}
 	snprintf(e->instance, sizeof(e->instance), "%s", instance);
 	e->control = s;
+	s->fleet->strangers -= s->is_stranger;
+	s->is_stranger = false;
 	s->engine = e;
 	s->state = UP;
 	s->fresh = true;
@@ -558,6 +592,8 @@ static void session_readable(struct stream *st)
 			return;
 		}
 		rc = lines_take(&st->in, &s->scanned, &msg, &type, &e);
+		if (rc == 0 && !s->trusted && st->in.len > STRANGER_BYTES)
+			rc = err_set(&e, -EMSGSIZE, NULL, "it says more than %u bytes before it is believed", STRANGER_BYTES);
 		if (rc == 0)
 			return;
 		if (s->engine)
@@ -584,7 +620,10 @@ static void greet_late(struct timer *t)
 static void session_opened(struct stream *st)
 {
 	struct session *s = CONTAINER_OF(st, struct session, stream);
+	struct tls_peer peer;
 
+	tls_peer(st, &peer);
+	s->trusted = peer.trusted;
 	timer_in(s->fleet->loop, &s->pulse, GREET_MS, greet_late);
 }
 
@@ -596,6 +635,16 @@ static void session_closed(struct stream *st, const struct err *why)
 static const struct stream_user session_user = {
 	.opened = session_opened, .readable = session_readable, .drained = session_drained, .closed = session_closed,
 };
+
+/* The oldest stranger goes: who means it has been recognised long since, or comes again. */
+static void make_room(struct fleet *f)
+{
+	LIST_FOREACH(l, &f->sessions)
+		if (LIST_ENTRY(l, struct session, in_fleet)->is_stranger) {
+			session_gone(LIST_ENTRY(l, struct session, in_fleet), "too many others want to come in", false);
+			return;
+		}
+}
 
 void session_accept(struct fleet *f, int fd)
 {
@@ -610,4 +659,7 @@ void session_accept(struct fleet *f, int fd)
 		return;
 	}
 	list_insert(&f->sessions, &s->in_fleet);
+	s->is_stranger = true;
+	if (++f->strangers > STRANGERS_MAX)
+		make_room(f);
 }

@@ -44,6 +44,7 @@ struct placement {
 	struct table units, services;
 	struct list all_units, marked;
 	bool all;
+	bool retry;                    /* there may be room now for those that found none */
 };
 
 /* ---- finding --------------------------------------------------------- */
@@ -148,27 +149,56 @@ static bool read_net(const json_t *v, struct place_net *out)
 	return text && ip_parse(text, &out->addr) == 0;
 }
 
-/* The networks that VIP asks for, of the family of ADDR. */
+/* A list of networks that grows in an arena. */
+struct nets {
+	struct arena *arena;
+	bool v4;               /* only of this family */
+	struct place_net *all;
+	size_t n, room;
+};
+
+static void nets_add(struct nets *l, const json_t *prefix)
+{
+	struct place_net net;
+
+	if (!read_net(prefix, &net) || ip_is_v4(&net.addr) != l->v4)
+		return;
+	if (l->n == l->room) {
+		struct place_net *more = arena_get(l->arena, (l->room * 2 + 4) * sizeof(*more));
+
+		if (l->n)
+			memcpy(more, l->all, l->n * sizeof(*more));
+		l->all = more;
+		l->room = l->room * 2 + 4;
+	}
+	l->all[l->n++] = net;
+}
+
+/* The subnets that are given beside a reference to a network, or else those of the network. */
+static void nets_of(struct placement *p, struct nets *l, const json_t *where)
+{
+	const struct object *o = store_get(p->store, "network", ref_target(json_str(where, "network_ref", NULL)));
+	json_t *subnets = o ? json_object_get(o->body, "configured_subnets") : NULL;
+	size_t before = l->n;
+
+	nets_add(l, json_object_get(where, "subnet"));
+	nets_add(l, json_object_get(where, "subnet6"));
+	for (size_t i = 0; l->n == before && i < json_array_size(subnets); i++)
+		nets_add(l, json_object_get(json_array_get(subnets, i), "prefix"));
+}
+
+/* The networks that VIP asks for, of the family of the address. */
 static void read_nets(struct placement *p, const json_t *vip, struct place_address *a, struct arena *arena)
 {
+	struct nets l = { .arena = arena, .v4 = ip_is_v4(&a->addr) };
 	json_t *places = json_object_get(vip, "placement_networks");
-	size_t most = json_array_size(places) * 2 + 2, n = 0;
-	struct place_net *nets = arena_get(arena, most * sizeof(*nets)), net;
 
-	(void)p;
-	for (size_t i = 0; i < json_array_size(places); i++) {
-		const json_t *one = json_array_get(places, i);
-		const char *const fields[] = { "subnet", "subnet6" };
-
-		for (int f = 0; f < 2; f++)
-			if (read_net(json_object_get(one, fields[f]), &net) && ip_is_v4(&net.addr) == ip_is_v4(&a->addr))
-				nets[n++] = net;
-	}
-	if (n == 0 && read_net(json_object_get(vip, ip_is_v4(&a->addr) ? "subnet" : "subnet6"), &net) &&
-	    ip_is_v4(&net.addr) == ip_is_v4(&a->addr))
-		nets[n++] = net;
-	a->nets = nets;
-	a->n_nets = n;
+	for (size_t i = 0; i < json_array_size(places); i++)
+		nets_of(p, &l, json_array_get(places, i));
+	if (!json_array_size(places))
+		nets_of(p, &l, vip);
+	a->nets = l.all;
+	a->n_nets = l.n;
 }
 
 struct vip_address {
@@ -320,14 +350,20 @@ void placement_changed(struct placement *p, const char *kind, const char *uuid)
 		u = unit_find(p, uuid);
 		if (u)
 			mark(p, u);
-	} else if (strcmp(kind, "serviceenginegroup") == 0) {
+	} else if (strcmp(kind, "serviceenginegroup") == 0 || strcmp(kind, "network") == 0) {
 		p->all = true;
 	}
 }
 
-void placement_engines_changed(struct placement *p)
+void placement_engine_changed(struct placement *p, const struct engine *e)
 {
-	p->all = true;
+	LIST_FOREACH(l, &p->all_units) {
+		struct unit *u = LIST_ENTRY(l, struct unit, in_all);
+
+		if (strcmp(u->owner, e->uuid) == 0 || strcmp(u->previous, e->uuid) == 0)
+			mark(p, u);
+	}
+	p->retry = true;
 }
 
 void placement_forget(struct placement *p, const struct engine *e)
@@ -335,8 +371,10 @@ void placement_forget(struct placement *p, const struct engine *e)
 	LIST_FOREACH(a, &p->all_units) {
 		struct unit *u = LIST_ENTRY(a, struct unit, in_all);
 
-		if (strcmp(u->owner, e->uuid) == 0)
+		if (strcmp(u->owner, e->uuid) == 0) {
 			u->weight = 0; /* the load went with the engine */
+			mark(p, u);
+		}
 		LIST_FOREACH(b, &u->services) {
 			struct service *s = LIST_ENTRY(b, struct service, in_unit);
 
@@ -344,7 +382,6 @@ void placement_forget(struct placement *p, const struct engine *e)
 				assign(p, s, NULL, NULL);
 		}
 	}
-	p->all = true;
 }
 
 void placement_service_said(struct placement *p, const char *vs)
@@ -565,6 +602,8 @@ static void carry_out(struct placement *p, struct run *r, size_t i)
 
 	if (was)
 		was->load -= u->weight;
+	/* What others found full may have room now. */
+	p->retry = p->retry || (was && (moved(r, i) || r->place_units[i].weight < u->weight));
 	u->weight = r->place_units[i].weight;
 	if (owner)
 		owner->load += u->weight;
@@ -596,8 +635,15 @@ void placement_run(struct placement *p)
 	if (p->all) {
 		LIST_FOREACH(l, &p->all_units)
 			mark(p, LIST_ENTRY(l, struct unit, in_all));
-		p->all = false;
 	}
+	if (p->retry)
+		LIST_FOREACH(l, &p->all_units) {
+			struct unit *u = LIST_ENTRY(l, struct unit, in_all);
+
+			if (u->decided && u->last.verdict == PLACE_NONE)
+				mark(p, u);
+		}
+	p->all = p->retry = false;
 	if (list_empty(&p->marked))
 		return;
 	LIST_FOREACH(l, &p->marked) {
@@ -610,6 +656,7 @@ void placement_run(struct placement *p)
 		LIST_FOREACH(e, &p->fleet->engines)
 			if (strcmp(LIST_ENTRY(e, struct engine, in_fleet)->uuid, u->owner) == 0)
 				LIST_ENTRY(e, struct engine, in_fleet)->load -= u->weight;
+		p->retry = true;
 		unkeep(p, u);
 		unit_free(p, u);
 		n--;
@@ -632,6 +679,8 @@ void placement_run(struct placement *p)
 		p->all = true; /* again at the next settle */
 	free(r.decisions);
 	arena_fini(&r.arena);
+	if (p->retry)
+		fleet_settle(p->fleet);
 }
 
 /* ---- questions ------------------------------------------------------- */

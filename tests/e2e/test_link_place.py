@@ -137,6 +137,34 @@ def test_services_that_share_an_address_go_together(world):
     until(lambda: held(two, vs) and held(two, again), "both move")
 
 
+def test_room_that_is_made_is_used(world):
+    group = world.api.find("serviceenginegroup", "Default-Group")
+    world.api.patch(f"serviceenginegroup/{group['uuid']}", replace={"max_vs_per_se": 1})
+    one = world.engine("se-1")
+    first, second = world.service(1), world.service(2)
+    until(lambda: "se-1: it carries 1 of 1 virtual services" in reason(world, second), "there is no room")
+    world.api.delete(f"virtualservice/{first['uuid']}")
+    until(lambda: held(one, second), "the other takes its place")
+
+
+def test_placement_networks_say_where_an_address_goes(world):
+    network = world.api.post("network", {"name": "front", "configured_subnets": [
+        {"prefix": {"ip_addr": {"addr": "172.31.0.0", "type": "V4"}, "mask": 16}}]})
+    world.engine("se-1")
+    two = world.engine("se-2", net="172.31.0.7/24")
+    vip = world.api.post("vsvip", {"name": "far", "vip": [
+        {"vip_id": "0", "ip_address": {"addr": "203.0.113.5", "type": "V4"},
+         "placement_networks": [{"network_ref": network["url"]}]}]})
+    vs = world.api.post("virtualservice", {"name": "far", "vsvip_ref": vip["url"], "services": [{"port": 80}],
+                                           "pool_ref": world.service(3)["pool_ref"]})
+    until(lambda: held(two, vs), "se-2 is on that network")
+    assert held(two, vs)["vips"] == [{"vip_id": "0", "addr": "203.0.113.5", "interface": "eth1", "prefix_len": 24}]
+    # The network is another: so is the answer.
+    world.api.patch(f"network/{network['uuid']}", replace={"configured_subnets": [
+        {"prefix": {"ip_addr": {"addr": "172.30.0.0", "type": "V4"}, "mask": 16}}]})
+    until(lambda: "no interface in 172.30.0.0/16" in reason(world, vs), "nobody is on it")
+
+
 def test_a_disabled_service_keeps_its_place(world):
     one = world.engine("se-1")
     vs = world.service(1)

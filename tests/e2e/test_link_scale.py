@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from link_world import Controller, Engine
+from link_world import Controller, Engine, until
 
 EDITS = 200
 
@@ -40,6 +40,27 @@ def edits(world, engine, pool, n):
 
 def p99(values):
     return statistics.quantiles(values, n=100)[98]
+
+
+def test_a_thousand_services_move_at_once(world, tmp_path, capsys):
+    group = world.api.find("serviceenginegroup", "Default-Group")
+    world.api.patch(f"serviceenginegroup/{group['uuid']}", replace={"max_vs_per_se": 1000})
+    one, two = (Engine(world, name, tmp_path).enrol(world.token()).up().run() for name in ("se-1", "se-2"))
+
+    def carried(engine):
+        return sum(key.startswith("assignment/") for key in list(engine.held))
+    for number in range(1000):
+        world.service(number)
+    until(lambda: carried(one) == 1000, "se-1 carries all", 60)
+    one.halt()
+    until(lambda: carried(two) > 0, "the first arrives", 10)
+    began = time.perf_counter()
+    until(lambda: carried(two) == 1000, "all have arrived", 10)
+    took = (time.perf_counter() - began) * 1000
+    with capsys.disabled():
+        print(f"\nlink_move_of_1000_services_ms first_to_last={took:.0f} {two.link()['last_commit_bytes']} bytes")
+    two.halt()
+    assert took < 2000
 
 
 def test_an_edit_costs_the_same_at_10_and_at_1000_services(world, tmp_path, capsys):

@@ -135,6 +135,24 @@ def test_another_version_is_refused(world):
         engine.hello(version=3, min_version=2)
 
 
+def test_strangers_do_not_keep_engines_out(world):
+    strangers = []
+    for number in range(300):
+        stranger = world.engine(f"stranger-{number}")
+        stranger.dial(certificate=False)
+        strangers.append(stranger)
+    world.engine("se-1").enrol(world.token()).up()
+    talker = strangers[-1]
+    talker.sock.sendall(b"{\"type\": \"" + b"x" * 70000)
+    answer = talker.hear()
+    assert answer["type"] == "refused" and "before it is believed" in answer["reason"]
+    for number in range(50):
+        talker = strangers[-2 - number]
+        talker.say("enrol", version=1, token="guess", name="x", csr="")
+        assert talker.hear()["type"] == "refused"
+    assert len(world.events("SE_CONNECTION_REFUSED")) < 10
+
+
 def test_a_silent_engine_is_dead_and_a_lost_one_soon_after(world):
     engine = world.engine().enrol(world.token()).up()
     assert world.api.get(f"serviceengine/{engine.uuid}/runtime")["oper_status"]["state"] == "OPER_UP"

@@ -116,7 +116,8 @@ static inline size_t skip(const char *data, size_t at, size_t end, uint8_t what)
 static inline size_t skip_text(const char *data, size_t at, size_t end)
 {
 #ifdef __SSE2__
-	const __m128i top = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8('\t'), del = _mm_set1_epi8(0x7f);
+	const __m128i top = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8('\t'),
+		      del = _mm_set1_epi8(0x7f);
 
 	for (; end - at >= 16; at += 16) {
 		__m128i x = _mm_loadu_si128((const __m128i *)(data + at));
@@ -193,7 +194,10 @@ static inline int word(struct cursor *c, uint8_t what, char then, enum http1_err
 	return OK;
 }
 
-/* "HTTP/1.1"; a version that reads well but is not spoken is told by the caller, at the line's end. */
+/*
+ * "HTTP/1.1"; a version that reads well but is not spoken is told by the caller, at the line's
+ * end.
+ */
 static int version(struct cursor *c, uint8_t *minor, bool *spoken)
 {
 	static const char form[] = "HTTP/0.0";
@@ -262,7 +266,8 @@ static const struct { const char *name; size_t len; } known[] = {
 		    BIT(HTTP1_F_TRAILER) | BIT(HTTP1_F_UPGRADE) | BIT(HTTP1_F_KEEP_ALIVE) |      \
 		    BIT(HTTP1_F_PROXY_CONNECTION))
 /* Too late in a trailer section, where somebody may still believe them (RFC 9110 section 6.5.1). */
-#define FRAMING_FIELDS (BIT(HTTP1_F_HOST) | BIT(HTTP1_F_CONTENT_LENGTH) | BIT(HTTP1_F_TRANSFER_ENCODING))
+#define FRAMING_FIELDS                                                                             \
+	(BIT(HTTP1_F_HOST) | BIT(HTTP1_F_CONTENT_LENGTH) | BIT(HTTP1_F_TRANSFER_ENCODING))
 
 static uint8_t field_id(const char *name, size_t len)
 {
@@ -319,7 +324,10 @@ static int connection_options(struct http1_head *h, const char *value, size_t le
 	return OK;
 }
 
-/* 1*DIGIT up to 2^63-1. A list, even of equal numbers, is refused (RFC 9110 section 8.6 permits it). */
+/*
+ * 1*DIGIT up to 2^63-1. A list, even of equal numbers, is refused (RFC 9110 section 8.6 permits
+ * it).
+ */
 static int content_length(struct http1_head *h, const char *value, size_t len)
 {
 	uint64_t n = 0;
@@ -454,7 +462,8 @@ static int target_form(struct http1_head *h, const char *data)
 	if (h->method == HTTP1_M_CONNECT) {
 		h->authority = h->target;
 		h->absolute = true;
-		return authority_is_legal(t, len, false) && memchr(t, ':', len) ? OK : HTTP1_E_TARGET;
+		return authority_is_legal(t, len, false) && memchr(t, ':', len) ? OK
+										: HTTP1_E_TARGET;
 	}
 	h->path = h->target;
 	if (t[0] == '/')
@@ -534,7 +543,10 @@ static int status_line(struct http1_head *h, struct cursor *c)
 	return rc != OK ? rc : spoken ? OK : HTTP1_E_VERSION;
 }
 
-/* Fields that Connection names go no further, but those that carry the message do (RFC 9110, 7.6.1). */
+/*
+ * Fields that Connection names go no further, but those that carry the message do (RFC 9110,
+ * 7.6.1).
+ */
 static void mark_nominated(struct http1_head *h, const char *data)
 {
 	for (uint32_t i = 0; i < h->fields_n; i++) {
@@ -556,7 +568,10 @@ static void mark_nominated(struct http1_head *h, const char *data)
 	}
 }
 
-/* The whole head is there: what follows it, and what happens then. RFC 9112 sections 6.3 and 9.3. */
+/*
+ * The whole head is there: what follows it, and what happens then. RFC 9112 sections 6.3 and
+ * 9.3.
+ */
 static int head_end(struct http1_head *h, const char *data)
 {
 	bool coding = h->seen & BIT(HTTP1_F_TRANSFER_ENCODING);
@@ -595,7 +610,8 @@ void http1_head_init(struct http1_head *h, enum http1_side side, struct http1_fi
 
 static int head_line(struct http1_head *h, struct cursor *c)
 {
-	enum http1_error line_long = h->side == HTTP1_REQUEST ? HTTP1_E_TARGET_LONG : HTTP1_E_HEAD_LONG;
+	enum http1_error line_long = h->side == HTTP1_REQUEST ? HTTP1_E_TARGET_LONG
+							      : HTTP1_E_HEAD_LONG;
 	int rc;
 
 	/* One empty line before a request is passed over (RFC 9112 section 2.2). */

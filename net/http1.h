@@ -34,7 +34,7 @@
 	X(BARE_LF, 400, "A line ends without a carriage return.")                                  \
 	X(CONTROL, 400, "A control character stands where text is expected.")                      \
 	X(METHOD, 400, "The method is not a token of at most 32 characters.")                      \
-	X(TARGET, 400, "The request target has a character or form that its method does not have.")\
+	X(TARGET, 400, "The request target is not of a form that its method has.")                 \
 	X(TARGET_LONG, 414, "The request line is longer than the limit.")                          \
 	X(VERSION_TEXT, 400, "The protocol version is not of the form HTTP/1.1.")                  \
 	X(VERSION, 505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.")                             \
@@ -129,7 +129,7 @@ struct http1_field {
 	uint32_t name_at;         /* also the beginning of the line */
 	uint16_t name_len;
 	uint8_t id;               /* enum http1_field_id */
-	bool hop;                 /* of this connection only: not to be forwarded (RFC 9110 section 7.6.1) */
+	bool hop;                 /* not to be forwarded (RFC 9110 section 7.6.1) */
 };
 
 /* Bytes include the line ends. None may exceed HTTP1_HEAD_MAX. */
@@ -181,7 +181,7 @@ struct http1_head {
 	bool expect_continue;
 	bool upgrade;                /* Connection: upgrade, and Upgrade is there */
 	bool te_trailers;            /* TE: trailers */
-	uint64_t content_length;     /* with HTTP1_LENGTH; also the announced one of a response to HEAD */
+	uint64_t content_length;     /* HTTP1_LENGTH; also what an answer to HEAD says */
 
 	/* Private. */
 	uint32_t at;
@@ -213,7 +213,7 @@ struct http1_body {
 	uint16_t extension_bytes;
 	uint16_t trailer_bytes;
 	enum http1_error error;
-	uint64_t left;          /* bytes of the body (HTTP1_LENGTH) or of the chunk that are still to come */
+	uint64_t left;          /* bytes of the body, or of the chunk, that are still to come */
 };
 
 /* What http1_body_parse() found. */

@@ -32,7 +32,8 @@ static const struct message_case requests[] = {
 	{ "POST / HTTP/1.1|" H "Content-Length: 5||hello", 0, HTTP1_LENGTH, "hello" },
 	{ "POST / HTTP/1.1|" H "Content-Length: 0||", 0, HTTP1_LENGTH, "" },
 	{ "POST / HTTP/1.1|" H "Content-Length: 005||hello", 0, HTTP1_LENGTH, "hello" },
-	{ "POST / HTTP/1.1|" H "Transfer-Encoding: Chunked||5|hello|0||", 0, HTTP1_CHUNKED, "hello" },
+	{ "POST / HTTP/1.1|" H "Transfer-Encoding: Chunked||5|hello|0||", 0, HTTP1_CHUNKED,
+	  "hello" },
 	{ "POST / HTTP/1.1|" H "Transfer-Encoding: chunked||2;x|he|3;y=\"z\"|llo|00|T: v||", 0,
 	  HTTP1_CHUNKED, "hello" },
 	{ "POST / HTTP/1.1|" H "Expect: 100-Continue|Content-Length: 1||x", 0, HTTP1_LENGTH, "x" },
@@ -114,7 +115,9 @@ static const struct message_case requests[] = {
 	{ "POST / HTTP/1.1|" H "Transfer-Encoding: gzip, chunked||0||", HTTP1_E_CODING },
 	{ "POST / HTTP/1.1|" H "Transfer-Encoding: xchunked||0||", HTTP1_E_CODING },
 	{ "POST / HTTP/1.1|" H "Transfer-Encoding: chunked;q=1||0||", HTTP1_E_CODING },
-	{ "POST / HTTP/1.1|" H "Transfer-Encoding: \x0b" "chunked||0||", HTTP1_E_CONTROL },
+	{ "POST / HTTP/1.1|" H "Transfer-Encoding: \x0b"
+	  "chunked||0||",
+	  HTTP1_E_CONTROL },
 	{ "POST / HTTP/1.1|" H "Transfer-Encoding:||0||", HTTP1_E_CODING },
 	{ "POST / HTTP/1.1|" H "Transfer-Encoding: chunked, identity||0||", HTTP1_E_CODING_ORDER },
 	{ "POST / HTTP/1.1|" H "Transfer-Encoding: chunked, chunked||0||", HTTP1_E_CODING_ORDER },
@@ -210,7 +213,7 @@ static void run(struct outcome *o, enum http1_side side, const char *text, size_
 	for (size_t have = step ? first : len;; have = MIN(have + step, len)) {
 		o->result = HTTP1_MORE;
 		if (!in_body) {
-			/* A copy of the right size, so that the sanitizer sees a look behind the end. */
+			/* A copy of that size: the sanitizer sees a look behind the end. */
 			CLEANUP_FREE char *copy = xmalloc(have + 1);
 
 			memcpy(copy, text, have);
@@ -288,9 +291,10 @@ static void check(enum http1_side side, const struct message_case *m)
 			    cut.body_len != whole.body_len ||
 			    memcmp(cut.body, whole.body, whole.body_len) != 0 ||
 			    memcmp(cut.fields, whole.fields, sizeof(cut.fields)) != 0)
-				fail_msg("'%s' cut at %zu, steps of %zu: %s at %zu, whole: %s at %zu",
-					 m->text, first, step, http1_error_name(cut.error),
-					 cut.used, http1_error_name(whole.error), whole.used);
+				fail_msg(
+					"'%s' cut at %zu, steps of %zu: %s at %zu, whole: %s at %zu",
+					m->text, first, step, http1_error_name(cut.error), cut.used,
+					http1_error_name(whole.error), whole.used);
 		}
 }
 
@@ -310,8 +314,9 @@ static void responses_are_framed_or_refused(void **state)
 
 static void nul_is_refused_everywhere(void **state)
 {
-	static const char text[] = "POST /a HTTP/1.1\r\nHost: a\r\nX: yy\r\nTransfer-Encoding: chunked\r\n"
-				   "\r\n3;x\r\nabc\r\n0\r\nT: v\r\n\r\n";
+	static const char text[] =
+		"POST /a HTTP/1.1\r\nHost: a\r\nX: yy\r\nTransfer-Encoding: chunked\r\n"
+		"\r\n3;x\r\nabc\r\n0\r\nT: v\r\n\r\n";
 	size_t len = sizeof(text) - 1, data = (size_t)(strstr(text, "abc") - text);
 	struct outcome o;
 
@@ -340,24 +345,33 @@ static enum http1_result parse_text(struct http1_head *h, struct http1_field *fi
 
 static void limits_have_their_statuses(void **state)
 {
-	static const struct http1_limits small = { .line = 30, .field = 20, .head = 60, .fields = 3 };
+	static const struct http1_limits small = {
+		.line = 30, .field = 20, .head = 60, .fields = 3
+	};
 	struct http1_field fields[8];
 	struct http1_head h;
 
 	(void)state;
-	assert_int_equal(parse("GET /23456789012345 HTTP/1.1\r\nHost: a\r\n\r\n", &small), HTTP1_DONE);
-	assert_int_equal(parse("GET /234567890123456 HTTP/1.1\r\nHost: a\r\n\r\n", &small), HTTP1_REFUSED);
+	assert_int_equal(parse("GET /23456789012345 HTTP/1.1\r\nHost: a\r\n\r\n", &small),
+			 HTTP1_DONE);
+	assert_int_equal(parse("GET /234567890123456 HTTP/1.1\r\nHost: a\r\n\r\n", &small),
+			 HTTP1_REFUSED);
 	assert_int_equal(http1_error_status(h.error), 414);
 	assert_int_equal(parse("GET /2345678901234567890123456", &small), HTTP1_REFUSED);
 	assert_int_equal(h.error, HTTP1_E_TARGET_LONG);
 	assert_int_equal(parse("GET / HTTP/1.1\r\nHost: 789012345678\r\n\r\n", &small), HTTP1_DONE);
-	assert_int_equal(parse("GET / HTTP/1.1\r\nHost: 7890123456789\r\n\r\n", &small), HTTP1_REFUSED);
-	assert_int_equal(h.error, HTTP1_E_FIELD_LONG);
-	assert_int_equal(parse("GET / HTTP/1.1\r\nHost: a\r\nA:b\r\nC:d\r\n\r\n", &small), HTTP1_DONE);
-	assert_int_equal(parse("GET / HTTP/1.1\r\nHost: a\r\nA:b\r\nC:d\r\nE:f\r\n\r\n", &small), HTTP1_REFUSED);
-	assert_int_equal(h.error, HTTP1_E_FIELD_COUNT);
-	assert_int_equal(parse("GET / HTTP/1.1\r\nHost: a\r\nA: 4567890123456\r\nC: 45678901234\r\n\r\n", &small),
+	assert_int_equal(parse("GET / HTTP/1.1\r\nHost: 7890123456789\r\n\r\n", &small),
 			 HTTP1_REFUSED);
+	assert_int_equal(h.error, HTTP1_E_FIELD_LONG);
+	assert_int_equal(parse("GET / HTTP/1.1\r\nHost: a\r\nA:b\r\nC:d\r\n\r\n", &small),
+			 HTTP1_DONE);
+	assert_int_equal(parse("GET / HTTP/1.1\r\nHost: a\r\nA:b\r\nC:d\r\nE:f\r\n\r\n", &small),
+			 HTTP1_REFUSED);
+	assert_int_equal(h.error, HTTP1_E_FIELD_COUNT);
+	assert_int_equal(
+		parse("GET / HTTP/1.1\r\nHost: a\r\nA: 4567890123456\r\nC: 45678901234\r\n\r\n",
+		      &small),
+		HTTP1_REFUSED);
 	assert_int_equal(h.error, HTTP1_E_HEAD_LONG);
 	assert_int_equal(http1_error_status(h.error), 431);
 }
@@ -393,15 +407,24 @@ static void absolute_targets_name_the_authority(void **state)
 
 static void hop_by_hop_fields_are_marked(void **state)
 {
-	static const struct { const char *name; bool hop; } want[] = {
-		{ "host", false }, { "connection", true }, { "x-a", true }, { "keep-alive", true },
-		{ "te", true }, { "trailer", true }, { "transfer-encoding", true }, { "x-b", false },
-		{ "upgrade", true }, { "proxy-connection", true },
+	static const struct { const char *name; bool hop;
+	} want[] = {
+		{ "host", false },
+		{ "connection", true },
+		{ "x-a", true },
+		{ "keep-alive", true },
+		{ "te", true },
+		{ "trailer", true },
+		{ "transfer-encoding", true },
+		{ "x-b", false },
+		{ "upgrade", true },
+		{ "proxy-connection", true },
 	};
-	static const char text[] = "POST / HTTP/1.1\r\nHost: a\r\nConnection: X-a, host,,Upgrade\r\nx-A: 1\r\n"
-				   "Keep-Alive: 1\r\nTE: trailers\r\nTrailer: t\r\n"
-				   "Transfer-Encoding: chunked\r\nX-B: 1\r\nUpgrade: w\r\n"
-				   "Proxy-Connection: k\r\n\r\n";
+	static const char text[] =
+		"POST / HTTP/1.1\r\nHost: a\r\nConnection: X-a, host,,Upgrade\r\nx-A: 1\r\n"
+		"Keep-Alive: 1\r\nTE: trailers\r\nTrailer: t\r\n"
+		"Transfer-Encoding: chunked\r\nX-B: 1\r\nUpgrade: w\r\n"
+		"Proxy-Connection: k\r\n\r\n";
 	struct http1_field fields[16];
 	struct http1_head h;
 

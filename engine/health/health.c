@@ -168,8 +168,8 @@ static void news(struct health *h, struct pool_health *p)
 		timer_in(h->loop, &h->news, 0, tell);
 }
 
-static void conclude(struct health *h, struct member *m, const char *state, enum backend_health health,
-		     const char *reason)
+static void conclude(struct health *h, struct member *m, const char *state,
+		     enum backend_health health, const char *reason)
 {
 	if (m->state != state) {
 		m->state = state;
@@ -184,10 +184,14 @@ static void conclude(struct health *h, struct member *m, const char *state, enum
 		h->user->found(h->user, m->backend, health);
 }
 
-/* Count what the monitors say; the reason is that of one that speaks against the server, if there is one. */
+/*
+ * Count what the monitors say; the reason is that of one that speaks against the server, if
+ * there is one.
+ */
 static void judge(struct health *h, struct member *m)
 {
-	size_t up = 0, down = 0, need = m->pool->min_up ? MIN(m->pool->min_up, m->checks_n) : m->checks_n;
+	size_t up = 0, down = 0,
+	       need = m->pool->min_up ? MIN(m->pool->min_up, m->checks_n) : m->checks_n;
 	const struct probe *says = NULL;
 	char reason[sizeof(m->reason)];
 
@@ -208,7 +212,8 @@ static void judge(struct health *h, struct member *m)
 			says = p;
 	}
 	if (m->checks_n > 1)
-		snprintf(reason, sizeof(reason), "%s: %s", says->monitor->question.name, says->reason);
+		snprintf(reason, sizeof(reason), "%s: %s", says->monitor->question.name,
+			 says->reason);
 	else
 		snprintf(reason, sizeof(reason), "%s", says->reason);
 	if (up >= need)
@@ -267,8 +272,12 @@ static void members_free(struct member *members, size_t n)
 	free(members);
 }
 
-/* The one that was there before. Lists mostly stay as they are, so looking begins where it is likely to end. */
-static struct member *member_find(struct member *members, size_t n, const struct backend *b, size_t hint)
+/*
+ * The one that was there before. Lists mostly stay as they are, so looking begins where it is
+ * likely to end.
+ */
+static struct member *member_find(struct member *members, size_t n, const struct backend *b,
+				  size_t hint)
 {
 	for (size_t i = 0; i < n; i++)
 		if (members[(hint + i) % n].backend == b)
@@ -277,7 +286,8 @@ static struct member *member_find(struct member *members, size_t n, const struct
 }
 
 static void member_init(struct health *h, struct member *m, struct pool_health *pool,
-			const struct health_server *s, bool enabled, struct monitor **monitors, size_t n)
+			const struct health_server *s, bool enabled, struct monitor **monitors,
+			size_t n)
 {
 	m->pool = pool;
 	m->backend = backend_get(s->backend);
@@ -300,7 +310,8 @@ static void member_init(struct health *h, struct member *m, struct pool_health *
 void health_pool_set(struct health *h, const char *pool_uuid, const struct health_pool *p)
 {
 	struct pool_health *pool = pool_find(h, pool_uuid);
-	CLEANUP_FREE struct monitor **monitors = xcalloc(p->monitors_n + 1, sizeof(struct monitor *));
+	CLEANUP_FREE struct monitor **monitors = xcalloc(p->monitors_n + 1,
+							 sizeof(struct monitor *));
 	struct member *old, *members = xcalloc(p->servers_n + 1, sizeof(*members));
 	size_t old_n;
 
@@ -322,7 +333,8 @@ void health_pool_set(struct health *h, const char *pool_uuid, const struct healt
 		const struct health_server *s = &p->servers[i];
 		const struct member *was = member_find(old, old_n, s->backend, i);
 
-		member_init(h, &members[i], pool, s, p->enabled && s->enabled, monitors, p->monitors_n);
+		member_init(h, &members[i], pool, s, p->enabled && s->enabled, monitors,
+			    p->monitors_n);
 		if (was) {
 			members[i].state = was->state;
 			members[i].since_us = was->since_us;
@@ -366,10 +378,12 @@ json_t *health_report(struct health *h, const char *pool_uuid)
 			failures += (json_int_t)m->checks[k].probe->failures;
 		}
 		address_ip(&m->backend->address, ip);
-		json_array_append_new(servers, json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I}", "ip", ip,
-			"port", (int)address_port(&m->backend->address), "state", m->state,
-			"reason", m->reason, "since_us", (json_int_t)m->since_us, "checks", checks,
-			"failures", failures));
+		json_array_append_new(servers,
+				      json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I}", "ip", ip,
+						"port", (int)address_port(&m->backend->address),
+						"state", m->state, "reason", m->reason, "since_us",
+						(json_int_t)m->since_us, "checks", checks,
+						"failures", failures));
 	}
 	return servers;
 }

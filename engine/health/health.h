@@ -28,7 +28,10 @@ struct server_counters;
 struct health_user {
 	/* B's health is not what B says: set it. */
 	void (*found)(struct health_user *u, struct backend *b, enum backend_health health);
-	/* Something that health_report() tells of this pool is new. At most once per pool and turn of the loop. */
+	/*
+	 * Something that health_report() tells of this pool is new. At most once per pool and
+	 * turn of the loop.
+	 */
 	void (*news)(struct health_user *u, const char *pool_uuid);
 };
 
@@ -57,8 +60,8 @@ void health_pool_set(struct health *h, const char *pool_uuid, const struct healt
 void health_pool_drop(struct health *h, const char *pool_uuid);
 
 /*
- * The `servers` of a `health` message: [{"ip", "port", "state", "reason", "since_us", "checks", "failures"}], in the
- * pool's order. New reference; NULL: no such pool.
+ * The `servers` of a `health` message: [{"ip", "port", "state", "reason", "since_us", "checks",
+ * "failures"}], in the pool's order. New reference; NULL: no such pool.
  */
 json_t *health_report(struct health *h, const char *pool_uuid);
 

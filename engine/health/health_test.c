@@ -162,7 +162,8 @@ static int setup(void **state)
 	fake_start(&w.fake, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 	w.backend = backend_new("pool-a", &w.fake.address, 0);
 	w.http = (struct health_monitor_http){ .http_request = "GET / HTTP/1.0",
-					       .http_response_code = good, .http_response_code_n = 2 };
+					       .http_response_code = good,
+					       .http_response_code_n = 2 };
 	w.monitor = (struct health_monitor){ .uuid = "healthmonitor-1", .name = "web", CHECKS,
 					     .http_monitor = &w.http };
 	return 0;
@@ -181,14 +182,18 @@ static int teardown(void **state)
 }
 
 /* Two monitors at most, one server. */
-static void watch_server(const char *pool, const struct health_monitor *a, const struct health_monitor *b,
-			 unsigned min_up, bool enabled)
+static void watch_server(const char *pool, const struct health_monitor *a,
+			 const struct health_monitor *b, unsigned min_up, bool enabled)
 {
 	const struct health_monitor *monitors[] = { a, b };
 	const struct health_server server = { .backend = w.backend, .enabled = enabled };
 	const struct health_pool p = {
-		.monitors = monitors, .monitors_n = !a ? 0 : !b ? 1 : 2, .min_up = min_up, .enabled = true,
-		.servers = &server, .servers_n = 1,
+		.monitors = monitors,
+		.monitors_n = (size_t)(a != NULL) + (b != NULL),
+		.min_up = min_up,
+		.enabled = true,
+		.servers = &server,
+		.servers_n = 1,
 	};
 
 	health_pool_set(w.health, pool, &p);
@@ -202,8 +207,9 @@ static const char *state_of(const char *pool, char *reason, size_t size, json_in
 
 	assert_non_null(r);
 	assert_int_equal(json_array_size(r), 1);
-	assert_int_equal(json_unpack(json_array_get(r, 0), "{s:s, s:s, s:I}", "state", &state, "reason", &text,
-				     "checks", checks), 0);
+	assert_int_equal(json_unpack(json_array_get(r, 0), "{s:s, s:s, s:I}", "state", &state,
+				     "reason", &text, "checks", checks),
+			 0);
 	snprintf(out, sizeof(out), "%s", state);
 	snprintf(reason, size, "%s", text);
 	json_decref(r);
@@ -243,7 +249,8 @@ static void an_answering_server_is_up(void **state)
 
 	(void)state;
 	watch_server("pool-a", &w.monitor, NULL, 0, true);
-	assert_string_equal(state_of("pool-a", reason, sizeof(reason), &checks), "OPER_INITIALIZING");
+	assert_string_equal(state_of("pool-a", reason, sizeof(reason), &checks),
+			    "OPER_INITIALIZING");
 	assert_true(backend_is_usable(w.backend));
 	wait_for("OPER_UP", "HTTP 200");
 	assert_int_equal(atomic_load(&w.backend->health), BACKEND_UP);
@@ -322,7 +329,9 @@ static void headers_of_the_user_are_kept(void **state)
 	w.http.http_request_body = "ping";
 	watch_server("pool-a", &w.monitor, NULL, 0, true);
 	wait_for("OPER_UP", NULL);
-	assert_int_equal(strncmp(w.fake.request, "GET /x HTTP/1.1\r\nhost: shop\r\nX: y\r\nUser-Agent: ", 47), 0);
+	assert_int_equal(strncmp(w.fake.request,
+				 "GET /x HTTP/1.1\r\nhost: shop\r\nX: y\r\nUser-Agent: ", 47),
+			 0);
 	assert_null(strstr(w.fake.request, "Host: 127"));
 	assert_non_null(strstr(w.fake.request, "\r\nContent-Length: 4\r\n\r\n"));
 }

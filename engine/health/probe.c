@@ -168,7 +168,8 @@ static void count(struct probe *p, bool passed)
 }
 
 /* The check is over. FMT says why, as part of a sentence. */
-static void __attribute__((format(printf, 3, 4))) check_end(struct probe *p, bool passed, const char *fmt, ...)
+static void __attribute__((format(printf, 3, 4)))
+check_end(struct probe *p, bool passed, const char *fmt, ...)
 {
 	uint64_t wait_ms, took_ms = (loop_now(p->loop) - p->started_ns) / NS_PER_MS;
 	va_list ap;
@@ -188,8 +189,9 @@ static void __attribute__((format(printf, 3, 4))) check_end(struct probe *p, boo
 	if (p->state != PROBE_WAITING)
 		move(p, PROBE_WAITING);
 	count(p, passed);
-	wait_ms = p->verdict == VERDICT_UNKNOWN ? MIN((uint64_t)PROBE_QUICK_MS, p->monitor->question.interval_ms)
-						: jitter(p->monitor->question.interval_ms);
+	wait_ms = p->verdict == VERDICT_UNKNOWN
+			  ? MIN((uint64_t)PROBE_QUICK_MS, p->monitor->question.interval_ms)
+			  : jitter(p->monitor->question.interval_ms);
 	timer_in(p->loop, &p->timer, wait_ms > took_ms ? wait_ms - took_ms : 0, check_begin);
 	p->checked(p, passed);
 }
@@ -233,9 +235,10 @@ static bool http_judged(struct probe *p, bool final)
 
 	if (p->in_len < 13 && !final && !memchr(s, '\n', p->in_len))
 		return false;
-	if (p->in_len < 12 || memcmp(s, "HTTP/1.", 7) != 0 || s[8] != ' ' || s[9] < '1' || s[9] > '5' ||
-	    s[10] < '0' || s[10] > '9' || s[11] < '0' || s[11] > '9') {
-		check_end(p, false, p->in_len ? "the answer is not HTTP/1" : "closed without an answer");
+	if (p->in_len < 12 || memcmp(s, "HTTP/1.", 7) != 0 || s[8] != ' ' || s[9] < '1' ||
+	    s[9] > '5' || s[10] < '0' || s[10] > '9' || s[11] < '0' || s[11] > '9') {
+		check_end(p, false,
+			  p->in_len ? "the answer is not HTTP/1" : "closed without an answer");
 		return true;
 	}
 	code = (unsigned)((s[9] - '0') * 100 + (s[10] - '0') * 10 + s[11] - '0');
@@ -260,7 +263,8 @@ static bool http_judged(struct probe *p, bool final)
 	if ((q->expect || q->maintenance_text) && !final)
 		return false;
 	if (q->expect && !contains(p, q->expect))
-		check_end(p, false, "HTTP %u without the expected text in the first %zu bytes", code, p->in_len);
+		check_end(p, false, "HTTP %u without the expected text in the first %zu bytes",
+			  code, p->in_len);
 	else
 		check_end(p, true, "HTTP %u", code);
 	return true;
@@ -277,7 +281,8 @@ static bool tcp_judged(struct probe *p, bool final)
 	else if (!final)
 		return false;
 	else if (q->expect)
-		check_end(p, false, "no expected text in the first %zu bytes of the answer", p->in_len);
+		check_end(p, false, "no expected text in the first %zu bytes of the answer",
+			  p->in_len);
 	else
 		check_end(p, true, "answered");
 	return true;
@@ -423,7 +428,8 @@ void probe_again(struct probe *p)
 {
 	p->passes = p->fails = 0;
 	if (p->state == PROBE_WAITING)
-		timer_in(p->loop, &p->timer, jitter(MIN((uint64_t)20, p->monitor->question.interval_ms)), check_begin);
+		timer_in(p->loop, &p->timer,
+			 jitter(MIN((uint64_t)20, p->monitor->question.interval_ms)), check_begin);
 }
 
 static void release(struct grave *g)

@@ -75,7 +75,8 @@ struct probe {
 	unsigned refs;
 	struct list link;            /* in its hash bucket */
 	struct list subscribers;     /* the owner's */
-	void (*checked)(struct probe *p, bool passed); /* after each check; verdict and reason are new */
+	/* After each check; verdict and reason are new. */
+	void (*checked)(struct probe *p, bool passed);
 
 	enum verdict verdict;
 	char reason[160];            /* of the last check */

@@ -11,11 +11,12 @@ void flow_init(struct flow *f, const struct http1_head *h, bool chunked, bool tr
 	f->trailers = chunked && trailers;
 	f->last_chunk = false;
 	f->bytes = 0;
-	f->done = h->framing == HTTP1_NO_BODY || (h->framing == HTTP1_LENGTH && h->content_length == 0);
+	f->done = h->framing == HTTP1_NO_BODY ||
+		  (h->framing == HTTP1_LENGTH && h->content_length == 0);
 }
 
-static void chunk(struct flow *f, const char *data, const struct http1_span *pieces, size_t n, size_t total,
-		  struct gather *g)
+static void chunk(struct flow *f, const char *data, const struct http1_span *pieces, size_t n,
+		  size_t total, struct gather *g)
 {
 	char line[20];
 	size_t at = sizeof(line);
@@ -43,7 +44,8 @@ static void last_chunk(struct flow *f, struct gather *g)
 	f->last_chunk = true;
 }
 
-static void trailer(struct flow *f, const char *line, size_t len, const struct http1_field *t, struct gather *g)
+static void trailer(struct flow *f, const char *line, size_t len, const struct http1_field *t,
+		    struct gather *g)
 {
 	last_chunk(f, g);
 	if (f->trailers && !t->hop)
@@ -70,7 +72,8 @@ size_t flow_gather(struct flow *f, const char *data, size_t len, struct gather *
 
 		used += part.used;
 		if (r == HTTP1_DATA) {
-			pieces[n++] = (struct http1_span){ (uint32_t)from + part.data.at, part.data.len };
+			pieces[n++] = (struct http1_span){ (uint32_t)from + part.data.at,
+							   part.data.len };
 			total += part.data.len;
 			if (n < PIECES)
 				continue;
@@ -78,7 +81,8 @@ size_t flow_gather(struct flow *f, const char *data, size_t len, struct gather *
 		chunk(f, data, pieces, n, total, g);
 		n = total = 0;
 		if (r == HTTP1_TRAILER)
-			trailer(f, data + from + part.field.name_at, part.used - part.field.name_at, &part.field, g);
+			trailer(f, data + from + part.field.name_at, part.used - part.field.name_at,
+				&part.field, g);
 		else if (r == HTTP1_DONE)
 			end(f, g);
 		else if (r != HTTP1_DATA)

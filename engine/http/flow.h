@@ -22,8 +22,8 @@ struct flow {
 /* CHUNKED: the receiver does not learn the length otherwise. */
 void flow_init(struct flow *f, const struct http1_head *h, bool chunked, bool trailers);
 /*
- * Put into G what stands in the LEN bytes at DATA. Bytes that are done with; the rest is wanted again with more
- * behind it. f->body.error is set when the body cannot be understood.
+ * Put into G what stands in the LEN bytes at DATA. Bytes that are done with; the rest is wanted
+ * again with more behind it. f->body.error is set when the body cannot be understood.
  */
 size_t flow_gather(struct flow *f, const char *data, size_t len, struct gather *g);
 /* The sender closed. False: that was too early. */

@@ -59,7 +59,8 @@ int gather_send(struct gather *g, bool more)
 		size_t skip = MIN(done, g->slices[i].iov_len);
 
 		done -= skip;
-		g->rc = conn_put(to, (char *)g->slices[i].iov_base + skip, g->slices[i].iov_len - skip);
+		g->rc = conn_put(to, (char *)g->slices[i].iov_base + skip,
+				 g->slices[i].iov_len - skip);
 	}
 	if (to->out && g->rc == 0)
 		conn_want_out(to);

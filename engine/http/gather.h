@@ -1,8 +1,9 @@
 /*
- * gather - what is sent to a connection as one piece: slices that lie elsewhere, and short texts of our own.
+ * gather - what is sent to a connection as one piece: slices that lie elsewhere, and short texts
+ * of our own.
  *
- * The slices must live until gather_send(). What the kernel does not take is copied behind what already
- * waits in the connection. Errors are remembered and told at the end.
+ * The slices must live until gather_send(). What the kernel does not take is copied behind what
+ * already waits in the connection. Errors are remembered and told at the end.
  */
 #ifndef SPANWIRE_ENGINE_HTTP_GATHER_H
 #define SPANWIRE_ENGINE_HTTP_GATHER_H
@@ -31,7 +32,10 @@ void gather_init(struct gather *g, struct conn *to);
 void gather_add(struct gather *g, const char *p, size_t n);
 /* A copy of a short text: at most GATHER_TEXT bytes. */
 void gather_text(struct gather *g, const char *p, size_t n);
-/* Send what is there. MORE: something follows at once. 0 or -errno (-ENOBUFS: no room for what the kernel left). */
+/*
+ * Send what is there. MORE: something follows at once. 0 or -errno (-ENOBUFS: no room for what
+ * the kernel left).
+ */
 int gather_send(struct gather *g, bool more);
 
 #define gather_literal(g, s) gather_add(g, s, sizeof(s) - 1)

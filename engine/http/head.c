@@ -15,7 +15,8 @@
 /* The line of field I, with its end. */
 static void add_line(struct gather *g, const struct http1_head *h, const char *in, uint32_t i)
 {
-	uint32_t from = h->fields[i].name_at, to = i + 1 < h->fields_n ? h->fields[i + 1].name_at : h->len - 2;
+	uint32_t from = h->fields[i].name_at,
+		 to = i + 1 < h->fields_n ? h->fields[i + 1].name_at : h->len - 2;
 
 	gather_add(g, in + from, to - from);
 }
@@ -62,20 +63,24 @@ static bool is_forwarded(const struct forwarded *x, const struct http1_field *f,
 	return x->on && f->name_len == x->len && strncasecmp(in + f->name_at, x->name, x->len) == 0;
 }
 
-static struct forwarded forwarded_init(const struct http_application_profile *p, const struct http1_head *h,
-				       const char *in)
+static struct forwarded forwarded_init(const struct http_application_profile *p,
+				       const struct http1_head *h, const char *in)
 {
-	struct forwarded x = { .name = p->xff_alternate_name, .on = p->xff_enabled, .update = p->xff_update,
+	struct forwarded x = { .name = p->xff_alternate_name,
+			       .on = p->xff_enabled,
+			       .update = p->xff_update,
 			       .append_to = UINT32_MAX };
 
 	x.len = strlen(x.name);
 	for (uint32_t i = 0; i < h->fields_n && x.update == APPEND_TO_THE_XFF_HEADER; i++)
-		if (is_forwarded(&x, &h->fields[i], in) && !h->fields[i].hop && h->fields[i].value.len)
+		if (is_forwarded(&x, &h->fields[i], in) && !h->fields[i].hop &&
+		    h->fields[i].value.len)
 			x.append_to = i;
 	return x;
 }
 
-void head_to_server(const struct session *s, const struct http1_head *h, const char *in, struct gather *g)
+void head_to_server(const struct session *s, const struct http1_head *h, const char *in,
+		    struct gather *g)
 {
 	const struct http_application_profile *p = session_profile(s);
 	const struct backend *b = s->upstream.server->backend->member.backend;
@@ -86,7 +91,8 @@ void head_to_server(const struct session *s, const struct http1_head *h, const c
 	for (uint32_t i = 0; i < h->fields_n; i++) {
 		const struct http1_field *f = &h->fields[i];
 
-		if (f->hop || (f->id == HTTP1_F_HOST && h->absolute) || (f->id == HTTP1_F_EXPECT && !expect) ||
+		if (f->hop || (f->id == HTTP1_F_HOST && h->absolute) ||
+		    (f->id == HTTP1_F_EXPECT && !expect) ||
 		    (f->id == HTTP1_F_X_FORWARDED_PROTO && p->x_forwarded_proto_enabled))
 			continue;
 		host |= f->id == HTTP1_F_HOST;
@@ -133,12 +139,14 @@ void head_to_server(const struct session *s, const struct http1_head *h, const c
 static void add_keep_alive(const struct http_application_profile *p, struct gather *g)
 {
 	char line[48];
-	int n = snprintf(line, sizeof(line), "Keep-Alive: timeout=%lld\r\n", (long long)p->keepalive_timeout / 1000);
+	int n = snprintf(line, sizeof(line), "Keep-Alive: timeout=%lld\r\n",
+			 (long long)p->keepalive_timeout / 1000);
 
 	gather_text(g, line, (size_t)n);
 }
 
-void head_to_client(const struct session *s, const struct http1_head *h, const char *in, struct gather *g)
+void head_to_client(const struct session *s, const struct http1_head *h, const char *in,
+		    struct gather *g)
 {
 	const struct http_application_profile *p = session_profile(s);
 	uint32_t first = h->fields_n ? h->fields[0].name_at : h->len - 2;

@@ -25,7 +25,7 @@
 
 #define FIELDS_MAX   4096
 #define BODY_READ    (64u << 10)
-#define LINGER_MS    2000          /* for a client to read our last answer before the connection is gone */
+#define LINGER_MS 2000 /* for a client to read our last answer before the connection is gone */
 #define STALL_MS     60000         /* a client that takes nothing of its answer */
 #define SERVER_MS    3600000       /* when the pool's server_timeout is 0 */
 #define TURN_ROUNDS  16            /* reads in a row for one connection */
@@ -53,14 +53,30 @@ const struct http_application_profile *session_profile(const struct session *s)
 {
 	/* For a connection whose service was edited to have no profile of HTTP any more. */
 	static const struct http_application_profile none = {
-		.client_body_timeout = 30000, .client_header_timeout = 10000, .client_max_header_size = 12,
-		.client_max_request_size = 48, .keepalive_timeout = 30000, .max_header_count = 256,
-		.max_keepalive_requests = 1, .max_response_headers_size = 48, .post_accept_timeout = 30000,
-		.respond_with_100_continue = true, .xff_alternate_name = "X-Forwarded-For",
+		.client_body_timeout = 30000,
+		.client_header_timeout = 10000,
+		.client_max_header_size = 12,
+		.client_max_request_size = 48,
+		.keepalive_timeout = 30000,
+		.max_header_count = 256,
+		.max_keepalive_requests = 1,
+		.max_response_headers_size = 48,
+		.post_accept_timeout = 30000,
+		.respond_with_100_continue = true,
+		.xff_alternate_name = "X-Forwarded-For",
 	};
-	const struct snapshot *snap = s->upstream.snapshot ? s->upstream.snapshot : s->client->service->snapshot;
+	const struct snapshot *snap = s->upstream.snapshot ? s->upstream.snapshot
+							   : s->client->service->snapshot;
 
-	return snap->application && snap->application->http_profile ? snap->application->http_profile : &none;
+	const struct application_profile *a = snap->application;
+
+	return a && a->http_profile ? a->http_profile : &none;
+}
+
+/* max_header_count; 0 there is no limit but ours. */
+static uint32_t fields_max(const struct http_application_profile *p)
+{
+	return p->max_header_count ? MIN((uint32_t)p->max_header_count, FIELDS_MAX) : FIELDS_MAX;
 }
 
 static struct service_counters *counters(const struct session *s)
@@ -109,10 +125,14 @@ static void client_broken(struct session *s, int rc)
 
 static void want_client(struct session *s, bool yes)
 {
-	conn_want_in(s->client, yes && !s->client->eof); /* an end of stream would be told for ever */
+	/* An end of stream would be told for ever. */
+	conn_want_in(s->client, yes && !s->client->eof);
 }
 
-/* Everything was said: FIN, and the client gets a moment to read before what it still sends meets a RST. */
+/*
+ * Everything was said: FIN, and the client gets a moment to read before what it still sends
+ * meets a RST.
+ */
 static void close_softly(struct session *s)
 {
 	struct conn *c = s->client;
@@ -233,6 +253,11 @@ static void server_bad(struct session *s, enum http1_error e)
 	refuse(s, &refusal_SERVER_BAD);
 }
 
+static uint64_t body_timeout(const struct session *s)
+{
+	return (uint64_t)session_profile(s)->client_body_timeout;
+}
+
 static void server_deadline(struct session *s)
 {
 	int64_t ms = s->upstream.snapshot->pool ? s->upstream.snapshot->pool->server_timeout : 0;
@@ -242,14 +267,18 @@ static void server_deadline(struct session *s)
 
 /* ---- request ---- */
 
-/* Pass on what client->in has of the body, from OFFSET on, behind what G has already. False: ended. */
+/*
+ * Pass on what client->in has of the body, from OFFSET on, behind what G has already. False:
+ * ended.
+ */
 static bool request_body(struct session *s, size_t offset, struct gather *g)
 {
 	struct conn *c = s->client;
 	size_t used = offset + flow_gather(&s->up, conn_in(c) + offset, conn_in_len(c) - offset, g);
 
 	if (s->up.body.error || (s->body_max && s->up.bytes > s->body_max)) {
-		struct refusal r = s->up.body.error ? refusal_of(s->up.body.error) : refusal_BODY_LARGE;
+		struct refusal r = s->up.body.error ? refusal_of(s->up.body.error)
+						    : refusal_BODY_LARGE;
 
 		s->keep = false;
 		refuse(s, &r);
@@ -275,7 +304,7 @@ static bool request_body(struct session *s, size_t offset, struct gather *g)
 		return false;
 	}
 	want_client(s, !s->upstream.server->out);
-	conn_deadline(c, s->up.done || s->upstream.server->out ? 0 : (uint64_t)session_profile(s)->client_body_timeout);
+	conn_deadline(c, s->up.done || s->upstream.server->out ? 0 : body_timeout(s));
 	server_deadline(s);
 	return true;
 }
@@ -286,8 +315,10 @@ static void head_init(struct session *s, struct http1_head *h, struct http1_limi
 	uint32_t line = (uint32_t)MIN(p->client_max_header_size * 1024, (int64_t)HTTP1_FIELD_MAX);
 
 	*limits = (struct http1_limits){
-		.line = line, .field = line, .head = (uint32_t)p->client_max_request_size * 1024,
-		.fields = p->max_header_count ? MIN((uint32_t)p->max_header_count, FIELDS_MAX) : FIELDS_MAX,
+		.line = line,
+		.field = line,
+		.head = (uint32_t)p->client_max_request_size * 1024,
+		.fields = fields_max(p),
 	};
 	http1_head_init(h, HTTP1_REQUEST, fields, FIELDS_MAX, limits);
 }
@@ -302,7 +333,8 @@ static void request_send(struct session *s, const struct http1_head *head)
 
 	if (!head) {
 		/* With the limits of then, which may have changed: what was taken is taken. */
-		limits = (struct http1_limits){ HTTP1_FIELD_MAX, HTTP1_FIELD_MAX, HTTP1_HEAD_MAX, FIELDS_MAX };
+		limits = (struct http1_limits){ HTTP1_FIELD_MAX, HTTP1_FIELD_MAX, HTTP1_HEAD_MAX,
+						FIELDS_MAX };
 		http1_head_init(&again, HTTP1_REQUEST, fields, FIELDS_MAX, &limits);
 		must(http1_head_parse(&again, conn_in(c), conn_in_len(c)) == HTTP1_DONE);
 		head = &again;
@@ -353,7 +385,8 @@ static void request_begin(struct session *s, const struct http1_head *h)
 	s->minor = h->minor;
 	s->in_head = false;
 	s->wanted_more = h->keep_alive;
-	s->keep = h->keep_alive && (!p->max_keepalive_requests || s->requests < p->max_keepalive_requests);
+	s->keep = h->keep_alive &&
+		  (!p->max_keepalive_requests || s->requests < p->max_keepalive_requests);
 	/* h2c would be a way around all that is checked here: websocket alone is switched to. */
 	s->upgrade = h->upgrade && h->framing == HTTP1_NO_BODY && is_websocket(h, conn_in(c));
 	s->trailers = h->te_trailers && h->minor == 1;
@@ -396,7 +429,10 @@ static void idle_once(struct session *s)
 		return;
 	}
 	head_init(s, &h, &limits);
-	/* From its beginning each time: a head that comes in drops is rare, and its limit bounds the work. */
+	/*
+	 * From its beginning each time: a head that comes in drops is rare, and its limit bounds
+	 * the work.
+	 */
 	switch (http1_head_parse(&h, conn_in(c), conn_in_len(c))) {
 	case HTTP1_DONE:
 		request_begin(s, &h);
@@ -439,6 +475,8 @@ static void idle(struct session *s)
 
 static void tunnel_pass(struct session *s, struct conn *from, struct conn *to)
 {
+	uint64_t *bytes = from->side == CONN_CLIENT ? &counters(s)->bytes_from_client
+						    : &counters(s)->bytes_to_client;
 	struct gather g;
 	ssize_t n = -EAGAIN;
 
@@ -452,7 +490,7 @@ static void tunnel_pass(struct session *s, struct conn *from, struct conn *to)
 	}
 	gather_init(&g, to);
 	gather_add(&g, conn_in(from), conn_in_len(from));
-	counter_add(from->side == CONN_CLIENT ? &counters(s)->bytes_from_client : &counters(s)->bytes_to_client, g.bytes);
+	counter_add(bytes, g.bytes);
 	if (gather_send(&g, false) < 0) {
 		end(s, true);
 		return;
@@ -502,15 +540,19 @@ static void count_status(const struct session *s, unsigned status)
 	}
 }
 
-/* A head at the front of server->in: put into G. Bytes of it; 0: not whole yet, or the session ended. */
+/*
+ * A head at the front of server->in: put into G. Bytes of it; 0: not whole yet, or the session
+ * ended.
+ */
 static size_t answer_head(struct session *s, struct gather *g)
 {
 	const struct http_application_profile *p = session_profile(s);
 	struct conn *server = s->upstream.server;
 	const struct http1_limits limits = {
-		.line = HTTP1_FIELD_MAX, .field = HTTP1_FIELD_MAX,
+		.line = HTTP1_FIELD_MAX,
+		.field = HTTP1_FIELD_MAX,
 		.head = (uint32_t)p->max_response_headers_size * 1024,
-		.fields = p->max_header_count ? MIN((uint32_t)p->max_header_count, FIELDS_MAX) : FIELDS_MAX,
+		.fields = fields_max(p),
 	};
 	struct http1_head h;
 
@@ -531,14 +573,15 @@ static size_t answer_head(struct session *s, struct gather *g)
 	}
 	trace_put(TRACE_RESPONSE, s->client->id, h.status, h.len);
 	count_status(s, h.status);
-	if (h.status < 200 && h.status != 101) { /* interim; HTTP/1.0 has none (RFC 9110 section 15.2) */
-		if (s->minor == 1)
+	if (h.status < 200 && h.status != 101) {
+		if (s->minor == 1) /* HTTP/1.0 has no interim answers (RFC 9110 section 15.2) */
 			head_to_client(s, &h, conn_in(server), g);
 		return h.len;
 	}
 	s->answered = true;
 	s->server_keep = h.keep_alive;
-	flow_init(&s->down, &h, s->minor == 1 && (h.framing == HTTP1_CHUNKED || h.framing == HTTP1_UNTIL_CLOSE),
+	flow_init(&s->down, &h,
+		  s->minor == 1 && (h.framing == HTTP1_CHUNKED || h.framing == HTTP1_UNTIL_CLOSE),
 		  s->trailers);
 	if (s->minor == 0 && !s->down.done && h.framing != HTTP1_LENGTH)
 		s->keep = false; /* the end of the connection is the end of the body */
@@ -572,7 +615,8 @@ static bool answer_pass(struct session *s)
 				return s->state == HTTP_EXCHANGE && s->upstream.server == server;
 		}
 		if (s->answered && !s->switched)
-			used += flow_gather(&s->down, conn_in(server) + used, conn_in_len(server) - used, &g);
+			used += flow_gather(&s->down, conn_in(server) + used,
+					    conn_in_len(server) - used, &g);
 		counter_add(&counters(s)->bytes_to_client, g.bytes);
 		if (gather_send(&g, false) < 0) {
 			client_broken(s, g.rc);
@@ -634,7 +678,8 @@ static void answer_more(struct session *s)
 	struct conn *server = s->upstream.server;
 
 	for (unsigned round = 0; round < TURN_ROUNDS; round++) {
-		size_t max = s->answered ? BODY_READ : (size_t)session_profile(s)->max_response_headers_size * 1024;
+		size_t head_max = (size_t)session_profile(s)->max_response_headers_size * 1024;
+		size_t max = s->answered ? BODY_READ : head_max;
 		size_t room = 0;
 		ssize_t n;
 
@@ -673,8 +718,9 @@ static void answer_more(struct session *s)
 static void client_readable(struct session *s)
 {
 	struct conn *c = s->client;
-	ssize_t n = conn_fill(c, s->state == HTTP_EXCHANGE && !s->up.done && !s->head_len
-				 ? BODY_READ : (size_t)session_profile(s)->client_max_request_size * 1024);
+	bool in_body = s->state == HTTP_EXCHANGE && !s->up.done && !s->head_len;
+	size_t head_max = (size_t)session_profile(s)->client_max_request_size * 1024;
+	ssize_t n = conn_fill(c, in_body ? BODY_READ : head_max);
 
 	if (n == -EAGAIN)
 		return;
@@ -694,8 +740,8 @@ static void client_readable(struct session *s)
 		return;
 	}
 	/*
-	 * A client that wanted to go on and closes is gone. One that sends its last request, or a batch of them, and
-	 * then FIN, waits for its answers.
+	 * A client that wanted to go on and closes is gone. One that sends its last request, or
+	 * a batch of them, and then FIN, waits for its answers.
 	 */
 	if (n == 0 && s->up.done ? s->wanted_more && conn_in_len(c) <= MAX(s->kept, s->head_len)
 				 : n == 0 && s->state == HTTP_EXCHANGE) {
@@ -786,7 +832,7 @@ static void server_ready(struct session *s, uint32_t events)
 		}
 		if (!s->up.done) {
 			want_client(s, true);
-			conn_deadline(s->client, (uint64_t)session_profile(s)->client_body_timeout);
+			conn_deadline(s->client, body_timeout(s));
 		}
 		server_deadline(s);
 	}
@@ -795,7 +841,7 @@ static void server_ready(struct session *s, uint32_t events)
 	if (s->state == HTTP_TUNNEL)
 		tunnel_pass(s, c, s->client);
 	else if (s->client->out)
-		conn_park(c); /* it hung up; its last words are read when the client has taken the others */
+		conn_park(c); /* it hung up; its last words are read when those before are taken */
 	else
 		answer_more(s);
 }
@@ -865,7 +911,8 @@ static void cut(struct conn *client, enum conn_cut why)
 	struct session *s = client->session;
 	struct gather g;
 
-	if ((s->state == HTTP_CONNECTING || s->state == HTTP_EXCHANGE) && !s->answered && !client->out) {
+	if ((s->state == HTTP_CONNECTING || s->state == HTTP_EXCHANGE) && !s->answered &&
+	    !client->out) {
 		counter_add(&counters(s)->http_server_cut, 1);
 		counter_add(&counters(s)->http_5xx, 1);
 		gather_init(&g, client);

@@ -29,16 +29,16 @@ extern const size_t http_session_size;
  *	 `-----------|--------------'          |
  *	             `------> ENDED <----------'    (from anywhere)
  */
-#define HTTP_STATES(X)                                                                                \
-	X(HTTP_IDLE,       "waits for a request",    1 << HTTP_CONNECTING | 1 << HTTP_EXCHANGE |       \
-						     1 << HTTP_CLOSING | 1 << HTTP_ENDED)              \
-	X(HTTP_CONNECTING, "a server was asked",     1 << HTTP_EXCHANGE | 1 << HTTP_IDLE |             \
-						     1 << HTTP_CLOSING | 1 << HTTP_ENDED)              \
-	X(HTTP_EXCHANGE,   "request and answer",     1 << HTTP_CONNECTING | 1 << HTTP_IDLE |           \
-						     1 << HTTP_TUNNEL | 1 << HTTP_CLOSING |            \
-						     1 << HTTP_ENDED)                                  \
-	X(HTTP_TUNNEL,     "switched protocols",     1 << HTTP_ENDED)                                  \
-	X(HTTP_CLOSING,    "the last bytes go out",  1 << HTTP_ENDED)                                  \
+#define HTTP_STATES(X)                                                                             \
+	X(HTTP_IDLE,       "waits for a request",                                                  \
+	  1 << HTTP_CONNECTING | 1 << HTTP_EXCHANGE | 1 << HTTP_CLOSING | 1 << HTTP_ENDED)         \
+	X(HTTP_CONNECTING, "a server was asked",                                                   \
+	  1 << HTTP_EXCHANGE | 1 << HTTP_IDLE | 1 << HTTP_CLOSING | 1 << HTTP_ENDED)               \
+	X(HTTP_EXCHANGE,   "request and answer",                                                   \
+	  1 << HTTP_CONNECTING | 1 << HTTP_IDLE | 1 << HTTP_TUNNEL | 1 << HTTP_CLOSING |           \
+	  1 << HTTP_ENDED)                                                                         \
+	X(HTTP_TUNNEL,     "switched protocols",  1 << HTTP_ENDED)                                 \
+	X(HTTP_CLOSING,    "the last bytes go out", 1 << HTTP_ENDED)                               \
 	X(HTTP_ENDED,      "freed at the end of the turn", 0)
 
 enum http_state {

@@ -1,7 +1,7 @@
 /*
- * Clients and servers that do whatever comes to their minds: whole and half messages, nonsense, silence, FIN and RST,
- * while the configuration changes. Nothing is said about the answers; but the worker lives, and when all have left
- * nothing of them is left. The sanitizers watch.
+ * Clients and servers that do whatever comes to their minds: whole and half messages, nonsense,
+ * silence, FIN and RST, while the configuration changes. Nothing is said about the answers; but
+ * the worker lives, and when all have left nothing of them is left. The sanitizers watch.
  */
 #include "engine/http/http_world.h"
 
@@ -14,25 +14,40 @@
 static const char *const requests[] = {
 	"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
 	"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n",
-	"GET / HT", "TP/1.1\r\nHost: a\r\n\r\n",
+	"GET / HT",
+	"TP/1.1\r\nHost: a\r\n\r\n",
 	"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
 	"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello", "hello",
+	"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello",
+	"hello",
 	"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\nhello\r\n", "0\r\n\r\n", "0\r\nT: v",
+	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+	"5\r\nhello\r\n",
+	"0\r\n\r\n",
+	"0\r\nT: v",
 	"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
 	"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-	"\x16\x03\x01", "\r\n", "X: y\r\n",
+	"\x16\x03\x01",
+	"\r\n",
+	"X: y\r\n",
 };
 
 static const char *const answers[] = {
-	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 200 OK\r\nContent-Le", "ngth: 2\r\n\r\nok",
+	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+	"HTTP/1.1 200 OK\r\nContent-Le",
+	"ngth: 2\r\n\r\nok",
 	"HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n",
-	"HTTP/1.1 200 OK\r\n\r\nuntil the end", "HTTP/1.1 204 No\r\n\r\n",
-	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\nhello\r\n", "0\r\n\r\n",
-	"HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\nhi",
-	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n", "nonsense\r\n",
+	"HTTP/1.1 200 OK\r\n\r\nuntil the end",
+	"HTTP/1.1 204 No\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+	"5\r\nhello\r\n",
+	"0\r\n\r\n",
+	"HTTP/1.1 100 Continue\r\n\r\n",
+	"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\nhi",
+	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n",
+	"nonsense\r\n",
 };
 
 static unsigned seed;
@@ -124,7 +139,8 @@ static void nothing_is_left_of_a_storm(void **state)
 		if (*p >= 0)
 			act(p, answers, ARRAY_SIZE(answers));
 		else
-			*p = accept4(w.server_fd[dice(SERVERS)], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+			*p = accept4(w.server_fd[dice(SERVERS)], NULL, NULL,
+				     SOCK_NONBLOCK | SOCK_CLOEXEC);
 		used = MAX(used, (int)(p - peers) + (*p >= 0));
 	}
 	for (int i = 0; i < CLIENTS; i++)

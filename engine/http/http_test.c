@@ -1,6 +1,6 @@
 /*
- * A worker that speaks HTTP, between clients and servers that are this test: what one side says, and what arrives
- * at the other, byte by byte.
+ * A worker that speaks HTTP, between clients and servers that are this test: what one side says,
+ * and what arrives at the other, byte by byte.
  */
 #include "engine/http/http_world.h"
 
@@ -79,7 +79,8 @@ static void hear_end(int fd)
 	ssize_t n = recv(fd, &c, 1, 0);
 
 	if (n != 0)
-		fail_msg("expected the end, got %zd ('%c', %s)", n, c, n < 0 ? strerror(errno) : "");
+		fail_msg("expected the end, got %zd ('%c', %s)", n, c,
+			 n < 0 ? strerror(errno) : "");
 }
 
 static void hear_broken(int fd)
@@ -136,27 +137,32 @@ struct trip {
 
 static const struct trip trips[] = {
 	{ GET, GET_, OK, OK },
-	{ "GET / HTTP/1.1\r\n" H "Connection: close\r\n\r\n", GET_,
-	  OK, "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\nConnection: close\r\n\r\nok", CLOSED },
+	{ "GET / HTTP/1.1\r\n" H "Connection: close\r\n\r\n", GET_, OK,
+	  "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\nConnection: close\r\n\r\nok", CLOSED },
 	/* what is of the connection goes no further */
-	{ "GET / HTTP/1.1\r\n" H "Connection: X-a, keep-alive\r\nX-A: 1\r\nX-B: 2\r\nKeep-Alive: 3\r\nTE: gzip\r\n"
+	{ "GET / HTTP/1.1\r\n" H
+	  "Connection: X-a, keep-alive\r\nX-A: 1\r\nX-B: 2\r\nKeep-Alive: 3\r\nTE: gzip\r\n"
 	  "Proxy-Connection: x\r\nUpgrade: h2c\r\n\r\n",
 	  "GET / HTTP/1.1\r\n" H "X-B: 2\r\n" XFF "\r\n",
-	  "HTTP/1.1 200 OK\r\n" DATE "Connection: X-s\r\nX-S: 1\r\nKeep-Alive: x\r\nContent-Length: 0\r\nX-T: 2\r\n\r\n",
+	  "HTTP/1.1 200 OK\r\n" DATE
+	  "Connection: X-s\r\nX-S: 1\r\nKeep-Alive: x\r\nContent-Length: 0\r\nX-T: 2\r\n\r\n",
 	  "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 0\r\nX-T: 2\r\n\r\n" },
 	{ "GET / HTTP/1.1\r\n" H "x-forwarded-for: 6.6.6.6\r\nX: y\r\n\r\n",
 	  "GET / HTTP/1.1\r\n" H "X: y\r\n" XFF "\r\n", OK, OK },
 	{ "GET http://b:81/p?q HTTP/1.1\r\n" H "X: y\r\n\r\n",
 	  "GET /p?q HTTP/1.1\r\nX: y\r\nHost: b:81\r\n" XFF "\r\n", OK, OK },
-	{ "OPTIONS http://b HTTP/1.1\r\n" H "\r\n", "OPTIONS * HTTP/1.1\r\nHost: b\r\n" XFF "\r\n", OK, OK },
-	{ "GET http://b?q HTTP/1.1\r\n" H "\r\n", "GET /?q HTTP/1.1\r\nHost: b\r\n" XFF "\r\n", OK, OK },
+	{ "OPTIONS http://b HTTP/1.1\r\n" H "\r\n", "OPTIONS * HTTP/1.1\r\nHost: b\r\n" XFF "\r\n",
+	  OK, OK },
+	{ "GET http://b?q HTTP/1.1\r\n" H "\r\n", "GET /?q HTTP/1.1\r\nHost: b\r\n" XFF "\r\n", OK,
+	  OK },
 	{ "\r\nGET / HTTP/1.1\r\n" H "\r\n", GET_, OK, OK },
 	/* HTTP/1.0 */
-	{ "GET / HTTP/1.0\r\n" H "\r\n", GET_,
-	  OK, "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\nConnection: close\r\n\r\nok", CLOSED },
+	{ "GET / HTTP/1.0\r\n" H "\r\n", GET_, OK,
+	  "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\nConnection: close\r\n\r\nok", CLOSED },
 	{ "GET / HTTP/1.0\r\n" H "Connection: keep-alive\r\n\r\n", GET_,
 	  "HTTP/1.0 200 OK\r\n" DATE "Content-Length: 2\r\n\r\nok",
-	  "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\nConnection: keep-alive\r\n\r\nok", KEPT, ENDS },
+	  "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\nConnection: keep-alive\r\n\r\nok", KEPT,
+	  ENDS },
 	{ "GET / HTTP/1.0\r\n" H "Connection: keep-alive\r\n\r\n", GET_,
 	  "HTTP/1.1 200 OK\r\n" DATE CHUNKED "\r\n2\r\nok\r\n0\r\n\r\n",
 	  "HTTP/1.1 200 OK\r\n" DATE "Connection: close\r\n\r\nok", CLOSED },
@@ -165,20 +171,25 @@ static const struct trip trips[] = {
 	/* bodies */
 	{ "POST / HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhello",
 	  "POST / HTTP/1.1\r\n" H "Content-Length: 5\r\n" XFF "\r\nhello", OK, OK },
-	{ "POST / HTTP/1.1\r\n" H CHUNKED "\r\n5;x=\"y\"\r\nhello\r\n1\r\n!\r\n0\r\nT: v\r\nConnection: t\r\n\r\n",
+	{ "POST / HTTP/1.1\r\n" H CHUNKED
+	  "\r\n5;x=\"y\"\r\nhello\r\n1\r\n!\r\n0\r\nT: v\r\nConnection: t\r\n\r\n",
 	  "POST / HTTP/1.1\r\n" H XFF CHUNKED "\r\n6\r\nhello!\r\n0\r\nT: v\r\n\r\n", OK, OK },
-	{ GET, GET_, "HTTP/1.1 200 OK\r\n" DATE CHUNKED "\r\n1\r\no\r\n001;e\r\nk\r\n0\r\nT: v\r\n\r\n",
+	{ GET, GET_,
+	  "HTTP/1.1 200 OK\r\n" DATE CHUNKED "\r\n1\r\no\r\n001;e\r\nk\r\n0\r\nT: v\r\n\r\n",
 	  "HTTP/1.1 200 OK\r\n" DATE CHUNKED "\r\n2\r\nok\r\n0\r\n\r\n" },
 	{ "GET / HTTP/1.1\r\n" H "TE: trailers\r\n\r\n",
 	  "GET / HTTP/1.1\r\n" H XFF "TE: trailers\r\nConnection: te\r\n\r\n",
 	  "HTTP/1.1 200 OK\r\n" DATE CHUNKED "\r\n2\r\nok\r\n0\r\nT: v\r\n\r\n",
 	  "HTTP/1.1 200 OK\r\n" DATE CHUNKED "\r\n2\r\nok\r\n0\r\nT: v\r\n\r\n" },
 	{ GET, GET_, "HTTP/1.1 200 OK\r\n" DATE "\r\nuntil the end",
-	  "HTTP/1.1 200 OK\r\n" DATE CHUNKED "\r\nd\r\nuntil the end\r\n0\r\n\r\n", KEPT, HANGS_UP },
-	{ GET, GET_, "HTTP/1.1 200 OK\r\n" DATE "Connection: close\r\nContent-Length: 2\r\n\r\nok", OK, KEPT, ENDS },
+	  "HTTP/1.1 200 OK\r\n" DATE CHUNKED "\r\nd\r\nuntil the end\r\n0\r\n\r\n", KEPT,
+	  HANGS_UP },
+	{ GET, GET_, "HTTP/1.1 200 OK\r\n" DATE "Connection: close\r\nContent-Length: 2\r\n\r\nok",
+	  OK, KEPT, ENDS },
 	/* no bodies */
 	{ "HEAD / HTTP/1.1\r\n" H "\r\n", "HEAD / HTTP/1.1\r\n" H XFF "\r\n",
-	  "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\n\r\n", "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\n\r\n" },
+	  "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\n\r\n",
+	  "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\n\r\n" },
 	{ "HEAD / HTTP/1.1\r\n" H "\r\n", "HEAD / HTTP/1.1\r\n" H XFF "\r\n",
 	  "HTTP/1.1 200 OK\r\n" DATE CHUNKED "\r\n", "HTTP/1.1 200 OK\r\n" DATE "\r\n" },
 	{ GET, GET_, "HTTP/1.1 204 No Content\r\n" DATE "Content-Length: 0\r\n\r\n",
@@ -186,7 +197,8 @@ static const struct trip trips[] = {
 	{ GET, GET_, "HTTP/1.1 304 Not Modified\r\n" DATE "Content-Length: 7\r\n\r\n",
 	  "HTTP/1.1 304 Not Modified\r\n" DATE "Content-Length: 7\r\n\r\n" },
 	/* answers before the answer */
-	{ GET, GET_, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" OK, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" OK },
+	{ GET, GET_, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" OK,
+	  "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" OK },
 	{ "GET / HTTP/1.0\r\n" H "\r\n", GET_, "HTTP/1.1 103 Early Hints\r\n\r\n" OK,
 	  "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\nConnection: close\r\n\r\nok", CLOSED },
 };
@@ -256,14 +268,19 @@ static void drops_arrive_as_well(void **state)
 
 static void forwarded_for_follows_the_profile(void **state)
 {
-	static const struct { enum xff_update update; const char *says, *arrives; } cases[] = {
-		{ APPEND_TO_THE_XFF_HEADER, "", "Real-IP: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n" },
+	static const struct { enum xff_update update; const char *says, *arrives;
+	} cases[] = {
+		{ APPEND_TO_THE_XFF_HEADER, "",
+		  "Real-IP: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n" },
 		{ APPEND_TO_THE_XFF_HEADER, "real-ip: 6.6.6.6 \r\nX: y\r\n",
 		  "real-ip: 6.6.6.6, 127.0.0.1\r\nX: y\r\nX-Forwarded-Proto: http\r\n" },
-		{ APPEND_TO_THE_XFF_HEADER, "real-ip: 6\r\nReal-IP: 7\r\nX-Forwarded-Proto: https\r\n",
+		{ APPEND_TO_THE_XFF_HEADER,
+		  "real-ip: 6\r\nReal-IP: 7\r\nX-Forwarded-Proto: https\r\n",
 		  "real-ip: 6\r\nReal-IP: 7, 127.0.0.1\r\nX-Forwarded-Proto: http\r\n" },
-		{ ADD_NEW_XFF_HEADER, "real-ip: 6\r\n", "real-ip: 6\r\nReal-IP: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n" },
-		{ REPLACE_XFF_HEADERS, "real-ip: 6\r\nReal-IP: 7\r\n", "Real-IP: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n" },
+		{ ADD_NEW_XFF_HEADER, "real-ip: 6\r\n",
+		  "real-ip: 6\r\nReal-IP: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n" },
+		{ REPLACE_XFF_HEADERS, "real-ip: 6\r\nReal-IP: 7\r\n",
+		  "Real-IP: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n" },
 	};
 	char text[256];
 	int c, s = -1;
@@ -293,7 +310,8 @@ static void forwarded_for_follows_the_profile(void **state)
 
 static void bad_requests_are_answered_here(void **state)
 {
-	static const struct { const char *says; int status; size_t counter; } cases[] = {
+	static const struct { const char *says; int status; size_t counter;
+	} cases[] = {
 #define COUNTER(name) offsetof(struct service_counters, name)
 		{ "GET / HTTP/1.1\r\n\r\n", 400, COUNTER(http_bad_request) },
 		{ "GET / HTTP/1.1\nHost: a\n\n", 400, COUNTER(http_bad_request) },
@@ -303,10 +321,14 @@ static void bad_requests_are_answered_here(void **state)
 		{ "GET / HTTP/1.1\r\n" H "Expect: x\r\n\r\n", 417, COUNTER(http_bad_request) },
 		{ "CONNECT a:80 HTTP/1.1\r\n" H "\r\n", 501, COUNTER(http_bad_method) },
 		{ "TRACE / HTTP/1.1\r\n" H "\r\n", 501, COUNTER(http_bad_method) },
-		{ "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\n" CHUNKED "\r\n0\r\n\r\n", 400, COUNTER(http_bad_framing) },
-		{ "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400, COUNTER(http_bad_framing) },
-		{ "POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n", 501, COUNTER(http_bad_framing) },
-		{ "POST / HTTP/1.1\r\n" H "Content-Length: 1025\r\n\r\n", 413, COUNTER(http_body_large) },
+		{ "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\n" CHUNKED "\r\n0\r\n\r\n", 400,
+		  COUNTER(http_bad_framing) },
+		{ "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400,
+		  COUNTER(http_bad_framing) },
+		{ "POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n", 501,
+		  COUNTER(http_bad_framing) },
+		{ "POST / HTTP/1.1\r\n" H "Content-Length: 1025\r\n\r\n", 413,
+		  COUNTER(http_body_large) },
 	};
 	char *c0 = (char *)service();
 
@@ -454,7 +476,8 @@ static void pipelined_requests_are_answered_in_order(void **state)
 	(void)state;
 	configure();
 	c = client();
-	say(c, "GET /1 HTTP/1.1\r\n" H "\r\nPOST /2 HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nxyGET /3 HTTP/1.1\r\n" H "\r\n");
+	say(c, "GET /1 HTTP/1.1\r\n" H "\r\nPOST /2 HTTP/1.1\r\n" H
+	       "Content-Length: 2\r\n\r\nxyGET /3 HTTP/1.1\r\n" H "\r\n");
 	shutdown(c, SHUT_WR);
 	s = server(0);
 	hear(s, "GET /1 HTTP/1.1\r\n" H XFF "\r\n");
@@ -519,7 +542,7 @@ static void a_stale_connection_is_replaced(void **state)
 	hear(c, OK);
 	say(c, GET);
 	hear(s, GET_);
-	close(s); /* without a byte of an answer: nobody knows whether it was done, but it may be done again */
+	close(s); /* nobody knows whether it was done, but it may be done again */
 	s = server(0);
 	hear(s, GET_);
 	say(s, OK);
@@ -549,7 +572,8 @@ static void another_server_is_asked(void **state)
 			s = server(1);
 		hear(s, "POST / HTTP/1.1\r\n" H "Content-Length: 2\r\n" XFF "\r\nhi");
 		say(s, OK);
-		hear(c, "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\nConnection: close\r\n\r\nok");
+		hear(c,
+		     "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\nConnection: close\r\n\r\nok");
 		close(c);
 	}
 	close(s);
@@ -610,7 +634,8 @@ static void an_early_answer_is_passed_on(void **state)
 
 static void expectations_are_met(void **state)
 {
-	static const char head[] = "POST / HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+	static const char head[] = "POST / HTTP/1.1\r\n" H
+				   "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n";
 	int c, s;
 
 	(void)state;
@@ -647,11 +672,19 @@ static void websockets_pass(void **state)
 	(void)state;
 	configure();
 	c = client();
-	say(c, "GET / HTTP/1.1\r\n" H "Upgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Key: x\r\n\r\n");
+	say(c,
+	    "GET / HTTP/1.1\r\n" H
+	    "Upgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n"
+	       "Sec-WebSocket-Key: x\r\n\r\n");
 	s = server(0);
-	hear(s, "GET / HTTP/1.1\r\n" H "Sec-WebSocket-Key: x\r\n" XFF "Upgrade: WebSocket\r\nConnection: upgrade\r\n\r\n");
-	say(s, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX: y\r\n\r\nfirst");
-	hear(c, "HTTP/1.1 101 Switching Protocols\r\nX: y\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nfirst");
+	hear(s, "GET / HTTP/1.1\r\n" H "Sec-WebSocket-Key: x\r\n" XFF
+		"Upgrade: WebSocket\r\nConnection: upgrade\r\n\r\n");
+	say(s,
+	    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+	       "Connection: Upgrade\r\nX: y\r\n\r\nfirst");
+	hear(c,
+	     "HTTP/1.1 101 Switching Protocols\r\nX: y\r\nUpgrade: websocket\r\n"
+		"Connection: upgrade\r\n\r\nfirst");
 	say(c, "GET these are only bytes now");
 	hear(s, "GET these are only bytes now");
 	say(s, "\x81\x02hi");
@@ -834,7 +867,8 @@ static void large_bodies_pass_without_being_held(void **state)
 	hear(s, "POST / HTTP/1.1\r\n" H "Content-Length: " LARGE_TEXT "\r\n" XFF "\r\n");
 	f = (struct flood){ c, LARGE };
 	assert_int_equal(pthread_create(&t, NULL, pour, &f), 0);
-	assert_in_range(standing(&service()->bytes_from_client), 1, KERNEL); /* nobody reads: it must stop */
+	assert_in_range(standing(&service()->bytes_from_client), 1,
+			KERNEL); /* nobody reads: it must stop */
 	drain(s, LARGE);
 	pthread_join(t, NULL);
 	say(s, "HTTP/1.1 200 OK\r\n" DATE "Content-Length: " LARGE_TEXT "\r\n\r\n");

@@ -1,5 +1,6 @@
 /*
- * http_world - a worker that speaks HTTP, with a front address and servers that are the test: for the tests here.
+ * http_world - a worker that speaks HTTP, with a front address and servers that are the test:
+ * for the tests here.
  */
 #ifndef SPANWIRE_ENGINE_HTTP_HTTP_WORLD_H
 #define SPANWIRE_ENGINE_HTTP_HTTP_WORLD_H
@@ -52,7 +53,8 @@ static void configure(void)
 
 	*http = w.http;
 	*pool = w.pool;
-	*application = (struct application_profile){ .type = APPLICATION_PROFILE_TYPE_HTTP, .http_profile = http };
+	*application = (struct application_profile){ .type = APPLICATION_PROFILE_TYPE_HTTP,
+						     .http_profile = http };
 	s->slot = 1;
 	s->kind = LB_ROUND_ROBIN;
 	s->disable_ms = 60000;
@@ -88,10 +90,18 @@ static int setup(void **state)
 	}
 	w.n_servers = 1;
 	w.http = (struct http_application_profile){
-		.client_body_timeout = 5000, .client_header_timeout = 5000, .client_max_header_size = 12,
-		.client_max_request_size = 48, .keepalive_timeout = 5000, .max_header_count = 256,
-		.max_response_headers_size = 48, .post_accept_timeout = 5000, .respond_with_100_continue = true,
-		.xff_alternate_name = "X-Forwarded-For", .xff_enabled = true, .xff_update = REPLACE_XFF_HEADERS,
+		.client_body_timeout = 5000,
+		.client_header_timeout = 5000,
+		.client_max_header_size = 12,
+		.client_max_request_size = 48,
+		.keepalive_timeout = 5000,
+		.max_header_count = 256,
+		.max_response_headers_size = 48,
+		.post_accept_timeout = 5000,
+		.respond_with_100_continue = true,
+		.xff_alternate_name = "X-Forwarded-For",
+		.xff_enabled = true,
+		.xff_update = REPLACE_XFF_HEADERS,
 	};
 	fd = listen_on(&w.front);
 	fcntl(fd, F_SETFL, O_NONBLOCK);

@@ -6,28 +6,44 @@
 
 #define COUNTER(name) offsetof(struct service_counters, name)
 
-#define X(name, status, counter, text) const struct refusal refusal_##name = { status, COUNTER(counter), text };
+#define X(name, status, counter, text)                                                             \
+	const struct refusal refusal_##name = { status, COUNTER(counter), text };
 REFUSALS(X)
 #undef X
 
-static const struct { int status; const char *reason; } reasons[] = {
-	{ 400, "Bad Request" }, { 408, "Request Timeout" }, { 413, "Content Too Large" },
-	{ 414, "URI Too Long" }, { 417, "Expectation Failed" }, { 431, "Request Header Fields Too Large" },
-	{ 501, "Not Implemented" }, { 502, "Bad Gateway" }, { 503, "Service Unavailable" },
-	{ 504, "Gateway Timeout" }, { 505, "HTTP Version Not Supported" },
+static const struct { int status; const char *reason;
+} reasons[] = {
+	{ 400, "Bad Request" },
+	{ 408, "Request Timeout" },
+	{ 413, "Content Too Large" },
+	{ 414, "URI Too Long" },
+	{ 417, "Expectation Failed" },
+	{ 431, "Request Header Fields Too Large" },
+	{ 501, "Not Implemented" },
+	{ 502, "Bad Gateway" },
+	{ 503, "Service Unavailable" },
+	{ 504, "Gateway Timeout" },
+	{ 505, "HTTP Version Not Supported" },
 };
 
 struct refusal refusal_of(enum http1_error e)
 {
-	struct refusal r = { http1_error_status(e), COUNTER(http_bad_request), http1_error_text(e) };
+	struct refusal r = { http1_error_status(e), COUNTER(http_bad_request),
+			     http1_error_text(e) };
 
 	switch (e) {
-	case HTTP1_E_LENGTH: case HTTP1_E_LENGTH_TWICE: case HTTP1_E_LENGTH_AND_CODING: case HTTP1_E_CODING:
+	case HTTP1_E_LENGTH:
+	case HTTP1_E_LENGTH_TWICE:
+	case HTTP1_E_LENGTH_AND_CODING:
+	case HTTP1_E_CODING:
 	case HTTP1_E_CODING_ORDER: case HTTP1_E_CODING_OLD: case HTTP1_E_CHUNK_SIZE:
 	case HTTP1_E_CHUNK_EXTENSION: case HTTP1_E_CHUNK_END: case HTTP1_E_TRAILER_FIELD:
 		r.counter = COUNTER(http_bad_framing);
 		break;
-	case HTTP1_E_TARGET_LONG: case HTTP1_E_FIELD_LONG: case HTTP1_E_HEAD_LONG: case HTTP1_E_FIELD_COUNT:
+	case HTTP1_E_TARGET_LONG:
+	case HTTP1_E_FIELD_LONG:
+	case HTTP1_E_HEAD_LONG:
+	case HTTP1_E_FIELD_COUNT:
 	case HTTP1_E_TRAILER_LONG:
 		r.counter = COUNTER(http_head_large);
 		break;
@@ -75,7 +91,8 @@ void refusal_gather(const struct refusal *r, bool head, bool keep, struct gather
 	n = snprintf(line, sizeof(line), "HTTP/1.1 %d %s\r\n", r->status, reason_of(r->status));
 	gather_text(g, line, (size_t)n);
 	gather_add(g, date, date_len);
-	n = snprintf(line, sizeof(line), "Content-Type: text/plain\r\nContent-Length: %zu\r\n%s\r\n",
+	n = snprintf(line, sizeof(line),
+		     "Content-Type: text/plain\r\nContent-Length: %zu\r\n%s\r\n",
 		     strlen(r->text) + 1, keep ? "" : "Connection: close\r\n");
 	gather_text(g, line, (size_t)n);
 	if (!head) {

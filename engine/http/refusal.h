@@ -1,5 +1,6 @@
 /*
- * refusal - the answers that are our own: a status, a sentence for the body, and the counter of the reason.
+ * refusal - the answers that are our own: a status, a sentence for the body, and the counter of
+ * the reason.
  */
 #ifndef SPANWIRE_ENGINE_HTTP_REFUSAL_H
 #define SPANWIRE_ENGINE_HTTP_REFUSAL_H
@@ -8,19 +9,21 @@
 #include "engine/http/gather.h"
 #include "net/http1.h"
 
-#define REFUSALS(X)                                                                                          \
-	X(METHOD,         501, http_bad_method,       "This method is not offered here.")                      \
-	X(BODY_LARGE,     413, http_body_large,       "The body is larger than the limit.")                    \
-	X(HEAD_LATE,      408, http_client_late,      "The request did not arrive in time.")                   \
-	X(BODY_LATE,      408, http_client_late,      "The body of the request did not arrive in time.")       \
-	X(NO_MEMORY,      503, http_no_memory,        "There is no room for another request at the moment.")   \
-	X(NO_SERVER,      503, http_no_server,        "No server is available.")                               \
-	X(SERVERS_BUSY,   503, http_servers_busy,     "All servers have as many connections as they may have.") \
-	X(SERVER_REFUSED, 503, http_server_refused,   "No server took the connection.")                        \
-	X(SERVER_LOST,    502, http_server_lost,      "The server closed the connection before it answered.")  \
-	X(SERVER_BAD,     502, http_server_malformed, "The answer of the server is not legal HTTP.")           \
-	X(SERVER_SILENT,  504, http_server_late,      "The server did not answer in time.")                    \
-	X(SERVER_CUT,     503, http_server_cut,       "The server was taken away before it answered.")
+#define REFUSALS(X)										\
+	X(METHOD, 501, http_bad_method, "This method is not offered here.")			\
+	X(BODY_LARGE, 413, http_body_large, "The body is larger than the limit.")		\
+	X(HEAD_LATE, 408, http_client_late, "The request did not arrive in time.")		\
+	X(BODY_LATE, 408, http_client_late, "The body of the request did not arrive in time.")	\
+	X(NO_MEMORY, 503, http_no_memory, "There is no room for another request at the moment.") \
+	X(NO_SERVER, 503, http_no_server, "No server is available.")				\
+	X(SERVERS_BUSY, 503, http_servers_busy,							\
+	  "All servers have as many connections as they may have.")				\
+	X(SERVER_REFUSED, 503, http_server_refused, "No server took the connection.")		\
+	X(SERVER_LOST, 502, http_server_lost,							\
+	  "The server closed the connection before it answered.")				\
+	X(SERVER_BAD, 502, http_server_malformed, "The answer of the server is not legal HTTP.") \
+	X(SERVER_SILENT, 504, http_server_late, "The server did not answer in time.")		\
+	X(SERVER_CUT, 503, http_server_cut, "The server was taken away before it answered.")
 
 struct refusal {
 	int status;
@@ -38,7 +41,10 @@ struct refusal refusal_of(enum http1_error e);
 /* The whole answer; HEAD: without its body. KEEP: the connection goes on. */
 void refusal_gather(const struct refusal *r, bool head, bool keep, struct gather *g);
 
-/* "Date: Sat, 21 Nov 2026 03:03:33 GMT\r\n", of this second. Borrowed, per thread, until the next call. */
+/*
+ * "Date: Sat, 21 Nov 2026 03:03:33 GMT\r\n", of this second. Borrowed, per thread, until the
+ * next call.
+ */
 const char *http_date_line(size_t *len);
 
 #endif

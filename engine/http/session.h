@@ -20,8 +20,8 @@ struct session {
 
 	/* The exchange. */
 	struct flow up, down;      /* request body, response body */
-	uint32_t kept;             /* bytes of client->in that are this request, whole: it could be sent again */
-	uint32_t head_len;         /* bytes at the front of client->in that are its head, until it was sent */
+	uint32_t kept;             /* bytes of client->in: this request, whole; to send it again */
+	uint32_t head_len;         /* bytes of client->in: its head, until that was taken */
 	uint8_t method;            /* enum http1_method */
 	uint8_t minor;             /* of the client's version */
 	bool in_head;              /* a part of the next head is there */
@@ -45,8 +45,10 @@ struct session {
 const struct http_application_profile *session_profile(const struct session *s);
 
 /* The request head H, which stands at IN, as the server gets it. */
-void head_to_server(const struct session *s, const struct http1_head *h, const char *in, struct gather *g);
+void head_to_server(const struct session *s, const struct http1_head *h, const char *in,
+		    struct gather *g);
 /* The response head H; s->down and s->keep are set. */
-void head_to_client(const struct session *s, const struct http1_head *h, const char *in, struct gather *g);
+void head_to_client(const struct session *s, const struct http1_head *h, const char *in,
+		    struct gather *g);
 
 #endif

@@ -168,13 +168,15 @@ static int on_headers_complete(llhttp_t *p)
 {
 	const struct theirs *t = p->data;
 
-	return t->to_head || (p->type == HTTP_RESPONSE && (p->status_code < 200 || p->status_code == 204 ||
-							   p->status_code == 304));
+	return t->to_head ||
+	       (p->type == HTTP_RESPONSE &&
+		(p->status_code < 200 || p->status_code == 204 || p->status_code == 304));
 }
 
 /*
- * What llhttp 8.1 refuses and we take: methods that it does not know, and those of RTSP that it knows; chunk
- * extensions with a character that the grammar has only within quotes (we pass over them and forward none).
+ * What llhttp 8.1 refuses and we take: methods that it does not know, and those of RTSP that it
+ * knows; chunk extensions with a character that the grammar has only within quotes (we pass over
+ * them and forward none).
  */
 static bool refusal_is_known(llhttp_errno_t e, const struct understood *ours)
 {
@@ -230,7 +232,7 @@ void http1_oracle(enum http1_side side, bool to_head, const char *data, size_t l
 	}
 	for (size_t i = 0; i < whole.n; from = whole.m[i++].end)
 		must_agree(side, to_head, data, from, &whole.m[i], false);
-	if (whole.n < MESSAGES && whole.result == HTTP1_MORE && whole.framing == HTTP1_UNTIL_CLOSE &&
-	    whole.m[whole.n].end == len && len > from)
+	if (whole.n < MESSAGES && whole.result == HTTP1_MORE &&
+	    whole.framing == HTTP1_UNTIL_CLOSE && whole.m[whole.n].end == len && len > from)
 		must_agree(side, to_head, data, from, &whole.m[whole.n], true);
 }

@@ -1,10 +1,11 @@
 /*
  * http1_oracle - what the fuzz targets demand of net/http1.
  *
- * Three things, for any bytes: the codec looks at no byte that is not there (the sanitizers see to that);
- * how the bytes are cut into pieces changes nothing; and whatever it accepts, llhttp frames in the same
- * way: same end of the message, same fields, same body. llhttp may refuse what we accept only for the
- * reasons listed in http1_oracle.c. It is the other way round that smuggles requests.
+ * Three things, for any bytes: the codec looks at no byte that is not there (the sanitizers see
+ * to that); how the bytes are cut into pieces changes nothing; and whatever it accepts, llhttp
+ * frames in the same way: same end of the message, same fields, same body. llhttp may refuse
+ * what we accept only for the reasons listed in http1_oracle.c. It is the other way round that
+ * smuggles requests.
  *
  * A broken demand aborts.
  */

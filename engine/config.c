@@ -4,8 +4,10 @@
 #include "base/log.h"
 #include "engine/http/http.h"
 #include "engine/l4/l4.h"
+#include "engine/ports.h"
 #include "model/structs.h"
 
+#define DSCP_MAX   63
 #define CONNECT_MS 2000 /* long enough for a lost SYN, short enough to try another server */
 
 /* A pool with its backends; config_pool is what others see of it. */
@@ -302,12 +304,17 @@ static void snapshot_network(struct snapshot *n)
 
 	n->nodelay = true;
 	n->connect_ms = CONNECT_MS;
+	n->keepalive_s = PORT_KEEPALIVE_S;
+	n->keepalive_halfclosed = true;
 	if (!tcp)
 		return;
 	n->nodelay = !tcp->nagles_algorithm;
 	n->close_idle = tcp->idle_connection_type == CLOSE_IDLE && tcp->idle_connection_timeout > 0;
 	n->idle_ms = (uint64_t)tcp->idle_connection_timeout * 1000;
 	n->keepalive_s = n->close_idle ? 0 : (unsigned)tcp->idle_connection_timeout;
+	n->keepalive_halfclosed = tcp->keepalive_in_halfclose_state;
+	/* "Pass through" has nothing to pass at a proxy: the packets are its own. */
+	n->dscp = tcp->ip_dscp <= DSCP_MAX ? (unsigned)tcp->ip_dscp : 0;
 }
 
 static void snapshot_pool(struct snapshot *n, const struct pool_entry *p)

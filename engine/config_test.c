@@ -210,7 +210,8 @@ static void profile_s_numbers_arrive_in_our_units(void **state)
 					  "\"network_profile_ref\":\"/api/networkprofile/net-1\"}");
 	put(w, "networkprofile", "net-1",
 	    "{\"profile\":{\"type\":\"PROTOCOL_TYPE_TCP_PROXY\",\"tcp_proxy_profile\":"
-	    "{\"idle_connection_type\":\"CLOSE_IDLE\",\"idle_connection_timeout\":7,\"nagles_algorithm\":true}}}");
+	    "{\"idle_connection_type\":\"CLOSE_IDLE\",\"idle_connection_timeout\":7,\"nagles_algorithm\":true,"
+	    "\"ip_dscp\":10}}}");
 	put(w, "pool", "pool-1", "{\"graceful_disable_timeout\":2,\"graceful_hm_down_disable_timeout\":5,"
 				 "\"max_concurrent_connections_per_server\":9,\"servers\":[]}");
 	commit(w);
@@ -218,6 +219,7 @@ static void profile_s_numbers_arrive_in_our_units(void **state)
 	assert_true(s->close_idle);
 	assert_int_equal(s->idle_ms, 7000);
 	assert_false(s->nodelay);
+	assert_int_equal(s->dscp, 10);
 	assert_int_equal(s->disable_ms, 120000);
 	assert_int_equal(s->down_ms, 5000);
 	assert_int_equal(s->max_load, 9);

@@ -195,6 +195,11 @@ void conn_park(struct conn *c)
 	watch_stop(c->worker->loop, &c->watch);
 }
 
+void conn_option(const struct conn *c, int level, int option, int value)
+{
+	setsockopt(c->watch.fd, level, option, &value, sizeof(value));
+}
+
 int conn_error(const struct conn *c)
 {
 	int e = 0;

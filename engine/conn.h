@@ -154,6 +154,8 @@ void conn_want_in(struct conn *c, bool yes);
 void conn_want_out(struct conn *c);
 /* Nothing is heard of it, not even EPOLLHUP, until something is wanted again. */
 void conn_park(struct conn *c);
+/* setsockopt() of a number; what is refused is left as it was. */
+void conn_option(const struct conn *c, int level, int option, int value);
 /* What SO_ERROR says, as -errno; 0: nothing is wrong. */
 int conn_error(const struct conn *c);
 /* The session's deadline; 0: none. Fires proto->expired(). */

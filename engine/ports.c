@@ -10,7 +10,6 @@
 #include "base/log.h"
 
 #define BACKLOG        65535 /* the kernel cuts it to somaxconn */
-#define KEEPALIVE_S    600
 #define KEEPALIVE_STEP 30
 #define KEEPALIVE_N    5
 
@@ -81,7 +80,7 @@ static int open_socket(const union address *a, int *out)
 	    (rc = set(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_FREEBIND : IP_FREEBIND, 1)) < 0 ||
 	    (v6 && (rc = set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) < 0) ||
 	    (rc = set(fd, IPPROTO_TCP, TCP_NODELAY, 1)) < 0 || (rc = set(fd, SOL_SOCKET, SO_KEEPALIVE, 1)) < 0 ||
-	    (rc = set(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S)) < 0 ||
+	    (rc = set(fd, IPPROTO_TCP, TCP_KEEPIDLE, PORT_KEEPALIVE_S)) < 0 ||
 	    (rc = set(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_STEP)) < 0 ||
 	    (rc = set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_N)) < 0)
 		return rc;

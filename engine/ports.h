@@ -16,6 +16,9 @@
 #include "base/err.h"
 #include "engine/address.h"
 
+/* Silence after which the kernel probes a client, unless the service's profile says otherwise. */
+#define PORT_KEEPALIVE_S 600
+
 struct ports;
 
 /* One socket, as the proxy is told of it. */

@@ -72,6 +72,8 @@ struct snapshot {
 	bool close_idle;                  /* L4: close then, rather than only probe with keep-alives */
 	bool nodelay;
 	unsigned keepalive_s;             /* silence after which the kernel probes a peer; 0: never */
+	bool keepalive_halfclosed;        /* also when one side sends no more */
+	unsigned dscp;                    /* of packets to the client */
 	uint64_t connect_ms;              /* for a server to answer a SYN */
 	struct {
 		uint64_t idle_ms, life_ms;    /* 0: for ever */

@@ -195,12 +195,6 @@ static const struct proto_ops connecting = {
 	.name = "connect", .ready = connecting_ready, .expired = connecting_expired,
 };
 
-static void set(int fd, int level, int option, int value)
-{
-	/* Refused only by what cannot be at this place; a connection without it works. */
-	setsockopt(fd, level, option, &value, sizeof(value));
-}
-
 static int dial(struct upstream *u, struct worker_backend *b)
 {
 	const struct snapshot *s = u->snapshot;
@@ -211,15 +205,15 @@ static int dial(struct upstream *u, struct worker_backend *b)
 
 	if (fd < 0)
 		return -errno;
-	if (s->nodelay)
-		set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (s->keepalive_s) {
-		set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-		set(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)s->keepalive_s);
-	}
 	c = conn_new(w, u->client->service, CONN_SERVER, fd, to);
 	if (!c)
 		return -ENOMEM;
+	if (s->nodelay)
+		conn_option(c, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (s->keepalive_s) {
+		conn_option(c, SOL_SOCKET, SO_KEEPALIVE, 1);
+		conn_option(c, IPPROTO_TCP, TCP_KEEPIDLE, (int)s->keepalive_s);
+	}
 	c->backend = b;
 	b->n_conns++;
 	counter_add(&b->counters->conn_open, 1);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -13,6 +14,7 @@
 #include "engine/http/http.h"
 #include "engine/l4/l4.h"
 #include "engine/l4/pipe.h"
+#include "engine/ports.h"
 #include "engine/upstream.h"
 
 #define CONNS_MAX       400000        /* per worker: 100,000 clients with their servers, and room */
@@ -352,6 +354,21 @@ static void listener_again(struct timer *t)
 		must(watch_start(w->loop, &ls->watch, ls->watch.fd, EPOLLIN, ls->watch.ready) == 0);
 }
 
+/* Where the profile differs from what the listener gave its child (engine/ports.c): by default nowhere. */
+static void client_options(const struct conn *c, const struct snapshot *s)
+{
+	if (!s->nodelay)
+		conn_option(c, IPPROTO_TCP, TCP_NODELAY, 0);
+	if (!s->keepalive_s)
+		conn_option(c, SOL_SOCKET, SO_KEEPALIVE, 0);
+	else if (s->keepalive_s != PORT_KEEPALIVE_S)
+		conn_option(c, IPPROTO_TCP, TCP_KEEPIDLE, (int)s->keepalive_s);
+	if (s->dscp && c->peer.sa.sa_family == AF_INET6)
+		conn_option(c, IPPROTO_IPV6, IPV6_TCLASS, (int)s->dscp << 2);
+	else if (s->dscp)
+		conn_option(c, IPPROTO_IP, IP_TOS, (int)s->dscp << 2);
+}
+
 static void accepted(struct listener *ls, int fd, const union address *peer)
 {
 	struct worker_service *s = ls->service;
@@ -369,6 +386,7 @@ static void accepted(struct listener *ls, int fd, const union address *peer)
 	c->listener = ls;
 	c->open = true;
 	c->proto = s->snapshot->proto;
+	client_options(c, s->snapshot);
 	c->proto->accepted(c);
 }
 

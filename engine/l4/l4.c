@@ -102,6 +102,15 @@ static void broken(struct session *s, const struct conn *c, int rc)
 	end(s, true);
 }
 
+static void half_closed(struct session *s, enum l4_state to)
+{
+	move(s, to);
+	if (s->upstream.snapshot->keepalive_halfclosed)
+		return;
+	conn_option(s->client, SOL_SOCKET, SO_KEEPALIVE, 0);
+	conn_option(s->upstream.server, SOL_SOCKET, SO_KEEPALIVE, 0);
+}
+
 /* FROM sends no more, and TO has taken all it sent: pass the end on. */
 static void pass_end(struct session *s, struct conn *from, struct conn *to)
 {
@@ -116,7 +125,7 @@ static void pass_end(struct session *s, struct conn *from, struct conn *to)
 	else if (to->eof && !is_behind(s, from))
 		end(s, false);
 	else if (s->state == L4_PASSING)
-		move(s, from->side == CONN_CLIENT ? L4_CLIENT_ENDED : L4_SERVER_ENDED);
+		half_closed(s, from->side == CONN_CLIENT ? L4_CLIENT_ENDED : L4_SERVER_ENDED);
 }
 
 static void still_alive(struct session *s)

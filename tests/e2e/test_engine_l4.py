@@ -171,3 +171,12 @@ def test_idle_connection_is_closed_after_the_profile_s_time(lab):
     peer = client.connect(engine.vip, engine.port, timeout=8)
     with pytest.raises(ConnectionResetError):
         peer.recv(1)
+
+
+def test_packets_to_the_client_carry_the_profile_s_dscp(lab):
+    engine, client, web = serve(lab, 1, n=1, tcp={"ip_dscp": 46})
+    seen = client.start("tcpdump", "-nlv", "-i", "eth0", f"src {engine.vip} and tcp[tcpflags] & tcp-push != 0",
+                        log="tcpdump")
+    until(lambda: "listening on" in seen.tail(), "tcpdump listens")
+    client.fresh_get(engine.url)
+    until(lambda: "tos 0xb8" in seen.tail(), "a packet with DSCP 46 arrives", seconds=5)

@@ -24,7 +24,8 @@ static uint64_t entry_digest(json_t *entry)
 	json_t *known = json_object_get(entry, "digest");
 
 	if (!known) {
-		known = json_integer((json_int_t)digest_object(json_str(entry, "kind", ""), json_str(entry, "uuid", ""),
+		known = json_integer((json_int_t)digest_object(json_str(entry, "kind", ""),
+							       json_str(entry, "uuid", ""),
 							       json_object_get(entry, "object")));
 		json_object_set_new(entry, "digest", known);
 	}
@@ -48,8 +49,8 @@ int desired_load(struct desired *d, const char *path, struct err *e)
 	if (rc < 0)
 		return rc;
 	if (json_int(file, "format", 0) != DESIRED_FORMAT)
-		return err_set(e, -EINVAL, NULL, "%s has format %lld, and this program knows %d", path,
-			       (long long)json_int(file, "format", 0), DESIRED_FORMAT);
+		return err_set(e, -EINVAL, NULL, "%s has format %lld, and this program knows %d",
+			       path, (long long)json_int(file, "format", 0), DESIRED_FORMAT);
 	held = json_object_get(file, "held");
 	json_object_foreach(held, key, entry) {
 		json_object_del(entry, "digest"); /* what the file says of itself is no proof */
@@ -57,7 +58,8 @@ int desired_load(struct desired *d, const char *path, struct err *e)
 	}
 	snprintf(sum, sizeof(sum), "%016llx", (unsigned long long)digest);
 	if (!json_is_object(held) || strcmp(sum, json_str(file, "hash", "")) != 0)
-		return err_set(e, -EINVAL, NULL, "%s is damaged: its hash is not that of its objects", path);
+		return err_set(e, -EINVAL, NULL,
+			       "%s is damaged: its hash is not that of its objects", path);
 	snprintf(d->epoch, sizeof(d->epoch), "%s", json_str(file, "epoch", ""));
 	d->revision = (uint64_t)json_int(file, "revision", 0);
 	d->digest = digest;
@@ -72,8 +74,8 @@ char *desired_text(const struct desired *d)
 	char sum[17];
 
 	snprintf(sum, sizeof(sum), "%016llx", (unsigned long long)d->digest);
-	file = json_pack("{s:i, s:s, s:I, s:s, s:O}", "format", DESIRED_FORMAT, "epoch", d->epoch, "revision",
-			 (json_int_t)d->revision, "hash", sum, "held", d->held);
+	file = json_pack("{s:i, s:s, s:I, s:s, s:O}", "format", DESIRED_FORMAT, "epoch", d->epoch,
+			 "revision", (json_int_t)d->revision, "hash", sum, "held", d->held);
 	return json_text(file);
 }
 
@@ -89,12 +91,14 @@ static char *key_of(const char *kind, const char *uuid)
 	return xasprintf("%s/%s", kind, uuid);
 }
 
-void desired_put(struct desired *d, const char *kind, const char *uuid, uint64_t revision, json_t *object)
+void desired_put(struct desired *d, const char *kind, const char *uuid, uint64_t revision,
+		 json_t *object)
 {
 	CLEANUP_FREE char *key = key_of(kind, uuid);
 
-	json_object_set_new(d->staged, key, json_pack("{s:s, s:s, s:I, s:O}", "kind", kind, "uuid", uuid, "revision",
-						      (json_int_t)revision, "object", object));
+	json_object_set_new(d->staged, key,
+			    json_pack("{s:s, s:s, s:I, s:O}", "kind", kind, "uuid", uuid,
+				      "revision", (json_int_t)revision, "object", object));
 }
 
 void desired_remove(struct desired *d, const char *kind, const char *uuid)
@@ -132,10 +136,12 @@ static void drop(struct desired *d, const char *key, const struct desired_diff *
 	diff->removed(arg, json_str(old, "kind", ""), json_str(old, "uuid", ""));
 }
 
-static void take(struct desired *d, const char *key, json_t *entry, const struct desired_diff *diff, void *arg)
+static void take(struct desired *d, const char *key, json_t *entry, const struct desired_diff *diff,
+		 void *arg)
 {
 	json_t *old = json_object_get(d->held, key);
-	bool same = old && json_equal(json_object_get(old, "object"), json_object_get(entry, "object"));
+	bool same = old &&
+		    json_equal(json_object_get(old, "object"), json_object_get(entry, "object"));
 
 	if (!same) {
 		d->digest += entry_digest(entry);
@@ -145,10 +151,12 @@ static void take(struct desired *d, const char *key, json_t *entry, const struct
 	json_object_set(d->held, key, entry);
 	if (!same)
 		diff->put(arg, json_str(entry, "kind", ""), json_str(entry, "uuid", ""),
-			  (uint64_t)json_int(entry, "revision", 0), json_object_get(entry, "object"));
+			  (uint64_t)json_int(entry, "revision", 0),
+			  json_object_get(entry, "object"));
 }
 
-void desired_commit(struct desired *d, const char *epoch, uint64_t revision, const struct desired_diff *diff, void *arg)
+void desired_commit(struct desired *d, const char *epoch, uint64_t revision,
+		    const struct desired_diff *diff, void *arg)
 {
 	CLEANUP_JSON json_t *staged = d->staged;
 	json_t *entry;
@@ -157,7 +165,8 @@ void desired_commit(struct desired *d, const char *epoch, uint64_t revision, con
 
 	d->staged = json_object();
 	if (d->replaces) {
-		json_object_foreach_safe(d->held, next, key, entry) {
+		json_object_foreach_safe(d->held, next, key, entry)
+		{
 			CLEANUP_FREE char *copy = xstrdup(key); /* the key dies with its entry */
 
 			if (!json_object_get(staged, copy))

@@ -26,7 +26,8 @@ struct desired {
 };
 
 struct desired_diff {
-	void (*put)(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object);
+	void (*put)(void *arg, const char *kind, const char *uuid, uint64_t revision,
+		    const json_t *object);
 	void (*removed)(void *arg, const char *kind, const char *uuid);
 };
 
@@ -41,12 +42,17 @@ char *desired_text(const struct desired *d);
 /* Forget what is staged; a new batch begins. REPLACES: it will be everything. */
 void desired_begin(struct desired *d, bool replaces);
 /* OBJECT is borrowed and kept by reference. */
-void desired_put(struct desired *d, const char *kind, const char *uuid, uint64_t revision, json_t *object);
+void desired_put(struct desired *d, const char *kind, const char *uuid, uint64_t revision,
+		 json_t *object);
 void desired_remove(struct desired *d, const char *kind, const char *uuid);
 /* The staged becomes the held; DIFF hears what differs. A new, empty batch begins. */
-void desired_commit(struct desired *d, const char *epoch, uint64_t revision, const struct desired_diff *diff, void *arg);
+void desired_commit(struct desired *d, const char *epoch, uint64_t revision,
+		    const struct desired_diff *diff, void *arg);
 
-/* {"kind/uuid": digest}: what an engine says it holds when it meets its controller again. New reference. */
+/*
+ * {"kind/uuid": digest}: what an engine says it holds when it meets its controller again. New
+ * reference.
+ */
 json_t *desired_digests(const struct desired *d);
 
 /* NULL when it is not held. */

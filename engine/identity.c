@@ -29,11 +29,11 @@ int identity_load(struct identity *i, const char *path, const char *name, struct
 	if (rc < 0)
 		return err_set(e, rc, NULL, "%s is damaged", path);
 	if (json_int(file, "format", 0) != FORMAT)
-		return err_set(e, -EINVAL, NULL, "%s has format %lld, and this program knows %d", path,
-			       (long long)json_int(file, "format", 0), FORMAT);
+		return err_set(e, -EINVAL, NULL, "%s has format %lld, and this program knows %d",
+			       path, (long long)json_int(file, "format", 0), FORMAT);
 	if (strcmp(json_str(file, "name", ""), name) != 0)
-		return err_set(e, -EINVAL, NULL, "%s belongs to the engine \"%s\", not to \"%s\"", path,
-			       json_str(file, "name", ""), name);
+		return err_set(e, -EINVAL, NULL, "%s belongs to the engine \"%s\", not to \"%s\"",
+			       path, json_str(file, "name", ""), name);
 	snprintf(i->uuid, sizeof(i->uuid), "%s", json_str(file, "uuid", ""));
 	i->key = xstrdup(json_str(file, "key", ""));
 	i->certificate = xstrdup(json_str(file, "certificate", ""));
@@ -43,15 +43,17 @@ int identity_load(struct identity *i, const char *path, const char *name, struct
 
 int identity_save(const struct identity *i, const char *path, const char *name, struct err *e)
 {
-	CLEANUP_JSON json_t *file = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "format", FORMAT, "name", name, "uuid",
-					      i->uuid, "key", i->key, "certificate", i->certificate, "ca", i->ca);
+	CLEANUP_JSON json_t *file = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "format", FORMAT,
+					      "name", name, "uuid", i->uuid, "key", i->key,
+					      "certificate", i->certificate, "ca", i->ca);
 	CLEANUP_FREE char *text = json_text(file);
 	int rc = file_replace(path, text, strlen(text), 0600);
 
 	return rc < 0 ? err_set(e, rc, NULL, "%s: %s", path, strerror(-rc)) : 0;
 }
 
-int token_load(const char *path, char token[static 160], char fingerprint[static TLS_FINGERPRINT], struct err *e)
+int token_load(const char *path, char token[static 160], char fingerprint[static TLS_FINGERPRINT],
+	       struct err *e)
 {
 	CLEANUP_FREE char *text = NULL;
 	const char *begin, *fp;
@@ -64,8 +66,10 @@ int token_load(const char *path, char token[static 160], char fingerprint[static
 	len = strcspn(begin, " \t\r\n");
 	fp = memrchr(begin, '.', len);
 	if (len >= 160 || strncmp(begin, "swt1.", 5) != 0 || !fp ||
-	    (size_t)(begin + len - fp) != TLS_FINGERPRINT || begin[len + strspn(begin + len, " \t\r\n")])
-		return err_set(e, -EINVAL, NULL, "the token file %s does not hold an enrolment token", path);
+	    (size_t)(begin + len - fp) != TLS_FINGERPRINT ||
+	    begin[len + strspn(begin + len, " \t\r\n")])
+		return err_set(e, -EINVAL, NULL,
+			       "the token file %s does not hold an enrolment token", path);
 	memcpy(token, begin, len);
 	token[len] = '\0';
 	for (int n = 0; n < TLS_FINGERPRINT - 1; n++)

@@ -11,7 +11,7 @@ struct keeper {
 	pthread_mutex_t lock;
 	pthread_cond_t news;
 	char *path;
-	char *text;  /* not written yet; NULL: nothing */
+	char *text; /* not written yet; NULL: nothing */
 	bool ends;
 };
 

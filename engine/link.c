@@ -28,27 +28,27 @@
 #include "net/lines.h"
 #include "net/tls.h"
 
-#define PROTOCOL        1
+#define PROTOCOL	1
 #define OPEN_TIMEOUT_MS 3000
-#define BACKOFF_MIN_MS  100
-#define BACKOFF_MAX_MS  5000
-#define SAVE_DELAY_MS   20
-#define EVENTS_KEPT     1000
+#define BACKOFF_MIN_MS	100
+#define BACKOFF_MAX_MS	5000
+#define SAVE_DELAY_MS	20
+#define EVENTS_KEPT	1000
 
 enum channel_state { IDLE, LEARN, ENROL, OPENING, HELLO, UP };
 
 struct channel {
 	struct stream stream;
-	struct timer dial;     /* IDLE: when to dial */
-	struct timer pulse;    /* every ping_ms once HELLO */
-	struct tls *tls;       /* of this connection */
+	struct timer dial;  /* IDLE: when to dial */
+	struct timer pulse; /* every ping_ms once HELLO */
+	struct tls *tls;    /* of this connection */
 	enum channel_state state;
-	const char *name;      /* "control", "bulk" */
+	const char *name; /* "control", "bulk" */
 	struct link *link;
 	size_t scanned;
 	unsigned backoff_ms;
 	unsigned ping_ms, dead_ms, silent; /* silent: pulses without a byte from the other end */
-	uint64_t heard;        /* bytes_in at the last pulse */
+	uint64_t heard;			   /* bytes_in at the last pulse */
 	json_int_t pings;
 };
 
@@ -72,20 +72,20 @@ struct link {
 	int lock_fd;
 
 	struct identity identity;
-	char *key, *csr, *ca;          /* while joining */
+	char *key, *csr, *ca; /* while joining */
 	char token[160];
 
 	struct desired desired;
 	struct keeper *keeper;
 	struct timer save;
 	struct list commits;
-	struct commit applied;         /* epoch "": nothing runs yet */
+	struct commit applied; /* epoch "": nothing runs yet */
 
 	json_t *interfaces;
-	json_t *services;              /* vs uuid -> {revision, state, reason} */
-	json_t *untold;                /* vs uuid -> true: told the controller something older, or nothing */
+	json_t *services; /* vs uuid -> {revision, state, reason} */
+	json_t *untold;	  /* vs uuid -> true: told the controller something older, or nothing */
 	struct timer tell;
-	json_t *health;                /* pool uuid -> servers */
+	json_t *health; /* pool uuid -> servers */
 	json_t *events;
 };
 
@@ -124,7 +124,10 @@ static void channel_down(struct channel *c, const char *why)
 	struct link *k = c->link;
 	bool was_up = c->state == UP;
 
-	/* What was learned is believed for one connection: the token file may be another one at the next. */
+	/*
+	 * What was learned is believed for one connection: the token file may be another one at
+	 * the next.
+	 */
 	if (c->state == ENROL)
 		forget_ca(k);
 	stream_close(&c->stream);
@@ -159,8 +162,9 @@ static void say(struct channel *c, json_t *msg)
 static int join_begin(struct link *k, struct err *e)
 {
 	char wanted[TLS_FINGERPRINT];
-	int rc = k->token_file ? token_load(k->token_file, k->token, wanted, e)
-			       : err_set(e, -ENOENT, NULL, "there is neither a certificate nor a token");
+	int rc = k->token_file
+			 ? token_load(k->token_file, k->token, wanted, e)
+			 : err_set(e, -ENOENT, NULL, "there is neither a certificate nor a token");
 
 	if (rc == 0 && !k->key)
 		rc = tls_request(k->name, &k->key, &k->csr, e);
@@ -180,7 +184,8 @@ static void learn(struct channel *c)
 		channel_down(c, e.text);
 	} else if (strcmp(peer.root_fingerprint, wanted) != 0) {
 		c->backoff_ms = BACKOFF_MAX_MS;
-		err_set(&e, -EACCES, NULL, "the CA at %s has the fingerprint %s, the token wants %s: not joining",
+		err_set(&e, -EACCES, NULL,
+			"the CA at %s has the fingerprint %s, the token wants %s: not joining",
 			c->stream.peer, peer.root_fingerprint, wanted);
 		channel_down(c, e.text);
 	} else {
@@ -199,9 +204,11 @@ static void joined(struct channel *c, const json_t *msg)
 	snprintf(i->uuid, sizeof(i->uuid), "%s", json_str(msg, "uuid", ""));
 	i->key = xstrdup(k->key);
 	i->certificate = xstrdup(json_str(msg, "certificate", ""));
-	i->ca = tls_peer_root(&c->stream); /* the one that the token named, whatever the answer says */
+	i->ca = tls_peer_root(
+		&c->stream); /* the one that the token named, whatever the answer says */
 	if (!i->uuid[0] || !i->certificate[0] || !i->ca)
-		err_set(&e, -EPROTO, NULL, "the controller's answer to the enrolment is incomplete");
+		err_set(&e, -EPROTO, NULL,
+			"the controller's answer to the enrolment is incomplete");
 	else
 		identity_save(i, k->identity_path, k->name, &e);
 	if (e.code) {
@@ -220,13 +227,15 @@ static void joined(struct channel *c, const json_t *msg)
 static void say_hello(struct channel *c)
 {
 	struct link *k = c->link;
-	json_t *hello = json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:i, s:i}", "type", "hello", "version", PROTOCOL,
-				  "min_version", PROTOCOL, "channel", c->name, "uuid", k->identity.uuid, "name", k->name,
-				  "instance", k->instance, "cores", k->cores, "memory_mb", k->memory_mb);
+	json_t *hello = json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:i, s:i}", "type", "hello",
+				  "version", PROTOCOL, "min_version", PROTOCOL, "channel", c->name,
+				  "uuid", k->identity.uuid, "name", k->name, "instance",
+				  k->instance, "cores", k->cores, "memory_mb", k->memory_mb);
 
 	if (c == &k->control) {
 		json_object_set_new(hello, "epoch", json_string(k->desired.epoch));
-		json_object_set_new(hello, "revision", json_integer((json_int_t)k->desired.revision));
+		json_object_set_new(hello, "revision",
+				    json_integer((json_int_t)k->desired.revision));
 		json_object_set_new(hello, "held", desired_digests(&k->desired));
 		json_object_set(hello, "interfaces", k->interfaces);
 	}
@@ -238,8 +247,8 @@ static void pulse(struct timer *t)
 	struct channel *c = CONTAINER_OF(t, struct channel, pulse);
 
 	/*
-	 * Pulses are counted, not time: a warden that was stopped for a while must not take the bytes that wait in its
-	 * socket for silence.
+	 * Pulses are counted, not time: a warden that was stopped for a while must not take the
+	 * bytes that wait in its socket for silence.
 	 */
 	c->silent = c->stream.bytes_in == c->heard ? c->silent + 1 : 0;
 	c->heard = c->stream.bytes_in;
@@ -271,8 +280,8 @@ static void channel_opened(struct stream *s)
 		return;
 	}
 	if (c->state == ENROL) {
-		say(c, json_pack("{s:s, s:i, s:s, s:s, s:s}", "type", "enrol", "version", PROTOCOL, "token", k->token,
-				  "name", k->name, "csr", k->csr));
+		say(c, json_pack("{s:s, s:i, s:s, s:s, s:s}", "type", "enrol", "version", PROTOCOL,
+				 "token", k->token, "name", k->name, "csr", k->csr));
 	} else {
 		c->state = HELLO;
 		say_hello(c);
@@ -298,7 +307,8 @@ static void save(struct timer *t)
 	keeper_put(k->keeper, desired_text(&k->desired));
 }
 
-static void diff_put(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
+static void diff_put(void *arg, const char *kind, const char *uuid, uint64_t revision,
+		     const json_t *object)
 {
 	struct link *k = arg;
 
@@ -334,7 +344,8 @@ static void take_commit(struct channel *c, const json_t *msg)
 {
 	struct link *k = c->link;
 
-	desired_commit(&k->desired, json_str(msg, "epoch", ""), (uint64_t)json_int(msg, "revision", 0), &diff, k);
+	desired_commit(&k->desired, json_str(msg, "epoch", ""),
+		       (uint64_t)json_int(msg, "revision", 0), &diff, k);
 	if (!k->save.active)
 		timer_in(k->loop, &k->save, SAVE_DELAY_MS, save);
 	committed(k);
@@ -379,7 +390,8 @@ static void take_welcome(struct channel *c, const json_t *msg)
 		return;
 	}
 	json_object_foreach(k->health, key, v)
-		lines_send(&c->stream, json_pack("{s:s, s:s, s:O}", "type", "health", "pool", key, "servers", v));
+		lines_send(&c->stream, json_pack("{s:s, s:s, s:O}", "type", "health", "pool", key,
+						 "servers", v));
 	for (size_t i = 0; i < json_array_size(k->events); i++)
 		lines_send(&c->stream, json_incref(json_array_get(k->events, i)));
 	json_array_clear(k->events);
@@ -403,7 +415,7 @@ static void take_enrolled(struct channel *c, const json_t *msg)
 static void take_ping(struct channel *c, const json_t *msg)
 {
 	say(c, json_pack("{s:s, s:I, s:I}", "type", "pong", "n", json_int(msg, "n", 0), "time_us",
-			  (json_int_t)wall_us()));
+			 (json_int_t)wall_us()));
 }
 
 static void take_pong(struct channel *c, const json_t *msg)
@@ -465,7 +477,9 @@ static void channel_readable(struct stream *s)
 }
 
 static const struct stream_user channel_user = {
-	.opened = channel_opened, .readable = channel_readable, .closed = channel_closed,
+	.opened = channel_opened,
+	.readable = channel_readable,
+	.closed = channel_closed,
 };
 
 static void dial(struct timer *t)
@@ -480,7 +494,8 @@ static void dial(struct timer *t)
 	c->silent = 0;
 	c->heard = 0;
 	if (k->identity.uuid[0]) {
-		cfg = (struct tls_config){ .certificate = k->identity.certificate, .key = k->identity.key,
+		cfg = (struct tls_config){ .certificate = k->identity.certificate,
+					   .key = k->identity.key,
 					   .ca = k->identity.ca };
 		c->state = OPENING;
 	} else {
@@ -491,8 +506,8 @@ static void dial(struct timer *t)
 	if (rc == 0)
 		rc = tls_new(&cfg, &c->tls, &e);
 	if (rc == 0)
-		rc = stream_connect(&c->stream, k->loop, (struct sockaddr *)&k->address, k->address_len, c->tls,
-				    OPEN_TIMEOUT_MS, &channel_user, &e);
+		rc = stream_connect(&c->stream, k->loop, (struct sockaddr *)&k->address,
+				    k->address_len, c->tls, OPEN_TIMEOUT_MS, &channel_user, &e);
 	if (rc < 0)
 		channel_down(c, e.text);
 }
@@ -519,8 +534,9 @@ static void acknowledge(struct link *k)
 	if (k->control.state != UP || !k->applied.epoch[0])
 		return;
 	snprintf(sum, sizeof(sum), "%016llx", (unsigned long long)k->applied.digest);
-	say(&k->control, json_pack("{s:s, s:s, s:I, s:s, s:o}", "type", "ack", "epoch", k->applied.epoch, "revision",
-				   (json_int_t)k->applied.revision, "hash", sum, "services", take_untold(k)));
+	say(&k->control, json_pack("{s:s, s:s, s:I, s:s, s:o}", "type", "ack", "epoch",
+				   k->applied.epoch, "revision", (json_int_t)k->applied.revision,
+				   "hash", sum, "services", take_untold(k)));
 }
 
 void link_applied(struct link *k, uint64_t revision)
@@ -564,9 +580,11 @@ static void tell_services(struct timer *t)
 	stream_flush(&k->control.stream);
 }
 
-void link_service(struct link *k, const char *vs_uuid, uint64_t revision, const char *state, const char *reason)
+void link_service(struct link *k, const char *vs_uuid, uint64_t revision, const char *state,
+		  const char *reason)
 {
-	json_t *now = json_pack("{s:I, s:s, s:s}", "revision", (json_int_t)revision, "state", state, "reason", reason);
+	json_t *now = json_pack("{s:I, s:s, s:s}", "revision", (json_int_t)revision, "state", state,
+				"reason", reason);
 
 	if (json_equal(now, json_object_get(k->services, vs_uuid))) {
 		json_decref(now);
@@ -583,7 +601,8 @@ void link_interfaces(struct link *k, json_t *interfaces)
 	json_decref(k->interfaces);
 	k->interfaces = interfaces;
 	if (k->control.state == UP)
-		say(&k->control, json_pack("{s:s, s:O}", "type", "interfaces", "interfaces", interfaces));
+		say(&k->control,
+		    json_pack("{s:s, s:O}", "type", "interfaces", "interfaces", interfaces));
 }
 
 static bool bulk_has_room(struct link *k)
@@ -611,7 +630,8 @@ void link_health(struct link *k, const char *pool_uuid, json_t *servers)
 		json_object_set(k->health, pool_uuid, servers);
 	}
 	if (k->bulk.state == UP)
-		say(&k->bulk, json_pack("{s:s, s:s, s:O}", "type", "health", "pool", pool_uuid, "servers", servers));
+		say(&k->bulk, json_pack("{s:s, s:s, s:O}", "type", "health", "pool", pool_uuid,
+					"servers", servers));
 	json_decref(servers);
 }
 
@@ -636,7 +656,9 @@ const json_t *link_object(const struct link *k, const char *kind, const char *uu
 }
 
 int link_each(const struct link *k,
-	      int (*f)(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object), void *arg)
+	      int (*f)(void *arg, const char *kind, const char *uuid, uint64_t revision,
+		       const json_t *object),
+	      void *arg)
 {
 	const char *key;
 	json_t *entry;
@@ -700,29 +722,36 @@ static int open_state(struct link *k, const char *dir, struct err *e)
 	int rc;
 
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return err_set(e, -errno, NULL, "making the state folder %s: %s", dir, strerror(errno));
+		return err_set(e, -errno, NULL, "making the state folder %s: %s", dir,
+			       strerror(errno));
 	k->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (k->lock_fd < 0)
 		return err_set(e, -errno, NULL, "%s: %s", lock, strerror(errno));
 	if (flock(k->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return err_set(e, -EBUSY, NULL, "another engine runs with the state folder %s", dir);
+		return err_set(e, -EBUSY, NULL, "another engine runs with the state folder %s",
+			       dir);
 	k->identity_path = xasprintf("%s/identity.json", dir);
 	k->desired_path = xasprintf("%s/desired.json", dir);
 	rc = identity_load(&k->identity, k->identity_path, k->name, e);
 	if (rc == -ENOENT && k->token_file)
 		rc = 0;
 	else if (rc == -ENOENT)
-		err_set(e, rc, NULL, "%s holds no identity, and there is no token to join with", dir);
+		err_set(e, rc, NULL, "%s holds no identity, and there is no token to join with",
+			dir);
 	if (rc < 0)
 		return rc;
-	/* The newest cannot be read by an older program: then the controller sends everything, which is no harm. */
+	/*
+	 * The newest cannot be read by an older program: then the controller sends everything,
+	 * which is no harm.
+	 */
 	rc = desired_load(&k->desired, k->desired_path, e);
 	if (rc < 0 && rc != -ENOENT)
 		log_warn("state_not_loaded reason=\"%s\"", e->text);
 	return 0;
 }
 
-int link_new(const struct link_config *cfg, struct loop *l, struct link_user *user, struct link **out, struct err *e)
+int link_new(const struct link_config *cfg, struct loop *l, struct link_user *user,
+	     struct link **out, struct err *e)
 {
 	struct link *k = xcalloc(1, sizeof(*k));
 	struct err own = { 0 };
@@ -758,7 +787,8 @@ int link_new(const struct link_config *cfg, struct loop *l, struct link_user *us
 	return 0;
 }
 
-static int play(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
+static int play(void *arg, const char *kind, const char *uuid, uint64_t revision,
+		const json_t *object)
 {
 	diff_put(arg, kind, uuid, revision, object);
 	return 0;

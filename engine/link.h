@@ -29,36 +29,46 @@
 struct link;
 
 struct link_config {
-	const char *controller;  /* "https://ADDR:PORT", "ADDR:PORT", "[ADDR6]:PORT"; no names: no resolver yet */
-	const char *token_file;  /* NULL: none; read only while the state folder holds no certificate */
+	const char *controller;  /* "https://ADDR:PORT", with or without the scheme */
+	const char *token_file;  /* NULL: none; read until it has joined */
 	const char *name;        /* of the engine, unique in its controller */
 	const char *state_dir;   /* made when missing, 0700; its files are 0600 */
 	unsigned cores;
 	unsigned memory_mb;
 };
 
-/* What the owner hears. Never called from inside one of his own link_...() calls, but for link_start(). */
+/*
+ * What the owner hears. Never called from inside one of his own link_...() calls, but for
+ * link_start().
+ */
 struct link_user {
 	/*
-	 * A batch: any number of put and removed, then committed. Apply it at once at committed(), and say
-	 * link_applied(REVISION) when it runs. Order within a batch means nothing: an object may come before what it
-	 * refers to. put() of what did not change does not happen.
+	 * A batch: any number of put and removed, then committed. Apply it at once at
+	 * committed(), and say link_applied(REVISION) when it runs. Order within a batch means
+	 * nothing: an object may come before what it refers to. put() of what did not change does
+	 * not happen.
 	 */
-	void (*put)(struct link_user *u, const char *kind, const char *uuid, uint64_t revision, const json_t *object);
+	void (*put)(struct link_user *u, const char *kind, const char *uuid, uint64_t revision,
+		    const json_t *object);
 	void (*removed)(struct link_user *u, const char *kind, const char *uuid);
 	void (*committed)(struct link_user *u, uint64_t revision);
-	/* The control channel is up (after welcome), or was lost: for logs and counters; nothing else may depend on it. */
+	/*
+	 * The control channel is up (after welcome), or was lost: for logs and counters; nothing
+	 * else may depend on it.
+	 */
 	void (*connected)(struct link_user *u, bool up);
 };
 
 /*
- * Reads or makes the state folder. -EINVAL for a bad address, a state folder of a newer format or of another name,
+ * Reads or makes the state folder. -EINVAL for a bad address, a state folder of a newer format or
+ * of another name,
  * -ENOENT when there is neither certificate nor token. Strings are copied; USER is borrowed.
  */
-int link_new(const struct link_config *c, struct loop *l, struct link_user *user, struct link **out, struct err *e);
+int link_new(const struct link_config *c, struct loop *l, struct link_user *user, struct link **out,
+	     struct err *e);
 /*
- * Plays what the disk holds (put ..., committed) before it returns, then dials. INTERFACES as the `hello` message
- * has them: [{name, mac, mtu, up, addresses: ["10.0.0.5/24"]}].
+ * Plays what the disk holds (put ..., committed) before it returns, then dials. INTERFACES as the
+ * `hello` message has them: [{name, mac, mtu, up, addresses: ["10.0.0.5/24"]}].
  */
 void link_start(struct link *k, json_t *interfaces);
 /* Says bye with REASON, closes, frees at the end of the turn. */
@@ -70,34 +80,50 @@ void link_free(struct link *k, const char *reason);
 const json_t *link_object(const struct link *k, const char *kind, const char *uuid);
 /* In no order. Stops and returns F's non-zero answer. */
 int link_each(const struct link *k,
-	      int (*f)(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object),
+	      int (*f)(void *arg, const char *kind, const char *uuid, uint64_t revision,
+		       const json_t *object),
 	      void *arg);
 uint64_t link_revision(const struct link *k); /* of the last commit; 0: none ever */
 bool link_is_up(const struct link *k);
-/* The uuid that the controller gave at enrolment, and that its serviceengine object has; "" before. */
+/*
+ * The uuid that the controller gave at enrolment, and that its serviceengine object has; ""
+ * before.
+ */
 const char *link_uuid(const struct link *k);
 
 /* ---- what the owner says; all of it is legal while the controller is away ---- */
 
-/* Everything up to the commit of REVISION runs. Sends the acknowledgement, with the services that link_service() told. */
+/*
+ * Everything up to the commit of REVISION runs. Sends the acknowledgement, with the services that
+ * link_service() told.
+ */
 void link_applied(struct link *k, uint64_t revision);
 /*
- * State of a placed service: the revision of it that runs, an OperState ("OPER_UP", "OPER_INITIALIZING" while probing,
- * "OPER_PARTITIONED" when a probe was answered: owner alive elsewhere, "OPER_DOWN" ...) and a sentence ("" when up).
- * Kept, sent when it changed and again after each reconnect. Forgotten when the service's assignment is removed.
- * Tell it before link_applied() to have both in one acknowledgement.
+ * State of a placed service: the revision of it that runs, an OperState ("OPER_UP",
+ * "OPER_INITIALIZING" while probing, "OPER_PARTITIONED" when a probe was answered: owner alive
+ * elsewhere, "OPER_DOWN" ...) and a sentence ("" when up). Kept, sent when it changed and again
+ * after each reconnect. Forgotten when the service's assignment is removed. Tell it before
+ * link_applied() to have both in one acknowledgement.
  */
-void link_service(struct link *k, const char *vs_uuid, uint64_t revision, const char *state, const char *reason);
+void link_service(struct link *k, const char *vs_uuid, uint64_t revision, const char *state,
+		  const char *reason);
 /* They changed. Takes INTERFACES. */
 void link_interfaces(struct link *k, json_t *interfaces);
 
-/* Bulk channel. Statistics are absolute values, so those that find no room are dropped. Takes STATS: a `stats`
- * message without type, time_us and instance. */
+/*
+ * Bulk channel. Statistics are absolute values, so those that find no room are dropped. Takes
+ * STATS: a `stats` message without type, time_us and instance.
+ */
 void link_stats(struct link *k, json_t *stats);
-/* Health of a pool's servers: `servers` of a `health` message, whole. The last of each pool is kept and told again
- * after a reconnect. Takes SERVERS; NULL: the pool is gone. */
+/*
+ * Health of a pool's servers: `servers` of a `health` message, whole. The last of each pool is kept
+ * and told again after a reconnect. Takes SERVERS; NULL: the pool is gone.
+ */
 void link_health(struct link *k, const char *pool_uuid, json_t *servers);
-/* An `event` message without type and time_us. Kept while the controller is away, the newest 1,000. Takes EVENT. */
+/*
+ * An `event` message without type and time_us. Kept while the controller is away, the newest
+ * 1,000. Takes EVENT.
+ */
 void link_event(struct link *k, json_t *event);
 
 #endif

@@ -41,7 +41,8 @@ int lines_take(struct buf *b, size_t *scanned, json_t **msg, const char **type, 
 			return rc;
 		*type = json_is_object(v) ? json_str(v, "type", NULL) : NULL;
 		if (!*type)
-			return err_set(e, -EINVAL, NULL, "a line that is no JSON object with a type");
+			return err_set(e, -EINVAL, NULL,
+				       "a line that is no JSON object with a type");
 		*msg = v;
 		v = NULL;
 		return 1;

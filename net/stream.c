@@ -17,14 +17,16 @@ static ssize_t tcp_read(struct stream *s, void *p, size_t n, struct err *e)
 {
 	ssize_t got = recv(s->fd, p, n, 0);
 
-	return got >= 0 ? got : err_set(e, -errno, NULL, "reading from %s: %s", s->peer, strerror(errno));
+	return got >= 0 ? got
+			: err_set(e, -errno, NULL, "reading from %s: %s", s->peer, strerror(errno));
 }
 
 static ssize_t tcp_write(struct stream *s, const void *p, size_t n, struct err *e)
 {
 	ssize_t put = send(s->fd, p, n, MSG_NOSIGNAL);
 
-	return put >= 0 ? put : err_set(e, -errno, NULL, "writing to %s: %s", s->peer, strerror(errno));
+	return put >= 0 ? put
+			: err_set(e, -errno, NULL, "writing to %s: %s", s->peer, strerror(errno));
 }
 
 static const struct stream_ops tcp_ops = { .read = tcp_read, .write = tcp_write };
@@ -107,7 +109,9 @@ void stream_flush(struct stream *s)
 {
 	if (s->state != STREAM_OPEN)
 		return;
-	/* An error shows itself again when the loop tries, which is where closed() may be called. */
+	/*
+	 * An error shows itself again when the loop tries, which is where closed() may be called.
+	 */
 	flush(s, NULL);
 	set_events(s);
 }
@@ -139,7 +143,10 @@ static void read_in(struct stream *s)
 	struct err e = { 0 };
 	size_t total = 0;
 
-	/* The user may close the stream in readable(), and may even free what is around it at the end of the turn. */
+	/*
+	 * The user may close the stream in readable(), and may even free what is around it at the
+	 * end of the turn.
+	 */
 	while (s->state == STREAM_OPEN && total < READ_BUDGET) {
 		ssize_t n;
 
@@ -159,8 +166,8 @@ static void read_in(struct stream *s)
 		s->user->readable(s);
 	}
 	/*
-	 * The budget is used up. TLS may hold bytes that epoll knows nothing of: they wait at most until the next
-	 * timer of 1 ms, which also lets others have their turn.
+	 * The budget is used up. TLS may hold bytes that epoll knows nothing of: they wait at
+	 * most until the next timer of 1 ms, which also lets others have their turn.
 	 */
 	if (s->state == STREAM_OPEN)
 		s->wants_write = true;
@@ -230,7 +237,8 @@ static void stream_init(struct stream *s, struct loop *l, int fd, const struct s
 }
 
 /* Watch it and arm the timer. On error everything is undone. */
-static int begin(struct stream *s, struct tls *t, uint32_t events, unsigned timeout_ms, struct err *e)
+static int begin(struct stream *s, struct tls *t, uint32_t events, unsigned timeout_ms,
+		 struct err *e)
 {
 	int one = 1, rc = 0;
 
@@ -250,8 +258,9 @@ static int begin(struct stream *s, struct tls *t, uint32_t events, unsigned time
 	return 0;
 }
 
-int stream_connect(struct stream *s, struct loop *l, const struct sockaddr *addr, socklen_t len, struct tls *t,
-		   unsigned timeout_ms, const struct stream_user *user, struct err *e)
+int stream_connect(struct stream *s, struct loop *l, const struct sockaddr *addr, socklen_t len,
+		   struct tls *t, unsigned timeout_ms, const struct stream_user *user,
+		   struct err *e)
 {
 	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -324,5 +333,6 @@ int stream_address(const char *text, struct sockaddr_storage *out, socklen_t *le
 			return 0;
 		}
 	}
-	return err_set(e, -EINVAL, NULL, "\"%s\" does not begin with an IPv4 or IPv6 address", text);
+	return err_set(e, -EINVAL, NULL, "\"%s\" does not begin with an IPv4 or IPv6 address",
+		       text);
 }

@@ -34,16 +34,19 @@ struct tls;
 struct stream_user {
 	void (*opened)(struct stream *s);   /* connected, and the handshake is done */
 	void (*readable)(struct stream *s); /* s->in grew; take what is whole with buf_take() */
-	void (*drained)(struct stream *s);  /* it was full, and is half empty now; NULL: who cares */
+	void (*drained)(struct stream *s);  /* was full, is half empty now; may be NULL */
 	void (*closed)(struct stream *s, const struct err *why); /* code 0: the peer said so */
 };
 
-/* Each returns bytes moved, 0 at the end (read) or when done (open), -EAGAIN, or negative errno with a sentence. */
+/*
+ * Each returns bytes moved, 0 at the end (read) or when done (open), -EAGAIN, or negative errno
+ * with a sentence.
+ */
 struct stream_ops {
 	int (*open)(struct stream *s, struct err *e); /* the handshake after connect; NULL: none */
 	ssize_t (*read)(struct stream *s, void *p, size_t n, struct err *e);
 	ssize_t (*write)(struct stream *s, const void *p, size_t n, struct err *e);
-	void (*close)(struct stream *s);              /* before the descriptor is closed; NULL: nothing */
+	void (*close)(struct stream *s);              /* before the descriptor is; NULL: nothing */
 };
 
 enum stream_state { STREAM_CLOSED, STREAM_CONNECTING, STREAM_OPENING, STREAM_OPEN };
@@ -64,11 +67,12 @@ struct stream {
 };
 
 /*
- * Begin to connect; opened() or closed() follows within TIMEOUT_MS. T: NULL for plain tcp; borrowed as long as the
- * stream is. Fails at once, with a sentence, only where the kernel does.
+ * Begin to connect; opened() or closed() follows within TIMEOUT_MS. T: NULL for plain tcp;
+ * borrowed as long as the stream is. Fails at once, with a sentence, only where the kernel does.
  */
-int stream_connect(struct stream *s, struct loop *l, const struct sockaddr *addr, socklen_t len, struct tls *t,
-		   unsigned timeout_ms, const struct stream_user *user, struct err *e);
+int stream_connect(struct stream *s, struct loop *l, const struct sockaddr *addr, socklen_t len,
+		   struct tls *t, unsigned timeout_ms, const struct stream_user *user,
+		   struct err *e);
 /* Serve FD, which is connected already. Takes FD, also on error. opened() follows. */
 int stream_accept(struct stream *s, struct loop *l, int fd, struct tls *t, unsigned timeout_ms,
 		  const struct stream_user *user, struct err *e);
@@ -82,7 +86,10 @@ static inline bool stream_is_full(const struct stream *s)
 	return s->out.len >= STREAM_OUT_HIGH;
 }
 
-/* Flush what goes out without waiting, close, give the buffers back. The user hears nothing. Legal when closed. */
+/*
+ * Flush what goes out without waiting, close, give the buffers back. The user hears nothing.
+ * Legal when closed.
+ */
 void stream_close(struct stream *s);
 
 /* "10.0.0.5:9444" and "[fd00::5]:9444", with or without "https://". -EINVAL with a sentence. */

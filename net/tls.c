@@ -53,8 +53,10 @@ static int use_certificate(SSL_CTX *ctx, const char *pem, const char *key, struc
 	X509 *leaf = certificate(chain), *next;
 	int rc = 0;
 
-	if (!leaf || !pkey || SSL_CTX_use_certificate(ctx, leaf) != 1 || SSL_CTX_use_PrivateKey(ctx, pkey) != 1)
-		rc = err_set(e, -EINVAL, NULL, "our certificate or key cannot be used: %s", reason());
+	if (!leaf || !pkey || SSL_CTX_use_certificate(ctx, leaf) != 1 ||
+	    SSL_CTX_use_PrivateKey(ctx, pkey) != 1)
+		rc = err_set(e, -EINVAL, NULL, "our certificate or key cannot be used: %s",
+			     reason());
 	while (rc == 0 && (next = certificate(chain)))
 		must(SSL_CTX_add0_chain_cert(ctx, next) == 1);
 	X509_free(leaf);
@@ -89,7 +91,7 @@ int tls_new(const struct tls_config *c, struct tls **out, struct err *e)
 	must(SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1);
 	SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_RENEGOTIATION);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-			      SSL_MODE_RELEASE_BUFFERS);
+				      SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_num_tickets(ctx, 0);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, judge_later);
@@ -166,7 +168,9 @@ static int tls_open(struct stream *s, struct err *e)
 	if (rc == 1)
 		return 0;
 	rc = outcome(s, rc, "handshake with", e);
-	return rc ? rc : err_set(e, -ECONNRESET, NULL, "%s closed the connection during the handshake", s->peer);
+	return rc ? rc
+		  : err_set(e, -ECONNRESET, NULL, "%s closed the connection during the handshake",
+			    s->peer);
 }
 
 static ssize_t tls_read(struct stream *s, void *p, size_t n, struct err *e)
@@ -201,7 +205,9 @@ static void tls_close(struct stream *s)
 	ERR_clear_error();
 }
 
-const struct stream_ops tls_ops = { .open = tls_open, .read = tls_read, .write = tls_write, .close = tls_close };
+const struct stream_ops tls_ops = {
+	.open = tls_open, .read = tls_read, .write = tls_write, .close = tls_close
+};
 
 /* ---- who is the peer ------------------------------------------------ */
 
@@ -241,7 +247,8 @@ void tls_peer(const struct stream *s, struct tls_peer *out)
 	out->trusted = verdict == X509_V_OK;
 	if (!out->trusted)
 		snprintf(out->why, sizeof(out->why), "%s", X509_verify_cert_error_string(verdict));
-	X509_NAME_get_text_by_NID(X509_get_subject_name(leaf), NID_commonName, out->name, sizeof(out->name));
+	X509_NAME_get_text_by_NID(X509_get_subject_name(leaf), NID_commonName, out->name,
+				  sizeof(out->name));
 	fingerprint(leaf, out->fingerprint);
 	top = root(ssl);
 	if (top)
@@ -298,7 +305,8 @@ int tls_request(const char *cn, char **key, char **csr, struct err *e)
 	    X509_REQ_set_pubkey(req, pkey) != 1 || X509_REQ_sign(req, pkey, EVP_sha256()) <= 0 ||
 	    PEM_write_bio_PKCS8PrivateKey(key_pem, pkey, NULL, NULL, 0, NULL, NULL) != 1 ||
 	    PEM_write_bio_X509_REQ(csr_pem, req) != 1)
-		rc = err_set(e, -EINVAL, NULL, "making a key and a signing request for \"%s\": %s", cn, reason());
+		rc = err_set(e, -EINVAL, NULL, "making a key and a signing request for \"%s\": %s",
+			     cn, reason());
 	EVP_PKEY_free(pkey);
 	X509_REQ_free(req);
 	if (rc < 0) {

@@ -28,16 +28,19 @@ void tls_free(struct tls *t);
 
 struct tls_peer {
 	bool present;                 /* it showed a certificate */
-	bool trusted;                 /* and this leads to our CA, is valid now, and is for its role */
+	bool trusted;                 /* which leads to our CA, is valid now, and for its role */
 	char why[128];                /* when it is not trusted: the reason in words */
 	char name[256];               /* its CN; "" when it has none */
 	char fingerprint[TLS_FINGERPRINT];
-	char root_fingerprint[TLS_FINGERPRINT]; /* of the last certificate of the chain that it sent */
+	char root_fingerprint[TLS_FINGERPRINT]; /* of the last certificate that it sent */
 };
 
 /* Of an open TLS stream. */
 void tls_peer(const struct stream *s, struct tls_peer *out);
-/* PEM of the last certificate of the chain that the peer sent: its CA. Caller frees; NULL when there is none. */
+/*
+ * PEM of the last certificate of the chain that the peer sent: its CA. Caller frees; NULL when
+ * there is none.
+ */
 char *tls_peer_root(const struct stream *s);
 /* Of the first certificate in PEM. -EINVAL when there is none. */
 int tls_fingerprint(const char *pem, char out[static TLS_FINGERPRINT], struct err *e);

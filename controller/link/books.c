@@ -24,7 +24,9 @@ void books_add(json_t *to, const json_t *from, bool gauges)
 			}
 			books_add(mine, v, gauges);
 		} else if (json_is_integer(v) && (gauges || !is_gauge(key))) {
-			json_object_set_new(to, key, json_integer(json_integer_value(mine) + json_integer_value(v)));
+			json_object_set_new(
+				to, key,
+				json_integer(json_integer_value(mine) + json_integer_value(v)));
 		}
 	}
 }
@@ -38,7 +40,8 @@ static bool goes_on(const json_t *old, const json_t *now)
 	if (!now)
 		return false;
 	json_object_foreach((json_t *)old, key, v)
-		if (json_is_integer(v) && !is_gauge(key) && json_int(now, key, 0) < json_integer_value(v))
+		if (json_is_integer(v) && !is_gauge(key) &&
+		    json_int(now, key, 0) < json_integer_value(v))
 			return false;
 	return true;
 }
@@ -60,7 +63,8 @@ static void keep_ended(json_t *base, const json_t *old, const json_t *now)
 }
 
 /* The same two levels down: {pool: {server: {...}}}. */
-static void keep_ended_items(json_t *base, const char *group, const json_t *old, const json_t *now, bool deep)
+static void keep_ended_items(json_t *base, const char *group, const json_t *old, const json_t *now,
+			     bool deep)
 {
 	CLEANUP_JSON json_t *ended = json_object();
 	const char *key;
@@ -121,7 +125,7 @@ static json_t *clones_by_key(const json_t *clones)
 
 static const struct {
 	const char *name;
-	bool deep;  /* {key: {item: {counter}}} rather than {key: {counter}} */
+	bool deep; /* {key: {item: {counter}}} rather than {key: {counter}} */
 } groups[] = { { "services", false }, { "servers", true }, { "clones", true } };
 
 void books_take(struct books *b, const json_t *stats)
@@ -138,8 +142,8 @@ void books_take(struct books *b, const json_t *stats)
 			json_object_set_new(now, name, clones_by_key(group));
 		else if (group)
 			json_object_set(now, name, group);
-		keep_ended_items(b->base, name, json_object_get(b->last, name), json_object_get(now, name),
-				 groups[i].deep);
+		keep_ended_items(b->base, name, json_object_get(b->last, name),
+				 json_object_get(now, name), groups[i].deep);
 	}
 	if (json_is_object(json_object_get(stats, "engine")))
 		json_object_set(now, "engine", json_object_get(stats, "engine"));

@@ -27,7 +27,10 @@ void books_fini(struct books *b);
 void books_take(struct books *b, const json_t *stats);
 /* The instance is gone. */
 void books_end(struct books *b);
-/* {counter: n} under the two or three keys ("services", UUID, NULL), base and last together. New reference; {} if none. */
+/*
+ * {counter: n} under the two or three keys ("services", UUID, NULL), base and last together. New
+ * reference; {} if none.
+ */
 json_t *books_get(const struct books *b, const char *group, const char *key, const char *item);
 
 /* {ip: {counter: n, "state": ...}} of a virtual service's clone servers. New reference. */

@@ -74,7 +74,9 @@ static void clones_are_summed_by_address(void **state)
 	assert_int_equal(clone(&b, "10.0.0.9", "sent"), 7);
 	assert_int_equal(clone(&b, "10.0.0.8", "sent"), 1);
 	assert_int_equal(clone(&b, "10.0.0.9", "index"), 0);
-	/* Another set at the same place begins at zero, and what the old one counted is not lost. */
+	/*
+	 * Another set at the same place begins at zero, and what the old one counted is not lost.
+	 */
 	take(&b, "{\"clones\":{\"a\":[{\"ip\":\"10.0.0.9\",\"index\":0,\"sent\":1,\"state\":\"link down\"}]}}");
 	assert_int_equal(clone(&b, "10.0.0.9", "sent"), 8);
 	assert_int_equal(clone(&b, "10.0.0.8", "sent"), 1);

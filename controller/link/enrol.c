@@ -21,16 +21,19 @@
 
 static int check_name(const char *name, struct err *e)
 {
-	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._");
+	size_t n = strspn(name,
+			  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._");
 
 	if (n == 0 || n > 128 || name[n])
-		return err_set(e, -EINVAL, "name", "the name of an engine has 1 to 128 letters, digits, '-', '.' and '_'");
+		return err_set(
+			e, -EINVAL, "name",
+			"the name of an engine has 1 to 128 letters, digits, '-', '.' and '_'");
 	return 0;
 }
 
 /* The object of that name: made, or taken over. */
-static int find_or_make(struct fleet *f, struct change *c, const char *name, const struct object *group, char *uuid,
-			struct err *e)
+static int find_or_make(struct fleet *f, struct change *c, const char *name,
+			const struct object *group, char *uuid, struct err *e)
 {
 	const struct object *o = store_find(f->store, "serviceengine", NULL, group->cloud, name);
 	CLEANUP_FREE char *group_ref = xasprintf("/api/serviceenginegroup/%s", group->uuid);
@@ -39,20 +42,24 @@ static int find_or_make(struct fleet *f, struct change *c, const char *name, con
 	const struct engine *known;
 
 	if (!o) {
-		wire = json_pack("{s:s, s:s, s:s}", "name", name, "se_group_ref", group_ref, "cloud_ref", cloud_ref);
+		wire = json_pack("{s:s, s:s, s:s}", "name", name, "se_group_ref", group_ref,
+				 "cloud_ref", cloud_ref);
 		uuid[0] = '\0';
 		return change_create(c, kind_find("serviceengine"), wire, uuid, e);
 	}
 	known = fleet_engine(f, o->uuid);
 	if (known && known->control)
-		return err_set(e, -EBUSY, NULL, "another service engine with the name %s is connected", name);
+		return err_set(e, -EBUSY, NULL,
+			       "another service engine with the name %s is connected", name);
 	if (strcmp(ref_target(json_str(o->body, "se_group_ref", NULL)), group->uuid) != 0)
-		return err_set(e, -EEXIST, NULL, "the name %s belongs to a service engine of another group", name);
+		return err_set(e, -EEXIST, NULL,
+			       "the name %s belongs to a service engine of another group", name);
 	snprintf(uuid, UUID_MAX, "%s", o->uuid);
 	return 0;
 }
 
-static int join(struct fleet *f, struct change *c, const json_t *msg, char *uuid, char **certificate, struct err *e)
+static int join(struct fleet *f, struct change *c, const json_t *msg, char *uuid,
+		char **certificate, struct err *e)
 {
 	const struct object *group;
 	struct token token;
@@ -65,7 +72,8 @@ static int join(struct fleet *f, struct change *c, const json_t *msg, char *uuid
 		return rc;
 	group = store_get(f->store, "serviceenginegroup", token.group);
 	if (!group)
-		return err_set(e, -EACCES, NULL, "the service engine group of the token is no more");
+		return err_set(e, -EACCES, NULL,
+			       "the service engine group of the token is no more");
 	rc = find_or_make(f, c, json_str(msg, "name", ""), group, uuid, e);
 	if (rc == 0)
 		rc = ca_sign_csr(f->controller->ca, json_str(msg, "csr", ""), uuid, certificate, e);
@@ -80,7 +88,10 @@ static int join(struct fleet *f, struct change *c, const json_t *msg, char *uuid
 
 json_t *enrol(struct fleet *f, const json_t *msg, const char *peer, struct err *e)
 {
-	const struct change_by by = { .user = "system", .client = peer, .tenant = TENANT_ADMIN, .all_tenants = true,
+	const struct change_by by = { .user = "system",
+				      .client = peer,
+				      .tenant = TENANT_ADMIN,
+				      .all_tenants = true,
 				      .internal = true };
 	CLEANUP_FREE char *certificate = NULL;
 	const char *name = json_str(msg, "name", "");
@@ -99,9 +110,10 @@ json_t *enrol(struct fleet *f, const json_t *msg, const char *peer, struct err *
 	model_notes_fini(&c.notes);
 	if (rc < 0)
 		return NULL;
-	engine_event(fleet_engine(f, uuid), "CREATED_SE", "Service engine %s joined from %s.", name, peer);
-	return json_pack("{s:s, s:s, s:s, s:s}", "type", "enrolled", "uuid", uuid, "certificate", certificate, "ca",
-			 ca_pem(f->controller->ca));
+	engine_event(fleet_engine(f, uuid), "CREATED_SE", "Service engine %s joined from %s.", name,
+		     peer);
+	return json_pack("{s:s, s:s, s:s, s:s}", "type", "enrolled", "uuid", uuid, "certificate",
+			 certificate, "ca", ca_pem(f->controller->ca));
 }
 
 void enrol_fingerprint(struct fleet *f, const char *uuid, char out[static 65])

@@ -43,7 +43,9 @@ void engine_event(struct engine *e, const char *id, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	log_info("%s engine=%s text=\"%s\"", id, e->name, text);
-	store_event(f->store, audit_event(id, "SEMGR", "serviceengine", e->uuid, e->name, TENANT_ADMIN, NULL, "%s", text),
+	store_event(f->store,
+		    audit_event(id, "SEMGR", "serviceengine", e->uuid, e->name, TENANT_ADMIN, NULL,
+				"%s", text),
 		    NULL);
 }
 
@@ -109,7 +111,8 @@ void fleet_new_epoch(struct fleet *f, const char *why)
 
 struct engine *fleet_engine(struct fleet *f, const char *uuid)
 {
-	for (struct table_link *l = table_first(&f->by_uuid, table_hash(TABLE_SEED, uuid)); l; l = table_next(l))
+	for (struct table_link *l = table_first(&f->by_uuid, table_hash(TABLE_SEED, uuid)); l;
+	     l = table_next(l))
 		if (strcmp(CONTAINER_OF(l, struct engine, link)->uuid, uuid) == 0)
 			return CONTAINER_OF(l, struct engine, link);
 	return NULL;
@@ -117,8 +120,8 @@ struct engine *fleet_engine(struct fleet *f, const char *uuid)
 
 static enum place_use use_of(const struct object *o)
 {
-	static const char *const words[] = { "SE_STATE_ENABLED", "SE_STATE_DISABLED_FOR_PLACEMENT", "SE_STATE_DISABLED",
-					     "SE_STATE_DISABLED_FORCE" };
+	static const char *const words[] = { "SE_STATE_ENABLED", "SE_STATE_DISABLED_FOR_PLACEMENT",
+					     "SE_STATE_DISABLED", "SE_STATE_DISABLED_FORCE" };
 	const char *state = json_str(o->body, "enable_state", words[0]);
 	size_t i = 0;
 
@@ -207,8 +210,11 @@ static int engine_seen(void *arg, const struct object *o)
 static bool read_address(const char *text, struct place_net *net)
 {
 	return text && ip_parse_prefix(text, &net->addr, &net->len) == 0 &&
-	       net->len < (ip_is_v4(&net->addr) ? 32u : 128u) && /* a VIP, or the like: no network to announce on */
-	       !(ip_bytes(&net->addr, &(size_t){ 0 })[0] == 0xfe && !ip_is_v4(&net->addr)); /* link-local */
+	       net->len < (ip_is_v4(&net->addr)
+				   ? 32u
+				   : 128u) && /* a VIP, or the like: no network to announce on */
+	       !(ip_bytes(&net->addr, &(size_t){ 0 })[0] == 0xfe &&
+		 !ip_is_v4(&net->addr)); /* link-local */
 }
 
 static void read_interfaces(struct engine *e, const json_t *interfaces)
@@ -220,20 +226,27 @@ static void read_interfaces(struct engine *e, const json_t *interfaces)
 	e->interfaces = arena_get(&e->arena, (n + 1) * sizeof(*e->interfaces));
 	e->n_interfaces = 0;
 	for (size_t i = 0; i < n; i++) {
-		const json_t *one = json_array_get(interfaces, i), *addresses = json_object_get(one, "addresses");
+		const json_t *one = json_array_get(interfaces, i),
+			     *addresses = json_object_get(one, "addresses");
 		size_t n_addresses = json_array_size(addresses);
 		struct place_net *nets = arena_get(&e->arena, (n_addresses + 1) * sizeof(*nets));
 		struct place_interface *f = &e->interfaces[e->n_interfaces++];
 
-		*f = (struct place_interface){ .name = arena_strdup(&e->arena, json_str(one, "name", "")),
-					       .up = json_bool(one, "up", false), .nets = nets };
+		*f = (struct place_interface){ .name = arena_strdup(&e->arena,
+								    json_str(one, "name", "")),
+					       .up = json_bool(one, "up", false),
+					       .nets = nets };
 		for (size_t a = 0; a < n_addresses; a++)
-			if (read_address(json_string_value(json_array_get(addresses, a)), &nets[f->n_nets]))
+			if (read_address(json_string_value(json_array_get(addresses, a)),
+					 &nets[f->n_nets]))
 				f->n_nets++;
 	}
 }
 
-/* The object's form of one interface. *LOCAL: has it the address from which the engine dialled? New reference. */
+/*
+ * The object's form of one interface. *LOCAL: has it the address from which the engine dialled?
+ * New reference.
+ */
 static json_t *make_vnic(const json_t *one, const char *dialled, bool *local)
 {
 	const json_t *addresses = json_object_get(one, "addresses");
@@ -251,20 +264,25 @@ static json_t *make_vnic(const json_t *one, const char *dialled, bool *local)
 		ip_text(&net.addr, ip);
 		*local = *local || strcmp(ip, dialled) == 0;
 		if (read_address(text, &net))
-			json_array_append_new(nets, json_pack("{s:{s:{s:s, s:s}, s:i}, s:s}", "ip", "ip_addr", "addr", ip,
-							      "type", ip_is_v4(&net.addr) ? "V4" : "V6", "mask",
-							      net.len, "mode", "STATIC"));
+			json_array_append_new(nets, json_pack("{s:{s:{s:s, s:s}, s:i}, s:s}", "ip",
+							      "ip_addr", "addr", ip, "type",
+							      ip_is_v4(&net.addr) ? "V4" : "V6",
+							      "mask", net.len, "mode", "STATIC"));
 	}
-	return json_pack("{s:s, s:s, s:s, s:i, s:b, s:b, s:b, s:o}", "if_name", name, "linux_name", name, "mac_address",
-			 json_str(one, "mac", ""), "mtu", (int)json_int(one, "mtu", 1500), "link_up",
-			 json_bool(one, "up", false), "connected", json_bool(one, "up", false), "is_mgmt", *local,
+	return json_pack("{s:s, s:s, s:s, s:i, s:b, s:b, s:b, s:o}", "if_name", name, "linux_name",
+			 name, "mac_address", json_str(one, "mac", ""), "mtu",
+			 (int)json_int(one, "mtu", 1500), "link_up", json_bool(one, "up", false),
+			 "connected", json_bool(one, "up", false), "is_mgmt", *local,
 			 "vnic_networks", nets);
 }
 
 /* The serviceengine object shows what the engine says; it is written only when that differs. */
 static void write_object(struct engine *e, const json_t *interfaces, const char *dialled)
 {
-	const struct change_by by = { .user = "system", .client = "", .tenant = TENANT_ADMIN, .all_tenants = true,
+	const struct change_by by = { .user = "system",
+				      .client = "",
+				      .tenant = TENANT_ADMIN,
+				      .all_tenants = true,
 				      .internal = true };
 	const struct object *o = store_get(e->fleet->store, "serviceengine", e->uuid);
 	CLEANUP_JSON json_t *wire = json_copy((json_t *)o->body), *data = json_array();
@@ -298,7 +316,8 @@ static void write_object(struct engine *e, const json_t *interfaces, const char 
 		change_abort(&c);
 	model_notes_fini(&c.notes);
 	if (rc < 0)
-		log_error("engine_object_not_written engine=%s error=\"%s\"", e->name, err_line(&err));
+		log_error("engine_object_not_written engine=%s error=\"%s\"", e->name,
+			  err_line(&err));
 }
 
 void engine_interfaces(struct engine *e, const json_t *interfaces, const char *local)
@@ -312,28 +331,32 @@ void engine_interfaces(struct engine *e, const json_t *interfaces, const char *l
 
 /* ---- what engines say of services and servers ------------------------ */
 
-static void service_event(struct fleet *f, const char *vs, const char *id, const char *state, const char *reason,
-			  const struct engine *e)
+static void service_event(struct fleet *f, const char *vs, const char *id, const char *state,
+			  const char *reason, const struct engine *e)
 {
 	const struct object *o = store_get(f->store, "virtualservice", vs);
 
 	if (o)
-		store_event(f->store, audit_event(id, "VSERVER", "virtualservice", vs, o->name, o->tenant, NULL,
-						  "%s on service engine %s is %s%s%s", o->name, e->name, state,
-						  *reason ? ": " : ".", reason), NULL);
+		store_event(f->store,
+			    audit_event(id, "VSERVER", "virtualservice", vs, o->name, o->tenant,
+					NULL, "%s on service engine %s is %s%s%s", o->name, e->name,
+					state, *reason ? ": " : ".", reason),
+			    NULL);
 }
 
 void engine_service(struct engine *e, const char *vs, json_t *said)
 {
 	const char *state = json_str(said, "state", ""), *reason = json_str(said, "reason", "");
 	CLEANUP_JSON json_t *before = json_incref(json_object_get(e->services, vs));
-	bool was_up = strcmp(json_str(before, "state", ""), "OPER_UP") == 0, is_up = strcmp(state, "OPER_UP") == 0;
+	bool was_up = strcmp(json_str(before, "state", ""), "OPER_UP") == 0,
+	     is_up = strcmp(state, "OPER_UP") == 0;
 
 	if (!store_get(e->fleet->store, "virtualservice", vs))
 		return; /* deleted while it spoke */
-	json_object_set_new(said, "since_us", json_integer(strcmp(state, json_str(before, "state", "")) == 0
-								   ? json_int(before, "since_us", 0)
-								   : (json_int_t)wall_us()));
+	json_object_set_new(said, "since_us",
+			    json_integer(strcmp(state, json_str(before, "state", "")) == 0
+						 ? json_int(before, "since_us", 0)
+						 : (json_int_t)wall_us()));
 	json_object_set(e->services, vs, said);
 	if (is_up && !was_up)
 		service_event(e->fleet, vs, "VS_UP", "up", "", e);
@@ -389,25 +412,35 @@ void engine_health(struct engine *e, const char *pool, json_t *servers)
 			continue;
 		if (!was && strcmp(json_str(now, "state", ""), "OPER_DOWN") != 0 && !is_up(now))
 			continue; /* not checked yet is no news */
-		store_event(f->store, audit_event(is_up(now) ? "SERVER_UP" : "SERVER_DOWN", "SE_HM", "pool", pool, o->name,
-						  o->tenant, json_pack("{s:s, s:I, s:s}", "ip", json_str(now, "ip", ""),
-								       "port", json_int(now, "port", 0), "reason", why),
-						  "Server %s:%lld of %s is %s on service engine %s%s%s",
-						  json_str(now, "ip", ""), (long long)json_int(now, "port", 0), o->name,
-						  is_up(now) ? "up" : "down", e->name, *why ? ": " : ".", why), NULL);
+		store_event(f->store,
+			    audit_event(is_up(now) ? "SERVER_UP" : "SERVER_DOWN", "SE_HM", "pool",
+					pool, o->name, o->tenant,
+					json_pack("{s:s, s:I, s:s}", "ip", json_str(now, "ip", ""),
+						  "port", json_int(now, "port", 0), "reason", why),
+					"Server %s:%lld of %s is %s on service engine %s%s%s",
+					json_str(now, "ip", ""),
+					(long long)json_int(now, "port", 0), o->name,
+					is_up(now) ? "up" : "down", e->name, *why ? ": " : ".",
+					why),
+			    NULL);
 	}
 	if (any_up(servers) != any_up(before) && (before || any_up(servers)))
-		store_event(f->store, audit_event(any_up(servers) ? "POOL_UP" : "POOL_DOWN", "SE_POOL", "pool", pool, o->name,
-						  o->tenant, NULL, any_up(servers)
-						  ? "Pool %s has a server that is up, seen by service engine %s."
-						  : "Pool %s has no server that is up, seen by service engine %s.",
-						  o->name, e->name), NULL);
+		store_event(
+			f->store,
+			audit_event(
+				any_up(servers) ? "POOL_UP" : "POOL_DOWN", "SE_POOL", "pool", pool,
+				o->name, o->tenant, NULL,
+				any_up(servers)
+					? "Pool %s has a server that is up, seen by service engine %s."
+					: "Pool %s has no server that is up, seen by service engine %s.",
+				o->name, e->name),
+			NULL);
 }
 
 /* ---- the store ------------------------------------------------------- */
 
-static const json_t *source_object(struct graph_source *src, const char *kind, const char *uuid, const char **name,
-				   uint64_t *revision)
+static const json_t *source_object(struct graph_source *src, const char *kind, const char *uuid,
+				   const char **name, uint64_t *revision)
 {
 	struct fleet *f = CONTAINER_OF(src, struct fleet, source);
 	const struct object *o;
@@ -424,7 +457,8 @@ static const json_t *source_object(struct graph_source *src, const char *kind, c
 	return o->body;
 }
 
-static void committed(struct store_watch *w, uint64_t revision, const struct store_change *changes, size_t n)
+static void committed(struct store_watch *w, uint64_t revision, const struct store_change *changes,
+		      size_t n)
 {
 	struct fleet *f = CONTAINER_OF(w, struct fleet, watch);
 
@@ -464,7 +498,10 @@ static void accept_ready(struct watch *w, uint32_t events)
 		if (fd < 0) {
 			if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
 				return;
-			/* Out of descriptors: the listener stays readable, and trying at once would be all that we do. */
+			/*
+			 * Out of descriptors: the listener stays readable, and trying at once
+			 * would be all that we do.
+			 */
 			log_error("accept_failed error=\"%s\"", strerror(errno));
 			watch_stop(f->loop, w);
 			timer_in(f->loop, &f->accept_again, ACCEPT_PAUSE_MS, accept_again);
@@ -478,7 +515,9 @@ int fleet_open(struct controller *c, int fd, struct fleet **out, struct err *e)
 {
 	struct fleet *f = xcalloc(1, sizeof(*f));
 	CLEANUP_FREE char *chain = xasprintf("%s%s", ca_server_pem(c->ca), ca_pem(c->ca));
-	const struct tls_config tls = { .server = true, .certificate = chain, .key = ca_server_key_pem(c->ca),
+	const struct tls_config tls = { .server = true,
+					.certificate = chain,
+					.key = ca_server_key_pem(c->ca),
 					.ca = ca_pem(c->ca) };
 	int rc;
 
@@ -503,7 +542,10 @@ int fleet_open(struct controller *c, int fd, struct fleet **out, struct err *e)
 	}
 	f->source.object = source_object;
 	f->graph = graph_new(&f->source);
-	/* The graph may ask for assignments, placement may say that they changed: both must stand before either speaks. */
+	/*
+	 * The graph may ask for assignments, placement may say that they changed: both must stand
+	 * before either speaks.
+	 */
 	f->placement = placement_new(f);
 	store_each(f->store, "serviceengine", engine_seen, f);
 	f->watch.committed = committed;

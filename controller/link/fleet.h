@@ -7,9 +7,9 @@
  * which it may come back), DEAD otherwise.
  *
  * Whatever changes (a commit of the store, an engine's life, what engines
- * say) only marks; one settle per turn of the loop places what was marked, and sends each engine its
- * difference and a commit. So a change costs what it touches, and a hundred
- * changes in a row cost one message each.
+ * say) only marks; one settle per turn of the loop places what was marked, and sends each engine
+ * its difference and a commit. So a change costs what it touches, and a hundred changes in a row
+ * cost one message each.
  */
 #ifndef SPANWIRE_CONTROLLER_LINK_FLEET_H
 #define SPANWIRE_CONTROLLER_LINK_FLEET_H
@@ -39,7 +39,7 @@ struct engine {
 	char *uuid, *name, *group, *cloud; /* as the serviceengine object says */
 	enum place_use use;
 	enum place_life life;
-	bool known;                    /* it said hello since the controller began: interfaces are true */
+	bool known;                    /* said hello since the controller began */
 	struct timer death;            /* after a lost session */
 	struct session *control, *bulk; /* NULL: none */
 	char instance[64];
@@ -54,9 +54,9 @@ struct engine {
 	struct list commits;           /* sent, and not acknowledged yet */
 	bool resync;                   /* at the next hello everything is sent */
 	uint64_t acked;                /* revision; 0: none yet */
-	double ack_ms;                 /* of the last: from the commit's way out to its acknowledgement */
+	double ack_ms;                 /* of the last commit, from its way out */
 
-	json_t *services;              /* vs uuid -> {revision, state, reason}, as the engine says */
+	json_t *services;              /* vs uuid -> {revision, state, reason, since_us} */
 	json_t *health;                /* pool uuid -> servers */
 	struct books books;
 	struct {
@@ -82,7 +82,7 @@ struct fleet {
 	struct timer settle, grace, accept_again;
 	bool in_grace;
 	unsigned strangers;            /* sessions that nobody belongs to yet */
-	unsigned complaints;           /* events about strangers that may still be made in this second */
+	unsigned complaints;           /* events about strangers left in this second */
 	uint64_t complaints_s;         /* which second that is */
 	char complaint[128];           /* the last, and when */
 	uint64_t complaint_ns;
@@ -101,14 +101,21 @@ void fleet_settle(struct fleet *f);
 
 void engine_alive(struct engine *e);
 void engine_dead(struct engine *e, const char *why);
-/* `interfaces` of hello; LOCAL: the address to which the session came from, which marks the management interface. */
+/*
+ * `interfaces` of hello; LOCAL: the address to which the session came from, which marks the
+ * management interface.
+ */
 void engine_interfaces(struct engine *e, const json_t *interfaces, const char *local);
 /* {revision, state, reason} of a virtual service. Borrowed. */
 void engine_service(struct engine *e, const char *vs, json_t *said);
 void engine_health(struct engine *e, const char *pool, json_t *servers);
 /* An event about the engine, in the log and in the store. */
-void engine_event(struct engine *e, const char *id, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* Nobody may take the store's revisions for those of before: all sessions end, and everything is sent again. */
+void engine_event(struct engine *e, const char *id, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/*
+ * Nobody may take the store's revisions for those of before: all sessions end, and everything is
+ * sent again.
+ */
 void fleet_new_epoch(struct fleet *f, const char *why);
 
 /* session.c */

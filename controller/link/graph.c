@@ -5,22 +5,33 @@
 #include "net/digest.h"
 
 const char *const graph_kinds[] = {
-	"assignment", "serviceengine", "virtualservice", "serviceenginegroup", "vsvip", "pool", "healthmonitor",
-	"networkprofile", "applicationprofile", "analyticsprofile", "trafficcloneprofile", "network", "vrfcontext",
+	"assignment",
+	"serviceengine",
+	"virtualservice",
+	"serviceenginegroup",
+	"vsvip",
+	"pool",
+	"healthmonitor",
+	"networkprofile",
+	"applicationprofile",
+	"analyticsprofile",
+	"trafficcloneprofile",
+	"network",
+	"vrfcontext",
 };
 const size_t graph_n_kinds = ARRAY_SIZE(graph_kinds);
 
 /* An object that somebody holds, or that something held refers to. */
 struct node {
 	struct table_link link;
-	unsigned rank;             /* index in graph_kinds */
+	unsigned rank; /* index in graph_kinds */
 	char *uuid;
 	bool exists;
 	uint64_t digest, revision;
-	struct node **refs;        /* each counts in its `users` */
+	struct node **refs; /* each counts in its `users` */
 	size_t n_refs;
 	unsigned users;
-	struct list holders;       /* struct held by in_node */
+	struct list holders; /* struct held by in_node */
 };
 
 /* A node in the hands of one engine. */
@@ -28,9 +39,9 @@ struct held {
 	struct list in_holder, in_node, dirty;
 	struct node *node;
 	struct holder *holder;
-	unsigned refs;             /* as a root, and from other nodes that the engine holds; 0: to be deleted */
+	unsigned refs; /* as a root, and from other nodes that the engine holds; 0: to be deleted */
 	bool sent;
-	uint64_t digest;           /* as sent */
+	uint64_t digest; /* as sent */
 };
 
 struct graph {
@@ -73,7 +84,8 @@ static uint64_t node_hash(unsigned rank, const char *uuid)
 
 static struct node *node_find(struct graph *g, unsigned rank, const char *uuid)
 {
-	for (struct table_link *l = table_first(&g->nodes, node_hash(rank, uuid)); l; l = table_next(l)) {
+	for (struct table_link *l = table_first(&g->nodes, node_hash(rank, uuid)); l;
+	     l = table_next(l)) {
 		struct node *n = CONTAINER_OF(l, struct node, link);
 
 		if (n->rank == rank && strcmp(n->uuid, uuid) == 0)
@@ -137,7 +149,8 @@ static int add_ref(void *arg, const char *path, const char *kind, const char *uu
 static void node_read(struct graph *g, struct node *n)
 {
 	const char *name;
-	const json_t *object = g->source->object(g->source, graph_kinds[n->rank], n->uuid, &name, &n->revision);
+	const json_t *object = g->source->object(g->source, graph_kinds[n->rank], n->uuid, &name,
+						 &n->revision);
 	struct refs r = { .graph = g, .of = n };
 
 	n->exists = object != NULL;
@@ -256,7 +269,8 @@ void holder_fini(struct graph *g, struct holder *h)
 
 /* ---- change and difference ------------------------------------------- */
 
-void graph_changed(struct graph *g, const char *kind, const char *uuid, void (*f)(void *arg, struct holder *h), void *arg)
+void graph_changed(struct graph *g, const char *kind, const char *uuid,
+		   void (*f)(void *arg, struct holder *h), void *arg)
 {
 	unsigned rank = rank_of(kind);
 	struct node *n = rank < graph_n_kinds ? node_find(g, rank, uuid) : NULL;
@@ -294,7 +308,8 @@ void graph_met(struct graph *g, struct holder *h, const json_t *digests,
 	h->digest = 0;
 	LIST_FOREACH(l, &h->held) {
 		struct held *x = LIST_ENTRY(l, struct held, in_holder);
-		CLEANUP_FREE char *name = xasprintf("%s/%s", graph_kinds[x->node->rank], x->node->uuid);
+		CLEANUP_FREE char *name = xasprintf("%s/%s", graph_kinds[x->node->rank],
+						    x->node->uuid);
 		const json_t *digest = json_object_get(digests, name);
 
 		x->sent = json_is_integer(digest);
@@ -306,7 +321,8 @@ void graph_met(struct graph *g, struct holder *h, const json_t *digests,
 		const char *slash = strchr(key, '/');
 		CLEANUP_FREE char *kind = xstrndup(key, slash ? (size_t)(slash - key) : 0);
 		unsigned rank = rank_of(kind);
-		struct node *n = slash && rank < graph_n_kinds ? node_find(g, rank, slash + 1) : NULL;
+		struct node *n = slash && rank < graph_n_kinds ? node_find(g, rank, slash + 1)
+							       : NULL;
 
 		if (slash && (!n || !held_find(h, n)))
 			remove(arg, kind, slash + 1);
@@ -334,7 +350,8 @@ size_t graph_flush(struct graph *g, struct holder *h, const struct graph_sink *s
 		if (wanted && !x->sent) {
 			const char *name = NULL;
 			uint64_t revision;
-			const json_t *o = g->source->object(g->source, graph_kinds[n->rank], n->uuid, &name, &revision);
+			const json_t *o = g->source->object(g->source, graph_kinds[n->rank],
+							    n->uuid, &name, &revision);
 
 			sink->put(arg, graph_kinds[n->rank], n->uuid, name, revision, o);
 			x->sent = true;
@@ -348,7 +365,8 @@ size_t graph_flush(struct graph *g, struct holder *h, const struct graph_sink *s
 	return told;
 }
 
-void graph_each(const struct holder *h, const char *kind, void (*f)(void *arg, const char *uuid), void *arg)
+void graph_each(const struct holder *h, const char *kind, void (*f)(void *arg, const char *uuid),
+		void *arg)
 {
 	unsigned rank = rank_of(kind);
 

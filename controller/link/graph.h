@@ -27,8 +27,8 @@ extern const size_t graph_n_kinds;
 /* Where objects come from. */
 struct graph_source {
 	/* Borrowed until the next change; NULL: there is no such object. */
-	const json_t *(*object)(struct graph_source *s, const char *kind, const char *uuid, const char **name,
-				uint64_t *revision);
+	const json_t *(*object)(struct graph_source *s, const char *kind, const char *uuid,
+				const char **name, uint64_t *revision);
 };
 
 /* What one engine holds; a member of the engine. */
@@ -50,19 +50,23 @@ void holder_fini(struct graph *g, struct holder *h);
 void graph_hold(struct graph *g, struct holder *h, const char *kind, const char *uuid);
 void graph_release(struct graph *g, struct holder *h, const char *kind, const char *uuid);
 
-/* The source's object was made, changed or deleted. Calls F (may be NULL) for each holder that has to be flushed. */
-void graph_changed(struct graph *g, const char *kind, const char *uuid, void (*f)(void *arg, struct holder *h), void *arg);
+/*
+ * The source's object was made, changed or deleted. Calls F (may be NULL) for each holder that
+ * has to be flushed.
+ */
+void graph_changed(struct graph *g, const char *kind, const char *uuid,
+		   void (*f)(void *arg, struct holder *h), void *arg);
 
 /*
- * H was met again and says what it holds: {"kind/uuid": digest}; NULL: nothing. What it should not hold goes to REMOVE,
- * what it lacks becomes dirty.
+ * H was met again and says what it holds: {"kind/uuid": digest}; NULL: nothing. What it should
+ * not hold goes to REMOVE, what it lacks becomes dirty.
  */
 void graph_met(struct graph *g, struct holder *h, const json_t *digests,
 	       void (*remove)(void *arg, const char *kind, const char *uuid), void *arg);
 
 struct graph_sink {
-	void (*put)(void *arg, const char *kind, const char *uuid, const char *name, uint64_t revision,
-		    const json_t *object);
+	void (*put)(void *arg, const char *kind, const char *uuid, const char *name,
+		    uint64_t revision, const json_t *object);
 	void (*remove)(void *arg, const char *kind, const char *uuid);
 };
 static inline bool holder_is_dirty(const struct holder *h)
@@ -73,6 +77,7 @@ static inline bool holder_is_dirty(const struct holder *h)
 size_t graph_flush(struct graph *g, struct holder *h, const struct graph_sink *sink, void *arg);
 
 /* The uuids of one kind that H holds. */
-void graph_each(const struct holder *h, const char *kind, void (*f)(void *arg, const char *uuid), void *arg);
+void graph_each(const struct holder *h, const char *kind, void (*f)(void *arg, const char *uuid),
+		void *arg);
 
 #endif

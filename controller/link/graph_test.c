@@ -150,7 +150,10 @@ static void an_edit_costs_what_it_touches(void **state)
 	flush(g, &h);
 	assert_int_equal(put_n + remove_n, 0);
 
-	/* Another pool: the service and the new pool come, the old goes, and what both share stays. */
+	/*
+	 * Another pool: the service and the new pool come, the old goes, and what both share
+	 * stays.
+	 */
 	set(&w, "virtualservice/0", service("0", "2"));
 	graph_changed(g, "virtualservice", "0", NULL, NULL);
 	flush(g, &h);
@@ -172,7 +175,10 @@ static void an_edit_costs_what_it_touches(void **state)
 	world_fini(&w);
 }
 
-/* Random edits of references, roots and contents: what the engine holds is always the closure, and its digest. */
+/*
+ * Random edits of references, roots and contents: what the engine holds is always the closure,
+ * and its digest.
+ */
 static void close_over(const struct world *w, json_t *out, const char *key)
 {
 	static const char *const fields[] = { "virtualservice_ref", "vsvip_ref", "pool_ref", "application_profile_ref" };

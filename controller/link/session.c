@@ -23,14 +23,15 @@
 #include "net/lines.h"
 #include "net/tls.h"
 
-#define PROTOCOL        1
+#define PROTOCOL	1
 #define OPEN_TIMEOUT_MS 5000
-#define GREET_MS        10000
-#define LEAVE_MS        2000
-#define STRANGERS_MAX   256         /* sessions of whom nobody knows yet */
-#define STRANGER_BYTES  (64u << 10) /* what one of them may say before it is believed */
-#define COMPLAINTS_MAX  5           /* events about them in a second: nobody may wash the log away */
-#define SAME_AGAIN_NS   (60 * NS_PER_S) /* the same refusal again is news after this only: who is refused asks again */
+#define GREET_MS	10000
+#define LEAVE_MS	2000
+#define STRANGERS_MAX	256	    /* sessions of whom nobody knows yet */
+#define STRANGER_BYTES	(64u << 10) /* what one of them may say before it is believed */
+#define COMPLAINTS_MAX	5 /* events about them in a second: nobody may wash the log away */
+/* The same refusal again is news after this only: who is refused asks again. */
+#define SAME_AGAIN_NS (60 * NS_PER_S)
 
 enum session_state { GREETING, UP, LEAVING };
 
@@ -39,13 +40,13 @@ struct session {
 	struct stream stream;
 	struct list in_fleet;
 	struct fleet *fleet;
-	struct engine *engine;    /* UP only */
+	struct engine *engine; /* UP only */
 	enum session_state state;
 	bool is_bulk;
-	bool trusted;             /* it showed a certificate of ours */
-	bool is_stranger;         /* counted as such */
-	bool fresh;               /* after welcome: the next flush ends with a commit in any case */
-	struct timer pulse;       /* GREETING, LEAVING: the end; UP: every FLEET_PING_MS */
+	bool trusted;	    /* it showed a certificate of ours */
+	bool is_stranger;   /* counted as such */
+	bool fresh;	    /* after welcome: the next flush ends with a commit in any case */
+	struct timer pulse; /* GREETING, LEAVING: the end; UP: every FLEET_PING_MS */
 	unsigned silent;
 	uint64_t heard;
 	json_int_t pings;
@@ -130,7 +131,8 @@ void sessions_end(struct fleet *f, const char *reason)
 
 static void left(struct timer *t)
 {
-	session_gone(CONTAINER_OF(t, struct session, pulse), "it was told to leave, and stayed", false);
+	session_gone(CONTAINER_OF(t, struct session, pulse), "it was told to leave, and stayed",
+		     false);
 }
 
 static void leave(struct session *s, json_t *last_words)
@@ -169,24 +171,27 @@ static void refuse(struct session *s, struct engine *e, bool retry, const char *
 
 	if (may_complain(f, reason, s->trusted)) {
 		log_warn("refused peer=%s reason=\"%s\"", s->stream.peer, reason);
-		store_event(f->store, audit_event("SE_CONNECTION_REFUSED", "SEMGR", "serviceengine", e ? e->uuid : NULL,
-						  e ? e->name : NULL, TENANT_ADMIN, NULL, "Refused %s: %s.", s->stream.peer,
-						  reason), NULL);
+		store_event(f->store,
+			    audit_event("SE_CONNECTION_REFUSED", "SEMGR", "serviceengine",
+					e ? e->uuid : NULL, e ? e->name : NULL, TENANT_ADMIN, NULL,
+					"Refused %s: %s.", s->stream.peer, reason),
+			    NULL);
 	}
 	leave(s, json_pack("{s:s, s:s, s:b}", "type", "refused", "reason", reason, "retry", retry));
 }
 
 /* ---- what an engine lacks -------------------------------------------- */
 
-static void sink_put(void *arg, const char *kind, const char *uuid, const char *name, uint64_t revision,
-		     const json_t *object)
+static void sink_put(void *arg, const char *kind, const char *uuid, const char *name,
+		     uint64_t revision, const json_t *object)
 {
 	struct session *s = arg;
 
 	s->engine->traffic.puts++;
-	s->engine->traffic.last_commit_bytes +=
-		lines_send(&s->stream, json_pack("{s:s, s:s, s:s, s:s, s:I, s:O}", "type", "put", "kind", kind, "uuid", uuid,
-						 "name", name, "revision", (json_int_t)revision, "object", object));
+	s->engine->traffic.last_commit_bytes += lines_send(
+		&s->stream,
+		json_pack("{s:s, s:s, s:s, s:s, s:I, s:O}", "type", "put", "kind", kind, "uuid",
+			  uuid, "name", name, "revision", (json_int_t)revision, "object", object));
 }
 
 static void sink_remove(void *arg, const char *kind, const char *uuid)
@@ -195,8 +200,9 @@ static void sink_remove(void *arg, const char *kind, const char *uuid)
 
 	s->engine->traffic.deletes++;
 	s->engine->traffic.last_commit_bytes +=
-		lines_send(&s->stream, json_pack("{s:s, s:s, s:s, s:I}", "type", "delete", "kind", kind, "uuid", uuid,
-						 "revision", (json_int_t)store_revision(s->fleet->store)));
+		lines_send(&s->stream, json_pack("{s:s, s:s, s:s, s:I}", "type", "delete", "kind",
+						 kind, "uuid", uuid, "revision",
+						 (json_int_t)store_revision(s->fleet->store)));
 }
 
 static const struct graph_sink sink = { sink_put, sink_remove };
@@ -207,7 +213,8 @@ void session_flush(struct engine *e)
 	struct fleet *f = e->fleet;
 	struct commit *m;
 
-	if (!s || s->state != UP || stream_is_full(&s->stream) || (!holder_is_dirty(&e->holder) && !s->fresh))
+	if (!s || s->state != UP || stream_is_full(&s->stream) ||
+	    (!holder_is_dirty(&e->holder) && !s->fresh))
 		return;
 	if (!s->fresh)
 		e->traffic.last_commit_bytes = 0;
@@ -215,8 +222,9 @@ void session_flush(struct engine *e)
 		return;
 	s->fresh = false;
 	e->traffic.last_commit_bytes +=
-		lines_send(&s->stream, json_pack("{s:s, s:s, s:I}", "type", "commit", "epoch", store_epoch(f->store),
-						 "revision", (json_int_t)store_revision(f->store)));
+		lines_send(&s->stream, json_pack("{s:s, s:s, s:I}", "type", "commit", "epoch",
+						 store_epoch(f->store), "revision",
+						 (json_int_t)store_revision(f->store)));
 	stream_flush(&s->stream);
 	e->traffic.commits++;
 	e->traffic.bytes_out += e->traffic.last_commit_bytes;
@@ -242,7 +250,10 @@ static void pulse(struct timer *t)
 {
 	struct session *s = CONTAINER_OF(t, struct session, pulse);
 
-	/* Pulses are counted, not time: a controller that was stopped must not take everybody for dead. */
+	/*
+	 * Pulses are counted, not time: a controller that was stopped must not take everybody for
+	 * dead.
+	 */
 	s->silent = s->stream.bytes_in == s->heard ? s->silent + 1 : 0;
 	s->heard = s->stream.bytes_in;
 	if (s->silent * FLEET_PING_MS > FLEET_DEAD_MS) {
@@ -263,32 +274,40 @@ static struct engine *recognise(struct session *s, const json_t *msg)
 
 	tls_peer(&s->stream, &peer);
 	if (!peer.trusted) {
-		snprintf(why, sizeof(why), "the certificate of %s is not accepted: %s", *name ? name : "the engine", peer.why);
+		snprintf(why, sizeof(why), "the certificate of %s is not accepted: %s",
+			 *name ? name : "the engine", peer.why);
 		refuse(s, NULL, false, why);
 		return NULL;
 	}
 	if (json_int(msg, "min_version", 0) > PROTOCOL || json_int(msg, "version", 0) < PROTOCOL) {
-		snprintf(why, sizeof(why), "%s speaks versions %lld to %lld of the protocol, the controller version %d", name,
-			 (long long)json_int(msg, "min_version", 0), (long long)json_int(msg, "version", 0), PROTOCOL);
+		snprintf(
+			why, sizeof(why),
+			"%s speaks versions %lld to %lld of the protocol, the controller version %d",
+			name, (long long)json_int(msg, "min_version", 0),
+			(long long)json_int(msg, "version", 0), PROTOCOL);
 		refuse(s, NULL, false, why);
 		return NULL;
 	}
 	if (strcmp(peer.name, uuid) != 0) {
-		snprintf(why, sizeof(why), "%s calls itself %s, its certificate says %s", name, uuid, peer.name);
+		snprintf(why, sizeof(why), "%s calls itself %s, its certificate says %s", name,
+			 uuid, peer.name);
 		refuse(s, NULL, false, why);
 		return NULL;
 	}
 	e = fleet_engine(s->fleet, uuid);
 	if (!e) {
-		snprintf(why, sizeof(why),
-			 "the controller does not know %s (%s): it was deleted, or the controller was restored from a backup "
-			 "that is older than its enrolment", name, uuid);
+		snprintf(
+			why, sizeof(why),
+			"the controller does not know %s (%s): it was deleted, or the controller was restored from a backup "
+			"that is older than its enrolment",
+			name, uuid);
 		refuse(s, NULL, true, why);
 		return NULL;
 	}
 	enrol_fingerprint(s->fleet, uuid, newest);
 	if (strcmp(newest, peer.fingerprint) != 0) {
-		snprintf(why, sizeof(why), "the certificate of %s was replaced by a later enrolment", name);
+		snprintf(why, sizeof(why),
+			 "the certificate of %s was replaced by a later enrolment", name);
 		refuse(s, e, false, why);
 		return NULL;
 	}
@@ -298,7 +317,8 @@ static struct engine *recognise(struct session *s, const json_t *msg)
 static void welcome_bulk(struct session *s, struct engine *e, const char *instance)
 {
 	if (!e->control || strcmp(e->instance, instance) != 0) {
-		refuse(s, NULL, true, "a bulk channel needs the control channel of the same engine");
+		refuse(s, NULL, true,
+		       "a bulk channel needs the control channel of the same engine");
 		return;
 	}
 	if (e->bulk)
@@ -337,15 +357,18 @@ static void welcome_control(struct session *s, struct engine *e, const json_t *m
 	bool resume;
 
 	if (e->control && strcmp(e->instance, instance) != 0) {
-		snprintf(why, sizeof(why), "another service engine with the name %s is connected", e->name);
+		snprintf(why, sizeof(why), "another service engine with the name %s is connected",
+			 e->name);
 		refuse(s, e, true, why);
 		return;
 	}
 	if (strcmp(epoch, store_epoch(f->store)) == 0 && revision > store_revision(f->store)) {
-		engine_event(e, "CONTROLLER_DB_ERROR",
-			     "Service engine %s holds revision %llu, and the controller has come to %llu only: it was restored "
-			     "from an older backup. A new epoch begins, and all engines get everything again.",
-			     e->name, (unsigned long long)revision, (unsigned long long)store_revision(f->store));
+		engine_event(
+			e, "CONTROLLER_DB_ERROR",
+			"Service engine %s holds revision %llu, and the controller has come to %llu only: it was restored "
+			"from an older backup. A new epoch begins, and all engines get everything again.",
+			e->name, (unsigned long long)revision,
+			(unsigned long long)store_revision(f->store));
 		fleet_new_epoch(f, "an engine is ahead of the store");
 	}
 	if (e->control) /* the same engine, which noticed sooner than we that the connection is dead */
@@ -367,11 +390,15 @@ static void welcome_control(struct session *s, struct engine *e, const json_t *m
 	s->state = UP;
 	s->fresh = true;
 	e->traffic.last_commit_bytes = 0;
-	say(s, json_pack("{s:s, s:i, s:s, s:I, s:b, s:i, s:i}", "type", "welcome", "version", PROTOCOL, "epoch",
-			 store_epoch(f->store), "revision", (json_int_t)store_revision(f->store), "resume", resume,
-			 "ping_ms", FLEET_PING_MS, "dead_ms", FLEET_DEAD_MS));
+	say(s, json_pack("{s:s, s:i, s:s, s:I, s:b, s:i, s:i}", "type", "welcome", "version",
+			 PROTOCOL, "epoch", store_epoch(f->store), "revision",
+			 (json_int_t)store_revision(f->store), "resume", resume, "ping_ms",
+			 FLEET_PING_MS, "dead_ms", FLEET_DEAD_MS));
 	address_of(s, local);
-	/* First who carries what, then what it lacks: it should not be told what it loses in the next line. */
+	/*
+	 * First who carries what, then what it lacks: it should not be told what it loses in the
+	 * next line.
+	 */
 	engine_interfaces(e, json_object_get(msg, "interfaces"), local);
 	engine_alive(e);
 	placement_run(f->placement);
@@ -396,10 +423,11 @@ static void take_hello(struct session *s, const json_t *msg)
 	if (s->is_bulk) {
 		s->engine = e;
 		s->state = UP;
-		say(s, json_pack("{s:s, s:i, s:i, s:i}", "type", "welcome", "version", PROTOCOL, "ping_ms", FLEET_PING_MS,
-				 "dead_ms", FLEET_DEAD_MS));
+		say(s, json_pack("{s:s, s:i, s:i, s:i}", "type", "welcome", "version", PROTOCOL,
+				 "ping_ms", FLEET_PING_MS, "dead_ms", FLEET_DEAD_MS));
 	}
-	log_info("session engine=%s channel=%s peer=%s", e->name, s->is_bulk ? "bulk" : "control", s->stream.peer);
+	log_info("session engine=%s channel=%s peer=%s", e->name, s->is_bulk ? "bulk" : "control",
+		 s->stream.peer);
 	timer_in(s->fleet->loop, &s->pulse, FLEET_PING_MS, pulse);
 	fleet_settle(s->fleet);
 }
@@ -413,7 +441,9 @@ static void take_enrol(struct session *s, const json_t *msg)
 		return;
 	answer = json_int(msg, "version", 0) == PROTOCOL
 			 ? enrol(s->fleet, msg, s->stream.peer, &e)
-			 : (err_set(&e, -EPROTO, NULL, "the controller speaks version %d of the protocol", PROTOCOL), NULL);
+			 : (err_set(&e, -EPROTO, NULL,
+				    "the controller speaks version %d of the protocol", PROTOCOL),
+			    NULL);
 	if (answer)
 		leave(s, answer);
 	else
@@ -436,9 +466,11 @@ static void mismatch(struct session *s, const char *hash, uint64_t revision)
 {
 	struct engine *e = s->engine;
 
-	engine_event(e, "SE_CONFIG_MISMATCH",
-		     "Service engine %s acknowledged revision %llu with hash %s, which is not that of what it was sent: it "
-		     "gets everything again.", e->name, (unsigned long long)revision, hash);
+	engine_event(
+		e, "SE_CONFIG_MISMATCH",
+		"Service engine %s acknowledged revision %llu with hash %s, which is not that of what it was sent: it "
+		"gets everything again.",
+		e->name, (unsigned long long)revision, hash);
 	e->resync = true;
 	session_end(s, "the hash does not match: everything comes again");
 }
@@ -472,7 +504,8 @@ static void take_ack(struct session *s, const json_t *msg)
 		return;
 	}
 	e->acked = revision;
-	e->ack_ms = (double)(mono_ns() - LIST_ENTRY(found, struct commit, link)->sent_ns) / NS_PER_MS;
+	e->ack_ms = (double)(mono_ns() - LIST_ENTRY(found, struct commit, link)->sent_ns) /
+		    NS_PER_MS;
 	for (bool end = false; !end;) {
 		struct list *at = e->commits.next;
 
@@ -485,8 +518,9 @@ static void take_ack(struct session *s, const json_t *msg)
 static void take_service(struct session *s, const json_t *msg)
 {
 	const char *vs = json_str(msg, "uuid", "");
-	CLEANUP_JSON json_t *said = json_pack("{s:I, s:s, s:s}", "revision", json_int(msg, "revision", 0), "state",
-					      json_str(msg, "state", ""), "reason", json_str(msg, "reason", ""));
+	CLEANUP_JSON json_t *said =
+		json_pack("{s:I, s:s, s:s}", "revision", json_int(msg, "revision", 0), "state",
+			  json_str(msg, "state", ""), "reason", json_str(msg, "reason", ""));
 
 	engine_service(s->engine, vs, said);
 }
@@ -501,7 +535,8 @@ static void take_interfaces(struct session *s, const json_t *msg)
 
 static void take_ping(struct session *s, const json_t *msg)
 {
-	say(s, json_pack("{s:s, s:I, s:I}", "type", "pong", "n", json_int(msg, "n", 0), "time_us", (json_int_t)wall_us()));
+	say(s, json_pack("{s:s, s:I, s:I}", "type", "pong", "n", json_int(msg, "n", 0), "time_us",
+			 (json_int_t)wall_us()));
 }
 
 static void take_pong(struct session *s, const json_t *msg)
@@ -532,15 +567,18 @@ static void take_health(struct session *s, const json_t *msg)
 static void take_event(struct session *s, const json_t *msg)
 {
 	const struct engine *e = s->engine;
-	const char *kind = json_str(msg, "obj_kind", "serviceengine"), *uuid = json_str(msg, "obj_uuid", e->uuid);
+	const char *kind = json_str(msg, "obj_kind", "serviceengine"),
+		   *uuid = json_str(msg, "obj_uuid", e->uuid);
 	const struct object *o = kind_find(kind) ? store_get(s->fleet->store, kind, uuid) : NULL;
 	json_t *details = json_copy((json_t *)msg);
 
 	json_object_del(details, "type");
 	json_object_set_new(details, "service_engine", json_string(e->name));
 	store_event(s->fleet->store,
-		    audit_event(json_str(msg, "event_id", "SE_EVENT"), "SE_GENERAL", kind, uuid, o ? o->name : "",
-				o ? o->tenant : TENANT_ADMIN, details, "%s", json_str(msg, "text", "")), NULL);
+		    audit_event(json_str(msg, "event_id", "SE_EVENT"), "SE_GENERAL", kind, uuid,
+				o ? o->name : "", o ? o->tenant : TENANT_ADMIN, details, "%s",
+				json_str(msg, "text", "")),
+		    NULL);
 }
 
 static const struct {
@@ -566,7 +604,8 @@ static void take(struct session *s, const char *type, const json_t *msg)
 	for (size_t i = 0; i < ARRAY_SIZE(messages); i++) {
 		if (strcmp(type, messages[i].type) != 0)
 			continue;
-		if (messages[i].channel == ANY || (s->state == UP && (messages[i].channel == BULK) == s->is_bulk))
+		if (messages[i].channel == ANY ||
+		    (s->state == UP && (messages[i].channel == BULK) == s->is_bulk))
 			messages[i].take(s, msg);
 		return;
 	}
@@ -593,13 +632,16 @@ static void session_readable(struct stream *st)
 		}
 		rc = lines_take(&st->in, &s->scanned, &msg, &type, &e);
 		if (rc == 0 && !s->trusted && st->in.len > STRANGER_BYTES)
-			rc = err_set(&e, -EMSGSIZE, NULL, "it says more than %u bytes before it is believed", STRANGER_BYTES);
+			rc = err_set(&e, -EMSGSIZE, NULL,
+				     "it says more than %u bytes before it is believed",
+				     STRANGER_BYTES);
 		if (rc == 0)
 			return;
 		if (s->engine)
 			s->engine->traffic.bytes_in += before - st->in.len;
 		if (rc < 0 && s->engine) {
-			engine_event(s->engine, "SE_PROTOCOL_ERROR", "Service engine %s sent what is no message: %s.",
+			engine_event(s->engine, "SE_PROTOCOL_ERROR",
+				     "Service engine %s sent what is no message: %s.",
 				     s->engine->name, e.text);
 			session_gone(s, e.text, false);
 			return;
@@ -633,7 +675,10 @@ static void session_closed(struct stream *st, const struct err *why)
 }
 
 static const struct stream_user session_user = {
-	.opened = session_opened, .readable = session_readable, .drained = session_drained, .closed = session_closed,
+	.opened = session_opened,
+	.readable = session_readable,
+	.drained = session_drained,
+	.closed = session_closed,
 };
 
 /* The oldest stranger goes: who means it has been recognised long since, or comes again. */
@@ -641,7 +686,8 @@ static void make_room(struct fleet *f)
 {
 	LIST_FOREACH(l, &f->sessions)
 		if (LIST_ENTRY(l, struct session, in_fleet)->is_stranger) {
-			session_gone(LIST_ENTRY(l, struct session, in_fleet), "too many others want to come in", false);
+			session_gone(LIST_ENTRY(l, struct session, in_fleet),
+				     "too many others want to come in", false);
 			return;
 		}
 }
@@ -653,7 +699,8 @@ void session_accept(struct fleet *f, int fd)
 
 	s->fleet = f;
 	list_init(&s->in_fleet);
-	if (stream_accept(&s->stream, f->loop, fd, f->tls, OPEN_TIMEOUT_MS, &session_user, &e) < 0) {
+	if (stream_accept(&s->stream, f->loop, fd, f->tls, OPEN_TIMEOUT_MS, &session_user, &e) <
+	    0) {
 		log_warn("session_failed error=\"%s\"", e.text);
 		free(s);
 		return;

@@ -18,8 +18,9 @@ static json_t *status(const char *state, const char *reason, uint64_t since_us)
 		json_array_append_new(reasons, json_string(reason));
 	if (!since_us)
 		return json_pack("{s:s, s:o}", "state", state, "reason", reasons);
-	return json_pack("{s:s, s:o, s:{s:I, s:I}}", "state", state, "reason", reasons, "last_changed_time", "secs",
-			 (json_int_t)(since_us / 1000000), "usecs", (json_int_t)(since_us % 1000000));
+	return json_pack("{s:s, s:o, s:{s:I, s:I}}", "state", state, "reason", reasons,
+			 "last_changed_time", "secs", (json_int_t)(since_us / 1000000), "usecs",
+			 (json_int_t)(since_us % 1000000));
 }
 
 static json_t *engine_ref(const struct subresource_call *call, const struct engine *e)
@@ -30,7 +31,8 @@ static json_t *engine_ref(const struct subresource_call *call, const struct engi
 /* ---- virtual services ------------------------------------------------ */
 
 /* The pool of the service has servers that E checks, and none is up. */
-static const char *pool_down(const struct fleet *f, const struct object *vs, const struct engine *e, char why[static 256])
+static const char *pool_down(const struct fleet *f, const struct object *vs, const struct engine *e,
+			     char why[static 256])
 {
 	const char *uuid = ref_target(json_str(vs->body, "pool_ref", NULL));
 	const json_t *servers = json_object_get(e->health, uuid);
@@ -60,15 +62,17 @@ static json_t *service_status(struct fleet *f, const struct object *vs, const st
 		snprintf(why, sizeof(why), "No service engine can carry it: %s", at->reason);
 		return status("OPER_RESOURCES", why, 0);
 	case PLACE_WAITS:
-		return status(at->owner && at->owner->life == PLACE_ALIVE ? "OPER_PARTITIONED" : "OPER_UNKNOWN", at->reason,
-			      since);
+		return status(at->owner && at->owner->life == PLACE_ALIVE ? "OPER_PARTITIONED"
+									  : "OPER_UNKNOWN",
+			      at->reason, since);
 	case PLACE_OK:
 		break;
 	}
 	if (!at->owner)
 		return status("OPER_RESOURCES", "Its service engine was deleted.", 0);
 	if (!state) {
-		snprintf(why, sizeof(why), "Service engine %s has not said yet whether it runs.", at->owner->name);
+		snprintf(why, sizeof(why), "Service engine %s has not said yet whether it runs.",
+			 at->owner->name);
 		return status("OPER_PROCESSING", why, 0);
 	}
 	if (strcmp(state, "OPER_UP") == 0 && pool_down(f, vs, at->owner, pool))
@@ -77,34 +81,40 @@ static json_t *service_status(struct fleet *f, const struct object *vs, const st
 }
 
 /* Which engine runs which revision. */
-static json_t *service_on(const struct subresource_call *call, struct fleet *f, const struct engine *e,
-			  const struct placed *at)
+static json_t *service_on(const struct subresource_call *call, struct fleet *f,
+			  const struct engine *e, const struct placed *at)
 {
 	const json_t *said = json_object_get(e->services, call->object->uuid);
 	const struct holder *h = &e->holder;
 
-	return json_pack("{s:s, s:s, s:o, s:b, s:I, s:I, s:I, s:b, s:s, s:s, s:I}", "uuid", e->uuid, "name", e->name, "ref",
-			 engine_ref(call, e), "connected", e->control != NULL, "revision", json_int(said, "revision", 0),
-			 "wanted_revision", (json_int_t)call->object->revision, "acknowledged_revision",
-			 (json_int_t)e->acked, "up_to_date",
-			 e->control && list_empty(&h->dirty) && list_empty(&e->commits) && !f->settle.active, "state",
-			 json_str(said, "state", "OPER_UNKNOWN"), "reason", json_str(said, "reason", ""), "term",
-			 (json_int_t)at->term);
+	return json_pack("{s:s, s:s, s:o, s:b, s:I, s:I, s:I, s:b, s:s, s:s, s:I}", "uuid", e->uuid,
+			 "name", e->name, "ref", engine_ref(call, e), "connected",
+			 e->control != NULL, "revision", json_int(said, "revision", 0),
+			 "wanted_revision", (json_int_t)call->object->revision,
+			 "acknowledged_revision", (json_int_t)e->acked, "up_to_date",
+			 e->control && list_empty(&h->dirty) && list_empty(&e->commits) &&
+				 !f->settle.active,
+			 "state", json_str(said, "state", "OPER_UNKNOWN"), "reason",
+			 json_str(said, "reason", ""), "term", (json_int_t)at->term);
 }
 
 static const char *management_ip(const struct engine *e)
 {
 	const struct object *o = store_get(e->fleet->store, "serviceengine", e->uuid);
-	const json_t *nets = o ? json_object_get(json_object_get(o->body, "mgmt_vnic"), "vnic_networks") : NULL;
+	const json_t *nets =
+		o ? json_object_get(json_object_get(o->body, "mgmt_vnic"), "vnic_networks") : NULL;
 
-	return json_str(json_object_get(json_object_get(json_array_get(nets, 0), "ip"), "ip_addr"), "addr", "");
+	return json_str(json_object_get(json_object_get(json_array_get(nets, 0), "ip"), "ip_addr"),
+			"addr", "");
 }
 
 static json_t *service_runtime(void *arg, const struct subresource_call *call, struct err *err)
 {
 	struct fleet *f = arg;
-	const struct object *vsvip = store_get(f->store, "vsvip", ref_target(json_str(call->object->body, "vsvip_ref", NULL)));
-	json_t *vips = vsvip ? json_object_get(vsvip->body, "vip") : NULL, *summary = json_array(), *ons = json_array();
+	const struct object *vsvip = store_get(
+		f->store, "vsvip", ref_target(json_str(call->object->body, "vsvip_ref", NULL)));
+	json_t *vips = vsvip ? json_object_get(vsvip->body, "vip") : NULL, *summary = json_array(),
+	       *ons = json_array();
 	struct placed at = { 0 };
 	CLEANUP_JSON json_t *oper = NULL;
 	bool up;
@@ -120,18 +130,25 @@ static json_t *service_runtime(void *arg, const struct subresource_call *call, s
 		json_t *engines = json_array();
 
 		if (at.owner && at.verdict != PLACE_NONE)
-			json_array_append_new(engines, json_pack(
-				"{s:s, s:o, s:s, s:b, s:b, s:b, s:b, s:s}", "uuid", at.owner->uuid, "ref",
-				engine_ref(call, at.owner), "name", at.owner->name, "primary", 1, "standby", 0, "active_on_se",
-				up, "connected", at.owner->control != NULL, "mgmt_ip", management_ip(at.owner)));
-		json_array_append_new(summary, json_pack(
-			"{s:s, s:O, s:i, s:i, s:i, s:o}", "vip_id", json_str(json_array_get(vips, i), "vip_id", "0"),
-			"oper_status", oper, "num_se_assigned", (int)json_array_size(engines), "num_se_requested", 1,
-			"percent_ses_up", up ? 100 : 0, "service_engine", engines));
+			json_array_append_new(engines,
+					      json_pack("{s:s, s:o, s:s, s:b, s:b, s:b, s:b, s:s}",
+							"uuid", at.owner->uuid, "ref",
+							engine_ref(call, at.owner), "name",
+							at.owner->name, "primary", 1, "standby", 0,
+							"active_on_se", up, "connected",
+							at.owner->control != NULL, "mgmt_ip",
+							management_ip(at.owner)));
+		json_array_append_new(summary,
+				      json_pack("{s:s, s:O, s:i, s:i, s:i, s:o}", "vip_id",
+						json_str(json_array_get(vips, i), "vip_id", "0"),
+						"oper_status", oper, "num_se_assigned",
+						(int)json_array_size(engines), "num_se_requested",
+						1, "percent_ses_up", up ? 100 : 0, "service_engine",
+						engines));
 	}
-	return json_pack("{s:O, s:i, s:o, s:o, s:I, s:I}", "oper_status", oper, "percent_ses_up", up ? 100 : 0, "vip_summary",
-			 summary, "service_engines", ons, "revision", (json_int_t)call->object->revision, "term",
-			 (json_int_t)at.term);
+	return json_pack("{s:O, s:i, s:o, s:o, s:I, s:I}", "oper_status", oper, "percent_ses_up",
+			 up ? 100 : 0, "vip_summary", summary, "service_engines", ons, "revision",
+			 (json_int_t)call->object->revision, "term", (json_int_t)at.term);
 }
 
 /* Calls F for each engine that carries or has counted for the service. */
@@ -158,8 +175,11 @@ static json_t *service_detail(void *arg, const struct subresource_call *call, st
 			continue;
 		one = service_on(call, f, e, &at);
 		json_object_set_new(one, "se_uuid", json_string(e->uuid));
-		json_object_set_new(one, "is_owner", json_boolean(e == at.owner && at.verdict != PLACE_NONE));
-		json_object_set_new(one, "oper_status", status(json_str(one, "state", ""), json_str(one, "reason", ""), 0));
+		json_object_set_new(one, "is_owner",
+				    json_boolean(e == at.owner && at.verdict != PLACE_NONE));
+		json_object_set_new(one, "oper_status",
+				    status(json_str(one, "state", ""), json_str(one, "reason", ""),
+					   0));
 		json_object_set_new(one, "stats", books_get(&e->books, "services", uuid, NULL));
 		json_array_append_new(out, one);
 	}
@@ -196,13 +216,17 @@ static json_t *clone_stats(void *arg, const struct subresource_call *call, struc
 		clones = books_clones(&e->books, call->object->uuid);
 		list = json_array();
 		json_object_foreach(clones, ip, v) {
-			json_object_set_new(v, "ip", json_pack("{s:s, s:s}", "addr", ip, "type", strchr(ip, ':') ? "V6" : "V4"));
+			json_object_set_new(v, "ip",
+					    json_pack("{s:s, s:s}", "addr", ip, "type",
+						      strchr(ip, ':') ? "V6" : "V4"));
 			json_object_set_new(v, "dropped", json_integer(dropped(v)));
 			json_array_append(list, v);
 		}
-		json_array_append_new(out, json_pack("{s:s, s:s, s:o, s:b, s:I, s:o}", "se_uuid", e->uuid, "se_name", e->name,
-						     "se_ref", engine_ref(call, e), "connected", e->bulk != NULL, "time_us",
-						     (json_int_t)e->books.time_us, "clone_srvr_stats", list));
+		json_array_append_new(
+			out, json_pack("{s:s, s:s, s:o, s:b, s:I, s:o}", "se_uuid", e->uuid,
+				       "se_name", e->name, "se_ref", engine_ref(call, e),
+				       "connected", e->bulk != NULL, "time_us",
+				       (json_int_t)e->books.time_us, "clone_srvr_stats", list));
 	}
 	return out;
 }
@@ -214,7 +238,10 @@ static bool server_is_up(const json_t *s)
 	return strcmp(json_str(s, "state", ""), "OPER_UP") == 0;
 }
 
-/* What engines say of one server of the pool: the worst of the first that answers; NULL: nobody checks it. */
+/*
+ * What engines say of one server of the pool: the worst of the first that answers; NULL: nobody
+ * checks it.
+ */
 static const json_t *server_said(struct fleet *f, const char *pool, const char *ip, json_int_t port,
 				 const struct engine **by)
 {
@@ -225,7 +252,8 @@ static const json_t *server_said(struct fleet *f, const char *pool, const char *
 		for (size_t i = 0; i < json_array_size(servers); i++) {
 			const json_t *s = json_array_get(servers, i);
 
-			if (json_int(s, "port", 0) == port && strcmp(json_str(s, "ip", ""), ip) == 0) {
+			if (json_int(s, "port", 0) == port &&
+			    strcmp(json_str(s, "ip", ""), ip) == 0) {
 				*by = e;
 				return s;
 			}
@@ -234,28 +262,34 @@ static const json_t *server_said(struct fleet *f, const char *pool, const char *
 	return NULL;
 }
 
-static json_t *server_row(struct fleet *f, const struct subresource_call *call, const json_t *server)
+static json_t *server_row(struct fleet *f, const struct subresource_call *call,
+			  const json_t *server)
 {
 	const char *ip = json_str(json_object_get(server, "ip"), "addr", "");
-	json_int_t port = json_int(server, "port", json_int(call->object->body, "default_server_port", 80));
+	json_int_t port = json_int(server, "port",
+				   json_int(call->object->body, "default_server_port", 80));
 	const struct engine *by = NULL;
 	const json_t *said = server_said(f, call->object->uuid, ip, port, &by);
 	const bool enabled = json_bool(server, "enabled", true);
 	CLEANUP_FREE char *key = strchr(ip, ':') ? xasprintf("[%s]:%lld", ip, (long long)port)
 						 : xasprintf("%s:%lld", ip, (long long)port);
 	json_t *stats = json_object();
-	json_t *row = json_pack("{s:{s:s, s:s}, s:I, s:s, s:b, s:I, s:o}", "ip_addr", "addr", ip, "type",
-				strchr(ip, ':') ? "V6" : "V4", "port", port, "hostname", json_str(server, "hostname", ip),
-				"enabled", enabled, "ratio", json_int(server, "ratio", 1), "oper_status",
+	json_t *row = json_pack("{s:{s:s, s:s}, s:I, s:s, s:b, s:I, s:o}", "ip_addr", "addr", ip,
+				"type", strchr(ip, ':') ? "V6" : "V4", "port", port, "hostname",
+				json_str(server, "hostname", ip), "enabled", enabled, "ratio",
+				json_int(server, "ratio", 1), "oper_status",
 				!enabled ? status("OPER_DISABLED", "It is disabled.", 0)
-				: said ? status(json_str(said, "state", "OPER_UNKNOWN"), json_str(said, "reason", ""),
-						(uint64_t)json_int(said, "since_us", 0))
-				       : status("OPER_UNKNOWN", "No service engine carries the pool.", 0));
+				: said	 ? status(json_str(said, "state", "OPER_UNKNOWN"),
+						  json_str(said, "reason", ""),
+						  (uint64_t)json_int(said, "since_us", 0))
+					 : status("OPER_UNKNOWN",
+						  "No service engine carries the pool.", 0));
 
 	if (said)
 		json_object_set_new(row, "server_hm_stat",
-				    json_pack("{s:o, s:I, s:I}", "se_ref", engine_ref(call, by), "checks",
-					      json_int(said, "checks", 0), "failures", json_int(said, "failures", 0)));
+				    json_pack("{s:o, s:I, s:I}", "se_ref", engine_ref(call, by),
+					      "checks", json_int(said, "checks", 0), "failures",
+					      json_int(said, "failures", 0)));
 	LIST_FOREACH(l, &f->engines) {
 		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
 		CLEANUP_JSON json_t *one = books_get(&e->books, "servers", call->object->uuid, key);
@@ -286,9 +320,11 @@ static json_t *pool_runtime(void *arg, const struct subresource_call *call, stru
 	for (size_t i = 0; i < n; i++) {
 		const json_t *s = json_array_get(servers, i);
 		const struct engine *by;
-		const json_t *said = server_said(f, call->object->uuid, json_str(json_object_get(s, "ip"), "addr", ""),
-						 json_int(s, "port", json_int(call->object->body, "default_server_port", 80)),
-						 &by);
+		const json_t *said = server_said(
+			f, call->object->uuid, json_str(json_object_get(s, "ip"), "addr", ""),
+			json_int(s, "port",
+				 json_int(call->object->body, "default_server_port", 80)),
+			&by);
 
 		if (!json_bool(s, "enabled", true))
 			continue;
@@ -296,13 +332,15 @@ static json_t *pool_runtime(void *arg, const struct subresource_call *call, stru
 		up += server_is_up(said);
 		said_n += said != NULL;
 	}
-	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:o}", "num_servers", (int)n, "num_servers_enabled", (int)enabled,
-			 "num_servers_up", (int)up, "percent_servers_up_enabled", enabled ? (int)(up * 100 / enabled) : 0,
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:o}", "num_servers", (int)n,
+			 "num_servers_enabled", (int)enabled, "num_servers_up", (int)up,
+			 "percent_servers_up_enabled", enabled ? (int)(up * 100 / enabled) : 0,
 			 "percent_servers_up_total", n ? (int)(up * 100 / n) : 0, "oper_status",
 			 up	  ? status("OPER_UP", "", 0)
 			 : said_n ? status("OPER_DOWN", "No server is up.", 0)
-			 : !json_bool(call->object->body, "enabled", true) ? status("OPER_DISABLED", "It is disabled.", 0)
-				  : status("OPER_UNUSED", "No service engine carries it.", 0));
+			 : !json_bool(call->object->body, "enabled", true)
+				 ? status("OPER_DISABLED", "It is disabled.", 0)
+				 : status("OPER_UNUSED", "No service engine carries it.", 0));
 }
 
 static json_t *pool_detail(void *arg, const struct subresource_call *call, struct err *err)
@@ -325,11 +363,14 @@ static void add_service(void *arg, const char *uuid)
 
 static json_t *engine_runtime(void *arg, const struct subresource_call *call, struct err *err)
 {
-	static const char *const states[] = { [PLACE_DEAD] = "OPER_DOWN", [PLACE_UNSEEN] = "OPER_UNKNOWN",
-					      [PLACE_ALIVE] = "OPER_UP" };
-	static const char *const reasons[] = { [PLACE_DEAD] = "It is not connected.",
-					       [PLACE_UNSEEN] = "It has not connected since the controller started.",
-					       [PLACE_ALIVE] = "" };
+	static const char *const states[] = {
+		[PLACE_DEAD] = "OPER_DOWN", [PLACE_UNSEEN] = "OPER_UNKNOWN", [PLACE_ALIVE] = "OPER_UP"
+	};
+	static const char *const reasons[] = {
+		[PLACE_DEAD] = "It is not connected.",
+		[PLACE_UNSEEN] = "It has not connected since the controller started.",
+		[PLACE_ALIVE] = ""
+	};
 	struct fleet *f = arg;
 	const struct engine *e = fleet_engine(f, call->object->uuid);
 	json_t *services = json_array();
@@ -344,19 +385,26 @@ static json_t *engine_runtime(void *arg, const struct subresource_call *call, st
 	graph_each(&e->holder, "assignment", add_service, services);
 	own = books_get(&e->books, "engine", NULL, NULL);
 	out = json_pack("{s:o, s:b, s:s, s:s, s:{s:I, s:I}, s:b, s:{s:i}, s:o, s:O}", "oper_status",
-			status(states[e->life], reasons[e->life], e->since_us), "se_connected", e->control != NULL,
-			"power_state", "SE_POWER_ON", "version", SPANWIRE_VERSION, "online_since", "secs",
-			(json_int_t)(e->since_us / 1000000), "usecs", (json_int_t)(e->since_us % 1000000), "at_curr_ver", 1,
-			"hb_status", "num_hb_misses", 0, "virtualservices", services, "stats", own);
-	json_object_set_new(out, "link", json_pack(
-		"{s:s, s:I, s:b, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "instance", e->instance,
-		"acknowledged_revision", (json_int_t)e->acked, "up_to_date",
-		e->control && list_empty(&e->holder.dirty) && list_empty(&e->commits) && !f->settle.active, "ack_ms",
-		e->ack_ms, "bytes_out", (json_int_t)e->traffic.bytes_out, "bytes_in", (json_int_t)e->traffic.bytes_in,
-		"last_commit_bytes", (json_int_t)e->traffic.last_commit_bytes, "puts", (json_int_t)e->traffic.puts, "deletes",
-		(json_int_t)e->traffic.deletes, "commits", (json_int_t)e->traffic.commits, "resyncs",
-		(json_int_t)e->traffic.resyncs, "unknown_messages", (json_int_t)e->traffic.unknown, "objects",
-		(json_int_t)e->holder.n));
+			status(states[e->life], reasons[e->life], e->since_us), "se_connected",
+			e->control != NULL, "power_state", "SE_POWER_ON", "version",
+			SPANWIRE_VERSION, "online_since", "secs",
+			(json_int_t)(e->since_us / 1000000), "usecs",
+			(json_int_t)(e->since_us % 1000000), "at_curr_ver", 1, "hb_status",
+			"num_hb_misses", 0, "virtualservices", services, "stats", own);
+	json_object_set_new(
+		out, "link",
+		json_pack("{s:s, s:I, s:b, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+			  "instance", e->instance, "acknowledged_revision", (json_int_t)e->acked,
+			  "up_to_date",
+			  e->control && list_empty(&e->holder.dirty) && list_empty(&e->commits) &&
+				  !f->settle.active,
+			  "ack_ms", e->ack_ms, "bytes_out", (json_int_t)e->traffic.bytes_out,
+			  "bytes_in", (json_int_t)e->traffic.bytes_in, "last_commit_bytes",
+			  (json_int_t)e->traffic.last_commit_bytes, "puts",
+			  (json_int_t)e->traffic.puts, "deletes", (json_int_t)e->traffic.deletes,
+			  "commits", (json_int_t)e->traffic.commits, "resyncs",
+			  (json_int_t)e->traffic.resyncs, "unknown_messages",
+			  (json_int_t)e->traffic.unknown, "objects", (json_int_t)e->holder.n));
 	return out;
 }
 

@@ -7,7 +7,8 @@ static bool net_has(const struct place_net *net, const struct in6_addr *addr)
 	return ip_within(addr, &net->addr, net->len);
 }
 
-size_t place_interface(const struct place_engine *e, const struct place_address *a, unsigned *prefix_len)
+size_t place_interface(const struct place_engine *e, const struct place_address *a,
+		       unsigned *prefix_len)
 {
 	size_t best = PLACE_NOBODY;
 	unsigned best_len = 0;
@@ -21,7 +22,8 @@ size_t place_interface(const struct place_engine *e, const struct place_address 
 			bool fits = a->n_nets == 0 && net_has(net, &a->addr);
 
 			for (size_t w = 0; w < a->n_nets && !fits; w++)
-				fits = a->nets[w].len <= net->len && net_has(&a->nets[w], &net->addr);
+				fits = a->nets[w].len <= net->len &&
+				       net_has(&a->nets[w], &net->addr);
 			if (fits && (best == PLACE_NOBODY || net->len > best_len)) {
 				best = i;
 				best_len = net->len;
@@ -34,7 +36,8 @@ size_t place_interface(const struct place_engine *e, const struct place_address 
 }
 
 /* What keeps E from reaching the addresses of U; false: nothing. */
-static bool lacks_network(const struct place_unit *u, const struct place_engine *e, char *why, size_t size)
+static bool lacks_network(const struct place_unit *u, const struct place_engine *e, char *why,
+			  size_t size)
 {
 	for (size_t i = 0; i < u->n_addresses; i++) {
 		const struct place_address *a = &u->addresses[i];
@@ -43,9 +46,11 @@ static bool lacks_network(const struct place_unit *u, const struct place_engine 
 		if (place_interface(e, a, NULL) != PLACE_NOBODY)
 			continue;
 		if (a->n_nets)
-			snprintf(why, size, "no interface in %s/%u", ip_text(&a->nets[0].addr, text), a->nets[0].len);
+			snprintf(why, size, "no interface in %s/%u",
+				 ip_text(&a->nets[0].addr, text), a->nets[0].len);
 		else
-			snprintf(why, size, "no interface on a network that contains %s", ip_text(&a->addr, text));
+			snprintf(why, size, "no interface on a network that contains %s",
+				 ip_text(&a->addr, text));
 		return true;
 	}
 	return false;
@@ -58,7 +63,8 @@ static bool is_of(const struct place_unit *u, const struct place_engine *e)
 }
 
 /* May the owner go on? WHY says what is against it. */
-static bool can_go_on(const struct place_unit *u, const struct place_engine *e, char *why, size_t size)
+static bool can_go_on(const struct place_unit *u, const struct place_engine *e, char *why,
+		      size_t size)
 {
 	if (!is_of(u, e))
 		snprintf(why, size, "it is not in the virtual service's group and cloud");
@@ -72,10 +78,12 @@ static bool can_go_on(const struct place_unit *u, const struct place_engine *e, 
 }
 
 /* Could E begin to carry U? */
-static bool can_take(const struct place_unit *u, const struct place_engine *e, unsigned load, char *why, size_t size)
+static bool can_take(const struct place_unit *u, const struct place_engine *e, unsigned load,
+		     char *why, size_t size)
 {
 	if (e->life != PLACE_ALIVE)
-		snprintf(why, size, e->life == PLACE_DEAD ? "it is down" : "it has not connected yet");
+		snprintf(why, size,
+			 e->life == PLACE_DEAD ? "it is down" : "it has not connected yet");
 	else if (e->use != PLACE_ENABLED)
 		snprintf(why, size, "it is disabled");
 	else if (load + u->weight > u->max_load)
@@ -85,26 +93,29 @@ static bool can_take(const struct place_unit *u, const struct place_engine *e, u
 	return false;
 }
 
-static size_t best_of(const struct place_snapshot *s, const struct place_unit *u, const unsigned *load, size_t except)
+static size_t best_of(const struct place_snapshot *s, const struct place_unit *u,
+		      const unsigned *load, size_t except)
 {
 	size_t best = PLACE_NOBODY;
 	char why[128];
 
 	for (size_t i = 0; i < s->n_engines; i++) {
-		const struct place_engine *e = &s->engines[i], *b = best == PLACE_NOBODY ? NULL : &s->engines[best];
+		const struct place_engine *e = &s->engines[i],
+					  *b = best == PLACE_NOBODY ? NULL : &s->engines[best];
 
 		if (i == except || !is_of(u, e) || !can_take(u, e, load[i], why, sizeof(why)))
 			continue;
-		if (b && load[i] == load[best] ? strcmp(e->name, b->name) < 0
-					       : !b || (load[i] > load[best]) == (u->algo == PLACE_PACKED))
+		if (b && load[i] == load[best]
+			    ? strcmp(e->name, b->name) < 0
+			    : !b || (load[i] > load[best]) == (u->algo == PLACE_PACKED))
 			best = i;
 	}
 	return best;
 }
 
 /* "se-1: it is down; se-2: no interface in 10.0.0.0/24" */
-static void explain(const struct place_snapshot *s, const struct place_unit *u, const unsigned *load, char *out,
-		    size_t size)
+static void explain(const struct place_snapshot *s, const struct place_unit *u,
+		    const unsigned *load, char *out, size_t size)
 {
 	size_t len = 0, named = 0, others = 0;
 	char why[128];
@@ -122,7 +133,8 @@ static void explain(const struct place_snapshot *s, const struct place_unit *u, 
 			others++;
 			continue;
 		}
-		len += (size_t)snprintf(out + len, size - len, "%s%.64s: %s", named ? "; " : "", e->name, why);
+		len += (size_t)snprintf(out + len, size - len, "%s%.64s: %s", named ? "; " : "",
+					e->name, why);
 		named++;
 	}
 	if (!named)
@@ -158,8 +170,10 @@ static void decide_one(const struct place_snapshot *s, const struct place_unit *
 		    !can_go_on(u, &s->engines[p], why, sizeof(why))) {
 			d->verdict = PLACE_WAITS;
 			snprintf(d->reason, sizeof(d->reason),
-				 "%s waits: another host answers for the address, and %s%s", owner->name,
-				 p == PLACE_NOBODY ? "the controller knows none that should" : s->engines[p].name,
+				 "%s waits: another host answers for the address, and %s%s",
+				 owner->name,
+				 p == PLACE_NOBODY ? "the controller knows none that should"
+						   : s->engines[p].name,
 				 p == PLACE_NOBODY ? "" : ", who had it, is not connected");
 			return;
 		}
@@ -167,13 +181,14 @@ static void decide_one(const struct place_snapshot *s, const struct place_unit *
 	} else if (goes_on) {
 		d->verdict = owner->life == PLACE_ALIVE ? PLACE_OK : PLACE_WAITS;
 		if (d->verdict == PLACE_WAITS)
-			snprintf(d->reason, sizeof(d->reason), "%s has not connected since the controller started",
-				 owner->name);
+			snprintf(d->reason, sizeof(d->reason),
+				 "%s has not connected since the controller started", owner->name);
 		return;
 	} else {
 		next = best_of(s, u, load, u->owner);
 	}
-	if (next == PLACE_NOBODY && owner && owner->life == PLACE_ALIVE && owner->use == PLACE_LEAVE && is_of(u, owner) &&
+	if (next == PLACE_NOBODY && owner && owner->life == PLACE_ALIVE &&
+	    owner->use == PLACE_LEAVE && is_of(u, owner) &&
 	    !lacks_network(u, owner, why, sizeof(why))) {
 		d->verdict = PLACE_OK; /* it should leave, and there is nowhere to go */
 		return;

@@ -55,7 +55,7 @@ struct place_engine {
 	enum place_use use;
 	const struct place_interface *interfaces;
 	size_t n_interfaces;
-	unsigned load;         /* virtual services it carries, of units that are not in the snapshot */
+	unsigned load;         /* virtual services of units outside the snapshot */
 };
 
 enum place_algo { PLACE_PACKED, PLACE_DISTRIBUTED };
@@ -103,10 +103,14 @@ struct place_decision {
 	char reason[768];      /* "" when OK */
 };
 
-/* OUT has n_units elements. Loads of units that are placed here count for those that come after them. */
+/*
+ * OUT has n_units elements. Loads of units that are placed here count for those that come after
+ * them.
+ */
 void place_decide(const struct place_snapshot *s, struct place_decision *out);
 
 /* The interface on which E announces A, and the network's prefix length; PLACE_NOBODY: none. */
-size_t place_interface(const struct place_engine *e, const struct place_address *a, unsigned *prefix_len);
+size_t place_interface(const struct place_engine *e, const struct place_address *a,
+		       unsigned *prefix_len);
 
 #endif

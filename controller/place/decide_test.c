@@ -3,7 +3,8 @@
 #include "controller/place/decide.h"
 
 /*
- * A world in a few words: engines "NAME LIFE USE GROUP LOAD NET,NET", units "GROUP OWNER PREVIOUS TERM ADDR ...".
+ * A world in a few words: engines "NAME LIFE USE GROUP LOAD NET,NET", units "GROUP OWNER PREVIOUS
+ * TERM ADDR ...".
  */
 #define ENGINES 3
 
@@ -25,7 +26,10 @@ static struct place_net net(const char *text)
 	return n;
 }
 
-/* Three engines, alive, on 10.0.0.0/24 each, without load; a unit at 10.0.0.100 that nobody owns yet. */
+/*
+ * Three engines, alive, on 10.0.0.0/24 each, without load; a unit at 10.0.0.100 that nobody owns
+ * yet.
+ */
 static struct world *world_new(void)
 {
 	static const char *const names[] = { "se-1", "se-2", "se-3" };

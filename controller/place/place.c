@@ -18,9 +18,9 @@ struct unit {
 	struct table_link link;
 	struct list in_all, marked, services;
 	char *vsvip;
-	char *owner, *previous;        /* uuids; "": nobody */
+	char *owner, *previous; /* uuids; "": nobody */
 	uint64_t term;
-	unsigned weight;               /* as counted in the owner's load */
+	unsigned weight; /* as counted in the owner's load */
 	struct place_decision last;
 	bool decided;
 };
@@ -31,11 +31,11 @@ struct service {
 	struct unit *unit;
 	char *uuid, *name, *tenant, *group, *cloud;
 	bool enabled;
-	bool odd;                      /* of another group than the unit's first: it goes nowhere */
+	bool odd; /* of another group than the unit's first: it goes nowhere */
 	char odd_reason[256];
-	json_t *assignment;            /* NULL: none */
+	json_t *assignment; /* NULL: none */
 	uint64_t revision;
-	struct engine *holder;         /* who holds the assignment */
+	struct engine *holder; /* who holds the assignment */
 };
 
 struct placement {
@@ -44,14 +44,15 @@ struct placement {
 	struct table units, services;
 	struct list all_units, marked;
 	bool all;
-	bool retry;                    /* there may be room now for those that found none */
+	bool retry; /* there may be room now for those that found none */
 };
 
 /* ---- finding --------------------------------------------------------- */
 
 static struct unit *unit_find(struct placement *p, const char *vsvip)
 {
-	for (struct table_link *l = table_first(&p->units, table_hash(TABLE_SEED, vsvip)); l; l = table_next(l))
+	for (struct table_link *l = table_first(&p->units, table_hash(TABLE_SEED, vsvip)); l;
+	     l = table_next(l))
 		if (strcmp(CONTAINER_OF(l, struct unit, link)->vsvip, vsvip) == 0)
 			return CONTAINER_OF(l, struct unit, link);
 	return NULL;
@@ -59,7 +60,8 @@ static struct unit *unit_find(struct placement *p, const char *vsvip)
 
 static struct service *service_find(struct placement *p, const char *vs)
 {
-	for (struct table_link *l = table_first(&p->services, table_hash(TABLE_SEED, vs)); l; l = table_next(l))
+	for (struct table_link *l = table_first(&p->services, table_hash(TABLE_SEED, vs)); l;
+	     l = table_next(l))
 		if (strcmp(CONTAINER_OF(l, struct service, link)->uuid, vs) == 0)
 			return CONTAINER_OF(l, struct service, link);
 	return NULL;
@@ -152,7 +154,7 @@ static bool read_net(const json_t *v, struct place_net *out)
 /* A list of networks that grows in an arena. */
 struct nets {
 	struct arena *arena;
-	bool v4;               /* only of this family */
+	bool v4; /* only of this family */
 	struct place_net *all;
 	size_t n, room;
 };
@@ -177,7 +179,8 @@ static void nets_add(struct nets *l, const json_t *prefix)
 /* The subnets that are given beside a reference to a network, or else those of the network. */
 static void nets_of(struct placement *p, struct nets *l, const json_t *where)
 {
-	const struct object *o = store_get(p->store, "network", ref_target(json_str(where, "network_ref", NULL)));
+	const struct object *o = store_get(p->store, "network",
+					   ref_target(json_str(where, "network_ref", NULL)));
 	json_t *subnets = o ? json_object_get(o->body, "configured_subnets") : NULL;
 	size_t before = l->n;
 
@@ -188,7 +191,8 @@ static void nets_of(struct placement *p, struct nets *l, const json_t *where)
 }
 
 /* The networks that VIP asks for, of the family of the address. */
-static void read_nets(struct placement *p, const json_t *vip, struct place_address *a, struct arena *arena)
+static void read_nets(struct placement *p, const json_t *vip, struct place_address *a,
+		      struct arena *arena)
 {
 	struct nets l = { .arena = arena, .v4 = ip_is_v4(&a->addr) };
 	json_t *places = json_object_get(vip, "placement_networks");
@@ -207,7 +211,8 @@ struct vip_address {
 };
 
 /* All enabled addresses of a vsvip: up to two of each vip. */
-static size_t read_addresses(struct placement *p, const char *vsvip, struct vip_address **out, struct arena *arena)
+static size_t read_addresses(struct placement *p, const char *vsvip, struct vip_address **out,
+			     struct arena *arena)
 {
 	static const char *const fields[] = { "ip_address", "ip6_address" };
 	const struct object *o = store_get(p->store, "vsvip", vsvip);
@@ -236,9 +241,11 @@ static size_t read_addresses(struct placement *p, const char *vsvip, struct vip_
 }
 
 /* NULL when E has no interface for one of the addresses. New reference. */
-static json_t *make_assignment(struct placement *p, const struct service *s, const struct engine *e, uint64_t term)
+static json_t *make_assignment(struct placement *p, const struct service *s, const struct engine *e,
+			       uint64_t term)
 {
-	struct place_engine place = { .interfaces = e->interfaces, .n_interfaces = e->n_interfaces };
+	struct place_engine place = { .interfaces = e->interfaces,
+				      .n_interfaces = e->n_interfaces };
 	struct arena arena = ARENA_INIT;
 	struct vip_address *all;
 	size_t n = read_addresses(p, s->unit->vsvip, &all, &arena);
@@ -254,13 +261,14 @@ static json_t *make_assignment(struct placement *p, const struct service *s, con
 		fits = at != PLACE_NOBODY;
 		if (!fits)
 			break;
-		vip = json_pack("{s:s, s:s, s:i}", "vip_id", all[i].vip_id, "interface", e->interfaces[at].name,
-				"prefix_len", len);
-		json_object_set_new(vip, ip_is_v4(&all[i].place.addr) ? "addr" : "addr6", json_string(all[i].text));
+		vip = json_pack("{s:s, s:s, s:i}", "vip_id", all[i].vip_id, "interface",
+				e->interfaces[at].name, "prefix_len", len);
+		json_object_set_new(vip, ip_is_v4(&all[i].place.addr) ? "addr" : "addr6",
+				    json_string(all[i].text));
 		json_array_append_new(vips, vip);
 	}
-	out = json_pack("{s:s, s:s, s:o, s:I, s:b}", "uuid", s->uuid, "virtualservice_ref", ref, "vips", vips, "term",
-			(json_int_t)term, "enabled", s->enabled);
+	out = json_pack("{s:s, s:s, s:o, s:I, s:b}", "uuid", s->uuid, "virtualservice_ref", ref,
+			"vips", vips, "term", (json_int_t)term, "enabled", s->enabled);
 	arena_fini(&arena);
 	if (!fits) {
 		json_decref(out);
@@ -296,7 +304,9 @@ static void service_free(struct placement *p, struct service *s)
 static const char *group_of(struct placement *p, const struct object *o)
 {
 	const char *ref = json_str(o->body, "se_group_ref", NULL);
-	const struct object *g = ref ? NULL : store_find(p->store, "serviceenginegroup", NULL, o->cloud, "Default-Group");
+	const struct object *g = ref ? NULL
+				     : store_find(p->store, "serviceenginegroup", NULL, o->cloud,
+						  "Default-Group");
 
 	return ref ? ref_target(ref) : g ? g->uuid : "";
 }
@@ -324,8 +334,9 @@ static void service_changed(struct placement *p, const char *uuid)
 	set(&s->cloud, o->cloud);
 	s->enabled = json_bool(o->body, "enabled", true);
 	/* Without a vsvip it is a unit by itself, under its own name, which has no address. */
-	u = unit_get(p, *ref_target(json_str(o->body, "vsvip_ref", NULL)) ? ref_target(json_str(o->body, "vsvip_ref", NULL))
-									   : uuid);
+	u = unit_get(p, *ref_target(json_str(o->body, "vsvip_ref", NULL))
+				? ref_target(json_str(o->body, "vsvip_ref", NULL))
+				: uuid);
 	if (s->unit != u) {
 		service_leave(p, s);
 		s->unit = u;
@@ -454,13 +465,23 @@ static void run_engines(struct placement *p, struct run *r)
 
 		r->engines[r->n_engines] = e;
 		r->places[r->n_engines++] = (struct place_engine){
-			.uuid = e->uuid, .name = e->name, .group = e->group, .cloud = e->cloud, .life = e->life,
-			.use = e->use, .interfaces = e->interfaces, .n_interfaces = e->n_interfaces, .load = e->load,
+			.uuid = e->uuid,
+			.name = e->name,
+			.group = e->group,
+			.cloud = e->cloud,
+			.life = e->life,
+			.use = e->use,
+			.interfaces = e->interfaces,
+			.n_interfaces = e->n_interfaces,
+			.load = e->load,
 		};
 	}
 }
 
-/* Group, cloud and switch of a unit come from its first enabled service; those of other groups are odd. */
+/*
+ * Group, cloud and switch of a unit come from its first enabled service; those of other groups
+ * are odd.
+ */
 static void run_unit(struct placement *p, struct run *r, struct unit *u)
 {
 	struct place_unit *out = &r->place_units[r->n_units];
@@ -482,25 +503,36 @@ static void run_unit(struct placement *p, struct run *r, struct unit *u)
 		addresses[i] = all[i].place;
 	group = store_get(p->store, "serviceenginegroup", first->group);
 	*out = (struct place_unit){
-		.group = first->group, .cloud = first->cloud, .enabled = first->enabled,
-		.algo = group && strcmp(json_str(group->body, "algo", ""), "PLACEMENT_ALGO_DISTRIBUTED") == 0
-				? PLACE_DISTRIBUTED : PLACE_PACKED,
+		.group = first->group,
+		.cloud = first->cloud,
+		.enabled = first->enabled,
+		.algo = group && strcmp(json_str(group->body, "algo", ""),
+					"PLACEMENT_ALGO_DISTRIBUTED") == 0
+				? PLACE_DISTRIBUTED
+				: PLACE_PACKED,
 		.max_load = group ? (unsigned)json_int(group->body, "max_vs_per_se", 10) : 10,
-		.addresses = addresses, .n_addresses = n, .owner = engine_index(r, u->owner),
-		.previous = engine_index(r, u->previous), .term = u->term,
+		.addresses = addresses,
+		.n_addresses = n,
+		.owner = engine_index(r, u->owner),
+		.previous = engine_index(r, u->previous),
+		.term = u->term,
 	};
 	LIST_FOREACH(l, &u->services) {
 		struct service *s = LIST_ENTRY(l, struct service, in_unit);
 		const json_t *said = out->owner == PLACE_NOBODY
-					     ? NULL : json_object_get(r->engines[out->owner]->services, s->uuid);
+					     ? NULL
+					     : json_object_get(r->engines[out->owner]->services,
+							       s->uuid);
 
 		s->odd = strcmp(s->group, first->group) != 0;
 		if (s->odd)
-			snprintf(s->odd_reason, sizeof(s->odd_reason),
-				 "it shares its addresses with %.96s, which belongs to another service engine group",
-				 first->name);
+			snprintf(
+				s->odd_reason, sizeof(s->odd_reason),
+				"it shares its addresses with %.96s, which belongs to another service engine group",
+				first->name);
 		out->weight += !s->odd;
-		out->contested = out->contested || strcmp(json_str(said, "state", ""), "OPER_PARTITIONED") == 0;
+		out->contested = out->contested ||
+				 strcmp(json_str(said, "state", ""), "OPER_PARTITIONED") == 0;
 	}
 	/* place_decide() counts the owner's load of the units that it is given. */
 	if (out->owner != PLACE_NOBODY)
@@ -539,8 +571,8 @@ static bool keep(struct placement *p, const struct run *r)
 
 		if (!moved(r, i))
 			continue;
-		kept = json_pack("{s:s, s:s, s:I}", "owner", r->engines[d->owner]->uuid, "previous", r->units[i]->owner,
-				 "term", (json_int_t)d->term);
+		kept = json_pack("{s:s, s:s, s:I}", "owner", r->engines[d->owner]->uuid, "previous",
+				 r->units[i]->owner, "term", (json_int_t)d->term);
 		text = json_text(kept);
 		if (!t)
 			t = txn_begin(p->store);
@@ -555,14 +587,18 @@ static bool keep(struct placement *p, const struct run *r)
 	return rc == 0;
 }
 
-static void tell(struct placement *p, const struct service *s, const char *id, const char *module, const char *text)
+static void tell(struct placement *p, const struct service *s, const char *id, const char *module,
+		 const char *text)
 {
 	log_info("%s virtualservice=%s text=\"%s\"", id, s->name, text);
-	store_event(p->store, audit_event(id, module, "virtualservice", s->uuid, s->name, s->tenant, NULL, "%s", text),
+	store_event(p->store,
+		    audit_event(id, module, "virtualservice", s->uuid, s->name, s->tenant, NULL,
+				"%s", text),
 		    NULL);
 }
 
-static void tell_decision(struct placement *p, const struct run *r, size_t i, const struct service *s)
+static void tell_decision(struct placement *p, const struct run *r, size_t i,
+			  const struct service *s)
 {
 	const struct unit *u = r->units[i];
 	const struct place_decision *d = &r->decisions[i];
@@ -571,18 +607,19 @@ static void tell_decision(struct placement *p, const struct run *r, size_t i, co
 	char text[1024];
 
 	if (moved(r, i) && was == PLACE_NOBODY) {
-		snprintf(text, sizeof(text), "Service engine %s carries %s, term %llu.", now->name, s->name,
-			 (unsigned long long)d->term);
+		snprintf(text, sizeof(text), "Service engine %s carries %s, term %llu.", now->name,
+			 s->name, (unsigned long long)d->term);
 		tell(p, s, "VS_ADD_SE", "VSMGR", text);
 	} else if (moved(r, i)) {
-		snprintf(text, sizeof(text), "%s moves from service engine %s to %s, term %llu.", s->name,
-			 r->engines[was]->name, now->name, (unsigned long long)d->term);
+		snprintf(text, sizeof(text), "%s moves from service engine %s to %s, term %llu.",
+			 s->name, r->engines[was]->name, now->name, (unsigned long long)d->term);
 		tell(p, s, "VS_SWITCHOVER", "VSMGR", text);
 	}
 	if (u->decided && u->last.verdict == d->verdict && strcmp(u->last.reason, d->reason) == 0)
 		return;
 	if (d->verdict == PLACE_NONE) {
-		snprintf(text, sizeof(text), "No service engine can carry %s: %s.", s->name, d->reason);
+		snprintf(text, sizeof(text), "No service engine can carry %s: %s.", s->name,
+			 d->reason);
 		tell(p, s, "VS_FSM_AWAITING_SE_ASSIGNMENT", "VSMGR", text);
 	} else if (d->verdict == PLACE_WAITS && now->life == PLACE_ALIVE) {
 		snprintf(text, sizeof(text), "%s.", d->reason);
@@ -596,7 +633,9 @@ static void carry_out(struct placement *p, struct run *r, size_t i)
 {
 	struct unit *u = r->units[i];
 	const struct place_decision *d = &r->decisions[i];
-	struct engine *was = r->place_units[i].owner == PLACE_NOBODY ? NULL : r->engines[r->place_units[i].owner];
+	struct engine *was = r->place_units[i].owner == PLACE_NOBODY
+				     ? NULL
+				     : r->engines[r->place_units[i].owner];
 	struct engine *owner = d->owner == PLACE_NOBODY ? NULL : r->engines[d->owner];
 	bool serves = owner && d->verdict != PLACE_NONE;
 
@@ -652,7 +691,10 @@ void placement_run(struct placement *p)
 		n++;
 		if (!list_empty(&u->services))
 			continue;
-		/* Nobody is on it any more. Its owner and term stay in the store as long as the vsvip is there. */
+		/*
+		 * Nobody is on it any more. Its owner and term stay in the store as long as the
+		 * vsvip is there.
+		 */
 		LIST_FOREACH(e, &p->fleet->engines)
 			if (strcmp(LIST_ENTRY(e, struct engine, in_fleet)->uuid, u->owner) == 0)
 				LIST_ENTRY(e, struct engine, in_fleet)->load -= u->weight;
@@ -671,7 +713,8 @@ void placement_run(struct placement *p)
 		list_remove(&u->marked);
 		run_unit(p, &r, u);
 	}
-	place_decide(&(struct place_snapshot){ r.places, r.n_engines, r.place_units, r.n_units }, r.decisions);
+	place_decide(&(struct place_snapshot){ r.places, r.n_engines, r.place_units, r.n_units },
+		     r.decisions);
 	if (keep(p, &r))
 		for (size_t i = 0; i < r.n_units; i++)
 			carry_out(p, &r, i);
@@ -702,8 +745,13 @@ bool placement_of(struct placement *p, const char *vs, struct placed *out)
 
 	if (!u)
 		return false;
-	*out = (struct placed){ .verdict = s->odd ? PLACE_NONE : !s->enabled ? PLACE_OFF : u->last.verdict,
-				.reason = s->odd ? s->odd_reason : u->decided ? u->last.reason : "it was not placed yet",
-				.owner = fleet_engine(p->fleet, u->owner), .term = u->term };
+	*out = (struct placed){ .verdict = s->odd	 ? PLACE_NONE
+					   : !s->enabled ? PLACE_OFF
+							 : u->last.verdict,
+				.reason = s->odd       ? s->odd_reason
+					  : u->decided ? u->last.reason
+						       : "it was not placed yet",
+				.owner = fleet_engine(p->fleet, u->owner),
+				.term = u->term };
 	return true;
 }

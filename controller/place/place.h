@@ -23,7 +23,10 @@ void placement_free(struct placement *p);
 
 /* The store's object was made, changed or deleted; kinds that do not matter are passed over. */
 void placement_changed(struct placement *p, const char *kind, const char *uuid);
-/* E changed its life, use, interfaces or group: what it has or had is looked at again, and what nobody could take. */
+/*
+ * E changed its life, use, interfaces or group: what it has or had is looked at again, and what
+ * nobody could take.
+ */
 void placement_engine_changed(struct placement *p, const struct engine *e);
 /* E is about to be freed. */
 void placement_forget(struct placement *p, const struct engine *e);

@@ -222,10 +222,11 @@ class Lab:
         n = self._number("client", 1)
         return self._host(Client(self, name or f"client{n}", self.front, number or 50 + n))
 
-    def sensor(self, name: Optional[str] = None, on: Optional[Switch] = None) -> Sensor:
+    def sensor(self, name: Optional[str] = None, on: Optional[Switch] = None,
+               number: Optional[int] = None) -> Sensor:
         """On a link of its own, or `on` another switch, such as lab.back."""
         n = self._number("sensor", 1)
-        return self._host(Sensor(self, name or f"ids{n}", on or self.span, 70 + n))
+        return self._host(Sensor(self, name or f"ids{n}", on or self.span, number or 70 + n))
 
     @property
     def controller(self) -> Controller:

@@ -26,6 +26,15 @@ def pytest_runtest_makereport(item, call):
     setattr(item, f"report_{call.when}", outcome.get_result())
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What tests measured is worth reading also when they pass: lines `measured: ...`."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            for line in report.capstdout.splitlines():
+                if line.startswith("measured: "):
+                    terminalreporter.write_line(line.removeprefix("measured: "))
+
+
 @pytest.fixture
 def lab(request):
     """A world of the test's own; its engines have SPANWIRE_WORKERS workers."""

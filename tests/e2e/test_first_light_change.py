@@ -32,7 +32,7 @@ def test_edits_under_load_drop_nothing(lab):
                 edit()
                 answered = keeping.answered
                 until(lambda: keeping.answered > answered + 50, "requests are answered")
-    print(f"\nkeep-alive: {keeping}\nfresh: {fresh}")
+    print(f"measured: edits: keep-alive {keeping}; fresh {fresh}")
     assert not keeping.failed and not fresh.failed
     held.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")      # opened before the first edit
     assert b" 200 " in held.recv(4096)
@@ -56,6 +56,6 @@ def test_a_change_reaches_the_engine_in_time(lab):
         until(lambda: runs() > before, "the engine runs the change", 3, every=0.001)
         times.append((time.monotonic() - began) * 1000)
     times.sort()
-    print(f"\nchange to acknowledgement: median {statistics.median(times):.1f} ms, "
+    print(f"measured: change to acknowledgement: median {statistics.median(times):.1f} ms, "
           f"p99 {times[98]:.1f} ms, max {times[-1]:.1f} ms")
     assert times[98] < 100

@@ -48,7 +48,7 @@ def test_the_books_agree_with_the_wire(lab):
     client.get(vs.url + "files/1048576")
     client.session.close()
     assert not load.failed
-    print(f"\n{books_closed(vs, ids)} copies of {load.answered} requests, none missing")
+    print(f"measured: {books_closed(vs, ids)} copies of {load.answered} requests, none missing")
 
 
 @pytest.mark.parametrize("http", [True, False], ids=["http", "l4"])
@@ -131,7 +131,7 @@ def test_production_does_not_notice_a_sensor(lab, place):
         until(lambda: ids.settled(0.2, 2), "copies end")
         answered = load.answered
         until(lambda: load.answered > answered + 200, "requests are answered without the clone")
-    print(f"\n{load}")
+    print(f"measured: sensor unplugged, back, gone: {load}")
     assert not load.failed
 
 

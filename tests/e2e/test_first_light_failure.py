@@ -42,7 +42,7 @@ def test_kill_9_of_the_controller_loses_nothing(lab, shop):
         recovered(load)
         shop.patch(replace={"description": "after the crash"})
         recovered(load)
-    print(f"\ncontroller killed: {load}")
+    print(f"measured: controller killed: {load}")
     assert not load.failed
     assert shop.wait_up().owner()
 
@@ -53,7 +53,7 @@ def test_kill_9_of_a_server_loses_what_was_in_flight_there(lab, shop):
         lab.web[0].kill()
         until(lambda: shop.server_state(lab.web[0])["state"] == "OPER_DOWN", "web1 is down")
         recovered(load)
-    print(f"\nserver killed: {load}")
+    print(f"measured: server killed: {load}")
     # What had been sent to it and had no answer: at most one request a connection.
     assert len(load.failed) <= 8
     assert {outcome.body for outcome in load.snapshot()[-100:]} == {"web2", "web3"}
@@ -67,7 +67,7 @@ def test_kill_9_of_the_proxy_loses_its_connections_only(lab, shop):
         owner.kill_proxy()
         until(lambda: owner.proxy not in (0, old), "there is a new proxy", 2, every=0.005)
         recovered(load)
-    print(f"\nproxy killed: {load}")
+    print(f"measured: proxy killed: {load}")
     assert load.outage_ms < 500
     assert "ConnectionRefusedError" not in load.errors, "the listeners stay open"
     assert shop.owner() is owner, "the service stays where it is"
@@ -80,7 +80,7 @@ def test_kill_9_of_the_warden_moves_the_service(lab, shop):
         warm(load)
         owner.kill_warden()
         recovered(load)
-    print(f"\nwarden killed: {load}")
+    print(f"measured: warden killed: {load}")
     assert len(watch.owners()) == 2, "one answered, then the other, never both"
     assert load.outage_ms < 2000
     until(lambda: shop.owner() not in (None, owner), "the controller says who has it")
@@ -101,7 +101,7 @@ def test_fail_over_within_two_seconds_over_20_trials(lab, shop):
         until(lambda: owner.process.running() and owner.connected(), "the engine is back", 15)
         until(lambda: shop.owner() not in (None, owner), "the other one has it")
     outages.sort()
-    print(f"\nfail-over: median {outages[9]:.0f} ms, p99 (worst of 20) {outages[-1]:.0f} ms")
+    print(f"measured: fail-over: median {outages[9]:.0f} ms, p99 (worst of 20) {outages[-1]:.0f} ms")
     assert outages[-1] <= 2000
 
 
@@ -149,7 +149,7 @@ def test_a_cut_management_link_makes_no_second_owner(lab, shop):
         owner.mgmt0.plug()
         until(owner.connected, "the engine is back", 15)
         recovered(load)
-    print(f"\nmanagement link cut: {load}")
+    print(f"measured: management link cut: {load}")
     assert watch.owners() == [owner.front0.mac]
     assert not load.failed
 

@@ -784,6 +784,7 @@ static void client_ready(struct session *s, uint32_t events)
 			return;
 		case HTTP_EXCHANGE:
 			conn_want_in(s->upstream.server, true);
+			conn_deadline(c, s->up.done ? 0 : body_timeout(s));
 			server_deadline(s);
 			if (conn_in_len(s->upstream.server) > 0)
 				answer_pass(s);

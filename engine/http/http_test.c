@@ -632,6 +632,24 @@ static void an_early_answer_is_passed_on(void **state)
 	close(s);
 }
 
+/* HTTP/1.1 to the server needs a Host, even when nobody named one: the server's own name it is. */
+static void an_old_request_gets_a_host(void **state)
+{
+	char head[160];
+	int c, s;
+
+	(void)state;
+	configure();
+	c = client();
+	say(c, "GET / HTTP/1.0\r\nX: y\r\n\r\n");
+	s = server(0);
+	snprintf(head, sizeof(head), "GET / HTTP/1.1\r\nX: y\r\nHost: 127.0.0.1:%u\r\n" XFF "\r\n",
+		 address_port(&w.backend[0]->address));
+	hear(s, head);
+	close(c);
+	close(s);
+}
+
 static void expectations_are_met(void **state)
 {
 	static const char head[] = "POST / HTTP/1.1\r\n" H
@@ -906,6 +924,7 @@ int main(void)
 		TEST(another_server_is_asked),
 		TEST(a_client_that_leaves_takes_its_request_along),
 		TEST(an_early_answer_is_passed_on),
+		TEST(an_old_request_gets_a_host),
 		TEST(expectations_are_met),
 		TEST(websockets_pass),
 		TEST(a_connection_has_so_many_requests),

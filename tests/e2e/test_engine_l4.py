@@ -118,6 +118,16 @@ def test_killed_proxy_is_replaced_and_nobody_is_refused(lab, workers):
     assert len(load.failed) <= 3 * 8, load
 
 
+def test_proxy_that_keeps_dying_is_given_pauses(lab):
+    engine, client, web = serve(lab, 1)
+    for _ in range(6):
+        old = until(lambda: engine.proxy, "there is a proxy", seconds=3)
+        os.kill(old, signal.SIGKILL)
+        until(lambda: engine.proxy != old, "it is gone")
+    assert "proxy_restart_delayed" in engine.process.log.read_text()
+    until(lambda: answers(client, engine.url), "the service answers again", seconds=5)
+
+
 def test_hung_proxy_is_replaced(lab):
     engine, client, web = serve(lab, 3)
     old = engine.proxy

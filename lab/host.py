@@ -165,6 +165,10 @@ class Host:
         interface.ip, interface.ip6 = ip, ip6
         return interface
 
+    def pids(self) -> list[int]:
+        """Who runs in it."""
+        return namespace_pids(self.ns)
+
     def close(self) -> None:
         for process in self.processes:
             process.signal(signal.SIGCONT)
@@ -174,9 +178,13 @@ class Host:
         remove_namespace(self.ns)
 
 
+def namespace_pids(ns: str) -> list[int]:
+    return [int(pid) for pid in command("ip", "netns", "pids", ns, check=False).stdout.split()]
+
+
 def remove_namespace(ns: str) -> None:
     """Take a namespace away, with whatever still runs in it."""
-    for pid in command("ip", "netns", "pids", ns, check=False).stdout.split():
+    for pid in namespace_pids(ns):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(int(pid), signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
     command("ip", "netns", "del", ns, check=False)

@@ -51,6 +51,8 @@ void engine_event(struct engine *e, const char *id, const char *fmt, ...)
 
 /* ---- life ------------------------------------------------------------ */
 
+static void grace_over(struct timer *t);
+
 static void set_life(struct engine *e, enum place_life life)
 {
 	e->life = life;
@@ -79,6 +81,36 @@ void engine_dead(struct engine *e, const char *why)
 	set_life(e, PLACE_DEAD);
 }
 
+/*
+ * A controller that was stopped for a while finds that its engines have hung up, and they come back
+ * one by one. Whoever comes first must not be given what the others are serving.
+ */
+static void heart(struct timer *t)
+{
+	struct fleet *f = CONTAINER_OF(t, struct fleet, heart);
+	uint64_t now = loop_now(f->loop);
+
+	if (now - f->beat_ns > FLEET_DEAD_MS * NS_PER_MS) {
+		log_warn("stood_still ms=%llu", (unsigned long long)((now - f->beat_ns) / NS_PER_MS));
+		f->stood_still_ns = now;
+		f->in_grace = true;
+		timer_in(f->loop, &f->grace, FLEET_GRACE_MS, grace_over);
+	}
+	f->beat_ns = now;
+	timer_in(f->loop, &f->heart, FLEET_PING_MS, heart);
+}
+
+void engine_lost(struct engine *e)
+{
+	struct fleet *f = e->fleet;
+	uint64_t since = loop_now(f->loop) - f->stood_still_ns;
+
+	if (!f->stood_still_ns || since > FLEET_GRACE_MS * NS_PER_MS)
+		engine_dead(e, "its connection was lost");
+	else if (e->life == PLACE_ALIVE)
+		set_life(e, PLACE_UNSEEN);
+}
+
 static void grace_over(struct timer *t)
 {
 	struct fleet *f = CONTAINER_OF(t, struct fleet, grace);
@@ -88,7 +120,7 @@ static void grace_over(struct timer *t)
 		struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
 
 		if (e->life == PLACE_UNSEEN)
-			engine_dead(e, "it has not connected since the controller started");
+			engine_dead(e, "it has not connected since the controller started or stood still");
 	}
 }
 
@@ -551,6 +583,8 @@ int fleet_open(struct controller *c, int fd, struct fleet **out, struct err *e)
 	f->watch.committed = committed;
 	store_watch(f->store, &f->watch);
 	timer_in(f->loop, &f->grace, FLEET_GRACE_MS, grace_over);
+	f->beat_ns = loop_now(f->loop);
+	timer_in(f->loop, &f->heart, FLEET_PING_MS, heart);
 	fleet_settle(f);
 	views_open(f);
 	*out = f;
@@ -572,6 +606,7 @@ void fleet_close(struct fleet *f)
 	timer_stop(f->loop, &f->settle);
 	timer_stop(f->loop, &f->grace);
 	timer_stop(f->loop, &f->accept_again);
+	timer_stop(f->loop, &f->heart);
 	tls_free(f->tls);
 	table_fini(&f->by_uuid);
 	free(f);

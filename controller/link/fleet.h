@@ -3,7 +3,7 @@
  *
  * An engine is a serviceengine object and what is known of it at run time. It
  * is UNSEEN until it connects or the controller has waited long enough after
- * its own start, ALIVE while its control session lives (and dead_ms longer, in
+ * its own start (or after it stood still itself), ALIVE while its control session lives (and dead_ms longer, in
  * which it may come back), DEAD otherwise.
  *
  * Whatever changes (a commit of the store, an engine's life, what engines
@@ -79,8 +79,10 @@ struct fleet {
 	struct graph_source source;
 	struct placement *placement;
 	struct store_watch watch;
-	struct timer settle, grace, accept_again;
+	struct timer settle, grace, accept_again, heart;
 	bool in_grace;
+	uint64_t beat_ns;              /* when the heart beat last */
+	uint64_t stood_still_ns;       /* when we last came to after standing still; 0: never */
 	unsigned strangers;            /* sessions that nobody belongs to yet */
 	unsigned complaints;           /* events about strangers left in this second */
 	uint64_t complaints_s;         /* which second that is */
@@ -101,6 +103,8 @@ void fleet_settle(struct fleet *f);
 
 void engine_alive(struct engine *e);
 void engine_dead(struct engine *e, const char *why);
+/* Its connection was lost, and it did not come back: dead, unless we stood still ourselves. */
+void engine_lost(struct engine *e);
 /*
  * `interfaces` of hello; LOCAL: the address to which the session came from, which marks the
  * management interface.

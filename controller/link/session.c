@@ -83,7 +83,7 @@ void session_forget(struct engine *e)
 
 static void death(struct timer *t)
 {
-	engine_dead(CONTAINER_OF(t, struct engine, death), "its connection was lost");
+	engine_lost(CONTAINER_OF(t, struct engine, death));
 }
 
 /* The session is over. AT_ONCE: the engine said so itself, or was silent long enough to be dead. */

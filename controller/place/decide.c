@@ -182,7 +182,7 @@ static void decide_one(const struct place_snapshot *s, const struct place_unit *
 		d->verdict = owner->life == PLACE_ALIVE ? PLACE_OK : PLACE_WAITS;
 		if (d->verdict == PLACE_WAITS)
 			snprintf(d->reason, sizeof(d->reason),
-				 "%s has not connected since the controller started", owner->name);
+				 "%s has not connected since the controller started or stood still", owner->name);
 		return;
 	} else {
 		next = best_of(s, u, load, u->owner);

@@ -1,5 +1,6 @@
 """Who carries what: fail-over, restarts, reasons; with engines that only speak."""
 
+import signal
 import time
 
 import pytest
@@ -92,6 +93,22 @@ def test_a_restart_of_the_controller_moves_nothing(world):
     engines[1].up().run()
     until(lambda: all(state(world, vs) == "OPER_UP" for vs in services), "all are up again")
     assert [(owner(world, vs), world.runtime(vs)["term"]) for vs in services] == before
+
+
+def test_a_controller_that_stood_still_moves_nothing(world):
+    one, two = world.engine("se-1"), world.engine("se-2")
+    vs = world.service(1)
+    until(lambda: owner(world, vs) == "se-1" and state(world, vs) == "OPER_UP", "se-1 carries it")
+    world.process.send_signal(signal.SIGSTOP)
+    one.halt(), two.halt()  # nobody answers them: they hang up
+    time.sleep(2)
+    world.process.send_signal(signal.SIGCONT)
+    two.up().run()
+    time.sleep(2)  # longer than it takes to be dead
+    assert not held(two, vs) and "se-1 has not connected since" in reason(world, vs)
+    one.up().run()
+    until(lambda: state(world, vs) == "OPER_UP", "it is up")
+    assert held(one, vs)["term"] == 1 and not world.events("SE_DOWN")
 
 
 def test_when_nobody_can_the_reason_says_of_each_why(world):

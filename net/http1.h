@@ -199,6 +199,8 @@ enum http1_result http1_head_parse(struct http1_head *h, const char *data, size_
 bool http1_field_is(const struct http1_field *f, const char *data, const char *name, size_t len);
 /* Case-insensitive for the characters of names; LOWER is lower case. */
 bool http1_name_equal(const char *text, const char *lower, size_t len);
+/* Could TEXT be the name of a field? RFC 9110 section 5.6.2. */
+bool http1_is_token(const char *text, size_t len);
 /*
  * The next element of a comma-separated list, without white space around it; empty elements are
  * passed over. Begin with *AT = 0.

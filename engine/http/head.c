@@ -72,6 +72,11 @@ static struct forwarded forwarded_init(const struct http_application_profile *p,
 			       .append_to = UINT32_MAX };
 
 	x.len = strlen(x.name);
+	/* An operator's typing error must not become another header. */
+	if (!http1_is_token(x.name, x.len)) {
+		x.name = "X-Forwarded-For";
+		x.len = strlen(x.name);
+	}
 	for (uint32_t i = 0; i < h->fields_n && x.update == APPEND_TO_THE_XFF_HEADER; i++)
 		if (is_forwarded(&x, &h->fields[i], in) && !h->fields[i].hop &&
 		    h->fields[i].value.len)

@@ -266,6 +266,21 @@ static void drops_arrive_as_well(void **state)
 	close(s);
 }
 
+static void a_bad_header_name_of_the_profile_is_not_used(void **state)
+{
+	int c, s;
+
+	(void)state;
+	w.http.xff_alternate_name = "X-Real: 1\r\nX-Admin";
+	configure();
+	c = client();
+	say(c, GET);
+	s = server(0);
+	hear(s, GET_);
+	close(c);
+	close(s);
+}
+
 static void forwarded_for_follows_the_profile(void **state)
 {
 	static const struct { enum xff_update update; const char *says, *arrives;
@@ -911,6 +926,7 @@ int main(void)
 		TEST(what_is_said_arrives),
 		TEST(drops_arrive_as_well),
 		TEST(forwarded_for_follows_the_profile),
+		TEST(a_bad_header_name_of_the_profile_is_not_used),
 		TEST(bad_requests_are_answered_here),
 		TEST(large_heads_are_refused),
 		TEST(a_bad_chunk_ends_the_request),

@@ -29,3 +29,13 @@ def test_the_first_virtual_service_by_curl(lab):
                              check=False).stdout in ("web1\n", "web2\n"), "it answers")
     assert ids.saw(src=client.ip4, dst=web[0].ip4, http="GET /") or \
         ids.saw(src=client.ip4, dst=web[1].ip4, http="GET /")
+
+
+def test_the_tour_names_what_there_is():
+    code = "\n".join(file.read_text() for folder in ("base", "net", "model", "controller", "engine")
+                     for file in (ROOT / folder).rglob("*.[ch]"))
+    for word in re.findall(r"`([^`\n]+)`", (ROOT / "docs/tour.md").read_text()):
+        if re.fullmatch(r"[a-z0-9/_]+/([a-z0-9_.]+\.(c|h|def))?", word):
+            assert (ROOT / word).exists(), word
+        elif re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)+", word):
+            assert re.search(rf"\b{word}\b", code), word

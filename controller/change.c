@@ -46,11 +46,17 @@ static int check_uuid(const char *uuid, struct err *e)
 	return 0;
 }
 
+/* A reference of the body: "" when it is not there or says nothing, NULL when it is no string. */
+static const char *given(const json_t *wire, const char *field)
+{
+	return json_object_get(wire, field) ? json_str(wire, field, NULL) : "";
+}
+
 static int place_tenant(struct change *c, const struct kind_desc *k, json_t *wire, char *tenant,
 			struct err *e)
 {
 	struct resolver r;
-	const char *asked = json_str(wire, "tenant_ref", NULL);
+	const char *asked = given(wire, "tenant_ref");
 	const char *home = strcmp(c->by.tenant, "*") == 0 ? TENANT_ADMIN : c->by.tenant;
 	char ref[UUID_MAX + 16];
 	int rc;
@@ -58,10 +64,10 @@ static int place_tenant(struct change *c, const struct kind_desc *k, json_t *wir
 	tenant[0] = '\0';
 	if (!(k->flags & K_TENANT))
 		return 0;
-	if (json_object_get(wire, "tenant_ref") && !asked)
+	if (!asked)
 		return err_set(e, -EINVAL, "tenant_ref", "A reference is a string.");
 	snprintf(tenant, UUID_MAX, "%s", home);
-	if (asked) {
+	if (*asked) {
 		resolver_init(&r, c->store, c->txn, home, "");
 		rc = r.model.resolve(&r.model, "tenant", asked, tenant, UUID_MAX, e);
 		if (rc < 0) {
@@ -82,18 +88,18 @@ static int place_cloud(struct change *c, const struct kind_desc *k, json_t *wire
 		       const char *tenant, char *cloud, struct err *e)
 {
 	struct resolver r;
-	const char *asked = json_str(wire, "cloud_ref", "/api/cloud?name=Default-Cloud");
+	const char *asked = given(wire, "cloud_ref");
 	char ref[UUID_MAX + 16];
 	int rc;
 
 	cloud[0] = '\0';
 	if (!(k->flags & K_CLOUD))
 		return 0;
-	if (json_object_get(wire, "cloud_ref") &&
-	    !json_is_string(json_object_get(wire, "cloud_ref")))
+	if (!asked)
 		return err_set(e, -EINVAL, "cloud_ref", "A reference is a string.");
 	resolver_init(&r, c->store, c->txn, tenant, "");
-	rc = r.model.resolve(&r.model, "cloud", asked, cloud, UUID_MAX, e);
+	rc = r.model.resolve(&r.model, "cloud", *asked ? asked : "/api/cloud?name=Default-Cloud",
+			     cloud, UUID_MAX, e);
 	if (rc < 0) {
 		err_within(e, "cloud_ref");
 		return rc;
@@ -105,9 +111,15 @@ static int place_cloud(struct change *c, const struct kind_desc *k, json_t *wire
 
 /* ---- the writes ---------------------------------------------------------------- */
 
-static unsigned read_flags(const struct change *c)
+/*
+ * OLD, when there is one, may hold what is not built yet: a system object, a profile of a later
+ * protocol. Nothing can use it (rule_uses_built), so it may be written back as it was read.
+ */
+static unsigned read_flags(const struct change *c, const struct object *old)
 {
-	return (c->by.strict ? MODEL_STRICT : 0) | (c->by.system ? MODEL_ALLOW_LATER : 0);
+	bool later = c->by.system || (old && model_later(old->kind, old->body, NULL) < 0);
+
+	return (c->by.strict ? MODEL_STRICT : 0) | (later ? MODEL_ALLOW_LATER : 0);
 }
 
 static int check(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *old,
@@ -163,7 +175,7 @@ int change_create(struct change *c, const struct kind_desc *k, const json_t *wir
 		return rc;
 	json_object_set_new(w, "uuid", json_string(uuid));
 	resolver_init(&r, c->store, c->txn, *tenant ? tenant : TENANT_ADMIN, cloud);
-	rc = model_read(k, w, read_flags(c), &r.model, &stored, &c->notes, e);
+	rc = model_read(k, w, read_flags(c, NULL), &r.model, &stored, &c->notes, e);
 	if (rc == 0)
 		rc = check(c, k, uuid, NULL, stored, e);
 	if (rc == 0)
@@ -185,6 +197,8 @@ static int update_with(struct change *c, const struct object *o, json_t *new, ui
 	int rc;
 
 	rc = model_replace(k, old, stored, e);
+	if (rc == 0)
+		rc = rule_stays_built(c, k, uuid, stored, e);
 	if (rc == 0)
 		rc = check(c, k, uuid, old, stored, e);
 	if (rc == 0)
@@ -217,7 +231,7 @@ static int read_again(struct change *c, const struct object *o, json_t *wire, ui
 		return rc;
 	json_object_set_new(wire, "uuid", json_string(o->uuid));
 	resolver_init(&r, c->store, c->txn, *o->tenant ? o->tenant : TENANT_ADMIN, o->cloud);
-	rc = model_read(o->kind, wire, read_flags(c), &r.model, &stored, &c->notes, e);
+	rc = model_read(o->kind, wire, read_flags(c, o), &r.model, &stored, &c->notes, e);
 	return rc < 0 ? rc : update_with(c, o, stored, expect_us, e);
 }
 
@@ -276,8 +290,11 @@ int change_patch(struct change *c, const struct kind_desc *k, const char *uuid, 
 		rc = jsonpatch_apply(wire, ops, &patched, e);
 		return rc < 0 ? rc : read_again(c, o, patched, 0, e);
 	}
-	rc = model_patch(k, o->body, patch, read_flags(c), &r.model, &stored, &c->notes, e);
-	return rc < 0 ? rc : update_with(c, o, stored, 0, e);
+	rc = model_patch(k, o->body, patch, read_flags(c, o), &r.model, &stored, &c->notes, e);
+	if (rc < 0)
+		return rc;
+	json_object_set_new(stored, "uuid", json_string(o->uuid));
+	return update_with(c, o, stored, 0, e);
 }
 
 int change_delete(struct change *c, const struct kind_desc *k, const char *uuid, struct err *e)

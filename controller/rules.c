@@ -39,3 +39,24 @@ int rule_uses_built(struct change *c, const struct kind_desc *k, const json_t *s
 
 	return model_refs(k, stored, use_of, &u);
 }
+
+static int first_user(void *arg, const struct object *o)
+{
+	*(const struct object **)arg = o;
+	return 1;
+}
+
+int rule_stays_built(struct change *c, const struct kind_desc *k, const char *uuid,
+		     const json_t *new, struct err *e)
+{
+	const struct object *user = NULL;
+	struct err inner = { 0 };
+
+	if (model_later(k, new, &inner) == 0)
+		return 0;
+	store_referrers(c->store, k->path, uuid, first_user, &user);
+	if (!user)
+		return 0;
+	return err_set(e, -EINVAL, inner.path, "%s It is used by %s '%s'.", inner.text,
+		       user->kind->msg->name, user->name);
+}

@@ -34,6 +34,10 @@ const struct rule *rule_find(const char *kind);
 int rule_uses_built(struct change *c, const struct kind_desc *k, const json_t *stored,
 		    struct err *e);
 
+/* -EINVAL when an object that others use would become NEW, which is of such a sort. */
+int rule_stays_built(struct change *c, const struct kind_desc *k, const char *uuid,
+		     const json_t *new, struct err *e);
+
 extern const struct rule rule_virtualservice, rule_vsvip, rule_pool, rule_user;
 
 #endif

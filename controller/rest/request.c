@@ -36,7 +36,8 @@ void request_json(struct request *q, int status, json_t *v)
 {
 	must(!q->status);
 	q->status = status;
-	q->text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+	/* 15 digits: 15.2 is told as 15.2. */
+	q->text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 	must(q->text);
 	json_decref(v);
 }

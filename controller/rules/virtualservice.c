@@ -8,6 +8,20 @@
 #include "controller/resolve.h"
 #include "controller/rules.h"
 
+/* Older still: one `ip_address` in place of the list. */
+static void list_of_one(json_t *wire)
+{
+	json_t *ip = json_object_get(wire, "ip_address");
+	const char *member = strcmp(json_str(ip, "type", ""), "V6") == 0 ? "ip6_address"
+									: "ip_address";
+
+	if (!json_is_object(ip))
+		return;
+	if (!json_object_get(wire, "vip"))
+		json_object_set_new(wire, "vip", json_pack("[{s:O}]", member, ip));
+	json_object_del(wire, "ip_address");
+}
+
 /*
  * Before 20.1 a virtual service had its VIPs inside. Such a body still comes from playbooks: a
  * VsVip is made of them, and, on an update, that VsVip is what the list replaces.
@@ -15,12 +29,14 @@
 static int prepare(struct change *c, const json_t *old, json_t *wire, struct err *e)
 {
 	const struct kind_desc *k = kind_find("vsvip");
-	json_t *vip = json_object_get(wire, "vip");
 	const char *had = json_str(old, "vsvip_ref", NULL), *name = json_str(wire, "name", "");
 	CLEANUP_JSON json_t *body = NULL;
 	char uuid[UUID_MAX] = "", ref[UUID_MAX + 16];
+	json_t *vip;
 	int rc;
 
+	list_of_one(wire);
+	vip = json_object_get(wire, "vip");
 	if (!json_array_size(vip))
 		return 0;
 	if (json_object_get(wire, "vsvip_ref") && !had) {

@@ -83,6 +83,10 @@ def test_old_bodies_with_their_addresses_inside(admin):
     assert changed.status_code == 200, changed.text
     assert admin.find("vsvip", "vsvip-old")["vip"][0]["ip_address"]["addr"] == "10.1.4.2"
     assert admin.get("vsvip?name.contains=old").json()["count"] == 1
+    # Older still: one address.
+    older = admin.make("virtualservice", name="older", ip_address=vip("10.1.4.3")["ip_address"], **service())
+    assert admin.find("vsvip", "vsvip-older")["vip"][0]["ip_address"]["addr"] == "10.1.4.3"
+    assert older["vsvip_ref"].endswith("#vsvip-older")
     # One transaction: a virtual service that is refused leaves no VsVip behind.
     error(admin.post("virtualservice", {"name": "old2", "vip": [vip("10.1.4.9")], "services": [{"port": 70000}]}), 400)
     assert admin.find("vsvip", "vsvip-old2") is None
@@ -98,6 +102,21 @@ def test_a_profile_that_is_not_built_is_refused_in_words(admin, field, ref, word
     text = error(admin.post("virtualservice", {"name": "unbuilt", "vip": [vip("10.1.5.1")], field: ref, **service()}), 400)
     assert words in text and "not built" in text and text.startswith(field)
     assert admin.find("virtualservice", "unbuilt") is None
+
+
+def test_a_profile_in_use_stays_built(admin):
+    app = admin.make("applicationprofile", name="in use", type="APPLICATION_PROFILE_TYPE_HTTP")
+    net = admin.make("networkprofile", name="in use", profile={"type": "PROTOCOL_TYPE_TCP_PROXY"})
+    admin.make("virtualservice", name="user of both", application_profile_ref=app["uuid"],
+               network_profile_ref=net["uuid"], **service())
+    for path, change, field in (
+            (f"applicationprofile/{app['uuid']}", {"type": "APPLICATION_PROFILE_TYPE_DNS"}, "type"),
+            (f"networkprofile/{net['uuid']}", {"profile": {"type": "PROTOCOL_TYPE_UDP_FAST_PATH"}}, "profile.type")):
+        before = admin.get(path).json()
+        for answer in (admin.put(path, {"name": "in use", **change}), admin.patch(path, {"replace": change})):
+            text = error(answer, 400)
+            assert text.startswith(field + ":") and "not built" in text and "user of both" in text
+        assert admin.get(path).json() == before
 
 
 def test_a_monitor_that_is_not_built_is_refused_in_words(admin):

@@ -237,7 +237,8 @@ def test_the_state_is_told_before_a_login(controller, path):
 
 
 def test_the_state_is_what_clients_wait_for(controller, admin):
-    assert plain(controller, "GET", "/api/initial-data").json()["version"]["Version"] == "30.2.1"
+    first = plain(controller, "GET", "/api/initial-data")
+    assert first.json()["version"]["Version"] == "30.2.1" and '"min_version":15.2,' in first.text
     runtime = admin.get("cluster/runtime").json()
     assert runtime["cluster_state"]["state"] == "CLUSTER_UP_NO_HA"
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", runtime["cluster_state"]["up_since"])

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/base.h"
+#include "engine/counters.h"
 
 #define KEPT_MAX (32u << 20) /* what lies in the pool beyond this goes back to the system */
 
@@ -13,6 +14,13 @@ static unsigned class_of(size_t n)
 	while ((size_t)BUFFER_MIN << k < n)
 		k++;
 	return k;
+}
+
+static void now_used(struct buffer_pool *p, size_t used)
+{
+	if (p->gauge)
+		counter_add(p->gauge, used - p->used);
+	p->used = used;
 }
 
 void buffer_pool_fini(struct buffer_pool *p)
@@ -45,7 +53,7 @@ struct buffer *buffer_get(struct buffer_pool *p, size_t n)
 	}
 	b->start = b->end = 0;
 	b->next = NULL;
-	p->used += size;
+	now_used(p, p->used + size);
 	return b;
 }
 
@@ -57,7 +65,7 @@ void buffer_put(struct buffer_pool *p, struct buffer *b)
 		return;
 	k = class_of(b->size);
 	must(p->used >= b->size);
-	p->used -= b->size;
+	now_used(p, p->used - b->size);
 	if (p->kept + b->size > KEPT_MAX) {
 		free(b);
 		return;

@@ -27,6 +27,7 @@ struct buffer_pool {
 	struct buffer *free[BUFFER_CLASSES];
 	size_t used, kept;     /* bytes given out; bytes that lie in the pool */
 	size_t limit;          /* most bytes given out; 0: none */
+	uint64_t *gauge;       /* shows `used` to who reads the counters; NULL: to nobody */
 };
 
 void buffer_pool_fini(struct buffer_pool *p);

@@ -621,6 +621,7 @@ struct worker *worker_start(unsigned id, struct counters *counters)
 	w->mark_map = -1;
 	w->scratch = xmalloc(WORKER_SCRATCH);
 	w->buffers.limit = BUFFERS_MAX;
+	w->buffers.gauge = &w->engine->buffers_used;
 	w->loop = loop_new();
 	must(inbox_init(&w->inbox, w->loop) == 0);
 	slab_init(&w->conns, sizeof(struct conn), CONNS_MAX);

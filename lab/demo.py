@@ -227,12 +227,15 @@ def main() -> Optional[int]:
     if broken not in ("", "clone", "engine", "server"):
         print("DEMO_BREAK is one of clone, engine, server", file=sys.stderr)
         return 2
+    if os.geteuid() != 0:
+        print("network namespaces need root; `make run` asks for it", file=sys.stderr)
+        return 2
     try:
         with Lab() as lab:
             lab.host_leg()
             try:
                 demo = Demo(lab)
-            except AssertionError as problem:
+            except (AssertionError, RuntimeError, OSError) as problem:
                 print(f"\nthe demo did not come up: {problem}", file=sys.stderr)
                 return 1
             if os.environ.get("ONCE", "") not in ("", "0"):

@@ -35,6 +35,13 @@ def pytest_terminal_summary(terminalreporter):
                     terminalreporter.write_line(line.removeprefix("measured: "))
 
 
+def complaints(folder):
+    """Lines of the logs that say a state was impossible, or a sanitizer found something."""
+    return [f"{log.name}: {line}" for log in folder.glob("*.log")
+            for line in log.read_text(errors="replace").splitlines()
+            if re.search(r"must_failed|Sanitizer|runtime error:", line)]
+
+
 @pytest.fixture
 def lab(request):
     """A world of the test's own; its engines have SPANWIRE_WORKERS workers."""
@@ -48,10 +55,12 @@ def lab(request):
     finally:
         world.close()
         report = getattr(request.node, "report_call", None)
-        if report is not None and report.passed:
+        bad = complaints(folder)
+        if report is not None and report.passed and not bad:
             shutil.rmtree(folder, ignore_errors=True)
         else:
             print(f"\nlogs and packets of {request.node.name}: {folder}")
+    assert not bad, "a program of ours broke, whatever the test saw"
 
 
 @pytest.fixture(scope="module")

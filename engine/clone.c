@@ -483,12 +483,14 @@ void clones_production(struct clones *t, const struct in6_addr *addrs, size_t n)
 {
 	size_t size = n * sizeof(*addrs);
 
-	if (t->production_known && t->production_n == n && !memcmp(t->production, addrs, size))
+	if (t->production_known && t->production_n == n &&
+	    (!n || !memcmp(t->production, addrs, size)))
 		return;
 	t->production_known = true;
 	t->production = xrealloc(t->production, size ? size : 1);
 	t->production_n = n;
-	memcpy(t->production, addrs, size);
+	if (n)
+		memcpy(t->production, addrs, size);
 	settle_soon(t);
 }
 

@@ -22,6 +22,8 @@ def test_edits_under_load_drop_nothing(lab):
         lambda: vs.patch(replace={"description": "changed"}),
         lambda: vs.patch(delete={"traffic_clone_profile_ref": clone}),
         lambda: vs.patch_pool(replace={"servers": [{**pool[0], "enabled": False}, *pool[1:]]}),
+        # Who removes a server that works cuts what it is answering: let it drain first.
+        lambda: vs.patch_pool(replace={"servers": [*pool[:2], {**pool[2], "enabled": False}]}),
         lambda: vs.patch_pool(replace={"servers": pool[:2]}),
     ]
     with client.load(vs.url, rate=500) as keeping, \

@@ -26,6 +26,7 @@
 #include "engine/identity.h"
 #include "engine/keeper.h"
 #include "net/lines.h"
+#include "net/lookup.h"
 #include "net/tls.h"
 
 #define PROTOCOL	1
@@ -64,6 +65,9 @@ struct link {
 	struct loop *loop;
 	struct link_user *user;
 	struct channel control, bulk;
+	char host[STREAM_HOST_MAX], port[STREAM_PORT_MAX];
+	struct lookup *lookup;	  /* on its way, for the control channel */
+	unsigned turn;		  /* which of the name's addresses is tried */
 	struct sockaddr_storage address;
 	socklen_t address_len;
 	char *name, *token_file, *identity_path, *desired_path;
@@ -482,9 +486,8 @@ static const struct stream_user channel_user = {
 	.closed = channel_closed,
 };
 
-static void dial(struct timer *t)
+static void open_channel(struct channel *c)
 {
-	struct channel *c = CONTAINER_OF(t, struct channel, dial);
 	struct link *k = c->link;
 	struct tls_config cfg = { 0 };
 	struct err e = { 0 };
@@ -510,6 +513,38 @@ static void dial(struct timer *t)
 				    k->address_len, c->tls, OPEN_TIMEOUT_MS, &channel_user, &e);
 	if (rc < 0)
 		channel_down(c, e.text);
+}
+
+static void looked_up(void *arg, const struct lookup_answer *answer)
+{
+	struct link *k = arg;
+	struct err e;
+
+	k->lookup = NULL;
+	if (answer->error) {
+		err_set(&e, -EHOSTUNREACH, NULL, "the name %s has no address: %s", k->host, answer->error);
+		channel_down(&k->control, e.text);
+		return;
+	}
+	/* Each attempt takes the next one: a name may stand for several, and not all answer. */
+	memcpy(&k->address, &answer->address[k->turn % answer->n], sizeof(k->address));
+	k->address_len = answer->len[k->turn++ % answer->n];
+	open_channel(&k->control);
+}
+
+static void dial(struct timer *t)
+{
+	struct channel *c = CONTAINER_OF(t, struct channel, dial);
+	struct link *k = c->link;
+
+	/* The bulk channel goes where the control channel went. */
+	if (c == &k->bulk || !k->host[0]) {
+		open_channel(c);
+		return;
+	}
+	k->lookup = lookup_start(k->loop, k->host, k->port, looked_up, k);
+	if (!k->lookup)
+		channel_down(c, "no thread to look the controller's name up");
 }
 
 /* ---- what the owner says --------------------------------------------- */
@@ -775,7 +810,10 @@ int link_new(const struct link_config *cfg, struct loop *l, struct link_user *us
 	k->events = json_array();
 	random_bytes(noise, sizeof(noise));
 	hex_encode(k->instance, noise, sizeof(noise));
-	rc = stream_address(cfg->controller, &k->address, &k->address_len, e);
+	if (stream_address(cfg->controller, &k->address, &k->address_len, NULL) == 0)
+		rc = 0;
+	else
+		rc = stream_name(cfg->controller, k->host, k->port, e);
 	if (rc == 0)
 		rc = open_state(k, cfg->state_dir, e ? e : &own);
 	if (rc < 0) {
@@ -820,6 +858,7 @@ void link_free(struct link *k, const char *reason)
 		return;
 	channel_end(&k->bulk, reason);
 	channel_end(&k->control, reason);
+	lookup_cancel(k->lookup);
 	timer_stop(k->loop, &k->tell);
 	if (k->save.active) {
 		timer_stop(k->loop, &k->save);

@@ -29,7 +29,7 @@
 struct link;
 
 struct link_config {
-	const char *controller;  /* "https://ADDR:PORT", with or without the scheme */
+	const char *controller;  /* "https://ADDR:PORT", with or without the scheme; ADDR may be a name */
 	const char *token_file;  /* NULL: none; read until it has joined */
 	const char *name;        /* of the engine, unique in its controller */
 	const char *state_dir;   /* made when missing, 0700; its files are 0600 */

@@ -23,7 +23,7 @@ const char *argp_program_version = "spanwire-engine " SPANWIRE_VERSION;
 enum { OPT_CONTROLLER = 'c', OPT_TOKEN = 't', OPT_NAME = 'n', OPT_STATE = 's', OPT_WORKERS = 'w', OPT_LOG = 'l' };
 
 static const struct argp_option options[] = {
-	{ "controller", OPT_CONTROLLER, "https://ADDR:PORT", 0, "Controller's engine port (9444)", 0 },
+	{ "controller", OPT_CONTROLLER, "https://ADDR:PORT", 0, "Controller: address or name, and its engine port (9444)", 0 },
 	{ "token-file", OPT_TOKEN, "FILE", 0, "Enrolment token; only the first time", 0 },
 	{ "name", OPT_NAME, "NAME", 0, "Name of this engine, unique in its controller", 0 },
 	{ "state", OPT_STATE, "DIR", 0, "Where key, certificate and last configuration are kept", 0 },

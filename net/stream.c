@@ -292,14 +292,12 @@ int stream_accept(struct stream *s, struct loop *l, int fd, struct tls *t, unsig
 	return begin(s, t, EPOLLIN | EPOLLOUT, timeout_ms, e);
 }
 
-int stream_address(const char *text, struct sockaddr_storage *out, socklen_t *len, struct err *e)
+int stream_name(const char *text, char host[static STREAM_HOST_MAX], char port[static STREAM_PORT_MAX],
+		struct err *e)
 {
 	static const char scheme[] = "https://";
-	char host[INET6_ADDRSTRLEN] = "";
-	struct sockaddr_in *in = (void *)out;
-	struct sockaddr_in6 *in6 = (void *)out;
 	const char *at = text, *colon, *end;
-	unsigned long port;
+	unsigned long number;
 	size_t n;
 
 	if (strncmp(at, scheme, sizeof(scheme) - 1) == 0)
@@ -307,32 +305,45 @@ int stream_address(const char *text, struct sockaddr_storage *out, socklen_t *le
 	colon = strrchr(at, ':');
 	if (!colon || colon == at)
 		return err_set(e, -EINVAL, NULL, "\"%s\" is not ADDRESS:PORT", text);
-	port = strtoul(colon + 1, (char **)&end, 10);
+	number = strtoul(colon + 1, (char **)&end, 10);
 	if (*end == '/')
 		end++;
-	if (colon[1] < '0' || colon[1] > '9' || *end || port > 65535)
+	if (colon[1] < '0' || colon[1] > '9' || *end || number > 65535)
 		return err_set(e, -EINVAL, NULL, "\"%s\" does not end with a port", text);
 	n = (size_t)(colon - at);
 	if (*at == '[' && n >= 2 && at[n - 1] == ']') {
 		at++;
 		n -= 2;
 	}
+	if (n >= STREAM_HOST_MAX)
+		return err_set(e, -EINVAL, NULL, "\"%s\" has too long a name", text);
+	memcpy(host, at, n);
+	host[n] = '\0';
+	snprintf(port, STREAM_PORT_MAX, "%lu", number);
+	return 0;
+}
+
+int stream_address(const char *text, struct sockaddr_storage *out, socklen_t *len, struct err *e)
+{
+	char host[STREAM_HOST_MAX], port[STREAM_PORT_MAX];
+	struct sockaddr_in *in = (void *)out;
+	struct sockaddr_in6 *in6 = (void *)out;
+	int rc = stream_name(text, host, port, e);
+
+	if (rc < 0)
+		return rc;
 	memset(out, 0, sizeof(*out));
-	if (n < sizeof(host)) {
-		memcpy(host, at, n);
-		if (inet_pton(AF_INET, host, &in->sin_addr) == 1) {
-			in->sin_family = AF_INET;
-			in->sin_port = htons((uint16_t)port);
-			*len = sizeof(*in);
-			return 0;
-		}
-		if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
-			in6->sin6_family = AF_INET6;
-			in6->sin6_port = htons((uint16_t)port);
-			*len = sizeof(*in6);
-			return 0;
-		}
+	if (inet_pton(AF_INET, host, &in->sin_addr) == 1) {
+		in->sin_family = AF_INET;
+		in->sin_port = htons((uint16_t)atoi(port));
+		*len = sizeof(*in);
+		return 0;
 	}
-	return err_set(e, -EINVAL, NULL, "\"%s\" does not begin with an IPv4 or IPv6 address",
-		       text);
+	if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons((uint16_t)atoi(port));
+		*len = sizeof(*in6);
+		return 0;
+	}
+	return err_set(e, -EINVAL, NULL, "\"%s\" does not begin with an IPv4 or IPv6 address", text);
 }

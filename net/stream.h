@@ -92,7 +92,13 @@ static inline bool stream_is_full(const struct stream *s)
  */
 void stream_close(struct stream *s);
 
-/* "10.0.0.5:9444" and "[fd00::5]:9444", with or without "https://". -EINVAL with a sentence. */
+#define STREAM_HOST_MAX 256 /* with its NUL; RFC 1035 */
+#define STREAM_PORT_MAX 6
+
+/* "https://NAME:PORT" into its parts; the scheme may be left out, an IPv6 address is in brackets. -EINVAL with a sentence. */
+int stream_name(const char *text, char host[static STREAM_HOST_MAX], char port[static STREAM_PORT_MAX],
+		struct err *e);
+/* The same where the name must be an IPv4 or IPv6 address. */
 int stream_address(const char *text, struct sockaddr_storage *out, socklen_t *len, struct err *e);
 
 #endif

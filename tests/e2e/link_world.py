@@ -318,8 +318,8 @@ class Probe:
     """The product's own end of the link, with nothing behind it (engine/link_probe.c)."""
 
     def __init__(self, controller: Controller, name: str, folder: pathlib.Path, token: str = "",
-                 net: str = "10.200.0.249/16"):
-        self.controller, self.name, self.net = controller, name, net
+                 net: str = "10.200.0.249/16", host: str = "127.0.0.1"):
+        self.controller, self.name, self.net, self.host = controller, name, net, host
         self.folder = folder / name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.state, self.token_file = self.folder / "state", self.folder / "token"
@@ -330,7 +330,7 @@ class Probe:
     def begin(self) -> "Probe":
         self.out, self.log = self.folder / f"out-{secrets.token_hex(4)}", self.folder / "log"
         self.process = subprocess.Popen(
-            [program("link-probe"), f"https://127.0.0.1:{self.controller.engine_port}", self.token_file, self.name,
+            [program("link-probe"), f"https://{self.host}:{self.controller.engine_port}", self.token_file, self.name,
              self.state, self.net], stdin=subprocess.PIPE, stdout=open(self.out, "wb"), stderr=open(self.log, "ab"))
         return self
 

@@ -13,8 +13,9 @@ def world(tmp_path):
     controller = Controller(tmp_path)
     made = []
 
-    def probe(name="se-1", token=None):
-        made.append(Probe(controller, name, tmp_path, controller.token() if token is None else token))
+    def probe(name="se-1", token=None, **more):
+        token = controller.token() if token is None else token
+        made.append(Probe(controller, name, tmp_path, token, **more))
         return made[-1]
     controller.probe = probe
     yield controller
@@ -40,6 +41,12 @@ def test_it_joins_once_and_comes_back(world):
     probe.begin()  # the token is used up: it is not needed
     probe.waits_for("up")
     until(lambda: state_of(world)["se_connected"], "it is there again")
+
+
+def test_the_controller_may_have_a_name(world):
+    world.probe(host="localhost").waits_for("up")
+    unknown = world.probe("se-2", host="controller.invalid")
+    until(lambda: "controller.invalid has no address" in unknown.log.read_text(), "it says so")
 
 
 def test_it_joins_nobody_but_whom_the_token_names(world):

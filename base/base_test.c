@@ -91,6 +91,19 @@ static void json_is_read_strictly(void **state)
 	json_decref(v);
 }
 
+static void quoted_text_is_made_clean(void **state)
+{
+	char cut[] = "caf\xc3", line[] = "a\nb\x1b[1m", whole[] = "caf\xc3\xa9";
+
+	(void)state;
+	text_clean(cut);
+	assert_string_equal(cut, "caf?");
+	text_clean(line);
+	assert_string_equal(line, "a?b?[1m");
+	text_clean(whole);
+	assert_string_equal(whole, "caf\xc3\xa9");
+}
+
 static void uuid_has_its_version(void **state)
 {
 	char u[37], w[37];
@@ -109,7 +122,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(err_paths_grow_outwards), cmocka_unit_test(buf_grows_and_is_taken),
 		cmocka_unit_test(arena_keeps_its_limit),   cmocka_unit_test(json_is_read_strictly),
-		cmocka_unit_test(uuid_has_its_version),
+		cmocka_unit_test(uuid_has_its_version),	   cmocka_unit_test(quoted_text_is_made_clean),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,8 +17,7 @@ static size_t printable(const unsigned char *p)
 	return n;
 }
 
-/* Texts quote strangers, and were cut: what would break a log line, a terminal or JSON goes. */
-static void clean(char *s)
+void text_clean(char *s)
 {
 	while (*s) {
 		size_t n = printable((unsigned char *)s);
@@ -40,8 +39,8 @@ int err_set(struct err *e, int code, const char *path, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
-	clean(e->path);
-	clean(e->text);
+	text_clean(e->path);
+	text_clean(e->text);
 	return code;
 }
 

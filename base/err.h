@@ -23,6 +23,12 @@ struct err {
 int err_set(struct err *e, int code, const char *path, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/*
+ * What would break a log line, a terminal or JSON becomes question marks: control characters, and UTF-8 that is broken or
+ * was cut. For texts in a buffer that quote strangers.
+ */
+void text_clean(char *s);
+
 /* Put "PREFIX." (or "PREFIX" before a "[") in front of the path of E. */
 void err_within(struct err *e, const char *prefix);
 

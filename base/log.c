@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/err.h"
+
 static const char *log_program = "spanwire";
 static enum log_level log_max = LOG_LEVEL_INFO;
 static int log_journal = -1;
@@ -37,6 +39,8 @@ void log_line(enum log_level level, const char *fmt, ...)
 	n = more < 0 ? n : n + more;
 	if (n > (int)sizeof(line) - 2)
 		n = sizeof(line) - 2;
+	line[n] = '\0';
+	text_clean(line); /* what is quoted makes no lines of its own */
 	line[n++] = '\n';
 	/* A log that cannot be written has nobody to be told to. */
 	if (write(STDERR_FILENO, line, (size_t)n) < 0)

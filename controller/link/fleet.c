@@ -42,6 +42,7 @@ void engine_event(struct engine *e, const char *id, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	text_clean(text);
 	log_info("%s engine=%s text=\"%s\"", id, e->name, text);
 	store_event(f->store,
 		    audit_event(id, "SEMGR", "serviceengine", e->uuid, e->name, TENANT_ADMIN, NULL,

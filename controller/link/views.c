@@ -43,7 +43,8 @@ static const char *pool_down(const struct fleet *f, const struct object *vs, con
 			return NULL;
 	if (!json_array_size(servers) || !pool)
 		return NULL;
-	snprintf(why, 256, "Pool %s has no server that is up.", pool->name);
+	snprintf(why, 256, "Pool %.200s has no server that is up.", pool->name);
+	text_clean(why);
 	return why;
 }
 

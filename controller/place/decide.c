@@ -1,5 +1,7 @@
 #include "controller/place/decide.h"
 
+#include "base/err.h"
+
 #define REASONS_MAX 8 /* engines that a reason names; the others are counted */
 
 static bool net_has(const struct place_net *net, const struct in6_addr *addr)
@@ -141,6 +143,7 @@ static void explain(const struct place_snapshot *s, const struct place_unit *u,
 		snprintf(out, size, "the service engine group has no service engine");
 	else if (others)
 		snprintf(out + len, size - len, "; and %zu more", others);
+	text_clean(out); /* names were cut */
 }
 
 static void decide_one(const struct place_snapshot *s, const struct place_unit *u, unsigned *load,

@@ -530,6 +530,7 @@ static void run_unit(struct placement *p, struct run *r, struct unit *u)
 				s->odd_reason, sizeof(s->odd_reason),
 				"it shares its addresses with %.96s, which belongs to another service engine group",
 				first->name);
+		text_clean(s->odd_reason);
 		out->weight += !s->odd;
 		out->contested = out->contested ||
 				 strcmp(json_str(said, "state", ""), "OPER_PARTITIONED") == 0;

@@ -1,6 +1,7 @@
 #include "engine/health/health.h"
 
 #include "base/base.h"
+#include "base/err.h"
 #include "engine/counters.h"
 #include "engine/health/probe.h"
 #include "model/structs.h"
@@ -216,6 +217,7 @@ static void judge(struct health *h, struct member *m)
 			 says->reason);
 	else
 		snprintf(reason, sizeof(reason), "%s", says->reason);
+	text_clean(reason); /* a long name of a monitor was cut */
 	if (up >= need)
 		conclude(h, m, "OPER_UP", BACKEND_UP, reason);
 	else if (m->checks_n - down < need)

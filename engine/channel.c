@@ -133,6 +133,8 @@ size_t channel_backlog(const struct channel *c)
 
 static int take_fds(struct channel *c, struct msghdr *m)
 {
+	int rc = 0;
+
 	for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
 		size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
@@ -142,14 +144,15 @@ static int take_fds(struct channel *c, struct msghdr *m)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(h) + i * sizeof(int), sizeof(int));
-			if (c->n_fds == FDS_MAX) {
-				close(fd);
-				return -EPROTO;
+			if (c->n_fds < FDS_MAX) {
+				c->fds[c->n_fds++] = fd;
+			} else {
+				close(fd); /* as are all that follow */
+				rc = -EPROTO;
 			}
-			c->fds[c->n_fds++] = fd;
 		}
 	}
-	return m->msg_flags & MSG_CTRUNC ? -EPROTO : 0;
+	return m->msg_flags & MSG_CTRUNC ? -EPROTO : rc;
 }
 
 static int first_fd(struct channel *c)

@@ -152,12 +152,60 @@ static void endless_line_is_refused(void **state)
 	loop_free(l);
 }
 
+/* How many descriptors we have open. */
+static size_t count_open(void)
+{
+	size_t n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static void descriptors_that_nobody_asked_for_are_closed(void **state)
+{
+	enum { SENT = 12 };
+	union {
+		char bytes[CMSG_SPACE(SENT * sizeof(int))];
+		struct cmsghdr align;
+	} control = { 0 };
+	char byte = '{';
+	struct iovec iov = { &byte, 1 };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+			    .msg_controllen = sizeof(control.bytes) };
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+	struct loop *l = loop_new();
+	struct end e = { { on_message, on_closed }, l };
+	size_t before = count_open();
+	struct channel *c;
+	int sv[2];
+
+	(void)state;
+	pair(sv);
+	c = channel_new(l, sv[0], &e.user);
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(SENT * sizeof(int));
+	for (size_t i = 0; i < SENT; i++)
+		memcpy(CMSG_DATA(h) + i * sizeof(int), &sv[1], sizeof(int));
+	for (int i = 0; i < 2; i++) /* 24, and the channel keeps 16 */
+		assert_int_equal(sendmsg(sv[1], &m, 0), 1);
+	turn_until(l, &e.closed, NULL, 0);
+	assert_int_equal(e.rc, -EPROTO);
+	close(sv[1]);
+	channel_free(c);
+	loop_turn(l, 0);
+	assert_int_equal(count_open(), before);
+	loop_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_and_descriptors_arrive_in_order),
 		cmocka_unit_test(nonsense_closes_with_an_error),
 		cmocka_unit_test(endless_line_is_refused),
+		cmocka_unit_test(descriptors_that_nobody_asked_for_are_closed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

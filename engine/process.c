@@ -233,6 +233,11 @@ void process_send(struct process *p, json_t *m, int fd)
 		json_decref(m);
 }
 
+void process_distrust(struct process *p)
+{
+	kill_it(p, "It broke the rules of the channel and was killed.");
+}
+
 uint64_t process_proof_ns(const struct process *p)
 {
 	return p->pid && !p->why ? p->proof_ns : 0;

@@ -40,6 +40,9 @@ void process_free(struct process *p);
 /* As channel_send(); dropped while there is no proxy. */
 void process_send(struct process *p, json_t *m, int fd);
 
+/* It said what no proxy of ours says: it is killed, and another one started. */
+void process_distrust(struct process *p);
+
 /*
  * When the newest ping was sent that the proxy, with all its workers, has answered (CLOCK_MONOTONIC); 0: this proxy
  * has not answered any.

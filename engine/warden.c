@@ -419,15 +419,13 @@ static void on_message(struct process_user *u, const char *type, const json_t *m
 			all_applied(w, revision);
 	} else if (strcmp(type, "health") == 0) {
 		json_t *servers = json_object_get(m, "servers");
+		const char *pool = json_str(m, "pool", "");
 
-		link_health(w->link, json_str(m, "pool", ""), servers ? json_incref(servers) : NULL);
-	} else if (strcmp(type, "event") == 0) {
-		json_t *copy = json_copy((json_t *)m);
-
-		json_object_del(copy, "type");
-		link_event(w->link, copy);
+		/* It is kept: of pools that are there, or there would be no end of it. */
+		if (!servers || link_object(w->link, "pool", pool))
+			link_health(w->link, pool, servers ? json_incref(servers) : NULL);
 	} else {
-		log_warn("proxy_message_unknown type=%.32s", type);
+		process_distrust(w->process);
 	}
 }
 

@@ -1,12 +1,26 @@
 #include "controller/link/books.h"
 
+#include <limits.h>
+
 #include "base/base.h"
+
+#define NAMES_MAX 65536 /* in one object of the base: more than any engine has services, servers, counters */
 
 static bool is_gauge(const char *name)
 {
 	size_t n = strlen(name);
 
 	return n > 5 && (strcmp(name + n - 5, "_open") == 0 || strcmp(name + n - 5, "_used") == 0);
+}
+
+/* They come from an engine, which may say any number: the largest is where counting ends. */
+static json_t *sum_of(const json_t *a, const json_t *b)
+{
+	json_int_t sum;
+
+	if (__builtin_add_overflow(json_integer_value(a), json_integer_value(b), &sum))
+		sum = json_integer_value(b) < 0 ? LLONG_MIN : LLONG_MAX;
+	return json_integer(sum);
 }
 
 void books_add(json_t *to, const json_t *from, bool gauges)
@@ -17,6 +31,8 @@ void books_add(json_t *to, const json_t *from, bool gauges)
 	json_object_foreach((json_t *)from, key, v) {
 		json_t *mine = json_object_get(to, key);
 
+		if (!mine && json_object_size(to) >= NAMES_MAX)
+			continue;
 		if (json_is_object(v)) {
 			if (!json_is_object(mine)) {
 				mine = json_object();
@@ -24,9 +40,7 @@ void books_add(json_t *to, const json_t *from, bool gauges)
 			}
 			books_add(mine, v, gauges);
 		} else if (json_is_integer(v) && (gauges || !is_gauge(key))) {
-			json_object_set_new(
-				to, key,
-				json_integer(json_integer_value(mine) + json_integer_value(v)));
+			json_object_set_new(to, key, sum_of(mine, v));
 		}
 	}
 }

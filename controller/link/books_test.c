@@ -98,6 +98,20 @@ static void nonsense_is_passed_over(void **state)
 	books_fini(&b);
 }
 
+static void counting_ends_at_the_largest_number(void **state)
+{
+	struct books b;
+
+	(void)state;
+	books_init(&b);
+	for (int i = 0; i < 3; i++) {
+		take(&b, "{\"engine\":{\"n\":9223372036854775807},\"services\":{\"a\":{\"n\":9223372036854775807}}}");
+		take(&b, "{\"engine\":{\"n\":1},\"services\":{\"a\":{\"n\":1}}}");
+	}
+	assert_true(get(&b, "services", "a", NULL, "n") == INT64_MAX);
+	books_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -105,6 +119,7 @@ int main(void)
 		cmocka_unit_test(what_moves_away_is_kept),
 		cmocka_unit_test(clones_are_summed_by_address),
 		cmocka_unit_test(nonsense_is_passed_over),
+		cmocka_unit_test(counting_ends_at_the_largest_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,6 +56,8 @@ struct engine {
 	uint64_t acked;                /* revision; 0: none yet */
 	double ack_ms;                 /* of the last commit, from its way out */
 
+	uint64_t events_left, events_s; /* that it may say now; as of which second */
+
 	json_t *services;              /* vs uuid -> {revision, state, reason, since_us} */
 	json_t *health;                /* pool uuid -> servers */
 	struct books books;

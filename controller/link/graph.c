@@ -329,6 +329,14 @@ void graph_met(struct graph *g, struct holder *h, const json_t *digests,
 	}
 }
 
+bool holder_has(struct graph *g, const struct holder *h, const char *kind, const char *uuid)
+{
+	unsigned rank = rank_of(kind);
+	const struct node *n = rank < graph_n_kinds ? node_find(g, rank, uuid) : NULL;
+
+	return n && held_find(h, n);
+}
+
 size_t graph_flush(struct graph *g, struct holder *h, const struct graph_sink *sink, void *arg)
 {
 	size_t told = 0;

@@ -76,6 +76,8 @@ static inline bool holder_is_dirty(const struct holder *h)
 /* All differences go to SINK; they count as sent. How many there were. */
 size_t graph_flush(struct graph *g, struct holder *h, const struct graph_sink *sink, void *arg);
 
+/* Holds H the object, or was it told to hold it and not yet to drop it? */
+bool holder_has(struct graph *g, const struct holder *h, const char *kind, const char *uuid);
 /* The uuids of one kind that H holds. */
 void graph_each(const struct holder *h, const char *kind, void (*f)(void *arg, const char *uuid),
 		void *arg);

@@ -29,6 +29,9 @@
 #define LEAVE_MS	2000
 #define STRANGERS_MAX	256	    /* sessions of whom nobody knows yet */
 #define STRANGER_BYTES	(64u << 10) /* what one of them may say before it is believed */
+#define EVENTS_BURST	1000ULL	    /* events of an engine: as many as one keeps that was cut off */
+#define EVENTS_PER_S	10
+#define EVENT_BYTES	(16u << 10)
 #define COMPLAINTS_MAX	5 /* events about them in a second: nobody may wash the log away */
 /* The same refusal again is news after this only: who is refused asks again. */
 #define SAME_AGAIN_NS (60 * NS_PER_S)
@@ -150,7 +153,7 @@ static bool may_complain(struct fleet *f, const char *reason, bool trusted)
 
 	if (same && now_ns - f->complaint_ns < SAME_AGAIN_NS)
 		return false;
-	snprintf(f->complaint, sizeof(f->complaint), "%s", reason);
+	snprintf(f->complaint, sizeof(f->complaint), "%.127s", reason);
 	f->complaint_ns = now_ns;
 	if (trusted)
 		return true;
@@ -168,7 +171,11 @@ static bool may_complain(struct fleet *f, const char *reason, bool trusted)
 static void refuse(struct session *s, struct engine *e, bool retry, const char *reason)
 {
 	struct fleet *f = s->fleet;
+	struct err said;
 
+	/* It quotes a stranger, and may have been cut in the middle of a letter. */
+	err_set(&said, -EACCES, NULL, "%s", reason);
+	reason = said.text;
 	if (may_complain(f, reason, s->trusted)) {
 		log_warn("refused peer=%s reason=\"%s\"", s->stream.peer, reason);
 		store_event(f->store,
@@ -535,6 +542,8 @@ static void take_interfaces(struct session *s, const json_t *msg)
 
 static void take_ping(struct session *s, const json_t *msg)
 {
+	if (s->state != UP) /* a stranger is not answered as often as he likes */
+		return;
 	say(s, json_pack("{s:s, s:I, s:I}", "type", "pong", "n", json_int(msg, "n", 0), "time_us",
 			 (json_int_t)wall_us()));
 }
@@ -554,30 +563,74 @@ static void take_bye(struct session *s, const json_t *msg)
 
 /* ---- bulk ------------------------------------------------------------ */
 
+/* Of services and pools that are, or just were: the others would be kept for good. */
+static void forget_unknown(struct store *st, json_t *group, const char *kind)
+{
+	const char *uuid;
+	json_t *v;
+	void *next;
+
+	json_object_foreach_safe(group, next, uuid, v)
+		if (!store_get(st, kind, uuid))
+			json_object_del(group, uuid);
+}
+
 static void take_stats(struct session *s, const json_t *msg)
 {
+	struct store *st = s->fleet->store;
+
+	forget_unknown(st, json_object_get(msg, "services"), "virtualservice");
+	forget_unknown(st, json_object_get(msg, "clones"), "virtualservice");
+	forget_unknown(st, json_object_get(msg, "servers"), "pool");
 	books_take(&s->engine->books, msg);
 }
 
 static void take_health(struct session *s, const json_t *msg)
 {
-	engine_health(s->engine, json_str(msg, "pool", ""), json_object_get(msg, "servers"));
+	const char *pool = json_str(msg, "pool", "");
+
+	if (holder_has(s->fleet->graph, &s->engine->holder, "pool", pool))
+		engine_health(s->engine, pool, json_object_get(msg, "servers"));
 }
 
+/* An engine that was taken over may not wash the log away: so many at once, and so many a second. */
+static bool may_tell(struct engine *e)
+{
+	uint64_t now = loop_now(e->fleet->loop) / NS_PER_S;
+
+	e->events_left = MIN(EVENTS_BURST, e->events_left + (now - e->events_s) * EVENTS_PER_S);
+	e->events_s = now;
+	if (!e->events_left) {
+		e->traffic.unknown++;
+		return false;
+	}
+	e->events_left--;
+	return true;
+}
+
+/* It speaks as itself, about what it holds: every other event is the controller's to make. */
 static void take_event(struct session *s, const json_t *msg)
 {
-	const struct engine *e = s->engine;
-	const char *kind = json_str(msg, "obj_kind", "serviceengine"),
+	struct engine *e = s->engine;
+	const char *id = json_str(msg, "event_id", ""), *kind = json_str(msg, "obj_kind", "serviceengine"),
 		   *uuid = json_str(msg, "obj_uuid", e->uuid);
-	const struct object *o = kind_find(kind) ? store_get(s->fleet->store, kind, uuid) : NULL;
-	json_t *details = json_copy((json_t *)msg);
+	bool may = strncmp(id, "SE_", 3) == 0 && holder_has(s->fleet->graph, &e->holder, kind, uuid) &&
+		   json_dumpb(msg, NULL, 0, 0) <= EVENT_BYTES;
+	const struct object *o = may && kind_find(kind) ? store_get(s->fleet->store, kind, uuid) : NULL;
+	json_t *details;
 
+	if (!may) {
+		e->traffic.unknown++;
+		return;
+	}
+	if (!may_tell(e))
+		return;
+	details = json_copy((json_t *)msg);
 	json_object_del(details, "type");
 	json_object_set_new(details, "service_engine", json_string(e->name));
 	store_event(s->fleet->store,
-		    audit_event(json_str(msg, "event_id", "SE_EVENT"), "SE_GENERAL", kind, uuid,
-				o ? o->name : "", o ? o->tenant : TENANT_ADMIN, details, "%s",
-				json_str(msg, "text", "")),
+		    audit_event(id, "SE_GENERAL", kind, uuid, o ? o->name : "",
+				o ? o->tenant : TENANT_ADMIN, details, "%s", json_str(msg, "text", "")),
 		    NULL);
 }
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from link_world import Controller, Engine, Refused, until
+from link_world import Controller, Engine, Refused, target, until
 
 
 @pytest.fixture
@@ -72,6 +72,40 @@ def test_without_a_certificate_nobody_is_heard(world):
     engine.say("hello", version=1, min_version=1, channel="control", uuid="serviceengine-x", name="se-1")
     answer = engine.hear()
     assert answer["type"] == "refused" and "no certificate was shown" in answer["reason"]
+
+
+@pytest.mark.parametrize("begin", ["", "x"])
+def test_what_a_stranger_says_is_quoted_safely(world, begin):
+    """A sentence that is cut in the middle of a letter is still a sentence; one with a newline is still one line."""
+    for name in (begin + "\u00e9" * 400, begin + "\ncontroller: all is well"):
+        engine = world.engine()
+        engine.dial(certificate=False)
+        engine.say("hello", version=1, min_version=1, channel="control", uuid="serviceengine-x", name=name)
+        assert engine.hear()["type"] == "refused"
+    assert world.process.poll() is None
+    assert "\ncontroller: all is well" not in (world.folder / "controller.log").read_text()
+
+
+def test_an_engine_speaks_of_itself_and_what_it_carries(world):
+    vs = world.service(1)
+    other = world.engine("se-2", net="10.201.0.250/16").enrol(world.token()).up().run()
+    engine = world.engine().enrol(world.token()).up().run()
+    until(lambda: f"pool/{target(vs['pool_ref'])}" in engine.held, "it holds the pool")
+    down = [{"ip": "10.0.1.9", "port": 80, "state": "OPER_DOWN", "reason": "a lie"}]
+    bulk, liar = engine.bulk(), other.bulk()
+    liar.do(lambda: liar.say("health", pool=target(vs["pool_ref"]), servers=down))
+    liar.do(lambda: liar.say("stats", services={"no-such": {"n": 1}}, servers={}, clones={}, engine={"n": 1 << 62}))
+    liar.do(lambda: liar.say("stats", services={}, servers={}, clones={}, engine={"n": 1}))
+    for event in ({"event_id": "USER_LOGIN"}, {"event_id": "SE_LIE", "obj_kind": "virtualservice", "obj_uuid": vs["uuid"]},
+                  {"event_id": "SE_LIE", "obj_kind": "serviceengine", "obj_uuid": engine.uuid}):
+        liar.do(lambda: liar.say("event", text="a lie", **event))
+    liar.do(lambda: liar.say("event", event_id="SE_END", text="that is all"))
+    bulk.do(lambda: bulk.say("event", event_id="SE_TRUTH", text="so it is", obj_kind="virtualservice", obj_uuid=vs["uuid"]))
+    until(lambda: world.events("SE_END") and world.events("SE_TRUTH"), "all was heard")
+    assert not [e for e in world.api.get("analytics/logs", type=2, page_size=1000)["results"]
+                if "a lie" in e["event_description"]]
+    bulk.halt()
+    liar.halt()
 
 
 def test_an_engine_has_its_own_certificate_only(world):

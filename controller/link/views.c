@@ -5,6 +5,7 @@
  * carries the object or did. Shapes are the contract's; members beyond it
  * (`service_engines`, `link`) say which engine runs which revision.
  */
+#include "base/ip.h"
 #include "controller/link/fleet.h"
 #include "controller/place/place.h"
 #include "controller/resolve.h"
@@ -266,26 +267,31 @@ static const json_t *server_said(struct fleet *f, const char *pool, const char *
 static json_t *server_row(struct fleet *f, const struct subresource_call *call,
 			  const json_t *server)
 {
-	const char *ip = json_str(json_object_get(server, "ip"), "addr", "");
-	json_int_t port = json_int(server, "port",
-				   json_int(call->object->body, "default_server_port", 80));
-	const struct engine *by = NULL;
-	const json_t *said = server_said(f, call->object->uuid, ip, port, &by);
+	json_t *ip_addr = json_object_get(server, "ip"), *stats = json_object(), *row;
+	const char *given = json_str(ip_addr, "addr", ""), *ip = given;
+	json_int_t port = json_int(server, "port", 0);
 	const bool enabled = json_bool(server, "enabled", true);
-	CLEANUP_FREE char *key = strchr(ip, ':') ? xasprintf("[%s]:%lld", ip, (long long)port)
-						 : xasprintf("%s:%lld", ip, (long long)port);
-	json_t *stats = json_object();
-	json_t *row = json_pack("{s:{s:s, s:s}, s:I, s:s, s:b, s:I, s:o}", "ip_addr", "addr", ip,
-				"type", strchr(ip, ':') ? "V6" : "V4", "port", port, "hostname",
-				json_str(server, "hostname", ip), "enabled", enabled, "ratio",
-				json_int(server, "ratio", 1), "oper_status",
-				!enabled ? status("OPER_DISABLED", "It is disabled.", 0)
-				: said	 ? status(json_str(said, "state", "OPER_UNKNOWN"),
-						  json_str(said, "reason", ""),
-						  (uint64_t)json_int(said, "since_us", 0))
-					 : status("OPER_UNKNOWN",
-						  "No service engine carries the pool.", 0));
+	const struct engine *by = NULL;
+	const json_t *said;
+	CLEANUP_FREE char *key = NULL;
+	struct in6_addr address;
+	char text[IP_TEXT_MAX];
 
+	/* Engines have one form for an address, whatever the configuration wrote. */
+	if (ip_parse(given, &address) == 0)
+		ip = ip_text(&address, text);
+	if (!port)
+		port = json_int(call->object->body, "default_server_port", 80);
+	key = xasprintf("%s:%lld", ip, (long long)port);
+	said = server_said(f, call->object->uuid, ip, port, &by);
+	row = json_pack("{s:O, s:I, s:s, s:b, s:I, s:o}", "ip_addr", ip_addr, "port", port,
+			"hostname", json_str(server, "hostname", given), "enabled", enabled,
+			"ratio", json_int(server, "ratio", 1), "oper_status",
+			!enabled ? status("OPER_DISABLED", "It is disabled.", 0)
+			: said	 ? status(json_str(said, "state", "OPER_UNKNOWN"),
+					  json_str(said, "reason", ""),
+					  (uint64_t)json_int(said, "since_us", 0))
+				 : status("OPER_UNKNOWN", "No service engine carries the pool.", 0));
 	if (said)
 		json_object_set_new(row, "server_hm_stat",
 				    json_pack("{s:o, s:I, s:I}", "se_ref", engine_ref(call, by),

@@ -285,3 +285,24 @@ def test_what_engines_count_and_check_is_shown(world):
     until(lambda: clone().get("eligible") == 13, "the clone's sum")
     assert world.api.get(f"virtualservice/{vs['uuid']}/runtime/detail")[0]["stats"]["conn_total"] == 7
     bulk.halt()
+
+
+def test_servers_are_known_however_they_are_written(world):
+    one = world.engine("se-1")
+    vs = world.service(1)
+    pool = target(vs["pool_ref"])
+    world.api.patch(f"pool/{pool}", replace={"default_server_port": 8080, "servers": [
+        {"ip": {"addr": "FD00:0:0::9", "type": "V6"}, "port": 0}, {"ip": {"addr": "10.0.1.9", "type": "V4"}}]})
+    until(lambda: held(one, vs), "the engine carries it")
+    bulk = one.bulk()
+    bulk.do(lambda: bulk.say("health", pool=pool, servers=[
+        {"ip": ip, "port": 8080, "state": "OPER_UP", "reason": "", "since_us": 1, "checks": 1, "failures": 0}
+        for ip in ("fd00::9", "10.0.1.9")]))
+    bulk.do(lambda: bulk.say("stats", time_us=1, services={}, engine={}, clones={},
+                             servers={pool: {"fd00::9:8080": {"conn_total": 6}, "10.0.1.9:8080": {"conn_total": 4}}}))
+
+    def rows():
+        found = world.api.get(f"pool/{pool}/runtime/server/")["results"]
+        return [(r["ip_addr"]["addr"], r["port"], r["oper_status"]["state"], r["stats"].get("conn_total")) for r in found]
+    until(lambda: rows() == [("FD00:0:0::9", 8080, "OPER_UP", 6), ("10.0.1.9", 8080, "OPER_UP", 4)], "both are shown")
+    bulk.halt()

@@ -185,6 +185,16 @@ int change_create(struct change *c, const struct kind_desc *k, const json_t *wir
 	return rc;
 }
 
+/* Clients, and the defaults of our own tables, find system objects by name. */
+static int keeps_name(const struct change *c, const struct object *o, const json_t *new,
+		      struct err *e)
+{
+	if (!o->system || c->by.system || (o->kind->flags & K_SINGLETON) ||
+	    strcmp(o->name, json_str(new, "name", "")) == 0)
+		return 0;
+	return err_set(e, -EINVAL, "name", "Cannot rename system default object '%s'.", o->name);
+}
+
 /* The second half of PUT and PATCH. Takes NEW. */
 static int update_with(struct change *c, const struct object *o, json_t *new, uint64_t expect_us,
 		       struct err *e)
@@ -197,6 +207,8 @@ static int update_with(struct change *c, const struct object *o, json_t *new, ui
 	int rc;
 
 	rc = model_replace(k, old, stored, e);
+	if (rc == 0)
+		rc = keeps_name(c, o, stored, e);
 	if (rc == 0)
 		rc = rule_stays_built(c, k, uuid, stored, e);
 	if (rc == 0)

@@ -246,8 +246,9 @@ enum result login(struct request *q)
 	const char *user, *password, *token;
 	struct err e = { 0 };
 	const char *body = q->body.len ? buf_cstr(&q->body) : "";
+	/* curl says "form" of whatever follows its -d. */
 	bool is_json = strcasestr(q->content_type, "json") ||
-		       (!strcasestr(q->content_type, "form") && body[0] == '{');
+		       body[strspn(body, " \t\r\n")] == '{';
 	char uuid[192];
 	int rc;
 

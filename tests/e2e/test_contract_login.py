@@ -1,6 +1,7 @@
 """Who may speak to the controller: logins, sessions, CSRF, tenants, versions."""
 
 import base64
+import json
 import re
 import time
 
@@ -42,6 +43,13 @@ def test_json_login_as_go_does_it(controller):
                    headers={"Referer": controller.url + "/", "X-Avi-Version": "18.2.6", "X-Avi-Tenant": "admin"})
     assert answer.status_code == 200
     assert {"csrftoken", "sessionid"} <= set(answer.cookies.keys())
+
+
+def test_json_login_as_curl_does_it(controller):
+    """Without a word about the type of the body: -d calls it a form."""
+    answer = plain(controller, "POST", "/login", data=json.dumps({"username": "admin", "password": controller.password}),
+                   headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("user,password", [("admin", "wrong"), ("nobody", "wrong"), ("admin", ""), ("", "")])

@@ -340,8 +340,11 @@ def test_what_is_in_use_stays(admin):
     ("applicationprofile", "System-HTTP"), ("networkprofile", "System-TCP-Proxy"), ("healthmonitor", "System-Ping"),
     ("analyticsprofile", "System-Analytics-Profile"), ("tenant", "admin")])
 def test_system_objects_cannot_be_deleted(admin, kind, name):
-    text = error(admin.delete(f"{kind}/{admin.find(kind, name)['uuid']}"), 403)
-    assert "Cannot delete system default object" in text
+    path = f"{kind}/{admin.find(kind, name)['uuid']}"
+    assert "Cannot delete system default object" in error(admin.delete(path), 403)
+    # Clients find it by its name.
+    assert "Cannot rename system default object" in error(admin.patch(path, {"replace": {"name": "other"}}), 400)
+    assert admin.find(kind, name) is not None
 
 
 def test_a_fresh_controller_holds_the_system_objects(admin):

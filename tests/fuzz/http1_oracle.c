@@ -12,6 +12,7 @@ struct understood {
 	size_t fields;        /* trailers too */
 	size_t body;          /* bytes */
 	size_t extensions;    /* bytes of chunk extensions */
+	bool tab;             /* a field has a tab behind its value */
 	uint64_t names, values, content; /* hashes */
 };
 
@@ -35,6 +36,7 @@ static void add_field(struct understood *m, const char *data, const struct http1
 	m->fields++;
 	m->names = hash(m->names, data + f->name_at, f->name_len);
 	m->values = hash(m->values, data + f->value.at, f->value.len);
+	m->tab = m->tab || data[f->value.at + f->value.len] == '\t';
 }
 
 /* --- ours --- */
@@ -176,11 +178,14 @@ static int on_headers_complete(llhttp_t *p)
 /*
  * What llhttp 8.1 refuses and we take: methods that it does not know, and those of RTSP that it
  * knows; chunk extensions with a character that the grammar has only within quotes (we pass over
- * them and forward none).
+ * them and forward none); a length or a
+ * coding with a tab behind it, which is white space like any other (RFC 9110 section 5.6.3).
  */
 static bool refusal_is_known(llhttp_errno_t e, const struct understood *ours)
 {
 	return e == HPE_INVALID_METHOD || e == HPE_INVALID_CONSTANT ||
+	       ((e == HPE_INVALID_TRANSFER_ENCODING || e == HPE_INVALID_CONTENT_LENGTH) &&
+		ours->tab) ||
 	       ((e == HPE_INVALID_CHUNK_SIZE || e == HPE_STRICT) && ours->extensions > 0);
 }
 

@@ -26,6 +26,7 @@
 #define FIELDS_MAX   4096
 #define BODY_READ    (64u << 10)
 #define LINGER_MS 2000 /* for a client to read our last answer before the connection is gone */
+#define LEAVE_MS     1000          /* a client that sent FIN: is it gone, or does it only listen? */
 #define STALL_MS     60000         /* a client that takes nothing of its answer */
 #define SERVER_MS    3600000       /* when the pool's server_timeout is 0 */
 #define TURN_ROUNDS  16            /* reads in a row for one connection */
@@ -258,6 +259,30 @@ static uint64_t body_timeout(const struct session *s)
 	return (uint64_t)session_profile(s)->client_body_timeout;
 }
 
+/*
+ * A FIN from a client that would have gone on. Most often it is gone, but it may have closed one
+ * direction only: nobody can tell. One that said that this is its last request, or sent a batch
+ * of them, waits for its answers.
+ */
+static bool may_be_gone(const struct session *s)
+{
+	const struct conn *c = s->client;
+
+	return c->eof && s->up.done && s->wanted_more &&
+	       conn_in_len(c) <= MAX(s->kept, s->head_len);
+}
+
+/* The client owes us something, or it does not. */
+static void client_deadline(struct session *s)
+{
+	const struct conn *server = s->upstream.server;
+
+	if (may_be_gone(s))
+		conn_deadline(s->client, LEAVE_MS);
+	else
+		conn_deadline(s->client, s->up.done || server->out ? 0 : body_timeout(s));
+}
+
 static void server_deadline(struct session *s)
 {
 	int64_t ms = s->upstream.snapshot->pool ? s->upstream.snapshot->pool->server_timeout : 0;
@@ -304,7 +329,7 @@ static bool request_body(struct session *s, size_t offset, struct gather *g)
 		return false;
 	}
 	want_client(s, !s->upstream.server->out);
-	conn_deadline(c, s->up.done || s->upstream.server->out ? 0 : body_timeout(s));
+	client_deadline(s);
 	server_deadline(s);
 	return true;
 }
@@ -363,13 +388,21 @@ static void request_send(struct session *s, const struct http1_head *head)
 		answer_more(s);
 }
 
+/* And nothing beside it: among several the server could choose. */
 static bool is_websocket(const struct http1_head *h, const char *in)
 {
-	for (uint32_t i = 0; i < h->fields_n; i++)
-		if (h->fields[i].id == HTTP1_F_UPGRADE && h->fields[i].value.len == 9 &&
-		    http1_name_equal(in + h->fields[i].value.at, "websocket", 9))
-			return true;
-	return false;
+	bool offered = false;
+
+	for (uint32_t i = 0; i < h->fields_n; i++) {
+		const struct http1_field *f = &h->fields[i];
+
+		if (f->id != HTTP1_F_UPGRADE)
+			continue;
+		if (f->value.len != 9 || !http1_name_equal(in + f->value.at, "websocket", 9))
+			return false;
+		offered = true;
+	}
+	return offered;
 }
 
 static void request_begin(struct session *s, const struct http1_head *h)
@@ -708,6 +741,8 @@ static void answer_more(struct session *s)
 		}
 		counter_add(&server_counters(s)->bytes_from_server, (uint64_t)n);
 		server_deadline(s);
+		if (s->client->eof)
+			client_deadline(s);
 		if (!answer_pass(s) || s->client->out || !room || (size_t)n < room)
 			return;
 	}
@@ -739,15 +774,12 @@ static void client_readable(struct session *s)
 		idle(s);
 		return;
 	}
-	/*
-	 * A client that wanted to go on and closes is gone. One that sends its last request, or
-	 * a batch of them, and then FIN, waits for its answers.
-	 */
-	if (n == 0 && s->up.done ? s->wanted_more && conn_in_len(c) <= MAX(s->kept, s->head_len)
-				 : n == 0 && s->state == HTTP_EXCHANGE) {
+	if (n == 0 && !s->up.done && s->state == HTTP_EXCHANGE) {
 		client_broken(s, 0);
 		return;
 	}
+	if (n == 0 && !c->out && may_be_gone(s))
+		conn_deadline(c, LEAVE_MS);
 	if (s->state == HTTP_EXCHANGE && !s->up.done && n > 0) {
 		struct gather g;
 
@@ -889,7 +921,14 @@ static void expired(struct conn *c)
 		s->keep = s->answered = s->up.done = false;
 		refuse(s, &refusal_HEAD_LATE);
 		return;
+	case HTTP_CONNECTING:
+		client_broken(s, 0);
+		return;
 	case HTTP_EXCHANGE:
+		if (c->eof && !c->out) {
+			client_broken(s, 0);
+			return;
+		}
 		if (c->out) {
 			counter_add(&counters(s)->conn_idle_timeout, 1);
 			end(s, true);

@@ -616,6 +616,17 @@ static void a_client_that_leaves_takes_its_request_along(void **state)
 	hear_broken(s);
 	close(s);
 	counted(&service()->http_client_gone, 1);
+	/* one that closed one direction only, without having said so, gets what comes soon */
+	c = client();
+	say(c, GET);
+	shutdown(c, SHUT_WR);
+	s = server(0);
+	hear(s, GET_);
+	say(s, OK);
+	hear(c, OK);
+	hear_end(c);
+	close(c);
+	close(s);
 	/* one that said that this is all waits for its answer */
 	c = client();
 	say(c, "GET / HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
@@ -726,6 +737,24 @@ static void websockets_pass(void **state)
 	hear_end(c);
 	close(c);
 	counted(&service()->http_upgrades, 1);
+}
+
+/* h2c beside websocket: a server that likes it better must not get to choose. */
+static void another_upgrade_beside_it_is_none(void **state)
+{
+	int c, s;
+
+	(void)state;
+	configure();
+	c = client();
+	say(c, "GET / HTTP/1.1\r\n" H
+	       "Upgrade: websocket\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n");
+	s = server(0);
+	hear(s, GET_);
+	say(s, OK);
+	hear(c, OK);
+	close(c);
+	close(s);
 }
 
 static void a_connection_has_so_many_requests(void **state)
@@ -943,6 +972,7 @@ int main(void)
 		TEST(an_old_request_gets_a_host),
 		TEST(expectations_are_met),
 		TEST(websockets_pass),
+		TEST(another_upgrade_beside_it_is_none),
 		TEST(a_connection_has_so_many_requests),
 		TEST(whoever_is_late_is_told),
 		TEST(an_edit_disturbs_no_exchange),

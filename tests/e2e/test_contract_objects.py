@@ -142,7 +142,7 @@ def test_pages(controller, admin, thirty):
     ("name=c07", 1), ("name.contains=c1", 10), ("name.icontains=C1", 10), ("name.in=c01,c02,nope", 2),
     ("preserve_client_ip=true", 15), ("preserve_client_ip=true&name.contains=c0", 5), ("cloud=Default-Cloud", 30),
     ("cloud_ref.name=Default-Cloud", 30), ("cloud_ref.name=Other", 0), ("cloud=Other", 0),
-    ("clone_servers.ip_address.addr=10.9.0.3", 1), ("search=10.9.0.30", 1), ("isearch=C29", 1),
+    ("clone_servers.ip_address.addr=10.9.0.3", 1), ("search=10.9.0.30", 1), ("isearch=(name,C29)", 1),
     ("search=(name,c0)|(name,c1)", 20), ("limit_by=4", 4), ("created_by=nobody", 0), ("tenant_ref.name=admin", 30)])
 def test_filters(admin, thirty, query, count):
     assert admin.get(f"{thirty}?{query}").json()["count"] == count

@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <errno.h>
 
+#include "base/ip.h"
 #include "model/internal.h"
 
 /* RFC 1123 names; a single trailing dot is allowed. */
@@ -140,25 +141,34 @@ int check_vs_vip(const json_t *o, struct err *e)
 	return 0;
 }
 
+static const char *vip_address(const json_t *vip, const char *field)
+{
+	return json_str(json_object_get(vip, field), "addr", NULL);
+}
+
 /* Virtual services and clients know an address by its vip_id. */
 int check_vs_vip_change(const json_t *old, const json_t *fresh, struct err *e)
 {
-	const json_t *a, *b;
-	size_t i, j;
+	static const char *const fields[] = { "ip_address", "ip6_address" };
+	CLEANUP_JSON json_t *ids = json_object();
+	json_t *vip;
+	size_t i, f;
 
-	json_array_foreach(json_object_get(old, "vip"), i, a) {
-		const json_t *ip = json_object_get(a, "ip_address");
-		const json_t *ip6 = json_object_get(a, "ip6_address");
+	json_array_foreach(json_object_get(old, "vip"), i, vip)
+		for (f = 0; f < ARRAY_SIZE(fields); f++)
+			if (vip_address(vip, fields[f]))
+				json_object_set(ids, vip_address(vip, fields[f]),
+						json_object_get(vip, "vip_id"));
+	json_array_foreach(json_object_get(fresh, "vip"), i, vip) {
+		const char *id = json_str(vip, "vip_id", "");
 
-		json_array_foreach(json_object_get(fresh, "vip"), j, b) {
+		for (f = 0; f < ARRAY_SIZE(fields); f++) {
+			const char *addr = vip_address(vip, fields[f]);
 			char path[40];
 
-			if (!(ip && json_equal(ip, json_object_get(b, "ip_address"))) &&
-			    !(ip6 && json_equal(ip6, json_object_get(b, "ip6_address"))))
+			if (!addr || strcmp(json_str(ids, addr, id), id) == 0)
 				continue;
-			if (strcmp(json_str(a, "vip_id", ""), json_str(b, "vip_id", "")) == 0)
-				continue;
-			snprintf(path, sizeof(path), "vip[%zu].vip_id", j);
+			snprintf(path, sizeof(path), "vip[%zu].vip_id", i);
 			return err_set(e, -EINVAL, path,
 				       "Changing an existing VIP's vip_id is not supported.");
 		}
@@ -193,6 +203,35 @@ int check_virtual_service(const json_t *o, struct err *e)
 			return err_set(e, -EINVAL, path, "Has a port in common with services[%zu].",
 				       j);
 		}
+	}
+	return 0;
+}
+
+/* The same address and port twice: whether the port is written, or is the pool's. */
+int check_pool(const json_t *o, struct err *e)
+{
+	const json_t *server, *first;
+	CLEANUP_JSON json_t *seen = json_object();
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "servers"), i, server) {
+		const char *addr = json_str(json_object_get(server, "ip"), "addr", "");
+		json_int_t port = json_int(server, "port", 0);
+		char path[32], text[IP_TEXT_MAX], key[320];
+		struct in6_addr ip;
+
+		if (!port)
+			port = json_int(o, "default_server_port", 80);
+		if (ip_parse(addr, &ip) == 0)
+			addr = ip_text(&ip, text);
+		snprintf(key, sizeof(key), "%.255s port %lld", addr, (long long)port);
+		first = json_object_get(seen, key);
+		if (first) {
+			snprintf(path, sizeof(path), "servers[%zu]", i);
+			return err_set(e, -EINVAL, path, "%s is servers[%lld] already.", key,
+				       (long long)json_integer_value(first));
+		}
+		json_object_set_new(seen, key, json_integer((json_int_t)i));
 	}
 	return 0;
 }

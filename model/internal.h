@@ -60,6 +60,7 @@ int check_service(const json_t *o, struct err *e);
 int check_clone_server(const json_t *o, struct err *e);
 int check_vs_vip(const json_t *o, struct err *e);
 int check_virtual_service(const json_t *o, struct err *e);
+int check_pool(const json_t *o, struct err *e);
 int check_vs_vip_change(const json_t *old, const json_t *fresh, struct err *e);
 int check_health_monitor(const json_t *o, struct err *e);
 

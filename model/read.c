@@ -188,6 +188,15 @@ static bool is_mac(const char *s)
 	return s[17] == '\0';
 }
 
+/* A name is shown in sentences, headers and tables, each of which ends at a line's end. */
+static bool is_one_line(const char *s)
+{
+	for (; *s; s++)
+		if ((unsigned char)*s < ' ' || *s == 0x7f)
+			return false;
+	return true;
+}
+
 static int read_str(struct reader *r, const struct field_desc *f, const json_t *v, json_t **out,
 		    const struct place *at)
 {
@@ -214,6 +223,8 @@ static int read_str(struct reader *r, const struct field_desc *f, const json_t *
 		return place_err(r->e, -EINVAL, at, "\"%.60s\" is not an IP address.", s);
 	if (!*s && (f->flags & F_REQUIRED))
 		return place_err(r->e, -EINVAL, at, "Must not be empty.");
+	if (strcmp(f->name, "name") == 0 && !is_one_line(s))
+		return place_err(r->e, -EINVAL, at, "Must not hold control characters.");
 	*out = json_incref((json_t *)v);
 	return 0;
 }

@@ -108,42 +108,44 @@ static int take(struct change *c, const char *uuid, const json_t *new, struct er
 	return 0;
 }
 
-static const json_t *same_address(const json_t *vips, const json_t *vip)
+/* Notes that item I has KEY; returns the item that had it before, or -1. */
+static json_int_t once(json_t *seen, const char *key, size_t i)
 {
-	json_t *v;
-	size_t i;
+	const json_t *had = json_object_get(seen, key);
 
-	json_array_foreach((json_t *)vips, i, v) {
-		for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
-			unsigned char a[16], b[16];
-
-			if (address(v, families[f], a) && address(vip, families[f], b) &&
-			    memcmp(a, b, sizeof(a)) == 0)
-				return v;
-		}
-	}
-	return NULL;
+	if (had)
+		return json_integer_value(had);
+	json_object_set_new(seen, key, json_integer((json_int_t)i));
+	return -1;
 }
 
 /* No vip_id and no address twice. That both stay together is the model's to hold. */
 static int check_ids(const json_t *new, struct err *e)
 {
-	json_t *was, *v;
-	size_t i, j;
+	CLEANUP_JSON json_t *ids = json_object(), *addresses = json_object();
+	json_int_t before;
+	json_t *v;
+	size_t i;
 
 	json_array_foreach(json_object_get(new, "vip"), i, v) {
 		const char *id = json_str(v, "vip_id", "");
 		char path[40];
 
 		snprintf(path, sizeof(path), "vip[%zu].vip_id", i);
-		for (j = 0; j < i; j++) {
-			was = json_array_get(json_object_get(new, "vip"), j);
-			if (strcmp(json_str(was, "vip_id", ""), id) == 0)
-				return err_set(e, -EINVAL, path, "Two VIPs have the vip_id '%s'.",
-					       id);
-			if (same_address(json_object_get(new, "vip"), v) == was)
-				return err_set(e, -EINVAL, path, "vip[%zu] has the same address.",
-					       j);
+		if (once(ids, id, i) >= 0)
+			return err_set(e, -EINVAL, path, "Two VIPs have the vip_id '%s'.", id);
+		for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
+			unsigned char raw[16];
+			char hex[33];
+
+			if (!address(v, families[f], raw))
+				continue;
+			hex_encode(hex, raw, 16);
+			snprintf(path, sizeof(path), "vip[%zu].%s", i, families[f]);
+			before = once(addresses, hex, i);
+			if (before >= 0)
+				return err_set(e, -EINVAL, path, "vip[%lld] has the same address.",
+					       (long long)before);
 		}
 	}
 	return 0;

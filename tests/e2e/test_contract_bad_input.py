@@ -24,7 +24,7 @@ BODIES = [
     ('{"name": "x", "default_server_port": 1e999}', "line 1"),
     ('{"name": "x", "default_server_port": 99999999999999999999}', "line 1"),
     ('{"name": null}', "name"), ('{"name": ""}', "name"), ("{}", "name"), ('{"name": 5}', "name"),
-    ('{"name": ["x"]}', "name"), ('{"name": {"x": 1}}', "name"), (json.dumps({"name": "x" * 300}), "name"),
+    ('{"name": "two\\nlines"}', "name"), ('{"name": "\\u0007"}', "name"), ('{"name": ["x"]}', "name"), ('{"name": {"x": 1}}', "name"), (json.dumps({"name": "x" * 300}), "name"),
     ('{"name": "x", "default_server_port": 0}', "default_server_port"),
     ('{"name": "x", "default_server_port": 65536}', "default_server_port"),
     ('{"name": "x", "default_server_port": 1.5}', "default_server_port"),
@@ -38,6 +38,8 @@ BODIES = [
     ('{"name": "x", "servers": [{"ip": {"addr": "10.0.0.256", "type": "V4"}}]}', "servers[0].ip.addr"),
     ('{"name": "x", "servers": [{"ip": {"addr": "10.0.0.1", "type": "V5"}}]}', "servers[0].ip.type"),
     ('{"name": "x", "servers": [{"ip": {"addr": "10.0.0.1", "type": "V4"}, "port": 65536}]}', "servers[0].port"),
+    (json.dumps({"name": "x", "default_server_port": 81, "servers": [server("10.0.0.1"), server("10.0.0.1", port=81)]}),
+     "servers[1]: 10.0.0.1 port 81 is servers[0] already."),
     ('{"name": "x", "health_monitor_refs": "one"}', "health_monitor_refs"),
     ('{"name": "x", "health_monitor_refs": [1]}', "health_monitor_refs[0]"),
     ('{"name": "x", "cloud_ref": 1}', "cloud_ref"), ('{"name": "x", "tenant_ref": []}', "tenant_ref"),
@@ -80,6 +82,18 @@ def test_just_below_the_limit_is_read(admin):
     answer = admin.make("pool", name="many", servers=[server(f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}") for i in range(5000)])
     assert len(answer["servers"]) == 5000
     assert admin.delete("pool/" + answer["uuid"]).status_code == 204
+
+
+def test_long_lists_hold_up_nobody(admin):
+    """What is compared within a list is not compared each with each."""
+    start = time.monotonic()
+    many = admin.make("vsvip", name="many", vip=[vip(f"10.66.{i >> 8}.{i & 255}") for i in range(4000)])
+    assert admin.put(f"vsvip/{many['uuid']}", many).status_code == 200
+    text = error(admin.post("vsvip", {"name": "twice", "vip": [
+        vip(f"10.67.{i % 3999 >> 8}.{i % 3999 & 255}") for i in range(4000)]}), 400)
+    assert text == "vip[3999].ip_address: vip[0] has the same address."
+    assert time.monotonic() - start < 10
+    assert admin.delete(f"vsvip/{many['uuid']}").status_code == 204
 
 
 @pytest.mark.parametrize("target", [

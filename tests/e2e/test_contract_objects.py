@@ -306,6 +306,17 @@ def test_patch(admin):
     assert answer.json()["url"].endswith("#patched")
 
 
+def test_patch_knows_a_subnet_by_its_prefix(admin):
+    prefix = {"ip_addr": {"addr": "10.60.0.0", "type": "V4"}, "mask": 24}
+    net = admin.make("network", name="subnets", configured_subnets=[{"prefix": prefix}])
+    ranges = [{"range": {"begin": {"addr": "10.60.0.5", "type": "V4"}, "end": {"addr": "10.60.0.9", "type": "V4"}}}]
+    answer = admin.patch(f"network/{net['uuid']}", {"add": {"configured_subnets": [
+        {"prefix": prefix, "static_ip_ranges": ranges}]}})
+    assert answer.status_code == 200 and len(answer.json()["configured_subnets"]) == 1
+    answer = admin.patch(f"network/{net['uuid']}", {"delete": {"configured_subnets": [{"prefix": prefix}]}})
+    assert "configured_subnets" not in answer.json()
+
+
 @pytest.mark.parametrize("patch,text", [
     ([], "JSON object"), ({"append": {}}, "append"), ({"add": 1}, "add"), ({"json_patch": {}}, "json_patch"),
     ({"json_patch": [{"op": "remove", "path": "/nothing"}]}, "json_patch[0]"),

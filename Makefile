@@ -5,7 +5,7 @@
 #	make test       every test; the last line is "N passed, N failed, N skipped"
 #	make bench      side by side with the peers
 #	make fuzz       every fuzz target, FUZZ_SECONDS each (600)
-#	make fmt        formatting
+#	make fmt        formats the lines that differ from the last commit
 #	make clean      remove what was built
 
 PYTHON = /usr/bin/python3
@@ -42,9 +42,9 @@ bench: deps-build+run+test+bench all
 fuzz: deps-build+run+test
 	@$(PYTHON) -B tests/fuzz/run --seconds $(FUZZ_SECONDS)
 
+# Tables are aligned by hand, so only what was changed is formatted.
 fmt: deps-dev
-	@find base net model controller engine shell tests bench \
-		-name '*.[ch]' -print0 | xargs -0 clang-format -i
+	@git diff -U0 --no-color HEAD -- '*.c' '*.h' | clang-format-diff -p1 -i
 
 clean:
 	@rm -rf build build-*

@@ -6,6 +6,8 @@
 #include "base/base.h"
 #include "base/log.h"
 
+#define RETRY_MS 2000
+
 struct keeper {
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -14,6 +16,15 @@ struct keeper {
 	char *text; /* not written yet; NULL: nothing */
 	bool ends;
 };
+
+/* Until there is news, or for MS. */
+static void wait_ms(struct keeper *k, unsigned ms)
+{
+	uint64_t end = mono_ns() + ms * NS_PER_MS;
+	struct timespec at = { .tv_sec = (time_t)(end / NS_PER_S), .tv_nsec = (long)(end % NS_PER_S) };
+
+	pthread_cond_clockwait(&k->news, &k->lock, CLOCK_MONOTONIC, &at);
+}
 
 static void *keep(void *arg)
 {
@@ -36,6 +47,11 @@ static void *keep(void *arg)
 		if (rc < 0)
 			log_error("state_not_saved path=%s error=\"%s\"", k->path, strerror(-rc));
 		pthread_mutex_lock(&k->lock);
+		if (rc < 0 && !k->text && !k->ends) {
+			k->text = text;
+			text = NULL;
+			wait_ms(k, RETRY_MS);
+		}
 	}
 	pthread_mutex_unlock(&k->lock);
 	return NULL;

@@ -2,7 +2,8 @@
  * keeper - keeps the newest text in a file, and never makes anybody wait for the disk.
  *
  * A thread of its own replaces the file (file_replace). When texts come faster
- * than the disk takes them, those in between are passed over.
+ * than the disk takes them, those in between are passed over. What could not be written (a full disk) is said
+ * in the log and tried again every two seconds.
  */
 #ifndef SPANWIRE_ENGINE_KEEPER_H
 #define SPANWIRE_ENGINE_KEEPER_H

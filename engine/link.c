@@ -57,6 +57,7 @@ struct channel {
 struct commit {
 	struct list link;
 	char epoch[64];
+	json_int_t n; /* as the session counts; 0: of an earlier session, or from the disk */
 	uint64_t revision, digest;
 };
 
@@ -256,7 +257,7 @@ static void pulse(struct timer *t)
 	 */
 	c->silent = c->stream.bytes_in == c->heard ? c->silent + 1 : 0;
 	c->heard = c->stream.bytes_in;
-	if (c->silent * c->ping_ms > c->dead_ms) {
+	if (c->silent * c->ping_ms >= c->dead_ms) {
 		channel_down(c, "the controller is silent");
 		return;
 	}
@@ -332,11 +333,12 @@ static void diff_removed(void *arg, const char *kind, const char *uuid)
 
 static const struct desired_diff diff = { diff_put, diff_removed };
 
-static void committed(struct link *k)
+static void committed(struct link *k, json_int_t n)
 {
 	struct commit *m = xcalloc(1, sizeof(*m));
 
 	snprintf(m->epoch, sizeof(m->epoch), "%s", k->desired.epoch);
+	m->n = n;
 	m->revision = k->desired.revision;
 	m->digest = k->desired.digest;
 	list_init(&m->link);
@@ -352,7 +354,7 @@ static void take_commit(struct channel *c, const json_t *msg)
 		       (uint64_t)json_int(msg, "revision", 0), &diff, k);
 	if (!k->save.active)
 		timer_in(k->loop, &k->save, SAVE_DELAY_MS, save);
-	committed(k);
+	committed(k, json_int(msg, "n", 0));
 }
 
 static void take_put(struct channel *c, const json_t *msg)
@@ -384,6 +386,9 @@ static void take_welcome(struct channel *c, const json_t *msg)
 	log_info("link_up channel=%s controller=%s", c->name, c->stream.peer);
 	if (c == &k->control) {
 		desired_begin(&k->desired, !json_bool(msg, "resume", false));
+		k->applied.n = 0;
+		LIST_FOREACH(at, &k->commits)
+			LIST_ENTRY(at, struct commit, link)->n = 0;
 		json_object_foreach(k->services, key, v)
 			json_object_set_new(k->untold, key, json_true());
 		if (json_bool(msg, "resume", false))
@@ -569,8 +574,8 @@ static void acknowledge(struct link *k)
 	if (k->control.state != UP || !k->applied.epoch[0])
 		return;
 	snprintf(sum, sizeof(sum), "%016llx", (unsigned long long)k->applied.digest);
-	say(&k->control, json_pack("{s:s, s:s, s:I, s:s, s:o}", "type", "ack", "epoch",
-				   k->applied.epoch, "revision", (json_int_t)k->applied.revision,
+	say(&k->control, json_pack("{s:s, s:I, s:s, s:I, s:s, s:o}", "type", "ack", "n",
+				   k->applied.n, "epoch", k->applied.epoch, "revision", (json_int_t)k->applied.revision,
 				   "hash", sum, "services", take_untold(k)));
 }
 
@@ -837,7 +842,7 @@ void link_start(struct link *k, json_t *interfaces)
 	k->interfaces = interfaces;
 	if (k->desired.epoch[0]) {
 		link_each(k, play, k);
-		committed(k);
+		committed(k, 0);
 	}
 	timer_in(k->loop, &k->control.dial, 0, dial);
 }

@@ -52,13 +52,14 @@ struct session {
 	struct timer pulse; /* GREETING, LEAVING: the end; UP: every FLEET_PING_MS */
 	unsigned silent;
 	uint64_t heard;
-	json_int_t pings;
+	json_int_t pings, commits; /* so many were sent */
 	size_t scanned;
 };
 
 /* A commit that was sent. */
 struct commit {
 	struct list link;
+	json_int_t n; /* of its session, from 1 */
 	uint64_t revision, digest, sent_ns;
 };
 
@@ -229,13 +230,14 @@ void session_flush(struct engine *e)
 		return;
 	s->fresh = false;
 	e->traffic.last_commit_bytes +=
-		lines_send(&s->stream, json_pack("{s:s, s:s, s:I}", "type", "commit", "epoch",
-						 store_epoch(f->store), "revision",
-						 (json_int_t)store_revision(f->store)));
+		lines_send(&s->stream, json_pack("{s:s, s:I, s:s, s:I}", "type", "commit", "n",
+						 ++s->commits, "epoch", store_epoch(f->store),
+						 "revision", (json_int_t)store_revision(f->store)));
 	stream_flush(&s->stream);
 	e->traffic.commits++;
 	e->traffic.bytes_out += e->traffic.last_commit_bytes;
 	m = xcalloc(1, sizeof(*m));
+	m->n = s->commits;
 	m->revision = store_revision(f->store);
 	m->digest = e->holder.digest;
 	m->sent_ns = mono_ns();
@@ -263,7 +265,7 @@ static void pulse(struct timer *t)
 	 */
 	s->silent = s->stream.bytes_in == s->heard ? s->silent + 1 : 0;
 	s->heard = s->stream.bytes_in;
-	if (s->silent * FLEET_PING_MS > FLEET_DEAD_MS) {
+	if (s->silent * FLEET_PING_MS >= FLEET_DEAD_MS) {
 		session_gone(s, "it is silent", true);
 		return;
 	}
@@ -488,29 +490,22 @@ static void take_ack(struct session *s, const json_t *msg)
 	uint64_t revision = (uint64_t)json_int(msg, "revision", 0);
 	const char *hash = json_str(msg, "hash", "");
 	struct list *found = NULL;
-	bool asked = false;
+	char wanted[17];
 
 	take_services(e, json_object_get(msg, "services"));
-	if (strcmp(json_str(msg, "epoch", ""), store_epoch(s->fleet->store)) != 0)
-		return;
-	LIST_FOREACH(l, &e->commits) {
-		const struct commit *m = LIST_ENTRY(l, struct commit, link);
-		char wanted[17];
-
-		if (m->revision != revision)
-			continue;
-		snprintf(wanted, sizeof(wanted), "%016llx", (unsigned long long)m->digest);
-		asked = true;
-		if (strcmp(wanted, hash) == 0)
+	/* By its number: commits may have the same revision, and an engine that resumes tells of one of an earlier session (0). */
+	LIST_FOREACH(l, &e->commits)
+		if (LIST_ENTRY(l, struct commit, link)->n == json_int(msg, "n", 0))
 			found = l;
-	}
-	if (!asked) /* after a resume: of a commit of an earlier session */
+	if (!found)
 		return;
-	if (!found) {
+	snprintf(wanted, sizeof(wanted), "%016llx",
+		 (unsigned long long)LIST_ENTRY(found, struct commit, link)->digest);
+	if (strcmp(wanted, hash) != 0) {
 		mismatch(s, hash, revision);
 		return;
 	}
-	e->acked = revision;
+	e->acked = LIST_ENTRY(found, struct commit, link)->revision;
 	e->ack_ms = (double)(mono_ns() - LIST_ENTRY(found, struct commit, link)->sent_ns) /
 		    NS_PER_MS;
 	for (bool end = false; !end;) {

@@ -122,6 +122,7 @@ class Engine:
         self.told: dict[str, tuple[str, str]] = {}  # states of services, said in this session
         self.sums: dict[str, tuple[int, int]] = {}  # key -> (id of the object, its digest)
         self.epoch, self.revision, self.instance = "", 0, secrets.token_hex(8)
+        self.commit = 0     # number of the last commit in this session
         self.interfaces = [{"name": "eth1", "mac": "02:00:00:00:00:%02x" % (hash(name) % 256), "mtu": 1500,
                             "up": True, "addresses": [net]}]
         self.sock: Optional[ssl.SSLSocket] = None
@@ -209,7 +210,7 @@ class Engine:
         if self.welcome["type"] == "refused":
             self.close()
             raise Refused(self.welcome["reason"])
-        self.told = {}
+        self.told, self.commit = {}, 0
         if not self.welcome.get("resume", True):
             self.held = {}
         return self.welcome
@@ -229,7 +230,7 @@ class Engine:
                 self.held.pop(key, None)
                 came.append(f"delete {key}")
             elif msg["type"] == "commit":
-                self.epoch, self.revision = msg["epoch"], msg["revision"]
+                self.epoch, self.revision, self.commit = msg["epoch"], msg["revision"], msg["n"]
                 return came
 
     def digests(self) -> dict[str, int]:
@@ -245,7 +246,7 @@ class Engine:
         services = {key.split("/", 1)[1]: {"revision": self.revision, "state": state, "reason": reason}
                     for key in self.held if key.startswith("assignment/") and self.told.get(key) != (state, reason)}
         self.told.update({f"assignment/{vs}": (state, reason) for vs in services})
-        self.say("ack", epoch=self.epoch, revision=self.revision, hash=hash or self.hash(), services=services)
+        self.say("ack", n=self.commit, epoch=self.epoch, revision=self.revision, hash=hash or self.hash(), services=services)
 
     def up(self, **other: Any) -> "Engine":
         self.hello(**other)

@@ -100,6 +100,8 @@ def test_fail_over_within_two_seconds_over_20_trials(lab, shop):
         owner.begin()
         until(lambda: owner.process.running() and owner.connected(), "the engine is back", 15)
         until(lambda: shop.owner() not in (None, owner), "the other one has it")
+    told = [event["event_id"] for event in lab.api.get("analytics/logs", type=2, page_size=1000)["results"]]
+    assert "SE_CONFIG_MISMATCH" not in told, "who comes back is sent what it lacks, and not everything again"
     outages.sort()
     print(f"measured: fail-over: median {outages[9]:.0f} ms, p99 (worst of 20) {outages[-1]:.0f} ms")
     assert outages[-1] <= 2000

@@ -110,6 +110,20 @@ def test_it_starts_from_its_disk_without_a_controller(world):
     assert state_of(world)["link"]["puts"] == 0
 
 
+def test_what_a_full_disk_refused_is_saved_later(world):
+    world.service(1)
+    probe = world.probe()
+    probe.waits_for("put assignment")
+    desired = probe.state / "desired.json"
+    until(desired.exists, "it is on its disk")
+    (probe.state / "desired.json.new").mkdir()
+    later = world.service(2)
+    until(lambda: "state_not_saved" in probe.log.read_text(), "the engine says that it cannot save")
+    assert later["uuid"] not in desired.read_text()
+    (probe.state / "desired.json.new").rmdir()
+    until(lambda: later["uuid"] in desired.read_text(), "it tries again by itself")
+
+
 def test_a_damaged_disk_is_no_harm_with_a_controller(world):
     world.service(1)
     probe = world.probe()

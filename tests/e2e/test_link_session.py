@@ -86,6 +86,24 @@ def test_what_a_stranger_says_is_quoted_safely(world, begin):
     assert "\ncontroller: all is well" not in (world.folder / "controller.log").read_text()
 
 
+def test_an_engine_that_resumes_may_tell_of_before(world):
+    """Its first acknowledgement is of what it held when it came, at a revision that may still be the newest."""
+    world.service(1)
+    engine = world.engine().enrol(world.token()).up()
+    engine.serve(lambda: "assignment" in engine.kinds(), "it holds the service")
+    revision = engine.revision
+    engine.close()
+    until(lambda: not world.api.get(f"serviceengine/{engine.uuid}/runtime")["se_connected"], "it is missed")
+    for key in [key for key in engine.held if key.startswith("assignment/")]:
+        del engine.held[key]
+    engine.hello()
+    engine.ack()
+    assert engine.revision == revision and engine.take()
+    engine.ack()
+    until(lambda: engine.link()["up_to_date"], "it is up to date")
+    assert not world.events("SE_CONFIG_MISMATCH")
+
+
 def test_an_engine_speaks_of_itself_and_what_it_carries(world):
     vs = world.service(1)
     other = world.engine("se-2", net="10.201.0.250/16").enrol(world.token()).up().run()

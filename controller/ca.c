@@ -164,26 +164,39 @@ static void fingerprint(struct ca *ca)
 	hex_encode(ca->fingerprint, md, n);
 }
 
+/* "Spanwire CA 1a2b3c4d": the same key has the same name, so what it signed stays good under a certificate made anew. */
+static char *ca_name(EVP_PKEY *key)
+{
+	unsigned char *der = NULL, md[EVP_MAX_MD_SIZE];
+	int len = i2d_PUBKEY(key, &der);
+	char id[9];
+
+	must(len > 0 && EVP_Digest(der, (size_t)len, md, NULL, EVP_sha256(), NULL) == 1);
+	OPENSSL_free(der);
+	hex_encode(id, md, 4);
+	return xasprintf("Spanwire CA %s", id);
+}
+
+/* There is no certificate. A key that is there all the same is kept: all engines hang on it. */
 static int ca_make(struct ca *ca, const char *dir, struct err *e)
 {
-	CLEANUP_FREE char *key_pem = NULL;
-	char id[9];
-	CLEANUP_FREE char *cn = NULL;
-	unsigned char salt[4];
-	int rc;
+	CLEANUP_FREE char *key_pem = NULL, *cn = NULL;
+	int rc = read_pem(dir, "ca.key", &key_pem, e);
 
-	random_bytes(salt, sizeof(salt));
-	hex_encode(id, salt, sizeof(salt));
-	cn = xasprintf("Spanwire CA %s", id);
-	ca->key = EVP_EC_gen("P-256");
-	must(ca->key);
+	if (rc < 0)
+		return rc;
+	ca->key = key_pem ? key_parse(key_pem) : EVP_EC_gen("P-256");
+	if (!ca->key)
+		return err_set(e, -EINVAL, NULL, "%s/ca.key is damaged, and ca.pem is missing.", dir);
+	if (!key_pem)
+		key_pem = key_text(ca->key);
+	cn = ca_name(ca->key);
 	ca->cert = cert_new(ca->key, cn, NULL, CA_DAYS);
 	add_extension(ca->cert, ca->cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0");
 	add_extension(ca->cert, ca->cert, NID_key_usage, "critical,keyCertSign,cRLSign");
 	add_extension(ca->cert, ca->cert, NID_subject_key_identifier, "hash");
 	must(X509_sign(ca->cert, ca->key, EVP_sha256()) > 0);
 	ca->pem = cert_text(ca->cert);
-	key_pem = key_text(ca->key);
 	/* The certificate last: it is what says "there is a CA". */
 	rc = write_pem(dir, "ca.key", key_pem, 0600, e);
 	return rc < 0 ? rc : write_pem(dir, "ca.pem", ca->pem, 0644, e);

@@ -1,6 +1,7 @@
 #include "base/test.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -146,6 +147,37 @@ static void an_engine_gets_a_client_certificate(void **state)
 	ca_close(ca);
 }
 
+/* Engines believe the old certificate, and the controller theirs. */
+static void a_lost_certificate_is_made_again_from_its_key(void **state)
+{
+	struct ca *ca;
+	struct err e = { 0 };
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	CLEANUP_FREE char *csr = csr_for(key, key), *cert = NULL, *old = NULL;
+	static const char *const files[] = { "ca.pem", "server.pem" };
+	X509 *x, *server;
+
+	(void)state;
+	assert_int_equal(ca_open(dir, NULL, &ca, &e), 0);
+	assert_int_equal(ca_sign_csr(ca, csr, "serviceengine-1", &cert, &e), 0);
+	old = xstrdup(ca_pem(ca));
+	ca_close(ca);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		CLEANUP_FREE char *path = xasprintf("%s/%s", dir, files[i]);
+
+		assert_int_equal(unlink(path), 0);
+	}
+	assert_int_equal(ca_open(dir, NULL, &ca, &e), 0);
+	x = parse(cert);
+	server = parse(ca_server_pem(ca));
+	assert_true(verifies(ca_pem(ca), x, X509_PURPOSE_SSL_CLIENT));
+	assert_true(verifies(old, server, X509_PURPOSE_SSL_SERVER));
+	X509_free(x);
+	X509_free(server);
+	EVP_PKEY_free(key);
+	ca_close(ca);
+}
+
 static void damage_is_told(void **state)
 {
 	struct ca *ca;
@@ -168,6 +200,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_server_certificate_names_this_host, make_dir,
 						drop_dir),
 		cmocka_unit_test_setup_teardown(an_engine_gets_a_client_certificate, make_dir,
+						drop_dir),
+		cmocka_unit_test_setup_teardown(a_lost_certificate_is_made_again_from_its_key, make_dir,
 						drop_dir),
 		cmocka_unit_test_setup_teardown(damage_is_told, make_dir, drop_dir),
 	};

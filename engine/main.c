@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -150,6 +151,7 @@ int main(int argc, char **argv)
 		return proxy_main(CHANNEL_FD, getppid());
 	argp_parse(&argp, argc, argv, 0, NULL, &config);
 	log_init("warden");
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* a core would hold the engine's key */
 	log_set_level((enum log_level)config.log_level);
 	raise_files();
 	config.link.cores = processors();

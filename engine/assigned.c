@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "engine/address.h"
 #include "engine/clone.h"
+#include "engine/copies.h"
 #include "engine/link.h"
 #include "engine/ports.h"
 #include "engine/vip.h"
@@ -55,6 +56,7 @@ struct assigned *assigned_make(struct assigned_table *t, const char *uuid)
 	a->table = t;
 	a->uuid = xstrdup(uuid);
 	a->clone_key = xstrdup("");
+	a->copies = copies_new();
 	a->index = ++t->next_index;
 	list_init(&a->link);
 	list_insert(&t->all, &a->link);
@@ -166,13 +168,12 @@ void assigned_drop(struct assigned *a)
 	release_all(a->vips, a->n_vips);
 	ports_set(a->table->ports, a->uuid, NULL, 0, NULL);
 	assigned_drop_old_clone(a);
-	if (a->clone)
-		clone_set_free(a->clone);
+	copies_end(a->copies, a->clone);
+	copies_free(a->copies);
 	list_remove(&a->link);
 	untrouble(&a->trouble);
 	untrouble(&a->clone_trouble);
 	free(a->clone_key);
-	json_decref(a->clone_ips);
 	free(a->uuid);
 	free(a);
 }
@@ -284,7 +285,6 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 	struct clone_set *set = NULL;
 	struct err e = { 0 };
 	bool preserve = false;
-	json_t *ips = json_array();
 	char *key;
 
 	memset(want, 0, sizeof(want));
@@ -293,10 +293,6 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 			model_load(&traffic_clone_profile_message, profile, &arena);
 		size_t n = clone_wants(k, p, want, &arena);
 
-		for (size_t i = 0; i < n; i++)
-			json_array_append_new(ips, p->clone_servers[i].ip_address
-							   ? json_string(p->clone_servers[i].ip_address->addr)
-							   : json_null());
 		preserve = p->preserve_client_ip;
 		key = clone_key_of(want, n, preserve);
 		if (n && strcmp(key, a->clone_key) != 0)
@@ -307,7 +303,6 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 	arena_fini(&arena);
 	if (strcmp(key, a->clone_key) == 0) {
 		free(key);
-		json_decref(ips);
 		return false;
 	}
 	untrouble(&a->clone_trouble);
@@ -317,8 +312,6 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 	}
 	free(a->clone_key);
 	a->clone_key = key;
-	json_decref(a->clone_ips);
-	a->clone_ips = ips;
 	a->preserve_client_ip = preserve;
 	assigned_drop_old_clone(a);
 	a->old_clone = a->clone;
@@ -328,8 +321,7 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 
 void assigned_drop_old_clone(struct assigned *a)
 {
-	if (a->old_clone)
-		clone_set_free(a->old_clone);
+	copies_end(a->copies, a->old_clone);
 	a->old_clone = NULL;
 }
 
@@ -343,28 +335,7 @@ json_t *assigned_clone_message(const struct assigned *a)
 			 a->preserve_client_ip);
 }
 
-json_t *assigned_clone_books(const struct assigned *a)
+json_t *assigned_clone_books(struct assigned *a)
 {
-	json_t *list;
-
-	if (!a->clone)
-		return NULL;
-	list = json_array();
-	for (uint32_t i = 0; i < clone_set_range(a->clone).count; i++) {
-		struct clone_books b;
-		json_t *o = json_object();
-		char mac[18];
-
-		clone_set_read(a->clone, i, &b);
-		json_object_set_new(o, "index", json_integer(i));
-		json_object_set(o, "ip", json_array_get(a->clone_ips, i));
-#define TARGET_COUNTER(name, unit, help) json_object_set_new(o, #name, json_integer((json_int_t)b.c.name));
-#include "engine/bpf/counters.h"
-		json_object_set_new(o, "interface", json_string(b.interface));
-		json_object_set_new(o, "mac", json_string(mac_text(b.mac, mac)));
-		json_object_set_new(o, "device_dropped", json_integer((json_int_t)b.device_dropped));
-		json_object_set_new(o, "state", json_string(b.state));
-		json_array_append_new(list, o);
-	}
-	return list;
+	return copies_read(a->copies, a->clone);
 }

@@ -17,6 +17,7 @@
 struct assigned_table;
 struct clone_set;
 struct clones;
+struct copies;
 struct link;
 struct ports;
 struct vip;
@@ -36,7 +37,7 @@ struct assigned {
 	char *clone_trouble;
 	struct clone_set *clone, *old_clone; /* the old one lives until the proxy was told of the new one */
 	char *clone_key;           /* what the set was made from, as text; "" none */
-	json_t *clone_ips;         /* addresses of the clone servers, in order; null: only a MAC is given */
+	struct copies *copies;     /* books of all the sets that it had */
 	bool preserve_client_ip;
 	unsigned index;            /* the service's number in marks */
 };
@@ -62,7 +63,7 @@ bool assigned_has_vip(const struct assigned *a, const struct vip *v);
 const char *assigned_state(const struct assigned *a, const char **reason);
 /* A `clone` message for the proxy. New reference. */
 json_t *assigned_clone_message(const struct assigned *a);
-/* [{"ip", "index", counter: value ...}] of a `stats` message; NULL: no clone. */
-json_t *assigned_clone_books(const struct assigned *a);
+/* [{"ip", "index", counter: value ...}] of a `stats` message; NULL: it never had a clone. */
+json_t *assigned_clone_books(struct assigned *a);
 
 #endif

@@ -78,6 +78,7 @@ struct clone_set {
 	struct list link;
 	struct clones *table;
 	struct clone_range range;
+	bool stopped;
 	struct slot slots[];
 };
 
@@ -425,6 +426,8 @@ static void slot_settle(struct slot *s)
 
 static void set_settle(struct clone_set *s)
 {
+	if (s->stopped)
+		return;
 	for (uint32_t k = 0; k < s->range.count; k++)
 		slot_settle(&s->slots[k]);
 }
@@ -570,14 +573,21 @@ int clone_set_new(struct clones *t, const struct clone_want *w, size_t n, struct
 	return 0;
 }
 
+void clone_set_stop(struct clone_set *set)
+{
+	set->stopped = true;
+	for (uint32_t k = 0; k < set->range.count; k++)
+		slot_write(&set->slots[k], &(struct target){ 0 });
+}
+
 void clone_set_free(struct clone_set *set)
 {
 	struct clones *t = set->table;
 
+	clone_set_stop(set);
 	list_remove(&set->link);
 	for (uint32_t k = 0; k < set->range.count; k++) {
 		struct slot *s = &set->slots[k];
-		slot_write(s, &(struct target){ 0 });
 		neighbour_put(s);
 		exit_put(s);
 		t->used[s->index] = false;
@@ -588,6 +598,12 @@ void clone_set_free(struct clone_set *set)
 struct clone_range clone_set_range(const struct clone_set *s)
 {
 	return s->range;
+}
+
+const struct clone_want *clone_set_want(const struct clone_set *s, uint32_t i)
+{
+	must(i < s->range.count);
+	return &s->slots[i].want;
 }
 
 /* ---- books ---- */

@@ -79,8 +79,11 @@ int clone_set_new(struct clones *t, const struct clone_want *w, size_t n, struct
  * old one; flows of the old range are not followed by the new one (generation).
  */
 void clone_set_free(struct clone_set *s);
+/* The same, but its books can still be read: frames in a segmenting pair are counted a little later. */
+void clone_set_stop(struct clone_set *s);
 struct clone_range clone_set_range(const struct clone_set *s);
 /* I < count. */
+const struct clone_want *clone_set_want(const struct clone_set *s, uint32_t i);
 void clone_set_read(struct clone_set *s, uint32_t i, struct clone_books *out);
 
 #endif

@@ -51,6 +51,25 @@ def test_the_books_agree_with_the_wire(lab):
     print(f"measured: {books_closed(vs, ids)} copies of {load.answered} requests, none missing")
 
 
+def test_the_books_go_on_when_the_profile_changes(lab):
+    """Edits under load: what copied before counts on, and what it counted is not forgotten."""
+    sensors, web, client = [lab.sensor() for _ in range(2)], lab.server(), lab.client()
+    lab.engine()
+    profile = lab.clone_profile(sensors)
+    path = "trafficcloneprofile/" + profile.split("/")[-1]
+    vs = lab.virtual_service(pool=[web], clone=profile).wait_servers_up(1)
+    servers = lab.api.get(path)["clone_servers"]
+    with client.load(vs.url, 100) as keeping, client.load(vs.url, 50, reuse=False) as fresh:
+        for n in range(30):
+            lab.api.patch(path, replace={"clone_servers": servers[n % 2:],
+                                         "preserve_client_ip": n % 3 == 0})
+            answered = keeping.answered
+            until(lambda: keeping.answered > answered + 8, "requests are answered")
+    assert not keeping.failed and not fresh.failed
+    vs.patch(delete={"traffic_clone_profile_ref": profile})
+    print(f"measured: {books_closed(vs, *sensors)} copies through 30 changes, none uncounted")
+
+
 @pytest.mark.parametrize("http", [True, False], ids=["http", "l4"])
 @pytest.mark.parametrize("preserve", [True, False], ids=["client_ip", "engine_ip"])
 def test_the_copy_carries_the_address_it_should(lab, http, preserve):

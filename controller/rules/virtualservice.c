@@ -22,6 +22,45 @@ static void list_of_one(json_t *wire)
 	json_object_del(wire, "ip_address");
 }
 
+static int anybody(void *arg, const struct object *o)
+{
+	(void)arg;
+	(void)o;
+	return 1;
+}
+
+/*
+ * Was the VsVip made of such a body, and has nobody now? Who sends such bodies knows of no VsVip:
+ * it goes with its virtual service. The space "inline_vip" of the store has which these are.
+ */
+static bool is_left_over(struct change *c, const char *vsvip)
+{
+	CLEANUP_FREE char *mark = vsvip ? store_value(c->store, "inline_vip", vsvip) : NULL;
+
+	return mark && store_referrers(c->store, "vsvip", vsvip, anybody, NULL) == 0;
+}
+
+static int make_vsvip(struct change *c, const json_t *body, const json_t *home, char *uuid,
+		      struct err *e)
+{
+	const struct kind_desc *k = kind_find("vsvip");
+	const struct object *was = store_find(c->store, "vsvip",
+					      ref_target(json_str(home, "tenant_ref", NULL)),
+					      ref_target(json_str(home, "cloud_ref", NULL)),
+					      json_str(body, "name", ""));
+	int rc = 0;
+
+	/* A PUT without addresses left it behind. */
+	if (was && is_left_over(c, was->uuid)) {
+		CLEANUP_FREE char *old = xstrdup(was->uuid);
+
+		rc = change_delete(c, k, old, e);
+	}
+	if (rc == 0)
+		rc = change_create(c, k, body, uuid, e);
+	return rc < 0 ? rc : txn_set(c->txn, "inline_vip", uuid, "1", e);
+}
+
 /*
  * Before 20.1 a virtual service had its VIPs inside. Such a body still comes from playbooks: a
  * VsVip is made of them, and, on an update, that VsVip is what the list replaces.
@@ -62,7 +101,7 @@ static int prepare(struct change *c, const json_t *old, json_t *wire, struct err
 			json_string(json_str(txn_get(c->txn, "vsvip", uuid)->body, "name", "")));
 		rc = change_update(c, k, uuid, body, 0, e);
 	} else {
-		rc = change_create(c, k, body, uuid, e);
+		rc = make_vsvip(c, body, old ? old : wire, uuid, e);
 	}
 	if (rc < 0)
 		return rc;
@@ -137,4 +176,12 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 			       clashes_with, &clash);
 }
 
-const struct rule rule_virtualservice = { "virtualservice", prepare, check, NULL };
+static int gone(struct change *c, const char *uuid, const json_t *old, struct err *e)
+{
+	CLEANUP_FREE char *vsvip = xstrdup(ref_target(json_str(old, "vsvip_ref", "")));
+
+	(void)uuid;
+	return is_left_over(c, vsvip) ? change_delete(c, kind_find("vsvip"), vsvip, e) : 0;
+}
+
+const struct rule rule_virtualservice = { "virtualservice", prepare, check, gone };

@@ -168,8 +168,9 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 
 static int gone(struct change *c, const char *uuid, const json_t *old, struct err *e)
 {
-	(void)uuid;
-	return release(c, old, e);
+	int rc = txn_set(c->txn, "inline_vip", uuid, NULL, e);
+
+	return rc < 0 ? rc : release(c, old, e);
 }
 
 const struct rule rule_vsvip = { "vsvip", prepare, check, gone };

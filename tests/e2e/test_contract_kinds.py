@@ -94,6 +94,29 @@ def test_old_bodies_with_their_addresses_inside(admin):
     assert admin.find("virtualservice", "old3") is None
 
 
+def test_what_was_made_of_an_old_body_goes_with_it(admin):
+    body = {"name": "brief", "vip": [vip("10.1.7.1", vip_id="1")], **service()}
+    for _ in range(2):
+        vs = admin.make("virtualservice", **body)
+        path = f"virtualservice/{vs['uuid']}"
+        # A PUT without addresses, and one with.
+        assert admin.put(path, {"name": "brief", **service()}).status_code == 200
+        assert admin.put(path, body).status_code == 200
+        assert admin.get("vsvip?name=vsvip-brief").json()["count"] == 1
+        assert admin.delete(path).status_code == 204
+        assert admin.find("vsvip", "vsvip-brief") is None
+    # One that somebody else uses stays, and so does one that a client made.
+    first = admin.make("virtualservice", **body)
+    other = admin.make("virtualservice", name="other user", vsvip_ref="/api/vsvip?name=vsvip-brief", services=[{"port": 81}])
+    assert admin.delete(f"virtualservice/{first['uuid']}").status_code == 204
+    assert admin.find("vsvip", "vsvip-brief") is not None
+    assert admin.delete(f"virtualservice/{other['uuid']}").status_code == 204
+    admin.make("vsvip", name="own", vip=[vip("10.1.7.2")])
+    third = admin.make("virtualservice", name="third user", vsvip_ref="/api/vsvip?name=own", **service())
+    assert admin.delete(f"virtualservice/{third['uuid']}").status_code == 204
+    assert admin.find("vsvip", "own") is not None
+
+
 @pytest.mark.parametrize("field,ref,words", [
     ("network_profile_ref", "/api/networkprofile?name=System-UDP-Fast-Path", "System-UDP-Fast-Path"),
     ("application_profile_ref", "/api/applicationprofile?name=System-DNS", "System-DNS"),

@@ -332,7 +332,8 @@ def test_bad_patches_change_nothing(admin, patch, text):
 
 def test_delete(admin):
     pool = admin.make("pool", name="gone")
-    answer = admin.send("DELETE", f"pool/{pool['uuid']}", {"some": "body"})
+    assert admin.send("GET", f"pool/{pool['uuid']}", "{no body at all").status_code == 200
+    answer = admin.send("DELETE", f"pool/{pool['uuid']}", "{no body at all")
     assert answer.status_code == 204 and answer.content == b""
     error(admin.get(f"pool/{pool['uuid']}"), 404)
 

@@ -122,6 +122,16 @@ static void release_all(struct vip **vips, size_t n)
 	free(vips);
 }
 
+bool assigned_let_go(struct assigned *a)
+{
+	bool any = a->n_leaving;
+
+	release_all(a->leaving, a->n_leaving);
+	a->leaving = NULL;
+	a->n_leaving = 0;
+	return any;
+}
+
 bool assigned_follow(struct assigned *a, const struct link *k)
 {
 	const json_t *assignment = link_object(k, "assignment", a->uuid);
@@ -155,7 +165,15 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 		hold(a, v->addr ? v->addr : "", v, (uint64_t)as->term);
 		hold(a, v->addr6 ? v->addr6 : "", v, (uint64_t)as->term);
 	}
-	release_all(old, old_n);
+	if (a->enabled) {
+		release_all(old, old_n);
+	} else if (old_n) {
+		assigned_let_go(a);
+		a->leaving = old;
+		a->n_leaving = old_n;
+	} else {
+		free(old);
+	}
 	free(want.at);
 	arena_fini(&arena);
 	if (a->trouble)
@@ -166,6 +184,7 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 void assigned_drop(struct assigned *a)
 {
 	release_all(a->vips, a->n_vips);
+	assigned_let_go(a);
 	ports_set(a->table->ports, a->uuid, NULL, 0, NULL);
 	assigned_drop_old_clone(a);
 	copies_end(a->copies, a->clone);

@@ -32,6 +32,8 @@ struct assigned {
 	uint64_t revision;         /* what runs of them */
 	struct vip **vips;         /* held */
 	size_t n_vips;
+	struct vip **leaving;      /* held a moment longer, see assigned_let_go() */
+	size_t n_leaving;
 	bool enabled;
 	char *trouble;             /* a sentence: what could not be had; NULL: nothing */
 	char *clone_trouble;
@@ -54,6 +56,11 @@ void assigned_drop(struct assigned *a);
 
 /* false: it is no longer assigned, or its virtual service is gone: drop it. */
 bool assigned_follow(struct assigned *a, const struct link *k);
+/*
+ * A service that was disabled keeps its addresses until this is called: connections that were cut
+ * are told so from them. false: there was nothing to let go.
+ */
+bool assigned_let_go(struct assigned *a);
 /* true: the clone range is another one: the proxy wants to know. */
 bool assigned_follow_clone(struct assigned *a, const struct link *k);
 void assigned_drop_old_clone(struct assigned *a);

@@ -23,6 +23,7 @@
 #include "model/structs.h"
 
 #define STATS_MS       1000
+#define PARTING_MS     100  /* for the proxy to cut, and for its last words to leave */
 #define SWEEP_MS       1000
 #define SWEEP_BUDGET   65536
 #define FLOW_LINGER_NS (5 * NS_PER_S)
@@ -48,7 +49,7 @@ struct warden {
 	struct assigned_table *assigned;
 	json_t *changed;                   /* "kind/uuid" since the last commit -> true */
 	json_t *revisions;                 /* "kind/uuid" -> revision */
-	struct timer stats, sweep;
+	struct timer stats, sweep, parting;
 };
 
 /* ---- states of services ---- */
@@ -256,6 +257,15 @@ static uint64_t newest_revision(struct warden *w, const struct assigned *a)
 	return n.revision;
 }
 
+/* Those that were disabled have told their clients. */
+static void parted(struct timer *t)
+{
+	struct warden *w = CONTAINER_OF(t, struct warden, parting);
+
+	LIST_FOREACH(l, assigned_list(w->assigned))
+		assigned_let_go(LIST_ENTRY(l, struct assigned, link));
+}
+
 /* Bring sockets and addresses to what is wanted; who could not have all of it stays touched. */
 static void follow_touched(struct warden *w)
 {
@@ -268,6 +278,8 @@ static void follow_touched(struct warden *w)
 			assigned_drop(a);
 			continue;
 		}
+		if (a->n_leaving && !w->parting.active)
+			timer_in(w->loop, &w->parting, PARTING_MS, parted);
 		a->touched = a->trouble != NULL;
 		service_tell(w, a);
 	}
@@ -535,6 +547,7 @@ void warden_free(struct warden *w)
 {
 	timer_stop(w->loop, &w->stats);
 	timer_stop(w->loop, &w->sweep);
+	timer_stop(w->loop, &w->parting);
 	if (w->netlink_watch.iface)
 		netlink_unwatch(&w->netlink_watch);
 	/* First nobody comes any more, then who is there is sent away. */

@@ -3,6 +3,8 @@
 import statistics
 import time
 
+import pytest
+
 from lab import until
 
 
@@ -39,6 +41,27 @@ def test_edits_under_load_drop_nothing(lab):
     held.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")      # opened before the first edit
     assert b" 200 " in held.recv(4096)
     held.close()
+
+
+@pytest.mark.parametrize("http", [True, False], ids=["http", "l4"])
+def test_a_service_that_is_disabled_tells_its_clients(lab, http):
+    """Its address goes a moment later than its connections: nobody waits for one that is no more."""
+    web, client = lab.server(), lab.client()
+    lab.engine()
+    vs = lab.virtual_service(pool=[web], http=http).wait_servers_up(1)
+    with client.connect(vs.vip, 80, timeout=2) as held:
+        held.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 " in held.recv(4096)
+        vs.patch(replace={"enabled": False})
+        try:
+            assert held.recv(4096) == b""
+        except ConnectionResetError:
+            pass
+    until(lambda: client.run("ping", "-c1", "-W1", vs.vip, check=False).returncode != 0,
+          "the address is gone")
+    vs.patch(replace={"enabled": True})
+    vs.wait_up()
+    assert client.fresh_get(vs.url).ok
 
 
 def test_a_change_reaches_the_engine_in_time(lab):

@@ -1,6 +1,7 @@
 """The controller is killed while operators write: what it acknowledged is there, and nothing is there by half."""
 
 import random
+import sqlite3
 import threading
 
 import pytest
@@ -68,6 +69,19 @@ def test_kill_loses_no_acknowledged_write(controller):
             assert changes_of(session, w.uuid) == stored + 1
             acked[n] = stored
     assert sum(acked) > ROUNDS
+
+
+def test_a_clock_that_was_wrong_hides_no_events(controller):
+    """It was in the year 2086 for a while: what happens after it was set right is in the log all the same."""
+    uuid = controller.session().make("pool", name="before")["uuid"]
+    controller.kill()
+    with sqlite3.connect(controller.data / "store.db") as db:
+        db.execute("UPDATE state SET last_us = last_us + ?", (60 * 365 * 86400 * 1000000,))
+    db.close()
+    controller.start()
+    session = controller.session()
+    session.patch(f"pool/{uuid}", {"replace": {"description": "after"}})
+    assert changes_of(session, uuid) == 2
 
 
 def test_one_controller_a_folder(controller, tmp_path):

@@ -288,7 +288,8 @@ static bool server_cert_fits(const struct ca *ca, X509 *x, EVP_PKEY *key, const 
 		return false;
 	time_t soon = time(NULL) + (time_t)RENEW_DAYS * DAY;
 
-	if (X509_cmp_time(X509_get0_notAfter(x), &soon) < 0)
+	/* Of the future: it was made by a clock that was wrong. */
+	if (X509_cmp_time(X509_get0_notAfter(x), &soon) < 0 || X509_cmp_time(X509_get0_notBefore(x), NULL) > 0)
 		return false;
 	have = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
 	ext = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san);

@@ -31,6 +31,16 @@ void fleet_settle(struct fleet *f)
 		timer_in(f->loop, &f->settle, 0, settle);
 }
 
+static void settle_again(struct timer *t)
+{
+	fleet_settle(CONTAINER_OF(t, struct fleet, again));
+}
+
+void fleet_settle_later(struct fleet *f)
+{
+	timer_in(f->loop, &f->again, FLEET_DEAD_MS, settle_again);
+}
+
 /* ---- events ---------------------------------------------------------- */
 
 void engine_event(struct engine *e, const char *id, const char *fmt, ...)
@@ -605,6 +615,7 @@ void fleet_close(struct fleet *f)
 	placement_free(f->placement);
 	graph_free(f->graph);
 	timer_stop(f->loop, &f->settle);
+	timer_stop(f->loop, &f->again);
 	timer_stop(f->loop, &f->grace);
 	timer_stop(f->loop, &f->accept_again);
 	timer_stop(f->loop, &f->heart);

@@ -81,7 +81,7 @@ struct fleet {
 	struct graph_source source;
 	struct placement *placement;
 	struct store_watch watch;
-	struct timer settle, grace, accept_again, heart;
+	struct timer settle, again, grace, accept_again, heart;
 	bool in_grace;
 	uint64_t beat_ns;              /* when the heart beat last */
 	uint64_t stood_still_ns;       /* when we last came to after standing still; 0: never */
@@ -100,6 +100,8 @@ void fleet_close(struct fleet *f);
 struct engine *fleet_engine(struct fleet *f, const char *uuid);
 /* Something was marked: settle in this turn or the next. */
 void fleet_settle(struct fleet *f);
+/* The same in a second: what was tried could not be stored. */
+void fleet_settle_later(struct fleet *f);
 
 /* ---- for sessions ---- */
 

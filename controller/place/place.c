@@ -44,6 +44,7 @@ struct placement {
 	struct table units, services;
 	struct list all_units, marked;
 	bool all;
+	bool stuck; /* the last decisions could not be stored */
 	bool retry; /* there may be room now for those that found none */
 };
 
@@ -559,10 +560,9 @@ static void unkeep(struct placement *p, const struct unit *u)
 }
 
 /* The new owners into the store, all at once. False: nothing may be told to anybody. */
-static bool keep(struct placement *p, const struct run *r)
+static bool keep(struct placement *p, const struct run *r, struct err *e)
 {
 	struct txn *t = NULL;
-	struct err e = { 0 };
 	int rc = 0;
 
 	for (size_t i = 0; i < r->n_units && rc == 0; i++) {
@@ -577,16 +577,35 @@ static bool keep(struct placement *p, const struct run *r)
 		text = json_text(kept);
 		if (!t)
 			t = txn_begin(p->store);
-		rc = txn_set(t, SPACE, r->units[i]->vsvip, text, &e);
+		rc = txn_set(t, SPACE, r->units[i]->vsvip, text, e);
 	}
 	if (t && rc == 0)
-		rc = txn_commit(t, NULL, &e);
+		rc = txn_commit(t, NULL, e);
 	else if (t)
 		txn_abort(t);
-	if (rc < 0)
-		log_error("placement_not_kept error=\"%s\"", err_line(&e));
 	return rc == 0;
 }
+
+/* Everybody stays where he is, which is said; another try follows soon. */
+static void not_kept(struct placement *p, const struct run *r, const struct err *e)
+{
+	if (!p->stuck)
+		log_error("placement_not_kept error=\"%s\"", err_line(e));
+	p->stuck = true;
+	p->all = true;
+	fleet_settle_later(p->fleet);
+	for (size_t i = 0; i < r->n_units; i++) {
+		struct place_decision *last = &r->units[i]->last;
+
+		if (!moved(r, i))
+			continue;
+		last->verdict = PLACE_NONE;
+		snprintf(last->reason, sizeof(last->reason), "the controller cannot store who does: %s",
+			 err_line(e));
+		r->units[i]->decided = true;
+	}
+}
+
 
 static void tell(struct placement *p, const struct service *s, const char *id, const char *module,
 		 const char *text)
@@ -670,6 +689,7 @@ static void carry_out(struct placement *p, struct run *r, size_t i)
 void placement_run(struct placement *p)
 {
 	struct run r = { .arena = ARENA_INIT };
+	struct err why = { 0 };
 	size_t n = 0;
 
 	if (p->all) {
@@ -716,11 +736,13 @@ void placement_run(struct placement *p)
 	}
 	place_decide(&(struct place_snapshot){ r.places, r.n_engines, r.place_units, r.n_units },
 		     r.decisions);
-	if (keep(p, &r))
+	if (keep(p, &r, &why)) {
+		p->stuck = false;
 		for (size_t i = 0; i < r.n_units; i++)
 			carry_out(p, &r, i);
-	else
-		p->all = true; /* again at the next settle */
+	} else {
+		not_kept(p, &r, &why);
+	}
 	free(r.decisions);
 	arena_fini(&r.arena);
 	if (p->retry)

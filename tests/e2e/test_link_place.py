@@ -1,6 +1,8 @@
 """Who carries what: fail-over, restarts, reasons; with engines that only speak."""
 
+import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -306,3 +308,30 @@ def test_servers_are_known_however_they_are_written(world):
         return [(r["ip_addr"]["addr"], r["port"], r["oper_status"]["state"], r["stats"].get("conn_total")) for r in found]
     until(lambda: rows() == [("FD00:0:0::9", 8080, "OPER_UP", 6), ("10.0.1.9", 8080, "OPER_UP", 4)], "both are shown")
     bulk.halt()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk of one's own needs root")
+def test_a_full_disk_moves_nothing_and_says_so(tmp_path):
+    """Who owns an address is stored before anybody hears of it: without room nobody moves, until there is some."""
+    (tmp_path / "data").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", tmp_path / "data"], check=True, timeout=10)
+    engines, world = [], None
+    try:
+        world = Controller(tmp_path)
+        engines = [Engine(world, name, tmp_path).enrol(world.token()).up().run() for name in ("se-1", "se-2")]
+        vs = world.service(1)
+        until(lambda: state(world, vs) == "OPER_UP", "the service is up")
+        with open(tmp_path / "data" / "fill", "wb", buffering=0) as fill:
+            with pytest.raises(OSError):
+                while True:
+                    fill.write(bytes(4096))
+        next(engine for engine in engines if engine.name == owner(world, vs)).halt()
+        until(lambda: "cannot store who does" in reason(world, vs), "the reason is said")
+        (tmp_path / "data" / "fill").unlink()
+        until(lambda: state(world, vs) == "OPER_UP", "it moves by itself when there is room")
+    finally:
+        for engine in engines:
+            engine.halt()
+        if world:
+            world.end()
+        subprocess.run(["umount", tmp_path / "data"], check=True, timeout=10)

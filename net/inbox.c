@@ -7,21 +7,41 @@
 
 #include "base/base.h"
 
-static void deliver_all(struct inbox *in)
-{
-	struct message *m;
+/* So long may messages keep the loop from its timers and its other watchers. */
+enum { TURN_MS = 5 };
 
+static void take_all(struct inbox *in)
+{
 	pthread_mutex_lock(&in->lock);
-	m = in->first;
+	in->taken = in->first;
 	in->first = NULL;
 	in->last = &in->first;
 	pthread_mutex_unlock(&in->lock);
-	while (m) {
-		struct message *next = m->next; /* deliver() may free m */
+}
 
+/* Delivers, at least one, until it is LATE; true when nothing is left. */
+static bool deliver_until(struct inbox *in, uint64_t late)
+{
+	do {
+		struct message *m;
+
+		if (!in->taken)
+			take_all(in);
+		m = in->taken;
+		if (!m)
+			return true;
+		in->taken = m->next; /* deliver() may free m */
 		m->deliver(m);
-		m = next;
-	}
+	} while (mono_ns() < late);
+	return false;
+}
+
+static void wake(struct inbox *in)
+{
+	uint64_t one = 1;
+
+	if (write(in->wake_fd, &one, sizeof(one)) < 0)
+		must(errno == EAGAIN); /* the counter is full: the owner is awake in any case */
 }
 
 static void inbox_ready(struct watch *w, uint32_t events)
@@ -33,7 +53,8 @@ static void inbox_ready(struct watch *w, uint32_t events)
 	/* Cleared before the list is taken: a post in between wakes us again, for nothing at worst. */
 	if (read(in->wake_fd, &n, sizeof(n)) < 0)
 		must(errno == EAGAIN || errno == EINTR);
-	deliver_all(in);
+	if (!deliver_until(in, mono_ns() + TURN_MS * NS_PER_MS))
+		wake(in);
 }
 
 int inbox_init(struct inbox *in, struct loop *l)
@@ -49,7 +70,7 @@ int inbox_init(struct inbox *in, struct loop *l)
 
 void inbox_fini(struct inbox *in)
 {
-	deliver_all(in);
+	deliver_until(in, UINT64_MAX);
 	watch_stop(in->loop, &in->watch);
 	close(in->wake_fd);
 	pthread_mutex_destroy(&in->lock);
@@ -57,16 +78,15 @@ void inbox_fini(struct inbox *in)
 
 void inbox_post(struct inbox *in, struct message *m, void (*deliver)(struct message *m))
 {
-	uint64_t one = 1;
-	bool wake;
+	bool first;
 
 	m->deliver = deliver;
 	m->next = NULL;
 	pthread_mutex_lock(&in->lock);
-	wake = in->first == NULL;
+	first = in->first == NULL;
 	*in->last = m;
 	in->last = &m->next;
 	pthread_mutex_unlock(&in->lock);
-	if (wake && write(in->wake_fd, &one, sizeof(one)) < 0)
-		must(errno == EAGAIN); /* the counter is full: the owner is awake in any case */
+	if (first)
+		wake(in);
 }

@@ -4,7 +4,8 @@
  * Any thread may post; only the owner takes. A message is posted once and
  * belongs to the receiver from then on. Posting never blocks and never fails;
  * it wakes the owner at most once per turn of its loop. Messages of one sender
- * arrive in the order in which they were posted.
+ * arrive in the order in which they were posted. A turn delivers for a few
+ * milliseconds only, so that a crowd of messages holds up no timer.
  */
 #ifndef SPANWIRE_NET_INBOX_H
 #define SPANWIRE_NET_INBOX_H
@@ -24,6 +25,7 @@ struct inbox {
 	struct loop *loop;
 	pthread_mutex_t lock;      /* held for a pointer swap, never over a call */
 	struct message *first, **last;
+	struct message *taken;     /* the owner's: what a turn had no time for */
 	int wake_fd;
 };
 

@@ -128,6 +128,38 @@ static void inbox_keeps_order_and_loses_nothing(void **state)
 	loop_free(l);
 }
 
+static int slow_delivered;
+
+static void slow(struct message *m)
+{
+	uint64_t end = mono_ns() + 4 * NS_PER_MS;
+
+	(void)m;
+	slow_delivered++;
+	while (mono_ns() < end)
+		;
+}
+
+static void slow_messages_hold_up_no_timer(void **state)
+{
+	struct loop *l = loop_new();
+	struct message m[50];
+	struct inbox in;
+
+	(void)state;
+	slow_delivered = 0;
+	assert_int_equal(inbox_init(&in, l), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(m); i++)
+		inbox_post(&in, &m[i], slow);
+	loop_turn(l, 0);
+	/* Others have their turn, and no message is lost. */
+	assert_in_range(slow_delivered, 1, 2);
+	while (slow_delivered < (int)ARRAY_SIZE(m))
+		loop_turn(l, 100);
+	inbox_fini(&in);
+	loop_free(l);
+}
+
 static struct watch pipe_watch[2];
 static struct loop *pipe_loop;
 static int pipe_calls;
@@ -167,6 +199,7 @@ int main(void)
 		cmocka_unit_test(no_slot_makes_a_timer_wait_another_round),
 		cmocka_unit_test(stopped_timer_is_silent),
 		cmocka_unit_test(inbox_keeps_order_and_loses_nothing),
+		cmocka_unit_test(slow_messages_hold_up_no_timer),
 		cmocka_unit_test(stopped_watch_is_silent_in_the_same_turn),
 	};
 

@@ -301,6 +301,17 @@ static void what_went_wrong_is_said(void **state)
 	wait_for("OPER_DOWN", "connection refused");
 }
 
+static void interim_answers_are_passed_over(void **state)
+{
+	(void)state;
+	w.fake.script.answer = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n"
+			       "Link: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
+	watch_server("pool-a", &w.monitor, NULL, 0, true);
+	wait_for("OPER_UP", "HTTP 200");
+	w.fake.script.answer = "HTTP/1.1 100 Continue\r\n\r\n";
+	wait_for("OPER_DOWN", "closed without an answer");
+}
+
 static void text_is_looked_for(void **state)
 {
 	(void)state;
@@ -437,6 +448,7 @@ int main(void)
 		TEST(an_answering_server_is_up),
 		TEST(a_failing_server_goes_down_and_comes_back),
 		TEST(what_went_wrong_is_said),
+		TEST(interim_answers_are_passed_over),
 		TEST(text_is_looked_for),
 		TEST(an_exact_request_is_sent_as_it_is),
 		TEST(headers_of_the_user_are_kept),

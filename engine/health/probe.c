@@ -242,6 +242,17 @@ static bool http_judged(struct probe *p, bool final)
 		return true;
 	}
 	code = (unsigned)((s[9] - '0') * 100 + (s[10] - '0') * 10 + s[11] - '0');
+	if (code < 200 && !(q->classes & 1u << 1)) { /* the answer is yet to come */
+		const char *end = memmem(s, p->in_len, "\r\n\r\n", 4);
+
+		if (end) {
+			p->in_len -= (size_t)(end + 4 - s);
+			memmove(p->in, end + 4, p->in_len);
+			return http_judged(p, final);
+		}
+		if (!final)
+			return false;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(q->maintenance); i++)
 		if (code == q->maintenance[i]) {
 			check_end(p, false, "HTTP %u: down for maintenance", code);

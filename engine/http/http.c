@@ -439,6 +439,14 @@ static void request_begin(struct session *s, const struct http1_head *h)
 	}
 }
 
+/* The one empty line that may stand before a request is no beginning of one. */
+static bool is_silent(const struct conn *c)
+{
+	size_t n = conn_in_len(c);
+
+	return n == 0 || (n <= 2 && memcmp(conn_in(c), "\r\n", n) == 0);
+}
+
 /* Between two exchanges: is there another request? */
 static void idle_once(struct session *s)
 {
@@ -452,7 +460,7 @@ static void idle_once(struct session *s)
 		conn_deadline(c, STALL_MS);
 		return;
 	}
-	if (conn_in_len(c) == 0) {
+	if (is_silent(c)) {
 		if (c->eof) {
 			end(s, false);
 			return;
@@ -911,7 +919,7 @@ static void expired(struct conn *c)
 	}
 	switch (s->state) {
 	case HTTP_IDLE:
-		if (c->out || conn_in_len(c) == 0) {
+		if (c->out || is_silent(c)) {
 			counter_add(&counters(s)->conn_idle_timeout, 1);
 			end(s, c->out != NULL);
 			return;

@@ -811,6 +811,15 @@ static void whoever_is_late_is_told(void **state)
 	close(s);
 	hear_end(c); /* keep-alive is over */
 	close(c);
+	c = client(); /* an empty line behind a request does not begin the next one */
+	say(c, GET "\r\n");
+	s = server(0);
+	hear(s, GET_);
+	say(s, OK);
+	hear(c, OK);
+	hear_end(c);
+	close(c);
+	close(s);
 	counted(&service()->http_client_late, 2);
 	counted(&service()->http_server_late, 1);
 }

@@ -120,7 +120,8 @@ static void client_broken(struct session *s, int rc)
 	if (rc == -ENOBUFS)
 		counter_add(&counters(s)->conn_refused_memory, 1);
 	if (s->state == HTTP_CONNECTING || s->state == HTTP_EXCHANGE)
-		counter_add(&counters(s)->http_client_gone, 1);
+		counter_add(s->answered ? &counters(s)->http_client_aborted
+					: &counters(s)->http_client_gone, 1);
 	end(s, true);
 }
 
@@ -188,6 +189,7 @@ static void refuse(struct session *s, const struct refusal *r)
 	trace_put(TRACE_RESPONSE, s->client->id, r->status, 1);
 	upstream_cancel(&s->upstream, true);
 	s->keep = s->keep && s->up.done;
+	s->answered = true;
 	gather_init(&g, s->client);
 	refusal_gather(r, s->method == HTTP1_M_HEAD, s->keep, &g);
 	counter_add(&counters(s)->bytes_to_client, g.bytes);
@@ -480,6 +482,7 @@ static void idle_once(struct session *s)
 		return;
 	case HTTP1_MORE:
 		if (c->eof) {
+			counter_add(&counters(s)->http_requests, 1);
 			counter_add(&counters(s)->http_client_gone, 1);
 			end(s, false);
 			return;

@@ -157,6 +157,11 @@ static void nothing_is_left_of_a_storm(void **state)
 		counted(&server_of(i)->conn_open, 0);
 	}
 	/* It was a storm, and not a calm. */
+	assert_int_equal(now(&service()->http_requests),
+			 now(&service()->http_2xx) + now(&service()->http_3xx) +
+				 now(&service()->http_4xx) + now(&service()->http_5xx) +
+				 now(&service()->http_upgrades) +
+				 now(&service()->http_client_gone));
 	assert_in_range(now(&service()->http_2xx), 100, STEPS);
 	assert_in_range(now(&service()->http_bad_request), 100, STEPS);
 	assert_in_range(now(&service()->http_server_malformed), 10, STEPS);

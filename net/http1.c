@@ -350,10 +350,13 @@ static int content_length(struct http1_head *h, const char *value, size_t len)
 	return OK;
 }
 
-/* RFC 9112 section 6.1 and 6.3: chunked alone is taken; the rest is told apart for the status. */
+/*
+ * RFC 9112 section 6.1 and 6.3: chunked alone is taken; the rest is told apart for the status. A
+ * list's empty elements ("chunked,") are legal, and parsers differ in what they take them for.
+ */
 static int transfer_encoding(const char *value, size_t len)
 {
-	struct http1_span e;
+	struct http1_span e = { 0 };
 	size_t at = 0;
 	unsigned chunked = 0, others = 0;
 	bool last = false;
@@ -365,7 +368,9 @@ static int transfer_encoding(const char *value, size_t len)
 	}
 	if (!last)
 		return chunked ? HTTP1_E_CODING_ORDER : HTTP1_E_CODING;
-	return chunked > 1 ? HTTP1_E_CODING_ORDER : others ? HTTP1_E_CODING : OK;
+	if (others)
+		return HTTP1_E_CODING;
+	return chunked > 1 || e.len != len ? HTTP1_E_CODING_ORDER : OK;
 }
 
 /* host [":" port]; EMPTY_OK: a Host header may be empty (RFC 9110 section 7.2). */

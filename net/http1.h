@@ -53,7 +53,7 @@
 	X(LENGTH_TWICE, 400, "There is more than one Content-Length.")                             \
 	X(LENGTH_AND_CODING, 400, "Content-Length and Transfer-Encoding stand together.")          \
 	X(CODING, 501, "The transfer coding is not known; only chunked is.")                       \
-	X(CODING_ORDER, 400, "Chunked is not the last transfer coding, or stands twice.")          \
+	X(CODING_ORDER, 400, "Chunked is not the last transfer coding, or not alone.")            \
 	X(CODING_OLD, 400, "HTTP/1.0 has no Transfer-Encoding.")                                   \
 	X(EXPECT, 417, "The only expectation that can be met is 100-continue.")                    \
 	X(CONNECTION, 400, "The Connection header is not a list of tokens.")                       \

@@ -119,6 +119,8 @@ static const struct message_case requests[] = {
 	  "chunked||0||",
 	  HTTP1_E_CONTROL },
 	{ "POST / HTTP/1.1|" H "Transfer-Encoding:||0||", HTTP1_E_CODING },
+	{ "POST / HTTP/1.1|" H "Transfer-Encoding: chunked,||0||", HTTP1_E_CODING_ORDER },
+	{ "POST / HTTP/1.1|" H "Transfer-Encoding: , chunked||0||", HTTP1_E_CODING_ORDER },
 	{ "POST / HTTP/1.1|" H "Transfer-Encoding: chunked, identity||0||", HTTP1_E_CODING_ORDER },
 	{ "POST / HTTP/1.1|" H "Transfer-Encoding: chunked, chunked||0||", HTTP1_E_CODING_ORDER },
 	{ "POST / HTTP/1.1|" H "Transfer-Encoding: chunked|Transfer-Encoding: chunked||0||",

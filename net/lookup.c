@@ -16,7 +16,8 @@ struct lookup {
 	char *host, *port;
 	void (*done)(void *arg, const struct lookup_answer *answer);
 	void *arg;
-	struct lookup_answer answer; /* the thread's until it has written to wake_fd */
+	struct lookup_answer answer; /* the thread's until it is ready */
+	atomic_bool ready;
 	int wake_fd;
 	atomic_int holders; /* the loop and the thread: who lets go last frees */
 };
@@ -48,6 +49,7 @@ static void *ask(void *arg)
 	}
 	if (found)
 		freeaddrinfo(found);
+	atomic_store(&k->ready, true);
 	must(write(k->wake_fd, &one, sizeof(one)) == sizeof(one));
 	let_go(k);
 	return NULL;
@@ -58,6 +60,7 @@ static void answered(struct watch *w, uint32_t events)
 	struct lookup *k = CONTAINER_OF(w, struct lookup, watch);
 
 	(void)events;
+	must(atomic_load(&k->ready));
 	watch_stop(k->loop, &k->watch);
 	k->done(k->arg, &k->answer);
 	let_go(k);

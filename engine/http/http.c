@@ -554,7 +554,6 @@ static void tunnel_pass(struct session *s, struct conn *from, struct conn *to)
 /* The server switches protocols: from here on bytes mean nothing to us. */
 static void tunnel_begin(struct session *s)
 {
-	counter_add(&counters(s)->http_upgrades, 1);
 	move(s, HTTP_TUNNEL);
 	conn_take(s->client, s->kept);
 	s->kept = 0;
@@ -633,6 +632,8 @@ static size_t answer_head(struct session *s, struct gather *g)
 		s->keep = false;
 	head_to_client(s, &h, conn_in(server), g);
 	s->switched = h.status == 101;
+	if (s->switched)
+		counter_add(&counters(s)->http_upgrades, 1);
 	return h.len;
 }
 
@@ -962,14 +963,13 @@ static void cut(struct conn *client, enum conn_cut why)
 	struct session *s = client->session;
 	struct gather g;
 
-	if ((s->state == HTTP_CONNECTING || s->state == HTTP_EXCHANGE) && !s->answered &&
-	    !client->out) {
+	if ((s->state == HTTP_CONNECTING || s->state == HTTP_EXCHANGE) && !s->answered) {
 		counter_add(&counters(s)->http_server_cut, 1);
 		counter_add(&counters(s)->http_5xx, 1);
 		gather_init(&g, client);
 		refusal_gather(&refusal_SERVER_CUT, s->method == HTTP1_M_HEAD, false, &g);
 		gather_send(&g, false);
-		end(s, false);
+		end(s, client->out != NULL);
 		return;
 	}
 	(void)why;

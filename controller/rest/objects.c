@@ -251,74 +251,79 @@ enum result object_get(struct request *q)
 	return RESULT_NOW;
 }
 
-enum result object_replace(struct request *q)
+/* What a request does to the object UUID; 0 or negative errno. */
+typedef int object_edit(struct request *q, struct change *c, const struct kind_desc *k,
+			const char *uuid, struct err *e);
+
+/*
+ * One object, one transaction. True when it is done and nobody was answered yet; *UUID is the
+ * caller's to free.
+ */
+static bool edited(struct request *q, const struct kind_desc *k, object_edit *edit, char **uuid)
 {
-	const struct kind_desc *k = kind_of(q);
-	const struct object *o;
+	const struct object *o = object_of(q, k, true);
 	struct change_by by = change_by(q);
 	struct change c;
 	struct err e = { 0 };
-	CLEANUP_FREE char *uuid = NULL;
-	const char *seen;
 
-	if (!k || !method_fits(q, k) || !has_body(q))
-		return RESULT_NOW;
-	o = object_of(q, k, true);
 	if (!o)
-		return RESULT_NOW;
-	uuid = xstrdup(o->uuid);
-	seen = json_str(q->json, "_last_modified", NULL);
+		return false;
+	*uuid = xstrdup(o->uuid); /* what was read is gone with the commit */
 	change_begin(&c, q->rest->c->store, &by);
-	finish(q, &c, change_update(&c, k, uuid, q->json, seen ? strtoull(seen, NULL, 10) : 0, &e),
-	       &e);
-	if (!q->status)
+	finish(q, &c, edit(q, &c, k, *uuid, &e), &e);
+	return !q->status;
+}
+
+static enum result write_object(struct request *q, object_edit *edit)
+{
+	const struct kind_desc *k = kind_of(q);
+	CLEANUP_FREE char *uuid = NULL;
+
+	if (k && method_fits(q, k) && has_body(q) && edited(q, k, edit, &uuid))
 		answer_object(q, 200, k, uuid);
 	return RESULT_NOW;
 }
 
+static int replace(struct request *q, struct change *c, const struct kind_desc *k, const char *uuid,
+		   struct err *e)
+{
+	const char *seen = json_str(q->json, "_last_modified", NULL);
+
+	return change_update(c, k, uuid, q->json, seen ? strtoull(seen, NULL, 10) : 0, e);
+}
+
+static int patch(struct request *q, struct change *c, const struct kind_desc *k, const char *uuid,
+		 struct err *e)
+{
+	return change_patch(c, k, uuid, q->json, e);
+}
+
+static int delete (struct request *q, struct change *c, const struct kind_desc *k, const char *uuid,
+		   struct err *e)
+{
+	(void)q;
+	return change_delete(c, k, uuid, e);
+}
+
+enum result object_replace(struct request *q)
+{
+	return write_object(q, replace);
+}
+
 enum result object_patch(struct request *q)
 {
-	const struct kind_desc *k = kind_of(q);
-	const struct object *o;
-	struct change_by by = change_by(q);
-	struct change c;
-	struct err e = { 0 };
-	CLEANUP_FREE char *uuid = NULL;
-
-	if (!k || !method_fits(q, k) || !has_body(q))
-		return RESULT_NOW;
-	o = object_of(q, k, true);
-	if (!o)
-		return RESULT_NOW;
-	uuid = xstrdup(o->uuid);
-	change_begin(&c, q->rest->c->store, &by);
-	finish(q, &c, change_patch(&c, k, uuid, q->json, &e), &e);
-	if (!q->status)
-		answer_object(q, 200, k, uuid);
-	return RESULT_NOW;
+	return write_object(q, patch);
 }
 
 enum result object_delete(struct request *q)
 {
 	const struct kind_desc *k = kind_of(q);
-	const struct object *o;
-	struct change_by by = change_by(q);
-	struct change c;
-	struct err e = { 0 };
 	CLEANUP_FREE char *uuid = NULL;
 
-	if (!k || !method_fits(q, k))
+	if (!k || !method_fits(q, k) || !edited(q, k, delete, &uuid))
 		return RESULT_NOW;
-	o = object_of(q, k, true);
-	if (!o)
-		return RESULT_NOW;
-	uuid = xstrdup(o->uuid);
-	change_begin(&c, q->rest->c->store, &by);
-	finish(q, &c, change_delete(&c, k, uuid, &e), &e);
-	if (!q->status) {
-		if (strcmp(k->path, "user") == 0)
-			session_drop_user(&q->rest->sessions, uuid, NULL);
-		request_empty(q, 204);
-	}
+	if (strcmp(k->path, "user") == 0)
+		session_drop_user(&q->rest->sessions, uuid, NULL);
+	request_empty(q, 204);
 	return RESULT_NOW;
 }

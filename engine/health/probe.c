@@ -167,6 +167,20 @@ static void count(struct probe *p, bool passed)
 		p->verdict = VERDICT_DOWN;
 }
 
+/* The connection of a check, and what was sent and heard on it. */
+static void hang_up(struct probe *p)
+{
+	if (p->watch.active) {
+		int fd = p->watch.fd;
+
+		watch_stop(p->loop, &p->watch);
+		close(fd);
+	}
+	free(p->out);
+	free(p->in);
+	p->out = p->in = NULL;
+}
+
 /* The check is over. FMT says why, as part of a sentence. */
 static void __attribute__((format(printf, 3, 4)))
 check_end(struct probe *p, bool passed, const char *fmt, ...)
@@ -177,15 +191,7 @@ check_end(struct probe *p, bool passed, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(p->reason, sizeof(p->reason), fmt, ap);
 	va_end(ap);
-	if (p->watch.active) {
-		int fd = p->watch.fd;
-
-		watch_stop(p->loop, &p->watch);
-		close(fd);
-	}
-	free(p->out);
-	free(p->in);
-	p->out = p->in = NULL;
+	hang_up(p);
 	if (p->state != PROBE_WAITING)
 		move(p, PROBE_WAITING);
 	count(p, passed);
@@ -451,13 +457,6 @@ static void release(struct grave *g)
 void probe_free(struct probe *p)
 {
 	timer_stop(p->loop, &p->timer);
-	if (p->watch.active) {
-		int fd = p->watch.fd;
-
-		watch_stop(p->loop, &p->watch);
-		close(fd);
-	}
-	free(p->out);
-	free(p->in);
+	hang_up(p);
 	loop_bury(p->loop, &p->grave, release);
 }

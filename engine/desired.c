@@ -32,6 +32,14 @@ static uint64_t entry_digest(json_t *entry)
 	return (uint64_t)json_integer_value(known);
 }
 
+/* Is it what desired_put() makes, under its own key? */
+static bool entry_fits(const char *key, const json_t *entry)
+{
+	CLEANUP_FREE char *own = xasprintf("%s/%s", json_str(entry, "kind", ""), json_str(entry, "uuid", ""));
+
+	return strcmp(key, own) == 0 && json_is_object(json_object_get(entry, "object"));
+}
+
 int desired_load(struct desired *d, const char *path, struct err *e)
 {
 	CLEANUP_FREE char *text = NULL;
@@ -53,6 +61,8 @@ int desired_load(struct desired *d, const char *path, struct err *e)
 			       path, (long long)json_int(file, "format", 0), DESIRED_FORMAT);
 	held = json_object_get(file, "held");
 	json_object_foreach(held, key, entry) {
+		if (!entry_fits(key, entry))
+			return err_set(e, -EINVAL, NULL, "%s is damaged: %s is no object", path, key);
 		json_object_del(entry, "digest"); /* what the file says of itself is no proof */
 		digest += entry_digest(entry);
 	}

@@ -147,6 +147,12 @@ static void the_digest_is_that_of_what_is_held(void **state)
 
 static void the_file_gives_back_what_was_held(void **state)
 {
+	static const char *const odd[] = {
+		"", "{", "null", "[]", "{\"format\":1}", "{\"format\":1,\"held\":[]}",
+		"{\"format\":1,\"held\":{\"x\":5},\"hash\":\"0\"}",
+		"{\"format\":1,\"held\":{\"a/b\":{\"kind\":\"a\",\"uuid\":\"b\"}},\"hash\":\"0\"}",
+		"{\"format\":1,\"held\":{\"a/b\":{\"kind\":\"a\",\"uuid\":\"c\",\"object\":{}}},\"hash\":\"0\"}",
+	};
 	char path[] = "/tmp/swlink_desired_XXXXXX";
 	struct desired d, back;
 	CLEANUP_FREE char *text = NULL;
@@ -190,6 +196,12 @@ static void the_file_gives_back_what_was_held(void **state)
 	assert_int_equal(desired_load(&back, path, &e), -EINVAL);
 	assert_non_null(strstr(e.text, "format 2"));
 	desired_fini(&back);
+	for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
+		assert_int_equal(file_replace(path, odd[i], strlen(odd[i]), 0600), 0);
+		desired_init(&back);
+		assert_int_equal(desired_load(&back, path, &e), -EINVAL);
+		desired_fini(&back);
+	}
 	unlink(path);
 	desired_init(&back);
 	assert_int_equal(desired_load(&back, path, &e), -ENOENT);

@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import sys
 
 import pytest
@@ -11,13 +12,14 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lab.lab import Lab, on_sigterm  # noqa: E402
+from lab.lab import Lab  # noqa: E402
 
 KEPT = ROOT / "build" / "e2e"
 
 
 def pytest_configure(config):
-    on_sigterm()
+    """A SIGTERM ends the whole run, through the cleaning up, and not one test."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", 143))
 
 
 @pytest.hookimpl(hookwrapper=True)

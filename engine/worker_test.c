@@ -125,7 +125,7 @@ static void bulk_arrives_whole_in_both_directions_at_once(void **state)
 	close(c);
 	close(s);
 	counted(&service(w)->conn_open, 0);
-	assert_int_equal(w->worker->buffers.used, 0); /* nothing waits any more */
+	counted(&w->worker->engine->buffers_used, 0); /* nothing waits any more */
 }
 
 static void dead_server_is_left_out_unnoticed(void **state)

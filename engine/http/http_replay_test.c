@@ -1,0 +1,308 @@
+/*
+ * Sessions replayed by the clock of a script: what happens at which second is written down, and
+ * the seconds pass when the script says so. mono_ns() is this file's (the linker's --wrap), so a
+ * timeout of half a minute takes no time, and no slow machine makes it fire early or late.
+ */
+#include "engine/http/http_world.h"
+
+#include <semaphore.h>
+
+#define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+#define GET_ "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n" /* as it arrives */
+#define POST "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
+#define POST_                                                                                      \
+	"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n"
+#define OK "HTTP/1.1 200 OK\r\nDate: today\r\nContent-Length: 2\r\n\r\nok"
+
+/* ---- the clock ---- */
+
+static _Atomic uint64_t clock_ns;
+
+uint64_t __wrap_mono_ns(void);
+uint64_t __wrap_mono_ns(void)
+{
+	return atomic_load(&clock_ns);
+}
+
+struct visit {
+	struct message message;
+	struct grave grave;
+	sem_t over;
+};
+
+static void left(struct grave *g)
+{
+	sem_post(&CONTAINER_OF(g, struct visit, grave)->over);
+}
+
+static void visited(struct message *m)
+{
+	struct visit *v = CONTAINER_OF(m, struct visit, message);
+
+	loop_bury(w.worker->loop, &v->grave, left); /* at the end of this turn */
+}
+
+/* The worker has done all that is due by now: a turn that began since is over. */
+static void settle(void)
+{
+	struct visit v;
+
+	/* The first may come into a turn whose timers ran before the clock moved. */
+	for (int i = 0; i < 2; i++) {
+		sem_init(&v.over, 0, 0);
+		inbox_post(&w.worker->inbox, &v.message, visited);
+		while (sem_wait(&v.over) < 0)
+			must(errno == EINTR);
+		sem_destroy(&v.over);
+	}
+}
+
+/* ---- the script ---- */
+
+enum verb { V_END, V_AT, V_CONNECTS, V_ACCEPTS, V_SAYS, V_HEARS, V_SILENT, V_CLOSED };
+enum who { CLIENT, SERVER };
+
+struct step {
+	enum verb verb;
+	enum who who;
+	const char *text;
+	double second; /* since the beginning */
+};
+
+#define END                                                                                        \
+	{                                                                                          \
+		V_END                                                                              \
+	}
+#define AT(s)                                                                                      \
+	{                                                                                          \
+		V_AT, .second = (s)                                                                \
+	}
+#define CONNECTS                                                                                   \
+	{                                                                                          \
+		V_CONNECTS                                                                         \
+	}
+#define ACCEPTS                                                                                    \
+	{                                                                                          \
+		V_ACCEPTS                                                                          \
+	}
+#define SAYS(who, t)                                                                               \
+	{                                                                                          \
+		V_SAYS, who, t                                                                     \
+	}
+#define HEARS(who, t)                                                                              \
+	{                                                                                          \
+		V_HEARS, who, t                                                                    \
+	} /* these bytes, or more that begin so */
+#define SILENT(who)                                                                                \
+	{                                                                                          \
+		V_SILENT, who                                                                      \
+	}
+#define CLOSED(who)                                                                                \
+	{                                                                                          \
+		V_CLOSED, who                                                                      \
+	}
+
+static int party[2];
+
+static int limited(int fd)
+{
+	struct timeval tv = { .tv_sec = LIMIT_S };
+
+	assert_true(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	return fd;
+}
+
+static void hears(int fd, const char *want)
+{
+	size_t n = strlen(want), have = 0;
+	char got[4096];
+
+	while (have < n) {
+		ssize_t r = recv(fd, got + have, sizeof(got) - have, 0);
+
+		if (r <= 0)
+			fail_msg("wanted \"%s\", heard \"%.*s\" and then the end", want, (int)have,
+				 got);
+		have += (size_t)r;
+	}
+	assert_memory_equal(got, want, n);
+}
+
+static void step(const struct step *s, uint64_t begun)
+{
+	int fd = party[s->who];
+	char byte;
+
+	switch (s->verb) {
+	case V_AT:
+		settle();
+		atomic_store(&clock_ns, begun + (uint64_t)(s->second * 1e9));
+		settle();
+		break;
+	case V_CONNECTS:
+		fd = party[CLIENT] = limited(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+		assert_int_equal(connect(fd, &w.front.sa, address_len(&w.front)), 0);
+		break;
+	case V_ACCEPTS:
+		limited(w.server_fd[0]);
+		party[SERVER] = limited(accept4(w.server_fd[0], NULL, NULL, SOCK_CLOEXEC));
+		break;
+	case V_SAYS:
+		assert_int_equal(send(fd, s->text, strlen(s->text), MSG_NOSIGNAL), strlen(s->text));
+		break;
+	case V_HEARS:
+		hears(fd, s->text);
+		break;
+	case V_SILENT:
+		settle();
+		assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
+		assert_int_equal(errno, EAGAIN);
+		break;
+	case V_CLOSED:
+		while (recv(fd, &byte, 1, 0) > 0)
+			; /* the rest of an answer */
+		assert_true(errno != EAGAIN);
+		close(fd);
+		party[s->who] = -1;
+		break;
+	case V_END:
+		break;
+	}
+}
+
+static void play(const struct step *script)
+{
+	uint64_t begun = atomic_load(&clock_ns);
+
+	party[CLIENT] = party[SERVER] = -1;
+	/* What the contract fills in when nobody says otherwise. */
+	w.http.post_accept_timeout = w.http.client_body_timeout = w.http.keepalive_timeout = 30000;
+	w.http.client_header_timeout = 10000;
+	configure();
+	for (const struct step *s = script; s->verb != V_END; s++) {
+		errno = 0;
+		step(s, begun);
+	}
+	for (int i = 0; i < 2; i++)
+		if (party[i] >= 0)
+			close(party[i]);
+	counted(&service()->conn_open, 0);
+}
+
+/* ---- the scripts ---- */
+
+static void who_says_nothing_is_left_after_half_a_minute(void **state)
+{
+	static const struct step script[] = {
+		CONNECTS, AT(29.9), SILENT(CLIENT), AT(30.1), CLOSED(CLIENT), END,
+	};
+
+	(void)state;
+	play(script);
+}
+
+static void a_head_has_ten_seconds_however_it_drips(void **state)
+{
+	static const struct step script[] = {
+		CONNECTS,
+		SAYS(CLIENT, "GET / HT"),
+		AT(5),
+		SAYS(CLIENT, "TP/1.1\r\n"),
+		AT(9.9),
+		SAYS(CLIENT, "Host: a\r\n"),
+		SILENT(CLIENT),
+		AT(10.1),
+		HEARS(CLIENT, "HTTP/1.1 408 "),
+		CLOSED(CLIENT),
+		END,
+	};
+
+	(void)state;
+	play(script);
+}
+
+static void a_body_may_pause_for_less_than_its_time(void **state)
+{
+	static const struct step script[] = {
+		CONNECTS,
+		SAYS(CLIENT, POST "he"),
+		ACCEPTS,
+		HEARS(SERVER, POST_ "he"),
+		AT(29),
+		SAYS(CLIENT, "llo"),
+		HEARS(SERVER, "llo"),
+		AT(58),
+		SILENT(CLIENT),
+		AT(59.2),
+		HEARS(CLIENT, "HTTP/1.1 408 "),
+		CLOSED(CLIENT),
+		CLOSED(SERVER),
+		END,
+	};
+
+	(void)state;
+	play(script);
+}
+
+static void a_server_has_the_time_of_its_pool(void **state)
+{
+	static const struct step script[] = {
+		CONNECTS,	SAYS(CLIENT, GET),
+		ACCEPTS,	HEARS(SERVER, GET_),
+		AT(4.9),	SILENT(CLIENT),
+		AT(5.1),	HEARS(CLIENT, "HTTP/1.1 504 "),
+		CLOSED(SERVER), END,
+	};
+
+	(void)state;
+	w.pool.server_timeout = 5000;
+	play(script);
+}
+
+static void between_requests_a_connection_rests_half_a_minute(void **state)
+{
+	static const struct step script[] = {
+		CONNECTS,
+		SAYS(CLIENT, GET),
+		ACCEPTS,
+		HEARS(SERVER, GET_),
+		SAYS(SERVER, OK),
+		HEARS(CLIENT, OK),
+		AT(29),
+		SAYS(CLIENT, GET),
+		HEARS(SERVER, GET_),
+		SAYS(SERVER, OK),
+		HEARS(CLIENT, OK),
+		AT(58.9),
+		SILENT(CLIENT),
+		AT(59.2),
+		CLOSED(CLIENT),
+		SILENT(SERVER),
+		END,
+	};
+
+	(void)state;
+	play(script);
+	counted(&server_of(0)->conn_reused, 1);
+}
+
+static int setup_at_an_hour(void **state)
+{
+	atomic_store(&clock_ns, 3600 * NS_PER_S);
+	return setup(state);
+}
+
+int main(void)
+{
+#define SCRIPT(f) cmocka_unit_test_setup_teardown(f, setup_at_an_hour, teardown)
+	const struct CMUnitTest tests[] = {
+		SCRIPT(who_says_nothing_is_left_after_half_a_minute),
+		SCRIPT(a_head_has_ten_seconds_however_it_drips),
+		SCRIPT(a_body_may_pause_for_less_than_its_time),
+		SCRIPT(a_server_has_the_time_of_its_pool),
+		SCRIPT(between_requests_a_connection_rests_half_a_minute),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -7,7 +7,6 @@ import select
 import socket
 import ssl
 import subprocess
-import time
 
 import requests
 import urllib3
@@ -158,13 +157,6 @@ def error(answer, status):
     assert list(body) == ["error"], body
     assert "\n" not in body["error"]
     return body["error"]
-
-
-def until(condition, what, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
 
 
 def server(ip, **more):

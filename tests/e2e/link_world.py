@@ -17,18 +17,9 @@ import time
 from typing import Any, Callable, Optional
 
 from lab.api import Api
+from lab.host import until
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 10) -> Any:
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.01)
 
 
 def program(name: str) -> pathlib.Path:

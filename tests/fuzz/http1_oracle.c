@@ -12,7 +12,7 @@ struct understood {
 	size_t fields;        /* trailers too */
 	size_t body;          /* bytes */
 	size_t extensions;    /* bytes of chunk extensions */
-	bool tab;             /* a field has a tab behind its value */
+	bool tab;             /* among the white space behind a value is a tab */
 	uint64_t names, values, content; /* hashes */
 };
 
@@ -36,7 +36,8 @@ static void add_field(struct understood *m, const char *data, const struct http1
 	m->fields++;
 	m->names = hash(m->names, data + f->name_at, f->name_len);
 	m->values = hash(m->values, data + f->value.at, f->value.len);
-	m->tab = m->tab || data[f->value.at + f->value.len] == '\t';
+	for (const char *p = data + f->value.at + f->value.len; *p == ' ' || *p == '\t'; p++)
+		m->tab = m->tab || *p == '\t';
 }
 
 /* --- ours --- */

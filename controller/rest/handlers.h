@@ -21,6 +21,8 @@ handler useraccount_get, useraccount_put, user_write;
 handler user_token_list, user_token_make, user_token_delete;
 /* objects.c */
 handler object_create, object_get, object_replace, object_patch, object_delete;
+/* macro.c */
+handler macro_write, macro_delete;
 /* list.c */
 handler object_list;
 /* subresource.c */
@@ -87,6 +89,10 @@ void view_init(struct view *v, const struct request *q);
 json_t *view_object(const struct view *v, struct request *q, const struct object *o);
 /* The sub-resources that `join_subresources` names, into OUT (subresource.c). */
 void subresource_join(const struct view *v, struct request *q, const struct object *o, json_t *out);
+/* Commits C, or aborts it when RC says so. Answers only when that was no success. */
+void object_finish(struct request *q, struct change *c, int rc, struct err *e);
+/* Does the administrator let clients choose uuids in bodies? */
+bool object_uuid_from_input(const struct request *q);
 /* Who writes, for change_begin(). */
 struct change_by change_by(const struct request *q);
 /* X-Spanwire-Ignored and X-Spanwire-Inert. */

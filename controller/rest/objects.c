@@ -180,7 +180,7 @@ static void answer_object(struct request *q, int status, const struct kind_desc 
 	request_json(q, status, out);
 }
 
-static void finish(struct request *q, struct change *c, int rc, struct err *e)
+void object_finish(struct request *q, struct change *c, int rc, struct err *e)
 {
 	if (rc == 0)
 		rc = change_commit(c, e);
@@ -208,9 +208,9 @@ static bool has_body(struct request *q)
  * ------------------------------------------------------------------------------------
  */
 
-static bool uuid_from_input(struct rest *r)
+bool object_uuid_from_input(const struct request *q)
 {
-	const struct object *s = store_get(r->c->store, "systemconfiguration", "default");
+	const struct object *s = store_get(q->rest->c->store, "systemconfiguration", "default");
 
 	return s && json_bool(json_object_get(s->body, "portal_configuration"),
 			      "use_uuid_from_input", false);
@@ -231,11 +231,11 @@ enum result object_create(struct request *q)
 		return RESULT_NOW;
 	}
 	snprintf(uuid, sizeof(uuid), "%s",
-		 *q->slug		    ? q->slug
-		 : uuid_from_input(q->rest) ? json_str(q->json, "uuid", "")
-					    : "");
+		 *q->slug		     ? q->slug
+		 : object_uuid_from_input(q) ? json_str(q->json, "uuid", "")
+					     : "");
 	change_begin(&c, q->rest->c->store, &by);
-	finish(q, &c, change_create(&c, k, q->json, uuid, &e), &e);
+	object_finish(q, &c, change_create(&c, k, q->json, uuid, &e), &e);
 	if (!q->status)
 		answer_object(q, 201, k, uuid);
 	return RESULT_NOW;
@@ -270,7 +270,7 @@ static bool edited(struct request *q, const struct kind_desc *k, object_edit *ed
 		return false;
 	*uuid = xstrdup(o->uuid); /* what was read is gone with the commit */
 	change_begin(&c, q->rest->c->store, &by);
-	finish(q, &c, edit(q, &c, k, *uuid, &e), &e);
+	object_finish(q, &c, edit(q, &c, k, *uuid, &e), &e);
 	return !q->status;
 }
 
@@ -320,10 +320,7 @@ enum result object_delete(struct request *q)
 	const struct kind_desc *k = kind_of(q);
 	CLEANUP_FREE char *uuid = NULL;
 
-	if (!k || !method_fits(q, k) || !edited(q, k, delete, &uuid))
-		return RESULT_NOW;
-	if (strcmp(k->path, "user") == 0)
-		session_drop_user(&q->rest->sessions, uuid, NULL);
-	request_empty(q, 204);
+	if (k && method_fits(q, k) && edited(q, k, delete, &uuid))
+		request_empty(q, 204);
 	return RESULT_NOW;
 }

@@ -20,10 +20,7 @@ static void sweep(struct timer *t)
 	timer_in(r->c->loop, t, SWEEP_MS, sweep);
 }
 
-/*
- * Limits of sessions follow the configuration; the objects that hold them are two, so any commit
- * may look.
- */
+/* Sessions follow the configuration: their limits, and that their user exists. */
 static void committed(struct store_watch *w, uint64_t revision, const struct store_change *changes,
 		      size_t n)
 {
@@ -31,10 +28,10 @@ static void committed(struct store_watch *w, uint64_t revision, const struct sto
 
 	(void)revision;
 	for (size_t i = 0; i < n; i++) {
-		if (changes[i].kind->flags & K_SINGLETON) {
+		if (changes[i].kind->flags & K_SINGLETON)
 			auth_limits(r);
-			return;
-		}
+		else if (changes[i].deleted && strcmp(changes[i].kind->path, "user") == 0)
+			session_drop_user(&r->sessions, changes[i].uuid, NULL);
 	}
 }
 

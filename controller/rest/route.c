@@ -15,9 +15,10 @@
 #include "controller/rest/server.h"
 
 enum needs {
-	PUBLIC = 1 << 0, /* no login */
-	FORM = 1 << 1, /* the body is not JSON, or not only */
+	PUBLIC = 1 << 0,     /* no login */
+	FORM = 1 << 1,	     /* the body is not JSON, or not only */
 	ANY_TENANT = 1 << 2, /* the tenant header is not looked at */
+	BODY = 1 << 3,	     /* of a DELETE: it means something here */
 };
 
 /* clang-format off */
@@ -44,6 +45,9 @@ static const struct route {
 	{ METHOD_GET, "/api/upgradestatusinfo", upgradestatus_get, ANY_TENANT },
 	{ METHOD_GET, "/api/upgradestatussummary", upgradestatus_get, ANY_TENANT },
 	{ METHOD_GET, "/api/analytics/logs", logs_get, 0 },
+	{ METHOD_POST, "/api/macro", macro_write, 0 },
+	{ METHOD_PUT, "/api/macro", macro_write, 0 },
+	{ METHOD_DELETE, "/api/macro", macro_delete, BODY },
 	{ METHOD_POST, "/api/serviceenginegroup/:uuid/token", token_post, 0 },
 	{ METHOD_OTHER, "/api/fileservice/*", files_any, FORM },
 	{ METHOD_OTHER, "/api/fileobject/*", files_any, FORM },
@@ -173,7 +177,7 @@ static bool csrf_fits(struct request *q)
 	return false;
 }
 
-static bool body_reads(struct request *q)
+static bool body_reads(struct request *q, unsigned needs)
 {
 	struct err e = { 0 };
 
@@ -181,7 +185,8 @@ static bool body_reads(struct request *q)
 	 * Python and Go say "application/json" on a GET without a body too. A body that some clients
 	 * send with a DELETE means nothing (RFC 9110, 9.3.5), whatever it holds.
 	 */
-	if (q->body.len == 0 || q->method == METHOD_GET || q->method == METHOD_DELETE)
+	if (q->body.len == 0 || q->method == METHOD_GET ||
+	    (q->method == METHOD_DELETE && !(needs & BODY)))
 		return true;
 	if (json_read(q->body.data, q->body.len, &q->json, &e) == 0)
 		return true;
@@ -232,7 +237,7 @@ static enum result serve(struct request *q)
 		result = auth == AUTH_LATER ? RESULT_LATER : RESULT_NOW;
 	else if (!csrf_fits(q) || (!(r->needs & (PUBLIC | ANY_TENANT)) && !auth_tenant(q)))
 		;
-	else if (!(r->needs & FORM) && !body_reads(q))
+	else if (!(r->needs & FORM) && !body_reads(q, r->needs))
 		;
 	else
 		result = r->handle(q);

@@ -5,12 +5,16 @@
 #	make test       every test; the last line is "N passed, N failed, N skipped"
 #	make bench      side by side with the peers
 #	make fuzz       every fuzz target, FUZZ_SECONDS each (600)
+#	make soak       mixed load and edits, SOAK_SECONDS (1800); memory must stay flat
+#	make coverage   which lines the tests reach: build-coverage/index.html
 #	make fmt        formats the lines that differ from the last commit
 #	make clean      remove what was built
 
 PYTHON = /usr/bin/python3
 PROGRAMS = controller/spanwire-controller engine/spanwire-engine shell/spanwire
 FUZZ_SECONDS ?= 600
+SOAK_SECONDS ?= 1800
+PYTEST = $(PYTHON) -B -m pytest -q -c tests/e2e/pytest.ini
 
 # Namespaces need root. As a user we ask for it, and only for what needs it.
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=ONCE,DEMO_BREAK,SPANWIRE_WORKERS)
@@ -18,7 +22,7 @@ export ONCE
 export DEMO_BREAK
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: all run test bench fuzz fmt clean
+.PHONY: all run test bench fuzz soak coverage fmt clean
 .NOTPARALLEL:
 
 all: deps-build
@@ -41,6 +45,12 @@ bench: deps-build+run+test+bench all
 
 fuzz: deps-build+run+test
 	@$(PYTHON) -B tests/fuzz/run --seconds $(FUZZ_SECONDS)
+
+soak: deps-build+run+test all
+	@$(SUDO) env SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) tests/e2e/test_soak.py
+
+coverage: deps-build+run+test+coverage all
+	@$(SUDO) $(PYTHON) -B tools/coverage
 
 # Tables are aligned by hand, so only what was changed is formatted.
 fmt: deps-dev

@@ -116,7 +116,7 @@ class Outcome:
     sent: float
     done: float
     error: str              # empty: answered 200
-    body: str
+    body: str               # the beginning of it
 
 
 class Load:
@@ -152,7 +152,7 @@ class Load:
                             self.url.hostname, self.url.port or 80, timeout=self.timeout)
                     connection.request("GET", self.url.path or "/")
                     answer = connection.getresponse()
-                    body = answer.read().decode(errors="replace").strip()
+                    body = answer.read()[:200].decode(errors="replace").strip()
                     if answer.status != 200:
                         error = f"HTTP {answer.status}"
                     stays = self.reuse and not answer.will_close

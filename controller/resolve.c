@@ -13,28 +13,14 @@ const char *kind_spelling(const char *path)
 	 */
 	/* clang-format off */
 	static const struct { const char *path, *name; } later[] = {
-		{ "analyticsprofile", "AnalyticsProfile" },
-		{ "applicationpersistenceprofile", "ApplicationPersistenceProfile" },
 		{ "authprofile", "AuthProfile" },
 		{ "autoscalelaunchconfig", "AutoScaleLaunchConfig" },
 		{ "botdetectionpolicy", "BotDetectionPolicy" },
 		{ "dnspolicy", "DnsPolicy" },
-		{ "errorpageprofile", "ErrorPageProfile" },
-		{ "httppolicyset", "HTTPPolicySet" },
-		{ "ipaddrgroup", "IpAddrGroup" },
 		{ "ipamdnsproviderprofile", "IpamDnsProviderProfile" },
-		{ "l4policyset", "L4PolicySet" },
-		{ "networksecuritypolicy", "NetworkSecurityPolicy" },
-		{ "pkiprofile", "PKIProfile" },
-		{ "poolgroup", "PoolGroup" },
-		{ "prioritylabels", "PriorityLabels" },
 		{ "securitypolicy", "SecurityPolicy" },
 		{ "serverautoscalepolicy", "ServerAutoScalePolicy" },
-		{ "sslkeyandcertificate", "SSLKeyAndCertificate" },
-		{ "sslprofile", "SSLProfile" },
 		{ "ssopolicy", "SSOPolicy" },
-		{ "stringgroup", "StringGroup" },
-		{ "useraccountprofile", "UserAccountProfile" },
 		{ "vsdatascriptset", "VSDataScriptSet" },
 		{ "wafpolicy", "WafPolicy" },
 	};

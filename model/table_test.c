@@ -13,16 +13,14 @@
 /* clang-format off */
 /* Kinds of the contract that are referred to and do not exist here. */
 static const char *const absent_kinds[] = {
-	"applicationpersistenceprofile", "authmappingprofile", "authprofile",
-	"autoscalelaunchconfig", "availabilityzone", "botdetectionpolicy", "cloudconnectoruser",
-	"csrfpolicy", "dnspolicy", "errorpageprofile", "gslbservice",
-	"hardwaresecuritymodulegroup", "httppolicyset", "icapprofile", "ipaddrgroup",
-	"ipamdnsproviderprofile", "l4policyset", "labelgroup", "microservice",
-	"networksecuritypolicy", "pkiprofile", "poolgroup", "securitypolicy",
-	"serverautoscalepolicy", "serviceauthprofile", "sslkeyandcertificate", "sslprofile",
-	"ssopolicy", "stringgroup", "testsedatastorelevel1", "useraccountprofile",
-	"vcenterserver", "vimgrclusterruntime", "vimgrhostruntime", "vimgrnwruntime",
-	"vimgrvmruntime", "vsdatascriptset", "wafpolicy",
+	"alertscriptconfig", "authmappingprofile", "authprofile", "autoscalelaunchconfig",
+	"availabilityzone", "botdetectionpolicy", "certificatemanagementprofile",
+	"cloudconnectoruser", "csrfpolicy", "dnspolicy", "fileobject", "geodb", "gslbservice",
+	"hardwaresecuritymodulegroup", "icapprofile", "ipamdnsproviderprofile", "ipreputationdb",
+	"labelgroup", "microservice", "microservicegroup", "poolgroupdeploymentpolicy",
+	"securitypolicy", "serverautoscalepolicy", "serviceauthprofile", "ssopolicy",
+	"testsedatastorelevel1", "vcenterserver", "vimgrclusterruntime", "vimgrhostruntime",
+	"vimgrnwruntime", "vimgrvmruntime", "vsdatascriptset", "wafpolicy",
 };
 /* clang-format on */
 

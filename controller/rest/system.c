@@ -13,6 +13,13 @@
 #include "controller/rest/rest.h"
 
 /* clang-format off */
+#define KEY(text) "{'key': '" text "'}"
+#define TLS_NOW   "[{'type': 'SSL_VERSION_TLS1_2'}, {'type': 'SSL_VERSION_TLS1_3'}]"
+#define FORWARD_SECRET                                                                \
+	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"                  \
+	"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"                  \
+	"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+
 static const struct {
 	const char *kind, *uuid; /* uuid NULL: KIND-UUID4 */
 	const char *json;
@@ -56,6 +63,52 @@ static const struct {
 	{ "applicationprofile", NULL, "{'name': 'System-Syslog', 'type': 'APPLICATION_PROFILE_TYPE_SYSLOG'}" },
 
 	{ "analyticsprofile", NULL, "{'name': 'System-Analytics-Profile'}" },
+
+	{ "applicationpersistenceprofile", NULL,
+	  "{'name': 'System-Persistence-Client-IP', 'persistence_type': 'PERSISTENCE_TYPE_CLIENT_IP_ADDRESS',"
+	  " 'ip_persistence_profile': {}}" },
+	{ "applicationpersistenceprofile", NULL,
+	  "{'name': 'System-Persistence-Http-Cookie', 'persistence_type': 'PERSISTENCE_TYPE_HTTP_COOKIE',"
+	  " 'http_cookie_persistence_profile': {}}" },
+	{ "applicationpersistenceprofile", NULL,
+	  "{'name': 'System-Persistence-App-Cookie', 'persistence_type': 'PERSISTENCE_TYPE_APP_COOKIE',"
+	  " 'app_cookie_persistence_profile': {'prst_hdr_name': 'JSESSIONID'}}" },
+	{ "applicationpersistenceprofile", NULL,
+	  "{'name': 'System-Persistence-TLS', 'persistence_type': 'PERSISTENCE_TYPE_TLS'}" },
+	{ "applicationpersistenceprofile", NULL,
+	  "{'name': 'System-Persistence-Custom-Http-Header', 'persistence_type':"
+	  " 'PERSISTENCE_TYPE_CUSTOM_HTTP_HEADER', 'hdr_persistence_profile': {'prst_hdr_name': 'X-Session'}}" },
+
+	{ "sslprofile", NULL,
+	  "{'name': 'System-Standard', 'accepted_versions': " TLS_NOW ", 'accepted_ciphers': '" FORWARD_SECRET
+	  ":AES128-GCM-SHA256:AES256-GCM-SHA384'}" },
+	{ "sslprofile", NULL,
+	  "{'name': 'System-Standard-PFS', 'accepted_versions': " TLS_NOW ", 'accepted_ciphers': '" FORWARD_SECRET
+	  "'}" },
+	{ "sslprofile", NULL,
+	  "{'name': 'System-Standard-Portal', 'type': 'SSL_PROFILE_TYPE_SYSTEM', 'accepted_versions': " TLS_NOW
+	  ", 'accepted_ciphers': '" FORWARD_SECRET "'}" },
+
+	{ "stringgroup", NULL,
+	  "{'name': 'System-Compressible-Content-Types', 'type': 'SG_TYPE_STRING', 'kv': [" KEY("text/html") ","
+	  KEY("text/xml") "," KEY("text/plain") "," KEY("text/css") "," KEY("text/javascript") ","
+	  KEY("application/javascript") "," KEY("application/x-javascript") "," KEY("application/xml") ","
+	  KEY("application/json") "," KEY("application/pdf") "," KEY("image/svg+xml") "]}" },
+	{ "stringgroup", NULL,
+	  "{'name': 'System-Cacheable-Resource-Types', 'type': 'SG_TYPE_STRING', 'kv': [" KEY("text/css") ","
+	  KEY("text/javascript") "," KEY("application/javascript") "," KEY("image/gif") "," KEY("image/jpeg") ","
+	  KEY("image/png") "," KEY("image/svg+xml") "," KEY("image/webp") "," KEY("font/woff2") "]}" },
+	{ "stringgroup", NULL,
+	  "{'name': 'System-Rewritable-Content-Types', 'type': 'SG_TYPE_STRING', 'kv': [" KEY("text/html") ","
+	  KEY("text/plain") "," KEY("text/css") "," KEY("text/javascript") "," KEY("application/json") "]}" },
+	{ "stringgroup", NULL,
+	  "{'name': 'System-Devices-Mobile', 'type': 'SG_TYPE_STRING', 'kv': [" KEY("Android") "," KEY("iPhone") ","
+	  KEY("iPad") "," KEY("Mobile") "]}" },
+
+	{ "useraccountprofile", NULL, "{'name': 'Default-User-Account-Profile'}" },
+	{ "useraccountprofile", NULL,
+	  "{'name': 'No-Lockout-User-Account-Profile', 'max_login_failure_count': 0, 'account_lock_timeout': 0,"
+	  " 'credentials_timeout_threshold': 0}" },
 
 	{ "healthmonitor", NULL,
 	  "{'name': 'System-HTTP', 'type': 'HEALTH_MONITOR_HTTP', 'http_monitor': {'http_request': 'HEAD / HTTP/1.0',"

@@ -121,7 +121,7 @@ class Session:
         all_headers = {**self.headers(), **(headers or {})}
         if body is not None and isinstance(body, (dict, list)):
             body = json.dumps(body)
-        url = path if path.startswith("http") else f"{self.controller.url}/api/{path}"
+        url = path if path.startswith("https:") else f"{self.controller.url}/api/{path}"
         return self.http.request(method, url, data=body, timeout=30,
                                  headers={k: v for k, v in all_headers.items() if v is not None}, **more)
 

@@ -290,3 +290,88 @@ def test_without_a_tenant_header_one_is_at_home(people):
 def test_events_are_those_of_the_tenant(admin, people):
     events = people["Application-Admin"].get("analytics/logs?type=2&page_size=1000").json()["results"]
     assert events and {e["tenant_name"] for e in events} == {"red"}
+
+
+# ---- every kind can be made by a client ------------------------------------------------------
+
+IN = {"match_criteria": "IS_IN"}
+BODIES = {
+    "applicationpersistenceprofile": {"persistence_type": "PERSISTENCE_TYPE_HTTP_COOKIE",
+                                      "http_cookie_persistence_profile": {"cookie_name": "stay", "timeout": 20}},
+    "sslprofile": {"accepted_versions": [{"type": "SSL_VERSION_TLS1_2"}], "accepted_ciphers": "AES:3DES:RC4"},
+    "pkiprofile": {"crl_check": False, "ca_certs": []},
+    "ipaddrgroup": {"prefixes": [{"ip_addr": {"addr": "10.0.0.0", "type": "V4"}, "mask": 8}]},
+    "networksecuritypolicy": {"rules": [{
+        "name": "no", "index": 1, "enable": True, "action": "NETWORK_SECURITY_POLICY_ACTION_TYPE_DENY",
+        "match": {"client_ip": {**IN, "group_refs": ["/api/ipaddrgroup?name=t-ipaddrgroup"]}}}]},
+    "stringgroup": {"type": "SG_TYPE_KEYVAL", "kv": [{"key": "a", "value": "b"}]},
+    "prioritylabels": {"equivalent_labels": [{"labels": ["10"]}, {"labels": ["5"]}]},
+    "poolgroup": {"members": [{"pool_ref": "/api/pool?name=t-pool", "ratio": 2, "priority_label": "10"}],
+                  "priority_labels_ref": "/api/prioritylabels?name=t-prioritylabels"},
+    "httppolicyset": {"http_request_policy": {"rules": [{
+        "name": "r", "index": 1, "enable": True, "match": {"path": {
+            "match_criteria": "BEGINS_WITH", "string_group_refs": ["/api/stringgroup?name=t-stringgroup"]}},
+        "switching_action": {"action": "HTTP_SWITCHING_SELECT_POOL", "pool_ref": "/api/pool?name=t-pool"}}]}},
+    "l4policyset": {"l4_connection_policy": {"rules": [{
+        "name": "r", "index": 1, "match": {"port": {**IN, "ports": [80]}},
+        "action": {"select_pool": {"action_type": "L4_RULE_ACTION_SELECT_POOL", "pool_ref": "/api/pool?name=t-pool"}}}]}},
+    "errorpagebody": {"error_page_body": "<h1>Sorry</h1>"},
+    "errorpageprofile": {"error_pages": [{"index": 1, "match": {**IN, "ranges": [{"begin": 500, "end": 599}]},
+                                          "error_page_body_ref": "/api/errorpagebody?name=t-errorpagebody"}]},
+    "backupconfiguration": {"save_local": True, "backup_passphrase": "open sesame"},
+    "scheduler": {"backup_config_ref": "/api/backupconfiguration?name=t-backupconfiguration", "frequency": 1,
+                  "frequency_unit": "SCHEDULER_FREQUENCY_UNIT_DAY", "run_mode": "RUN_MODE_PERIODIC"},
+    "backup": {"file_name": "b.json", "scheduler_ref": "/api/scheduler?name=t-scheduler"},
+    "useraccountprofile": {"max_login_failure_count": 5},
+}
+
+
+def without_secrets(body):
+    if isinstance(body, dict):
+        return {k: without_secrets(v) for k, v in body.items() if "passphrase" not in k}
+    return body
+
+
+def holds(answer, sent):
+    """Everything that was sent is in the answer; references came back as URLs."""
+    if isinstance(sent, dict):
+        return all(k in answer and holds(answer[k], v) for k, v in sent.items())
+    if isinstance(sent, list):
+        return len(answer) == len(sent) and all(map(holds, answer, sent))
+    if isinstance(sent, str) and "?name=" in sent:
+        return answer.endswith("#" + sent.split("=")[1])
+    return answer == sent
+
+
+def test_a_client_makes_one_of_each_kind(admin):
+    admin.make("pool", name="t-pool", servers=[server("10.0.0.1")])
+    uuids = {}
+    for kind, body in BODIES.items():
+        made = admin.make(kind, name=f"t-{kind}", **body)
+        assert holds(made, without_secrets(body)), kind
+        assert "open sesame" not in str(made), kind
+        again = admin.put(f"{kind}/{made['uuid']}", made)
+        assert again.status_code == 200, f"{kind}: {again.text}"
+        assert holds(again.json(), without_secrets(body)), kind
+        uuids[kind] = made["uuid"]
+    # What is referred to stays.
+    assert "t-poolgroup" in error(admin.delete("prioritylabels/" + uuids["prioritylabels"]), 412)
+    for kind in reversed(BODIES):
+        assert admin.delete(f"{kind}/{uuids[kind]}").status_code == 204, kind
+
+
+def test_the_objects_of_a_fresh_controller(admin):
+    for kind, names in {
+        "applicationpersistenceprofile": "System-Persistence-Client-IP System-Persistence-Http-Cookie "
+                                         "System-Persistence-App-Cookie System-Persistence-TLS "
+                                         "System-Persistence-Custom-Http-Header",
+        "sslprofile": "System-Standard System-Standard-PFS System-Standard-Portal",
+        "stringgroup": "System-Compressible-Content-Types System-Cacheable-Resource-Types "
+                       "System-Devices-Mobile System-Rewritable-Content-Types",
+        "useraccountprofile": "Default-User-Account-Profile No-Lockout-User-Account-Profile",
+        "healthmonitor": "System-Xternal-Shell System-Xternal-Perl System-Xternal-Python System-SCTP",
+    }.items():
+        for name in names.split():
+            found = admin.find(kind, name)
+            assert found, name
+            assert "Cannot delete system default object" in error(admin.delete(f"{kind}/{found['uuid']}"), 403), name

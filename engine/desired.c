@@ -3,7 +3,9 @@
 #include <errno.h>
 
 #include "base/base.h"
+#include "model/model.h"
 #include "net/digest.h"
+#include "net/seal.h"
 
 #define FILE_MAX (256u << 20)
 
@@ -40,7 +42,52 @@ static bool entry_fits(const char *key, const json_t *entry)
 	return strcmp(key, own) == 0 && json_is_object(json_object_get(entry, "object"));
 }
 
-int desired_load(struct desired *d, const char *path, struct err *e)
+/* ---- secrets in the file ---- */
+
+struct sealing {
+	const struct seal *seal;
+	const char *key; /* "kind/uuid" */
+};
+
+static char *seal_field(void *arg, const char *path, const char *value)
+{
+	const struct sealing *g = arg;
+	CLEANUP_FREE char *bound_to = xasprintf("%s/%s", g->key, path);
+
+	return seal_put(g->seal, bound_to, value);
+}
+
+/* A file of the first format has them bare. */
+static char *open_field(void *arg, const char *path, const char *value)
+{
+	const struct sealing *g = arg;
+	CLEANUP_FREE char *bound_to = xasprintf("%s/%s", g->key, path);
+
+	return seal_is(value) ? seal_take(g->seal, bound_to, value) : xstrdup(value);
+}
+
+/* The object of ENTRY, in which each secret went through F. New reference; NULL: one did not open. */
+static json_t *map_entry(const json_t *entry, const char *key, const struct seal *s,
+			 char *(*f)(void *arg, const char *path, const char *value))
+{
+	const struct kind_desc *k = kind_find(json_str(entry, "kind", ""));
+	json_t *object = json_object_get(entry, "object");
+	struct sealing g = { s, key };
+
+	return k ? model_map_secrets(k, object, f, &g) : json_incref(object);
+}
+
+/* ---- the file ---- */
+
+bool desired_is_sealed(const char *path)
+{
+	CLEANUP_FREE char *text = NULL;
+	size_t len;
+
+	return file_read(path, FILE_MAX, &text, &len) == 0 && strstr(text, "\"sealed:");
+}
+
+int desired_load(struct desired *d, const char *path, const struct seal *s, struct err *e)
 {
 	CLEANUP_FREE char *text = NULL;
 	CLEANUP_JSON json_t *file = NULL;
@@ -56,13 +103,23 @@ int desired_load(struct desired *d, const char *path, struct err *e)
 	rc = json_read(text, len, &file, e);
 	if (rc < 0)
 		return rc;
-	if (json_int(file, "format", 0) != DESIRED_FORMAT)
+	if (json_int(file, "format", 0) < 1 || json_int(file, "format", 0) > DESIRED_FORMAT)
 		return err_set(e, -EINVAL, NULL, "%s has format %lld, and this program knows %d",
 			       path, (long long)json_int(file, "format", 0), DESIRED_FORMAT);
 	held = json_object_get(file, "held");
 	json_object_foreach(held, key, entry) {
+		json_t *object;
+
 		if (!entry_fits(key, entry))
 			return err_set(e, -EINVAL, NULL, "%s is damaged: %s is no object", path, key);
+		object = map_entry(entry, key, s, open_field);
+		if (!object)
+			return err_set(e, -EKEYREJECTED, NULL,
+				       "%s does not open with the key-encryption key %s: put the key that it was "
+				       "sealed with back, or remove the file to have the controller send everything "
+				       "again",
+				       path, seal_path(s));
+		json_object_set_new(entry, "object", object);
 		json_object_del(entry, "digest"); /* what the file says of itself is no proof */
 		digest += entry_digest(entry);
 	}
@@ -78,14 +135,27 @@ int desired_load(struct desired *d, const char *path, struct err *e)
 	return 0;
 }
 
-char *desired_text(const struct desired *d)
+char *desired_text(const struct desired *d, const struct seal *s)
 {
-	CLEANUP_JSON json_t *file = NULL;
+	CLEANUP_JSON json_t *file = NULL, *held = json_copy(d->held);
+	json_t *entry;
+	const char *key;
 	char sum[17];
 
+	json_object_foreach(d->held, key, entry) {
+		json_t *sealed = map_entry(entry, key, s, seal_field);
+
+		if (sealed != json_object_get(entry, "object")) {
+			json_t *copy = json_copy(entry);
+
+			json_object_set(copy, "object", sealed);
+			json_object_set_new(held, key, copy);
+		}
+		json_decref(sealed);
+	}
 	snprintf(sum, sizeof(sum), "%016llx", (unsigned long long)d->digest);
 	file = json_pack("{s:i, s:s, s:I, s:s, s:O}", "format", DESIRED_FORMAT, "epoch", d->epoch,
-			 "revision", (json_int_t)d->revision, "hash", sum, "held", d->held);
+			 "revision", (json_int_t)d->revision, "hash", sum, "held", held);
 	return json_text(file);
 }
 

@@ -3,7 +3,7 @@
  *
  * Changes are staged and become visible at once, by desired_commit(), which
  * tells the true differences. What is held is kept in a file: with its format
- * version, epoch, revision and digest.
+ * version, epoch, revision and digest. Secrets (private keys) are sealed there.
  */
 #ifndef SPANWIRE_ENGINE_DESIRED_H
 #define SPANWIRE_ENGINE_DESIRED_H
@@ -14,7 +14,9 @@
 #include "base/err.h"
 #include "base/json.h"
 
-#define DESIRED_FORMAT 1
+#define DESIRED_FORMAT 2 /* 1: nothing was sealed */
+
+struct seal;
 
 struct desired {
 	char epoch[64];     /* "": never heard of a controller */
@@ -34,10 +36,15 @@ struct desired_diff {
 void desired_init(struct desired *d);
 void desired_fini(struct desired *d);
 
-/* 0: loaded, -ENOENT: there is no such file. Otherwise an error with a sentence, and D is empty. */
-int desired_load(struct desired *d, const char *path, struct err *e);
+/*
+ * 0: loaded, -ENOENT: there is no such file. Otherwise an error with a sentence, and D is empty;
+ * -EKEYREJECTED: what is sealed does not open with S.
+ */
+int desired_load(struct desired *d, const char *path, const struct seal *s, struct err *e);
+/* Does the file hold anything sealed? Then it is of no use without its key. */
+bool desired_is_sealed(const char *path);
 /* Contents of the file. Caller frees. */
-char *desired_text(const struct desired *d);
+char *desired_text(const struct desired *d, const struct seal *s);
 
 /* Forget what is staged; a new batch begins. REPLACES: it will be everything. */
 void desired_begin(struct desired *d, bool replaces);

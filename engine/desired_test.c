@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "engine/desired.h"
 #include "net/digest.h"
+#include "net/seal.h"
 
 /* What the owner was told, as text: "+pool/p1 -vsvip/v1 " */
 static struct buf told;
@@ -153,30 +154,50 @@ static void the_file_gives_back_what_was_held(void **state)
 		"{\"format\":1,\"held\":{\"a/b\":{\"kind\":\"a\",\"uuid\":\"b\"}},\"hash\":\"0\"}",
 		"{\"format\":1,\"held\":{\"a/b\":{\"kind\":\"a\",\"uuid\":\"c\",\"object\":{}}},\"hash\":\"0\"}",
 	};
-	char path[] = "/tmp/swlink_desired_XXXXXX";
+	char dir[] = "/tmp/swlink_desired_XXXXXX";
+	CLEANUP_FREE char *path = NULL, *kek = NULL;
 	struct desired d, back;
+	struct seal *seal, *other;
 	CLEANUP_FREE char *text = NULL;
 	struct err e = { 0 };
 	char *at;
-	int fd = mkstemp(path);
+	CLEANUP_JSON json_t *user = json_pack("{s:s, s:s}", "name", "u", "password", "very-secret");
 
 	(void)state;
-	assert_true(fd >= 0);
-	close(fd);
+	unsetenv("CREDENTIALS_DIRECTORY");
+	assert_non_null(mkdtemp(dir));
+	path = xasprintf("%s/desired.json", dir);
+	kek = xasprintf("%s/kek", dir);
+	assert_false(desired_is_sealed(path));
+	assert_int_equal(seal_open(dir, true, &seal, &e), 0);
 	desired_init(&d);
 	stage(&d, "pool", "a", 1);
 	stage(&d, "vsvip", "b", 2);
+	desired_put(&d, "user", "u", 1, user);
 	desired_commit(&d, "e1", 9, &diff, NULL);
-	text = desired_text(&d);
+	text = desired_text(&d, seal);
 	assert_int_equal(file_replace(path, text, strlen(text), 0600), 0);
 
 	desired_init(&back);
-	assert_int_equal(desired_load(&back, path, &e), 0);
+	assert_int_equal(desired_load(&back, path, seal, &e), 0);
 	assert_string_equal(back.epoch, "e1");
 	assert_int_equal(back.revision, 9);
 	assert_true(back.digest == d.digest);
 	assert_true(json_equal(desired_get(&back, "pool", "a"), desired_get(&d, "pool", "a")));
+	assert_true(json_equal(desired_get(&back, "user", "u"), user));
+	assert_string_equal(json_str(desired_get(&d, "user", "u"), "password", ""), "very-secret");
 	desired_fini(&back);
+
+	/* Secrets are there, but not to be read, and of no use without the key. */
+	assert_null(strstr(text, "very-secret"));
+	assert_true(desired_is_sealed(path));
+	assert_int_equal(unlink(kek), 0);
+	assert_int_equal(seal_open(dir, true, &other, &e), 0);
+	desired_init(&back);
+	assert_int_equal(desired_load(&back, path, other, &e), -EKEYREJECTED);
+	assert_non_null(strstr(e.text, "does not open with the key-encryption key"));
+	desired_fini(&back);
+	seal_free(other);
 
 	/* One digit of an object changed on the disk is found. */
 	at = strstr(text, "\"n\":2");
@@ -184,29 +205,32 @@ static void the_file_gives_back_what_was_held(void **state)
 	at[4] = '3';
 	assert_int_equal(file_replace(path, text, strlen(text), 0600), 0);
 	desired_init(&back);
-	assert_int_equal(desired_load(&back, path, &e), -EINVAL);
+	assert_int_equal(desired_load(&back, path, seal, &e), -EINVAL);
 	assert_non_null(strstr(e.text, "damaged"));
 	assert_int_equal(json_object_size(back.held), 0);
 	desired_fini(&back);
 
-	at = strstr(text, "\"format\":1");
-	at[9] = '2';
+	at = strstr(text, "\"format\":2");
+	at[9] = '3';
 	assert_int_equal(file_replace(path, text, strlen(text), 0600), 0);
 	desired_init(&back);
-	assert_int_equal(desired_load(&back, path, &e), -EINVAL);
-	assert_non_null(strstr(e.text, "format 2"));
+	assert_int_equal(desired_load(&back, path, seal, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "format 3"));
 	desired_fini(&back);
 	for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
 		assert_int_equal(file_replace(path, odd[i], strlen(odd[i]), 0600), 0);
 		desired_init(&back);
-		assert_int_equal(desired_load(&back, path, &e), -EINVAL);
+		assert_int_equal(desired_load(&back, path, seal, &e), -EINVAL);
 		desired_fini(&back);
 	}
 	unlink(path);
 	desired_init(&back);
-	assert_int_equal(desired_load(&back, path, &e), -ENOENT);
+	assert_int_equal(desired_load(&back, path, seal, &e), -ENOENT);
 	desired_fini(&back);
 	desired_fini(&d);
+	seal_free(seal);
+	unlink(kek);
+	rmdir(dir);
 	buf_fini(&told);
 }
 

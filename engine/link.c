@@ -27,6 +27,7 @@
 #include "engine/keeper.h"
 #include "net/lines.h"
 #include "net/lookup.h"
+#include "net/seal.h"
 #include "net/tls.h"
 
 #define PROTOCOL	1
@@ -81,6 +82,7 @@ struct link {
 	char token[160];
 
 	struct desired desired;
+	struct seal *seal; /* of the file that it is kept in */
 	struct keeper *keeper;
 	struct timer save;
 	struct list commits;
@@ -309,7 +311,7 @@ static void save(struct timer *t)
 {
 	struct link *k = CONTAINER_OF(t, struct link, save);
 
-	keeper_put(k->keeper, desired_text(&k->desired));
+	keeper_put(k->keeper, desired_text(&k->desired, k->seal));
 }
 
 static void diff_put(void *arg, const char *kind, const char *uuid, uint64_t revision,
@@ -738,6 +740,7 @@ static void link_release(struct grave *g)
 		free(LIST_ENTRY(at, struct commit, link));
 	keeper_free(k->keeper);
 	desired_fini(&k->desired);
+	seal_free(k->seal);
 	identity_fini(&k->identity);
 	json_decref(k->interfaces);
 	json_decref(k->services);
@@ -784,7 +787,11 @@ static int open_state(struct link *k, const char *dir, struct err *e)
 	 * The newest cannot be read by an older program: then the controller sends everything,
 	 * which is no harm.
 	 */
-	rc = desired_load(&k->desired, k->desired_path, e);
+	rc = seal_open(dir, !desired_is_sealed(k->desired_path), &k->seal, e);
+	if (rc == 0)
+		rc = desired_load(&k->desired, k->desired_path, k->seal, e);
+	if (rc == -EKEYREJECTED || !k->seal)
+		return rc;
 	if (rc < 0 && rc != -ENOENT)
 		log_warn("state_not_loaded reason=\"%s\"", e->text);
 	return 0;
@@ -867,7 +874,7 @@ void link_free(struct link *k, const char *reason)
 	timer_stop(k->loop, &k->tell);
 	if (k->save.active) {
 		timer_stop(k->loop, &k->save);
-		keeper_put(k->keeper, desired_text(&k->desired));
+		keeper_put(k->keeper, desired_text(&k->desired, k->seal));
 	}
 	loop_bury(k->loop, &k->grave, link_release);
 }

@@ -48,6 +48,9 @@ int model_read_field(const struct message_desc *m, const char *key, const json_t
 		     struct model_resolver *r, json_t **out, struct model_notes *notes,
 		     struct err *e);
 
+/* Has it, or a message in it, a field with F_SECRET? */
+bool has_secrets(const struct message_desc *m);
+
 /* What a secret looks like in an answer; sent back, it keeps the secret. */
 extern const char model_masked[];
 

@@ -231,6 +231,14 @@ int model_refs(const struct kind_desc *k, const json_t *stored,
 	       void *arg);
 
 /*
+ * A copy of a stored object in which each secret that is set is what F makes of it (of malloc; PATH
+ * as in "configs[2].password"): how secrets are sealed and opened. An object without secrets is itself.
+ * New reference; NULL when F returned NULL.
+ */
+json_t *model_map_secrets(const struct kind_desc *k, const json_t *stored,
+			  char *(*f)(void *arg, const char *path, const char *value), void *arg);
+
+/*
  * Greatest apply class of what differs; APPLY_NONE when nothing with effect does. PATHS (may be
  * NULL) gets "a,b[2].c".
  */

@@ -197,15 +197,6 @@ static void keep_secrets_in_list(const struct field_desc *f, const json_t *old, 
 	}
 }
 
-static bool has_secrets(const struct message_desc *m)
-{
-	for (size_t i = 0; i < m->n_fields; i++)
-		if ((m->fields[i].flags & F_SECRET) ||
-		    (m->fields[i].msg && has_secrets(m->fields[i].msg)))
-			return true;
-	return false;
-}
-
 static void keep_secrets(const struct message_desc *m, const json_t *old, json_t *fresh)
 {
 	for (size_t i = 0; i < m->n_fields; i++) {

@@ -334,6 +334,8 @@ static int prepare_file(struct disk *d, struct err *e)
 	d->sync = true;
 	if (rc == SQLITE_OK && !tables)
 		rc = sqlite3_exec(d->db, schema, NULL, NULL, NULL);
+	else if (rc == SQLITE_OK && format < DISK_FORMAT)
+		rc = sqlite3_exec(d->db, SET_FORMAT, NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return explain(d, rc, tables ? "open" : "make", e);
 	return check_whole(d, e);
@@ -553,6 +555,13 @@ int disk_commit(struct disk *d, const struct disk_state *state, struct err *e)
 		release(d->stmts[Q_ROLLBACK]);
 	}
 	return err_set(e, rc, NULL, "The change was not stored: %s.", d->why);
+}
+
+int disk_sweep(struct disk *d, struct err *e)
+{
+	int rc = sqlite3_exec(d->db, "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? 0 : explain(d, rc, "rewrite", e);
 }
 
 /* ---- reading --------------------------------------------------------- */

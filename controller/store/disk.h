@@ -21,7 +21,7 @@
 #include "base/err.h"
 
 /* Of the folder's contents. A release reads what older ones wrote, never what newer ones did. */
-#define DISK_FORMAT 1
+#define DISK_FORMAT 2 /* 2: secrets are sealed */
 
 /* Changes of so many revisions are remembered, and so many events. */
 #define DISK_CHANGES_KEPT 10000
@@ -68,6 +68,9 @@ void disk_set(struct disk *d, const char *space, const char *key,
 void disk_event(struct disk *d, uint64_t id, uint64_t us, const char *body);
 /* STATE is what holds afterwards. */
 int disk_commit(struct disk *d, const struct disk_state *state, struct err *e);
+
+/* Nothing that was overwritten or deleted is left in the files. Not inside a transaction. */
+int disk_sweep(struct disk *d, struct err *e);
 
 /* Caller frees; NULL when there is none. */
 char *disk_value(struct disk *d, const char *space, const char *key);

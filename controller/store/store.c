@@ -17,6 +17,7 @@
 #include "base/list.h"
 #include "base/table.h"
 #include "controller/store/disk.h"
+#include "net/seal.h"
 
 struct shelf {
 	const struct kind_desc *kind;
@@ -75,10 +76,13 @@ struct txn {
 
 struct store {
 	struct disk *disk;
+	struct seal *seal;
 	struct disk_state state;
 	struct shelf *shelves; /* one per kind, in the order of model_kinds */
 	struct table ids, names;
 	struct store_watch *watches;
+	struct slot **bare; /* while it is opened: see seal_later() */
+	size_t n_bare;
 	struct txn txn;
 };
 
@@ -264,22 +268,139 @@ static void unshelve(struct slot *slot)
 	slot->shelf->n--;
 }
 
+/* ---- secrets --------------------------------------------------------- */
+
+/* What is on the disk of a secret field is sealed; what is in memory is not. */
+struct sealing {
+	struct store *s;
+	const char *kind, *uuid;
+	bool bare; /* a secret that was not sealed was met */
+};
+
+static char *seal_field(void *arg, const char *path, const char *value)
+{
+	struct sealing *g = arg;
+	CLEANUP_FREE char *bound_to = xasprintf("%s/%s/%s", g->kind, g->uuid, path);
+
+	return seal_put(g->s->seal, bound_to, value);
+}
+
+/* An older release did not seal, or the field was no secret to it. */
+static char *open_field(void *arg, const char *path, const char *value)
+{
+	struct sealing *g = arg;
+	CLEANUP_FREE char *bound_to = xasprintf("%s/%s/%s", g->kind, g->uuid, path);
+
+	if (seal_is(value))
+		return seal_take(g->s->seal, bound_to, value);
+	g->bare = true;
+	return xstrdup(value);
+}
+
+/* As the disk gets it. Caller frees. */
+static char *body_text(struct store *s, const struct object *o)
+{
+	struct sealing g = { .s = s, .kind = o->kind->path, .uuid = o->uuid };
+	CLEANUP_JSON json_t *sealed = model_map_secrets(o->kind, o->body, seal_field, &g);
+
+	return json_text(sealed);
+}
+
+static const char seal_space[] = "seal", seal_proof[] = "what this key has sealed";
+
+/*
+ * The first start makes the key and leaves a proof of it in the store; from then on no other key, and no
+ * lost one, is accepted: it would look like damage, object by object.
+ */
+static int open_seal(struct store *s, const char *dir, struct err *e)
+{
+	CLEANUP_FREE char *proof = disk_value(s->disk, seal_space, "proof"), *opened = NULL;
+	CLEANUP_FREE char *fresh = NULL;
+	int rc = seal_open(dir, proof == NULL, &s->seal, e);
+
+	if (rc < 0)
+		return rc;
+	if (proof) {
+		opened = seal_take(s->seal, seal_space, proof);
+		return opened && strcmp(opened, seal_proof) == 0
+			       ? 0
+			       : err_set(e, -EKEYREJECTED, NULL,
+					 "The key-encryption key %s is not the one that the store in %s was "
+					 "sealed with: put that one back.",
+					 seal_path(s->seal), dir);
+	}
+	fresh = seal_put(s->seal, seal_space, seal_proof);
+	disk_begin(s->disk, true);
+	disk_set(s->disk, seal_space, "proof", fresh);
+	return disk_commit(s->disk, &s->state, e);
+}
+
 /* ---- opening --------------------------------------------------------- */
+
+/* An object that an older release has written with bare secrets. */
+static void seal_later(struct store *s, const struct disk_row *r)
+{
+	s->bare = one_more(s->bare, s->n_bare, sizeof(*s->bare));
+	s->bare[s->n_bare++] = slot_find(s, r->kind, r->uuid);
+}
+
+static int seal_bare(struct store *s, struct err *e)
+{
+	CLEANUP_FREE char *unswept = disk_value(s->disk, seal_space, "unswept");
+	int rc = 0;
+
+	if (s->n_bare) {
+		disk_begin(s->disk, true);
+		for (size_t i = 0; i < s->n_bare; i++) {
+			const struct object *o = &s->bare[i]->held->o;
+			CLEANUP_FREE char *body = body_text(s, o);
+			struct disk_row r = { .kind = o->kind->path,
+					      .uuid = o->uuid,
+					      .name = o->name,
+					      .body = body,
+					      .revision = o->revision,
+					      .last_modified_us = o->last_modified_us };
+
+			disk_update(s->disk, &r);
+		}
+		disk_set(s->disk, seal_space, "unswept", "1");
+		rc = disk_commit(s->disk, &s->state, e);
+	}
+	free(s->bare);
+	s->bare = NULL;
+	if (rc == 0 && (s->n_bare || unswept)) {
+		/* What was overwritten still stands in free pages and in the log. */
+		rc = disk_sweep(s->disk, e);
+		if (rc == 0) {
+			disk_begin(s->disk, true);
+			disk_set(s->disk, seal_space, "unswept", NULL);
+			rc = disk_commit(s->disk, &s->state, e);
+		}
+	}
+	return rc;
+}
 
 static int load_row(void *arg, const struct disk_row *r, struct err *e)
 {
 	struct store *s = arg;
 	struct shelf *shelf = shelf_of(s, r->kind);
-	CLEANUP_JSON json_t *body = NULL;
+	CLEANUP_JSON json_t *written = NULL, *body = NULL;
+	struct sealing g = { .s = s, .kind = r->kind, .uuid = r->uuid };
 	struct held *h;
 
 	if (!shelf)
 		return err_set(e, -EPROTONOSUPPORT, NULL,
 			       "The store holds a %s, a kind that this release does not know.",
 			       r->kind);
-	if (json_read(r->body, strlen(r->body), &body, e) || !json_is_object(body))
+	if (json_read(r->body, strlen(r->body), &written, e) || !json_is_object(written))
 		return err_set(e, -EUCLEAN, NULL, "The store is damaged: %s %s is not readable.",
 			       r->kind, r->uuid);
+	body = model_map_secrets(shelf->kind, written, open_field, &g);
+	if (!body)
+		return err_set(e, -EUCLEAN, NULL,
+			       "The store is damaged: a secret of %s %s does not open with the key-encryption "
+			       "key %s.",
+			       r->kind, r->uuid, seal_path(s->seal));
 	if (store_get(s, r->kind, r->uuid))
 		return err_set(e, -EUCLEAN, NULL, "The store is damaged: %s %s is there twice.",
 			       r->kind, r->uuid);
@@ -290,6 +411,8 @@ static int load_row(void *arg, const struct disk_row *r, struct err *e)
 	h->o.system = r->system;
 	held_enter(s, h);
 	shelve(h->slot, &shelf->slots);
+	if (g.bare)
+		seal_later(s, r);
 	return 0;
 }
 
@@ -306,7 +429,11 @@ int store_open(const char *dir, struct store **out, struct err *e)
 	}
 	rc = disk_open(dir, &s->disk, &s->state, e);
 	if (!rc)
+		rc = open_seal(s, dir, e);
+	if (!rc)
 		rc = disk_load(s->disk, load_row, s, e);
+	if (!rc)
+		rc = seal_bare(s, e);
 	if (rc) {
 		store_close(s);
 		s = NULL;
@@ -333,6 +460,8 @@ void store_close(struct store *s)
 	table_fini(&s->ids);
 	table_fini(&s->names);
 	disk_close(s->disk);
+	seal_free(s->seal);
+	free(s->bare);
 	free(s->shelves);
 	free(s);
 }
@@ -676,8 +805,9 @@ static int check_references(struct txn *t, struct err *e)
 	return 0;
 }
 
-static void write_op(struct disk *d, const struct op *op)
+static void write_op(struct store *s, const struct op *op)
 {
+	struct disk *d = s->disk;
 	const struct object *o = op->new ? &op->new->o : &op->old->o;
 	CLEANUP_FREE char *body = NULL;
 	struct disk_row r = {
@@ -696,7 +826,7 @@ static void write_op(struct disk *d, const struct op *op)
 		disk_delete(d, r.kind, r.uuid);
 		return;
 	}
-	r.body = body = json_text(o->body);
+	r.body = body = body_text(s, o);
 	if (op->old)
 		disk_update(d, &r);
 	else
@@ -752,7 +882,7 @@ int txn_commit(struct txn *t, uint64_t *revision, struct err *e)
 		next.revision = t->revision;
 	disk_begin(s->disk, true);
 	for (size_t i = 0; i < t->n_ops; i++)
-		write_op(s->disk, &t->ops[i]);
+		write_op(s, &t->ops[i]);
 	changes = write_changes(t, &n);
 	for (size_t i = 0; i < t->n_settings; i++)
 		disk_set(s->disk, t->settings[i].space, t->settings[i].key, t->settings[i].value);

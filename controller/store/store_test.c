@@ -748,18 +748,113 @@ static void a_newer_format_is_refused(void **state)
 {
 	struct world *w = *state;
 
-	run_sql(w, "PRAGMA user_version = 2");
+	run_sql(w, "PRAGMA user_version = 3");
 	assert_int_equal(store_open(w->dir, &w->s, &w->e), -EPROTONOSUPPORT);
 	assert_non_null(strstr(
-		w->e.text, "was written by a newer release (format 2; this one reads up to 1)"));
+		w->e.text, "was written by a newer release (format 3; this one reads up to 2)"));
 	run_sql(w,
-		"PRAGMA user_version = 1; INSERT INTO object VALUES (9, 'teapot', 'teapot-1', '', '', 'x', '{}',"
+		"PRAGMA user_version = 2; INSERT INTO object VALUES (9, 'teapot', 'teapot-1', '', '', 'x', '{}',"
 		" 1, 1, 1, 0)");
 	assert_int_equal(store_open(w->dir, &w->s, &w->e), -EPROTONOSUPPORT);
 	assert_non_null(strstr(w->e.text, "teapot"));
 	run_sql(w, "PRAGMA application_id = 1");
 	assert_int_equal(store_open(w->dir, &w->s, &w->e), -EINVAL);
 	assert_non_null(strstr(w->e.text, "is not a store of this program"));
+}
+
+/* ---- secrets ------------------------------------------------------------ */
+
+static bool folder_holds(const struct world *w, const char *text)
+{
+	static const char *const files[] = { "store.db", "store.db-wal", "store.lock", "kek" };
+	bool found = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		CLEANUP_FREE char *path = xasprintf("%s/%s", w->dir, files[i]), *data = NULL;
+		size_t len;
+
+		if (file_read(path, 64u << 20, &data, &len) == 0)
+			found = found || memmem(data, len, text, strlen(text));
+	}
+	return found;
+}
+
+static json_t *with_password(const char *name, const char *password)
+{
+	return json_pack("{s:s, s:s}", "name", name, "password", password);
+}
+
+static void expect_password(struct world *w, const char *uuid, const char *password)
+{
+	const struct object *o = store_get(w->s, "service", uuid);
+
+	assert_non_null(o);
+	assert_string_equal(json_str(o->body, "password", ""), password);
+}
+
+static void secrets_are_sealed_on_the_disk(void **state)
+{
+	struct world *w = *state;
+
+	create(w, &test_service, "service-1", with_password("a", "first-secret"));
+	expect_password(w, "service-1", "first-secret");
+	assert_int_equal(update(w, &test_service, "service-1", with_password("a", "second-secret"), 0), 0);
+	assert_int_equal(mode_of(w, "kek"), 0600);
+	reopen(w);
+	expect_password(w, "service-1", "second-secret");
+	assert_false(folder_holds(w, "first-secret") || folder_holds(w, "second-secret"));
+	assert_true(folder_holds(w, "sealed:1:"));
+}
+
+static void bare_secrets_of_an_older_release_are_sealed(void **state)
+{
+	struct world *w = *state;
+
+	create(w, &test_group, "group-1", named("g"));
+	/* As the first release left it: no key, no proof, and something deleted in a free page. */
+	run_sql(w, "DELETE FROM value WHERE space = 'seal';"
+		   "INSERT INTO object VALUES (9, 'service', 'service-1', '', '', 'a',"
+		   " '{\"name\": \"a\", \"password\": \"bare-secret\"}', 1, 1, 1, 0);"
+		   "INSERT INTO object VALUES (10, 'service', 'service-2', '', '', 'b',"
+		   " '{\"name\": \"b\", \"password\": \"bare-secret-2\"}', 1, 1, 1, 0);"
+		   "DELETE FROM object WHERE id = 10; PRAGMA user_version = 1");
+	{
+		CLEANUP_FREE char *kek = xasprintf("%s/kek", w->dir);
+
+		unlink(kek);
+	}
+	assert_true(folder_holds(w, "bare-secret"));
+	if (store_open(w->dir, &w->s, &w->e))
+		fail_msg("%s", err_line(&w->e));
+	expect_password(w, "service-1", "bare-secret");
+	assert_false(folder_holds(w, "bare-secret"));
+	reopen(w);
+	expect_password(w, "service-1", "bare-secret");
+}
+
+static void without_its_key_a_store_is_not_opened(void **state)
+{
+	struct world *w = *state;
+	CLEANUP_FREE char *kek = xasprintf("%s/kek", w->dir), *other = xasprintf("%s/other", w->dir);
+
+	create(w, &test_service, "service-1", with_password("a", "secret"));
+	store_close(w->s);
+	w->s = NULL;
+	assert_int_equal(rename(kek, other), 0);
+	assert_int_equal(store_open(w->dir, &w->s, &w->e), -ENOENT);
+	assert_non_null(strstr(w->e.text, "kek is missing"));
+	assert_int_equal(access(kek, F_OK), -1);
+	file_replace(kek, "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n", 65, 0600);
+	assert_int_equal(store_open(w->dir, &w->s, &w->e), -EKEYREJECTED);
+	assert_non_null(strstr(w->e.text, "is not the one that the store"));
+	assert_int_equal(rename(other, kek), 0);
+	assert_int_equal(store_open(w->dir, &w->s, &w->e), 0);
+	expect_password(w, "service-1", "secret");
+	/* A sealed text that was moved to another object. */
+	run_sql(w, "INSERT INTO object SELECT 9, kind, 'service-9', tenant, cloud, 'b', body, 1, 1, 1, 0"
+		   " FROM object WHERE uuid = 'service-1'");
+	assert_int_equal(store_open(w->dir, &w->s, &w->e), -EUCLEAN);
+	assert_non_null(strstr(w->e.text, "a secret of service service-9 does not open"));
 }
 
 static void overwrite(struct world *w, off_t at, size_t n)
@@ -912,6 +1007,9 @@ int main(void)
 		T(a_folder_with_other_things_is_refused),
 		T(a_second_controller_is_refused),
 		T(a_newer_format_is_refused),
+		T(secrets_are_sealed_on_the_disk),
+		T(bare_secrets_of_an_older_release_are_sealed),
+		T(without_its_key_a_store_is_not_opened),
 		T(damage_is_a_sentence),
 		T(an_unreadable_object_is_a_sentence),
 		T(an_epoch_is_for_life_or_until_restored),

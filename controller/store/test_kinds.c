@@ -61,3 +61,22 @@ int model_refs(const struct kind_desc *k, const json_t *stored,
 	}
 	return rc;
 }
+
+/* A service has a secret: its password. */
+json_t *model_map_secrets(const struct kind_desc *k, const json_t *stored,
+			  char *(*f)(void *arg, const char *path, const char *value), void *arg)
+{
+	const char *password = json_str(stored, "password", NULL);
+	json_t *out;
+	char *text;
+
+	if (k != &test_service || !password)
+		return json_incref((json_t *)stored);
+	text = f(arg, "password", password);
+	if (!text)
+		return NULL;
+	out = json_copy((json_t *)stored);
+	json_object_set_new(out, "password", json_string(text));
+	free(text);
+	return out;
+}

@@ -95,6 +95,6 @@ def test_a_restart_keeps_everything_but_the_sessions(tmp_path):
 def test_only_the_owner_reads_the_data_folder(tmp_path):
     controller = Controller(tmp_path).start()
     assert controller.data.stat().st_mode & 0o777 == 0o700
-    for name in ("ca.key", "server.key", "initial-admin-password", "store.db"):
+    for name in ("ca.key", "server.key", "initial-admin-password", "store.db", "kek"):
         assert (controller.data / name).stat().st_mode & 0o077 == 0, name
     assert controller.stop() == 0

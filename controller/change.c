@@ -122,12 +122,57 @@ static unsigned read_flags(const struct change *c, const struct object *old)
 	return (c->by.strict ? MODEL_STRICT : 0) | (later ? MODEL_ALLOW_LATER : 0);
 }
 
+/* References of an object that is in CLOUD, one at a time. */
+struct home {
+	struct change *c;
+	const char *cloud;
+	struct err *e;
+};
+
+static int is_at_home(void *arg, const char *path, const char *kind, const char *uuid)
+{
+	struct home *h = arg;
+	const struct object *o = txn_get(h->c->txn, kind, uuid);
+
+	if (!o || !*o->cloud || strcmp(o->cloud, h->cloud) == 0)
+		return 0;
+	return err_set(h->e, -EINVAL, path, "%s '%s' is in another cloud.", o->kind->msg->name,
+		       o->name);
+}
+
+/* Engines of one cloud never hear of what is in another. */
+static int stays_in_cloud(struct change *c, const struct kind_desc *k, const json_t *new,
+			  struct err *e)
+{
+	struct home h = { c, ref_target(json_str(new, "cloud_ref", NULL)), e };
+
+	return k->flags & K_CLOUD ? model_refs(k, new, is_at_home, &h) : 0;
+}
+
 static int check(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *old,
-		 const json_t *new, struct err *e)
+		 json_t *new, struct err *e)
+{
+	const struct rule *r = rule_find(k->path);
+	int rc = stays_in_cloud(c, k, new, e);
+
+	if (rc == 0 && r && r->fill)
+		rc = r->fill(c, uuid, old, new, e);
+	return rc == 0 && r && r->check ? r->check(c, uuid, old, new, e) : rc;
+}
+
+static int made(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *new,
+		struct err *e)
 {
 	const struct rule *r = rule_find(k->path);
 
-	return r && r->check ? r->check(c, uuid, old, new, e) : 0;
+	return r && r->made ? r->made(c, uuid, new, e) : 0;
+}
+
+static int leaving(struct change *c, const struct kind_desc *k, const char *uuid, struct err *e)
+{
+	const struct rule *r = rule_find(k->path);
+
+	return r && r->leaving ? r->leaving(c, uuid, e) : 0;
 }
 
 static int gone(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *old,
@@ -176,13 +221,15 @@ int change_create(struct change *c, const struct kind_desc *k, const json_t *wir
 	json_object_set_new(w, "uuid", json_string(uuid));
 	resolver_init(&r, c->store, c->txn, *tenant ? tenant : TENANT_ADMIN, cloud);
 	rc = model_read(k, w, read_flags(c, NULL), &r.model, &stored, &c->notes, e);
-	if (rc == 0)
+	/* Who makes it twice is told that, and not that the first one has its address. */
+	if (rc == 0 && (!*json_str(stored, "name", "") ||
+			!store_find(c->store, k->path, tenant, cloud, json_str(stored, "name", ""))))
 		rc = check(c, k, uuid, NULL, stored, e);
 	if (rc == 0)
 		rc = txn_create(c->txn, k, uuid, tenant, cloud, stored, c->by.system, e);
 	if (rc == 0)
 		audit_change(c, k, uuid, tenant, NULL, stored);
-	return rc;
+	return rc < 0 ? rc : made(c, k, uuid, stored, e);
 }
 
 /* Clients, and the defaults of our own tables, find system objects by name. */
@@ -320,7 +367,9 @@ int change_delete(struct change *c, const struct kind_desc *k, const char *uuid,
 		return rc;
 	old = json_incref((json_t *)o->body);
 	tenant = xstrdup(o->tenant);
-	rc = txn_delete(c->txn, k, uuid, e);
+	rc = leaving(c, k, uuid, e);
+	if (rc == 0)
+		rc = txn_delete(c->txn, k, uuid, e);
 	if (rc == 0)
 		rc = gone(c, k, uuid, old, e);
 	if (rc == 0)

@@ -12,6 +12,7 @@
 #include "net/loop.h"
 
 struct ca;
+struct ipam;
 struct pool;
 struct rest;
 struct store;
@@ -25,6 +26,7 @@ struct controller {
 	struct inbox inbox;
 	struct pool *pool;
 	struct store *store;
+	struct ipam *ipam;
 	struct ca *ca;
 	struct rest *rest;
 	uint64_t up_since_us;

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "controller/ca.h"
 #include "controller/controller.h"
+#include "controller/ipam.h"
 #include "controller/link/fleet.h"
 #include "controller/listen.h"
 #include "controller/pool.h"
@@ -191,6 +192,8 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 	}
 	rc = store_open(c->data, &c->store, e);
 	if (rc == 0)
+		c->ipam = ipam_open(c->store);
+	if (rc == 0)
 		rc = ca_open(c->data, rest_at.host, &c->ca, e);
 	if (rc == 0)
 		rc = first_start(c, o, e);
@@ -241,6 +244,7 @@ int main(int argc, char **argv)
 	if (rc < 0)
 		fprintf(stderr, "spanwire-controller: %s\n", e.code ? err_line(&e) : strerror(-rc));
 	ca_close(c.ca);
+	ipam_close(c.ipam);
 	if (c.store)
 		store_close(c.store);
 	loop_free(c.loop);

@@ -4,8 +4,8 @@
 
 #include "base/base.h"
 
-static const struct rule *const rules[] = { &rule_virtualservice, &rule_vsvip, &rule_pool,
-					    &rule_user };
+static const struct rule *const rules[] = { &rule_cloud, &rule_network, &rule_pool,
+					    &rule_user,	 &rule_virtualservice, &rule_vsvip };
 
 const struct rule *rule_find(const char *kind)
 {

@@ -17,9 +17,16 @@ struct rule {
 	 * NULL when new.
 	 */
 	int (*prepare)(struct change *c, const json_t *old, json_t *wire, struct err *e);
-	/* After it: may the object become NEW? Both are stored forms. */
+	/* After it: what the controller gives goes into NEW (addresses of VIPs). Stored forms. */
+	int (*fill)(struct change *c, const char *uuid, const json_t *old, json_t *new,
+		    struct err *e);
+	/* Then: may the object become NEW? Both are stored forms. */
 	int (*check)(struct change *c, const char *uuid, const json_t *old, const json_t *new,
 		     struct err *e);
+	/* It was created: make what comes with it. */
+	int (*made)(struct change *c, const char *uuid, const json_t *new, struct err *e);
+	/* It is going to be deleted: what came with it goes first. */
+	int (*leaving)(struct change *c, const char *uuid, struct err *e);
 	/* It was deleted: give back what check() took. */
 	int (*gone)(struct change *c, const char *uuid, const json_t *old, struct err *e);
 };
@@ -38,6 +45,6 @@ int rule_uses_built(struct change *c, const struct kind_desc *k, const json_t *s
 int rule_stays_built(struct change *c, const struct kind_desc *k, const char *uuid,
 		     const json_t *new, struct err *e);
 
-extern const struct rule rule_virtualservice, rule_vsvip, rule_pool, rule_user;
+extern const struct rule rule_cloud, rule_network, rule_pool, rule_user, rule_virtualservice, rule_vsvip;
 
 #endif

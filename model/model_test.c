@@ -70,7 +70,7 @@ static const struct {
 	{ "virtualservice", "{'name': 'v', 'max_cps_per_client': 20}", "max_cps_per_client: Is not built yet" },
 	{ "virtualservice", "{'name': 'v', 'type': 'VS_TYPE_VH_PARENT'}", "type: VS_TYPE_VH_PARENT is not built yet" },
 	{ "vsvip", "{'name': 'v', 'vip': [{'vip_id': '1'}]}", "vip[0]: An address is needed" },
-	{ "vsvip", "{'name': 'v', 'vip': [{'auto_allocate_ip': true}]}", "vip[0].auto_allocate_ip: Address allocation" },
+	{ "vsvip", "{'name': 'v', 'vip': [{'auto_allocate_ip_type': 'V5_ONLY'}]}", "vip[0].auto_allocate_ip_type" },
 	{ "vsvip", "{'name': 'v', 'vip': [{'ip_address': {'addr': '::1', 'type': 'V6'}}]}",
 	  "vip[0].ip_address.type: Must be V4." },
 	{ "vsvip", "{'name': 'v', 'vip': [{'ip_address': {'addr': '1.1.1.1', 'type': 'V4'}},"

@@ -11,4 +11,4 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 	return rule_uses_built(c, kind_find("pool"), new, e);
 }
 
-const struct rule rule_pool = { "pool", NULL, check, NULL };
+const struct rule rule_pool = { .kind = "pool", .check = check };

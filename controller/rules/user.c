@@ -50,4 +50,4 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 				 "This is the last superuser who may log in.");
 }
 
-const struct rule rule_user = { "user", prepare, check, NULL };
+const struct rule rule_user = { .kind = "user", .prepare = prepare, .check = check };

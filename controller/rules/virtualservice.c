@@ -184,4 +184,6 @@ static int gone(struct change *c, const char *uuid, const json_t *old, struct er
 	return is_left_over(c, vsvip) ? change_delete(c, kind_find("vsvip"), vsvip, e) : 0;
 }
 
-const struct rule rule_virtualservice = { "virtualservice", prepare, check, gone };
+const struct rule rule_virtualservice = {
+	.kind = "virtualservice", .prepare = prepare, .check = check, .gone = gone
+};

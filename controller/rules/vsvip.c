@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/base.h"
+#include "controller/ipam.h"
 #include "controller/resolve.h"
 #include "controller/rules.h"
 
@@ -75,6 +76,26 @@ static int release(struct change *c, const json_t *old, struct err *e)
 	return 0;
 }
 
+static int first_service(void *arg, const struct object *o)
+{
+	if (strcmp(o->kind->path, "virtualservice") != 0)
+		return 0;
+	*(const struct object **)arg = o;
+	return 1;
+}
+
+/* The name that the operator knows is that of the service. */
+static int in_use(struct change *c, const char *text, const struct object *by, const char *path,
+		  struct err *e)
+{
+	const struct object *vs = NULL;
+
+	store_referrers(c->store, "vsvip", by->uuid, first_service, &vs);
+	return err_set(e, -EINVAL, path, "The address %s is in use by %s%s%sVsVip '%s' in the same VRF.",
+		       text, vs ? "virtual service '" : "", vs ? vs->name : "", vs ? "' through " : "",
+		       by->name);
+}
+
 static int take(struct change *c, const char *uuid, const json_t *new, struct err *e)
 {
 	json_t *v;
@@ -95,11 +116,8 @@ static int take(struct change *c, const char *uuid, const json_t *new, struct er
 			o = owner ? txn_get(c->txn, "vsvip", owner) : NULL;
 			snprintf(path, sizeof(path), "vip[%zu].%s", i, families[f]);
 			if (o && strcmp(o->uuid, uuid) != 0)
-				return err_set(
-					e, -EINVAL, path,
-					"The address %s is in use by VsVip '%s' in the same VRF.",
-					json_str(json_object_get(v, families[f]), "addr", "?"),
-					o->name);
+				return in_use(c, json_str(json_object_get(v, families[f]), "addr", "?"),
+					      o, path, e);
 			rc = txn_set(c->txn, "vip", key, uuid, e);
 			if (rc < 0)
 				return rc;
@@ -151,6 +169,14 @@ static int check_ids(const json_t *new, struct err *e)
 	return 0;
 }
 
+static int fill(struct change *c, const char *uuid, const json_t *old, json_t *new, struct err *e)
+{
+	struct ipam *i = ipam_of(c->store);
+
+	must(i);
+	return ipam_fill(i, c, uuid, old, new, e);
+}
+
 static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new,
 		 struct err *e)
 {
@@ -173,4 +199,6 @@ static int gone(struct change *c, const char *uuid, const json_t *old, struct er
 	return rc < 0 ? rc : release(c, old, e);
 }
 
-const struct rule rule_vsvip = { "vsvip", prepare, check, gone };
+const struct rule rule_vsvip = {
+	.kind = "vsvip", .prepare = prepare, .fill = fill, .check = check, .gone = gone
+};

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "net/stream.h"
+#include "net/test_identity.h"
 #include "net/tls.h"
 
 /* Two ends in one loop: what one writes, the other gets. */
@@ -90,70 +91,10 @@ static void meet(struct end *c, struct tls *ct, struct end *s, struct tls *st)
 
 /* ---- certificates ---- */
 
-struct identity {
-	char *key, *cert;
-};
-
-static void identity_fini(struct identity *i)
-{
-	free(i->key);
-	free(i->cert);
-}
-
 /* A certificate for CN from CA (NULL: from itself), for USAGE ("serverAuth", "clientAuth", NULL: a CA). */
 static struct identity identity(const char *cn, const struct identity *ca, const char *usage)
 {
-	struct identity me = { 0 };
-	char *csr_pem, *text;
-	X509 *x = X509_new(), *issuer = x;
-	X509_REQ *req;
-	EVP_PKEY *key;
-	BIO *bio;
-	long n;
-
-	assert_int_equal(tls_request(cn, &me.key, &csr_pem, NULL), 0);
-	bio = BIO_new_mem_buf(csr_pem, -1);
-	req = PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
-	BIO_free(bio);
-	if (ca) {
-		bio = BIO_new_mem_buf(ca->cert, -1);
-		issuer = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-		BIO_free(bio);
-	}
-	bio = BIO_new_mem_buf(ca ? ca->key : me.key, -1);
-	key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
-	BIO_free(bio);
-	X509_set_version(x, 2);
-	ASN1_INTEGER_set(X509_get_serialNumber(x), 1 + random() % 100000);
-	X509_gmtime_adj(X509_getm_notBefore(x), -60);
-	X509_gmtime_adj(X509_getm_notAfter(x), 3600);
-	X509_set_subject_name(x, X509_REQ_get_subject_name(req));
-	X509_set_issuer_name(x, ca ? X509_get_subject_name(issuer) : X509_get_subject_name(x));
-	X509_set_pubkey(x, X509_REQ_get0_pubkey(req));
-	if (usage) {
-		X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, NID_ext_key_usage, usage);
-
-		X509_add_ext(x, ext, -1);
-		X509_EXTENSION_free(ext);
-	} else {
-		X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE");
-
-		X509_add_ext(x, ext, -1);
-		X509_EXTENSION_free(ext);
-	}
-	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
-	bio = BIO_new(BIO_s_mem());
-	PEM_write_bio_X509(bio, x);
-	n = BIO_get_mem_data(bio, &text);
-	me.cert = xstrndup(text, (size_t)n);
-	BIO_free(bio);
-	if (ca)
-		X509_free(issuer);
-	X509_free(x);
-	X509_REQ_free(req);
-	EVP_PKEY_free(key);
-	free(csr_pem);
-	return me;
+	return identity_make((struct identity_of){ .cn = cn, .ca = ca, .usage = usage });
 }
 
 static struct tls *tls_of(bool server, const struct identity *i, const char *ca)

@@ -6,7 +6,7 @@
  * bytes wait in them.
  *
  * Two tables say what differs: stream_ops how bytes move (tcp; tls), and
- * proto_ops what they mean (l4, http1). A proto's session owns the client
+ * proto_ops what they mean (l4, h1). A proto's session owns the client
  * connection, and a server connection from upstream_open() to upstream_done();
  * in between server connections rest in the pool (engine/upstream.h).
  *
@@ -66,11 +66,6 @@ struct proto_ops {
 	void (*ready)(struct conn *c, uint32_t events);
 	/* c->timer ran out. */
 	void (*expired)(struct conn *c);
-	/*
-	 * The answer to an upstream_open() that said UPSTREAM_WAIT: the server connection, whose session is set and
-	 * whose events come from now on, or NULL with the -errno of the last attempt.
-	 */
-	void (*connected)(struct conn *client, struct conn *server, int rc);
 	/* Close CLIENT now: the reason has been counted. Sends what is fair (RST, 503 ...), never waits. */
 	void (*cut)(struct conn *client, enum conn_cut why);
 };

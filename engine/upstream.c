@@ -124,8 +124,8 @@ void upstream_sweep(struct worker_backend *b, const struct snapshot *s)
 
 static void hand_over(struct upstream *u, struct conn *c)
 {
-	c->proto = u->client->proto;
-	c->session = u->client->session;
+	c->proto = u->user->proto;
+	c->session = u->session;
 	c->upstream = u;
 	u->server = c;
 	u->waiting = false;
@@ -145,7 +145,6 @@ static void give_up(struct upstream *u)
 static void attempt_failed(struct conn *c, int rc)
 {
 	struct upstream *u = c->upstream;
-	struct conn *client = u->client;
 
 	trace_put(TRACE_CONNECTED, c->id, rc, 0);
 	if (u->tries < UPSTREAM_TRIES)
@@ -158,11 +157,11 @@ static void attempt_failed(struct conn *c, int rc)
 		if (again == UPSTREAM_WAIT)
 			return;
 		if (again == UPSTREAM_READY) {
-			client->proto->connected(client, u->server, 0);
+			u->user->connected(u, 0);
 			return;
 		}
 	}
-	client->proto->connected(client, NULL, rc);
+	u->user->connected(u, rc);
 }
 
 static void connecting_ready(struct conn *c, uint32_t events)
@@ -182,7 +181,7 @@ static void connecting_ready(struct conn *c, uint32_t events)
 	conn_want_in(c, true);
 	conn_flush(c); /* nothing is there yet: EPOLLOUT is no longer wanted */
 	hand_over(c->upstream, c);
-	c->upstream->client->proto->connected(c->upstream->client, c, 0);
+	c->upstream->user->connected(c->upstream, 0);
 }
 
 static void connecting_expired(struct conn *c)
@@ -296,11 +295,18 @@ static int choose(struct upstream *u, bool fresh)
 
 /* ---- the session's verbs ---- */
 
-int upstream_open(struct upstream *u, struct conn *client, struct snapshot *s)
+void upstream_init(struct upstream *u, const struct upstream_user *user, void *session, struct conn *client)
+{
+	*u = (struct upstream){ .user = user, .session = session, .client = client };
+}
+
+int upstream_open(struct upstream *u, struct snapshot *s)
 {
 	int rc;
 
-	*u = (struct upstream){ .client = client, .snapshot = snapshot_get(s) };
+	must(!u->snapshot && !u->server);
+	u->tries = 0;
+	u->snapshot = snapshot_get(s);
 	rc = choose(u, false);
 	if (rc < 0) {
 		snapshot_put(u->snapshot);
@@ -360,5 +366,5 @@ void worker_cut_server(struct conn *c)
 	}
 	trace_put(TRACE_CUT, u->client->id, CONN_CUT_SERVER, c->id);
 	counter_add(&c->service->counters->conn_cut_server, 1);
-	u->client->proto->cut(u->client, CONN_CUT_SERVER);
+	u->user->cut(u);
 }

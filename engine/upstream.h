@@ -1,7 +1,7 @@
 /*
  * upstream - a session's way to a server.
  *
- * One struct lives in each session. upstream_open() chooses a server and
+ * One struct lives in each session, or exchange of one. upstream_open() chooses a server and
  * takes a connection at rest or opens one; a server that does not answer is
  * left out and another one tried, without the session noticing. The session
  * gives the connection back with upstream_done(), which keeps it for others or
@@ -17,14 +17,29 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/conn.h"
+
 #define UPSTREAM_TRIES 3
 
-struct conn;
 struct snapshot;
 struct worker;
 struct worker_backend;
 
+/* Who goes that way. */
+struct upstream_user {
+	const struct proto_ops *proto;    /* ready() and expired() of server connections, c->session is the user's */
+	/*
+	 * The answer to an upstream_open() that said UPSTREAM_WAIT: 0: u->server is there, and its events come from
+	 * now on; else the -errno of the last attempt.
+	 */
+	void (*connected)(struct upstream *u, int rc);
+	/* Give the server back now, and do not wait: the reason has been counted. */
+	void (*cut)(struct upstream *u);
+};
+
 struct upstream {
+	const struct upstream_user *user;
+	void *session;                    /* the user's */
 	struct conn *client;
 	struct conn *server;              /* NULL: none */
 	struct snapshot *snapshot;        /* a reference, from upstream_open() to upstream_done() */
@@ -36,13 +51,15 @@ struct upstream {
 
 enum { UPSTREAM_READY = 0, UPSTREAM_WAIT = 1 };
 
+/* Once, before the first upstream_open(). Server connections get SESSION as their session. */
+void upstream_init(struct upstream *u, const struct upstream_user *user, void *session, struct conn *client);
 /*
- * Begin an exchange of CLIENT under the newest snapshot S (takes a reference of its own). UPSTREAM_READY: u->server
- * is connected and its session is CLIENT's; UPSTREAM_WAIT: proto->connected() follows, later than this call; -ENOENT:
+ * Begin an exchange under the newest snapshot S (takes a reference of its own). UPSTREAM_READY: u->server
+ * is connected; UPSTREAM_WAIT: user->connected() follows, later than this call; -ENOENT:
  * no server is enabled and up; -EBUSY: they have all the connections they may have; other -errno: no server answered.
  * After a failure here nothing is held; after one that connected() or upstream_again() told, call upstream_done().
  */
-int upstream_open(struct upstream *u, struct conn *client, struct snapshot *s);
+int upstream_open(struct upstream *u, struct snapshot *s);
 /*
  * The server connection broke before any byte of an answer, and what was sent may be sent again (or nothing was):
  * drop it and go on with another, new one. Answers as upstream_open(); -ECONNREFUSED when the tries are used up.

@@ -30,13 +30,12 @@ static void ask(struct session *s)
 	must(conn_send(s->upstream.server, &iov, 1, false) == 1);
 }
 
-static void connected(struct conn *client, struct conn *server, int rc)
+static void connected(struct upstream *u, int rc)
 {
-	(void)rc;
-	if (server)
-		ask(client->session);
+	if (rc == 0)
+		ask(u->session);
 	else
-		over(client);
+		over(u->client);
 }
 
 static void client_ready(struct conn *c)
@@ -47,7 +46,7 @@ static void client_ready(struct conn *c)
 		over(c);
 		return;
 	}
-	switch (upstream_open(&s->upstream, c, c->service->snapshot)) {
+	switch (upstream_open(&s->upstream, c->service->snapshot)) {
 	case UPSTREAM_READY:
 		ask(s);
 		break;
@@ -90,10 +89,6 @@ static void ready(struct conn *c, uint32_t events)
 		server_ready(c);
 }
 
-static void accepted(struct conn *client)
-{
-	client->session = xcalloc(1, sizeof(struct session));
-}
 
 static void expired(struct conn *c)
 {
@@ -107,7 +102,22 @@ static void cut(struct conn *client, enum conn_cut why)
 	over(client);
 }
 
-static const struct proto_ops byte_proto = { "byte", accepted, ready, expired, connected, cut };
+static void server_cut(struct upstream *u)
+{
+	over(u->client);
+}
+
+static void accepted(struct conn *client);
+
+static const struct proto_ops byte_proto = { "byte", accepted, ready, expired, cut };
+static const struct upstream_user user = { &byte_proto, connected, server_cut };
+
+static void accepted(struct conn *client)
+{
+	struct session *s = client->session = xcalloc(1, sizeof(*s));
+
+	upstream_init(&s->upstream, &user, s, client);
+}
 
 /* One server, so that every exchange goes to it. */
 static int setup(void **state)

@@ -11,7 +11,7 @@
 #include "base/base.h"
 #include "base/log.h"
 #include "engine/bpf/mark.h"
-#include "engine/http/http.h"
+#include "engine/http/h1.h"
 #include "engine/l4/l4.h"
 #include "engine/l4/pipe.h"
 #include "engine/ports.h"
@@ -626,7 +626,7 @@ struct worker *worker_start(unsigned id, struct counters *counters)
 	must(inbox_init(&w->inbox, w->loop) == 0);
 	slab_init(&w->conns, sizeof(struct conn), CONNS_MAX);
 	slab_init(&w->sessions_l4, l4_session_size, CONNS_MAX);
-	slab_init(&w->sessions_http, http_session_size, CONNS_MAX);
+	slab_init(&w->sessions_http, h1_session_size, CONNS_MAX);
 	must(pthread_create(&w->thread, NULL, worker_run, w) == 0);
 	return w;
 }

@@ -8,10 +8,19 @@
 void gather_init(struct gather *g, struct conn *to)
 {
 	g->to = to;
+	g->pool = NULL;
+	g->into = NULL;
 	g->rc = 0;
 	g->n = 0;
 	g->bytes = 0;
 	g->text_n = 0;
+}
+
+void gather_into(struct gather *g, struct buffer_pool *pool, struct buffer **into)
+{
+	gather_init(g, NULL);
+	g->pool = pool;
+	g->into = into;
 }
 
 void gather_add(struct gather *g, const char *p, size_t n)
@@ -42,12 +51,21 @@ void gather_text(struct gather *g, const char *p, size_t n)
 	g->text_n += n;
 }
 
+static void append(struct gather *g, const struct iovec *slice)
+{
+	g->rc = buffer_room(g->pool, g->into, slice->iov_len);
+	if (g->rc < 0)
+		return;
+	memcpy((*g->into)->data + (*g->into)->end, slice->iov_base, slice->iov_len);
+	(*g->into)->end += (uint32_t)slice->iov_len;
+}
+
 int gather_send(struct gather *g, bool more)
 {
 	struct conn *to = g->to;
 	size_t done = 0;
 
-	if (g->n > 0 && g->rc == 0 && !to->out) {
+	if (g->n > 0 && g->rc == 0 && to && !to->out) {
 		ssize_t put = conn_send(to, g->slices, g->n, more);
 
 		if (put < 0 && put != -EAGAIN)
@@ -58,11 +76,15 @@ int gather_send(struct gather *g, bool more)
 	for (int i = 0; i < g->n && g->rc == 0; i++) {
 		size_t skip = MIN(done, g->slices[i].iov_len);
 
+		if (!to) {
+			append(g, &g->slices[i]);
+			continue;
+		}
 		done -= skip;
 		g->rc = conn_put(to, (char *)g->slices[i].iov_base + skip,
 				 g->slices[i].iov_len - skip);
 	}
-	if (to->out && g->rc == 0)
+	if (to && to->out && g->rc == 0)
 		conn_want_out(to);
 	g->n = 0;
 	g->text_n = 0;

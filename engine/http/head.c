@@ -8,7 +8,7 @@
 #include "base/base.h"
 #include "engine/backend.h"
 #include "engine/http/refusal.h"
-#include "engine/http/session.h"
+#include "engine/http/exchange.h"
 #include "engine/worker.h"
 #include "model/structs.h"
 
@@ -44,9 +44,9 @@ static void request_line(const struct http1_head *h, const char *in, struct gath
 	gather_literal(g, " HTTP/1.1\r\n");
 }
 
-static void add_client_ip(const struct session *s, struct gather *g)
+static void add_client_ip(const struct exchange *x, struct gather *g)
 {
-	gather_add(g, s->ip, s->ip_len);
+	gather_add(g, x->ip, strlen(x->ip));
 	gather_literal(g, "\r\n");
 }
 
@@ -84,12 +84,12 @@ static struct forwarded forwarded_init(const struct http_application_profile *p,
 	return x;
 }
 
-void head_to_server(const struct session *s, const struct http1_head *h, const char *in,
+void head_to_server(const struct exchange *x, const struct http1_head *h, const char *in,
 		    struct gather *g)
 {
-	const struct http_application_profile *p = session_profile(s);
-	const struct backend *b = s->upstream.server->backend->member.backend;
-	const struct forwarded x = forwarded_init(p, h, in);
+	const struct http_application_profile *p = exchange_profile(x);
+	const struct backend *b = x->upstream.server->backend->member.backend;
+	const struct forwarded fwd = forwarded_init(p, h, in);
 	bool host = false, expect = !p->respond_with_100_continue && h->minor == 1;
 
 	request_line(h, in, g);
@@ -101,13 +101,13 @@ void head_to_server(const struct session *s, const struct http1_head *h, const c
 		    (f->id == HTTP1_F_X_FORWARDED_PROTO && p->x_forwarded_proto_enabled))
 			continue;
 		host |= f->id == HTTP1_F_HOST;
-		if (f->id != HTTP1_F_OTHER || !is_forwarded(&x, f, in)) {
+		if (f->id != HTTP1_F_OTHER || !is_forwarded(&fwd, f, in)) {
 			add_line(g, h, in, i);
-		} else if (i == x.append_to) {
+		} else if (i == fwd.append_to) {
 			gather_add(g, in + f->name_at, f->value.at + f->value.len - f->name_at);
 			gather_literal(g, ", ");
-			add_client_ip(s, g);
-		} else if (x.update != REPLACE_XFF_HEADERS) {
+			add_client_ip(x, g);
+		} else if (fwd.update != REPLACE_XFF_HEADERS) {
 			add_line(g, h, in, i);
 		}
 	}
@@ -119,21 +119,21 @@ void head_to_server(const struct session *s, const struct http1_head *h, const c
 			gather_add(g, b->name, strlen(b->name));
 		gather_literal(g, "\r\n");
 	}
-	if (x.on && x.append_to == UINT32_MAX) {
-		gather_add(g, x.name, x.len);
+	if (fwd.on && fwd.append_to == UINT32_MAX) {
+		gather_add(g, fwd.name, fwd.len);
 		gather_literal(g, ": ");
-		add_client_ip(s, g);
+		add_client_ip(x, g);
 	}
 	if (p->x_forwarded_proto_enabled)
 		gather_literal(g, "X-Forwarded-Proto: http\r\n");
-	if (s->up.chunked)
+	if (x->up.chunked)
 		gather_literal(g, "Transfer-Encoding: chunked\r\n");
-	if (s->upgrade) {
+	if (x->upgrade) {
 		for (uint32_t i = 0; i < h->fields_n; i++)
 			if (h->fields[i].id == HTTP1_F_UPGRADE)
 				add_line(g, h, in, i);
 		gather_literal(g, "Connection: upgrade\r\n");
-	} else if (s->trailers) {
+	} else if (x->trailers) {
 		gather_literal(g, "TE: trailers\r\nConnection: te\r\n");
 	}
 	gather_literal(g, "\r\n");
@@ -150,10 +150,10 @@ static void add_keep_alive(const struct http_application_profile *p, struct gath
 	gather_text(g, line, (size_t)n);
 }
 
-void head_to_client(const struct session *s, const struct http1_head *h, const char *in,
+void head_to_client(struct exchange *x, const struct http1_head *h, const char *in,
 		    struct gather *g)
 {
-	const struct http_application_profile *p = session_profile(s);
+	const struct http_application_profile *p = exchange_profile(x);
 	uint32_t first = h->fields_n ? h->fields[0].name_at : h->len - 2;
 	bool date = false, interim = h->status < 200;
 	size_t len;
@@ -184,13 +184,13 @@ void head_to_client(const struct session *s, const struct http1_head *h, const c
 
 			gather_add(g, line, len);
 		}
-		if (s->down.chunked)
+		if (x->down.chunked)
 			gather_literal(g, "Transfer-Encoding: chunked\r\n");
-		if (!s->keep)
+		if (!x->keep)
 			gather_literal(g, "Connection: close\r\n");
-		else if (s->minor == 0)
+		else if (x->minor == 0)
 			gather_literal(g, "Connection: keep-alive\r\n");
-		if (s->keep && p->keepalive_header)
+		if (x->keep && p->keepalive_header)
 			add_keep_alive(p, g);
 	}
 	gather_literal(g, "\r\n");

@@ -81,22 +81,12 @@ static const char *reason_of(int status)
 	return "Error";
 }
 
-void refusal_gather(const struct refusal *r, bool head, bool keep, struct gather *g)
+size_t refusal_text(const struct refusal *r, char text[static REFUSAL_TEXT])
 {
-	char line[GATHER_TEXT / 2];
-	size_t date_len;
-	const char *date = http_date_line(&date_len);
-	int n;
+	int n = snprintf(text, REFUSAL_TEXT,
+			 "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n%s\n",
+			 r->status, reason_of(r->status), strlen(r->text) + 1, r->text);
 
-	n = snprintf(line, sizeof(line), "HTTP/1.1 %d %s\r\n", r->status, reason_of(r->status));
-	gather_text(g, line, (size_t)n);
-	gather_add(g, date, date_len);
-	n = snprintf(line, sizeof(line),
-		     "Content-Type: text/plain\r\nContent-Length: %zu\r\n%s\r\n",
-		     strlen(r->text) + 1, keep ? "" : "Connection: close\r\n");
-	gather_text(g, line, (size_t)n);
-	if (!head) {
-		gather_add(g, r->text, strlen(r->text));
-		gather_literal(g, "\n");
-	}
+	must(n > 0 && n < REFUSAL_TEXT);
+	return (size_t)n;
 }

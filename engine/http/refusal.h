@@ -6,7 +6,6 @@
 #define SPANWIRE_ENGINE_HTTP_REFUSAL_H
 
 #include "engine/counters.h"
-#include "engine/http/gather.h"
 #include "net/http1.h"
 
 #define REFUSALS(X)										\
@@ -38,8 +37,9 @@ REFUSALS(X)
 /* A request that the codec refused. */
 struct refusal refusal_of(enum http1_error e);
 
-/* The whole answer; HEAD: without its body. KEEP: the connection goes on. */
-void refusal_gather(const struct refusal *r, bool head, bool keep, struct gather *g);
+/* R as a whole answer in the form of HTTP/1, for exchange_answer(). Bytes of it. */
+#define REFUSAL_TEXT 512
+size_t refusal_text(const struct refusal *r, char text[static REFUSAL_TEXT]);
 
 /*
  * "Date: Sat, 21 Nov 2026 03:03:33 GMT\r\n", of this second. Borrowed, per thread, until the

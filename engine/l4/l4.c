@@ -291,16 +291,22 @@ static void start(struct session *s)
 	still_alive(s);
 }
 
-static void connected(struct conn *client, struct conn *server, int rc)
+static void connected(struct upstream *u, int rc)
 {
-	struct session *s = client->session;
+	struct session *s = u->session;
 
-	(void)rc;
-	if (server)
+	if (rc == 0)
 		start(s);
 	else
 		refused(s);
 }
+
+static void server_cut(struct upstream *u)
+{
+	end(u->session, true);
+}
+
+static const struct upstream_user user = { &l4_proto, connected, server_cut };
 
 static void accepted(struct conn *client)
 {
@@ -316,7 +322,8 @@ static void accepted(struct conn *client)
 	s->state = L4_CONNECTING;
 	client->session = s;
 	conn_want_in(client, false); /* what it says waits in the kernel until somebody listens */
-	switch (upstream_open(&s->upstream, client, client->service->snapshot)) {
+	upstream_init(&s->upstream, &user, s, client);
+	switch (upstream_open(&s->upstream, client->service->snapshot)) {
 	case UPSTREAM_READY:
 		start(s);
 		break;
@@ -346,6 +353,5 @@ const struct proto_ops l4_proto = {
 	.accepted = accepted,
 	.ready = ready,
 	.expired = expired,
-	.connected = connected,
 	.cut = cut,
 };

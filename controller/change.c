@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "controller/audit.h"
+#include "controller/derived.h"
 #include "controller/jsonpatch.h"
 #include "controller/resolve.h"
 #include "controller/rules.h"
@@ -261,16 +262,18 @@ static int update_with(struct change *c, const struct object *o, json_t *new, ui
 	if (rc == 0)
 		rc = check(c, k, uuid, old, stored, e);
 	if (rc == 0)
-		rc = txn_update(c->txn, k, uuid, stored, expect_us, e);
+		rc = derived_write(c->store, c->txn, o, stored, expect_us, e);
+	if (rc == 0)
+		rc = derived_follow(c->store, c->txn, k, uuid, e);
 	if (rc == 0)
 		audit_change(c, k, uuid, tenant, old, stored);
 	return rc;
 }
 
 static int existing(struct change *c, const struct kind_desc *k, const char *uuid,
-		    const struct object **o, struct err *e)
+		    const struct object **o, struct derived *d, struct err *e)
 {
-	*o = txn_get(c->txn, k->path, uuid);
+	*o = derived_get(c->store, k, uuid, d);
 	if (!*o)
 		return err_set(e, -ENOENT, NULL, "%s object not found!", k->msg->name);
 	if ((k->flags & K_READONLY) && !c->by.internal)
@@ -289,6 +292,8 @@ static int read_again(struct change *c, const struct object *o, json_t *wire, ui
 	if (rc < 0)
 		return rc;
 	json_object_set_new(wire, "uuid", json_string(o->uuid));
+	if (o->kind->of)
+		json_object_set_new(wire, "name", json_string(o->name));
 	resolver_init(&r, c->store, c->txn, *o->tenant ? o->tenant : TENANT_ADMIN, o->cloud);
 	rc = model_read(o->kind, wire, read_flags(c, o), &r.model, &stored, &c->notes, e);
 	return rc < 0 ? rc : update_with(c, o, stored, expect_us, e);
@@ -298,8 +303,9 @@ int change_update(struct change *c, const struct kind_desc *k, const char *uuid,
 		  uint64_t expect_us, struct err *e)
 {
 	CLEANUP_JSON json_t *w = json_deep_copy(wire);
+	CLEANUP_DERIVED struct derived d = { 0 };
 	const struct object *o;
-	int rc = existing(c, k, uuid, &o, e);
+	int rc = existing(c, k, uuid, &o, &d, e);
 
 	if (rc < 0)
 		return rc;
@@ -320,12 +326,13 @@ int change_update(struct change *c, const struct kind_desc *k, const char *uuid,
 int change_patch(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *patch,
 		 struct err *e)
 {
+	CLEANUP_DERIVED struct derived d = { 0 };
 	const struct object *o;
 	json_t *ops = json_object_get(patch, "json_patch");
 	CLEANUP_JSON json_t *wire = NULL, *patched = NULL;
 	json_t *stored = NULL;
 	struct resolver r;
-	int rc = existing(c, k, uuid, &o, e);
+	int rc = existing(c, k, uuid, &o, &d, e);
 
 	if (rc < 0)
 		return rc;
@@ -358,18 +365,23 @@ int change_patch(struct change *c, const struct kind_desc *k, const char *uuid, 
 
 int change_delete(struct change *c, const struct kind_desc *k, const char *uuid, struct err *e)
 {
+	CLEANUP_DERIVED struct derived d = { 0 };
 	const struct object *o;
 	CLEANUP_JSON json_t *old = NULL;
 	CLEANUP_FREE char *tenant = NULL;
-	int rc = existing(c, k, uuid, &o, e);
+	int rc = existing(c, k, uuid, &o, &d, e);
 
 	if (rc < 0)
 		return rc;
 	old = json_incref((json_t *)o->body);
 	tenant = xstrdup(o->tenant);
+	if (o == &d.o)
+		return 0; /* it has its defaults already */
 	rc = leaving(c, k, uuid, e);
 	if (rc == 0)
 		rc = txn_delete(c->txn, k, uuid, e);
+	if (rc == 0)
+		rc = derived_follow(c->store, c->txn, k, uuid, e);
 	if (rc == 0)
 		rc = gone(c, k, uuid, old, e);
 	if (rc == 0)

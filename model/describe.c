@@ -150,6 +150,7 @@ json_t *model_describe(void)
 		put_text(o, "kind", k->path);
 		put_text(o, "message", k->msg->name);
 		put_text(o, "help", k->help);
+		put_text(o, "of", k->of);
 		put_true(o, "tenant", k->flags & K_TENANT);
 		put_true(o, "cloud", k->flags & K_CLOUD);
 		put_true(o, "singleton", k->flags & K_SINGLETON);

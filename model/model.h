@@ -107,6 +107,7 @@ struct kind_desc {
 	const char *path;      /* "virtualservice": the API path and the uuid's prefix */
 	const char *help;
 	unsigned flags;
+	const char *of;        /* exists once for each object of that kind, under its uuid; or NULL */
 	const struct message_desc *msg;
 	/* What one kind checks beyond its table, on the stored form; NULL: nothing. */
 	int (*check)(const json_t *stored, struct err *e);
@@ -193,6 +194,9 @@ int model_replace(const struct kind_desc *k, const json_t *old, json_t *fresh, s
 int model_patch(const struct kind_desc *k, const json_t *stored, const json_t *patch,
 		unsigned flags, struct model_resolver *r, json_t **out, struct model_notes *notes,
 		struct err *e);
+
+/* Is there nothing in a stored object but its identity, its place and defaults? */
+bool model_is_default(const struct kind_desc *k, const json_t *stored);
 
 /* ---- stored -> wire -------------------------------------------------- */
 

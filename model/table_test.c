@@ -139,6 +139,7 @@ static void every_table_is_whole(void **state)
 
 		assert_true(is_sentence(k->help));
 		assert_ptr_equal(kind_find(k->path), k);
+		assert_true(!k->of || (kind_find(k->of) && (k->flags & K_NO_CREATE)));
 		walk(k->msg, seen);
 		if (k->flags & K_RUNTIME)
 			continue;

@@ -116,6 +116,24 @@ bool value_is_default(const struct field_desc *f, const json_t *v)
 	}
 }
 
+bool model_is_default(const struct kind_desc *k, const json_t *stored)
+{
+	static const char *const place[] = { "uuid", "name", "tenant_ref", "cloud_ref" };
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)stored, key, v) {
+		const struct field_desc *f = field_find(k->msg, key);
+		bool where = false;
+
+		for (size_t i = 0; i < ARRAY_SIZE(place); i++)
+			where = where || strcmp(key, place[i]) == 0;
+		if (!where && !(f && value_is_default(f, v)))
+			return false;
+	}
+	return true;
+}
+
 const char *ref_uuid(const char *stored)
 {
 	const char *slash = strrchr(stored, '/');

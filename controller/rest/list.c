@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/base.h"
+#include "controller/derived.h"
 #include "controller/resolve.h"
 #include "controller/rest/handlers.h"
 
@@ -16,7 +17,8 @@ struct list_of {
 	struct resolver resolver;
 	const char *name; /* what nearly everybody asks for: looked at before anything else */
 	const struct object **object;
-	size_t n, room;
+	struct derived **made_up; /* those of them that are not stored */
+	size_t n, room, n_made_up;
 	struct err e;
 };
 
@@ -167,6 +169,17 @@ static bool selected(struct list_of *l, const struct object *o)
 	return true;
 }
 
+/* An object that outlives the walk: stored, or made up once more. */
+static const struct object *keep(struct list_of *l, const struct object *o)
+{
+	struct derived *d = xcalloc(1, sizeof(*d));
+
+	if (l->n_made_up % 64 == 0)
+		l->made_up = xrealloc(l->made_up, (l->n_made_up + 64) * sizeof(*l->made_up));
+	l->made_up[l->n_made_up++] = d;
+	return derived_get(l->q->rest->c->store, l->kind, o->uuid, d);
+}
+
 static int collect(void *arg, const struct object *o)
 {
 	struct list_of *l = arg;
@@ -180,7 +193,7 @@ static int collect(void *arg, const struct object *o)
 		l->room = l->room ? 2 * l->room : 64;
 		l->object = xrealloc(l->object, l->room * sizeof(*l->object));
 	}
-	l->object[l->n++] = o;
+	l->object[l->n++] = l->kind->of ? keep(l, o) : o;
 	return 0;
 }
 
@@ -302,11 +315,16 @@ enum result object_list(struct request *q)
 		return RESULT_NOW;
 	}
 	resolver_init(&l.resolver, q->rest->c->store, NULL, "*", "");
-	store_each(q->rest->c->store, l.kind->path, collect, &l);
+	derived_each(q->rest->c->store, l.kind, collect, &l);
 	hide_doubles(&l);
 	if (sort && *sort && l.n)
 		qsort_r(l.object, l.n, sizeof(*l.object), compare, (void *)sort);
 	answer(&l);
+	for (size_t i = 0; i < l.n_made_up; i++) {
+		derived_fini(l.made_up[i]);
+		free(l.made_up[i]);
+	}
+	free(l.made_up);
 	free(l.object);
 	return RESULT_NOW;
 }

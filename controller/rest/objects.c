@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/base.h"
+#include "controller/derived.h"
 #include "controller/resolve.h"
 #include "controller/rest/handlers.h"
 
@@ -122,7 +123,8 @@ static int first_of(void *arg, const struct object *o)
 }
 
 /* The object of the path, seen by the caller; a singleton has no uuid in it. Answers 404, 403. */
-static const struct object *object_of(struct request *q, const struct kind_desc *k, bool write)
+static const struct object *object_of(struct request *q, const struct kind_desc *k, bool write,
+				      struct derived *d)
 {
 	struct store *s = q->rest->c->store;
 	const struct object *o = NULL;
@@ -131,7 +133,7 @@ static const struct object *object_of(struct request *q, const struct kind_desc 
 	if (k->flags & K_SINGLETON)
 		store_each(s, k->path, first_of, &o);
 	if (q->uuid && !(o && strcmp(o->uuid, q->uuid) == 0))
-		o = store_get(s, k->path, q->uuid);
+		o = derived_get(s, k, q->uuid, d);
 	if (!o || !auth_sees(q, o)) {
 		request_refuse(q, 404, "%s object not found!", k->msg->name);
 		return NULL;
@@ -167,7 +169,8 @@ static bool method_fits(struct request *q, const struct kind_desc *k)
 static void answer_object(struct request *q, int status, const struct kind_desc *k,
 			  const char *uuid)
 {
-	const struct object *o = store_get(q->rest->c->store, k->path, uuid);
+	CLEANUP_DERIVED struct derived d = { 0 };
+	const struct object *o = derived_get(q->rest->c->store, k, uuid, &d);
 	struct view v;
 	json_t *out;
 
@@ -244,7 +247,8 @@ enum result object_create(struct request *q)
 enum result object_get(struct request *q)
 {
 	const struct kind_desc *k = kind_of(q);
-	const struct object *o = k ? object_of(q, k, false) : NULL;
+	CLEANUP_DERIVED struct derived d = { 0 };
+	const struct object *o = k ? object_of(q, k, false, &d) : NULL;
 
 	if (o)
 		answer_object(q, 200, k, o->uuid);
@@ -261,7 +265,8 @@ typedef int object_edit(struct request *q, struct change *c, const struct kind_d
  */
 static bool edited(struct request *q, const struct kind_desc *k, object_edit *edit, char **uuid)
 {
-	const struct object *o = object_of(q, k, true);
+	CLEANUP_DERIVED struct derived d = { 0 };
+	const struct object *o = object_of(q, k, true, &d);
 	struct change_by by = change_by(q);
 	struct change c;
 	struct err e = { 0 };

@@ -375,3 +375,49 @@ def test_the_objects_of_a_fresh_controller(admin):
             found = admin.find(kind, name)
             assert found, name
             assert "Cannot delete system default object" in error(admin.delete(f"{kind}/{found['uuid']}"), 403), name
+
+
+def test_a_virtual_service_has_one_debug_object(admin):
+    vs = admin.make("virtualservice", name="debugged", vip=[vip("10.1.40.1")], **service())
+    path = f"debugvirtualservice/{vs['uuid']}"
+    mine = admin.get(path).json()
+    assert (mine["uuid"], mine["name"]) == (vs["uuid"], "debugged")
+    assert mine["debug_hm"] == "DEBUG_VS_HM_NONE" and mine["url"].endswith(path)
+    assert admin.find("debugvirtualservice", "debugged")["uuid"] == vs["uuid"]
+    # A capture is not built: refused, whichever way it is asked for.
+    for answer in (admin.put(path, {**mine, "capture": True}), admin.patch(path, {"replace": {"capture": True}})):
+        assert "Captures are not built yet" in error(answer, 400) and error(answer, 400).startswith(("capture", "replace.capture"))
+    assert admin.put(path, {**mine, "capture": False}).status_code == 200
+    # What is set stays, under the name of its virtual service.
+    kept = admin.patch(path, {"add": {"capture_params": {"num_pkts": 10}}})
+    assert kept.json()["capture_params"]["num_pkts"] == 10 and kept.json()["capture_params"]["pkt_size"] == 128
+    stale = admin.put(path, mine)
+    assert "Concurrent update" in error(stale, 412)
+    assert admin.put(f"virtualservice/{vs['uuid']}", {**vs, "name": "renamed"}).status_code == 200
+    assert admin.get(path).json()["name"] == "renamed"
+    assert admin.get(path).json()["capture_params"]["num_pkts"] == 10
+    # A name of its own is not for it; making one neither.
+    assert admin.patch(path, {"replace": {"name": "other"}}).json()["name"] == "renamed"
+    error(admin.post("debugvirtualservice", {"name": "new"}), 405)
+    error(admin.get("debugvirtualservice/virtualservice-nope"), 404)
+    # Deleting it brings its defaults back; it goes with its virtual service, and no other takes its name.
+    assert admin.delete(path).status_code == 204 and admin.delete(path).status_code == 204
+    assert "capture_params" not in admin.get(path).json()
+    admin.patch(path, {"add": {"debug_hm": "DEBUG_VS_HM_ONLY"}})
+    assert admin.delete(f"virtualservice/{vs['uuid']}").status_code == 204
+    error(admin.get(path), 404)
+    assert not admin.find("debugvirtualservice", "renamed")
+
+
+def test_debug_objects_are_stored_only_when_they_say_something(admin):
+    services = [admin.make("virtualservice", name=f"quiet-{i}", vip=[vip(f"10.1.41.{i + 1}")], **service()) for i in range(3)]
+    assert {v["name"] for v in admin.get("debugvirtualservice?name.contains=quiet&sort=name").json()["results"]} == \
+        {"quiet-0", "quiet-1", "quiet-2"}
+    vs, path = services[0], f"debugvirtualservice/{services[0]['uuid']}"
+    # One that is not stored has the stamp of its virtual service.
+    assert admin.get(path).json()["_last_modified"] == vs["_last_modified"]
+    assert admin.patch(path, {"add": {"resync_flows": True}}).json()["_last_modified"] > vs["_last_modified"]
+    back = admin.put(path, {**admin.get(path).json(), "resync_flows": False}).json()
+    assert back["_last_modified"] == vs["_last_modified"]
+    for v in services:
+        admin.delete(f"virtualservice/{v['uuid']}")

@@ -22,7 +22,7 @@ static int open_store(void **state)
 static int drop_store(void **state)
 {
 	static const char *const files[] = { "store.db", "store.db-wal", "store.db-shm",
-					     "store.lock" };
+					     "store.lock", "kek" };
 
 	(void)state;
 	store_close(store);

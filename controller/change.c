@@ -31,7 +31,72 @@ void change_abort(struct change *c)
 	c->txn = NULL;
 }
 
+bool change_shows(const struct change *c, const struct object *o)
+{
+	return !c->by.viewer || access_sees(c->by.viewer, o);
+}
+
+/* ---- who may write ------------------------------------------------------------ */
+
+static int may(struct change *c, const struct kind_desc *k, const char *tenant,
+	       enum access_verb verb, struct err *e)
+{
+	if (c->by.viewer)
+		return access_may(c->by.viewer, guard_of(k), tenant, verb, e);
+	return c->by.internal ? 0 : err_set(e, -EACCES, NULL, "Nobody stands for this change.");
+}
+
+/* Deletes "list.field" (LEN bytes) wherever it is in V. */
+static void without(json_t *v, const char *path, size_t len)
+{
+	size_t n = MIN(strcspn(path, "."), len), i;
+	CLEANUP_FREE char *name = xstrndup(path, n);
+	json_t *item;
+
+	if (json_is_array(v))
+		json_array_foreach(v, i, item) without(item, path, len);
+	else if (n == len)
+		json_object_del(v, name);
+	else
+		without(json_object_get(v, name), path + n + 1, len - n - 1);
+}
+
+/* Do OLD and NEW differ in FIELDS ("enabled servers.enabled") alone? */
+static bool differs_only_in(const char *fields, const json_t *old, const json_t *new)
+{
+	CLEANUP_JSON json_t *a = json_deep_copy(old), *b = json_deep_copy(new);
+
+	for (const char *p = fields; *p; p += strcspn(p, " "), p += strspn(p, " ")) {
+		without(a, p, strcspn(p, " "));
+		without(b, p, strcspn(p, " "));
+	}
+	return json_equal(a, b);
+}
+
+/* Who may not write the kind may, as an operator, switch what there is on and off. */
+static int may_become(struct change *c, const struct object *o, const json_t *old,
+		      const json_t *new, struct err *e)
+{
+	const char *fields = guard_act_fields(guard_of(o->kind));
+	int rc = may(c, o->kind, o->tenant, ACCESS_WRITE, e);
+
+	if (rc < 0 && fields && may(c, o->kind, o->tenant, ACCESS_ACT, NULL) == 0 &&
+	    differs_only_in(fields, old, new))
+		rc = 0;
+	return rc;
+}
+
 /* ---- where an object goes ---------------------------------------------------- */
+
+static void resolver(struct change *c, struct resolver *r, const struct kind_desc *k,
+		     const char *tenant, const char *cloud)
+{
+	/* What has no tenant refers to things of the request's; a superuser's to anything. */
+	if (!(k->flags & K_TENANT))
+		tenant = c->by.viewer && access_is_superuser(c->by.viewer) ? "*" : c->by.tenant;
+	resolver_init(r, c->store, c->txn, tenant, cloud);
+	r->viewer = c->by.viewer;
+}
 
 /* Names that become part of URLs: what every client can carry there unescaped. */
 static int check_uuid(const char *uuid, struct err *e)
@@ -69,16 +134,12 @@ static int place_tenant(struct change *c, const struct kind_desc *k, json_t *wir
 		return err_set(e, -EINVAL, "tenant_ref", "A reference is a string.");
 	snprintf(tenant, UUID_MAX, "%s", home);
 	if (*asked) {
-		resolver_init(&r, c->store, c->txn, home, "");
+		resolver(c, &r, k, home, "");
 		rc = r.model.resolve(&r.model, "tenant", asked, tenant, UUID_MAX, e);
 		if (rc < 0) {
 			err_within(e, "tenant_ref");
 			return rc;
 		}
-		if (strcmp(tenant, home) != 0 && !c->by.all_tenants)
-			return err_set(
-				e, -EACCES, "tenant_ref",
-				"The object would go to another tenant than the one of this request.");
 	}
 	snprintf(ref, sizeof(ref), "/api/tenant/%s", tenant);
 	json_object_set_new(wire, "tenant_ref", json_string(ref));
@@ -98,7 +159,7 @@ static int place_cloud(struct change *c, const struct kind_desc *k, json_t *wire
 		return 0;
 	if (!asked)
 		return err_set(e, -EINVAL, "cloud_ref", "A reference is a string.");
-	resolver_init(&r, c->store, c->txn, tenant, "");
+	resolver(c, &r, k, tenant, "");
 	rc = r.model.resolve(&r.model, "cloud", *asked ? asked : "/api/cloud?name=Default-Cloud",
 			     cloud, UUID_MAX, e);
 	if (rc < 0) {
@@ -166,14 +227,33 @@ static int made(struct change *c, const struct kind_desc *k, const char *uuid, c
 {
 	const struct rule *r = rule_find(k->path);
 
-	return r && r->made ? r->made(c, uuid, new, e) : 0;
+	if (!r || !r->made)
+		return 0;
+	/* What comes with an object is the controller's doing: whoever may make it needs no right for that. */
+	struct change_by by = c->by;
+	int rc;
+
+	c->by.viewer = NULL;
+	c->by.internal = true;
+	rc = r->made(c, uuid, new, e);
+	c->by = by;
+	return rc;
 }
 
 static int leaving(struct change *c, const struct kind_desc *k, const char *uuid, struct err *e)
 {
 	const struct rule *r = rule_find(k->path);
 
-	return r && r->leaving ? r->leaving(c, uuid, e) : 0;
+	if (!r || !r->leaving)
+		return 0;
+	struct change_by by = c->by;
+	int rc;
+
+	c->by.viewer = NULL;
+	c->by.internal = true;
+	rc = r->leaving(c, uuid, e);
+	c->by = by;
+	return rc;
 }
 
 static int gone(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *old,
@@ -207,6 +287,8 @@ int change_create(struct change *c, const struct kind_desc *k, const json_t *wir
 			       "Objects of the kind %s are made by the controller.", k->path);
 	rc = place_tenant(c, k, w, tenant, e);
 	if (rc == 0)
+		rc = may(c, k, tenant, ACCESS_WRITE, e);
+	if (rc == 0)
 		rc = place_cloud(c, k, w, tenant, cloud, e);
 	if (rc == 0)
 		rc = prepare(c, k, NULL, w, e);
@@ -220,7 +302,7 @@ int change_create(struct change *c, const struct kind_desc *k, const json_t *wir
 	if (rc < 0)
 		return rc;
 	json_object_set_new(w, "uuid", json_string(uuid));
-	resolver_init(&r, c->store, c->txn, *tenant ? tenant : TENANT_ADMIN, cloud);
+	resolver(c, &r, k, tenant, cloud);
 	rc = model_read(k, w, read_flags(c, NULL), &r.model, &stored, &c->notes, e);
 	/* Who makes it twice is told that, and not that the first one has its address. */
 	if (rc == 0 && (!*json_str(stored, "name", "") ||
@@ -256,6 +338,8 @@ static int update_with(struct change *c, const struct object *o, json_t *new, ui
 
 	rc = model_replace(k, old, stored, e);
 	if (rc == 0)
+		rc = may_become(c, o, old, stored, e);
+	if (rc == 0)
 		rc = keeps_name(c, o, stored, e);
 	if (rc == 0)
 		rc = rule_stays_built(c, k, uuid, stored, e);
@@ -271,11 +355,17 @@ static int update_with(struct change *c, const struct object *o, json_t *new, ui
 }
 
 static int existing(struct change *c, const struct kind_desc *k, const char *uuid,
-		    const struct object **o, struct derived *d, struct err *e)
+		    enum access_verb verb, const struct object **o, struct derived *d, struct err *e)
 {
+	int rc;
+
 	*o = derived_get(c->store, k, uuid, d);
-	if (!*o)
+	/* A superuser may have sent it to another tenant than he looks from, a moment ago. */
+	if (!*o || (c->by.viewer && !access_is_superuser(c->by.viewer) && !change_shows(c, *o)))
 		return err_set(e, -ENOENT, NULL, "%s object not found!", k->msg->name);
+	rc = may(c, k, (*o)->tenant, verb, e);
+	if (rc < 0)
+		return rc;
 	if ((k->flags & K_READONLY) && !c->by.internal)
 		return err_set(e, -EPERM, NULL, "Objects of the kind %s can only be read.",
 			       k->path);
@@ -294,7 +384,7 @@ static int read_again(struct change *c, const struct object *o, json_t *wire, ui
 	json_object_set_new(wire, "uuid", json_string(o->uuid));
 	if (o->kind->of)
 		json_object_set_new(wire, "name", json_string(o->name));
-	resolver_init(&r, c->store, c->txn, *o->tenant ? o->tenant : TENANT_ADMIN, o->cloud);
+	resolver(c, &r, o->kind, o->tenant, o->cloud);
 	rc = model_read(o->kind, wire, read_flags(c, o), &r.model, &stored, &c->notes, e);
 	return rc < 0 ? rc : update_with(c, o, stored, expect_us, e);
 }
@@ -305,7 +395,7 @@ int change_update(struct change *c, const struct kind_desc *k, const char *uuid,
 	CLEANUP_JSON json_t *w = json_deep_copy(wire);
 	CLEANUP_DERIVED struct derived d = { 0 };
 	const struct object *o;
-	int rc = existing(c, k, uuid, &o, &d, e);
+	int rc = existing(c, k, uuid, ACCESS_ACT, &o, &d, e);
 
 	if (rc < 0)
 		return rc;
@@ -332,14 +422,14 @@ int change_patch(struct change *c, const struct kind_desc *k, const char *uuid, 
 	CLEANUP_JSON json_t *wire = NULL, *patched = NULL;
 	json_t *stored = NULL;
 	struct resolver r;
-	int rc = existing(c, k, uuid, &o, &d, e);
+	int rc = existing(c, k, uuid, ACCESS_ACT, &o, &d, e);
 
 	if (rc < 0)
 		return rc;
 	if (!json_is_object(patch))
 		return err_set(e, -EINVAL, NULL,
 			       "A PATCH is an object with add, replace, delete or json_patch.");
-	resolver_init(&r, c->store, c->txn, *o->tenant ? o->tenant : TENANT_ADMIN, o->cloud);
+	resolver(c, &r, o->kind, o->tenant, o->cloud);
 	if (ops) {
 		struct model_write w = { .base_url = "", .secrets = true };
 
@@ -363,13 +453,18 @@ int change_patch(struct change *c, const struct kind_desc *k, const char *uuid, 
 	return update_with(c, o, stored, 0, e);
 }
 
+static int is_hidden(void *arg, const struct object *o)
+{
+	return !change_shows(arg, o);
+}
+
 int change_delete(struct change *c, const struct kind_desc *k, const char *uuid, struct err *e)
 {
 	CLEANUP_DERIVED struct derived d = { 0 };
 	const struct object *o;
 	CLEANUP_JSON json_t *old = NULL;
 	CLEANUP_FREE char *tenant = NULL;
-	int rc = existing(c, k, uuid, &o, &d, e);
+	int rc = existing(c, k, uuid, ACCESS_WRITE, &o, &d, e);
 
 	if (rc < 0)
 		return rc;
@@ -380,6 +475,9 @@ int change_delete(struct change *c, const struct kind_desc *k, const char *uuid,
 	rc = leaving(c, k, uuid, e);
 	if (rc == 0)
 		rc = txn_delete(c->txn, k, uuid, e);
+	/* The sentence names who is in the way; of other tenants only that there is somebody. */
+	if (rc == -EBUSY && store_referrers(c->store, k->path, uuid, is_hidden, c))
+		err_set(e, rc, NULL, "Cannot delete, object is referred by objects of other tenants.");
 	if (rc == 0)
 		rc = derived_follow(c->store, c->txn, k, uuid, e);
 	if (rc == 0)

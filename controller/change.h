@@ -2,13 +2,14 @@
  * change - one write to the configuration by somebody, with its audit event.
  *
  * REST and the controller's own parts (enrolment makes a serviceengine) write objects only by this:
- * body validated by the model, cross-object rules of the kind held (controller/rules/), uuid given,
+ * rights of the writer (access.h), body validated by the model, cross-object rules of the kind held (controller/rules/), uuid given,
  * tenant and cloud filled in, object and CONFIG_* event put into the caller's transaction. Nothing
  * is visible before txn_commit().
  */
 #ifndef SPANWIRE_CONTROLLER_CHANGE_H
 #define SPANWIRE_CONTROLLER_CHANGE_H
 
+#include "controller/access.h"
 #include "controller/store/store.h"
 
 #define UUID_MAX 192
@@ -18,7 +19,7 @@ struct change_by {
 	const char *user; /* name; "system" for the controller itself */
 	const char *client; /* address; "" */
 	const char *tenant; /* uuid: where the object goes unless it says otherwise */
-	bool all_tenants; /* may put objects into other tenants than this one */
+	struct viewer *viewer; /* whose rights are asked; NULL: nobody's, and `internal` must be set */
 	bool strict; /* unknown fields are errors */
 	bool internal; /* the controller itself: may make and change what clients may only read */
 	bool system; /* what is created cannot be deleted by clients */
@@ -30,6 +31,9 @@ struct change {
 	struct change_by by;
 	struct model_notes notes; /* collected over all objects of the change */
 };
+
+/* May the writer's reader know of O? For sentences that name objects of others. */
+bool change_shows(const struct change *c, const struct object *o);
 
 void change_begin(struct change *c, struct store *s, const struct change_by *by);
 /* Durable when it returns 0; ends the change in any case. */
@@ -49,7 +53,7 @@ void change_abort(struct change *c);
  *
  * WIRE is what a client would send, or what the system wants: refs by name, URL or uuid. UUID
  * (UUID_MAX bytes): in: the wished one or ""; out: the object's. -EINVAL, -ENOENT (unresolved ref),
- * -EEXIST.
+ * -EEXIST, -EACCES.
  */
 int change_create(struct change *c, const struct kind_desc *k, const json_t *wire, char *uuid,
 		  struct err *e);

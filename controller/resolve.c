@@ -49,8 +49,9 @@ static const struct object *get(const struct resolver *r, const char *kind, cons
 
 static bool in_reach(const struct resolver *r, const struct kind_desc *k, const struct object *o)
 {
-	return !(k->flags & K_TENANT) || strcmp(r->tenant, "*") == 0 ||
-	       strcmp(o->tenant, r->tenant) == 0 || strcmp(o->tenant, TENANT_ADMIN) == 0;
+	if (k->flags & K_TENANT)
+		return access_reaches(r->store, r->tenant, o);
+	return !r->viewer || access_sees(r->viewer, o);
 }
 
 /* By name in one tenant: in the wanted cloud, else (nobody wanted one) in any. */
@@ -91,10 +92,10 @@ static const struct object *by_name(const struct resolver *r, const struct kind_
 		o = t ? find_in(r, k, t->uuid, cloud, name) : NULL;
 		return o && in_reach(r, k, o) ? o : NULL;
 	}
-	if (strcmp(r->tenant, "*") == 0)
-		return find_in(r, k, NULL, cloud, name);
-	o = find_in(r, k, r->tenant, cloud, name);
-	return o ? o : find_in(r, k, TENANT_ADMIN, cloud, name);
+	o = strcmp(r->tenant, "*") == 0 ? NULL : find_in(r, k, r->tenant, cloud, name);
+	if (!o)
+		o = find_in(r, k, TENANT_ADMIN, cloud, name);
+	return o || strcmp(r->tenant, "*") != 0 ? o : find_in(r, k, NULL, cloud, name);
 }
 
 /* TEXT without scheme, host, slashes in front and "api/"; NULL when it is no path at all. */

@@ -3,15 +3,14 @@
  *
  * "/api/pool?name=p", "/api/pool/?tenant=admin&name=p&cloud=Default-Cloud",
  * "/api/pool/UUID", "https://any-host/api/pool/UUID#name", a bare uuid or name.
- * By name the caller's tenant comes first, then `admin`, whose objects every
- * tenant may use; objects of other tenants are not found.
+ * By name the caller's tenant comes first, then what `admin` provides to it
+ * (access.def says what); objects of other tenants are not found.
  */
 #ifndef SPANWIRE_CONTROLLER_RESOLVE_H
 #define SPANWIRE_CONTROLLER_RESOLVE_H
 
+#include "controller/access.h"
 #include "controller/store/store.h"
-
-#define TENANT_ADMIN "admin"
 
 struct resolver {
 	struct model_resolver model;
@@ -19,6 +18,8 @@ struct resolver {
 	struct txn *txn; /* NULL: committed state only */
 	const char *tenant; /* uuid; "*": any */
 	const char *cloud; /* uuid: preferred; "": any */
+	/* Whose references they are; NULL: the controller's own. What he does not see is not found. */
+	const struct viewer *viewer;
 };
 
 void resolver_init(struct resolver *r, struct store *s, struct txn *t, const char *tenant,

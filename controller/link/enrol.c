@@ -91,7 +91,6 @@ json_t *enrol(struct fleet *f, const json_t *msg, const char *peer, struct err *
 	const struct change_by by = { .user = "system",
 				      .client = peer,
 				      .tenant = TENANT_ADMIN,
-				      .all_tenants = true,
 				      .internal = true };
 	CLEANUP_FREE char *certificate = NULL;
 	const char *name = json_str(msg, "name", "");

@@ -325,7 +325,6 @@ static void write_object(struct engine *e, const json_t *interfaces, const char 
 	const struct change_by by = { .user = "system",
 				      .client = "",
 				      .tenant = TENANT_ADMIN,
-				      .all_tenants = true,
 				      .internal = true };
 	const struct object *o = store_get(e->fleet->store, "serviceengine", e->uuid);
 	CLEANUP_JSON json_t *wire = json_copy((json_t *)o->body), *data = json_array();

@@ -117,8 +117,13 @@ enum auth auth_user(struct request *q)
 		}
 	}
 	q->user = uuid ? store_get(q->rest->c->store, "user", uuid) : NULL;
-	if (q->user && json_bool(q->user->body, "is_active", true))
+	if (q->user && json_bool(q->user->body, "is_active", true)) {
+		/* The tenant may be known already: a password was hashed in between. */
+		q->viewer = (struct viewer){ .store = q->rest->c->store,
+					     .user = q->user,
+					     .tenant = *q->tenant_id ? q->tenant_id : TENANT_ADMIN };
 		return AUTH_GOOD;
+	}
 	if (s.expired)
 		request_refuse(q, 419, "The session has expired: log in again.");
 	else
@@ -130,154 +135,61 @@ enum auth auth_user(struct request *q)
 
 bool auth_is_superuser(const struct request *q)
 {
-	return json_bool(q->user->body, "is_superuser", false);
+	return access_is_superuser(&q->viewer);
 }
 
 /* ---- where ------------------------------------------------------------------------ */
 
-/* Has the user any role in TENANT (uuid)? */
-static bool has_access(const struct request *q, const char *tenant)
+/* The tenant that the request names; without a name `admin`, or where the user is at home. */
+static const struct object *tenant_of(const struct request *q)
 {
-	json_t *a;
-	size_t i;
+	struct store *s = q->rest->c->store;
+	const char *home = ref_target(json_str(q->user->body, "default_tenant_ref", NULL));
 
-	if (auth_is_superuser(q))
-		return true;
-	json_array_foreach(json_object_get(q->user->body, "access"), i, a) {
-		if (json_bool(a, "all_tenants", false) ||
-		    strcmp(ref_target(json_str(a, "tenant_ref", NULL)), tenant) == 0)
-			return true;
-	}
-	return false;
+	if (*q->tenant_uuid)
+		return store_get(s, "tenant", q->tenant_uuid);
+	if (*q->tenant)
+		return store_find(s, "tenant", NULL, NULL, q->tenant);
+	return store_get(s, "tenant",
+			 access_enters(&q->viewer, TENANT_ADMIN) || !*home ? TENANT_ADMIN : home);
 }
 
 bool auth_tenant(struct request *q)
 {
-	struct store *s = q->rest->c->store;
+	const char *asked = *q->tenant_uuid ? q->tenant_uuid : *q->tenant ? q->tenant : TENANT_ADMIN;
 	const struct object *t = NULL;
-	const char *asked = *q->tenant_uuid ? q->tenant_uuid : *q->tenant ? q->tenant : NULL;
+	bool all = strcmp(asked, "*") == 0;
 
-	if (asked && strcmp(asked, "*") == 0) {
-		snprintf(q->tenant_id, sizeof(q->tenant_id), "*");
-		return true;
-	}
-	if (!asked) {
-		/* Whoever has nothing in `admin` starts where he is at home. */
-		const char *home = ref_target(json_str(q->user->body, "default_tenant_ref", NULL));
-
-		t = store_get(s, "tenant",
-			      has_access(q, TENANT_ADMIN) || !*home ? TENANT_ADMIN : home);
-	} else if (*q->tenant_uuid) {
-		t = store_get(s, "tenant", q->tenant_uuid);
-	} else {
-		t = store_find(s, "tenant", NULL, NULL, q->tenant);
-	}
-	if (!t) {
-		request_refuse(q, 403, "Tenant '%s' does not exist!", asked ? asked : TENANT_ADMIN);
+	if (!all)
+		t = tenant_of(q);
+	/* Where one has no role, nobody shall learn whether there is such a tenant. */
+	if (!all && (!t || !access_enters(&q->viewer, t->uuid))) {
+		request_refuse(q, 403, "Tenant '%s' does not exist!%s%s%s", t && !*q->tenant ? t->name : asked,
+			       auth_is_superuser(q) ? "" : " Or user '",
+			       auth_is_superuser(q) ? "" : q->user->name,
+			       auth_is_superuser(q) ? "" : "' has no role in it.");
 		return false;
 	}
-	if (!has_access(q, t->uuid)) {
-		request_refuse(q, 403, "User '%s' has no role in tenant '%s'.", q->user->name,
-			       t->name);
-		return false;
-	}
-	snprintf(q->tenant_id, sizeof(q->tenant_id), "%s", t->uuid);
+	snprintf(q->tenant_id, sizeof(q->tenant_id), "%s", all ? "*" : t->uuid);
+	q->viewer.tenant = q->tenant_id;
 	return true;
-}
-
-/*
- * What `admin` provides for all: clouds with their networks, engines and routing domains. Its
- * applications are its own.
- */
-static bool is_shared(const char *kind)
-{
-	static const char *const shared[] = {
-		"cloud", "network", "role", "serviceengine", "serviceenginegroup", "vrfcontext"
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(shared); i++)
-		if (strcmp(shared[i], kind) == 0)
-			return true;
-	return false;
-}
-
-bool auth_sees(const struct request *q, const struct object *o)
-{
-	if (!(o->kind->flags & K_TENANT))
-		return true;
-	if (strcmp(q->tenant_id, "*") == 0)
-		return has_access(q, o->tenant);
-	return strcmp(o->tenant, q->tenant_id) == 0 ||
-	       (strcmp(o->tenant, TENANT_ADMIN) == 0 && (o->system || is_shared(o->kind->path)));
 }
 
 /* ---- what -------------------------------------------------------------------------- */
 
-/* The resource of a role's privileges that stands for KIND. */
-static void permission_of(const char *kind, char *out, size_t size)
+bool auth_sees(const struct request *q, const struct object *o)
 {
-	/* Where it is not simply the kind in upper case. */
-	static const struct {
-		const char *kind, *resource;
-	} other[] = {
-		{ "cluster", "PERMISSION_CONTROLLER" },
-		{ "controllerproperties", "PERMISSION_CONTROLLER" },
-		{ "vsvip", "PERMISSION_VIRTUALSERVICE" },
-		{ "logs", "PERMISSION_VIRTUALSERVICE" },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(other); i++) {
-		if (strcmp(other[i].kind, kind) == 0) {
-			snprintf(out, size, "%s", other[i].resource);
-			return;
-		}
-	}
-	snprintf(out, size, "PERMISSION_%s", kind);
-	for (char *p = out; *p; p++)
-		if (*p >= 'a' && *p <= 'z')
-			*p -= 'a' - 'A';
+	return access_sees(&q->viewer, o);
 }
 
-static bool role_grants(const json_t *role, const char *resource, bool write)
+int auth_may(struct request *q, const char *thing, const char *tenant, bool write, struct err *e)
 {
-	json_t *p;
-	size_t i;
-
-	json_array_foreach(json_object_get(role, "privileges"), i, p) {
-		const char *type = json_str(p, "type", "");
-
-		if (strcmp(json_str(p, "resource", ""), resource) == 0 &&
-		    (strcmp(type, "WRITE_ACCESS") == 0 ||
-		     (!write && strcmp(type, "READ_ACCESS") == 0)))
-			return true;
-	}
-	return false;
+	q->asked = true;
+	return access_may(&q->viewer, guard_named(thing), tenant, write ? ACCESS_WRITE : ACCESS_READ, e);
 }
 
-int auth_may(const struct request *q, const char *kind, const char *tenant, bool write,
-	     struct err *e)
+int auth_may_object(struct request *q, const struct object *o, enum access_verb verb, struct err *e)
 {
-	struct store *s = q->rest->c->store;
-	char resource[80];
-	json_t *a;
-	size_t i;
-
-	if (auth_is_superuser(q))
-		return 0;
-	permission_of(kind, resource, sizeof(resource));
-	/* What `admin` shows to all may be read with a role of the tenant that looks. */
-	if (!write && strcmp(q->tenant_id, "*") != 0)
-		tenant = q->tenant_id;
-	json_array_foreach(json_object_get(q->user->body, "access"), i, a) {
-		const char *at = ref_target(json_str(a, "tenant_ref", NULL));
-		const struct object *role = store_get(s, "role",
-						      ref_target(json_str(a, "role_ref", NULL)));
-		bool here = json_bool(a, "all_tenants", false) ||
-			    strcmp(at, *tenant ? tenant : TENANT_ADMIN) == 0;
-
-		if (here && role && role_grants(role->body, resource, write))
-			return 0;
-	}
-	return err_set(e, -EACCES, NULL, "User '%s' has no permission to %s %s objects here.",
-		       q->user->name, write ? "write" : "read", kind);
+	q->asked = true;
+	return access_may_object(&q->viewer, o, verb, e);
 }

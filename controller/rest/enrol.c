@@ -41,11 +41,14 @@ enum result token_post(struct request *q)
 		request_refuse(q, 404, "ServiceEngineGroup object not found!");
 		return RESULT_NOW;
 	}
+	if (auth_may(q, "enrolment_token", o->tenant, true, &e) < 0) {
+		request_error(q, &e);
+		return RESULT_NOW;
+	}
 	if ((q->json && !json_is_object(q->json) &&
 	     err_set(&e, -EINVAL, NULL, "The body must be a JSON object.")) ||
 	    number(q->json, "hours", HOURS_MAX, &hours, &e) < 0 ||
-	    number(q->json, "uses", USES_MAX, &uses, &e) < 0 ||
-	    auth_may(q, "serviceenginegroup", o->tenant, true, &e) < 0) {
+	    number(q->json, "uses", USES_MAX, &uses, &e) < 0) {
 		request_error(q, &e);
 		return RESULT_NOW;
 	}

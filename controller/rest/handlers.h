@@ -54,10 +54,9 @@ enum auth auth_user(struct request *q);
 /* Fills q->tenant_id; answers 403 when it is unknown or not the user's. */
 bool auth_tenant(struct request *q);
 bool auth_is_superuser(const struct request *q);
-/* -EACCES with a sentence. TENANT: uuid; "" for kinds without one. */
-int auth_may(const struct request *q, const char *kind, const char *tenant, bool write,
-	     struct err *e);
-/* Is O in what the request's tenant shows? */
+/* access_may() and access_sees() for who asks. THING: path of a kind, or a name of access.def. */
+int auth_may(struct request *q, const char *thing, const char *tenant, bool write, struct err *e);
+int auth_may_object(struct request *q, const struct object *o, enum access_verb verb, struct err *e);
 bool auth_sees(const struct request *q, const struct object *o);
 /* Re-read the limits of sessions from systemconfiguration and controllerproperties. */
 void auth_limits(struct rest *r);
@@ -85,7 +84,7 @@ struct view {
 };
 
 void view_init(struct view *v, const struct request *q);
-/* An object as this request shows it. New reference. */
+/* An object as this request shows it. New reference; NULL: the caller may not see or read it. */
 json_t *view_object(const struct view *v, struct request *q, const struct object *o);
 /* The sub-resources that `join_subresources` names, into OUT (subresource.c). */
 void subresource_join(const struct view *v, struct request *q, const struct object *o, json_t *out);
@@ -93,8 +92,8 @@ void subresource_join(const struct view *v, struct request *q, const struct obje
 void object_finish(struct request *q, struct change *c, int rc, struct err *e);
 /* Does the administrator let clients choose uuids in bodies? */
 bool object_uuid_from_input(const struct request *q);
-/* Who writes, for change_begin(). */
-struct change_by change_by(const struct request *q);
+/* Who writes, for change_begin(). Borrows from Q. */
+struct change_by change_by(struct request *q);
 /* X-Spanwire-Ignored and X-Spanwire-Inert. */
 void notes_headers(struct request *q, const struct model_notes *n);
 

@@ -78,7 +78,7 @@ static bool related(struct list_of *l, const struct object *o, const char *value
 		return model_refs(o->kind, o->body, refers, &t) != 0;
 	other = store_get(l->q->rest->c->store, kind, uuid);
 	t = (struct ref_test){ o->kind->path, o->uuid };
-	return other && auth_sees(l->q, other) &&
+	return other && auth_sees(l->q, other) && access_reads(&l->q->viewer, other) &&
 	       model_refs(other->kind, other->body, refers, &t) != 0;
 }
 
@@ -187,7 +187,7 @@ static int collect(void *arg, const struct object *o)
 	if ((l->name && strcmp(o->name, l->name) != 0) || !auth_sees(l->q, o) || !selected(l, o))
 		return 0;
 	if (strcmp(l->q->tenant_id, "*") == 0 &&
-	    auth_may(l->q, l->kind->path, o->tenant, false, NULL) < 0)
+	    auth_may_object(l->q, o, ACCESS_READ, NULL) < 0)
 		return 0;
 	if (l->n == l->room) {
 		l->room = l->room ? 2 * l->room : 64;
@@ -310,7 +310,7 @@ enum result object_list(struct request *q)
 	if (!l.kind || (l.kind->flags & (K_RUNTIME | K_SINGLETON)))
 		return object_get(q);
 	/* With `*` each object's tenant is asked for its permission, one by one. */
-	if (!everywhere && auth_may(q, q->kind, q->tenant_id, false, &l.e) < 0) {
+	if (!everywhere && auth_may(q, q->kind, l.kind->flags & K_TENANT ? q->tenant_id : "", false, &l.e) < 0) {
 		request_error(q, &l.e);
 		return RESULT_NOW;
 	}

@@ -169,13 +169,20 @@ static void set_cookies(struct request *q, const struct session *x)
 	request_header(q, "Set-Cookie", two);
 }
 
+struct tenants {
+	const struct request *q;
+	json_t *list;
+};
+
 static int add_tenant(void *arg, const struct object *o)
 {
-	json_t *list = arg;
+	const struct tenants *t = arg;
 
-	json_array_append_new(list,
-			      json_pack("{s:s, s:s, s:s, s:b}", "url", "", "uuid", o->uuid, "name",
-					o->name, "local", json_bool(o->body, "local", true)));
+	if (access_enters(&t->q->viewer, o->uuid))
+		json_array_append_new(t->list, json_pack("{s:o, s:s, s:s, s:b}", "url",
+							 json_sprintf("%s/api/tenant/%s", t->q->base_url, o->uuid),
+							 "uuid", o->uuid, "name", o->name, "local",
+							 json_bool(o->body, "local", true)));
 	return 0;
 }
 
@@ -200,22 +207,19 @@ static void login_good(struct request *q, const char *uuid)
 	struct store *s = r->c->store;
 	const struct object *u = store_get(s, "user", uuid), *config, *props;
 	struct session *x = session_new(&r->sessions, uuid, mono_ns());
-	json_t *answer, *tenants = json_array(), *t;
-	size_t i;
+	struct tenants tenants = { q, json_array() };
+	json_t *answer;
 
 	set_cookies(q, x);
 	q->user = u;
 	snprintf(q->tenant_id, sizeof(q->tenant_id), TENANT_ADMIN);
-	store_each(s, "tenant", add_tenant, tenants);
-	json_array_foreach(tenants, i, t)
-		json_object_set_new(t, "url",
-				    json_sprintf("%s/api/tenant/%s", q->base_url,
-						 json_str(t, "uuid", "")));
+	q->viewer = (struct viewer){ .store = s, .user = u, .tenant = q->tenant_id };
+	store_each(s, "tenant", add_tenant, &tenants);
 	config = store_get(s, "systemconfiguration", "default");
 	props = store_get(s, "controllerproperties", "global");
 	answer = json_pack("{s:o, s:s, s:b, s:o, s:o, s:{s:I}}", "version", state_version(),
 			   "session_cookie_name", "avi-sessionid", "user_initialized", 1, "user",
-			   user_json(q, u), "tenants", tenants, "controller", "api_idle_timeout",
+			   user_json(q, u), "tenants", tenants.list, "controller", "api_idle_timeout",
 			   props ? json_int(props->body, "api_idle_timeout", 15) : (json_int_t)15);
 	must(answer);
 	if (config && auth_is_superuser(q)) {

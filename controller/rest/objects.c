@@ -57,6 +57,9 @@ json_t *view_object(const struct view *v, struct request *q, const struct object
 	struct resolver r;
 	json_t *out;
 
+	q->asked = true;
+	if (!access_reads(&q->viewer, o))
+		return NULL;
 	resolver_init(&r, q->rest->c->store, NULL, "*", "");
 	out = model_write(o->kind, o->body, &v->write, &r.model);
 	json_object_set_new(out, "_last_modified",
@@ -68,13 +71,14 @@ json_t *view_object(const struct view *v, struct request *q, const struct object
 	return out;
 }
 
-struct change_by change_by(const struct request *q)
+struct change_by change_by(struct request *q)
 {
+	q->asked = true;
 	return (struct change_by){
 		.user = q->user->name,
 		.client = q->client,
 		.tenant = q->tenant_id[0] ? q->tenant_id : TENANT_ADMIN,
-		.all_tenants = auth_is_superuser(q),
+		.viewer = &q->viewer,
 		.strict = q->strict,
 	};
 }
@@ -122,14 +126,22 @@ static int first_of(void *arg, const struct object *o)
 	return 1;
 }
 
-/* The object of the path, seen by the caller; a singleton has no uuid in it. Answers 404, 403. */
-static const struct object *object_of(struct request *q, const struct kind_desc *k, bool write,
-				      struct derived *d)
+/*
+ * The object of the path, seen by the caller; a singleton has no uuid in it. Answers 403, 404: who
+ * may not do such a thing at all does not learn what there is.
+ */
+static const struct object *object_of(struct request *q, const struct kind_desc *k,
+				      enum access_verb verb, struct derived *d)
 {
 	struct store *s = q->rest->c->store;
 	const struct object *o = NULL;
 	struct err e = { 0 };
 
+	if (strcmp(q->tenant_id, "*") != 0 &&
+	    access_may(&q->viewer, guard_of(k), k->flags & K_TENANT ? q->tenant_id : "", verb, &e) < 0) {
+		request_error(q, &e);
+		return NULL;
+	}
 	if (k->flags & K_SINGLETON)
 		store_each(s, k->path, first_of, &o);
 	if (q->uuid && !(o && strcmp(o->uuid, q->uuid) == 0))
@@ -138,7 +150,7 @@ static const struct object *object_of(struct request *q, const struct kind_desc 
 		request_refuse(q, 404, "%s object not found!", k->msg->name);
 		return NULL;
 	}
-	if (auth_may(q, k->path, o->tenant, write, &e) == 0)
+	if (auth_may_object(q, o, verb, &e) == 0)
 		return o;
 	request_error(q, &e);
 	return NULL;
@@ -185,6 +197,8 @@ static void answer_object(struct request *q, int status, const struct kind_desc 
 
 void object_finish(struct request *q, struct change *c, int rc, struct err *e)
 {
+	CLEANUP_FREE char *user = xstrdup(q->user->uuid);
+
 	if (rc == 0)
 		rc = change_commit(c, e);
 	else
@@ -194,6 +208,8 @@ void object_finish(struct request *q, struct change *c, int rc, struct err *e)
 	else
 		request_error(q, e);
 	model_notes_fini(&c->notes);
+	/* It may have been his own object that changed, or went. */
+	q->user = q->viewer.user = store_get(q->rest->c->store, "user", user);
 }
 
 static bool has_body(struct request *q)
@@ -227,12 +243,14 @@ enum result object_create(struct request *q)
 	struct err e = { 0 };
 	char uuid[UUID_MAX] = "";
 
-	if (!k || !method_fits(q, k) || !has_body(q))
+	if (!k || !method_fits(q, k))
 		return RESULT_NOW;
-	if (auth_may(q, k->path, by.tenant, true, &e) < 0) {
+	if (strcmp(by.tenant, "*") != 0 && auth_may(q, k->path, k->flags & K_TENANT ? by.tenant : "", true, &e) < 0) {
 		request_error(q, &e);
 		return RESULT_NOW;
 	}
+	if (!has_body(q))
+		return RESULT_NOW;
 	snprintf(uuid, sizeof(uuid), "%s",
 		 *q->slug		     ? q->slug
 		 : object_uuid_from_input(q) ? json_str(q->json, "uuid", "")
@@ -248,7 +266,7 @@ enum result object_get(struct request *q)
 {
 	const struct kind_desc *k = kind_of(q);
 	CLEANUP_DERIVED struct derived d = { 0 };
-	const struct object *o = k ? object_of(q, k, false, &d) : NULL;
+	const struct object *o = k ? object_of(q, k, ACCESS_READ, &d) : NULL;
 
 	if (o)
 		answer_object(q, 200, k, o->uuid);
@@ -266,12 +284,13 @@ typedef int object_edit(struct request *q, struct change *c, const struct kind_d
 static bool edited(struct request *q, const struct kind_desc *k, object_edit *edit, char **uuid)
 {
 	CLEANUP_DERIVED struct derived d = { 0 };
-	const struct object *o = object_of(q, k, true, &d);
+	bool whole = q->method == METHOD_DELETE;
+	const struct object *o = object_of(q, k, whole ? ACCESS_WRITE : ACCESS_ACT, &d);
 	struct change_by by = change_by(q);
 	struct change c;
 	struct err e = { 0 };
 
-	if (!o)
+	if (!o || (!whole && !has_body(q)))
 		return false;
 	*uuid = xstrdup(o->uuid); /* what was read is gone with the commit */
 	change_begin(&c, q->rest->c->store, &by);
@@ -284,7 +303,7 @@ static enum result write_object(struct request *q, object_edit *edit)
 	const struct kind_desc *k = kind_of(q);
 	CLEANUP_FREE char *uuid = NULL;
 
-	if (k && method_fits(q, k) && has_body(q) && edited(q, k, edit, &uuid))
+	if (k && method_fits(q, k) && edited(q, k, edit, &uuid))
 		answer_object(q, 200, k, uuid);
 	return RESULT_NOW;
 }

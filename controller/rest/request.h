@@ -10,12 +10,14 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "controller/access.h"
 #include "controller/rest/query.h"
 #include "controller/rest/session.h"
 #include "controller/store/store.h"
 #include "net/inbox.h"
 
 struct rest;
+struct route;
 struct server;
 
 enum method {
@@ -56,6 +58,9 @@ struct request {
 	json_t *json; /* body; NULL when there was none */
 	struct session *session; /* NULL: basic authentication, or no login needed */
 	const struct object *user; /* borrowed, of this turn */
+	struct viewer viewer; /* the user, where he looks */
+	const struct route *route;
+	bool asked; /* somebody asked whether he may: see route.c */
 	char basic_user[192]; /* uuid, after basic authentication */
 	char login[256]; /* name that tries to log in */
 	char tenant_id[192]; /* uuid of the tenant; "*" for all */

@@ -15,57 +15,66 @@
 #include "controller/rest/server.h"
 
 enum needs {
-	PUBLIC = 1 << 0,     /* no login */
 	FORM = 1 << 1,	     /* the body is not JSON, or not only */
 	ANY_TENANT = 1 << 2, /* the tenant header is not looked at */
 	BODY = 1 << 3,	     /* of a DELETE: it means something here */
 };
+
+/* Who may come in. A guard of access.def: whose role opens it, to read with GET, to write with the others. */
+enum {
+	EVERYBODY = -1, /* no login */
+	USERS = -2, /* whoever is logged in: nothing of others is told or changed */
+	HANDLER = -3, /* the handler asks about each object; if it does not, nothing is answered */
+};
+
+#define ROUTE(method, pattern, handler, guard, needs) { METHOD_##method, pattern, handler, guard, needs },
 
 /* clang-format off */
 static const struct route {
 	enum method method;
 	const char *pattern;
 	handler *handle;
+	int guard; /* one of the above, or an enum guard_id; 0, GUARD_CLOSED, opens for nobody */
 	unsigned needs;
 } routes[] = {
-	{ METHOD_POST, "/login", login, PUBLIC | FORM },
-	{ METHOD_POST, "/logout", logout, ANY_TENANT },
-	{ METHOD_GET, "/api/initial-data", initial_data, PUBLIC },
-	{ METHOD_GET, "/api/cluster/status", cluster_status, PUBLIC },
-	{ METHOD_GET, "/api/cluster/runtime", cluster_runtime, PUBLIC },
-	{ METHOD_GET, "/api/cluster/version", cluster_version, ANY_TENANT },
-	{ METHOD_GET, "/api/useraccount", useraccount_get, ANY_TENANT },
-	{ METHOD_PUT, "/api/useraccount", useraccount_put, ANY_TENANT },
-	{ METHOD_GET, "/api/user-token", user_token_list, ANY_TENANT },
-	{ METHOD_POST, "/api/user-token", user_token_make, ANY_TENANT },
-	{ METHOD_DELETE, "/api/user-token/:uuid", user_token_delete, ANY_TENANT },
-	{ METHOD_GET, "/api/model", model_get, ANY_TENANT },
-	{ METHOD_GET, "/api/license", license_get, ANY_TENANT },
-	{ METHOD_GET, "/api/licenseusage", licenseusage_get, ANY_TENANT },
-	{ METHOD_GET, "/api/upgradestatusinfo", upgradestatus_get, ANY_TENANT },
-	{ METHOD_GET, "/api/upgradestatussummary", upgradestatus_get, ANY_TENANT },
-	{ METHOD_GET, "/api/analytics/logs", logs_get, 0 },
-	{ METHOD_POST, "/api/macro", macro_write, 0 },
-	{ METHOD_PUT, "/api/macro", macro_write, 0 },
-	{ METHOD_DELETE, "/api/macro", macro_delete, BODY },
-	{ METHOD_POST, "/api/serviceenginegroup/:uuid/token", token_post, 0 },
-	{ METHOD_OTHER, "/api/fileservice/*", files_any, FORM },
-	{ METHOD_OTHER, "/api/fileobject/*", files_any, FORM },
-	{ METHOD_OTHER, "/api/image/*", files_any, FORM },
-	{ METHOD_POST, "/api/user", user_write, 0 },
-	{ METHOD_PUT, "/api/user/:uuid", user_write, 0 },
-	{ METHOD_PATCH, "/api/user/:uuid", user_write, 0 },
-	{ METHOD_GET, "/api/:kind", object_list, 0 },
-	{ METHOD_POST, "/api/:kind", object_create, 0 },
-	{ METHOD_PUT, "/api/:kind", object_replace, 0 },
-	{ METHOD_PATCH, "/api/:kind", object_patch, 0 },
-	{ METHOD_DELETE, "/api/:kind", object_delete, 0 },
-	{ METHOD_GET, "/api/:kind/:uuid", object_get, 0 },
-	{ METHOD_PUT, "/api/:kind/:uuid", object_replace, 0 },
-	{ METHOD_PATCH, "/api/:kind/:uuid", object_patch, 0 },
-	{ METHOD_DELETE, "/api/:kind/:uuid", object_delete, 0 },
-	{ METHOD_GET, "/api/:kind/:uuid/*", subresource_get, 0 },
-	{ METHOD_POST, "/api/:kind/:uuid/*", subresource_post, 0 },
+	ROUTE(POST, "/login", login, EVERYBODY, FORM)
+	ROUTE(POST, "/logout", logout, USERS, ANY_TENANT)
+	ROUTE(GET, "/api/initial-data", initial_data, EVERYBODY, 0)
+	ROUTE(GET, "/api/cluster/status", cluster_status, EVERYBODY, 0)
+	ROUTE(GET, "/api/cluster/runtime", cluster_runtime, EVERYBODY, 0)
+	ROUTE(GET, "/api/cluster/version", cluster_version, USERS, ANY_TENANT)
+	ROUTE(GET, "/api/useraccount", useraccount_get, USERS, ANY_TENANT)
+	ROUTE(PUT, "/api/useraccount", useraccount_put, USERS, ANY_TENANT)
+	ROUTE(GET, "/api/user-token", user_token_list, USERS, ANY_TENANT)
+	ROUTE(POST, "/api/user-token", user_token_make, USERS, ANY_TENANT)
+	ROUTE(DELETE, "/api/user-token/:uuid", user_token_delete, USERS, ANY_TENANT)
+	ROUTE(GET, "/api/model", model_get, USERS, ANY_TENANT)
+	ROUTE(GET, "/api/license", license_get, USERS, ANY_TENANT)
+	ROUTE(GET, "/api/licenseusage", licenseusage_get, USERS, ANY_TENANT)
+	ROUTE(GET, "/api/upgradestatusinfo", upgradestatus_get, USERS, ANY_TENANT)
+	ROUTE(GET, "/api/upgradestatussummary", upgradestatus_get, USERS, ANY_TENANT)
+	ROUTE(GET, "/api/analytics/logs", logs_get, HANDLER, 0)
+	ROUTE(POST, "/api/macro", macro_write, HANDLER, 0)
+	ROUTE(PUT, "/api/macro", macro_write, HANDLER, 0)
+	ROUTE(DELETE, "/api/macro", macro_delete, HANDLER, BODY)
+	ROUTE(POST, "/api/serviceenginegroup/:uuid/token", token_post, HANDLER, 0)
+	ROUTE(OTHER, "/api/fileservice/*", files_any, GUARD_file, FORM)
+	ROUTE(OTHER, "/api/fileobject/*", files_any, GUARD_file, FORM)
+	ROUTE(OTHER, "/api/image/*", files_any, GUARD_image, FORM)
+	ROUTE(POST, "/api/user", user_write, HANDLER, 0)
+	ROUTE(PUT, "/api/user/:uuid", user_write, HANDLER, 0)
+	ROUTE(PATCH, "/api/user/:uuid", user_write, HANDLER, 0)
+	ROUTE(GET, "/api/:kind", object_list, HANDLER, 0)
+	ROUTE(POST, "/api/:kind", object_create, HANDLER, 0)
+	ROUTE(PUT, "/api/:kind", object_replace, HANDLER, 0)
+	ROUTE(PATCH, "/api/:kind", object_patch, HANDLER, 0)
+	ROUTE(DELETE, "/api/:kind", object_delete, HANDLER, 0)
+	ROUTE(GET, "/api/:kind/:uuid", object_get, HANDLER, 0)
+	ROUTE(PUT, "/api/:kind/:uuid", object_replace, HANDLER, 0)
+	ROUTE(PATCH, "/api/:kind/:uuid", object_patch, HANDLER, 0)
+	ROUTE(DELETE, "/api/:kind/:uuid", object_delete, HANDLER, 0)
+	ROUTE(GET, "/api/:kind/:uuid/*", subresource_get, HANDLER, 0)
+	ROUTE(POST, "/api/:kind/:uuid/*", subresource_post, HANDLER, 0)
 };
 /* clang-format on */
 
@@ -217,6 +226,18 @@ static const struct route *find(struct request *q, struct buf *allow)
 	return NULL;
 }
 
+/* A guard that is asked here, in the tenant of the request. */
+static bool guard_opens(struct request *q, const struct route *r)
+{
+	struct err e = { 0 };
+
+	if (r->guard < 0 || access_may(&q->viewer, (enum guard_id)r->guard, q->tenant_id,
+				       q->method == METHOD_GET ? ACCESS_READ : ACCESS_WRITE, &e) == 0)
+		return true;
+	request_error(q, &e);
+	return false;
+}
+
 static enum result serve(struct request *q)
 {
 	struct buf allow = BUF_INIT;
@@ -224,6 +245,7 @@ static enum result serve(struct request *q)
 	enum result result = RESULT_NOW;
 	enum auth auth = AUTH_GOOD;
 
+	q->route = r;
 	if (!version_fits(q))
 		;
 	else if (!r && !allow.len)
@@ -233,9 +255,11 @@ static enum result serve(struct request *q)
 		request_empty(q, 200);
 	} else if (!r)
 		refuse_method(q, buf_cstr(&allow));
-	else if (!(r->needs & PUBLIC) && (auth = auth_user(q)) != AUTH_GOOD)
+	else if (r->guard != EVERYBODY && (auth = auth_user(q)) != AUTH_GOOD)
 		result = auth == AUTH_LATER ? RESULT_LATER : RESULT_NOW;
-	else if (!csrf_fits(q) || (!(r->needs & (PUBLIC | ANY_TENANT)) && !auth_tenant(q)))
+	else if (!csrf_fits(q) ||
+		 (r->guard != EVERYBODY && !(r->needs & ANY_TENANT) && !auth_tenant(q)) ||
+		 !guard_opens(q, r))
 		;
 	else if (!(r->needs & FORM) && !body_reads(q, r->needs))
 		;
@@ -245,8 +269,21 @@ static enum result serve(struct request *q)
 	return result;
 }
 
+/* A handler that answers without having asked would be open to everybody: it is closed to all. */
+static void close_unasked(struct request *q)
+{
+	if (!q->route || q->route->guard != HANDLER || q->asked || q->status >= 300)
+		return;
+	log_error("request_unguarded method=%s path=%s", q->method_text, q->path);
+	free(q->text);
+	q->text = NULL;
+	q->status = 0;
+	request_refuse(q, 403, "Nobody has a permission for %s %s.", q->method_text, q->path);
+}
+
 void route_done(struct request *q)
 {
+	close_unasked(q);
 	if (q->status >= 500)
 		log_warn("request_failed method=%s path=%s status=%d", q->method_text, q->path,
 			 q->status);

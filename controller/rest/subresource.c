@@ -42,16 +42,17 @@ static void serve(struct request *q, bool post)
 	struct err e = { 0 };
 	json_t *out;
 
+	q->asked = true;
 	if (!o || !auth_sees(q, o)) {
 		request_refuse(q, 404, "%s object not found!", kind_spelling(q->kind));
 		return;
 	}
-	if (!s) {
-		request_refuse(q, 404, "There is nothing at %s.", q->path);
+	if (auth_may_object(q, o, post ? ACCESS_ACT : ACCESS_READ, &e) < 0) {
+		request_error(q, &e);
 		return;
 	}
-	if (auth_may(q, k->path, o->tenant, post, &e) < 0) {
-		request_error(q, &e);
+	if (!s) {
+		request_refuse(q, 404, "There is nothing at %s.", q->path);
 		return;
 	}
 	f = post ? s->post : s->get;

@@ -90,6 +90,9 @@ static int in_use(struct change *c, const char *text, const struct object *by, c
 {
 	const struct object *vs = NULL;
 
+	if (!change_shows(c, by))
+		return err_set(e, -EINVAL, path, "The address %s is in use by another tenant in the same VRF.",
+			       text);
 	store_referrers(c->store, "vsvip", by->uuid, first_service, &vs);
 	return err_set(e, -EINVAL, path, "The address %s is in use by %s%s%sVsVip '%s' in the same VRF.",
 		       text, vs ? "virtual service '" : "", vs ? vs->name : "", vs ? "' through " : "",

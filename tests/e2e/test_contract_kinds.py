@@ -275,7 +275,11 @@ def test_another_tenant_is_closed(people):
     for tenant in ("admin", "blue"):
         error(owner.get("pool", headers={"X-Avi-Tenant": tenant}), 403)
         error(owner.post("pool", {"name": "x"}, headers={"X-Avi-Tenant": tenant}), 403)
-    error(owner.post("pool", {"name": "x", "tenant_ref": "/api/tenant?name=blue"}), 403)
+    # Whether there is a tenant `blue` is not told: the same words as for one that there is not.
+    for name in ("blue", "nowhere"):
+        assert error(owner.post("pool", {"name": "x", "tenant_ref": f"/api/tenant?name={name}"}), 400) == \
+            f"tenant_ref: Tenant object not found: '/api/tenant?name={name}'."
+        assert f"Tenant '{name}' does not exist!" in error(owner.get("pool", headers={"X-Avi-Tenant": name}), 403)
     # `*` shows what one may see, and no more.
     seen = owner.get("pool?page_size=200", headers={"X-Avi-Tenant": "*"}).json()["results"]
     assert seen and {o["tenant_ref"] for o in seen} == {owner.find("pool", "common")["tenant_ref"]}

@@ -250,11 +250,17 @@ enum apply_class model_diff(const struct kind_desc *k, const json_t *old, const 
 			    struct buf *paths);
 
 /*
- * Does a stored object match FIELD=VALUE of a query: "name=x", "name.contains=x" (also icontains,
- * in), "cloud_ref.name=y", "servers.ip.addr=10.0.0.1", "enabled=true" (defaults count)?
+ * One condition of a query on objects of a kind: "name=x", "name.contains=x", "cloud_ref.name=y",
+ * "servers.ip.addr=10.0.0.1", "default_server_port.gt=1000" (filter.c has the operators; defaults
+ * count; of a list one item is enough). -EINVAL with a sentence: no such field or operator, or a
+ * value that no field of this type can have. Secrets match nothing.
  */
-bool model_match(const struct kind_desc *k, const json_t *stored, const char *field,
-		 const char *value, struct model_resolver *r);
+struct model_filter;
+int model_filter_new(const struct kind_desc *k, const char *field, const char *value,
+		     struct model_filter **out, struct err *e);
+void model_filter_free(struct model_filter *f);
+bool model_filter_fits(const struct model_filter *f, const json_t *stored,
+		       struct model_resolver *r);
 
 /* Contents of GET /api/model: every kind, message and field, as data. New reference. */
 json_t *model_describe(void);

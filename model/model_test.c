@@ -296,6 +296,20 @@ static void a_range_ends_where_it_begins(void **state)
 	arena_fini(&arena);
 }
 
+/* 1, 0, or what refused the filter. */
+static int fits(const struct kind_desc *k, const json_t *stored, const char *field,
+		const char *value, struct err *e)
+{
+	struct model_filter *f;
+	int rc = model_filter_new(k, field, value, &f, e);
+
+	if (rc < 0)
+		return rc;
+	rc = model_filter_fits(f, stored, &world);
+	model_filter_free(f);
+	return rc;
+}
+
 static void secrets_stay_here(void **state)
 {
 	const struct model_write plain = { .base_url = "" };
@@ -307,7 +321,8 @@ static void secrets_stay_here(void **state)
 
 	(void)state;
 	assert_string_equal(json_str(out, "password", ""), "<sensitive>");
-	assert_false(model_match(user, old, "password", "geheim", &world));
+	assert_int_equal(fits(user, old, "password", "geheim", NULL), 0);
+	assert_int_equal(fits(user, old, "password.ne", "geheim", NULL), 0);
 	assert_int_equal(model_read(user, out, 0, &world, &fresh, NULL, &e), 0);
 	assert_int_equal(model_replace(user, old, fresh, &e), 0);
 	assert_string_equal(json_str(fresh, "password", ""), "geheim");
@@ -500,17 +515,51 @@ static void filters_match(void **state)
 		{ "servers.ip.addr", "10.0.0.2", true },    { "servers.ip.addr", "10.0.0.3", false },
 		{ "servers.port", "80", true },             { "servers.hostname", "10.0.0.2", true },
 		{ "min_servers_up", "1", true },            { "min_servers_up", "2", false },
-		{ "nope", "1", false },                     { "name.nope", "p", false },
-		{ "servers", "10.0.0.2", false },
+		{ "min_servers_up", "1.0", true },          { "min_servers_up.in", "7,1", true },
+		{ "servers.port.gt", "79", true },          { "servers.port.gt", "8080", false },
+		{ "servers.port.gte", "80", true },         { "servers.port.lt", "80", false },
+		{ "servers.port.lte", "80", true },         { "default_server_port.lt", "80.5", true },
+		{ "name.ne", "p", false },                  { "name.ne", "q", true },
+		{ "servers.ip.addr.ne", "10.0.0.2", false }, { "servers.ip.addr.ne", "10.0.0.9", true },
+		{ "name.startswith", "p", true },           { "name.endswith", "pp", false },
+		{ "name.exact", "p", true },                { "name.gt", "o", true },
+		{ "enabled.in", "true,x", true },           { "enabled", "1", true },
+		{ "enabled.ne", "False", true },            { "cloud_ref.name.in", "x,Default-Cloud", true },
+		{ "cloud_ref.contains", "Default", true },  { "description", "", false },
+	};
+	static const struct {
+		const char *field, *value, *error;
+	} wrong[] = {
+		{ "nope", "1", "nope: Pool has no field 'nope' to filter by." },
+		{ "name.nope", "p", "name.nope: There is no operator 'nope' for name." },
+		{ "name.contains.x", "p", "name.contains.x: There is no operator 'contains.x' for name." },
+		{ "servers", "1", "servers: It holds a Server: name one of its fields, behind a dot." },
+		{ "servers.nope", "1", "servers.nope: Server has no field 'nope' to filter by." },
+		{ "servers.", "1", "servers.: It holds a Server" },
+		{ ".", "1", ".: Pool has no field '' to filter by." },
+		{ "min_servers_up", "many", "min_servers_up: 'many' is not a number." },
+		{ "servers.port.gt", "", "servers.port.gt: '' is not a number." },
+		{ "enabled", "perhaps", "enabled: 'perhaps' is neither true nor false." },
+		{ "enabled.gt", "true", "enabled.gt: A boolean is true or false." },
 	};
 	/* clang-format on */
 	CLEANUP_JSON json_t *stored = stored_form("pool", pool_of_two);
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(filters); i++)
-		if (model_match(kind_find("pool"), stored, filters[i].field, filters[i].value,
-				&world) != filters[i].yes)
+		if (fits(kind_find("pool"), stored, filters[i].field, filters[i].value, NULL) !=
+		    filters[i].yes)
 			fail_msg("%s=%s", filters[i].field, filters[i].value);
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		struct err e = { 0 };
+
+		assert_int_equal(fits(kind_find("pool"), stored, wrong[i].field, wrong[i].value,
+				      &e),
+				 -EINVAL);
+		if (strncmp(err_line(&e), wrong[i].error, strlen(wrong[i].error)) != 0)
+			fail_msg("%s=%s\nsays:  %s\nnot:   %s", wrong[i].field, wrong[i].value,
+				 err_line(&e), wrong[i].error);
+	}
 }
 
 static void differences_cost_what_they_cost(void **state)

@@ -12,6 +12,8 @@
 /* Answered now, or (RESULT_LATER) by whoever got the request; then that one calls route_done(). */
 enum result { RESULT_NOW, RESULT_LATER };
 typedef enum result handler(struct request *q);
+struct derived;
+struct view;
 
 /* login.c */
 handler login, logout;
@@ -25,6 +27,12 @@ handler object_create, object_get, object_replace, object_patch, object_delete;
 handler macro_write, macro_delete;
 /* list.c */
 handler object_list;
+typedef json_t *list_row(const struct view *v, struct request *q, const struct object *o);
+/* A page of objects of the kind K, each shown by ROW. */
+enum result list_answer(struct request *q, const struct kind_desc *k, list_row *row);
+/* inventory.c */
+handler inventory_list, inventory_get;
+bool inventory_exists(const char *name, size_t len);
 /* subresource.c */
 handler subresource_get, subresource_post;
 /* state.c */
@@ -80,16 +88,30 @@ void password_check(struct request *q, const char *user, const char *password,
 struct view {
 	struct model_write write;
 	const char *fields; /* NULL: all */
+	const char *subresources; /* NULL: none */
 	const char *join; /* NULL: none */
 };
 
-void view_init(struct view *v, const struct request *q);
+/* How Q, about objects of the kind K, wants them shown. -EINVAL with a sentence: V joins nothing. */
+int view_init(struct view *v, const struct request *q, const struct kind_desc *k, struct err *e);
 /* An object as this request shows it. New reference; NULL: the caller may not see or read it. */
 json_t *view_object(const struct view *v, struct request *q, const struct object *o);
+/* -EINVAL when `join_subresources` names what no kind has. */
+int subresource_check(const struct view *v, const struct request *q, struct err *e);
+/* What GET .../PATH of an object answers; NULL when there is nothing. */
+json_t *subresource_show(const struct view *v, struct request *q, const struct object *o,
+			 const char *path);
 /* The sub-resources that `join_subresources` names, into OUT (subresource.c). */
 void subresource_join(const struct view *v, struct request *q, const struct object *o, json_t *out);
 /* Commits C, or aborts it when RC says so. Answers only when that was no success. */
 void object_finish(struct request *q, struct change *c, int rc, struct err *e);
+/*
+ * The object of the path (q->uuid), seen by the caller; a singleton has no uuid in it. D holds it
+ * when it is not stored. NULL: answered 403 or 404; who may not do such a thing at all does not
+ * learn what there is.
+ */
+const struct object *object_of(struct request *q, const struct kind_desc *k, enum access_verb verb,
+			       struct derived *d);
 /* Does the administrator let clients choose uuids in bodies? */
 bool object_uuid_from_input(const struct request *q);
 /* Who writes, for change_begin(). Borrows from Q. */

@@ -225,7 +225,7 @@ static void login_good(struct request *q, const char *uuid)
 	if (config && auth_is_superuser(q)) {
 		struct view v;
 
-		view_init(&v, q);
+		view_init(&v, q, config->kind, NULL);
 		json_object_set_new(answer, "system_config", view_object(&v, q, config));
 	}
 	login_event(q, u->name, true);

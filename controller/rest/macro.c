@@ -216,13 +216,15 @@ static int write_object(struct macro *m, const struct kind_desc *k, json_t *o, c
 	return rc;
 }
 
-static json_t *answer(struct macro *m)
+static json_t *answer(struct macro *m, const struct kind_desc *k)
 {
 	json_t *out = json_array(), *one;
 	struct view v;
 	size_t i;
 
-	view_init(&v, m->q);
+	view_init(&v, m->q, k, NULL);
+	/* It says how the one object would be shown; here are several kinds. */
+	v.join = v.subresources = v.fields = NULL;
 	json_array_foreach(m->made, i, one) {
 		const struct object *o = store_get(m->q->rest->c->store, json_str(one, "kind", ""),
 						   json_str(one, "uuid", ""));
@@ -256,7 +258,7 @@ enum result macro_write(struct request *q)
 		err_within(&e, "data");
 	object_finish(q, &m.change, rc, &e);
 	if (!q->status)
-		request_json(q, q->method == METHOD_POST ? 201 : 200, answer(&m));
+		request_json(q, q->method == METHOD_POST ? 201 : 200, answer(&m, k));
 	json_decref(m.made);
 	return RESULT_NOW;
 }

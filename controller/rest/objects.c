@@ -10,12 +10,45 @@
 
 /* ---- how an object is shown --------------------------------------------------------------- */
 
-void view_init(struct view *v, const struct request *q)
+/* Calls F for each of "a,b"; stops and returns its non-zero answer. */
+static int each_word(const char *list, int (*f)(void *arg, const char *word), void *arg)
 {
+	int rc = 0;
+
+	for (const char *p = list; rc == 0 && *p; p += strcspn(p, ","), p += *p == ',') {
+		CLEANUP_FREE char *word = xstrndup(p, strcspn(p, ","));
+
+		rc = *word ? f(arg, word) : 0;
+	}
+	return rc;
+}
+
+struct join_check {
+	const struct kind_desc *kind;
+	struct err *e;
+};
+
+static int join_is_ref(void *arg, const char *word)
+{
+	const struct join_check *c = arg;
+	const struct field_desc *f = field_find(c->kind->msg, word);
+
+	if (f && f->type == FT_REF)
+		return 0;
+	return err_set(c->e, -EINVAL, "join", "'%.60s' is no reference of a %s.", word,
+		       c->kind->msg->name);
+}
+
+int view_init(struct view *v, const struct request *q, const struct kind_desc *k, struct err *e)
+{
+	struct join_check check = { k, e };
+	int rc;
+
 	*v = (struct view){
 		.write = { .base_url = q->base_url },
 		.fields = query_get(&q->query, "fields"),
-		.join = query_get(&q->query, "join_subresources"),
+		.subresources = query_get(&q->query, "join_subresources"),
+		.join = query_get(&q->query, "join"),
 	};
 	if (q->method == METHOD_GET)
 		/*
@@ -27,6 +60,12 @@ void view_init(struct view *v, const struct request *q)
 	else
 		v->write.include_name = v->write.name_in_url = true;
 	v->write.skip_default = query_flag(&q->query, "skip_default");
+	rc = v->join ? each_word(v->join, join_is_ref, &check) : 0;
+	if (rc == 0 && v->subresources)
+		rc = subresource_check(v, q, e);
+	if (rc < 0)
+		v->join = v->subresources = NULL;
+	return rc;
 }
 
 static bool wanted(const char *fields, const char *name)
@@ -52,7 +91,7 @@ static void project(json_t *o, const char *fields)
 	json_object_foreach_safe(o, next, key, v) if (!wanted(fields, key)) json_object_del(o, key);
 }
 
-json_t *view_object(const struct view *v, struct request *q, const struct object *o)
+static json_t *write_whole(const struct view *v, struct request *q, const struct object *o)
 {
 	struct resolver r;
 	json_t *out;
@@ -64,9 +103,65 @@ json_t *view_object(const struct view *v, struct request *q, const struct object
 	out = model_write(o->kind, o->body, &v->write, &r.model);
 	json_object_set_new(out, "_last_modified",
 			    json_sprintf("%llu", (unsigned long long)o->last_modified_us));
+	return out;
+}
+
+struct join {
+	const struct view *view;
+	struct request *q;
+	const struct object *object;
+	json_t *out;
+};
+
+/* What a reference leads to, as far as the caller may see it. */
+static json_t *join_target(const struct join *j, const struct field_desc *f, const json_t *ref)
+{
+	const struct object *o = store_get(j->q->rest->c->store, f->ref,
+					   ref_target(json_string_value(ref)));
+
+	return o && auth_sees(j->q, o) ? write_whole(j->view, j->q, o) : NULL;
+}
+
+/* The objects that a field refers to, under its name with "_data". */
+static int join_field(void *arg, const char *word)
+{
+	const struct join *j = arg;
+	const struct field_desc *f = field_find(j->object->kind->msg, word);
+	const json_t *v = json_object_get(j->object->body, word), *item;
+	CLEANUP_FREE char *name = xasprintf("%s_data", word);
+	json_t *one, *list;
+	size_t i;
+
+	if (!v)
+		return 0;
+	if (!f->list) {
+		one = join_target(j, f, v);
+		if (one)
+			json_object_set_new(j->out, name, one);
+		return 0;
+	}
+	list = json_array();
+	json_array_foreach(v, i, item) {
+		one = join_target(j, f, item);
+		if (one)
+			json_array_append_new(list, one);
+	}
+	json_object_set_new(j->out, name, list);
+	return 0;
+}
+
+json_t *view_object(const struct view *v, struct request *q, const struct object *o)
+{
+	json_t *out = write_whole(v, q, o);
+	struct join join = { v, q, o, out };
+
+	if (!out)
+		return NULL;
 	if (v->fields && *v->fields)
 		project(out, v->fields);
 	if (v->join)
+		each_word(v->join, join_field, &join);
+	if (v->subresources)
 		subresource_join(v, q, o, out);
 	return out;
 }
@@ -126,12 +221,8 @@ static int first_of(void *arg, const struct object *o)
 	return 1;
 }
 
-/*
- * The object of the path, seen by the caller; a singleton has no uuid in it. Answers 403, 404: who
- * may not do such a thing at all does not learn what there is.
- */
-static const struct object *object_of(struct request *q, const struct kind_desc *k,
-				      enum access_verb verb, struct derived *d)
+const struct object *object_of(struct request *q, const struct kind_desc *k, enum access_verb verb,
+			       struct derived *d)
 {
 	struct store *s = q->rest->c->store;
 	const struct object *o = NULL;
@@ -183,12 +274,17 @@ static void answer_object(struct request *q, int status, const struct kind_desc 
 {
 	CLEANUP_DERIVED struct derived d = { 0 };
 	const struct object *o = derived_get(q->rest->c->store, k, uuid, &d);
+	struct err e = { 0 };
 	struct view v;
 	json_t *out;
 
 	/* Deleted by somebody's watcher between the commit and here? Nobody does that. */
 	must(o);
-	view_init(&v, q);
+	/* What was written is written, however its answer was wanted. */
+	if (view_init(&v, q, k, &e) < 0 && q->method == METHOD_GET) {
+		request_error(q, &e);
+		return;
+	}
 	out = view_object(&v, q, o);
 	if (status == 201)
 		request_header(q, "Location", json_str(out, "url", ""));

@@ -1,7 +1,7 @@
 /*
  * route - the table of what can be asked for, and the walk from a request to its handler.
  *
- * A pattern is a path with ":kind", ":uuid" and, at its end, "*" for what is left. The first row
+ * A pattern is a path with ":kind", ":uuid", ":inventory" and, at its end, "*" for what is left. The first row
  * that matches the path and the method is taken; when only the path matches, the answer is 405 with
  * the methods that would have matched.
  */
@@ -64,6 +64,8 @@ static const struct route {
 	ROUTE(POST, "/api/user", user_write, HANDLER, 0)
 	ROUTE(PUT, "/api/user/:uuid", user_write, HANDLER, 0)
 	ROUTE(PATCH, "/api/user/:uuid", user_write, HANDLER, 0)
+	ROUTE(GET, "/api/:inventory", inventory_list, HANDLER, 0)
+	ROUTE(GET, "/api/:inventory/:uuid", inventory_get, HANDLER, 0)
 	ROUTE(GET, "/api/:kind", object_list, HANDLER, 0)
 	ROUTE(POST, "/api/:kind", object_create, HANDLER, 0)
 	ROUTE(PUT, "/api/:kind", object_replace, HANDLER, 0)
@@ -110,7 +112,11 @@ static bool matches(const char *pattern, struct request *q)
 			q->kind = p;
 		else if (strncmp(pattern + 1, ":uuid", want) == 0 && want == 5)
 			q->uuid = p;
-		else if (want != have || strncmp(pattern + 1, p, want) != 0)
+		else if (strncmp(pattern + 1, ":inventory", want) == 0 && want == 10) {
+			if (!inventory_exists(p, have))
+				return false;
+			q->kind = p;
+		} else if (want != have || strncmp(pattern + 1, p, want) != 0)
 			return false;
 		pattern += 1 + want;
 		p += have;

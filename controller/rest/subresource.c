@@ -81,20 +81,40 @@ enum result subresource_post(struct request *q)
 	return RESULT_NOW;
 }
 
-void subresource_join(const struct view *v, struct request *q, const struct object *o, json_t *out)
+int subresource_check(const struct view *v, const struct request *q, struct err *e)
 {
+	for (const char *p = v->subresources; *p; p += strcspn(p, ","), p += *p == ',') {
+		size_t n = strcspn(p, ",");
+		const struct subresource *s = q->rest->subresources;
+
+		while (s && (strlen(s->path) != n || strncmp(s->path, p, n) != 0))
+			s = s->next;
+		if (!s && n)
+			return err_set(e, -EINVAL, "join_subresources",
+				       "Nothing has a sub-resource '%.*s'.", (int)MIN(n, 60), p);
+	}
+	return 0;
+}
+
+json_t *subresource_show(const struct view *v, struct request *q, const struct object *o,
+			 const char *path)
+{
+	struct subresource *s = find(q->rest, o->kind->path, path, strlen(path));
 	struct subresource_call call = { .object = o,
 					 .base_url = q->base_url,
 					 .query = &q->query,
 					 .include_name = v->write.include_name };
 
-	for (const char *p = v->join; *p; p += strcspn(p, ","), p += *p == ',') {
-		size_t n = strcspn(p, ",");
-		struct subresource *s = find(q->rest, o->kind->path, p, n);
-		json_t *sub = s && s->get ? s->get(s->arg, &call, NULL) : NULL;
-		CLEANUP_FREE char *name = xstrndup(p, n);
+	return s && s->get ? s->get(s->arg, &call, NULL) : NULL;
+}
+
+void subresource_join(const struct view *v, struct request *q, const struct object *o, json_t *out)
+{
+	for (const char *p = v->subresources; *p; p += strcspn(p, ","), p += *p == ',') {
+		CLEANUP_FREE char *path = xstrndup(p, strcspn(p, ","));
+		json_t *sub = subresource_show(v, q, o, path);
 
 		if (sub)
-			json_object_set_new(out, name, sub);
+			json_object_set_new(out, path, sub);
 	}
 }

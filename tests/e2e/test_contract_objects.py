@@ -143,9 +143,39 @@ def test_pages(controller, admin, thirty):
     ("preserve_client_ip=true", 15), ("preserve_client_ip=true&name.contains=c0", 5), ("cloud=Default-Cloud", 30),
     ("cloud_ref.name=Default-Cloud", 30), ("cloud_ref.name=Other", 0), ("cloud=Other", 0),
     ("clone_servers.ip_address.addr=10.9.0.3", 1), ("search=10.9.0.30", 1), ("isearch=(name,C29)", 1),
-    ("search=(name,c0)|(name,c1)", 20), ("limit_by=4", 4), ("created_by=nobody", 0), ("tenant_ref.name=admin", 30)])
+    ("search=(name,c0)|(name,c1)", 20), ("limit_by=4", 4), ("created_by=nobody", 0), ("tenant_ref.name=admin", 30),
+    ("name.startswith=c2", 10), ("name.endswith=9", 3), ("name.gt=c27", 2), ("name.lte=c01", 2), ("name.ne=c07", 29),
+    ("name=c07&exclude=name", 29), ("name.in=c01,c02&exclude=name.in,uuid.in", 28), ("clone_servers.ip_address.addr.contains=.2", 11),
+    ("preserve_client_ip.in=true", 15), ("preserve_client_ip=1&name.contains=1&exclude=name.contains", 8),
+    ("cloud_ref.uuid.contains=cloud-", 30), ("cloud_ref.name.in=Default-Cloud,x", 30), ("_last_modified.gt=0", 30),
+    ("_last_modified.lt=1", 0), ("isearch=DEFAULT-CLOUD", 0), ("search=", 30), ("timeout=60", 30), ("export_key=true", 30)])
 def test_filters(admin, thirty, query, count):
     assert admin.get(f"{thirty}?{query}").json()["count"] == count
+
+
+@pytest.mark.parametrize("query,text", [
+    ("nope=1", "nope: TrafficCloneProfile has no field 'nope'"), ("name.like=c", "name.like: There is no operator 'like'"),
+    ("clone_servers=1", "clone_servers: It holds a CloneServer"), ("clone_servers.nope.in=1", "clone_servers.nope.in"),
+    ("preserve_client_ip=perhaps", "preserve_client_ip: 'perhaps' is neither true nor false."), ("sort=nope", "sort:"),
+    ("search=(name", "search: It is a text, or (field,text)|(field,text)."), ("isearch=(nope,x)", "isearch:"),
+    ("search=(name,x)(name,y)", "search:"), ("refers_to=pool", "refers_to: It names an object: kind:uuid."),
+    ("referred_by=nope:x", "referred_by: There are no objects of the kind 'nope'."), ("limit_by=0", "limit_by"),
+    ("join=name", "join: 'name' is no reference"), ("join=nope_ref", "join:"), ("join_subresources=nope", "join_subresources:")])
+def test_wrong_filters_are_told(admin, thirty, query, text):
+    assert text in error(admin.get(f"{thirty}?{query}"), 400)
+
+
+def test_join_puts_the_object_beside_its_reference(admin):
+    admin.make("healthmonitor", name="hm-join", type="HEALTH_MONITOR_TCP")
+    pool = admin.make("pool", name="p-join", health_monitor_refs=["/api/healthmonitor?name=hm-join"])
+    one = admin.get(f"pool/{pool['uuid']}?join=health_monitor_refs,cloud_ref&join_subresources=runtime,runtime/server").json()
+    assert [o["name"] for o in one["health_monitor_refs_data"]] == ["hm-join"]
+    assert one["cloud_ref_data"]["name"] == "Default-Cloud" and one["cloud_ref_data"]["url"] == one["cloud_ref"]
+    assert one["runtime"]["num_servers"] == 0 and one["runtime/server"]["results"] == []
+    listed = admin.get("pool?name=p-join&join=health_monitor_refs&fields=enabled&include_name").json()["results"][0]
+    assert listed["health_monitor_refs_data"][0]["tenant_ref"].endswith("#admin") and "servers" not in listed
+    # A write is not undone by how its answer was wanted.
+    assert admin.put(f"pool/{pool['uuid']}?join=nope", {"name": "p-join"}).status_code == 200
 
 
 def test_uuid_filters(admin, thirty):

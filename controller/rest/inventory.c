@@ -1,0 +1,196 @@
+/*
+ * inventory - GET /api/KIND-inventory: objects with what a dashboard's row shows of them.
+ *
+ * A row has `config` (the object) and what `include` names of `runtime`, `health_score`, `alert` and
+ * `faults`; without `include` all of them. The runtime is the sub-resource `runtime` of the object,
+ * whoever provides it (subresource_add): a kind that has none shows an empty one. Filters, order
+ * and pages are those of the kind's list.
+ */
+#include <errno.h>
+
+#include "base/base.h"
+#include "controller/derived.h"
+#include "controller/rest/handlers.h"
+#include "controller/rest/selection.h"
+
+static const struct {
+	const char *name, *kind;
+	/* Kind of those that use it, and the row's list of them; NULL: none. */
+	const char *user_kind, *users;
+} inventories[] = {
+	{ "virtualservice-inventory", "virtualservice", NULL, NULL },
+	{ "pool-inventory", "pool", "virtualservice", "virtualservices" },
+	{ "poolgroupinventory", "poolgroup", "virtualservice", "virtualservices" },
+	{ "poolgroup-inventory", "poolgroup", "virtualservice", "virtualservices" },
+	{ "vsvip-inventory", "vsvip", "virtualservice", "virtualservices" },
+	{ "serviceengine-inventory", "serviceengine", NULL, NULL },
+	{ "serviceenginegroup-inventory", "serviceenginegroup", "serviceengine", "serviceengines" },
+	{ "network-inventory", "network", NULL, NULL },
+	{ "cloud-inventory", "cloud", NULL, NULL },
+};
+
+static size_t inventory_find(const char *name, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(inventories); i++)
+		if (strlen(inventories[i].name) == len &&
+		    memcmp(inventories[i].name, name, len) == 0)
+			return i;
+	return ARRAY_SIZE(inventories);
+}
+
+bool inventory_exists(const char *name, size_t len)
+{
+	return inventory_find(name, len) < ARRAY_SIZE(inventories);
+}
+
+/* ---- the parts of a row ------------------------------------------------------------------ */
+
+static const char *state_of(const json_t *runtime)
+{
+	return json_str(json_object_get(runtime, "oper_status"), "state", NULL);
+}
+
+/* Nobody weighs performance yet: up is all of it, down is nothing, and else nobody knows. */
+static json_t *health_score(const json_t *runtime)
+{
+	const char *state = state_of(runtime);
+	bool up = state && strcmp(state, "OPER_UP") == 0,
+	     down = state && strcmp(state, "OPER_DOWN") == 0;
+
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:b}", "health_score", up ? 100 : 0,
+			 "performance_score", up ? 100 : 0, "resources_penalty", 0,
+			 "anomaly_penalty", 0, "security_penalty", 0, "is_null_data", !up && !down);
+}
+
+static json_t *faults(const json_t *runtime)
+{
+	static const char *const harmless[] = { "OPER_UP", "OPER_DISABLED", "OPER_UNUSED" };
+	const char *state = state_of(runtime);
+	json_t *out = json_array(), *reason;
+	size_t i;
+
+	for (i = 0; state && i < ARRAY_SIZE(harmless); i++)
+		if (strcmp(state, harmless[i]) == 0)
+			return out;
+	json_array_foreach(json_object_get(json_object_get(runtime, "oper_status"), "reason"), i,
+			   reason)
+		json_array_append_new(out, json_pack("{s:s, s:O}", "severity", "HIGH",
+						     "description", reason));
+	return out;
+}
+
+static bool asked_for(const struct request *q, const char *part)
+{
+	const char *include = query_get(&q->query, "include");
+	size_t n = strlen(part);
+
+	if (!include || !*include)
+		return true;
+	for (const char *p = include; *p; p += strcspn(p, ","), p += *p == ',')
+		if (strcspn(p, ",") == n && strncmp(p, part, n) == 0)
+			return true;
+	return false;
+}
+
+struct users {
+	struct request *q;
+	const struct view *view;
+	const char *kind;
+	json_t *list;
+};
+
+static int add_user(void *arg, const struct object *o)
+{
+	struct users *u = arg;
+	bool named = u->view->write.include_name;
+
+	if (strcmp(o->kind->path, u->kind) == 0 && auth_sees(u->q, o) &&
+	    access_reads(&u->q->viewer, o))
+		json_array_append_new(u->list,
+				      json_sprintf("%s/api/%s/%s%s%s", u->q->base_url, u->kind,
+						   o->uuid, named ? "#" : "", named ? o->name : ""));
+	return 0;
+}
+
+static json_t *row(const struct view *v, struct request *q, const struct object *o)
+{
+	size_t i = inventory_find(q->kind, strlen(q->kind));
+	json_t *config = view_object(v, q, o), *out;
+	CLEANUP_JSON json_t *runtime = NULL;
+
+	if (!config)
+		return NULL;
+	runtime = subresource_show(v, q, o, "runtime");
+	if (!runtime)
+		runtime = json_object();
+	out = json_pack("{s:o, s:s, s:o}", "url",
+			json_sprintf("%s/api/%s/%s", q->base_url, inventories[i].name, o->uuid),
+			"uuid", o->uuid, "config", config);
+	if (asked_for(q, "runtime"))
+		json_object_set(out, "runtime", runtime);
+	if (asked_for(q, "health_score"))
+		json_object_set_new(out, "health_score", health_score(runtime));
+	/* There are no alerts yet. */
+	if (asked_for(q, "alert"))
+		json_object_set_new(out, "alert",
+				    json_pack("{s:i, s:i, s:i}", "high", 0, "medium", 0, "low", 0));
+	if (asked_for(q, "faults"))
+		json_object_set_new(out, "faults", faults(runtime));
+	if (inventories[i].users) {
+		struct users u = { q, v, inventories[i].user_kind, json_array() };
+
+		store_referrers(q->rest->c->store, o->kind->path, o->uuid, add_user, &u);
+		json_object_set_new(out, inventories[i].users, u.list);
+	}
+	return out;
+}
+
+/* ---- handlers ------------------------------------------------------------------------------ */
+
+/* Answers 400 when `include` names what no row has, and 404 while the kind is not there. */
+static const struct kind_desc *kind_of(struct request *q)
+{
+	static const char *const parts[] = { "config", "runtime", "health_score", "alert",
+					     "faults", "metrics", "anomaly" };
+	const char *include = query_get(&q->query, "include");
+	const struct kind_desc *k =
+		kind_find(inventories[inventory_find(q->kind, strlen(q->kind))].kind);
+
+	for (const char *p = include; p && *p; p += strcspn(p, ","), p += *p == ',') {
+		size_t n = strcspn(p, ","), i = 0;
+
+		while (i < ARRAY_SIZE(parts) &&
+		       (strlen(parts[i]) != n || strncmp(parts[i], p, n) != 0))
+			i++;
+		if (n && i == ARRAY_SIZE(parts)) {
+			request_refuse(q, 400, "include: A row has no part '%.*s'.",
+				       (int)MIN(n, 60), p);
+			return NULL;
+		}
+	}
+	if (!k)
+		request_refuse(q, 404, "There is nothing at %s.", q->path);
+	return k;
+}
+
+enum result inventory_list(struct request *q)
+{
+	const struct kind_desc *k = kind_of(q);
+
+	return k ? list_answer(q, k, row) : RESULT_NOW;
+}
+
+enum result inventory_get(struct request *q)
+{
+	const struct kind_desc *k = kind_of(q);
+	CLEANUP_DERIVED struct derived d = { 0 };
+	const struct object *o = k ? object_of(q, k, ACCESS_READ, &d) : NULL;
+	struct err e = { 0 };
+	struct view v;
+
+	if (o && view_init(&v, q, k, &e) == 0)
+		request_json(q, 200, row(&v, q, o));
+	else if (o)
+		request_error(q, &e);
+	return RESULT_NOW;
+}

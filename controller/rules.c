@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 
-static const struct rule *const rules[] = { &rule_cloud, &rule_network, &rule_pool,
+static const struct rule *const rules[] = { &rule_cloud, &rule_network, &rule_networkprofile, &rule_pool,
 					    &rule_user,	 &rule_virtualservice, &rule_vsvip };
 
 const struct rule *rule_find(const char *kind)

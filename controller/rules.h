@@ -45,6 +45,7 @@ int rule_uses_built(struct change *c, const struct kind_desc *k, const json_t *s
 int rule_stays_built(struct change *c, const struct kind_desc *k, const char *uuid,
 		     const json_t *new, struct err *e);
 
-extern const struct rule rule_cloud, rule_network, rule_pool, rule_user, rule_virtualservice, rule_vsvip;
+extern const struct rule rule_cloud, rule_network, rule_networkprofile, rule_pool, rule_user,
+	rule_virtualservice, rule_vsvip;
 
 #endif

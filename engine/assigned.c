@@ -78,18 +78,28 @@ static void untrouble(char **at)
 /* ---- addresses and ports ---- */
 
 struct wanted {
-	union address *at;
+	struct port_want *at;
 	size_t n;
 };
 
-static void want_ports(struct wanted *w, const char *ip, const struct virtual_service *vs)
+static bool is_udp(const struct link *k, const struct virtual_service *vs, const struct service *s)
+{
+	const char *uuid = s->override_network_profile_ref ? s->override_network_profile_ref : vs->network_profile_ref;
+	const json_t *profile = uuid ? link_object(k, "networkprofile", uuid) : NULL;
+
+	return strncmp(json_str(json_object_get(profile, "profile"), "type", ""), "PROTOCOL_TYPE_UDP_", 18) == 0;
+}
+
+static void want_ports(struct wanted *w, const char *ip, const struct virtual_service *vs, const struct link *k)
 {
 	for (size_t i = 0; i < vs->services_n; i++) {
 		int64_t last = MAX(vs->services[i].port_range_end, vs->services[i].port);
+		bool udp = is_udp(k, vs, &vs->services[i]);
 
 		for (int64_t port = vs->services[i].port; port <= last; port++) {
 			w->at = xrealloc(w->at, (w->n + 1) * sizeof(w->at[0]));
-			if (address_parse(&w->at[w->n], ip, (unsigned)port) == 0)
+			w->at[w->n].udp = udp;
+			if (address_parse(&w->at[w->n].address, ip, (unsigned)port) == 0)
 				w->n++;
 		}
 	}
@@ -151,8 +161,8 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 	a->enabled = as->enabled && vs->enabled;
 	untrouble(&a->trouble);
 	for (size_t i = 0; i < as->vips_n && a->enabled && vs->traffic_enabled; i++) {
-		want_ports(&want, as->vips[i].addr ? as->vips[i].addr : "", vs);
-		want_ports(&want, as->vips[i].addr6 ? as->vips[i].addr6 : "", vs);
+		want_ports(&want, as->vips[i].addr ? as->vips[i].addr : "", vs, k);
+		want_ports(&want, as->vips[i].addr6 ? as->vips[i].addr6 : "", vs, k);
 	}
 	if (ports_set(a->table->ports, a->uuid, want.at, want.n, &e) < 0)
 		trouble(&a->trouble, &e);

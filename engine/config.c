@@ -29,6 +29,7 @@ struct service_entry {
 	char *uuid;
 	unsigned index;
 	char *deps[DEPS];          /* "kind/uuid", NULL: none */
+	json_t *more;              /* "kind/uuid" -> true: of single ports */
 	bool built, dirty;
 	struct snapshot_clone clone;
 	struct pool_entry *pool;
@@ -248,6 +249,7 @@ static struct service_entry *service_make(struct config *c, const char *uuid)
 		return s;
 	s = xcalloc(1, sizeof(*s));
 	s->uuid = xstrdup(uuid);
+	s->more = json_object();
 	s->dirty = true;
 	/* The smallest free number: the workers' tables stay dense. */
 	do
@@ -268,6 +270,7 @@ static void service_free(struct config *c, struct service_entry *s)
 	json_object_del(c->used, key);
 	for (unsigned i = 0; i < DEPS; i++)
 		free(s->deps[i]);
+	json_decref(s->more);
 	list_remove(&s->link);
 	free(s->uuid);
 	free(s);
@@ -297,17 +300,8 @@ static int64_t times(int64_t n, int64_t unit)
 	return n < 0 ? -1 : n * unit;
 }
 
-static void snapshot_network(struct snapshot *n)
+static void network_tcp(struct snapshot *n, const struct tcp_proxy_profile *tcp)
 {
-	const struct tcp_proxy_profile *tcp =
-		n->network && n->network->profile ? n->network->profile->tcp_proxy_profile : NULL;
-
-	n->nodelay = true;
-	n->connect_ms = CONNECT_MS;
-	n->keepalive_s = PORT_KEEPALIVE_S;
-	n->keepalive_halfclosed = true;
-	if (!tcp)
-		return;
 	n->nodelay = !tcp->nagles_algorithm;
 	n->close_idle = tcp->idle_connection_type == CLOSE_IDLE && tcp->idle_connection_timeout > 0;
 	n->idle_ms = (uint64_t)tcp->idle_connection_timeout * 1000;
@@ -315,6 +309,30 @@ static void snapshot_network(struct snapshot *n)
 	n->keepalive_halfclosed = tcp->keepalive_in_halfclose_state;
 	/* "Pass through" has nothing to pass at a proxy: the packets are its own. */
 	n->dscp = tcp->ip_dscp <= DSCP_MAX ? (unsigned)tcp->ip_dscp : 0;
+}
+
+static void snapshot_network(struct snapshot *n)
+{
+	const struct network_profile_union *p = n->network ? n->network->profile : NULL;
+
+	n->nodelay = true;
+	n->connect_ms = CONNECT_MS;
+	n->keepalive_s = PORT_KEEPALIVE_S;
+	n->keepalive_halfclosed = true;
+	if (!p)
+		return;
+	switch (p->type) {
+	case PROTOCOL_TYPE_TCP_FAST_PATH:
+		n->idle_ms = (uint64_t)p->tcp_fast_path_profile->session_idle_timeout * 1000;
+		n->close_idle = n->idle_ms;
+		break;
+	case PROTOCOL_TYPE_UDP_FAST_PATH:
+		n->idle_ms = (uint64_t)p->udp_fast_path_profile->session_idle_timeout * 1000;
+		n->per_packet = p->udp_fast_path_profile->per_pkt_loadbalance;
+		break;
+	default:
+		network_tcp(n, p->tcp_proxy_profile);
+	}
 }
 
 static void snapshot_pool(struct snapshot *n, const struct pool_entry *p)
@@ -344,6 +362,77 @@ static void snapshot_pool(struct snapshot *n, const struct pool_entry *p)
 			};
 }
 
+/* From here on S is built anew when this object changes. */
+static const void *more_load(struct config *c, struct service_entry *s, const char *kind, const char *uuid,
+			     struct arena *a)
+{
+	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
+	const json_t *o = object_of(c, key);
+
+	json_object_set_new(s->more, key, json_true());
+	return o ? model_load(kind_find(kind)->msg, o, a) : NULL;
+}
+
+static void snapshot_application(struct snapshot *n)
+{
+	n->proto = proto_of(n->application);
+	n->multiplex = n->proto == &http_proto && (!n->application->http_profile ||
+						   n->application->http_profile->connection_multiplexing_enabled);
+}
+
+/* N as a port sees it whose profiles are others. */
+static struct snapshot *snapshot_port_build(struct config *c, struct service_entry *s, const struct snapshot *n,
+					    const struct service *port)
+{
+	struct snapshot *p = snapshot_new();
+
+	p->index = n->index;
+	p->slot = n->slot;
+	p->revision = n->revision;
+	p->uuid = arena_strdup(&p->arena, n->uuid);
+	p->vs = dep_load(c, s, DEP_SERVICE, &virtual_service_message, &p->arena);
+	p->name = p->vs->name;
+	p->application = port->override_application_profile_ref
+				 ? more_load(c, s, "applicationprofile", port->override_application_profile_ref,
+					     &p->arena)
+				 : dep_load(c, s, DEP_APPLICATION, &application_profile_message, &p->arena);
+	p->network = port->override_network_profile_ref
+			     ? more_load(c, s, "networkprofile", port->override_network_profile_ref, &p->arena)
+			     : dep_load(c, s, DEP_NETWORK, &network_profile_message, &p->arena);
+	p->analytics = dep_load(c, s, DEP_ANALYTICS, &analytics_profile_message, &p->arena);
+	p->pool = dep_load(c, s, DEP_POOL, &pool_message, &p->arena);
+	snapshot_application(p);
+	snapshot_network(p);
+	p->clone = s->clone;
+	if (p->pool && s->pool)
+		snapshot_pool(p, s->pool);
+	return p;
+}
+
+static bool network_is_udp(const struct network_profile *p)
+{
+	return p && p->profile &&
+	       (p->profile->type == PROTOCOL_TYPE_UDP_FAST_PATH || p->profile->type == PROTOCOL_TYPE_UDP_PROXY);
+}
+
+static void snapshot_ports(struct config *c, struct service_entry *s, struct snapshot *n)
+{
+	json_object_clear(s->more);
+	n->ports = arena_get(&n->arena, (n->vs->services_n + 1) * sizeof(n->ports[0]));
+	for (size_t i = 0; i < n->vs->services_n; i++) {
+		const struct service *port = &n->vs->services[i];
+		struct snapshot_port *p = &n->ports[n->n_ports];
+
+		if (!port->override_application_profile_ref && !port->override_network_profile_ref)
+			continue;
+		p->as = snapshot_port_build(c, s, n, port);
+		p->udp = network_is_udp(p->as->network);
+		p->first = (unsigned)port->port;
+		p->last = (unsigned)MAX(port->port_range_end, port->port);
+		n->n_ports++;
+	}
+}
+
 static struct snapshot *service_build(struct config *c, struct service_entry *s, uint64_t revision)
 {
 	struct snapshot *n = snapshot_new();
@@ -364,9 +453,7 @@ static struct snapshot *service_build(struct config *c, struct service_entry *s,
 	n->network = dep_load(c, s, DEP_NETWORK, &network_profile_message, &n->arena);
 	n->analytics = dep_load(c, s, DEP_ANALYTICS, &analytics_profile_message, &n->arena);
 	n->pool = dep_load(c, s, DEP_POOL, &pool_message, &n->arena);
-	n->proto = proto_of(n->application);
-	n->multiplex = !n->application || !n->application->http_profile ||
-		       n->application->http_profile->connection_multiplexing_enabled;
+	snapshot_application(n);
 	snapshot_network(n);
 	n->clone = s->clone;
 	if (n->pool && s->pool) {
@@ -374,15 +461,22 @@ static struct snapshot *service_build(struct config *c, struct service_entry *s,
 		n->pool_name = n->pool->name;
 		snapshot_pool(n, s->pool);
 	}
+	snapshot_ports(c, s, n);
 	return n;
 }
 
 static bool service_touched(struct config *c, const struct service_entry *s)
 {
+	const char *key;
+	json_t *v;
+
 	if (s->dirty)
 		return true;
 	for (unsigned i = 0; i < DEPS; i++)
 		if (s->deps[i] && json_object_get(c->changed, s->deps[i]))
+			return true;
+	json_object_foreach(s->more, key, v)
+		if (json_object_get(c->changed, key))
 			return true;
 	return false;
 }
@@ -515,10 +609,10 @@ void config_clone(struct config *c, const json_t *m)
 }
 
 void config_listener(struct config *c, const char *vs_uuid, unsigned worker, uint64_t id, int fd,
-		     const union address *a)
+		     const union address *a, bool udp)
 {
 	must(worker < c->n_workers);
-	worker_post_listener(c->workers[worker], service_make(c, vs_uuid)->index, id, fd, a);
+	worker_post_listener(c->workers[worker], service_make(c, vs_uuid)->index, id, fd, a, udp);
 }
 
 void config_unlisten(struct config *c, const char *vs_uuid, unsigned worker, uint64_t id)

@@ -10,6 +10,7 @@
 #ifndef SPANWIRE_ENGINE_PORTS_H
 #define SPANWIRE_ENGINE_PORTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,7 @@ struct port {
 	uint64_t id;
 	const char *service;      /* uuid */
 	union address address;
+	bool udp;
 	unsigned worker;
 	int fd;                   /* stays the table's */
 };
@@ -36,16 +38,21 @@ struct ports_user {
 	void (*closed)(struct ports_user *u, const struct port *p);
 };
 
+/* What a service listens on; the address carries the port. */
+struct port_want {
+	union address address;
+	bool udp;
+};
+
 struct ports *ports_new(unsigned workers, struct ports_user *u);
 /* Closes all, without a word. */
 void ports_free(struct ports *t);
 
 /*
- * SERVICE listens on exactly these addresses from now on (each address carries its port); none: the service is gone.
- * What stays is not touched. Of an address that cannot be had the others are opened all the same; the first such is
- * told by the error and its sentence.
+ * SERVICE listens on exactly these from now on; none: the service is gone. What stays is not touched. Of what cannot be
+ * had the rest is opened all the same; the first such is told by the error and its sentence.
  */
-int ports_set(struct ports *t, const char *service, const union address *addresses, size_t n, struct err *e);
+int ports_set(struct ports *t, const char *service, const struct port_want *want, size_t n, struct err *e);
 void ports_each(struct ports *t, void (*f)(void *arg, const struct port *p), void *arg);
 
 #endif

@@ -20,7 +20,7 @@ static void on_opened(struct ports_user *u, const struct port *p)
 	socklen_t len = sizeof(listening);
 
 	assert_int_equal(getsockopt(p->fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len), 0);
-	assert_int_equal(listening, 1);
+	assert_int_equal(listening, !p->udp);
 	w->opened++;
 }
 
@@ -49,18 +49,18 @@ static int teardown(void **state)
 	return 0;
 }
 
-static union address at(const char *ip, unsigned port)
+static struct port_want at(const char *ip, unsigned port)
 {
-	union address a;
+	struct port_want w = { .udp = false };
 
-	assert_int_equal(address_parse(&a, ip, port), 0);
-	return a;
+	assert_int_equal(address_parse(&w.address, ip, port), 0);
+	return w;
 }
 
 /* A port of the loopback address that is nobody's now. */
 static unsigned free_port(void)
 {
-	union address a = at("127.0.0.1", 0);
+	union address a = at("127.0.0.1", 0).address;
 	socklen_t len = sizeof(a);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -74,7 +74,7 @@ static void one_socket_per_worker_and_only_what_changes_is_touched(void **state)
 {
 	struct world *w = *state;
 	unsigned port = free_port();
-	union address a[] = { at("127.0.0.1", port), at("127.0.0.2", port), at("127.0.0.3", port) };
+	struct port_want a[] = { at("127.0.0.1", port), at("127.0.0.2", port), at("127.0.0.3", port) };
 
 	assert_int_equal(ports_set(w->ports, "vs-1", a, 2, NULL), 0);
 	assert_int_equal(w->opened, 2 * WORKERS);
@@ -88,7 +88,7 @@ static void one_socket_per_worker_and_only_what_changes_is_touched(void **state)
 static void address_that_is_not_there_yet_can_be_had(void **state)
 {
 	struct world *w = *state;
-	union address a[] = { at("192.0.2.77", 80), at("2001:db8::77", 80) };
+	struct port_want a[] = { at("192.0.2.77", 80), at("2001:db8::77", 80) };
 
 	assert_int_equal(ports_set(w->ports, "vs-1", a, 2, NULL), 0);
 	assert_int_equal(w->opened, 2 * WORKERS);
@@ -98,7 +98,7 @@ static void what_another_service_has_is_refused_by_name(void **state)
 {
 	struct world *w = *state;
 	unsigned port = free_port();
-	union address a[] = { at("127.0.0.1", port), at("127.0.0.2", port) };
+	struct port_want a[] = { at("127.0.0.1", port), at("127.0.0.2", port) };
 	struct err e = { 0 };
 
 	assert_int_equal(ports_set(w->ports, "vs-1", a, 1, NULL), 0);
@@ -109,14 +109,28 @@ static void what_another_service_has_is_refused_by_name(void **state)
 	assert_int_equal(ports_set(w->ports, "vs-2", a, 2, &e), 0);
 }
 
+static void tcp_and_udp_share_a_port(void **state)
+{
+	struct world *w = *state;
+	unsigned port = free_port();
+	struct port_want a[] = { at("127.0.0.1", port), at("127.0.0.1", port) };
+
+	a[1].udp = true;
+	assert_int_equal(ports_set(w->ports, "vs-1", a, 2, NULL), 0);
+	assert_int_equal(w->opened, 2 * WORKERS);
+	assert_int_equal(ports_set(w->ports, "vs-1", a + 1, 1, NULL), 0);
+	assert_int_equal(w->closed, WORKERS);
+	assert_int_equal(ports_set(w->ports, "vs-2", a, 1, NULL), 0); /* not the same port */
+}
+
 static void clients_wait_in_the_kernel(void **state)
 {
 	struct world *w = *state;
-	union address a = at("127.0.0.1", free_port());
+	struct port_want a = at("127.0.0.1", free_port());
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	assert_int_equal(ports_set(w->ports, "vs-1", &a, 1, NULL), 0);
-	assert_int_equal(connect(fd, &a.sa, address_len(&a)), 0); /* nobody accepts, and nobody is refused */
+	assert_int_equal(connect(fd, &a.address.sa, address_len(&a.address)), 0); /* nobody accepts, and nobody is refused */
 	close(fd);
 }
 
@@ -128,6 +142,7 @@ int main(void)
 		PROMISE(one_socket_per_worker_and_only_what_changes_is_touched),
 		PROMISE(address_that_is_not_there_yet_can_be_had),
 		PROMISE(what_another_service_has_is_refused_by_name),
+		PROMISE(tcp_and_udp_share_a_port),
 		PROMISE(clients_wait_in_the_kernel),
 	};
 

@@ -163,7 +163,8 @@ static void on_listener(struct proxy *p, const json_t *m, int fd)
 		broken(p, "listener");
 		return;
 	}
-	config_listener(p->config, json_str(m, "virtualservice", ""), worker, (uint64_t)json_int(m, "id", 0), fd, &a);
+	config_listener(p->config, json_str(m, "virtualservice", ""), worker, (uint64_t)json_int(m, "id", 0), fd, &a,
+			json_bool(m, "udp", false));
 }
 
 static void on_unlisten(struct proxy *p, const json_t *m, int fd)

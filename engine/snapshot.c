@@ -22,6 +22,16 @@ void snapshot_put(struct snapshot *s)
 		return;
 	for (size_t i = 0; i < s->n_servers; i++)
 		backend_put(s->servers[i].backend);
+	for (size_t i = 0; i < s->n_ports; i++)
+		snapshot_put(s->ports[i].as);
 	arena_fini(&s->arena);
 	free(s);
+}
+
+struct snapshot *snapshot_for(struct snapshot *s, bool udp, unsigned port)
+{
+	for (size_t i = 0; s && i < s->n_ports; i++)
+		if (s->ports[i].udp == udp && s->ports[i].first <= port && port <= s->ports[i].last)
+			return s->ports[i].as;
+	return s;
 }

@@ -44,6 +44,13 @@ struct snapshot_clone {
 	uint32_t generation;              /* of the profile: a connection of another generation is never reused */
 };
 
+/* Ports of the service that are not served by its own profiles. */
+struct snapshot_port {
+	bool udp;
+	unsigned first, last;
+	struct snapshot *as;              /* how they are; a reference */
+};
+
 struct snapshot {
 	atomic_uint refs;
 	struct arena arena;
@@ -75,16 +82,22 @@ struct snapshot {
 	bool keepalive_halfclosed;        /* also when one side sends no more */
 	unsigned dscp;                    /* of packets to the client */
 	uint64_t connect_ms;              /* for a server to answer a SYN */
+	bool per_packet;                  /* UDP: each datagram goes to a server of its own */
 	struct {
 		uint64_t idle_ms, life_ms;    /* 0: for ever */
 		uint64_t max_reuse, max_idle; /* 0: unlimited; per server and worker */
 	} keep;                           /* server connections at rest */
 	bool multiplex;                   /* server connections may serve several clients */
 	struct snapshot_clone clone;
+
+	size_t n_ports;
+	struct snapshot_port *ports;
 };
 
 struct snapshot *snapshot_new(void);
 struct snapshot *snapshot_get(struct snapshot *s);
 void snapshot_put(struct snapshot *s);
+/* What PORT is served by: S itself, or what S has for it. Borrowed. */
+struct snapshot *snapshot_for(struct snapshot *s, bool udp, unsigned port);
 
 #endif

@@ -55,7 +55,7 @@ static bool worn_out(const struct conn *c, const struct snapshot *s, uint64_t no
 
 static void rest(struct upstream *u, struct conn *c)
 {
-	const struct snapshot *s = u->snapshot, *newest = c->service->snapshot;
+	const struct snapshot *s = u->snapshot, *newest = u->client->listener->snapshot;
 	struct worker_backend *b = c->backend;
 	uint64_t now = loop_now(c->worker->loop), wait_ms = s->keep.idle_ms;
 	bool own = !s->multiplex || (s->clone.on && s->clone.preserve_client_ip);
@@ -222,7 +222,7 @@ static int dial(struct upstream *u, struct worker_backend *b)
 		/* Before the SYN, so that the copy has the whole flow. */
 		c->cloned = true;
 		c->clone_generation = s->clone.generation;
-		if (worker_mark(w, c, u->client, s) < 0)
+		if (worker_mark(c->service, fd, &u->client->peer, s, 0) < 0)
 			counter_add(&c->service->counters->clone_unmarked, 1);
 	}
 	list_insert(&b->busy, &c->link);

@@ -289,6 +289,7 @@ static void on_committed(struct link_user *u, uint64_t revision)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
 	bool clones = changed_any(w, "trafficcloneprofile/") || changed_any(w, "network/");
+	bool networks = changed_any(w, "networkprofile/"); /* TCP or UDP? */
 	const char *key;
 	json_t *v, *news;
 
@@ -309,7 +310,7 @@ static void on_committed(struct link_user *u, uint64_t revision)
 		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
 		bool mine = changed_one(w, "assignment", a->uuid) || changed_one(w, "virtualservice", a->uuid);
 
-		a->touched = a->touched || mine;
+		a->touched = a->touched || mine || networks;
 		a->wanted_revision = newest_revision(w, a);
 		if ((mine || clones) && assigned_follow_clone(a, w->link))
 			clone_tell(w, a);
@@ -337,9 +338,9 @@ static void port_tell(void *arg, const struct port *p)
 
 	address_ip(&p->address, ip);
 	process_send(w->process,
-		     json_pack("{s:s, s:b, s:I, s:s, s:s, s:i, s:i}", "type", "listener", "fd", 1, "id",
+		     json_pack("{s:s, s:b, s:I, s:s, s:s, s:i, s:b, s:i}", "type", "listener", "fd", 1, "id",
 			       (json_int_t)p->id, "virtualservice", p->service, "address", ip, "port",
-			       (int)address_port(&p->address), "worker", (int)p->worker),
+			       (int)address_port(&p->address), "udp", (int)p->udp, "worker", (int)p->worker),
 		     p->fd);
 }
 

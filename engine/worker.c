@@ -14,6 +14,7 @@
 #include "engine/http/h1.h"
 #include "engine/l4/l4.h"
 #include "engine/l4/pipe.h"
+#include "engine/l4/udp.h"
 #include "engine/ports.h"
 #include "engine/upstream.h"
 
@@ -51,6 +52,7 @@ static struct worker_backend *backend_add(struct worker_service *s, const struct
 	b->counters = counters_server_of(s->worker->counters, s->worker->id, from->backend->slot);
 	list_init(&b->idle);
 	list_init(&b->busy);
+	list_init(&b->flows);
 	list_init(&b->link);
 	list_insert(&s->backends, &b->link);
 	return b;
@@ -63,6 +65,7 @@ static void cut_busy(struct worker_backend *b)
 	/* Cutting one may close others of the list: always take the first. A session that was sent elsewhere
 	 * never comes back to this list in the same call, so it ends. */
 	list_init(&doomed);
+	udp_cut_backend(b);
 	while (!list_empty(&b->busy)) {
 		struct list *l = b->busy.next;
 
@@ -193,6 +196,18 @@ static void members_from(struct worker_service *s, const struct snapshot *snap)
 	lb_changed(&s->lb);
 }
 
+/* Serve by the newest snapshot. */
+static void listener_follow(struct listener *ls)
+{
+	struct worker_service *s = ls->service;
+
+	ls->snapshot = snapshot_for(s->snapshot, ls->udp, address_port(&ls->address));
+	if (ls->udp)
+		udp_follow(ls);
+	if (!ls->watch.active && !ls->pause.active)
+		must(watch_start(s->worker->loop, &ls->watch, ls->watch.fd, EPOLLIN, ls->watch.ready) == 0);
+}
+
 static void service_update(struct worker *w, struct snapshot *snap)
 {
 	struct worker_service *s = service_at(w, snap->index);
@@ -209,13 +224,9 @@ static void service_update(struct worker *w, struct snapshot *snap)
 	}
 	LIST_FOREACH(l, &s->backends)
 		backend_follow(LIST_ENTRY(l, struct worker_backend, link), snap);
+	LIST_FOREACH(l, &s->listeners)
+		listener_follow(LIST_ENTRY(l, struct listener, link));
 	snapshot_put(old);
-	LIST_FOREACH(l, &s->listeners) {
-		struct listener *ls = LIST_ENTRY(l, struct listener, link);
-
-		if (!ls->watch.active && !ls->pause.active)
-			must(watch_start(w->loop, &ls->watch, ls->watch.fd, EPOLLIN, ls->watch.ready) == 0);
-	}
 }
 
 /* LS == NULL: all of the service's. */
@@ -251,6 +262,7 @@ static void listener_close(struct listener *ls)
 	struct worker *w = ls->service->worker;
 
 	cut_clients(ls->service, ls, w->stopping ? CONN_CUT_STOP : CONN_CUT_LISTENER);
+	udp_cut_listener(ls);
 	watch_stop(w->loop, &ls->watch);
 	timer_stop(w->loop, &ls->pause);
 	close(ls->watch.fd);
@@ -317,28 +329,36 @@ void worker_server_gone(struct conn *c)
 	if (!b)
 		return;
 	counter_sub(&b->counters->conn_open, 1);
+	worker_backend_left(b);
+}
+
+void worker_backend_left(struct worker_backend *b)
+{
 	b->n_conns--;
 	backend_reap(b);
 }
 
 /* ---- clone marks ---- */
 
-int worker_mark(struct worker *w, struct conn *c, const struct conn *client, const struct snapshot *s)
+int worker_mark(struct worker_service *ws, int fd, const union address *client, const struct snapshot *s,
+		unsigned idle_s)
 {
+	struct worker *w = ws->worker;
 	const struct snapshot_clone *clone = &s->clone;
-	struct sock_mark m = { .flags = MARK_CLONE, .service = clone->service, .generation = clone->generation };
+	struct sock_mark m = { .flags = MARK_CLONE, .service = clone->service, .generation = clone->generation,
+			       .idle_s = (uint16_t)MIN(idle_s, (unsigned)UINT16_MAX) };
 	union bpf_attr attr = { .map_fd = (uint32_t)w->mark_map };
 
 	if (w->mark_map < 0 || !clone->n)
 		return -ENOENT;
 	/* Flows go to the clone servers in turn; workers begin at different ones. */
-	m.target = clone->first + (c->service->clone_turn++ + w->id) % clone->n;
+	m.target = clone->first + (ws->clone_turn++ + w->id) % clone->n;
 	if (clone->preserve_client_ip) {
 		m.flags |= MARK_CLIENT_ADDR;
-		address_mapped(&client->peer, m.client_addr);
-		m.client_port = htons((uint16_t)address_port(&client->peer));
+		address_mapped(client, m.client_addr);
+		m.client_port = htons((uint16_t)address_port(client));
 	}
-	attr.key = (uint64_t)(uintptr_t)&c->watch.fd;
+	attr.key = (uint64_t)(uintptr_t)&fd;
 	attr.value = (uint64_t)(uintptr_t)&m;
 	return syscall(SYS_bpf, BPF_MAP_UPDATE_ELEM, &attr, sizeof(attr)) < 0 ? -errno : 0;
 }
@@ -385,8 +405,8 @@ static void accepted(struct listener *ls, int fd, const union address *peer)
 	list_insert(&s->clients, &c->link);
 	c->listener = ls;
 	c->open = true;
-	c->proto = s->snapshot->proto;
-	client_options(c, s->snapshot);
+	c->proto = ls->snapshot->proto;
+	client_options(c, ls->snapshot);
 	c->proto->accepted(c);
 }
 
@@ -418,7 +438,7 @@ static void listener_ready(struct watch *watch, uint32_t events)
 	}
 }
 
-static void listener_add(struct worker *w, unsigned index, uint64_t id, int fd, const union address *a)
+static void listener_add(struct worker *w, unsigned index, uint64_t id, int fd, const union address *a, bool udp)
 {
 	struct worker_service *s = service_at(w, index);
 	struct listener *ls = xcalloc(1, sizeof(*ls));
@@ -427,12 +447,14 @@ static void listener_add(struct worker *w, unsigned index, uint64_t id, int fd, 
 	ls->id = id;
 	ls->address = *a;
 	ls->watch.fd = fd;
-	ls->watch.ready = listener_ready;
+	ls->watch.ready = udp ? udp_ready : listener_ready;
+	ls->udp = udp;
+	list_init(&ls->flows);
 	list_init(&ls->link);
 	list_insert(&s->listeners, &ls->link);
 	/* Clients wait in the kernel until there is a configuration to serve them by. */
 	if (s->snapshot)
-		must(watch_start(w->loop, &ls->watch, fd, EPOLLIN, listener_ready) == 0);
+		listener_follow(ls);
 }
 
 /* ---- the inbox ---- */
@@ -447,6 +469,7 @@ struct post {
 	uint64_t id;
 	int fd;
 	union address address;
+	bool udp;
 	struct snapshot *snapshot;
 	struct backend *backend;
 };
@@ -500,7 +523,7 @@ static void post_deliver(struct message *m)
 		service_remove(w, p->index);
 		break;
 	case POST_LISTENER:
-		listener_add(w, p->index, p->id, p->fd, &p->address);
+		listener_add(w, p->index, p->id, p->fd, &p->address, p->udp);
 		break;
 	case POST_UNLISTEN:
 		unlisten(w, p->index, p->id);
@@ -538,9 +561,9 @@ void worker_post_removed(struct worker *w, unsigned index)
 	post(w, (struct post){ .kind = POST_REMOVED, .index = index });
 }
 
-void worker_post_listener(struct worker *w, unsigned index, uint64_t id, int fd, const union address *a)
+void worker_post_listener(struct worker *w, unsigned index, uint64_t id, int fd, const union address *a, bool udp)
 {
-	post(w, (struct post){ .kind = POST_LISTENER, .index = index, .id = id, .fd = fd, .address = *a });
+	post(w, (struct post){ .kind = POST_LISTENER, .index = index, .id = id, .fd = fd, .address = *a, .udp = udp });
 }
 
 void worker_post_unlisten(struct worker *w, unsigned index, uint64_t id)
@@ -624,6 +647,7 @@ struct worker *worker_start(unsigned id, struct counters *counters)
 	w->buffers.gauge = &w->engine->buffers_used;
 	w->loop = loop_new();
 	must(inbox_init(&w->inbox, w->loop) == 0);
+	w->udp = udp_new();
 	slab_init(&w->conns, sizeof(struct conn), CONNS_MAX);
 	slab_init(&w->sessions_l4, l4_session_size, CONNS_MAX);
 	slab_init(&w->sessions_http, h1_session_size, CONNS_MAX);
@@ -642,6 +666,7 @@ void worker_stop(struct worker *w)
 	slab_fini(&w->sessions_http);
 	buffer_pool_fini(&w->buffers);
 	pipes_fini(w);
+	udp_free(w->udp);
 	free(w->services);
 	free(w->scratch);
 	free(w);

@@ -22,7 +22,7 @@
 #include "net/inbox.h"
 #include "net/loop.h"
 
-/* A descriptor that the warden bound, and that accepts for one service. */
+/* A descriptor that the warden bound, and that accepts (UDP: receives) for one service. */
 struct listener {
 	struct watch watch;
 	struct list link;                 /* in its service */
@@ -30,7 +30,11 @@ struct listener {
 	struct worker_service *service;
 	uint64_t id;                      /* the warden's number */
 	union address address;
+	struct snapshot *snapshot;        /* what is served here by; borrowed from the service */
 	struct timer pause;               /* the kernel had no descriptor left: try again then */
+	bool udp;
+	struct list flows;                /* UDP */
+	uint32_t queue_drops;             /* UDP: as the kernel counted them last */
 };
 
 /* A server as this worker sees it, of one service. */
@@ -40,6 +44,8 @@ struct worker_backend {
 	struct server_counters *counters; /* this worker's */
 	struct list link;                 /* in service->backends */
 	struct list idle, busy;           /* idle: the one that rested last is first */
+	struct list flows;                /* of datagrams; each counts in n_conns */
+	uint64_t refused_ns;              /* datagrams: nobody listened there then */
 	size_t n_idle, n_conns;
 	bool listed;                      /* the newest snapshot has it */
 	uint64_t ended_ns;                /* it was disabled, or fell, then; 0: it is in service */
@@ -58,6 +64,7 @@ struct worker_service {
 	struct lb lb;                     /* the members of the newest snapshot */
 	struct lb_member **members;
 	uint32_t clone_turn;
+	uint64_t refused_ns;              /* the newest of its backends */
 };
 
 struct worker {
@@ -75,6 +82,7 @@ struct worker {
 	uint32_t next_id;
 	int mark_map;                     /* socket storage of the clone; -1: none */
 	struct pipe *pipes;               /* for splice(2), at rest */
+	struct udp *udp;                  /* flows of datagrams */
 	char *scratch;                    /* WORKER_SCRATCH bytes for what is passed on within one call */
 	struct trace trace;
 	bool stopping;
@@ -94,7 +102,7 @@ void worker_post_snapshot(struct worker *w, struct snapshot *s);
 /* The service is gone: its clients are cut. */
 void worker_post_removed(struct worker *w, unsigned index);
 /* Takes FD. */
-void worker_post_listener(struct worker *w, unsigned index, uint64_t id, int fd, const union address *a);
+void worker_post_listener(struct worker *w, unsigned index, uint64_t id, int fd, const union address *a, bool udp);
 /* The listener is gone, and what it accepted is cut. */
 void worker_post_unlisten(struct worker *w, unsigned index, uint64_t id);
 /* B's health fell: the service's down_ms applies to its connections. */
@@ -110,8 +118,14 @@ void workers_round(struct worker **w, unsigned n, struct inbox *home, void (*don
 
 /* ---- on its own thread ---- */
 
-/* Tell the kernel which clone server gets the copies of server connection C, opened for CLIENT. -errno. */
-int worker_mark(struct worker *w, struct conn *c, const struct conn *client, const struct snapshot *s);
+/*
+ * Tell the kernel which clone server gets the copies of server socket FD, before it is connected for CLIENT.
+ * IDLE_S: a silence after which the flow is over; 0: it has an end of its own. -errno.
+ */
+int worker_mark(struct worker_service *ws, int fd, const union address *client, const struct snapshot *s,
+		unsigned idle_s);
+/* One that was counted in n_conns is gone. */
+void worker_backend_left(struct worker_backend *b);
 /* C left every list and is about to be freed: what is counted or bound to it. Called by conn.c. */
 void worker_client_gone(struct conn *c);
 void worker_server_gone(struct conn *c);

@@ -38,7 +38,7 @@ enum field_flags {
 	F_EXTENSION = 1 << 6,    /* not part of the Avi contract */
 	F_DEPRECATED = 1 << 7,
 	F_ALWAYS = 1 << 8,       /* the struct's pointer is never NULL: unset is all defaults */
-	F_LATER_STORED = 1 << 9, /* words that are not built are stored; see model_later() */
+	F_LATER_STORED = 1 << 9, /* what is not built is stored, and refused at the use: model_later() */
 };
 
 /* Bounds of an integer where min and max do not say any. */

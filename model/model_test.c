@@ -360,7 +360,10 @@ static void later_is_said(void **state)
 {
 	CLEANUP_JSON json_t *udp = stored_form(
 		"networkprofile",
-		"{'name': 'n', 'profile': {'type': 'PROTOCOL_TYPE_UDP_FAST_PATH', 'udp_fast_path_profile': {}}}");
+		"{'name': 'n', 'profile': {'type': 'PROTOCOL_TYPE_UDP_PROXY', 'udp_proxy_profile': {}}}");
+	CLEANUP_JSON json_t *no_snat = stored_form(
+		"networkprofile", "{'name': 'n', 'profile': {'type': 'PROTOCOL_TYPE_UDP_FAST_PATH',"
+				  " 'udp_fast_path_profile': {'snat': false}}}");
 	CLEANUP_JSON json_t *tcp = stored_form("networkprofile", "{'name': 'n', 'profile': {}}");
 	CLEANUP_JSON json_t *wire = quoted(
 		"{'name': 'a', 'type': 'APPLICATION_PROFILE_TYPE_HTTP', 'http_profile':"
@@ -371,8 +374,10 @@ static void later_is_said(void **state)
 	(void)state;
 	assert_int_equal(model_later(kind_find("networkprofile"), udp, &e), -EINVAL);
 	assert_string_equal(err_line(&e),
-			    "profile.type: PROTOCOL_TYPE_UDP_FAST_PATH is not built yet;"
-			    " built: PROTOCOL_TYPE_TCP_PROXY.");
+			    "profile.type: PROTOCOL_TYPE_UDP_PROXY is not built yet; built: PROTOCOL_TYPE_TCP_PROXY,"
+			    " PROTOCOL_TYPE_TCP_FAST_PATH, PROTOCOL_TYPE_UDP_FAST_PATH.");
+	assert_int_equal(model_later(kind_find("networkprofile"), no_snat, &e), -EINVAL);
+	assert_string_equal(e.path, "profile.udp_fast_path_profile.snat");
 	assert_int_equal(model_later(kind_find("networkprofile"), tcp, &e), 0);
 	assert_json(json_object_get(tcp, "profile"), "{'type': 'PROTOCOL_TYPE_TCP_PROXY'}");
 	assert_int_equal(model_read(kind_find("applicationprofile"), wire, MODEL_ALLOW_LATER,

@@ -401,7 +401,7 @@ static int not_built(struct reader *r, const struct field_desc *f, const json_t 
 {
 	if (value_is_default(f, v))
 		return 0;
-	if ((f->flags & F_DANGEROUS) && !(r->flags & MODEL_ALLOW_LATER)) {
+	if ((f->flags & F_DANGEROUS) && !(f->flags & F_LATER_STORED) && !(r->flags & MODEL_ALLOW_LATER)) {
 		if (f->why)
 			return place_err(r->e, -EINVAL, at, "%s", f->why);
 		return place_err(

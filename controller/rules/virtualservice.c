@@ -111,18 +111,117 @@ static int prepare(struct change *c, const json_t *old, json_t *wire, struct err
 	return 0;
 }
 
-/* First and last port of a service. */
-static void ports(const json_t *service, json_int_t *first, json_int_t *last)
+/* ---- ports ---- */
+
+/* What one entry of `services` listens on. */
+struct ports {
+	json_int_t first, last;
+	bool udp;
+};
+
+static const struct object *profile_of(struct change *c, const char *kind, const json_t *vs,
+				       const json_t *service, const char *own, const char *field)
 {
-	*first = json_int(service, "port", 0);
-	*last = json_int(service, "port_range_end", 0);
-	if (*last < *first)
-		*last = *first;
+	const char *ref = json_str(service, own, json_str(vs, field, NULL));
+
+	return ref ? txn_get(c->txn, kind, ref_target(ref)) : NULL;
+}
+
+static const struct object *network_of(struct change *c, const json_t *vs, const json_t *service)
+{
+	return profile_of(c, "networkprofile", vs, service, "override_network_profile_ref",
+			  "network_profile_ref");
+}
+
+static const char *protocol_of(const struct object *network)
+{
+	const json_t *body = network ? network->body : NULL;
+
+	return json_str(json_object_get(body, "profile"), "type", "PROTOCOL_TYPE_TCP_PROXY");
+}
+
+/* Of all its services; to be freed. */
+static struct ports *ports_of(struct change *c, const json_t *vs)
+{
+	const json_t *services = json_object_get(vs, "services"), *service;
+	struct ports *all = xcalloc(json_array_size(services) + 1, sizeof(*all));
+	size_t i;
+
+	json_array_foreach(services, i, service) {
+		const char *protocol = protocol_of(network_of(c, vs, service));
+
+		all[i].first = json_int(service, "port", 0);
+		all[i].last = MAX(json_int(service, "port_range_end", 0), all[i].first);
+		all[i].udp = strncmp(protocol, "PROTOCOL_TYPE_UDP_", 18) == 0;
+	}
+	return all;
+}
+
+static bool overlap(const struct ports *a, const struct ports *b)
+{
+	return a->udp == b->udp && a->first <= b->last && b->first <= a->last;
+}
+
+#define PORTS_TEXT 32
+
+static const char *ports_text(const struct ports *p, char out[static PORTS_TEXT])
+{
+	const char *proto = p->udp ? "UDP" : "TCP";
+
+	if (p->first == p->last)
+		snprintf(out, PORTS_TEXT, "%s %lld", proto, (long long)p->first);
+	else
+		snprintf(out, PORTS_TEXT, "%s %lld-%lld", proto, (long long)p->first,
+			 (long long)p->last);
+	return out;
+}
+
+static int ports_check(const struct ports *all, size_t n, struct err *e)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < i; j++) {
+			char path[40], a[PORTS_TEXT], b[PORTS_TEXT];
+
+			if (!overlap(&all[i], &all[j]))
+				continue;
+			snprintf(path, sizeof(path), "services[%zu]", i);
+			return err_set(e, -EINVAL, path, "%s has ports in common with services[%zu], %s.",
+				       ports_text(&all[i], a), j, ports_text(&all[j], b));
+		}
+	return 0;
+}
+
+/* Requests are read out of a stream: they need the proxy. */
+static int protocols_check(struct change *c, const json_t *vs, struct err *e)
+{
+	const json_t *service;
+	size_t i;
+
+	json_array_foreach(json_object_get(vs, "services"), i, service) {
+		const struct object *app = profile_of(c, "applicationprofile", vs, service,
+						      "override_application_profile_ref",
+						      "application_profile_ref");
+		const struct object *net = network_of(c, vs, service);
+		bool own = json_object_get(service, "override_network_profile_ref");
+		char path[64];
+
+		if (!app || !net ||
+		    strcmp(json_str(app->body, "type", ""), "APPLICATION_PROFILE_TYPE_HTTP") != 0 ||
+		    strcmp(protocol_of(net), "PROTOCOL_TYPE_TCP_PROXY") == 0)
+			continue;
+		snprintf(path, sizeof(path), "services[%zu].override_network_profile_ref", i);
+		return err_set(e, -EINVAL, own ? path : "network_profile_ref",
+			       "ApplicationProfile '%s' is HTTP and needs a TCP proxy; NetworkProfile '%s'"
+			       " is %s.", app->name, net->name, protocol_of(net));
+	}
+	return 0;
 }
 
 struct clash {
+	struct change *change;
 	const char *uuid;
 	const json_t *new;
+	const struct ports *mine;
 	struct err *e;
 };
 
@@ -134,35 +233,32 @@ static int clashes_with(void *arg, const struct object *o)
 {
 	struct clash *c = arg;
 	const char *vsvip = json_str(c->new, "vsvip_ref", NULL);
-	json_t *mine, *theirs;
-	size_t i, j;
+	size_t n = json_array_size(json_object_get(c->new, "services"));
+	CLEANUP_FREE struct ports *theirs = NULL;
 
 	if (strcmp(o->kind->path, "virtualservice") != 0 || strcmp(o->uuid, c->uuid) == 0 ||
 	    !vsvip || strcmp(json_str(o->body, "vsvip_ref", ""), vsvip) != 0)
 		return 0;
-	json_array_foreach(json_object_get(c->new, "services"), i, mine) {
-		json_array_foreach(json_object_get(o->body, "services"), j, theirs) {
-			json_int_t a, b, x, y;
-			char path[40];
+	theirs = ports_of(c->change, o->body);
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < json_array_size(json_object_get(o->body, "services")); j++) {
+			char path[40], a[PORTS_TEXT], b[PORTS_TEXT];
 
-			ports(mine, &a, &b);
-			ports(theirs, &x, &y);
-			if (b < x || y < a)
+			if (!overlap(&c->mine[i], &theirs[j]))
 				continue;
 			snprintf(path, sizeof(path), "services[%zu].port", i);
-			return err_set(
-				c->e, -EINVAL, path,
-				"Port %lld is in use on the same VIP by virtual service '%s'.",
-				(long long)MAX(a, x), o->name);
+			return err_set(c->e, -EINVAL, path,
+				       "%s is in use on the same VIP by virtual service '%s', which has %s.",
+				       ports_text(&c->mine[i], a), o->name, ports_text(&theirs[j], b));
 		}
-	}
 	return 0;
 }
 
 static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new,
 		 struct err *e)
 {
-	struct clash clash = { uuid, new, e };
+	CLEANUP_FREE struct ports *ports = ports_of(c, new);
+	struct clash clash = { c, uuid, new, ports, e };
 	int rc;
 
 	if (old && json_object_get(old, "vrf_context_ref") &&
@@ -170,6 +266,10 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 		return err_set(e, -EINVAL, "vrf_context_ref",
 			       "Cannot modify VrfContext of an existing VirtualService.");
 	rc = rule_uses_built(c, kind_find("virtualservice"), new, e);
+	if (rc == 0)
+		rc = ports_check(ports, json_array_size(json_object_get(new, "services")), e);
+	if (rc == 0)
+		rc = protocols_check(c, new, e);
 	if (rc < 0)
 		return rc;
 	return store_referrers(c->store, "vsvip", ref_target(json_str(new, "vsvip_ref", NULL)),

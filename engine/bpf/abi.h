@@ -59,7 +59,8 @@ struct flow {
 	__u32 generation;
 	__u8 client_addr[16];
 	__be16 client_port;
-	__u16 unused[3];
+	__u16 idle_s;     /* from the mark */
+	__u16 unused[2];
 };
 _Static_assert(sizeof(struct flow) == 56, "no holes");
 

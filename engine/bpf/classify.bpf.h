@@ -57,6 +57,7 @@ static ALWAYS_INLINE struct flow *flow_open(const struct flow_key *k, const stru
 		.target = m->target,
 		.generation = m->generation,
 		.client_port = m->client_port,
+		.idle_s = m->idle_s,
 	};
 	struct flow_key back;
 

@@ -192,6 +192,8 @@ static bool flow_is_over(const struct flow *f, uint64_t now, uint64_t linger_ns,
 {
 	if (f->closing_ns && now > f->closing_ns && now - f->closing_ns > linger_ns)
 		return true;
+	if (f->idle_s)
+		idle_ns = f->idle_s * NS_PER_S;
 	return now > f->seen_ns && now - f->seen_ns > idle_ns;
 }
 

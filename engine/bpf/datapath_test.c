@@ -492,6 +492,7 @@ static void sweep_takes_both_directions_or_none(void **state)
 	struct flow_key out = key_of(IPPROTO_TCP, "10.0.0.1", 1, "10.0.0.9", 80);
 	struct flow_key in = key_of(IPPROTO_TCP, "10.0.0.9", 80, "10.0.0.1", 1);
 	struct flow_key lone = key_of(IPPROTO_UDP, "10.0.0.1", 2, "10.0.0.9", 53);
+	struct flow_key patient = key_of(IPPROTO_UDP, "10.0.0.1", 3, "10.0.0.9", 53);
 	struct flow f = { .seen_ns = mono_ns(), .closing_ns = mono_ns() - 10 };
 	int fd = datapath_flows_fd(dp);
 
@@ -509,7 +510,12 @@ static void sweep_takes_both_directions_or_none(void **state)
 	f.closing_ns = 0;
 	f.seen_ns -= 2 * NS_PER_S;
 	assert_int_equal(bpf_map_update_elem(fd, &lone, &f, BPF_ANY), 0);
+	f.idle_s = 3; /* it says itself how long */
+	assert_int_equal(bpf_map_update_elem(fd, &patient, &f, BPF_ANY), 0);
 	assert_int_equal(datapath_sweep(dp, 100, 0, NS_PER_S), 3);
+	f.seen_ns -= 2 * NS_PER_S;
+	assert_int_equal(bpf_map_update_elem(fd, &patient, &f, BPF_EXIST), 0);
+	assert_int_equal(datapath_sweep(dp, 100, 0, 3600 * NS_PER_S), 1);
 	assert_int_equal(bpf_map_lookup_elem(fd, &out, &f), -ENOENT);
 	assert_int_equal(bpf_map_lookup_elem(fd, &in, &f), -ENOENT);
 	assert_int_equal(bpf_map_lookup_elem(fd, &lone, &f), -ENOENT);

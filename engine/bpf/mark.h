@@ -32,7 +32,7 @@ struct sock_mark {
 	__u32 generation;      /* that came with the range: a range that was given to another is not followed */
 	__u8 client_addr[16];  /* IPv4 as ::ffff:a.b.c.d */
 	__be16 client_port;
-	__u16 unused;
+	__u16 idle_s;          /* UDP, which has no end: the flow is forgotten after such a silence; 0: as others */
 };
 _Static_assert(sizeof(struct sock_mark) == 36, "the proxy and the kernel agree on it");
 

@@ -50,7 +50,7 @@ const struct http_application_profile *exchange_profile(const struct exchange *x
 		.xff_alternate_name = "X-Forwarded-For",
 	};
 	const struct snapshot *snap = x->upstream.snapshot ? x->upstream.snapshot
-							   : x->client->service->snapshot;
+							   : x->client->listener->snapshot;
 
 	const struct application_profile *a = snap->application;
 
@@ -429,7 +429,7 @@ void exchange_begin(struct exchange *x, const struct http1_head *h)
 		x->keep = false;
 		exchange_refuse(x, &refusal_BODY_LARGE);
 	} else {
-		opened(x, upstream_open(&x->upstream, x->client->service->snapshot), h);
+		opened(x, upstream_open(&x->upstream, x->client->listener->snapshot), h);
 	}
 }
 

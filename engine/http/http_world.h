@@ -105,7 +105,7 @@ static int setup(void **state)
 	};
 	fd = listen_on(&w.front);
 	fcntl(fd, F_SETFL, O_NONBLOCK);
-	worker_post_listener(w.worker, 0, 0, fd, &w.front);
+	worker_post_listener(w.worker, 0, 0, fd, &w.front, false);
 	return 0;
 }
 

@@ -323,7 +323,7 @@ static void accepted(struct conn *client)
 	client->session = s;
 	conn_want_in(client, false); /* what it says waits in the kernel until somebody listens */
 	upstream_init(&s->upstream, &user, s, client);
-	switch (upstream_open(&s->upstream, client->service->snapshot)) {
+	switch (upstream_open(&s->upstream, client->listener->snapshot)) {
 	case UPSTREAM_READY:
 		start(s);
 		break;

@@ -118,7 +118,7 @@ def test_what_was_made_of_an_old_body_goes_with_it(admin):
 
 
 @pytest.mark.parametrize("field,ref,words", [
-    ("network_profile_ref", "/api/networkprofile?name=System-UDP-Fast-Path", "System-UDP-Fast-Path"),
+    ("network_profile_ref", "/api/networkprofile?name=System-SCTP-Proxy", "System-SCTP-Proxy"),
     ("application_profile_ref", "/api/applicationprofile?name=System-DNS", "System-DNS"),
     ("application_profile_ref", "/api/applicationprofile?name=System-Secure-HTTP", "System-Secure-HTTP")])
 def test_a_profile_that_is_not_built_is_refused_in_words(admin, field, ref, words):
@@ -134,12 +134,39 @@ def test_a_profile_in_use_stays_built(admin):
                network_profile_ref=net["uuid"], **service())
     for path, change, field in (
             (f"applicationprofile/{app['uuid']}", {"type": "APPLICATION_PROFILE_TYPE_DNS"}, "type"),
-            (f"networkprofile/{net['uuid']}", {"profile": {"type": "PROTOCOL_TYPE_UDP_FAST_PATH"}}, "profile.type")):
+            (f"networkprofile/{net['uuid']}", {"profile": {"type": "PROTOCOL_TYPE_UDP_PROXY"}}, "profile.type")):
         before = admin.get(path).json()
         for answer in (admin.put(path, {"name": "in use", **change}), admin.patch(path, {"replace": change})):
             text = error(answer, 400)
             assert text.startswith(field + ":") and "not built" in text and "user of both" in text
         assert admin.get(path).json() == before
+
+
+def test_udp_says_what_does_not_fit(admin):
+    udp = "/api/networkprofile?name=System-UDP-Fast-Path"
+    l4 = {"application_profile_ref": "/api/applicationprofile?name=System-L4-Application"}
+    text = error(admin.post("virtualservice", {"name": "u", "network_profile_ref": udp, **service()}), 400)
+    assert text.startswith("network_profile_ref:") and "'System-HTTP'" in text and "'System-UDP-Fast-Path'" in text
+    text = error(admin.post("virtualservice", {"name": "u", **l4, "network_profile_ref":
+                                               "/api/networkprofile?name=System-UDP-No-SNAT", **service()}), 400)
+    assert text.startswith("network_profile_ref:") and "snat" in text
+    # One port may be TCP and UDP, but not twice the same; whoever has it already is named.
+    address = admin.make("vsvip", name="shared by ports", vip=[vip("10.1.5.9")])["uuid"]
+    ports = [{"port": 53}, {"port": 50, "port_range_end": 60, "override_network_profile_ref": udp}]
+    admin.make("virtualservice", name="both", vsvip_ref=address, services=ports, **l4)
+    mine = admin.make("networkprofile", name="another of TCP", profile={"type": "PROTOCOL_TYPE_TCP_PROXY"})["uuid"]
+    for taken, words in (
+            ([{"port": 80, "port_range_end": 90}, {"port": 85, "override_network_profile_ref": mine}],
+             ("services[1]", "TCP 85", "services[0]", "TCP 80-90")),
+            ([{"port": 40, "port_range_end": 55}], ("services[0].port", "TCP 40-55", "'both'", "TCP 53")),
+            ([{"port": 60, "override_network_profile_ref": udp}], ("UDP 60", "'both'", "UDP 50-60"))):
+        text = error(admin.post("virtualservice", {"name": "v", "vsvip_ref": address, "services": taken, **l4}), 400)
+        assert all(word in text for word in words), text
+    # Its ports are bound by its protocol.
+    made = admin.make("networkprofile", name="stays UDP", profile={"type": "PROTOCOL_TYPE_UDP_FAST_PATH"})["uuid"]
+    admin.make("virtualservice", name="of it", vsvip_ref=address, services=[{"port": 7}], network_profile_ref=made, **l4)
+    text = error(admin.patch(f"networkprofile/{made}", {"replace": {"profile": {"type": "PROTOCOL_TYPE_TCP_PROXY"}}}), 400)
+    assert text.startswith("profile.type:") and "'of it'" in text
 
 
 def test_a_monitor_that_is_not_built_is_refused_in_words(admin):

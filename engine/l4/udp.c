@@ -1,0 +1,542 @@
+#include "engine/l4/udp.h"
+
+#include <errno.h>
+#include <linux/sock_diag.h>
+#include <netinet/udp.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "base/table.h"
+#include "engine/worker.h"
+
+#define BATCH        32          /* datagrams read by one call */
+#define ROUNDS       4           /* calls a turn of one socket */
+#define DATAGRAM_MAX 65536
+#define TRIES        3           /* servers that a datagram is offered to */
+#define IDLE_MS      10000       /* where no profile says */
+#define CLONE_LINGER_S 5     /* the copy outlives the flow, which is timed apart from it */
+#define REFUSED_NS   (5 * NS_PER_S)  /* a server that nobody listens at is left out for so long: a question costs an answer */
+#define MERGE_FROM   8           /* answers at once that make merging worth its system call */
+
+struct flow {
+	struct watch watch;              /* the socket towards the server */
+	struct timer idle;
+	struct grave grave;
+	struct table_link by_client;
+	struct list of_listener, of_backend;
+	struct slab *slab;               /* when it is buried its listener may be gone */
+	struct listener *listener;
+	struct worker_backend *backend;
+	union address client;
+	uint64_t seen_ns;
+	uint32_t id;                     /* in traces */
+	bool merged;                     /* answers come merged by the kernel */
+	bool per_packet;                 /* found by client and server */
+};
+
+struct datagrams {
+	struct mmsghdr at[BATCH];
+	struct iovec iov[BATCH];
+	union address peer[BATCH];
+	char control[BATCH][CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t))];
+	char *bytes;
+};
+
+struct udp {
+	struct table flows;
+	struct slab slab;
+	uint64_t key[2];                 /* strangers choose what is hashed */
+	struct datagrams in;
+};
+
+struct udp *udp_new(void)
+{
+	struct udp *u = xcalloc(1, sizeof(*u));
+
+	slab_init(&u->slab, sizeof(struct flow), UDP_FLOWS_MAX);
+	must(getrandom(u->key, sizeof(u->key), 0) == sizeof(u->key));
+	return u;
+}
+
+void udp_free(struct udp *u)
+{
+	must(u->flows.n == 0);
+	table_fini(&u->flows);
+	slab_fini(&u->slab);
+	free(u->in.bytes);
+	free(u);
+}
+
+/* ---- the table ---- */
+
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+	unsigned __int128 m = (unsigned __int128)a * b;
+
+	return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+
+/* B: only when each datagram has a server of its own. */
+static uint64_t hash_of(const struct udp *u, const struct listener *ls, const union address *client,
+			const struct worker_backend *b)
+{
+	uint64_t ip[2];
+
+	address_mapped(client, (uint8_t *)ip);
+	return fold(fold(ip[0] ^ u->key[0], ip[1] ^ u->key[1]) ^ address_port(client) ^ u->key[1],
+		    (uintptr_t)ls ^ (uintptr_t)b << 1 ^ u->key[0]);
+}
+
+static bool same_client(const union address *a, const union address *b)
+{
+	return address_equal(a, b) &&
+	       (a->sa.sa_family != AF_INET6 || a->in6.sin6_scope_id == b->in6.sin6_scope_id);
+}
+
+static struct flow *find(const struct udp *u, uint64_t hash, const struct listener *ls, const union address *client,
+			 const struct worker_backend *b)
+{
+	for (struct table_link *l = table_first(&u->flows, hash); l; l = table_next(l)) {
+		struct flow *f = CONTAINER_OF(l, struct flow, by_client);
+
+		if (f->listener == ls && f->per_packet == (b != NULL) && (!b || f->backend == b) &&
+		    same_client(&f->client, client))
+			return f;
+	}
+	return NULL;
+}
+
+/* ---- the life of a flow ---- */
+
+static struct worker *worker_of(const struct flow *f)
+{
+	return f->listener->service->worker;
+}
+
+static void flow_release(struct grave *g)
+{
+	struct flow *f = CONTAINER_OF(g, struct flow, grave);
+
+	slab_put(f->slab, f);
+}
+
+static void flow_end(struct flow *f)
+{
+	struct worker *w = worker_of(f);
+
+	trace_put(TRACE_CLOSE, f->id, 0, CONN_SERVER);
+	table_take(&w->udp->flows, &f->by_client);
+	watch_stop(w->loop, &f->watch);
+	timer_stop(w->loop, &f->idle);
+	close(f->watch.fd);
+	list_remove(&f->of_listener);
+	list_remove(&f->of_backend);
+	counter_sub(&f->listener->service->counters->conn_open, 1);
+	counter_sub(&f->backend->counters->conn_open, 1);
+	backend_release(f->backend->member.backend);
+	worker_backend_left(f->backend);
+	loop_bury(w->loop, &f->grave, flow_release);
+}
+
+static uint64_t idle_ms(const struct flow *f)
+{
+	const struct snapshot *s = f->listener->snapshot;
+
+	return s && s->idle_ms ? s->idle_ms : IDLE_MS;
+}
+
+/* Datagrams only note the time: the timer is set again when it finds that something moved. */
+static void flow_idle(struct timer *t)
+{
+	struct flow *f = CONTAINER_OF(t, struct flow, idle);
+	struct loop *l = worker_of(f)->loop;
+	uint64_t end = f->seen_ns + idle_ms(f) * NS_PER_MS;
+
+	if (end > loop_now(l))
+		timer_at(l, t, end, flow_idle);
+	else
+		flow_end(f);
+}
+
+static void flow_ready(struct watch *watch, uint32_t events);
+
+static int flow_connect(struct listener *ls, const union address *to, const union address *client)
+{
+	const struct snapshot *s = ls->snapshot;
+	int fd = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
+
+	if (fd < 0)
+		return -errno;
+	/* Before the first datagram, so that the copy has the whole flow. */
+	if (s->clone.on && worker_mark(ls->service, fd, client, s, (unsigned)(s->idle_ms / 1000) + CLONE_LINGER_S) < 0)
+		counter_add(&ls->service->counters->clone_unmarked, 1);
+	if (connect(fd, &to->sa, address_len(to)) == 0)
+		return fd;
+	rc = -errno;
+	close(fd);
+	return rc;
+}
+
+/* A flow to M, whose load was taken; given back when there is none. */
+static struct flow *flow_open(struct listener *ls, const union address *client, struct lb_member *m, bool per_packet)
+{
+	struct worker_backend *b = CONTAINER_OF(m, struct worker_backend, member);
+	struct worker *w = ls->service->worker;
+	struct udp *u = w->udp;
+	struct flow *f = slab_get(&u->slab);
+	int fd = f ? flow_connect(ls, &m->backend->address, client) : -ENOMEM;
+
+	if (fd < 0 || watch_start(w->loop, &f->watch, fd, EPOLLIN, flow_ready) < 0) {
+		if (fd >= 0)
+			close(fd);
+		if (f)
+			slab_put(&u->slab, f);
+		backend_release(m->backend);
+		return NULL;
+	}
+	f->slab = &u->slab;
+	f->listener = ls;
+	f->backend = b;
+	f->client = *client;
+	f->per_packet = per_packet;
+	f->id = ++w->next_id;
+	list_init(&f->of_listener);
+	list_init(&f->of_backend);
+	list_insert(&ls->flows, &f->of_listener);
+	list_insert(&b->flows, &f->of_backend);
+	table_put(&u->flows, &f->by_client, hash_of(u, ls, client, per_packet ? b : NULL));
+	b->n_conns++;
+	f->seen_ns = loop_now(w->loop);
+	timer_in(w->loop, &f->idle, idle_ms(f), flow_idle);
+	trace_put(TRACE_CONNECT, f->id, fd, m->backend->slot);
+	counter_add(&ls->service->counters->conn_total, 1);
+	counter_add(&ls->service->counters->conn_open, 1);
+	counter_add(&b->counters->conn_total, 1);
+	counter_add(&b->counters->conn_open, 1);
+	return f;
+}
+
+/* ---- sending ---- */
+
+/* 0: a single datagram. */
+static size_t segment_of(struct msghdr *m, uint32_t *queue_drops)
+{
+	size_t size = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		int segment;
+
+		if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
+			memcpy(&segment, CMSG_DATA(c), sizeof(segment));
+			size = segment > 0 ? (size_t)segment : 0;
+		} else if (queue_drops && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
+			memcpy(queue_drops, CMSG_DATA(c), sizeof(*queue_drops));
+		}
+	}
+	return size;
+}
+
+static unsigned pieces_of(size_t n, size_t segment)
+{
+	return segment ? (unsigned)((n + segment - 1) / segment) : 1;
+}
+
+static int send_one(int fd, const union address *to, void *p, size_t n, size_t segment)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(uint16_t))];
+	} control = { 0 };
+	struct iovec iov = { p, n };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t rc;
+
+	if (to) {
+		m.msg_name = (void *)(uintptr_t)to;
+		m.msg_namelen = address_len(to);
+	}
+	if (segment && segment < n) {
+		uint16_t size = (uint16_t)segment;
+		struct cmsghdr *c;
+
+		m.msg_control = &control;
+		m.msg_controllen = sizeof(control.bytes);
+		c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_UDP;
+		c->cmsg_type = UDP_SEGMENT;
+		c->cmsg_len = CMSG_LEN(sizeof(size));
+		memcpy(CMSG_DATA(c), &size, sizeof(size));
+	}
+	do
+		rc = sendmsg(fd, &m, MSG_NOSIGNAL);
+	while (rc < 0 && errno == EINTR);
+	return rc < 0 ? -errno : 0;
+}
+
+/* 0, or what befell the first; *LOST counts those that did not leave. */
+static int send_pieces(int fd, const union address *to, char *p, size_t n, size_t segment, unsigned *lost)
+{
+	int rc = send_one(fd, to, p, n, segment);
+
+	*lost = rc < 0 ? pieces_of(n, segment) : 0;
+	if (rc == 0 || rc == -ECONNREFUSED || !segment || segment >= n)
+		return rc;
+	/* An interface that does not cut (or another MTU): one by one. */
+	*lost = 0;
+	for (size_t at = 0; at < n; at += segment)
+		if (send_one(fd, to, p + at, MIN(segment, n - at), 0) < 0)
+			++*lost;
+	return 0;
+}
+
+/* ---- from clients ---- */
+
+static void refused(struct flow *f)
+{
+	struct worker_backend *b = f->backend;
+
+	b->refused_ns = b->service->refused_ns = loop_now(worker_of(f)->loop);
+	counter_add(&b->counters->conn_failed, 1);
+	flow_end(f);
+}
+
+static bool lately(uint64_t then, uint64_t now)
+{
+	return then && now - then < REFUSED_NS;
+}
+
+static struct lb_member *pick(struct worker_service *s)
+{
+	uint64_t now = loop_now(s->worker->loop);
+	struct lb_member *m;
+	int why;
+
+	if (!lately(s->refused_ns, now))
+		return lb_pick(&s->lb, false, &why);
+	for (size_t i = 0; i < s->lb.n; i++)
+		s->lb.members[i]->avoid = lately(CONTAINER_OF(s->lb.members[i], struct worker_backend, member)->refused_ns,
+						 now);
+	m = lb_pick(&s->lb, true, &why);
+	for (size_t i = 0; i < s->lb.n; i++)
+		s->lb.members[i]->avoid = false;
+	return m;
+}
+
+/* The flow that this datagram goes by; NULL: it is lost, and counted. */
+static struct flow *flow_for(struct listener *ls, const union address *client, unsigned pieces)
+{
+	struct worker_service *s = ls->service;
+	struct udp *u = s->worker->udp;
+	bool per_packet = ls->snapshot->per_packet;
+	struct lb_member *m;
+	struct flow *f;
+
+	if (!per_packet) {
+		f = find(u, hash_of(u, ls, client, NULL), ls, client, NULL);
+		if (f && backend_is_usable(f->backend->member.backend))
+			return f;
+		if (f) /* its server fell: to another one */
+			flow_end(f);
+	}
+	m = pick(s);
+	if (!m) {
+		counter_add(&s->counters->conn_refused_server, pieces);
+		return NULL;
+	}
+	if (per_packet) {
+		struct worker_backend *b = CONTAINER_OF(m, struct worker_backend, member);
+
+		f = find(u, hash_of(u, ls, client, b), ls, client, b);
+		if (f) {
+			backend_release(m->backend); /* its load is the flow's */
+			return f;
+		}
+	}
+	f = flow_open(ls, client, m, per_packet);
+	if (!f)
+		counter_add(&s->counters->udp_flows_refused, pieces);
+	return f;
+}
+
+static void from_client(struct listener *ls, const union address *client, char *p, size_t n, size_t segment)
+{
+	struct service_counters *counters = ls->service->counters;
+	unsigned pieces = pieces_of(n, segment), lost = 0;
+
+	for (unsigned try = 0; try < TRIES; try++) {
+		struct flow *f = flow_for(ls, client, pieces);
+		struct server_counters *server;
+		int rc;
+
+		if (!f)
+			return;
+		server = f->backend->counters;
+		rc = send_pieces(f->watch.fd, NULL, p, n, segment, &lost);
+		if (rc == -ECONNREFUSED) {
+			/* Of an earlier datagram: nobody listens there. This one was not sent: the next server. */
+			counter_add(&counters->server_retry, 1);
+			refused(f);
+			continue;
+		}
+		f->seen_ns = loop_now(worker_of(f)->loop);
+		counter_add(&counters->udp_lost, lost);
+		counter_add(&counters->udp_from_client, pieces - lost);
+		if (lost < pieces) {
+			counter_add(&counters->bytes_from_client, n);
+			counter_add(&server->bytes_to_server, n);
+		}
+		return;
+	}
+	counter_add(&counters->udp_lost, pieces);
+}
+
+/* Datagrams read, or -errno. */
+static int receive(struct udp *u, int fd, bool named)
+{
+	struct datagrams *d = &u->in;
+	int n;
+
+	if (!d->bytes)
+		d->bytes = xmalloc((size_t)BATCH * DATAGRAM_MAX);
+	for (unsigned i = 0; i < BATCH; i++) {
+		d->iov[i] = (struct iovec){ d->bytes + (size_t)i * DATAGRAM_MAX, DATAGRAM_MAX };
+		d->at[i].msg_hdr = (struct msghdr){
+			.msg_name = named ? &d->peer[i] : NULL,
+			.msg_namelen = named ? sizeof(d->peer[i]) : 0,
+			.msg_iov = &d->iov[i],
+			.msg_iovlen = 1,
+			.msg_control = d->control[i],
+			.msg_controllen = sizeof(d->control[i]),
+		};
+	}
+	do
+		n = recvmmsg(fd, d->at, BATCH, MSG_DONTWAIT, NULL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+void udp_ready(struct watch *watch, uint32_t events)
+{
+	struct listener *ls = CONTAINER_OF(watch, struct listener, watch);
+	struct udp *u = ls->service->worker->udp;
+	struct datagrams *d = &u->in;
+	int n = BATCH;
+
+	(void)events;
+	for (unsigned round = 0; round < ROUNDS && n == BATCH; round++) {
+		n = receive(u, watch->fd, true);
+		for (int i = 0; i < n; i++) {
+			uint32_t drops = ls->queue_drops;
+			size_t segment = segment_of(&d->at[i].msg_hdr, &drops);
+
+			/* The kernel's count wraps around, and so does the difference. */
+			counter_add(&ls->service->counters->udp_queue_full, drops - ls->queue_drops);
+			ls->queue_drops = drops;
+			from_client(ls, &d->peer[i], d->iov[i].iov_base, d->at[i].msg_len, segment);
+		}
+	}
+}
+
+/* ---- from servers ---- */
+
+/* Send the N datagrams that were read to F's client. */
+static void to_client(struct flow *f, struct datagrams *d, unsigned n)
+{
+	struct service_counters *service = f->listener->service->counters;
+	int fd = f->listener->watch.fd;
+	unsigned lost = 0, pieces = 0;
+	size_t segments[BATCH], bytes = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		segments[i] = segment_of(&d->at[i].msg_hdr, NULL);
+		d->iov[i].iov_len = d->at[i].msg_len;
+		d->at[i].msg_hdr = (struct msghdr){
+			.msg_name = &f->client,
+			.msg_namelen = address_len(&f->client),
+			.msg_iov = &d->iov[i],
+			.msg_iovlen = 1,
+		};
+		pieces += pieces_of(d->iov[i].iov_len, segments[i]);
+		bytes += d->iov[i].iov_len;
+	}
+	for (unsigned i = 0; i < n;) {
+		unsigned lost_here = 0, plain = i;
+		int sent = 0;
+
+		while (plain < n && !segments[plain])
+			plain++;
+		if (plain > i)
+			sent = sendmmsg(fd, d->at + i, plain - i, MSG_NOSIGNAL);
+		if (sent > 0) {
+			i += (unsigned)sent;
+			continue;
+		}
+		send_pieces(fd, &f->client, d->iov[i].iov_base, d->iov[i].iov_len, segments[i], &lost_here);
+		lost += lost_here;
+		i++;
+	}
+	counter_add(&service->udp_to_client, pieces - lost);
+	counter_add(&service->udp_lost, lost);
+	counter_add(&service->bytes_to_client, bytes);
+	counter_add(&f->backend->counters->bytes_from_server, bytes);
+}
+
+static void flow_ready(struct watch *watch, uint32_t events)
+{
+	struct flow *f = CONTAINER_OF(watch, struct flow, watch);
+	struct worker *w = worker_of(f);
+	int n = receive(w->udp, watch->fd, false);
+
+	(void)events;
+	if (n == -EAGAIN)
+		return;
+	if (n < 0) {
+		/* ICMP says that nobody is there: the client's next datagram goes to another server. */
+		refused(f);
+		return;
+	}
+	f->seen_ns = loop_now(w->loop);
+	to_client(f, &w->udp->in, (unsigned)n);
+	if (n >= MERGE_FROM && !f->merged) {
+		int one = 1;
+
+		f->merged = true;
+		setsockopt(watch->fd, SOL_UDP, UDP_GRO, &one, sizeof(one));
+	}
+}
+
+/* ---- what the configuration does ---- */
+
+void udp_follow(struct listener *ls)
+{
+	int one = 1, merge = !ls->snapshot->per_packet;
+	uint32_t memory[SK_MEMINFO_VARS];
+	socklen_t len = sizeof(memory);
+
+	setsockopt(ls->watch.fd, SOL_UDP, UDP_GRO, &merge, sizeof(merge));
+	if (ls->watch.active)
+		return;
+	setsockopt(ls->watch.fd, SOL_SOCKET, SO_RXQ_OVFL, &one, sizeof(one));
+	/* What was lost before this proxy was there is not its own. */
+	if (getsockopt(ls->watch.fd, SOL_SOCKET, SO_MEMINFO, memory, &len) == 0)
+		ls->queue_drops = memory[SK_MEMINFO_DROPS];
+}
+
+void udp_cut_listener(struct listener *ls)
+{
+	while (!list_empty(&ls->flows)) {
+		if (!ls->service->worker->stopping)
+			counter_add(&ls->service->counters->conn_cut_listener, 1);
+		flow_end(LIST_ENTRY(ls->flows.next, struct flow, of_listener));
+	}
+}
+
+void udp_cut_backend(struct worker_backend *b)
+{
+	while (!list_empty(&b->flows)) {
+		counter_add(&b->service->counters->conn_cut_server, 1);
+		flow_end(LIST_ENTRY(b->flows.next, struct flow, of_backend));
+	}
+}

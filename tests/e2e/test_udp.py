@@ -1,0 +1,186 @@
+"""Datagrams through an engine: to one server a flow or to all in turn, and what becomes of flows."""
+
+import socket
+import threading
+
+import pytest
+
+from lab.host import until
+
+workers = pytest.mark.parametrize("workers", [1, 3])
+
+
+class Echo(threading.Thread):
+    """Answers each datagram with its own name, the port it came from, and what it said."""
+
+    def __init__(self, host, port: int = 5000):
+        super().__init__(daemon=True)
+        self.name_, self.seen = host.name, 0
+        with host.entered():
+            self.socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            self.socket.bind(("::", port))
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                data, peer = self.socket.recvfrom(65536)
+            except OSError:
+                return
+            self.seen += 1
+            self.socket.sendto(f"{self.name_} {peer[1]} ".encode() + data, peer)
+
+
+class Asker:
+    """A client's socket: connected, so an answer from anybody but the VIP would not arrive."""
+
+    def __init__(self, client, ip: str, port: int):
+        with client.entered():
+            family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+            self.socket = socket.socket(family, socket.SOCK_DGRAM)
+            self.socket.connect((ip, port))
+        self.socket.settimeout(1)
+
+    def ask(self, data: bytes = b"?"):
+        """(server, the port it saw, what it echoed), None without an answer."""
+        try:
+            self.socket.send(data)
+            answer = self.socket.recv(65536)
+        except OSError:
+            return None
+        name, port, said = answer.split(b" ", 2)
+        return name.decode(), int(port), said
+
+
+def profile(lab, name: str, **settings) -> str:
+    made = lab.api.post("networkprofile", {"name": name, "profile": {
+        "type": "PROTOCOL_TYPE_UDP_FAST_PATH", "udp_fast_path_profile": settings}})
+    return f"/api/networkprofile/{made['uuid']}"
+
+
+def counters(lab, vs) -> dict:
+    """The service's own counters, as its engine told them last."""
+    return lab.api.get(f"virtualservice/{vs.uuid}/runtime/detail")[0]["stats"]
+
+
+@workers
+def test_flows(lab, workers):
+    """One world: both families, stickiness, sizes, edits, an idle flow's end, per packet."""
+    hosts, client = [lab.server() for _ in range(2)], lab.client()
+    for host in hosts:
+        Echo(host)
+    lab.engine(workers=workers)
+    vs = lab.virtual_service(
+        pool=[{"ip": {"addr": host.ip4, "type": "V4"}, "port": 5000} for host in hosts],
+        v6=True, http=False, port=5000, monitor=None,
+        pool_more={"lb_algorithm": "LB_ALGORITHM_ROUND_ROBIN"},
+        network_profile_ref=profile(lab, "flows", session_idle_timeout=2))
+
+    # Many clients: each keeps its server, and all servers have some.
+    askers = [Asker(client, vs.vip if n % 2 else vs.vip6, 5000) for n in range(40)]
+    first = [until(asker.ask, "an answer comes") for asker in askers]
+    assert {answer[0] for answer in first} == {"web1", "web2"}
+    for _ in range(3):
+        for asker, was in zip(askers, first):
+            now = asker.ask()
+            assert now and now[:2] == was[:2], "a flow has one server and one socket"
+
+    # An edit of the pool is nothing to a flow.
+    vs.patch_pool(replace={"max_concurrent_connections_per_server": 1000})
+    vs.patch(replace={"description": "edited"})
+    assert askers[0].ask()[:2] == first[0][:2]
+
+    # What is longer than a frame, too, and what is empty.
+    for size in (0, 1400, 9000, 60000):
+        sent = bytes(n % 251 for n in range(size))
+        answer = askers[1].ask(sent)
+        assert answer and answer[2] == sent, size
+
+    # Nothing for two seconds: another flow, another socket.
+    until(lambda: counters(lab, vs).get("conn_open") == 0, "idle flows end", 8)
+    again = askers[0].ask()
+    assert again and again[1] != first[0][1]
+
+    # In turn, datagram by datagram.
+    lab.api.patch(f"networkprofile/{vs_profile(lab, vs)}",
+                  replace={"profile": {"type": "PROTOCOL_TYPE_UDP_FAST_PATH",
+                                       "udp_fast_path_profile": {"per_pkt_loadbalance": True}}})
+    asker = Asker(client, vs.vip, 5000)
+    until(lambda: (asker.ask() or ("",))[0] != (asker.ask() or ("",))[0], "datagrams take turns")
+    assert [asker.ask()[0] for _ in range(6)] in (["web1", "web2"] * 3, ["web2", "web1"] * 3)
+    until(lambda: counters(lab, vs)["udp_from_client"] == counters(lab, vs)["udp_to_client"] > 100, "all is counted", 5)
+    assert counters(lab, vs)["udp_lost"] == 0
+
+
+def vs_profile(lab, vs) -> str:
+    return lab.api.get(f"virtualservice/{vs.uuid}")["network_profile_ref"].split("/")[-1].split("#")[0]
+
+
+def test_dns_over_both_transports_and_servers_that_go(lab):
+    """dnsmasq behind it and dig before it: UDP 53 and TCP 53 of one service, and a server that ends."""
+    hosts, client = [lab.server() for _ in range(2)], lab.client()
+    dns = [host.start("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv",
+                      "--user=root", "--pid-file", f"--txt-record=who.test,{host.name}", log=f"{host.name}-dns")
+           for host in hosts]
+    engine = lab.engine()
+    vs = lab.virtual_service(
+        pool=[{"ip": {"addr": host.ip4, "type": "V4"}, "port": 53} for host in hosts], v6=True, http=False,
+        port=53, monitor=None, pool_more={"lb_algorithm": "LB_ALGORITHM_ROUND_ROBIN"},
+        network_profile_ref=lab.ref("networkprofile", "System-UDP-Fast-Path"),
+        services=[{"port": 53}, {"port": 53, "override_network_profile_ref":
+                                 lab.ref("networkprofile", "System-TCP-Proxy")}])
+
+    def dig(*words: str) -> str:
+        done = client.run("dig", "+short", "+tries=1", "+time=1", "-t", "TXT", "who.test", *words, check=False)
+        return done.stdout.strip().strip('"') if done.returncode == 0 else ""
+
+    until(lambda: dig(f"@{vs.vip}"), "a name is answered")
+    for at in (f"@{vs.vip}", f"@{vs.vip6}"):
+        assert {dig(at) for _ in range(4)} == {dig(at, "+tcp") for _ in range(4)} == {"web1", "web2"}
+
+    # A server ends. The kernel says so, and the client's next datagram goes to the other.
+    asker = Asker(client, vs.vip, 53)
+    dns[0].kill()
+    answers = [dig(f"@{vs.vip}", "+tries=3") for _ in range(12)]
+    assert all(answer.endswith("web2") for answer in answers), answers
+    assert sum(answer == "web2" for answer in answers) >= 8, answers
+
+    # The proxy ends: what comes meanwhile waits in the kernel.
+    vs.patch_pool(replace={"servers": [{"ip": {"addr": hosts[1].ip4, "type": "V4"}, "port": 53}]})
+    asker.socket.settimeout(3)
+    query = b"\x12\x34\x01\0\0\1\0\0\0\0\0\0\3who\4test\0\0\x10\0\1"
+    for _ in range(3):
+        old = engine.kill_proxy()
+        until(lambda: engine.proxy != old, "it is gone")
+        asker.socket.send(query)
+        assert b"web2" in asker.socket.recv(512)
+        until(lambda: engine.proxy not in (0, old), "there is another proxy")
+
+
+def test_the_copy_of_a_flow_is_whole(lab):
+    """Both directions of each datagram reach the sensor, with the client's address."""
+    ids, host, client = lab.sensor(), lab.server(), lab.client()
+    Echo(host)
+    watch = ids.start("tcpdump", "-i", "eth0", "-nn", "-l", "--immediate-mode", "udp", log="udp.tcpdump")
+    until(lambda: "listening on" in watch.tail(), "tcpdump listens")
+    lab.engine()
+    vs = lab.virtual_service(
+        pool=[{"ip": {"addr": host.ip4, "type": "V4"}, "port": 5000}], http=False, port=5000, monitor=None,
+        clone=lab.clone_profile([ids], preserve_client_ip=True),
+        network_profile_ref=lab.ref("networkprofile", "System-UDP-Fast-Path"))
+    asker = Asker(client, vs.vip, 5000)
+    until(lambda: asker.ask(b"hello"), "an answer comes")
+    for _ in range(19):
+        assert asker.ask(b"hello")
+    sent = client.ip4 + "."
+
+    def lines(words: str) -> list[str]:
+        return [line for line in watch.log.read_text().splitlines() if words in line]
+
+    until(lambda: len(lines(f"IP {sent}")) >= 20 and len(lines(f"> {sent}")) >= 20, "all were copied")
+    assert all(f"> {host.ip4}.5000" in line for line in lines(f"IP {sent}"))
+    assert all(f"IP {host.ip4}.5000" in line for line in lines(f"> {sent}"))
+    until(lambda: vs.clone_sum("eligible") == vs.clone_sum("sent") ==
+          len(lines(f"IP {sent}")) + len(lines(f"> {sent}")), "the books are closed", 6)

@@ -78,7 +78,9 @@ static void refusal(struct client *c, long status, const char *path, struct err 
 			path);
 }
 
-static int ask(struct client *c, const char *path, const char *body, json_t **out, struct err *e)
+/* METHOD NULL: GET, or POST when there is a body. */
+static int ask(struct client *c, const char *method, const char *path, const char *body,
+	       json_t **out, struct err *e)
 {
 	CLEANUP_FREE char *url = xasprintf("%s%s", c->credentials->controller, path);
 	struct err unread;
@@ -88,6 +90,7 @@ static int ask(struct client *c, const char *path, const char *body, json_t **ou
 	c->answer.len = 0;
 	curl_easy_setopt(c->curl, CURLOPT_URL, url);
 	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
+	curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
 	if (body)
 		curl_easy_setopt(c->curl, CURLOPT_COPYPOSTFIELDS, body);
 	else
@@ -108,7 +111,7 @@ static int ask(struct client *c, const char *path, const char *body, json_t **ou
 		refusal(c, status, path, e);
 		return e->code;
 	}
-	if (!out)
+	if (!out || status == 204)
 		return 0;
 	if (json_read(c->answer.data ? c->answer.data : "", c->answer.len, out, &unread))
 		return err_set(e, -EREMOTEIO, NULL,
@@ -145,7 +148,7 @@ static int log_in(struct client *c, struct err *e)
 	if (!who)
 		return err_set(e, -EINVAL, NULL, "User and password must be UTF-8.");
 	body = json_text(who);
-	rc = ask(c, "/login", body, NULL, e);
+	rc = ask(c, NULL, "/login", body, NULL, e);
 	if (!rc)
 		add_csrf_header(c);
 	return rc;
@@ -180,7 +183,7 @@ void client_close(struct client *c)
 	if (!c)
 		return;
 	if (c->curl)
-		ask(c, "/logout", "", NULL, &ignored);
+		ask(c, NULL, "/logout", "", NULL, &ignored);
 	curl_easy_cleanup(c->curl);
 	curl_slist_free_all(c->headers);
 	curl_global_cleanup();
@@ -190,7 +193,24 @@ void client_close(struct client *c)
 
 int client_get(struct client *c, const char *path, json_t **out, struct err *e)
 {
-	return ask(c, path, NULL, out, e);
+	return ask(c, NULL, path, NULL, out, e);
+}
+
+int client_send(struct client *c, const char *method, const char *path, const json_t *body,
+		json_t **out, struct err *e)
+{
+	CLEANUP_FREE char *text = body ? json_text(body) : xstrdup("");
+
+	return ask(c, method, path, text, out, e);
+}
+
+char *client_header(struct client *c, const char *name)
+{
+	struct curl_header *h;
+
+	return curl_easy_header(c->curl, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK
+		       ? xstrdup(h->value)
+		       : NULL;
 }
 
 char *client_escape(struct client *c, const char *text)

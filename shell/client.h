@@ -20,6 +20,11 @@ int client_open(const struct credentials *c, struct client **out, struct err *e)
 void client_close(struct client *c);
 /* PATH begins with a slash and is escaped (client_escape). A new reference in *OUT. */
 int client_get(struct client *c, const char *path, json_t **out, struct err *e);
+/* POST, PUT or DELETE; BODY (borrowed) and OUT may be NULL. */
+int client_send(struct client *c, const char *method, const char *path, const json_t *body,
+		json_t **out, struct err *e);
+/* A header of the last answer; NULL: it had none. Caller frees. */
+char *client_header(struct client *c, const char *name);
 /* For a part of a path or a query. Caller frees. */
 char *client_escape(struct client *c, const char *text);
 

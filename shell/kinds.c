@@ -64,7 +64,7 @@ const json_t *kinds_fields(const json_t *model, const char *message)
 			       "fields");
 }
 
-static const json_t *find_field(const json_t *fields, const char *name)
+const json_t *kinds_field(const json_t *fields, const char *name)
 {
 	const json_t *f;
 	size_t i;
@@ -83,7 +83,7 @@ static bool has_names(const json_t *model, const json_t *field)
 
 	json_array_foreach((json_t *)kinds_fields(model, json_str(field, "message", "")), i, f)
 		if (json_bool(f, "key", false) ||
-		    find_field(kinds_fields(model, json_str(f, "message", "")), "addr"))
+		    kinds_field(kinds_fields(model, json_str(f, "message", "")), "addr"))
 			return true;
 	return false;
 }
@@ -190,6 +190,17 @@ static void put_item(const json_t *fields, const json_t *item, struct buf *b)
 			buf_printf(b, "%s%s", first ? "" : ":", text);
 		first = false;
 	}
+}
+
+char *kinds_item(const json_t *model, const json_t *field, const json_t *item)
+{
+	struct buf b = BUF_INIT;
+	char *s;
+
+	put_item(kinds_fields(model, json_str(field, "message", "")), item, &b);
+	s = b.len ? xstrdup(buf_cstr(&b)) : text_of(item);
+	buf_fini(&b);
+	return s;
 }
 
 char *kinds_cell(const json_t *model, const json_t *field, const json_t *value)

@@ -20,6 +20,8 @@
 int kinds_find(const json_t *model, const char *text, const json_t **kind, struct err *e);
 /* The fields of a message, in order: an array, NULL when there is no such message. */
 const json_t *kinds_fields(const json_t *model, const char *message);
+/* The one of FIELDS that is called NAME; NULL: none. */
+const json_t *kinds_field(const json_t *fields, const char *name);
 
 /*
  * The fields that tell the objects of a list apart: live ones that some object has set, lists
@@ -27,6 +29,9 @@ const json_t *kinds_fields(const json_t *model, const char *message);
  */
 size_t kinds_columns(const json_t *model, const json_t *kind, const json_t *objects,
 		     const json_t **columns, size_t max);
+
+/* What tells an item of the list FIELD from the others: "10.0.0.5:80". Caller frees. */
+char *kinds_item(const json_t *model, const json_t *field, const json_t *item);
 
 /*
  * A value of the field as one cell: "10.0.0.5:80, 10.0.0.6:80" for servers, names for references.

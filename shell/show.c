@@ -6,10 +6,10 @@
 #include "base/base.h"
 #include "shell/grid.h"
 #include "shell/kinds.h"
+#include "shell/objects.h"
 #include "shell/text.h"
 
 #define COLUMNS_MAX 6
-#define PAGE 200
 /* More columns than this, of no more rows than this, are shown across. */
 #define WIDE 8
 #define FEW 4
@@ -275,28 +275,6 @@ static int show_kinds(const struct show *s, const json_t *model)
 	return 0;
 }
 
-/* All pages of a collection: its results, a new reference in *OUT. */
-static int get_all(const struct show *s, const char *path, const char *options, json_t **out,
-		   struct err *e)
-{
-	*out = json_array();
-	for (int page = 1;; page++) {
-		CLEANUP_FREE char *full = xasprintf("%s?include_name&page_size=%d&page=%d%s", path,
-						    PAGE, page, options);
-		CLEANUP_JSON json_t *answer = NULL;
-		int rc = client_get(s->client, full, &answer, e);
-
-		if (rc) {
-			json_decref(*out);
-			*out = NULL;
-			return rc;
-		}
-		json_array_extend(*out, json_object_get(answer, "results"));
-		if (!json_is_string(json_object_get(answer, "next")))
-			return 0;
-	}
-}
-
 static const json_t *state_of(const json_t *o)
 {
 	const json_t *runtime = json_object_get(o, "runtime");
@@ -365,7 +343,7 @@ static int show_list(const struct show *s, const json_t *model, const json_t *ki
 {
 	CLEANUP_FREE char *path = xasprintf("/api/%s", json_str(kind, "kind", ""));
 	CLEANUP_JSON json_t *objects = NULL;
-	int rc = get_all(s, path, s->json ? "" : "&skip_default=true&join_subresources=runtime",
+	int rc = objects_all(s->client, path, s->json ? "" : "&skip_default=true&join_subresources=runtime",
 			 &objects, e);
 
 	if (rc)
@@ -381,40 +359,20 @@ static int show_list(const struct show *s, const json_t *model, const json_t *ki
 
 /* ---- one object --------------------------------------------------------- */
 
-static int get_object(const struct show *s, const char *path, json_t **out, struct err *e)
+/* Without the defaults, unless they were asked for. */
+static const char *options(const struct show *s)
 {
-	CLEANUP_FREE char *full = xasprintf("%s?include_name%s", path,
-					    s->json || s->all ? "" : "&skip_default=true");
-
-	return client_get(s->client, full, out, e);
+	return s->json || s->all ? "" : "&skip_default=true";
 }
 
-/* By name, else by uuid. A new reference in *OUT. */
+/* By name, else by uuid; those that share a name are shown. A new reference in *OUT. */
 static int find_object(const struct show *s, const json_t *model, const json_t *kind,
-		       const char *path, const char *name, json_t **out, struct err *e)
+		       const char *name, json_t **out, struct err *e)
 {
-	CLEANUP_FREE char *escaped = client_escape(s->client, name);
-	CLEANUP_FREE char *by_name = xasprintf("&name=%s%s", escaped,
-					       s->json || s->all ? "" : "&skip_default=true");
-	CLEANUP_FREE char *by_uuid = xasprintf("%s/%s", path, escaped);
-	CLEANUP_JSON json_t *found = NULL;
-	int rc = get_all(s, path, by_name, &found, e);
+	int rc = objects_find(s->client, kind, name, options(s), out, e);
 
-	if (rc)
-		return rc;
-	if (json_array_size(found) == 1) {
-		*out = json_incref(json_array_get(found, 0));
-		return 0;
-	}
-	if (json_array_size(found) > 1) {
-		show_objects(s, model, kind, found);
-		return err_set(e, -ENOENT, NULL,
-			       "%zu objects have the name '%s': give a uuid, or the tenant.",
-			       json_array_size(found), name);
-	}
-	rc = get_object(s, by_uuid, out, e);
-	if (rc == -ENOENT)
-		err_set(e, rc, NULL, "There is no %s '%s'.", json_str(kind, "kind", ""), name);
+	if (rc && *out)
+		show_objects(s, model, kind, *out);
 	return rc;
 }
 
@@ -456,29 +414,31 @@ static int show_view(const struct show *s, const char *path, const char *view, s
 static int show_one(const struct show *s, const json_t *model, const json_t *kind, const char *name,
 		    const char *view, struct err *e)
 {
-	CLEANUP_FREE char *path = xasprintf("/api/%s", json_str(kind, "kind", ""));
-	CLEANUP_FREE char *uuid = NULL, *below = NULL;
+	CLEANUP_FREE char *path = NULL;
 	CLEANUP_JSON json_t *o = NULL;
 	int rc;
 
 	if (json_bool(kind, "singleton", false)) {
+		CLEANUP_FREE char *whole = NULL;
+
 		/* There is only one: what follows is its view. */
 		if (name && view)
 			return err_set(e, -EINVAL, NULL, "There is only one %s: it needs no name.",
 				       json_str(kind, "kind", ""));
+		path = objects_path(s->client, kind, NULL);
 		if (name)
 			return show_view(s, path, name, e);
-		rc = get_object(s, path, &o, e);
+		whole = xasprintf("%s?include_name%s", path, options(s));
+		rc = client_get(s->client, whole, &o, e);
 		return rc ? rc : show_answer(s, o);
 	}
-	rc = find_object(s, model, kind, path, name, &o, e);
+	rc = find_object(s, model, kind, name, &o, e);
 	if (rc)
 		return rc;
 	if (!view)
 		return show_answer(s, o);
-	uuid = client_escape(s->client, json_str(o, "uuid", ""));
-	below = xasprintf("%s/%s", path, uuid);
-	return show_view(s, below, view, e);
+	path = objects_path(s->client, kind, json_str(o, "uuid", ""));
+	return show_view(s, path, view, e);
 }
 
 int show(const struct show *s, const char *kind, const char *name, const char *view, struct err *e)

@@ -156,6 +156,87 @@ def test_credentials_from_a_file_that_nobody_else_reads(world):
     path.unlink()
 
 
+def test_configure_makes_and_changes(world):
+    assert world.shown("configure", "pool", "api", "servers", "10.0.0.7:8080,[fd00::7]:8081", "lb_algorithm",
+                       "round_robin", "health_monitor_refs", "System-HTTP") == "pool api was made.\n"
+    pool = world.api.find("pool", "api")
+    assert [(s["ip"], s["port"]) for s in pool["servers"]] == [
+        ({"addr": "10.0.0.7", "type": "V4"}, 8080), ({"addr": "fd00::7", "type": "V6"}, 8081)]
+    assert pool["lb_algorithm"] == "LB_ALGORITHM_ROUND_ROBIN"
+    monitor = world.api.find("healthmonitor", "System-HTTP")
+    assert pool["health_monitor_refs"] == [monitor["url"]]
+
+    assert world.shown("configure", "pool", "api", "servers", "+10.0.0.8", "servers[10.0.0.7:8080].ratio", "3",
+                       "servers[[fd00::7]:8081].enabled", "false", "no", "lb_algorithm",
+                       "graceful_disable_timeout", "-1") == "pool api was changed.\n"
+    pool = world.api.find("pool", "api")
+    assert [s["ip"]["addr"] for s in pool["servers"]] == ["10.0.0.7", "fd00::7", "10.0.0.8"]
+    assert pool["servers"][0]["ratio"] == 3 and pool["servers"][1]["enabled"] is False
+    assert pool["lb_algorithm"] == "LB_ALGORITHM_LEAST_CONNECTIONS" and pool["graceful_disable_timeout"] == -1
+
+    world.shown("configure", "pool", "api", "no", "servers.2", "servers.2.port", "90", "servers.3", "10.0.0.9:91")
+    assert [(s["ip"]["addr"], s.get("port")) for s in world.api.find("pool", "api")["servers"]] == [
+        ("10.0.0.7", 8080), ("10.0.0.8", 90), ("10.0.0.9", 91)]
+
+    said = json.loads(world.shown("--json", "configure", "vsvip", "api-vip", "vip", "10.1.0.9"))
+    assert said["vip"][0]["ip_address"] == {"addr": "10.1.0.9", "type": "V4"} and said["vip"][0]["vip_id"] == "0"
+    world.shown("configure", "virtualservice", "api", "services", "80,8443", "services.2.enable_ssl", "false",
+                "vsvip_ref", "api-vip", "pool_ref", "api", "enabled", "false")
+    assert [s["port"] for s in world.api.find("virtualservice", "api")["services"]] == [80, 8443]
+    assert "pool api was deleted" not in world.refused("delete", "pool", "api")[1]
+
+    for kind in ("virtualservice", "vsvip", "pool"):
+        name = "api-vip" if kind == "vsvip" else "api"
+        assert world.shown("delete", kind, name) == f"{kind} {name} was deleted.\n"
+        assert world.api.find(kind, name) is None
+
+
+def test_configure_of_what_there_is_only_one(world):
+    world.shown("configure", "controllerproperties", "-", "api_idle_timeout", "20")
+    assert world.api.get("controllerproperties")["api_idle_timeout"] == 20
+    world.shown("configure", "controllerproperties", "-", "no", "api_idle_timeout")
+    assert world.api.get("controllerproperties")["api_idle_timeout"] == 15
+
+
+def test_configure_takes_files_and_json_and_says_what_is_wrong(world):
+    text = world.home / "text"
+    text.write_text("of two\nlines")
+    world.shown("configure", "pool", "worded", "description", f"@{text}", "servers",
+                '[{"ip": {"addr": "10.0.0.1", "type": "V4"}}]')
+    pool = world.api.find("pool", "worded")
+    assert pool["description"] == "of two\nlines" and pool["servers"][0]["ip"]["addr"] == "10.0.0.1"
+    refusals = {
+        ("enabled", "maybe"): "enabled: 'maybe' is not true or false",
+        ("lb_algorithm", "best"): "lb_algorithm: 'best' is none of: LB_ALGORITHM_LEAST_CONNECTIONS, ",
+        ("lb_algorithm", "least"): "'least' could be any of: LB_ALGORITHM_LEAST_CONNECTIONS, LB_ALGORITHM_LEAST_LOAD",
+        ("default_server_port", "http"): "default_server_port: 'http' is not a whole number",
+        ("default_server_port", "70000"): "default_server_port: ",
+        ("algorithm", "x"): "There is no such field in Pool; there is: lb_algorithm, ",
+        ("servers.port", "80"): "servers: It is a list: name an item",
+        ("servers.9", "10.0.0.1"): "servers: It has 1 items, and no number 9",
+        ("servers[10.0.0.2].port", "80"): "servers: It has no item '10.0.0.2'",
+        ("fail_action", "close"): "fail_action: It has members of its own",
+        ("health_monitor_refs", "nobody"): "object not found",
+        ("name",): "name: It is given no value",
+        ("description", "@/nowhere"): "description: /nowhere cannot be read: No such file",
+    }
+    for words, sentence in refusals.items():
+        status, wrong = world.refused("configure", "pool", "worded", *words)
+        assert status in (1, 2) and sentence in wrong, words
+    assert world.api.find("pool", "worded")["_last_modified"] == pool["_last_modified"]
+    world.shown("delete", "pool", "worded")
+    assert world.refused("delete", "pool", "worded") == (1, "spanwire: There is no pool 'worded'.\n")
+
+
+def test_configure_warns_of_what_has_no_effect(world):
+    model = world.api.get("model")
+    inert = next(f["name"] for f in model["messages"]["Pool"]["fields"]
+                 if f.get("inert") and f["type"] == "string" and not f.get("list"))
+    status, out, wrong = world.spanwire("configure", "pool", "quiet", inert, "x")
+    assert status == 0 and wrong == f"spanwire: stored, but without effect yet: {inert}\n"
+    world.shown("delete", "pool", "quiet")
+
+
 def test_usage(world):
     assert world.shown("--version").startswith("spanwire ")
     assert "SPANWIRE_PASSWORD_FILE" in world.shown("--help")

@@ -1,0 +1,448 @@
+#include "shell/edit.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <strings.h>
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "shell/kinds.h"
+
+/* ---- values ----------------------------------------------------------------- */
+
+static json_t *value_of(const json_t *model, const json_t *field, const char *text, struct err *e);
+
+static bool is_v6(const char *text)
+{
+	struct in6_addr a;
+
+	return inet_pton(AF_INET6, text, &a) == 1;
+}
+
+static bool is_v4(const char *text)
+{
+	struct in_addr a;
+
+	return inet_pton(AF_INET, text, &a) == 1;
+}
+
+static json_t *refuse(struct err *e, const json_t *field, const char *text, const char *wanted)
+{
+	err_set(e, -EINVAL, json_str(field, "name", ""), "'%s' is not %s.", text, wanted);
+	return NULL;
+}
+
+/* Does WORD hold TEXT between underscores or its ends, in any case? */
+static bool word_has(const char *word, const char *text)
+{
+	size_t len = strlen(text);
+
+	for (const char *at = word; (at = strcasestr(at, text)); at++)
+		if ((at == word || at[-1] == '_') && (at[len] == '\0' || at[len] == '_'))
+			return true;
+	return false;
+}
+
+static json_t *enum_of(const json_t *field, const char *text, struct err *e)
+{
+	const json_t *values = json_object_get(field, "values"), *v, *found = NULL;
+	struct buf candidates = BUF_INIT;
+	size_t i, n = 0;
+
+	json_array_foreach((json_t *)values, i, v) {
+		const char *word = json_string_value(v);
+
+		if (!strcasecmp(word, text)) {
+			found = v;
+			n = 1;
+			break;
+		}
+		if (word_has(word, text)) {
+			found = v;
+			buf_printf(&candidates, "%s%s", n++ ? ", " : "", word);
+		}
+	}
+	if (n == 0) {
+		json_array_foreach((json_t *)values, i, v)
+			buf_printf(&candidates, "%s%s", i ? ", " : "", json_string_value(v));
+		err_set(e, -EINVAL, json_str(field, "name", ""), "'%s' is none of: %s.", text,
+			buf_cstr(&candidates));
+	} else if (n > 1) {
+		err_set(e, -EINVAL, json_str(field, "name", ""), "'%s' could be any of: %s.", text,
+			buf_cstr(&candidates));
+	}
+	buf_fini(&candidates);
+	return n == 1 ? json_incref((json_t *)found) : NULL;
+}
+
+static json_t *number_of(const json_t *field, const char *text, struct err *e)
+{
+	bool whole = strcmp(json_str(field, "type", ""), "float") != 0;
+	double real;
+	long long n;
+	char *end;
+
+	errno = 0;
+	n = strtoll(text, &end, 10);
+	if (*text && !*end && !errno)
+		return json_integer(n);
+	errno = 0;
+	real = strtod(text, &end);
+	if (!whole && *text && !*end && !errno)
+		return json_real(real);
+	return refuse(e, field, text, whole ? "a whole number" : "a number");
+}
+
+static json_t *ref_of(const json_t *field, const char *text)
+{
+	struct buf escaped = BUF_INIT;
+	json_t *v;
+
+	if (strncmp(text, "/api/", 5) == 0 || strncmp(text, "https://", 8) == 0)
+		return json_string(text);
+	for (const char *p = text; *p; p++)
+		if (isalnum((unsigned char)*p) || strchr("-._~", *p))
+			buf_put(&escaped, p, 1);
+		else
+			buf_printf(&escaped, "%%%02X", (unsigned char)*p);
+	v = json_sprintf("/api/%s?name=%s", json_str(field, "ref", ""), buf_cstr(&escaped));
+	buf_fini(&escaped);
+	return v;
+}
+
+/* ---- messages from one word ---------------------------------------------------- */
+
+static const json_t *fields_of(const json_t *model, const json_t *field)
+{
+	return kinds_fields(model, json_str(field, "message", ""));
+}
+
+static bool is_address(const json_t *model, const json_t *field)
+{
+	return kinds_field(fields_of(model, field), "addr") != NULL;
+}
+
+static json_t *address_of(const char *text)
+{
+	return json_pack("{s:s, s:s}", "addr", text, "type",
+			 is_v4(text) ? "V4" : is_v6(text) ? "V6" : "DNS");
+}
+
+/* The field of FIELDS to which an address goes; of several, one by the name of its family. */
+static const json_t *address_field(const json_t *model, const json_t *fields, const char *text)
+{
+	const json_t *f, *found = NULL;
+	size_t i;
+
+	json_array_foreach((json_t *)fields, i, f)
+		if (!json_bool(f, "list", false) && !json_bool(f, "read_only", false) &&
+		    is_address(model, f) &&
+		    (!found || (is_v6(text) && strchr(json_str(f, "name", ""), '6') &&
+				!strchr(json_str(found, "name", ""), '6'))))
+			found = f;
+	return found;
+}
+
+/* Two members with a separator between them: prefixes and ranges. NULL: TEXT is not so. */
+static json_t *pair_of(const json_t *model, const json_t *fields, const char *text, char separator,
+		       const char *first, const char *second, struct err *e)
+{
+	const json_t *a = kinds_field(fields, first), *b = kinds_field(fields, second);
+	const char *cut = strrchr(text, separator);
+	CLEANUP_FREE char *head = cut ? xstrndup(text, (size_t)(cut - text)) : NULL;
+	json_t *v, *left, *right;
+
+	if (!a || !b || !cut)
+		return NULL;
+	left = value_of(model, a, head, e);
+	right = left ? value_of(model, b, cut + 1, e) : NULL;
+	v = right ? json_pack("{s:o, s:o}", first, left, second, right) : NULL;
+	if (!right)
+		json_decref(left);
+	return v;
+}
+
+/* By its keys: the last behind the last colon, "[::1]:80" as in URLs. */
+static json_t *keyed(const json_t *model, const json_t *fields, const char *text, struct err *e)
+{
+	const json_t *keys[2] = { NULL }, *f;
+	const char *colon = strrchr(text, ':');
+	CLEANUP_FREE char *first = NULL;
+	json_t *v, *member;
+	size_t i, n = 0;
+
+	json_array_foreach((json_t *)fields, i, f)
+		if (json_bool(f, "key", false) && n < ARRAY_SIZE(keys))
+			keys[n++] = f;
+	if (n == 0 || (!is_address(model, keys[0]) && address_field(model, fields, text)))
+		keys[0] = address_field(model, fields, text), n = keys[0] ? 1 : 0;
+	if (n == 0)
+		return NULL;
+	if (n < 2 || is_v6(text))
+		colon = NULL;
+	first = colon ? xstrndup(text, (size_t)(colon - text)) : xstrdup(text);
+	if (*first == '[' && first[strlen(first) - 1] == ']') {
+		first[strlen(first) - 1] = '\0';
+		memmove(first, first + 1, strlen(first));
+	}
+	v = json_object();
+	member = value_of(model, keys[0], first, e);
+	if (member)
+		json_object_set_new(v, json_str(keys[0], "name", ""), member);
+	if (member && colon) {
+		member = value_of(model, keys[1], colon + 1, e);
+		if (member)
+			json_object_set_new(v, json_str(keys[1], "name", ""), member);
+	}
+	if (member)
+		return v;
+	json_decref(v);
+	return NULL;
+}
+
+static json_t *message_of(const json_t *model, const json_t *field, const char *text, struct err *e)
+{
+	const json_t *fields = fields_of(model, field);
+	json_t *v;
+
+	if (is_address(model, field))
+		return address_of(text);
+	v = pair_of(model, fields, text, '/', "ip_addr", "mask", e);
+	if (!v && !e->code)
+		v = pair_of(model, fields, text, '-', "begin", "end", e);
+	if (!v && !e->code)
+		v = keyed(model, fields, text, e);
+	if (!v && !e->code)
+		err_set(e, -EINVAL, json_str(field, "name", ""),
+			"It has members of its own: name one (%s.MEMBER), or give JSON.",
+			json_str(field, "name", ""));
+	return v;
+}
+
+/* One value of the field, or one item of its list. */
+static json_t *value_of(const json_t *model, const json_t *field, const char *text, struct err *e)
+{
+	const char *type = json_str(field, "type", "");
+
+	if (!strcmp(type, "message"))
+		return message_of(model, field, text, e);
+	if (!strcmp(type, "ref"))
+		return ref_of(field, text);
+	if (!strcmp(type, "enum"))
+		return enum_of(field, text, e);
+	if (!strcmp(type, "string"))
+		return json_string(text) ?: refuse(e, field, text, "UTF-8");
+	if (!strcmp(type, "bool"))
+		return !strcmp(text, "true")	 ? json_true()
+		       : !strcmp(text, "false")	 ? json_false()
+						 : refuse(e, field, text, "true or false");
+	return number_of(field, text, e);
+}
+
+/* What was written as JSON, or VALUE_OF. */
+static json_t *read_value(const json_t *model, const json_t *field, const char *text,
+			  struct err *e)
+{
+	json_t *v = NULL;
+
+	if (*text != '{' && *text != '[')
+		return value_of(model, field, text, e);
+	/* "[::1]:80" */
+	if (*text == '[' && json_read(text, strlen(text), &v, NULL) && strchr(text, ':') &&
+	    !strpbrk(text, "{\""))
+		return value_of(model, field, text, e);
+	if (!v)
+		json_read(text, strlen(text), &v, e);
+	return v;
+}
+
+static json_t *list_of(const json_t *model, const json_t *field, const char *text, struct err *e)
+{
+	json_t *list = json_array();
+	CLEANUP_FREE char *copy = xstrdup(text);
+	char *rest = copy, *item;
+
+	while ((item = strsep(&rest, ","))) {
+		json_t *v;
+
+		item += strspn(item, " ");
+		item[strcspn(item, " ")] = '\0';
+		if (!*item)
+			continue;
+		v = read_value(model, field, item, e);
+		if (!v) {
+			json_decref(list);
+			return NULL;
+		}
+		json_array_append_new(list, v);
+	}
+	return list;
+}
+
+static json_t *field_value(const json_t *model, const json_t *field, const json_t *old,
+			   const char *text, struct err *e)
+{
+	bool add = *text == '+', json;
+	json_t *v;
+
+	if (!json_bool(field, "list", false))
+		return read_value(model, field, text, e);
+	text += add;
+	json = *text == '[' && strpbrk(text, "{\"") != NULL;
+	v = json || !strcmp(text, "[]") ? read_value(model, field, text, e)
+	    : *text == '{'		? read_value(model, field, text, e)
+					: list_of(model, field, text, e);
+	if (v && !json_is_array(v))
+		v = json_pack("[o]", v);
+	if (v && add && old) {
+		json_t *all = json_copy((json_t *)old);
+
+		json_array_extend(all, v);
+		json_decref(v);
+		return all;
+	}
+	return v;
+}
+
+/* ---- paths ------------------------------------------------------------------------ */
+
+struct edit {
+	const json_t *model;
+	const char *value; /* NULL: unset */
+	struct err *e;
+};
+
+static int walk(const struct edit *w, const char *message, json_t *object, const char *path);
+
+static int no_field(const struct edit *w, const char *message, const char *name)
+{
+	const json_t *f;
+	struct buf near = BUF_INIT;
+	size_t i;
+	int rc;
+
+	json_array_foreach((json_t *)kinds_fields(w->model, message), i, f)
+		if (strcasestr(json_str(f, "name", ""), name))
+			buf_printf(&near, "%s%s", near.len ? ", " : "", json_str(f, "name", ""));
+	rc = near.len ? err_set(w->e, -EINVAL, name, "There is no such field in %s; there is: %s.",
+				message, buf_cstr(&near))
+		      : err_set(w->e, -EINVAL, name, "There is no such field in %s.", message);
+	buf_fini(&near);
+	return rc;
+}
+
+/* Which item of LIST the path names: -EINVAL; its size for a new one. PATH goes behind it. */
+static int item_at(const struct edit *w, const json_t *field, const json_t *list, const char **path)
+{
+	const char *name = json_str(field, "name", ""), *p = *path;
+	size_t n = json_array_size(list), i;
+	CLEANUP_FREE char *key = NULL;
+	const json_t *item;
+	char *end;
+
+	if (*p == '[') {
+		/* The key of an IPv6 server has brackets of its own: the last one closes. */
+		const char *dot = strstr(p, "].") ?: p + strlen(p) - 1;
+
+		if (*dot != ']')
+			return err_set(w->e, -EINVAL, name, "The bracket is not closed.");
+		key = xstrndup(p + 1, (size_t)(dot - p - 1));
+		*path = dot + 1;
+		json_array_foreach((json_t *)list, i, item) {
+			CLEANUP_FREE char *text = kinds_item(w->model, field, item);
+
+			if (!strcmp(text, key))
+				return (int)i;
+		}
+		return err_set(w->e, -EINVAL, name, "It has no item '%s'.", key);
+	}
+	i = strtoul(p + 1, &end, 10);
+	if (end == p + 1 || (*end && *end != '.'))
+		return err_set(w->e, -EINVAL, name,
+			       "It is a list: name an item by its number, from 1, or [KEY].");
+	if (i < 1 || i > n + (w->value != NULL))
+		return err_set(w->e, -EINVAL, name, "It has %zu items, and no number %zu.", n, i);
+	*path = end;
+	return (int)i - 1;
+}
+
+static int walk_list(const struct edit *w, const json_t *field, json_t *object, const char *path)
+{
+	const char *name = json_str(field, "name", "");
+	json_t *list = json_object_get(object, name), *v;
+	int at;
+
+	if (!list) {
+		list = json_array();
+		json_object_set_new(object, name, list);
+	}
+	at = item_at(w, field, list, &path);
+	if (at < 0)
+		return at;
+	if (!*path) {
+		v = w->value ? read_value(w->model, field, w->value, w->e) : NULL;
+		if (w->value && !v)
+			return -EINVAL;
+		if (!v)
+			json_array_remove(list, (size_t)at);
+		else if ((size_t)at == json_array_size(list))
+			json_array_append_new(list, v);
+		else
+			json_array_set_new(list, (size_t)at, v);
+		return 0;
+	}
+	if ((size_t)at == json_array_size(list))
+		json_array_append_new(list, json_object());
+	return walk(w, json_str(field, "message", ""), json_array_get(list, (size_t)at), path + 1);
+}
+
+static int walk(const struct edit *w, const char *message, json_t *object, const char *path)
+{
+	size_t len = strcspn(path, ".[");
+	CLEANUP_FREE char *name = xstrndup(path, len);
+	const json_t *field = kinds_field(kinds_fields(w->model, message), name);
+	json_t *below, *v;
+
+	if (!field || !json_is_object(object))
+		return no_field(w, message, name);
+	path += len;
+	if (!*path) {
+		if (!w->value) {
+			json_object_del(object, name);
+			return 0;
+		}
+		v = field_value(w->model, field, json_object_get(object, name), w->value, w->e);
+		return v ? json_object_set_new(object, name, v) : -EINVAL;
+	}
+	if (json_bool(field, "list", false))
+		return walk_list(w, field, object, path);
+	if (*path != '.' || strcmp(json_str(field, "type", ""), "message"))
+		return err_set(w->e, -EINVAL, name, "It has no members.");
+	below = json_object_get(object, name);
+	if (!below) {
+		if (!w->value)
+			return 0;
+		below = json_object();
+		json_object_set_new(object, name, below);
+	}
+	return walk(w, json_str(field, "message", ""), below, path + 1);
+}
+
+int edit_set(const json_t *model, const char *message, json_t *object, const char *path,
+	     const char *value, struct err *e)
+{
+	struct edit w = { model, value, e };
+
+	*e = (struct err){ 0 };
+	return walk(&w, message, object, path);
+}
+
+int edit_unset(const json_t *model, const char *message, json_t *object, const char *path,
+	       struct err *e)
+{
+	struct edit w = { model, NULL, e };
+
+	*e = (struct err){ 0 };
+	return walk(&w, message, object, path);
+}

@@ -1,0 +1,27 @@
+/*
+ * edit - sets fields of an object from words, by the model.
+ *
+ * A path is a field, or fields with dots. An item of a list goes by its number, from 1, or by the
+ * text that a table shows for it: "servers.1.port", "servers[10.0.0.5:80].port"; the number behind
+ * the last makes a new item.
+ *
+ * A value is what a table would show: "true", "8080", a word of an enum or a part of it that only
+ * one has ("round_robin"), the name of an object where the field refers to one, "10.0.0.5",
+ * "10.0.0.0/24", "10.0.0.1-10.0.0.9"; an item of a list by its keys ("10.0.0.5:80"); a list with
+ * commas between its items, or with "+" before them to add to what is there. What begins with a
+ * brace or a bracket is JSON.
+ */
+#ifndef SPANWIRE_SHELL_EDIT_H
+#define SPANWIRE_SHELL_EDIT_H
+
+#include "base/err.h"
+#include "base/json.h"
+
+/* OBJECT, of the message MESSAGE, is changed. -EINVAL with a sentence. */
+int edit_set(const json_t *model, const char *message, json_t *object, const char *path,
+	     const char *value, struct err *e);
+/* Back to the default; or, of an item, out of the list. What is not set stays so. */
+int edit_unset(const json_t *model, const char *message, json_t *object, const char *path,
+	       struct err *e);
+
+#endif

@@ -597,6 +597,7 @@ int fleet_open(struct controller *c, int fd, struct fleet **out, struct err *e)
 	timer_in(f->loop, &f->heart, FLEET_PING_MS, heart);
 	fleet_settle(f);
 	views_open(f);
+	why_open(f);
 	*out = f;
 	return 0;
 }

@@ -143,5 +143,13 @@ void enrol_fingerprint(struct fleet *f, const char *uuid, char out[static 65]);
 
 /* views.c */
 void views_open(struct fleet *f);
+struct subresource_call;
+/* What GET virtualservice/UUID/runtime, .../traffic_clone_stats, pool/UUID/runtime/server answer. */
+json_t *view_service(void *fleet, const struct subresource_call *call, struct err *e);
+json_t *view_clones(void *fleet, const struct subresource_call *call, struct err *e);
+json_t *view_servers(void *fleet, const struct subresource_call *call, struct err *e);
+
+/* why.c */
+void why_open(struct fleet *f);
 
 #endif

@@ -110,7 +110,7 @@ static const char *management_ip(const struct engine *e)
 			"addr", "");
 }
 
-static json_t *service_runtime(void *arg, const struct subresource_call *call, struct err *err)
+json_t *view_service(void *arg, const struct subresource_call *call, struct err *err)
 {
 	struct fleet *f = arg;
 	const struct object *vsvip = store_get(
@@ -201,7 +201,7 @@ static json_int_t dropped(const json_t *counters)
 	return sum;
 }
 
-static json_t *clone_stats(void *arg, const struct subresource_call *call, struct err *err)
+json_t *view_clones(void *arg, const struct subresource_call *call, struct err *err)
 {
 	struct fleet *f = arg;
 	json_t *out = json_array();
@@ -307,7 +307,7 @@ static json_t *server_row(struct fleet *f, const struct subresource_call *call,
 	return row;
 }
 
-static json_t *pool_servers(void *arg, const struct subresource_call *call, struct err *err)
+json_t *view_servers(void *arg, const struct subresource_call *call, struct err *err)
 {
 	json_t *servers = json_object_get(call->object->body, "servers"), *rows = json_array();
 
@@ -352,7 +352,7 @@ static json_t *pool_runtime(void *arg, const struct subresource_call *call, stru
 
 static json_t *pool_detail(void *arg, const struct subresource_call *call, struct err *err)
 {
-	json_t *one = pool_runtime(arg, call, err), *rows = pool_servers(arg, call, err);
+	json_t *one = pool_runtime(arg, call, err), *rows = view_servers(arg, call, err);
 
 	json_object_set_new(one, "name", json_string(call->object->name));
 	json_object_set_new(one, "uuid", json_string(call->object->uuid));
@@ -416,13 +416,13 @@ static json_t *engine_runtime(void *arg, const struct subresource_call *call, st
 }
 
 static struct subresource views[] = {
-	{ .kind = "virtualservice", .path = "runtime", .get = service_runtime },
+	{ .kind = "virtualservice", .path = "runtime", .get = view_service },
 	{ .kind = "virtualservice", .path = "runtime/detail", .get = service_detail },
-	{ .kind = "virtualservice", .path = "traffic_clone_stats", .get = clone_stats },
+	{ .kind = "virtualservice", .path = "traffic_clone_stats", .get = view_clones },
 	{ .kind = "pool", .path = "runtime", .get = pool_runtime },
 	{ .kind = "pool", .path = "runtime/detail", .get = pool_detail },
-	{ .kind = "pool", .path = "runtime/server", .get = pool_servers },
-	{ .kind = "pool", .path = "runtime/server/detail", .get = pool_servers },
+	{ .kind = "pool", .path = "runtime/server", .get = view_servers },
+	{ .kind = "pool", .path = "runtime/server/detail", .get = view_servers },
 	{ .kind = "serviceengine", .path = "runtime", .get = engine_runtime },
 };
 

@@ -1,0 +1,560 @@
+/*
+ * why - GET /api/virtualservice/UUID/why: the chain of a virtual service from its address to its
+ * servers, and the first link of it that is broken, in a sentence.
+ *
+ *	{"verdict": "shop does not answer. No server of pool web is up: ...", "broken": "servers",
+ *	 "chain": [{"link": "service", "state": "ok", "text": "..."}, ...]}
+ *
+ * `broken` is null when requests are answered. A link that cannot be judged because an earlier one is
+ * broken is "unknown". It reads what the runtime views answer and has no knowledge of its own.
+ */
+#include <stdarg.h>
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "controller/link/fleet.h"
+#include "controller/resolve.h"
+#include "controller/rest/subresource.h"
+
+enum { REASONS_MAX = 3, REASON_MAX = 400, EVENTS_MAX = 20000 };
+
+struct why {
+	struct fleet *fleet;
+	const struct subresource_call *call;
+	const json_t *service; /* stored */
+	const char *name;
+	json_t *runtime;
+	json_t *chain;
+	const char *broken;    /* name of a link */
+	char *sentence;	       /* of the first broken link */
+	char *warning;	       /* the first */
+};
+
+static void add(struct why *w, const char *link, const char *state, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static void add(struct why *w, const char *link, const char *state, const char *fmt, ...)
+{
+	struct err text = { 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text.text, sizeof(text.text), fmt, ap);
+	va_end(ap);
+	text_clean(text.text);
+	if (strcmp(state, "broken") == 0 && !w->broken) {
+		w->broken = link;
+		w->sentence = xstrdup(text.text);
+	} else if (strcmp(state, "warning") == 0 && !w->warning) {
+		w->warning = xstrdup(text.text);
+	}
+	json_array_append_new(w->chain, json_pack("{s:s, s:s, s:s}", "link", link, "state", state,
+						  "text", text.text));
+}
+
+/* "the first; the second; and 3 more" of what was put in one at a time. */
+struct some {
+	struct buf text;
+	size_t n;
+};
+
+static void some_add(struct some *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void some_add(struct some *s, const char *fmt, ...)
+{
+	char one[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(one, sizeof(one), fmt, ap);
+	va_end(ap);
+	if (s->n++ < REASONS_MAX)
+		buf_printf(&s->text, "%s%s", s->n > 1 ? "; " : "", one);
+}
+
+static const char *some_text(struct some *s)
+{
+	if (s->n > REASONS_MAX) {
+		buf_printf(&s->text, "; and %zu more", s->n - REASONS_MAX);
+		s->n = REASONS_MAX;
+	}
+	return s->text.len ? buf_cstr(&s->text) : "";
+}
+
+/* "It is refused." within a sentence: without the period. */
+static const char *clause(const char *sentence, char out[static REASON_MAX])
+{
+	size_t n;
+
+	snprintf(out, REASON_MAX, "%s", sentence);
+	n = strlen(out);
+	if (n && out[n - 1] == '.')
+		out[n - 1] = '\0';
+	return out;
+}
+
+static const struct object *target(struct why *w, const char *kind, const json_t *from,
+				   const char *field)
+{
+	return store_get(w->fleet->store, kind, ref_target(json_str(from, field, NULL)));
+}
+
+/* ---- address, owner, listener -------------------------------------------------- */
+
+static void look_at_service(struct why *w)
+{
+	struct some ports = { 0 };
+	json_t *services = json_object_get(w->service, "services"), *s;
+	size_t i;
+
+	json_array_foreach(services, i, s) {
+		json_int_t port = json_int(s, "port", 0), end = json_int(s, "port_range_end", 0);
+
+		if (end > port)
+			some_add(&ports, "%lld-%lld", (long long)port, (long long)end);
+		else
+			some_add(&ports, "%lld", (long long)port);
+	}
+	if (!json_bool(w->service, "enabled", true))
+		add(w, "service", "broken", "It is disabled: enabled is false.");
+	else if (!json_bool(w->service, "traffic_enabled", true))
+		add(w, "service", "broken", "It lets no traffic in: traffic_enabled is false.");
+	else if (!json_array_size(services))
+		add(w, "service", "broken", "It has no port: services is empty.");
+	else
+		add(w, "service", "ok", "Enabled, port %s.", some_text(&ports));
+	buf_fini(&ports.text);
+}
+
+static void look_at_vip(struct why *w)
+{
+	const struct object *vsvip = target(w, "vsvip", w->service, "vsvip_ref");
+	struct some addresses = { 0 };
+	json_t *vip;
+	size_t i;
+
+	json_array_foreach(json_object_get(vsvip ? vsvip->body : NULL, "vip"), i, vip) {
+		static const char *const families[] = { "ip_address", "ip6_address" };
+
+		for (size_t f = 0; f < ARRAY_SIZE(families) && json_bool(vip, "enabled", true); f++) {
+			const char *addr =
+				json_str(json_object_get(vip, families[f]), "addr", NULL);
+
+			if (addr)
+				some_add(&addresses, "%s", addr);
+		}
+	}
+	if (!vsvip)
+		add(w, "vip", "broken", "It has no VIP: vsvip_ref is not set.");
+	else if (!addresses.n)
+		add(w, "vip", "broken", "VsVip %s has no address that is enabled.", vsvip->name);
+	else
+		add(w, "vip", "ok", "%s.", some_text(&addresses));
+	buf_fini(&addresses.text);
+}
+
+static void look_at_owner(struct why *w)
+{
+	const json_t *vips = json_object_get(w->runtime, "vip_summary"), *vip, *engine;
+	const json_t *oper = json_object_get(w->runtime, "oper_status");
+	const json_t *told = json_array_get(json_object_get(oper, "reason"), 0);
+	const char *reason;
+	struct some owners = { 0 }, without = { 0 };
+	size_t i, j, dumb = 0;
+	char text[REASON_MAX];
+
+	reason = clause(told ? json_string_value(told) : "No service engine has it", text);
+	if (w->broken) {
+		add(w, "owner", "unknown", "Nobody needs to have it.");
+		return;
+	}
+	json_array_foreach((json_t *)vips, i, vip) {
+		const json_t *engines = json_object_get(vip, "service_engine");
+
+		if (!json_array_size(engines))
+			some_add(&without, "%s", json_str(vip, "vip_id", ""));
+		json_array_foreach((json_t *)engines, j, engine) {
+			some_add(&owners, "%s", json_str(engine, "name", ""));
+			dumb += !json_bool(engine, "connected", false);
+		}
+	}
+	if (!owners.n)
+		add(w, "owner", "broken", "%s.", reason);
+	else if (dumb)
+		add(w, "owner", "broken", "Service engine %s is not connected (%s).",
+		    some_text(&owners), reason);
+	else if (without.n)
+		add(w, "owner", "warning", "Service engine %s; nobody has VIP %s.",
+		    some_text(&owners), some_text(&without));
+	else
+		add(w, "owner", "ok", "Service engine %s.", some_text(&owners));
+	buf_fini(&owners.text);
+	buf_fini(&without.text);
+}
+
+static void look_at_listener(struct why *w)
+{
+	const json_t *engines = json_object_get(w->runtime, "service_engines"), *engine;
+	struct some down = { 0 }, behind = { 0 }, remarks = { 0 };
+	char text[REASON_MAX];
+	size_t i, up = 0;
+
+	if (w->broken) {
+		add(w, "listener", "unknown", "Nobody can say.");
+		return;
+	}
+	json_array_foreach((json_t *)engines, i, engine) {
+		const char *name = json_str(engine, "name", "");
+		const char *reason = clause(json_str(engine, "reason", ""), text);
+
+		if (strcmp(json_str(engine, "state", ""), "OPER_UP") != 0) {
+			some_add(&down, "%s: %s", name, *reason ? reason : "it has not said so yet");
+			continue;
+		}
+		up++;
+		if (*reason)
+			some_add(&remarks, "%s: %s", name, reason);
+		if (!json_bool(engine, "up_to_date", false))
+			some_add(&behind, "%s", name);
+	}
+	if (!up)
+		add(w, "listener", "broken", "The address is not served (%s).", some_text(&down));
+	else if (down.n)
+		add(w, "listener", "warning", "Part of it is not served (%s).", some_text(&down));
+	else if (behind.n)
+		add(w, "listener", "warning", "%s does not run the newest configuration yet.",
+		    some_text(&behind));
+	else if (remarks.n)
+		add(w, "listener", "warning", "%s.", some_text(&remarks));
+	else
+		add(w, "listener", "ok", "Announced, and runs the newest configuration.");
+	buf_fini(&down.text);
+	buf_fini(&behind.text);
+	buf_fini(&remarks.text);
+}
+
+/* ---- rules, certificates --------------------------------------------------------- */
+
+static int note_rule(void *arg, const char *path, const char *kind, const char *uuid)
+{
+	static const char *const kinds[] = { "networksecuritypolicy", "httppolicyset", "l4policyset",
+					     "vsdatascriptset", "wafpolicy" };
+	void **args = arg;
+	struct why *w = args[0];
+	const struct object *o = store_get(w->fleet->store, kind, uuid);
+
+	(void)path;
+	for (size_t i = 0; o && i < ARRAY_SIZE(kinds); i++)
+		if (strcmp(kind, kinds[i]) == 0)
+			some_add(args[1], "%s %s", kind, o->name);
+	return 0;
+}
+
+static void look_at_rules(struct why *w)
+{
+	struct some rules = { 0 };
+	void *args[] = { w, &rules };
+
+	model_refs(w->call->object->kind, w->service, note_rule, args);
+	if (rules.n)
+		add(w, "rules", "ok", "%s.", some_text(&rules));
+	else
+		add(w, "rules", "ok", "None: everybody is let in.");
+	buf_fini(&rules.text);
+}
+
+static void look_at_certificates(struct why *w)
+{
+	const json_t *refs = json_object_get(w->service, "ssl_key_and_certificate_refs"), *ref, *s;
+	struct some good = { 0 }, bad = { 0 };
+	bool ssl = false;
+	size_t i;
+
+	json_array_foreach(json_object_get(w->service, "services"), i, s)
+		ssl = ssl || json_bool(s, "enable_ssl", false);
+	if (!ssl)
+		return;
+	json_array_foreach((json_t *)refs, i, ref) {
+		const struct object *o = store_get(w->fleet->store, "sslkeyandcertificate",
+						   ref_target(json_string_value(ref)));
+		const json_t *c = json_object_get(o ? o->body : NULL, "certificate");
+		const char *expiry = json_str(c, "expiry_status", "");
+
+		if (!o)
+			continue;
+		if (strcmp(json_str(o->body, "status", ""), "SSL_CERTIFICATE_PENDING") == 0)
+			some_add(&bad, "%s waits for its certificate to be signed", o->name);
+		else if (strcmp(expiry, "SSL_CERTIFICATE_EXPIRED") == 0)
+			some_add(&bad, "%s expired on %s", o->name, json_str(c, "not_after", "?"));
+		else if (strcmp(expiry, "SSL_CERTIFICATE_EXPIRY_WARNING") == 0)
+			some_add(&bad, "%s expires on %s", o->name, json_str(c, "not_after", "?"));
+		else
+			some_add(&good, "%s until %s", o->name, json_str(c, "not_after", "?"));
+	}
+	if (!good.n && !bad.n)
+		add(w, "tls", "broken", "A port has enable_ssl, and there is no certificate.");
+	else if (bad.n)
+		add(w, "tls", "warning", "Certificate %s.", some_text(&bad));
+	else
+		add(w, "tls", "ok", "Certificate %s.", some_text(&good));
+	buf_fini(&good.text);
+	buf_fini(&bad.text);
+}
+
+/* ---- servers -------------------------------------------------------------------------- */
+
+struct pools {
+	struct some down; /* servers that should be up, and why not */
+	struct some names, off;
+	size_t pools, servers, enabled, up, unchecked;
+};
+
+static void count_server(struct pools *p, const json_t *row)
+{
+	const json_t *oper = json_object_get(row, "oper_status");
+	const char *state = json_str(oper, "state", ""), *addr, *reason;
+	char text[REASON_MAX];
+
+	p->servers++;
+	if (!json_bool(row, "enabled", true))
+		return;
+	p->enabled++;
+	if (strcmp(state, "OPER_UP") == 0) {
+		p->up++;
+		return;
+	}
+	if (strcmp(state, "OPER_DOWN") != 0) {
+		p->unchecked++;
+		return;
+	}
+	addr = json_str(json_object_get(row, "ip_addr"), "addr", "");
+	reason = json_string_value(json_array_get(json_object_get(oper, "reason"), 0));
+	some_add(&p->down, strchr(addr, ':') ? "[%s]:%lld %s" : "%s:%lld %s", addr,
+		 (long long)json_int(row, "port", 0), clause(reason ? reason : "", text));
+}
+
+static void count_pool(struct why *w, struct pools *p, const struct object *pool)
+{
+	struct subresource_call call = *w->call;
+	CLEANUP_JSON json_t *servers = NULL;
+	json_t *row;
+	size_t i;
+
+	if (!pool)
+		return;
+	p->pools++;
+	some_add(&p->names, "%s", pool->name);
+	if (!json_bool(pool->body, "enabled", true)) {
+		some_add(&p->off, "%s", pool->name);
+		return;
+	}
+	call.object = pool;
+	servers = view_servers(w->fleet, &call, NULL);
+	json_array_foreach(json_object_get(servers, "results"), i, row)
+		count_server(p, row);
+}
+
+static void look_at_pools(struct why *w)
+{
+	const struct object *group = target(w, "poolgroup", w->service, "pool_group_ref");
+	struct pools p = { 0 };
+	const char *name;
+	json_t *member;
+	size_t i;
+
+	count_pool(w, &p, target(w, "pool", w->service, "pool_ref"));
+	json_array_foreach(json_object_get(group ? group->body : NULL, "members"), i, member)
+		count_pool(w, &p, target(w, "pool", member, "pool_ref"));
+	name = some_text(&p.names);
+	if (!p.pools)
+		add(w, "pool", "broken", "It has no pool.");
+	else if (p.off.n == p.pools)
+		add(w, "pool", "broken", "Pool %s is disabled: enabled is false.", name);
+	else if (!p.servers)
+		add(w, "pool", "broken", "Pool %s has no servers.", name);
+	else if (!p.enabled)
+		add(w, "pool", "broken", "No server of pool %s is enabled.", name);
+	else
+		add(w, "pool", "ok", "%s, %zu servers, %zu enabled.", name, p.servers, p.enabled);
+	if (!p.enabled)
+		;
+	else if (p.down.n == p.enabled)
+		add(w, "servers", "broken", "No server of pool %s is up (%s).", name,
+		    some_text(&p.down));
+	else if (p.down.n)
+		add(w, "servers", "warning", "%zu of %zu servers are up (%s).", p.up, p.enabled,
+		    some_text(&p.down));
+	else if (!p.up)
+		add(w, "servers", "unknown", "Nobody has said yet whether they are up.");
+	else
+		add(w, "servers", "ok", "%zu of %zu are up.", p.up, p.enabled);
+	buf_fini(&p.down.text);
+	buf_fini(&p.names.text);
+	buf_fini(&p.off.text);
+}
+
+/* ---- copies ------------------------------------------------------------------------------ */
+
+static void count_clone(struct some *lacks, const json_t *line, json_int_t sums[static 3])
+{
+	const char *ip = json_str(json_object_get(line, "ip"), "addr", "?"), *key;
+	const char *state = json_str(line, "state", NULL);
+	json_int_t dropped = json_int(line, "dropped", 0);
+	json_t *v;
+
+	sums[0] += json_int(line, "eligible", 0);
+	sums[1] += json_int(line, "sent", 0);
+	sums[2] += dropped;
+	/* One that copies went to earlier counts for the sums only. */
+	if (!state)
+		return;
+	if (strcmp(state, "ready") != 0)
+		some_add(lacks, "%s is %s", ip, state);
+	json_object_foreach((json_t *)line, key, v)
+		if (strncmp(key, "dropped_", 8) == 0 && json_integer_value(v) > 0)
+			some_add(lacks, "%s lost %lld copies, %s", ip,
+				 (long long)json_integer_value(v), key + 8);
+}
+
+static void look_at_clones(struct why *w)
+{
+	const struct object *profile =
+		target(w, "trafficcloneprofile", w->service, "traffic_clone_profile_ref");
+	CLEANUP_JSON json_t *stats = NULL;
+	json_int_t sums[3] = { 0 };
+	struct some lacks = { 0 };
+	json_t *engine, *line;
+	size_t i, j;
+
+	if (!profile)
+		return;
+	stats = view_clones(w->fleet, w->call, NULL);
+	json_array_foreach(stats, i, engine)
+		json_array_foreach(json_object_get(engine, "clone_srvr_stats"), j, line)
+			count_clone(&lacks, line, sums);
+	if (sums[0] < sums[1] + sums[2])
+		some_add(&lacks, "%lld copies were eligible, and more are accounted for",
+			 (long long)sums[0]);
+	add(w, "clone", lacks.n ? "warning" : "ok",
+	    "%s: %lld copies eligible, %lld sent, %lld dropped%s%s.", profile->name,
+	    (long long)sums[0], (long long)sums[1], (long long)sums[2], lacks.n ? "; " : "",
+	    some_text(&lacks));
+	buf_fini(&lacks.text);
+}
+
+/* ---- the last change ----------------------------------------------------------------------- */
+
+struct search {
+	struct why *w;
+	json_t *uuids; /* the service's and those of all that it refers to */
+	json_t *event;
+	uint64_t us;
+	size_t looked_at;
+};
+
+static int note_ref(void *arg, const char *path, const char *kind, const char *uuid)
+{
+	struct search *s = arg;
+	const struct object *o = store_get(s->w->fleet->store, kind, uuid);
+
+	(void)path;
+	/* What everything belongs to changes nothing of a service. */
+	if (!o || strcmp(kind, "tenant") == 0 || strcmp(kind, "cloud") == 0 ||
+	    json_object_get(s->uuids, uuid))
+		return 0;
+	json_object_set_new(s->uuids, uuid, json_true());
+	return model_refs(o->kind, o->body, note_ref, s);
+}
+
+static int take_event(void *arg, uint64_t id, uint64_t us, const json_t *event)
+{
+	struct search *s = arg;
+
+	(void)id;
+	if (strncmp(json_str(event, "event_id", ""), "CONFIG_", 7) == 0 &&
+	    json_object_get(s->uuids, json_str(event, "obj_uuid", ""))) {
+		s->event = json_incref((json_t *)event);
+		s->us = us;
+		return 1;
+	}
+	return ++s->looked_at >= EVENTS_MAX;
+}
+
+static const char *user_of(const json_t *event)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(json_object_get(event, "event_details"), key, v) {
+		const char *user = json_str(v, "user", NULL);
+
+		if (user)
+			return user;
+	}
+	return "somebody";
+}
+
+static void look_at_change(struct why *w)
+{
+	struct search s = { .w = w, .uuids = json_object() };
+	const struct object *o = w->call->object;
+	char at[40] = "";
+	time_t secs;
+	struct tm tm;
+
+	note_ref(&s, "", o->kind->path, o->uuid);
+	store_events(w->fleet->store, 0, UINT64_MAX, take_event, &s);
+	secs = (time_t)(s.us / 1000000);
+	if (s.event && gmtime_r(&secs, &tm))
+		strftime(at, sizeof(at), "%FT%TZ", &tm);
+	if (s.event)
+		add(w, "change", "ok", "%s by %s: %s", at, user_of(s.event),
+		    json_str(s.event, "event_description", ""));
+	else
+		add(w, "change", "ok", "None in the newest %zu events.", s.looked_at);
+	json_decref(s.event);
+	json_decref(s.uuids);
+}
+
+/* ---- the view ---------------------------------------------------------------------------------- */
+
+static json_t *service_why(void *arg, const struct subresource_call *call, struct err *err)
+{
+	struct why w = { .fleet = arg, .call = call, .service = call->object->body,
+			 .name = call->object->name, .chain = json_array() };
+	CLEANUP_FREE char *verdict = NULL;
+	json_t *out;
+
+	w.runtime = view_service(arg, call, err);
+	look_at_service(&w);
+	look_at_vip(&w);
+	look_at_owner(&w);
+	look_at_listener(&w);
+	look_at_rules(&w);
+	look_at_certificates(&w);
+	look_at_pools(&w);
+	look_at_clones(&w);
+	look_at_change(&w);
+	if (w.broken)
+		verdict = xasprintf("%s does not answer. %s", w.name, w.sentence);
+	else if (w.warning)
+		verdict = xasprintf("%s answers, but: %s", w.name, w.warning);
+	else
+		verdict = xasprintf("%s answers.", w.name);
+	out = json_pack("{s:s, s:s?, s:O, s:O}", "verdict", verdict, "broken", w.broken,
+			"oper_status", json_object_get(w.runtime, "oper_status"), "chain", w.chain);
+	json_decref(w.chain);
+	json_decref(w.runtime);
+	free(w.sentence);
+	free(w.warning);
+	return out;
+}
+
+void why_open(struct fleet *f)
+{
+	static struct subresource view = { .kind = "virtualservice", .path = "why",
+					   .get = service_why };
+
+	view.arg = f;
+	subresource_add(f->controller->rest, &view);
+}

@@ -7,6 +7,7 @@
 #	make fuzz       every fuzz target, FUZZ_SECONDS each (600)
 #	make soak       mixed load and edits, SOAK_SECONDS (1800); memory must stay flat
 #	make coverage   which lines the tests reach: build-coverage/index.html
+#	make compatibility   docs/compatibility.md anew from the tables
 #	make fmt        formats the lines that differ from the last commit
 #	make clean      remove what was built
 
@@ -22,7 +23,7 @@ export ONCE
 export DEMO_BREAK
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: all run test bench fuzz soak coverage fmt clean
+.PHONY: all run test bench fuzz soak coverage compatibility fmt clean
 .NOTPARALLEL:
 
 all: deps-build
@@ -51,6 +52,9 @@ soak: deps-build+run+test all
 
 coverage: deps-build+run+test+coverage all
 	@$(SUDO) $(PYTHON) -B tools/coverage
+
+compatibility: all
+	@$(PYTHON) tools/compatibility build/model/model-dump
 
 # Tables are aligned by hand, so only what was changed is formatted.
 fmt: deps-dev

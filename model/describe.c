@@ -115,6 +115,7 @@ static json_t *describe_field(const struct field_desc *f)
 	put_true(o, "extension", f->flags & F_EXTENSION);
 	put_true(o, "deprecated", f->flags & F_DEPRECATED);
 	put_true(o, "inert", f->inert);
+	put_true(o, "kept", !f->inert && f->offset == NO_MEMBER);
 	if (f->apply != APPLY_NONE)
 		put_text(o, "apply", applies[f->apply]);
 	put_text(o, "help", *f->help ? f->help : "Stored and returned; without effect.");

@@ -1,0 +1,174 @@
+"""Configuration tools come to rest: a second run changes nothing, for every kind that there is."""
+
+import subprocess
+
+import pytest
+
+from clients import Ansible, Terraform
+from contract import error, server, vip
+
+
+@pytest.fixture(scope="module")
+def pems(tmp_path_factory):
+    """A key and its certificate, of nobody's authority."""
+    folder = tmp_path_factory.mktemp("pems")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", folder / "key", "-out", folder / "cert",
+                    "-days", "30", "-subj", "/CN=shop.example.com", "-addext", "subjectAltName=DNS:shop.example.com",
+                    "-addext", "basicConstraints=critical,CA:TRUE"], check=True, capture_output=True)
+    return (folder / "key").read_text(), (folder / "cert").read_text()
+
+
+def examples(pems):
+    """What a task or resource of each kind would say; other kinds need a name and nothing else."""
+    key, cert = pems
+    ip = {"addr": "10.4.0.0", "type": "V4"}
+    return {
+        "user": {"username": "{name}", "password": "some password", "full_name": "Somebody", "access": [
+            {"role_ref": "role:System-Admin", "tenant_ref": "tenant:admin"}]},
+        "role": {"privileges": [{"resource": "PERMISSION_POOL", "type": "READ_ACCESS"}]},
+        "cloud": {"vtype": "CLOUD_NONE"},
+        "network": {"configured_subnets": [{"prefix": {"ip_addr": ip, "mask": 24}, "static_ip_ranges": [
+            {"range": {"begin": {"addr": "10.4.0.5", "type": "V4"}, "end": {"addr": "10.4.0.9", "type": "V4"}}}]}]},
+        "vsvip": {"vip": [vip("10.4.1.{n}", vip_id="1")]},
+        "virtualservice": {"services": [{"port": 80}, {"port": 8080, "port_range_end": 8090}], "vsvip_ref": "vsvip:used",
+                           "pool_ref": "pool:used", "application_profile_ref": "applicationprofile:System-HTTP"},
+        "pool": {"servers": [server("10.4.2.2", port=81), server("10.4.2.1", port=81, ratio=3)], "default_server_port": 81,
+                 "health_monitor_refs": ["healthmonitor:System-TCP", "healthmonitor:System-HTTP"]},
+        "healthmonitor": {"type": "HEALTH_MONITOR_HTTP", "http_monitor": {
+            "http_request": "GET / HTTP/1.0", "http_response_code": ["HTTP_3XX", "HTTP_2XX"]}},
+        "networkprofile": {"profile": {"type": "PROTOCOL_TYPE_TCP_PROXY", "tcp_proxy_profile": {"automatic": False}}},
+        "applicationprofile": {"type": "APPLICATION_PROFILE_TYPE_HTTP", "http_profile": {"client_max_body_size": 10}},
+        "trafficcloneprofile": {"clone_servers": [{"ip_address": {"addr": "10.4.3.1", "type": "V4"}}]},
+        "applicationpersistenceprofile": {"persistence_type": "PERSISTENCE_TYPE_CLIENT_IP_ADDRESS",
+                                          "ip_persistence_profile": {"ip_persistent_timeout": 10}},
+        "sslprofile": {"accepted_versions": [{"type": "SSL_VERSION_TLS1_3"}, {"type": "SSL_VERSION_TLS1_2"}]},
+        "sslkeyandcertificate": {"type": "SSL_CERTIFICATE_TYPE_VIRTUALSERVICE", "key": key, "certificate": {"certificate": cert}},
+        "pkiprofile": {"ca_certs": [{"certificate": cert}], "crl_check": False},
+        "ipaddrgroup": {"addrs": [{"addr": "10.4.4.2", "type": "V4"}, {"addr": "10.4.4.1", "type": "V4"}]},
+        "stringgroup": {"type": "SG_TYPE_STRING", "kv": [{"key": "b"}, {"key": "a"}]},
+        "poolgroup": {"members": [{"pool_ref": "pool:used", "ratio": 2}]},
+        "prioritylabels": {"equivalent_labels": [{"labels": ["b", "a"]}]},
+        "errorpagebody": {"error_page_body": "<h1>No.</h1>"},
+        "backup": {"file_name": "nightly"},
+    }
+
+
+def made_of(value, name, number, ref):
+    if isinstance(value, dict):
+        return {k: made_of(v, name, number, ref) if not k.endswith(("_ref", "_refs")) else
+                [ref(i) for i in v] if isinstance(v, list) else ref(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [made_of(v, name, number, ref) for v in value]
+    return value.replace("{name}", name).replace("{n}", number) if isinstance(value, str) else value
+
+
+def kinds(model):
+    return [k for k in model["kinds"]
+            if not any(k.get(x) for x in ("runtime", "singleton", "no_create", "read_only"))]
+
+
+@pytest.fixture(scope="module")
+def model(admin):
+    admin.make("pool", name="used")
+    admin.make("vsvip", name="used", vip=[vip("10.4.9.1")])
+    return admin.get("model").json()
+
+
+def test_ansible_is_ok_the_second_time(controller, admin, model, pems):
+    """Each task twice, then with a change, then twice without the object."""
+    secrets = {"user": ("password",), "sslkeyandcertificate": ("key",)}
+    for k in kinds(model):
+        kind, ansible = k["kind"], Ansible(controller)
+        fields = [f["name"] for f in model["messages"][k["message"]]["fields"]]
+        if "name" not in fields:
+            continue
+        body = made_of(examples(pems).get(kind, {}), "task", "1", lambda r: "/api/{}?name={}".format(*r.split(":")))
+        body["name"] = "task"
+        if k.get("tenant"):
+            body["tenant_ref"] = "/api/tenant?name=admin"
+        if k.get("cloud"):
+            body["cloud_ref"] = "/api/cloud?name=Default-Cloud"
+        assert ansible.task(kind, **body)[0] == "changed", kind
+        # Secrets do not come back, and a task that names one is always "changed".
+        quiet = {f: v for f, v in body.items() if f not in secrets.get(kind, ())}
+        result, have = ansible.task(kind, **quiet)
+        assert result == "ok", f"{kind}: {[f for f in quiet if quiet[f] != have.get(f)]}"
+        if "description" in fields:
+            assert ansible.task(kind, **{**quiet, "description": "other"})[0] == "changed", kind
+            assert ansible.task(kind, **{**quiet, "description": "other"})[0] == "ok", kind
+        assert ansible.task(kind, state="absent", name="task")[0] == "changed", kind
+        assert ansible.task(kind, state="absent", name="task")[0] == "ok", kind
+
+
+def test_avi_pool_as_playbooks_have_it(controller, admin):
+    """The module of the collection that everybody begins with, with put and with patch."""
+    ansible = Ansible(controller)
+    pool = {"name": "testpool1", "description": "test pool", "tenant_ref": "/api/tenant?name=admin",
+            "cloud_ref": "/api/cloud?name=Default-Cloud", "health_monitor_refs": ["/api/healthmonitor?name=System-HTTP"],
+            "lb_algorithm": "LB_ALGORITHM_ROUND_ROBIN", "servers": [server("10.90.130.8"), server("10.90.130.7")]}
+    assert [ansible.task("pool", **pool)[0] for _ in range(3)] == ["changed", "ok", "ok"]
+    assert ansible.task("pool", method="add", name="testpool1", servers=[server("10.90.130.9")])[0] == "changed"
+    found = admin.find("pool", "testpool1")
+    assert [s["ip"]["addr"] for s in found["servers"]] == ["10.90.130.8", "10.90.130.7", "10.90.130.9"]
+    assert ansible.task("pool", **pool)[0] == "changed"
+    assert ansible.task("pool", **pool)[0] == "ok"
+
+
+@pytest.mark.parametrize("text", [False, True], ids=["typed", "as texts"])
+def test_terraform_plans_nothing_after_apply(admin, model, pems, text):
+    """Create, read, plan again, update, plan again, delete: with typed values, and with numbers and booleans as texts."""
+    terraform = Terraform(admin, model)
+
+    def ref(r):
+        kind, name = r.split(":")
+        return admin.find(kind, name)["url"]
+
+    for k in kinds(model):
+        kind = k["kind"]
+        fields = {f["name"]: f for f in model["messages"][k["message"]]["fields"]}
+        body = made_of(examples(pems).get(kind, {}), "resource", "2", ref)
+        if "name" in fields:
+            body["name"] = "resource"
+        if text:
+            body = terraform.with_defaults(k["message"], body)
+            body = {f: texts(v) if fields[f]["type"] != "string" else v for f, v in body.items()}
+        one = terraform.create(kind, **body)
+        assert one.differences() == [], kind
+        if "name" in fields:
+            one.update(name="renamed")
+        if "description" in fields:
+            one.update(description="Managed elsewhere.")
+        one.update()
+        assert one.differences() == [], kind
+        one.delete()
+
+
+def texts(v):
+    if isinstance(v, dict):
+        return {k: texts(i) for k, i in v.items()}
+    if isinstance(v, list):
+        return [texts(i) for i in v]
+    return str(v).lower() if isinstance(v, bool) else str(v) if isinstance(v, (int, float)) else v
+
+
+def test_terraform_resources_that_refer_to_each_other(admin, model):
+    """Ids are urls without a name, and what refers to them compares equal as text."""
+    t = Terraform(admin, model)
+    monitor = t.create("healthmonitor", name="tf-hm", type="HEALTH_MONITOR_TCP", tcp_monitor={})
+    pool = t.create("pool", name="tf-pool", health_monitor_refs=[monitor.url], servers=[server("10.4.5.1", port=80)])
+    address = t.create("vsvip", name="tf-vip", vip=[vip("10.4.5.9", vip_id="1")])
+    vs = t.create("virtualservice", name="tf-vs", pool_ref=pool.url, vsvip_ref=address.url, services=[{"port": 80}])
+    # avi_server adds one server to the pool, beside what the pool's resource says of itself.
+    answer = admin.patch(pool.path, {"add": {"name": "tf-pool", "tenant_ref": pool.plan["tenant_ref"], "cloud_ref": pool.plan["cloud_ref"],
+                                             "servers": [server("10.4.5.2", port=80)]}})
+    assert answer.status_code == 200 and len(answer.json()["servers"]) == 2
+    # With ignore_servers a pool is updated by one `replace` of the whole object.
+    whole = {**pool.read(), "description": "x", "ignore_servers": True}
+    answer = admin.patch(pool.path, {"replace": whole})
+    assert answer.status_code == 200 and answer.json()["description"] == "x" and len(answer.json()["servers"]) == 2
+    assert [r.differences() for r in (monitor, address, vs)] == [[], [], []]
+    assert vs.read()["pool_ref"] == pool.url
+    # Destroyed in the wrong order it is refused, in the right one not.
+    assert "tf-vs" in error(admin.delete(pool.path), 412)
+    for one in (vs, address, pool, monitor):
+        one.delete()

@@ -265,6 +265,9 @@ bool model_filter_fits(const struct model_filter *f, const json_t *stored,
 /* Contents of GET /api/model: every kind, message and field, as data. New reference. */
 json_t *model_describe(void);
 
+/* Contents of GET /openapi.json. New reference. */
+json_t *model_openapi(const char *version);
+
 /* Nearest known name, for "did you mean"; NULL when nothing is near. */
 const char *model_nearest(const char *name, const char *const *known, size_t n);
 

@@ -36,7 +36,7 @@ bool inventory_exists(const char *name, size_t len);
 /* subresource.c */
 handler subresource_get, subresource_post;
 /* state.c */
-handler initial_data, cluster_status, cluster_runtime, cluster_version, model_get, license_get,
+handler initial_data, cluster_status, cluster_runtime, cluster_version, model_get, openapi_get, license_get,
 	licenseusage_get, upgradestatus_get, files_any;
 /* logs.c */
 handler logs_get;

@@ -49,6 +49,8 @@ static const struct route {
 	ROUTE(POST, "/api/user-token", user_token_make, USERS, ANY_TENANT)
 	ROUTE(DELETE, "/api/user-token/:uuid", user_token_delete, USERS, ANY_TENANT)
 	ROUTE(GET, "/api/model", model_get, USERS, ANY_TENANT)
+	ROUTE(GET, "/openapi.json", openapi_get, USERS, ANY_TENANT)
+	ROUTE(GET, "/api/openapi.json", openapi_get, USERS, ANY_TENANT)
 	ROUTE(GET, "/api/license", license_get, USERS, ANY_TENANT)
 	ROUTE(GET, "/api/licenseusage", licenseusage_get, USERS, ANY_TENANT)
 	ROUTE(GET, "/api/upgradestatusinfo", upgradestatus_get, USERS, ANY_TENANT)

@@ -105,6 +105,12 @@ enum result model_get(struct request *q)
 	return RESULT_NOW;
 }
 
+enum result openapi_get(struct request *q)
+{
+	request_json(q, 200, model_openapi(CONTRACT_VERSION));
+	return RESULT_NOW;
+}
+
 /* Spanwire has no licence keys; the tools that add up usage find nothing to add. */
 enum result license_get(struct request *q)
 {

@@ -1,0 +1,64 @@
+"""What /openapi.json says is what the controller answers."""
+
+import jsonschema
+import pytest
+
+from contract import server
+
+
+@pytest.fixture(scope="module")
+def document(controller, admin):
+    answer = admin.get(controller.url + "/openapi.json")
+    assert answer.status_code == 200 and answer.headers["Content-Type"].startswith("application/json")
+    assert admin.get("openapi.json").json() == answer.json()
+    return answer.json()
+
+
+def inside(value):
+    """Every object in a document."""
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from inside(item)
+
+
+def test_the_document_is_whole(document, admin):
+    assert document["openapi"].startswith("3.1")
+    for one in inside(document):
+        if "$ref" in one and isinstance(one["$ref"], str):
+            at = document
+            assert one["$ref"].startswith("#/"), one
+            for part in one["$ref"][2:].split("/"):
+                at = at[part]
+    names = [op["operationId"] for path in document["paths"].values() for op in path.values()
+             if isinstance(op, dict) and "operationId" in op]
+    assert len(names) == len(set(names)) > 150
+    for path, item in document["paths"].items():
+        assert ("{uuid}" in path) == ("parameters" in item), path
+    model = admin.get("model").json()
+    for kind in model["kinds"]:
+        assert (f"/api/{kind['kind']}" in document["paths"]) == (not kind.get("runtime")), kind["kind"]
+    for name, schema in document["components"]["schemas"].items():
+        jsonschema.Draft202012Validator.check_schema(schema)
+        if name in model["messages"]:
+            assert list(schema["properties"]) == [f["name"] for f in model["messages"][name]["fields"]]
+
+
+def test_answers_are_as_described(document, admin):
+    admin.make("pool", name="described", servers=[server("10.0.0.1", port=80)])
+    kinds = [k for k in admin.get("model").json()["kinds"] if not k.get("runtime")]
+    seen = 0
+    for kind in kinds:
+        answer = admin.get(kind["kind"]).json()
+        schema = {"$ref": f"#/components/schemas/{kind['message']}", "components": document["components"]}
+        check = jsonschema.Draft202012Validator(schema)
+        for one in answer.get("results", [answer]):
+            check.validate(one)
+            seen += 1
+    assert seen > 40
+    check = jsonschema.Draft202012Validator({"$ref": "#/components/schemas/Pool", "components": document["components"]})
+    for wrong in ({}, {"name": 1}, {"name": "x", "default_server_port": 70000}, {"name": "x", "lb_algorithm": "NO"},
+                  {"name": "x", "servers": [{"port": 80}]}):
+        assert not check.is_valid(wrong), wrong

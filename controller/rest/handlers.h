@@ -17,6 +17,8 @@ struct view;
 
 /* login.c */
 handler login, logout;
+/* The cookies of a session live on with each answer. */
+void login_renew(struct request *q, const struct session *x);
 /* account.c */
 handler useraccount_get, useraccount_put, user_write;
 /* user_token.c */

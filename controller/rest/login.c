@@ -72,7 +72,7 @@ static void check_done(struct job *j)
 	bool good = c->good && u && strcmp(record_of(u), c->record) == 0;
 
 	if (good)
-		password_remember(&q->rest->passwords, c->user, c->record, c->password);
+		password_remember(&q->rest->passwords, c->user, c->record, c->password, mono_ns());
 	c->then(q, good ? c->user : NULL);
 	explicit_bzero(c->password, strlen(c->password));
 	free(c->password);
@@ -91,7 +91,7 @@ void password_check(struct request *q, const char *user, const char *password,
 		then(q, NULL);
 		return;
 	}
-	if (*record && password_cached(&r->passwords, u->uuid, record, password)) {
+	if (*record && password_cached(&r->passwords, u->uuid, record, password, mono_ns())) {
 		CLEANUP_FREE char *uuid = xstrdup(u->uuid);
 
 		then(q, uuid);
@@ -155,18 +155,24 @@ static const char *field(const struct request *q, const struct query *form, cons
 	return q->json ? json_str(q->json, name, NULL) : query_get(form, name);
 }
 
-static void set_cookies(struct request *q, const struct session *x)
+void login_renew(struct request *q, const struct session *x)
 {
-	CLEANUP_FREE char *csrf = xasprintf("csrftoken=%s; Max-Age=31449600; Path=/; Secure",
-					    x->csrf);
 	CLEANUP_FREE char *one =
 		xasprintf("avi-sessionid=%s; HttpOnly; Max-Age=86400; Path=/; Secure", x->id);
 	CLEANUP_FREE char *two = xasprintf("sessionid=%s; HttpOnly; Max-Age=86400; Path=/; Secure",
 					   x->id);
 
-	request_header(q, "Set-Cookie", csrf);
 	request_header(q, "Set-Cookie", one);
 	request_header(q, "Set-Cookie", two);
+}
+
+static void set_cookies(struct request *q, const struct session *x)
+{
+	CLEANUP_FREE char *csrf = xasprintf("csrftoken=%s; Max-Age=31449600; Path=/; Secure",
+					    x->csrf);
+
+	request_header(q, "Set-Cookie", csrf);
+	login_renew(q, x);
 }
 
 struct tenants {

@@ -71,22 +71,22 @@ static size_t slot_of(const char *user)
 }
 
 bool password_cached(const struct password_cache *c, const char *user, const char *record,
-		     const char *password)
+		     const char *password, uint64_t now_ns)
 {
 	size_t i = slot_of(user);
 	uint8_t mac[32];
 
-	if (!c->slot[i].used)
+	if (c->slot[i].until_ns <= now_ns)
 		return false;
 	mac_of(c, user, record, password, mac);
 	return secret_equal(mac, c->slot[i].mac, sizeof(mac));
 }
 
 void password_remember(struct password_cache *c, const char *user, const char *record,
-		       const char *password)
+		       const char *password, uint64_t now_ns)
 {
 	size_t i = slot_of(user);
 
 	mac_of(c, user, record, password, c->slot[i].mac);
-	c->slot[i].used = true;
+	c->slot[i].until_ns = now_ns + PASSWORD_CACHE_MINUTES * 60 * NS_PER_S;
 }

@@ -151,6 +151,9 @@ static long version_number(const char *text)
 			return -1;
 		n = n * 1000 + part;
 		parts++;
+		/* "22.1.3-9001": the build behind it says nothing about the contract. */
+		if (*end == '-')
+			break;
 		text = *end == '.' ? end + 1 : end;
 		if (*end && *end != '.')
 			return -1;
@@ -271,8 +274,11 @@ static enum result serve(struct request *q)
 		;
 	else if (!(r->needs & FORM) && !body_reads(q, r->needs))
 		;
-	else
+	else {
+		if (q->session && r->handle != logout)
+			login_renew(q, q->session);
 		result = r->handle(q);
+	}
 	buf_fini(&allow);
 	return result;
 }

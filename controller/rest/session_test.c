@@ -110,12 +110,14 @@ static void passwords_are_hashed_and_remembered(void **state)
 	assert_false(password_verify("", "secret"));
 	assert_false(password_verify("secret", "secret"));
 
-	assert_false(password_cached(&c, "user-1", one, "secret"));
-	password_remember(&c, "user-1", one, "secret");
-	assert_true(password_cached(&c, "user-1", one, "secret"));
-	assert_false(password_cached(&c, "user-1", one, "secre"));
-	assert_false(password_cached(&c, "user-2", one, "secret"));
-	assert_false(password_cached(&c, "user-1", two, "secret"));
+	assert_false(password_cached(&c, "user-1", one, "secret", 1));
+	password_remember(&c, "user-1", one, "secret", 1);
+	assert_true(password_cached(&c, "user-1", one, "secret", 1));
+	assert_true(password_cached(&c, "user-1", one, "secret", 899 * NS_PER_S));
+	assert_false(password_cached(&c, "user-1", one, "secret", 901 * NS_PER_S));
+	assert_false(password_cached(&c, "user-1", one, "secre", 1));
+	assert_false(password_cached(&c, "user-2", one, "secret", 1));
+	assert_false(password_cached(&c, "user-1", two, "secret", 1));
 }
 
 int main(void)

@@ -38,6 +38,17 @@ def test_form_login_sets_three_cookies(controller):
     assert body["system_config"]["uuid"] == "default"
 
 
+def test_the_session_cookies_are_renewed_with_each_answer(controller):
+    s = controller.session()
+    for answer in (s.get("pool"), s.post("pool", {"name": "renewed"}), s.get("pool/nope")):
+        cookies = answer.raw.headers.getlist("Set-Cookie")
+        assert cookies == [f"{name}={s.sid}; HttpOnly; Max-Age=86400; Path=/; Secure" for name in ("avi-sessionid", "sessionid")]
+    answer = s.http.post(controller.url + "/logout", headers=s.headers())
+    assert "Set-Cookie" not in answer.headers
+    for answer in (s.get("pool"), plain(controller, "GET", "/api/initial-data")):
+        assert "Set-Cookie" not in answer.headers
+
+
 def test_json_login_as_go_does_it(controller):
     answer = plain(controller, "POST", "/login", json={"username": "admin", "password": controller.password},
                    headers={"Referer": controller.url + "/", "X-Avi-Version": "18.2.6", "X-Avi-Tenant": "admin"})
@@ -216,14 +227,14 @@ def test_the_last_superuser_stays(admin):
     assert "system default" in error(admin.delete("user/user-1"), 403)
 
 
-@pytest.mark.parametrize("version", ["18.2.6", "20.1.1", "22.1.3", "30.2.1", "30.2"])
+@pytest.mark.parametrize("version", ["18.2.6", "20.1.1", "22.1.3", "22.1.3-9001", "30.2.1-9999", "30.2.1", "30.2"])
 def test_older_versions_are_spoken(admin, version):
     answer = admin.get("pool", headers={"X-Avi-Version": version})
     assert answer.status_code == 200
     assert answer.headers["AVI_API_VERSION"] == version
 
 
-@pytest.mark.parametrize("version", ["31.1.1", "30.2.2", "99", "x"])
+@pytest.mark.parametrize("version", ["31.1.1", "30.2.2", "30.2.2-1", "99", "x", "-1"])
 def test_newer_versions_are_not(admin, version):
     assert "Invalid version" in error(admin.get("pool", headers={"X-Avi-Version": version}), 400)
 

@@ -177,11 +177,10 @@ static enum access level(struct viewer *v, enum permission_resource resource, co
 
 /* ---- what is seen --------------------------------------------------------------------------- */
 
-bool access_tenant_setting(struct store *s, const char *tenant, const char *name, bool dflt)
+bool access_tenant_setting(struct store *s, const json_t *tenant, const char *name, bool dflt)
 {
-	const struct object *t = store_get(s, "tenant", tenant),
-			    *config = store_get(s, "systemconfiguration", "default");
-	const json_t *own = t ? json_object_get(t->body, "config_settings") : NULL;
+	const struct object *config = store_get(s, "systemconfiguration", "default");
+	const json_t *own = json_object_get(tenant, "config_settings");
 
 	if (!own && config)
 		own = json_object_get(config->body, "global_tenant_config");
@@ -192,15 +191,17 @@ bool access_tenant_setting(struct store *s, const char *tenant, const char *name
 static bool provided(struct store *s, const struct object *o, const char *tenant)
 {
 	enum guard_id g = guard_of(o->kind);
+	const struct object *t;
 
 	if (!o->system && guards[g].reach != SHARED)
 		return false;
+	if (g != GUARD_service_engine && g != GUARD_service_engine_group)
+		return true;
 	/* A tenant with engines of its own has nothing to do with those of the provider. */
-	if ((g == GUARD_service_engine || g == GUARD_service_engine_group) &&
-	    !access_tenant_setting(s, tenant, "se_in_provider_context", true))
-		return false;
-	return g != GUARD_service_engine ||
-	       access_tenant_setting(s, tenant, "tenant_access_to_provider_se", true);
+	t = store_get(s, "tenant", tenant);
+	return access_tenant_setting(s, t ? t->body : NULL, "se_in_provider_context", true) &&
+	       (g != GUARD_service_engine ||
+		access_tenant_setting(s, t ? t->body : NULL, "tenant_access_to_provider_se", true));
 }
 
 bool access_reaches(struct store *s, const char *tenant, const struct object *o)
@@ -267,7 +268,7 @@ static const char *where(const struct viewer *v, enum guard_id g, const char *te
 {
 	bool everywhere = strcmp(v->tenant, "*") == 0;
 
-	if (guards[g].reach == WHOLE)
+	if (guards[g].reach == WHOLE && g != GUARD_user)
 		tenant = "";
 	if (verb == ACCESS_READ) {
 		if (strcmp(tenant, "*") == 0 || (everywhere && !*tenant))

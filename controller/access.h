@@ -14,6 +14,8 @@
 #include "controller/store/store.h"
 
 #define TENANT_ADMIN "admin"
+/* In questions about rights: every tenant, those to come too. */
+#define TENANT_EVERY "every tenant"
 
 enum guard_id {
 	GUARD_CLOSED, /* opens for nobody */
@@ -70,7 +72,7 @@ bool access_reads(struct viewer *v, const struct object *o);
  */
 int access_covers(struct viewer *v, const char *tenant, const json_t *privileges, struct err *e);
 
-/* A setting of TENANT's config_settings, or of the configuration for tenants that have none of their own. */
-bool access_tenant_setting(struct store *s, const char *tenant, const char *name, bool dflt);
+/* A setting of a tenant (its stored form): of its config_settings, or of the configuration for tenants without. */
+bool access_tenant_setting(struct store *s, const json_t *tenant, const char *name, bool dflt);
 
 #endif

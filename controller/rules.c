@@ -4,8 +4,19 @@
 
 #include "base/base.h"
 
-static const struct rule *const rules[] = { &rule_cloud, &rule_network, &rule_networkprofile, &rule_pool,
-					    &rule_user,	 &rule_virtualservice, &rule_vsvip };
+/* clang-format off */
+static const struct rule *const rules[] = {
+	&rule_cloud,
+	&rule_network,
+	&rule_networkprofile,
+	&rule_pool,
+	&rule_role,
+	&rule_tenant,
+	&rule_user,
+	&rule_virtualservice,
+	&rule_vsvip,
+};
+/* clang-format on */
 
 const struct rule *rule_find(const char *kind)
 {

@@ -45,7 +45,16 @@ int rule_uses_built(struct change *c, const struct kind_desc *k, const json_t *s
 int rule_stays_built(struct change *c, const struct kind_desc *k, const char *uuid,
 		     const json_t *new, struct err *e);
 
-extern const struct rule rule_cloud, rule_network, rule_networkprofile, rule_pool, rule_user,
-	rule_virtualservice, rule_vsvip;
+/* clang-format off */
+extern const struct rule rule_cloud;
+extern const struct rule rule_network;
+extern const struct rule rule_networkprofile;
+extern const struct rule rule_pool;
+extern const struct rule rule_role;
+extern const struct rule rule_tenant;
+extern const struct rule rule_user;
+extern const struct rule rule_virtualservice;
+extern const struct rule rule_vsvip;
+/* clang-format on */
 
 #endif

@@ -186,11 +186,13 @@ static json_t *make_special(const struct message_desc *m, size_t index)
 	if (m == &ip_addr_message)
 		return make_address(index);
 	if (m == &ip_addr_prefix_message)
-		return json_pack("{s:{s:s, s:s}, s:i}", "ip_addr", "addr", "10.2.0.0", "type", "V4",
-				 "mask", (int)dice(33));
+		return json_pack("{s:{s:o, s:s}, s:i}", "ip_addr", "addr",
+				 json_sprintf("10.2.%zu.0", index), "type", "V4", "mask",
+				 (int)dice(33));
 	if (m == &ip_addr_range_message)
-		return json_pack("{s:{s:s, s:s}, s:{s:s, s:s}}", "begin", "addr", "10.2.0.1",
-				 "type", "V4", "end", "addr", "10.2.0.9", "type", "V4");
+		return json_pack("{s:{s:o, s:s}, s:{s:o, s:s}}", "begin", "addr",
+				 json_sprintf("10.2.%zu.1", index), "type", "V4", "end", "addr",
+				 json_sprintf("10.2.%zu.9", index), "type", "V4");
 	if (m == &port_range_message)
 		return json_pack("{s:i, s:i}", "start", 1024, "end", 1024 + (int)dice(100));
 	if (m == &service_message)

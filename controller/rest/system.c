@@ -148,13 +148,16 @@ static const struct {
 	"VIRTUALSERVICE POOL POOLGROUP HEALTHMONITOR NETWORKPROFILE APPLICATIONPROFILE HTTPPOLICYSET IPADDRGROUP " \
 	"STRINGGROUP APPLICATIONPERSISTENCEPROFILE ANALYTICSPROFILE VSDATASCRIPTSET PRIORITYLABELS DNSPOLICY "     \
 	"TRAFFICCLONEPROFILE ERRORPAGEPROFILE ERRORPAGEBODY AUTOSCALE VIRTUALSERVICE_MAINTENANCE POOL_MAINTENANCE " \
-	"TRAFFIC_CAPTURE "
+	"TRAFFIC_CAPTURE L4POLICYSET POOLGROUPDEPLOYMENTPOLICY PROTOCOLPARSER FILE_OBJECT "
 #define SECURITY                                                                                                 \
 	"SSLPROFILE SSLKEYANDCERTIFICATE PKIPROFILE NETWORKSECURITYPOLICY WAFPOLICY WAFPROFILE AUTHPROFILE "       \
-	"CERTIFICATEMANAGEMENTPROFILE SECURITYPOLICY SSOPOLICY "
+	"CERTIFICATEMANAGEMENTPROFILE SECURITYPOLICY SSOPOLICY WAFCRS WAFPOLICYPSMGROUP CSRFPOLICY ICAP "           \
+	"IPREPUTATIONDB BOTDETECTIONPOLICY JWTPROFILE JWTSERVERPROFILE "
 #define OPERATION                                                                                                \
 	"CONTROLLER INTERNAL SYSTEMCONFIGURATION CLOUD SERVICEENGINE SERVICEENGINEGROUP NETWORK VRFCONTEXT TENANT " \
-	"USER ROLE UPGRADE REBOOT TECHSUPPORT LICENSING IMAGE SE_TOKEN "
+	"USER ROLE UPGRADE UPGRADE_OPS UPGRADE_SEGROUP_OPS REBOOT TECHSUPPORT LICENSING IMAGE SE_TOKEN CLOUD_API "  \
+	"CONTROLLERSITE SYSTEMREPORT TENANT_SYSTEM_CONFIGURATION ALBSERVICESCONFIG ALBSERVICESREG "                 \
+	"ALBSERVICESSTATUS ALBSERVICESUSERINFO TESTSEDATASTORELEVEL1 TESTSEDATASTORELEVEL2 TESTSEDATASTORELEVEL3 "
 /* clang-format on */
 
 /*
@@ -183,21 +186,22 @@ static bool has_word(const char *list, const char *word)
 
 static const char *access_of(const char *write, const char *read, const char *resource)
 {
+	if (has_word(write, resource))
+		return "WRITE_ACCESS";
 	if (has_word(read, resource))
 		return "READ_ACCESS";
-	if (has_word(write, resource) || strcmp(write, "*") == 0)
+	if (strcmp(write, "*") == 0)
 		return "WRITE_ACCESS";
 	return strcmp(read, "*") == 0 ? "READ_ACCESS" : "NO_ACCESS";
 }
 
-static int make_role(struct change *c, size_t i, struct err *e)
+/* A role as a client would send it. */
+static json_t *role_json(size_t i)
 {
-	const struct kind_desc *k = kind_find("role");
-	const struct field_desc *privileges = field_find(k->msg, "privileges");
+	const struct field_desc *privileges = field_find(kind_find("role")->msg, "privileges");
 	const char *words = field_find(privileges->msg, "resource")->values, *word;
-	CLEANUP_JSON json_t *v = json_pack("{s:s}", "name", roles[i].name);
+	json_t *v = json_pack("{s:s}", "name", roles[i].name);
 	json_t *list = json_array();
-	char uuid[UUID_MAX] = "";
 	size_t n;
 
 	while (word_next(&words, &word, &n)) {
@@ -208,7 +212,15 @@ static int make_role(struct change *c, size_t i, struct err *e)
 								resource + strlen("PERMISSION_"))));
 	}
 	json_object_set_new(v, "privileges", list);
-	return change_create(c, k, v, uuid, e);
+	return v;
+}
+
+static int make_role(struct change *c, size_t i, struct err *e)
+{
+	CLEANUP_JSON json_t *v = role_json(i);
+	char uuid[UUID_MAX] = "";
+
+	return change_create(c, kind_find("role"), v, uuid, e);
 }
 
 static int make_object(struct change *c, size_t i, struct err *e)
@@ -244,6 +256,33 @@ static int make_admin(struct change *c, const char *password, struct err *e)
 bool system_objects_exist(struct store *s)
 {
 	return store_get(s, "tenant", TENANT_ADMIN) != NULL;
+}
+
+int system_roles_follow(struct store *s, struct err *e)
+{
+	struct change_by by = { .user = "system",
+				.client = "",
+				.tenant = TENANT_ADMIN,
+				.internal = true,
+				.system = true };
+	struct change c;
+	int rc = 0;
+
+	change_begin(&c, s, &by);
+	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(roles); i++) {
+		const struct object *o = store_find(s, "role", TENANT_ADMIN, NULL, roles[i].name);
+		CLEANUP_JSON json_t *v = role_json(i);
+
+		if (o && o->system &&
+		    !json_equal(json_object_get(v, "privileges"), json_object_get(o->body, "privileges")))
+			rc = change_update(&c, o->kind, o->uuid, v, 0, e);
+	}
+	if (rc == 0)
+		rc = change_commit(&c, e);
+	else
+		change_abort(&c);
+	model_notes_fini(&c.notes);
+	return rc;
 }
 
 int system_objects_make(struct store *s, const char *password, struct err *e)

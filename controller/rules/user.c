@@ -1,5 +1,6 @@
 /*
- * user: a password left out of a PUT stays; what is stored is a hash.
+ * user: a password left out of a PUT stays; what is stored is a hash. Nobody gives rights, or takes
+ * over whoever has them, that he does not hold himself.
  *
  * Hashing is slow and happens before, on the pool (controller/rest/account.c); what arrives here is
  * a record.
@@ -7,6 +8,7 @@
 #include <errno.h>
 
 #include "base/base.h"
+#include "controller/resolve.h"
 #include "controller/rest/password.h"
 #include "controller/rules.h"
 
@@ -30,15 +32,113 @@ static int count_superuser(void *arg, const struct object *o)
 	return 0;
 }
 
+/* Two who log in by the same name would be one of them, and nobody knew which. */
+struct login {
+	const char *name, *uuid;
+};
+
+static int same_login(void *arg, const struct object *o)
+{
+	const struct login *l = arg;
+
+	return strcmp(o->uuid, l->uuid) != 0 && strcmp(json_str(o->body, "username", o->name), l->name) == 0;
+}
+
+static int check_login(struct change *c, const char *uuid, const json_t *new, struct err *e)
+{
+	struct login l = { json_str(new, "username", json_str(new, "name", "")), uuid };
+
+	if (!store_each(c->store, "user", same_login, &l))
+		return 0;
+	return err_set(e, -EEXIST, "username", "A user who logs in as '%s' already exists.", l.name);
+}
+
+/* One item of `access`: may the viewer give or take it? */
+static int check_entry(struct change *c, const json_t *entry, struct err *e)
+{
+	struct viewer *v = c->by.viewer;
+	const char *tenant = ref_target(json_str(entry, "tenant_ref", NULL));
+	const struct object *role = txn_get(c->txn, "role", ref_target(json_str(entry, "role_ref", NULL)));
+	bool all = json_bool(entry, "all_tenants", false);
+	int rc;
+
+	if (all && !access_enters_all(v))
+		return err_set(e, -EACCES, "all_tenants", "User '%s' has no role in all tenants himself.",
+			       v->user->name);
+	if (all)
+		tenant = TENANT_EVERY;
+	rc = access_may(v, GUARD_user, tenant, ACCESS_WRITE, e);
+	return rc == 0 && role ? access_covers(v, tenant, json_object_get(role->body, "privileges"), e) : rc;
+}
+
+static int check_access(struct change *c, const json_t *user, struct err *e)
+{
+	json_t *a;
+	size_t i;
+
+	json_array_foreach(json_object_get(user, "access"), i, a) {
+		int rc = check_entry(c, a, e);
+		char path[32];
+
+		if (rc == 0)
+			continue;
+		snprintf(path, sizeof(path), "access[%zu]", i);
+		err_within(e, path);
+		return rc;
+	}
+	return 0;
+}
+
+/* Whoever writes a user holds all that the user holds, before and after: or he could become him. */
+static int check_rights(struct change *c, const json_t *old, const json_t *new, struct err *e)
+{
+	int rc;
+
+	if (!c->by.viewer || access_is_superuser(c->by.viewer))
+		return 0;
+	if (json_bool(old, "is_superuser", false) || json_bool(new, "is_superuser", false))
+		return err_set(e, -EACCES, "is_superuser", "Only a superuser makes or changes one.");
+	rc = check_access(c, old, e);
+	return rc < 0 ? rc : check_access(c, new, e);
+}
+
+/* A role of a tenant holds there. */
+static int check_roles(struct change *c, const json_t *new, struct err *e)
+{
+	json_t *a;
+	size_t i;
+
+	json_array_foreach(json_object_get(new, "access"), i, a) {
+		const struct object *role = txn_get(c->txn, "role",
+						    ref_target(json_str(a, "role_ref", NULL)));
+		bool all = json_bool(a, "all_tenants", false);
+		char path[48];
+
+		if (!role || strcmp(role->tenant, TENANT_ADMIN) == 0 ||
+		    (!all && strcmp(role->tenant, ref_target(json_str(a, "tenant_ref", NULL))) == 0))
+			continue;
+		snprintf(path, sizeof(path), "access[%zu].role_ref", i);
+		return err_set(e, -EINVAL, path, "The role '%s' belongs to another tenant, and holds there only.",
+			       role->name);
+	}
+	return 0;
+}
+
 static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new,
 		 struct err *e)
 {
 	const char *password = json_str(new, "password", NULL);
-	int superusers = 0;
+	int superusers = 0, rc;
 
-	(void)uuid;
 	if (password && !password_is_record(password))
 		return err_set(e, -EINVAL, "password", "It arrived unhashed, and was not stored.");
+	rc = check_rights(c, old, new, e);
+	if (rc == 0)
+		rc = check_roles(c, new, e);
+	if (rc == 0)
+		rc = check_login(c, uuid, new, e);
+	if (rc < 0)
+		return rc;
 	if (!old || !json_bool(old, "is_superuser", false) || !json_bool(old, "is_active", true) ||
 	    (json_bool(new, "is_superuser", false) && json_bool(new, "is_active", true)))
 		return 0;
@@ -50,4 +150,17 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 				 "This is the last superuser who may log in.");
 }
 
-const struct rule rule_user = { .kind = "user", .prepare = prepare, .check = check };
+static int gone(struct change *c, const char *uuid, const json_t *old, struct err *e)
+{
+	int superusers = 0;
+
+	(void)uuid;
+	if (json_bool(old, "is_superuser", false) && json_bool(old, "is_active", true)) {
+		store_each(c->store, "user", count_superuser, &superusers);
+		if (!superusers)
+			return err_set(e, -EINVAL, NULL, "This is the last superuser who may log in.");
+	}
+	return check_rights(c, old, NULL, e);
+}
+
+const struct rule rule_user = { .kind = "user", .prepare = prepare, .check = check, .gone = gone };

@@ -54,21 +54,19 @@ static bool in_reach(const struct resolver *r, const struct kind_desc *k, const 
 	return !r->viewer || access_sees(r->viewer, o);
 }
 
-/* By name in one tenant: in the wanted cloud, else (nobody wanted one) in any. */
+/* By name: in the tenant, then in `admin`, and where everything is looked at, anywhere. CLOUD NULL: in any. */
 static const struct object *find_in(const struct resolver *r, const struct kind_desc *k,
-				    const char *tenant, const char *cloud, const char *name)
+				    const char *cloud, const char *name)
 {
+	bool all = strcmp(r->tenant, "*") == 0;
+	const char *const tenants[] = { all ? TENANT_ADMIN : r->tenant, all ? NULL : TENANT_ADMIN };
 	const struct object *o = NULL;
 
 	if (!(k->flags & K_TENANT))
-		tenant = NULL;
-	if (!(k->flags & K_CLOUD))
-		return store_find(r->store, k->path, tenant, NULL, name);
-	if (cloud)
-		return store_find(r->store, k->path, tenant, cloud, name);
-	if (*r->cloud)
-		o = store_find(r->store, k->path, tenant, r->cloud, name);
-	return o ? o : store_find(r->store, k->path, tenant, NULL, name);
+		return store_find(r->store, k->path, NULL, NULL, name);
+	for (size_t i = 0; !o && i < ARRAY_SIZE(tenants); i++)
+		o = store_find(r->store, k->path, tenants[i], k->flags & K_CLOUD ? cloud : NULL, name);
+	return o;
 }
 
 static const struct object *by_name(const struct resolver *r, const struct kind_desc *k,
@@ -76,11 +74,12 @@ static const struct object *by_name(const struct resolver *r, const struct kind_
 {
 	const char *tenant = query_get(q, "tenant"), *cloud = query_get(q, "cloud");
 	const struct object *o = NULL, *t, *c;
+	struct resolver there = *r;
 
 	if (!cloud)
 		cloud = query_get(q, "cloud_ref.name");
 	if (cloud) {
-		c = store_find(r->store, "cloud", NULL, NULL, cloud);
+		c = find_in(r, kind_find("cloud"), NULL, cloud);
 		if (!c)
 			c = store_get(r->store, "cloud", cloud);
 		if (!c)
@@ -89,13 +88,16 @@ static const struct object *by_name(const struct resolver *r, const struct kind_
 	}
 	if (tenant && (k->flags & K_TENANT)) {
 		t = store_find(r->store, "tenant", NULL, NULL, tenant);
-		o = t ? find_in(r, k, t->uuid, cloud, name) : NULL;
-		return o && in_reach(r, k, o) ? o : NULL;
+		if (!t)
+			return NULL;
+		there.tenant = t->uuid;
 	}
-	o = strcmp(r->tenant, "*") == 0 ? NULL : find_in(r, k, r->tenant, cloud, name);
+	/* Nobody wanted a cloud: rather the own one, in whichever tenant, than another. */
+	if (!cloud && *r->cloud)
+		o = find_in(&there, k, r->cloud, name);
 	if (!o)
-		o = find_in(r, k, TENANT_ADMIN, cloud, name);
-	return o || strcmp(r->tenant, "*") != 0 ? o : find_in(r, k, NULL, cloud, name);
+		o = find_in(&there, k, cloud, name);
+	return o && (!tenant || !(k->flags & K_TENANT) || strcmp(o->tenant, there.tenant) == 0) ? o : NULL;
 }
 
 /* TEXT without scheme, host, slashes in front and "api/"; NULL when it is no path at all. */

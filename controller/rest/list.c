@@ -165,6 +165,7 @@ enum result list_answer(struct request *q, const struct kind_desc *k, list_row *
 	bool everywhere = strcmp(q->tenant_id, "*") == 0;
 	struct order order;
 
+	q->asked = true; /* with `*` about each object, see selection.c */
 	if ((!everywhere && auth_may(q, k->path, k->flags & K_TENANT ? q->tenant_id : "", false, &l.e) < 0) ||
 	    order_read(&l, &order) < 0 || selection_init(&l.selection, q, k, &l.e) < 0) {
 		request_error(q, &l.e);

@@ -34,21 +34,37 @@ static int make(struct change *c, const char *uuid, const char *cloud, size_t i,
 	return change_create(c, kind_find(comes_with[i].kind), v, made_uuid, e);
 }
 
+struct clouds {
+	struct store *store;
+	const char *tenant;
+	json_t *list; /* uuids of those that the tenant may use */
+};
+
 static int note_cloud(void *arg, const struct object *o)
 {
-	json_array_append_new(arg, json_string(o->uuid));
+	struct clouds *c = arg;
+
+	if (access_reaches(c->store, c->tenant, o))
+		json_array_append_new(c->list, json_string(o->uuid));
 	return 0;
+}
+
+static json_t *clouds_of(struct change *c, const char *tenant)
+{
+	struct clouds clouds = { c->store, tenant, json_array() };
+
+	store_each(c->store, "cloud", note_cloud, &clouds);
+	return clouds.list;
 }
 
 static int made(struct change *c, const char *uuid, const json_t *new, struct err *e)
 {
-	CLEANUP_JSON json_t *clouds = json_array();
+	CLEANUP_JSON json_t *clouds = clouds_of(c, uuid);
 	json_t *cloud;
 	size_t n;
 	int rc = 0;
 
-	store_each(c->store, "cloud", note_cloud, clouds);
-	for (size_t i = 0; i < ARRAY_SIZE(comes_with) && strcmp(uuid, TENANT_ADMIN) != 0; i++)
+	for (size_t i = 0; strcmp(uuid, TENANT_ADMIN) != 0 && i < ARRAY_SIZE(comes_with); i++)
 		json_array_foreach(clouds, n, cloud)
 			if (rc == 0 && wants(c, new, i))
 				rc = make(c, uuid, json_string_value(cloud), i, e);
@@ -71,14 +87,13 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 
 static int leaving(struct change *c, const char *uuid, struct err *e)
 {
-	CLEANUP_JSON json_t *clouds = json_array();
+	CLEANUP_JSON json_t *clouds = clouds_of(c, uuid);
 	const struct object *t = txn_get(c->txn, "tenant", uuid);
 	json_t *cloud;
 	size_t n;
 	int rc = 0;
 
-	store_each(c->store, "cloud", note_cloud, clouds);
-	for (size_t i = 0; i < ARRAY_SIZE(comes_with) && strcmp(uuid, TENANT_ADMIN) != 0; i++) {
+	for (size_t i = 0; strcmp(uuid, TENANT_ADMIN) != 0 && i < ARRAY_SIZE(comes_with); i++) {
 		json_array_foreach(clouds, n, cloud) {
 			const struct object *o = store_find(c->store, comes_with[i].kind, uuid,
 							    json_string_value(cloud), comes_with[i].name);

@@ -86,6 +86,7 @@ struct conn {
 	bool closed;                      /* dead, waits for the end of the turn */
 	bool eof;                         /* the peer sends no more */
 	bool shut;                        /* we send no more */
+	bool h2;                          /* client: TLS agreed on HTTP/2 (ALPN) */
 	bool open;                        /* established (a server connection may still be connecting) */
 	union address peer;               /* client's, or server's */
 	uint64_t opened_ns;

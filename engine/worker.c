@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "engine/bpf/mark.h"
 #include "engine/http/h1.h"
+#include "engine/http/h2.h"
 #include "engine/l4/l4.h"
 #include "engine/l4/pipe.h"
 #include "engine/l4/udp.h"
@@ -651,6 +652,8 @@ struct worker *worker_start(unsigned id, struct counters *counters)
 	slab_init(&w->conns, sizeof(struct conn), CONNS_MAX);
 	slab_init(&w->sessions_l4, l4_session_size, CONNS_MAX);
 	slab_init(&w->sessions_http, h1_session_size, CONNS_MAX);
+	slab_init(&w->sessions_h2, h2_session_size, CONNS_MAX);
+	slab_init(&w->streams, h2_stream_size, CONNS_MAX);
 	must(pthread_create(&w->thread, NULL, worker_run, w) == 0);
 	return w;
 }
@@ -664,6 +667,8 @@ void worker_stop(struct worker *w)
 	slab_fini(&w->conns);
 	slab_fini(&w->sessions_l4);
 	slab_fini(&w->sessions_http);
+	slab_fini(&w->sessions_h2);
+	slab_fini(&w->streams);
 	buffer_pool_fini(&w->buffers);
 	pipes_fini(w);
 	udp_free(w->udp);

@@ -107,6 +107,13 @@ static void said(struct exchange *x)
 		x->ops->said(x);
 }
 
+/* A codec with frames counts them. */
+static void count_sent(const struct exchange *x, const struct gather *g)
+{
+	if (!x->framed)
+		counter_add(&exchange_counters(x)->bytes_to_client, g->bytes);
+}
+
 /* ---- ends ---- */
 
 void exchange_drop(struct exchange *x, bool reset)
@@ -169,7 +176,7 @@ static int own_answer(struct exchange *x, const char *text, size_t n)
 	x->ops->head(x, &h, text, &g);
 	flow_gather(&x->down, text + h.len, n - h.len, &g);
 	must(x->down.done);
-	counter_add(&exchange_counters(x)->bytes_to_client, g.bytes);
+	count_sent(x, &g);
 	rc = gather_send(&g, false);
 	said(x);
 	return rc;
@@ -555,7 +562,7 @@ static bool answer_pass(struct exchange *x)
 		if (x->answered && !x->switched)
 			used += flow_gather(&x->down, conn_in(server) + used,
 					    conn_in_len(server) - used, &g);
-		counter_add(&exchange_counters(x)->bytes_to_client, g.bytes);
+		count_sent(x, &g);
 		if (gather_send(&g, false) < 0) {
 			exchange_left(x, g.rc);
 			return false;
@@ -604,7 +611,7 @@ static void answer_ended(struct exchange *x)
 		exchange_refuse(x, &refusal_SERVER_LOST);
 		return;
 	}
-	counter_add(&exchange_counters(x)->bytes_to_client, g.bytes);
+	count_sent(x, &g);
 	if (gather_send(&g, false) < 0) {
 		exchange_left(x, g.rc);
 		return;

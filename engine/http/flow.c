@@ -11,6 +11,7 @@ void flow_init(struct flow *f, const struct http1_head *h, bool chunked, bool tr
 	f->trailers = chunked && trailers;
 	f->last_chunk = false;
 	f->bytes = 0;
+	f->on_trailer = NULL;
 	f->done = h->framing == HTTP1_NO_BODY ||
 		  (h->framing == HTTP1_LENGTH && h->content_length == 0);
 }
@@ -47,6 +48,11 @@ static void last_chunk(struct flow *f, struct gather *g)
 static void trailer(struct flow *f, const char *line, size_t len, const struct http1_field *t,
 		    struct gather *g)
 {
+	if (f->on_trailer) {
+		if (!t->hop)
+			f->on_trailer(f, line, len);
+		return;
+	}
 	last_chunk(f, g);
 	if (f->trailers && !t->hop)
 		gather_add(g, line, len);

@@ -17,6 +17,8 @@ struct flow {
 	bool last_chunk;   /* it was put out */
 	bool done;         /* all of it was put out */
 	uint64_t bytes;    /* of data */
+	/* Set after flow_init(): gets the trailer lines in place of the receiver's stream of bytes. */
+	void (*on_trailer)(struct flow *f, const char *line, size_t len);
 };
 
 /* CHUNKED: the receiver does not learn the length otherwise. */

@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "engine/http/exchange.h"
+#include "engine/http/h2.h"
 #include "engine/http/http.h"
 #include "engine/http/refusal.h"
 #include "engine/http/tunnel.h"
@@ -129,6 +130,29 @@ static void begin(struct session *s, const struct http1_head *h)
 	exchange_begin(&s->x, h);
 }
 
+/* The first words of HTTP/2, or their beginning, where it is spoken. */
+static bool is_h2(const struct session *s)
+{
+	const struct conn *c = s->x.client;
+	size_t n = MIN(conn_in_len(c), H2_PREFACE_LEN);
+
+	return s->requests == 0 && memcmp(conn_in(c), H2_PREFACE, n) == 0 && http_speaks_h2(c);
+}
+
+/* The connection has another session from here on. */
+static void become_h2(struct session *s)
+{
+	struct conn *c = s->x.client;
+
+	if (h2_accept(c) < 0) {
+		counter_add(&exchange_counters(&s->x)->conn_refused_memory, 1);
+		end(s, true);
+		return;
+	}
+	move(s, H1_ENDED);
+	loop_bury(c->worker->loop, &s->grave, session_release);
+}
+
 /* Between two exchanges: is there another request? */
 static void idle_once(struct session *s)
 {
@@ -149,6 +173,10 @@ static void idle_once(struct session *s)
 		}
 		conn_want_in(c, true);
 		conn_deadline(c, (uint64_t)exchange_profile(&s->x)->keepalive_timeout);
+		return;
+	}
+	if (is_h2(s) && conn_in_len(c) >= H2_PREFACE_LEN) {
+		become_h2(s);
 		return;
 	}
 	exchange_head_init(&s->x, &h, &limits);
@@ -173,6 +201,8 @@ static void idle_once(struct session *s)
 		conn_want_in(c, true);
 		return;
 	default:
+		if (is_h2(s)) /* it is not there as a whole */
+			return;
 		r = refusal_of(h.error);
 		malformed(s, &r);
 	}
@@ -356,9 +386,14 @@ static void cut(struct conn *c, enum conn_cut why)
 
 static void accepted(struct conn *client)
 {
-	struct session *s = slab_get(&client->worker->sessions_http);
+	struct session *s;
 	int on = 1;
 
+	/* Pieces of an answer must not wait for the client's delayed acknowledgement. */
+	setsockopt(client->watch.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (client->h2 && h2_accept(client) == 0)
+		return;
+	s = client->h2 ? NULL : slab_get(&client->worker->sessions_http);
 	if (!s) {
 		counter_add(&client->service->counters->conn_refused_memory, 1);
 		conn_reset(client);
@@ -369,11 +404,23 @@ static void accepted(struct conn *client)
 	client->session = s;
 	address_ip(&client->peer, s->ip);
 	s->x.ip = s->ip;
-	/* Pieces of an answer must not wait for the client's delayed acknowledgement. */
-	setsockopt(client->watch.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	conn_deadline(client, (uint64_t)exchange_profile(&s->x)->post_accept_timeout);
 	/* Usually the request is there already, and the loop need not tell. */
 	readable(s);
+}
+
+bool http_speaks_h2(const struct conn *client)
+{
+	const struct virtual_service *vs = client->service->snapshot->vs;
+	int port = (int)address_port(&client->listener->address);
+
+	for (size_t i = 0; vs && i < vs->services_n; i++) {
+		const struct service *s = &vs->services[i];
+
+		if (port >= s->port && port <= MAX(s->port, s->port_range_end))
+			return s->enable_http2;
+	}
+	return false;
 }
 
 const struct proto_ops http_proto = {

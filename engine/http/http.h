@@ -1,7 +1,7 @@
 /*
  * http - a reverse proxy for HTTP.
  *
- * A client's connection is spoken by a codec (engine/http/h1.h), each request on it is an exchange
+ * A client's connection is spoken by a codec (engine/http/h1.h, h2.h), each request on it is an exchange
  * (engine/http/exchange.h). Requests are understood by net/http1 and nothing else; what it refuses
  * is answered here and never forwarded. Bodies pass through in the pieces in which they come, and
  * chunks are framed anew.
@@ -12,5 +12,8 @@
 #include "engine/conn.h"
 
 extern const struct proto_ops http_proto;
+
+/* Does the port that CLIENT came to speak HTTP/2 (services[].enable_http2)? */
+bool http_speaks_h2(const struct conn *client);
 
 #endif

@@ -11,43 +11,70 @@
 #define PEERS   256
 #define STEPS   100000
 
-static const char *const requests[] = {
-	"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-	"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n",
-	"GET / HT",
-	"TP/1.1\r\nHost: a\r\n\r\n",
-	"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
-	"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello",
-	"hello",
-	"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
-	"5\r\nhello\r\n",
-	"0\r\n\r\n",
-	"0\r\nT: v",
-	"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
-	"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-	"\x16\x03\x01",
-	"\r\n",
-	"X: y\r\n",
+struct text {
+	const char *text;
+	size_t len;
 };
 
-static const char *const answers[] = {
-	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-	"HTTP/1.1 200 OK\r\nContent-Le",
-	"ngth: 2\r\n\r\nok",
-	"HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n",
-	"HTTP/1.1 200 OK\r\n\r\nuntil the end",
-	"HTTP/1.1 204 No\r\n\r\n",
-	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-	"5\r\nhello\r\n",
-	"0\r\n\r\n",
-	"HTTP/1.1 100 Continue\r\n\r\n",
-	"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\nhi",
-	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n",
-	"nonsense\r\n",
+#define T(s) { s, sizeof(s) - 1 }
+
+#define HEAD2(method, flags, id)                                                                   \
+	"\0\0\6\1" flags "\0\0\0" id method "\206\204\1\1a"
+#define GET2(id)  HEAD2("\202", "\5", id)
+#define POST2(id) HEAD2("\203", "\4", id)
+
+static const struct text requests[] = {
+	T("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+	T("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n"),
+	T("GET / HT"),
+	T("TP/1.1\r\nHost: a\r\n\r\n"),
+	T("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"),
+	T("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
+	T("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello"),
+	T("hello"),
+	T("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"),
+	T("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"),
+	T("5\r\nhello\r\n"),
+	T("0\r\n\r\n"),
+	T("0\r\nT: v"),
+	T("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"),
+	T("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+	T("\x16\x03\x01"),
+	T("\r\n"),
+	T("X: y\r\n"),
+	/* HTTP/2: */
+	T("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"),
+	T("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\6\4\0\0\0\0\0\0\4\0\0\0\1" GET2("\1")),
+	T("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0" GET2("\1") GET2("\3") GET2("\5")),
+	T(GET2("\3")),
+	T(GET2("\5")),
+	T(POST2("\7")),
+	T(POST2("\11") "\0\0\5\0\0\0\0\0\11hello"),
+	T("\0\0\5\0\1\0\0\0\7hello"),
+	T("\0\0\5\0\1\0\0\0\11hello"),
+	T("\0\0\4\3\0\0\0\0\3\0\0\0\10"),
+	T("\0\0\4\10\0\0\0\0\1\0\0\1\0"),
+	T("\0\0\4\10\0\0\0\0\0\0\0\1\0"),
+	T("\0\0\10\6\0\0\0\0\0pingpong"),
+	T("\0\0\10\7\0\0\0\0\0\0\0\0\1\0\0\0\0"),
+};
+
+static const struct text answers[] = {
+	T("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+	T("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+	T("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+	T("HTTP/1.1 200 OK\r\nContent-Le"),
+	T("ngth: 2\r\n\r\nok"),
+	T("HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n"),
+	T("HTTP/1.1 200 OK\r\n\r\nuntil the end"),
+	T("HTTP/1.1 204 No\r\n\r\n"),
+	T("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+	T("5\r\nhello\r\n"),
+	T("0\r\n\r\n"),
+	T("HTTP/1.1 100 Continue\r\n\r\n"),
+	T("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\nhi"),
+	T("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n"),
+	T("nonsense\r\n"),
 };
 
 static unsigned seed;
@@ -69,7 +96,7 @@ static void leave(int *fd)
 	*fd = -1;
 }
 
-static void act(int *fd, const char *const *texts, size_t n)
+static void act(int *fd, const struct text *texts, size_t n)
 {
 	switch (dice(12)) {
 	case 0:
@@ -86,9 +113,9 @@ static void act(int *fd, const char *const *texts, size_t n)
 			leave(fd);
 		return;
 	default: {
-		const char *text = texts[dice((unsigned)n)];
+		const struct text *t = &texts[dice((unsigned)n)];
 
-		send(*fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+		send(*fd, t->text, t->len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	}
 	}
 }
@@ -105,6 +132,7 @@ static int dial(void)
 static void change(void)
 {
 	w.n_servers = dice(8) == 0 ? 0 : 1 + dice(SERVERS);
+	w.http2 = dice(4) != 0;
 	w.http.xff_update = dice(3);
 	w.http.max_keepalive_requests = dice(4);
 	w.http.respond_with_100_continue = dice(2);
@@ -168,6 +196,7 @@ static void nothing_is_left_of_a_storm(void **state)
 	assert_in_range(now(&service()->http_again), 1, STEPS);
 	assert_in_range(now(&service()->http_client_gone), 10, STEPS);
 	assert_in_range(now(&service()->http_upgrades), 1, STEPS);
+	assert_in_range(now(&service()->http2_connections), 20, STEPS);
 }
 
 int main(void)

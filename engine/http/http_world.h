@@ -29,6 +29,7 @@ static struct world {
 	unsigned max_load;
 	struct http_application_profile http;
 	struct pool pool;
+	bool http2;
 } w;
 
 static int listen_on(union address *a)
@@ -50,11 +51,16 @@ static void configure(void)
 	struct http_application_profile *http = arena_get(&s->arena, sizeof(*http));
 	struct application_profile *application = arena_get(&s->arena, sizeof(*application));
 	struct pool *pool = arena_get(&s->arena, sizeof(*pool));
+	struct virtual_service *vs = arena_get(&s->arena, sizeof(*vs));
+	struct service *port = arena_get(&s->arena, sizeof(*port));
 
 	*http = w.http;
 	*pool = w.pool;
 	*application = (struct application_profile){ .type = APPLICATION_PROFILE_TYPE_HTTP,
 						     .http_profile = http };
+	*port = (struct service){ .port = address_port(&w.front), .enable_http2 = w.http2 };
+	*vs = (struct virtual_service){ .services = port, .services_n = 1 };
+	s->vs = vs;
 	s->slot = 1;
 	s->kind = LB_ROUND_ROBIN;
 	s->disable_ms = 60000;

@@ -36,10 +36,10 @@ class Headless(Engine):
         self.url = f"http://{self.vip}/"
 
     def serve(self, servers: list[dict], app: str = "L4", pool: Optional[dict] = None,
-              tcp: Optional[dict] = None, http: Optional[dict] = None) -> "Headless":
+              tcp: Optional[dict] = None, http: Optional[dict] = None, service: Optional[dict] = None) -> "Headless":
         objects = {
             "virtualservice/vs-1": {
-                "services": [{"port": self.port}], "pool_ref": "/api/pool/pool-1",
+                "services": [{"port": self.port, **(service or {})}], "pool_ref": "/api/pool/pool-1",
                 "application_profile_ref": "/api/applicationprofile/app-1",
                 "network_profile_ref": "/api/networkprofile/net-1", "vsvip_ref": "/api/vsvip/vsvip-1"},
             "applicationprofile/app-1": {"type": f"APPLICATION_PROFILE_TYPE_{app}",

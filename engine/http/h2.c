@@ -1,0 +1,979 @@
+#include "engine/http/h2.h"
+
+#include <errno.h>
+#include <nghttp2/nghttp2.h>
+#include <sys/epoll.h>
+
+#include "base/base.h"
+#include "engine/http/exchange.h"
+#include "engine/http/refusal.h"
+#include "engine/worker.h"
+#include "model/structs.h"
+
+/*
+ * nghttp2 calls back while it reads (mem_recv) and while it writes (mem_send), and must not be
+ * called for the other meanwhile. So an exchange never writes: it only leaves something to be
+ * written, and flush() does it at the end of the turn, for all of them at once.
+ */
+
+#define STALL_MS      60000         /* a client that takes nothing of its answers */
+#define HEAD_OVERFLOW 512           /* a head that is larger than its limit by this is told so without the rest */
+#define WINDOW_MAX    (512u << 10)  /* more than this is never held for one stream */
+#define CONN_WINDOW   (1024u << 10)
+#define OUT_LOW       (32u << 10)   /* the server is read again when so little waits */
+#define CHUNK_LINE    20
+
+struct h2 {
+	nghttp2_session *ng;
+	struct conn *client;
+	struct list streams;
+	struct grave grave, flush;
+	uint32_t requests, control, empty;
+	unsigned open;                 /* streams */
+	bool flush_set, ended, goodbye;
+	char ip[ADDRESS_TEXT];
+};
+
+struct stream {
+	struct exchange x;
+	struct h2 *h2;
+	int32_t id;
+	struct list link;
+	struct grave grave;
+	struct timer timer;
+	nghttp2_rcbuf *method, *path, *authority;
+	struct buffer *in, *out;
+	struct buffer *late;           /* lines that come later: cookies, or trailers of the request */
+	struct buffer *trailers;       /* of the answer */
+	uint32_t unread;               /* bytes of the body whose window was not given back */
+	bool chunked;                  /* the body stands in chunks in `in` */
+	bool begun;                    /* the request line is there */
+	bool has_length, has_host;
+	bool asked;                    /* the exchange has begun */
+	bool closed;                   /* nghttp2 knows it no more */
+	bool drained;                  /* out was full, and is not any more */
+	bool done;                     /* the answer is complete in out */
+	bool no_room;
+};
+
+const size_t h2_session_size = sizeof(struct h2);
+const size_t h2_stream_size = sizeof(struct stream);
+
+static struct stream *stream_of(struct exchange *x)
+{
+	return CONTAINER_OF(x, struct stream, x);
+}
+
+static struct buffer_pool *pool_of(const struct h2 *h2)
+{
+	return &h2->client->worker->buffers;
+}
+
+static const struct http2_application_profile *settings_of(const struct h2 *h2)
+{
+	static const struct http2_application_profile dflt = {
+		.http2_initial_window_size = 64,
+		.max_http2_concurrent_streams_per_connection = 128,
+		.max_http2_control_frames_per_connection = 1000,
+		.max_http2_empty_data_frames_per_connection = 1000,
+		.max_http2_header_field_size = 4096,
+		.max_http2_queued_frames_to_client_per_connection = 1000,
+		.max_http2_requests_per_connection = 1000,
+	};
+	const struct application_profile *a = h2->client->service->snapshot->application;
+
+	return a && a->http_profile && a->http_profile->http2_profile ? a->http_profile->http2_profile
+								      : &dflt;
+}
+
+static const struct http_application_profile *profile_of(const struct h2 *h2)
+{
+	const struct exchange x = { .client = h2->client };
+
+	return exchange_profile(&x);
+}
+
+/* ---- ends ---- */
+
+static void h2_release(struct grave *g)
+{
+	struct h2 *h2 = CONTAINER_OF(g, struct h2, grave);
+
+	slab_put(&h2->client->worker->sessions_h2, h2);
+}
+
+static void stream_release(struct grave *g)
+{
+	struct stream *s = CONTAINER_OF(g, struct stream, grave);
+
+	slab_put(&s->h2->client->worker->streams, s);
+}
+
+static void stream_end(struct stream *s)
+{
+	struct h2 *h2 = s->h2;
+
+	if (s->closed)
+		return;
+	s->closed = true;
+	timer_stop(h2->client->worker->loop, &s->timer);
+	list_remove(&s->link);
+	h2->open--;
+	buffer_put(pool_of(h2), s->in);
+	buffer_put(pool_of(h2), s->out);
+	buffer_put(pool_of(h2), s->late);
+	buffer_put(pool_of(h2), s->trailers);
+	s->in = s->out = s->late = s->trailers = NULL;
+	for (int i = 0; i < 3; i++) {
+		nghttp2_rcbuf **b = i == 0 ? &s->method : i == 1 ? &s->path : &s->authority;
+
+		if (*b)
+			nghttp2_rcbuf_decref(*b);
+		*b = NULL;
+	}
+	loop_bury(h2->client->worker->loop, &s->grave, stream_release);
+}
+
+/* RC: why the client is lost; RESET: it learns that something was. */
+static void h2_end(struct h2 *h2, int rc, bool reset)
+{
+	struct conn *c = h2->client;
+
+	if (h2->ended)
+		return;
+	h2->ended = true;
+	if (list_empty(&h2->streams) && (rc == -ECONNRESET || rc == -EPIPE))
+		counter_add(&c->service->counters->conn_reset, 1);
+	while (!list_empty(&h2->streams)) {
+		struct stream *s = LIST_ENTRY(h2->streams.next, struct stream, link);
+
+		if (s->x.state != EXCHANGE_NONE)
+			exchange_left(&s->x, rc);
+		stream_end(s);
+		rc = 0;
+	}
+	nghttp2_session_del(h2->ng);
+	h2->ng = NULL;
+	loop_bury(c->worker->loop, &h2->grave, h2_release);
+	if (reset)
+		conn_reset(c);
+	else
+		conn_close(c);
+}
+
+/* ---- writing ---- */
+
+static void flush(struct h2 *h2);
+
+static void flush_due(struct grave *g)
+{
+	struct h2 *h2 = CONTAINER_OF(g, struct h2, flush);
+
+	h2->flush_set = false;
+	if (!h2->ended)
+		flush(h2);
+}
+
+static void flush_later(struct h2 *h2)
+{
+	if (h2->flush_set || h2->ended)
+		return;
+	h2->flush_set = true;
+	loop_bury(h2->client->worker->loop, &h2->flush, flush_due);
+}
+
+static void deadlines(struct h2 *h2)
+{
+	struct conn *c = h2->client;
+
+	if (c->out)
+		conn_deadline(c, STALL_MS);
+	else if (h2->open)
+		conn_deadline(c, 0); /* each stream has its own */
+	else
+		conn_deadline(c, (uint64_t)(h2->requests ? profile_of(h2)->keepalive_timeout
+							 : profile_of(h2)->post_accept_timeout));
+}
+
+/* Servers are read again for streams whose answer was taken. False: nothing came of it. */
+static bool refill(struct h2 *h2)
+{
+	bool any = false;
+
+	LIST_FOREACH(l, &h2->streams) {
+		struct stream *s = LIST_ENTRY(l, struct stream, link);
+
+		if (s->drained) {
+			s->drained = false;
+			any = true;
+			exchange_drained(&s->x);
+		}
+	}
+	return any;
+}
+
+static void flush(struct h2 *h2)
+{
+	struct conn *c = h2->client;
+	char *scratch = c->worker->scratch;
+	bool more = true;
+
+	while (more && !c->out) {
+		size_t n = 0;
+
+		while (n < WORKER_SCRATCH / 2) {
+			const uint8_t *p;
+			ssize_t len = nghttp2_session_mem_send(h2->ng, &p);
+
+			if (len < 0) {
+				h2_end(h2, 0, true);
+				return;
+			}
+			if (len == 0)
+				break;
+			must(n + (size_t)len <= WORKER_SCRATCH);
+			memcpy(scratch + n, p, (size_t)len);
+			n += (size_t)len;
+		}
+		more = n > 0;
+		if (n) {
+			struct gather g;
+
+			counter_add(&c->service->counters->bytes_to_client, n);
+			gather_init(&g, c);
+			gather_add(&g, scratch, n);
+			if (gather_send(&g, false) < 0) {
+				h2_end(h2, g.rc, true);
+				return;
+			}
+		}
+		more |= refill(h2);
+	}
+	if (!c->out && !nghttp2_session_want_read(h2->ng) && !nghttp2_session_want_write(h2->ng)) {
+		/* Both said goodbye: what is still open was told by nghttp2. */
+		if (conn_shutdown(c) < 0 || c->eof)
+			h2_end(h2, 0, false);
+		else
+			conn_deadline(c, 2000);
+		return;
+	}
+	deadlines(h2);
+}
+
+/* LAST is the last stream that is served; those that came after it may be asked elsewhere. */
+static void goodbye(struct h2 *h2, int32_t last)
+{
+	if (h2->goodbye)
+		return;
+	h2->goodbye = true;
+	nghttp2_submit_goaway(h2->ng, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0);
+	flush_later(h2);
+}
+
+/* More of something than the profile allows: it is not served any more. */
+static int flood(struct h2 *h2)
+{
+	counter_add(&h2->client->service->counters->http2_flood, 1);
+	nghttp2_session_terminate_session(h2->ng, NGHTTP2_ENHANCE_YOUR_CALM);
+	h2->goodbye = true;
+	flush_later(h2);
+	return 0;
+}
+
+/* ---- what the exchange says ---- */
+
+static void stream_late(struct timer *t)
+{
+	struct stream *s = CONTAINER_OF(t, struct stream, timer);
+
+	if (s->x.state != EXCHANGE_NONE) {
+		exchange_late(&s->x);
+		return;
+	}
+	/* The answer is complete here, and its client takes nothing of it. */
+	counter_add(&exchange_counters(&s->x)->conn_idle_timeout, 1);
+	nghttp2_submit_rst_stream(s->h2->ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
+	flush_later(s->h2);
+}
+
+static void stream_deadline(struct stream *s, uint64_t ms)
+{
+	struct loop *l = s->h2->client->worker->loop;
+
+	if (ms)
+		timer_in(l, &s->timer, ms, stream_late);
+	else
+		timer_stop(l, &s->timer);
+}
+
+static void await(struct exchange *x)
+{
+	struct stream *s = stream_of(x);
+	const struct conn *server = x->upstream.server;
+	bool behind = server && server->out;
+
+	if (!behind && s->unread && !s->closed) {
+		nghttp2_session_consume(s->h2->ng, s->id, s->unread);
+		s->unread = 0;
+		flush_later(s->h2);
+	}
+	if (s->out)
+		stream_deadline(s, STALL_MS);
+	else
+		stream_deadline(s, x->up.done || behind
+					   ? 0
+					   : (uint64_t)exchange_profile(x)->client_body_timeout);
+}
+
+/* Trailers of the answer are kept until the body is out. */
+static void keep_trailer(struct flow *f, const char *line, size_t len)
+{
+	struct stream *s = stream_of(CONTAINER_OF(f, struct exchange, down));
+	struct gather g;
+
+	gather_into(&g, pool_of(s->h2), &s->trailers);
+	gather_add(&g, line, len);
+	gather_send(&g, false); /* without room they are lost, and the body is not */
+}
+
+static nghttp2_nv pair(const char *name, size_t name_len, const char *value, size_t value_len)
+{
+	return (nghttp2_nv){ (uint8_t *)name, (uint8_t *)value, name_len, value_len,
+			     NGHTTP2_NV_FLAG_NONE };
+}
+
+static int send_trailers(struct stream *s)
+{
+	nghttp2_nv nv[HTTP1_TRAILER_FIELDS];
+	const char *p = s->trailers->data + s->trailers->start,
+		   *end = s->trailers->data + s->trailers->end;
+	size_t n = 0;
+
+	while (p < end && n < ARRAY_SIZE(nv)) {
+		const char *eol = memchr(p, '\n', (size_t)(end - p)),
+			   *colon = memchr(p, ':', (size_t)(eol - p)), *value = colon + 1,
+			   *value_end = eol;
+
+		while (value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t' ||
+					     value_end[-1] == '\r'))
+			value_end--;
+		while (value < value_end && (*value == ' ' || *value == '\t'))
+			value++;
+		nv[n++] = pair(p, (size_t)(colon - p), value, (size_t)(value_end - value));
+		p = eol + 1;
+	}
+	return nghttp2_submit_trailer(s->h2->ng, s->id, nv, n);
+}
+
+static ssize_t give_body(nghttp2_session *ng, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
+			 nghttp2_data_source *source, void *arg)
+{
+	struct stream *s = source->ptr;
+	size_t n = MIN(room, buffer_len(s->out));
+
+	(void)ng;
+	(void)id;
+	(void)arg;
+	if (n) {
+		bool was_full = buffer_len(s->out) >= OUT_LOW;
+
+		memcpy(to, s->out->data + s->out->start, n);
+		s->out->start += (uint32_t)n;
+		if (s->out->start == s->out->end) {
+			buffer_put(pool_of(s->h2), s->out);
+			s->out = NULL;
+		}
+		if (!s->done) {
+			s->drained |= was_full && buffer_len(s->out) < OUT_LOW;
+			stream_deadline(s, s->out ? STALL_MS : 0);
+		}
+	}
+	if (!s->out && s->done) {
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+		if (s->trailers && send_trailers(s) == 0)
+			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+		return (ssize_t)n;
+	}
+	return n ? (ssize_t)n : NGHTTP2_ERR_DEFERRED;
+}
+
+static void head(struct exchange *x, const struct http1_head *h, const char *in, struct gather *g)
+{
+	static _Thread_local nghttp2_nv nv[4096 + 4];
+	const nghttp2_data_provider body = { { .ptr = stream_of(x) }, give_body };
+	struct stream *s = stream_of(x);
+	bool date = false, interim = h->status < 200;
+	char status[4], now[48];
+	size_t n = 0, len;
+	int rc;
+
+	(void)g;
+	snprintf(status, sizeof(status), "%u", h->status % 1000u);
+	nv[n++] = pair(":status", 7, status, 3);
+	for (uint32_t i = 0; i < h->fields_n; i++) {
+		const struct http1_field *f = &h->fields[i];
+
+		if (f->hop || (f->id == HTTP1_F_CONTENT_LENGTH && (interim || h->status == 204)))
+			continue;
+		date |= f->id == HTTP1_F_DATE;
+		nv[n++] = pair(in + f->name_at, f->name_len, in + f->value.at, f->value.len);
+	}
+	if (!date && !interim) {
+		memcpy(now, http_date_line(&len), sizeof(now));
+		nv[n++] = pair("date", 4, now + 6, len - 8);
+	}
+	x->down.on_trailer = keep_trailer;
+	if (interim)
+		rc = nghttp2_submit_headers(s->h2->ng, NGHTTP2_FLAG_NONE, s->id, NULL, nv, n, NULL);
+	else
+		rc = nghttp2_submit_response(s->h2->ng, s->id, nv, n, x->down.done ? NULL : &body);
+	(void)rc; /* a stream that is closed meanwhile hears nothing */
+	flush_later(s->h2);
+}
+
+static void said(struct exchange *x)
+{
+	struct stream *s = stream_of(x);
+
+	if (s->closed)
+		return;
+	nghttp2_session_resume_data(s->h2->ng, s->id);
+	flush_later(s->h2);
+}
+
+static void over(struct exchange *x)
+{
+	struct stream *s = stream_of(x);
+
+	s->done = true;
+	said(x);
+	if (!s->closed) {
+		/* The rest of the request is of no interest; its window goes back. */
+		if (s->unread)
+			nghttp2_session_consume(s->h2->ng, s->id, s->unread);
+		s->unread = 0;
+		stream_deadline(s, STALL_MS);
+	}
+}
+
+static void aborted(struct exchange *x)
+{
+	struct stream *s = stream_of(x);
+
+	if (s->closed || s->h2->ended)
+		return;
+	nghttp2_submit_rst_stream(s->h2->ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_INTERNAL_ERROR);
+	stream_deadline(s, 0);
+	flush_later(s->h2);
+}
+
+static const struct exchange_ops exchange_ops = {
+	.head = head, .said = said, .await = await, .over = over, .abort = aborted,
+};
+
+/* ---- what the client says: a head in the form of HTTP/1 ---- */
+
+static void put(struct stream *s, struct buffer **b, const void *p, size_t n)
+{
+	struct gather g;
+
+	if (s->no_room)
+		return;
+	gather_into(&g, pool_of(s->h2), b);
+	gather_add(&g, p, n);
+	s->no_room = gather_send(&g, false) < 0;
+}
+
+#define put_literal(s, b, text) put(s, b, text, sizeof(text) - 1)
+
+static void put_rcbuf(struct stream *s, struct buffer **b, nghttp2_rcbuf *r)
+{
+	nghttp2_vec v = nghttp2_rcbuf_get_buf(r);
+
+	put(s, b, v.base, v.len);
+}
+
+static void put_line(struct stream *s, struct buffer **b, nghttp2_vec name, nghttp2_vec value)
+{
+	put(s, b, name.base, name.len);
+	put_literal(s, b, ": ");
+	put(s, b, value.base, value.len);
+	put_literal(s, b, "\r\n");
+}
+
+/* Pseudo-header fields come first (nghttp2 sees to it): now they are all there. */
+static void request_line(struct stream *s)
+{
+	s->begun = true;
+	put_rcbuf(s, &s->in, s->method);
+	put_literal(s, &s->in, " ");
+	if (s->path)
+		put_rcbuf(s, &s->in, s->path);
+	else if (s->authority) /* CONNECT */
+		put_rcbuf(s, &s->in, s->authority);
+	put_literal(s, &s->in, " HTTP/1.1\r\n");
+	if (s->authority) {
+		put_literal(s, &s->in, "Host: ");
+		put_rcbuf(s, &s->in, s->authority);
+		put_literal(s, &s->in, "\r\n");
+	}
+}
+
+static bool is(nghttp2_vec v, const char *text)
+{
+	return v.len == strlen(text) && memcmp(v.base, text, v.len) == 0;
+}
+
+/* Nothing that could end a line, or a word of the request line. nghttp2 looks, too. */
+static bool is_clean(nghttp2_vec v)
+{
+	for (size_t i = 0; i < v.len; i++)
+		if (v.base[i] == '\r' || v.base[i] == '\n' || v.base[i] == 0)
+			return false;
+	return true;
+}
+
+static void pseudo(struct stream *s, nghttp2_vec name, nghttp2_rcbuf *value)
+{
+	nghttp2_rcbuf **to = is(name, ":method") ? &s->method : is(name, ":path") ? &s->path
+			   : is(name, ":authority") ? &s->authority : NULL;
+	nghttp2_vec v = nghttp2_rcbuf_get_buf(value);
+
+	if (!to || *to)
+		return;
+	for (size_t i = 0; i < v.len; i++) /* a blank would make another request of it */
+		s->no_room |= v.base[i] <= ' ';
+	nghttp2_rcbuf_incref(value);
+	*to = value;
+}
+
+static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, nghttp2_rcbuf *name,
+		     nghttp2_rcbuf *value, uint8_t flags, void *arg)
+{
+	struct stream *s = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
+	nghttp2_vec n = nghttp2_rcbuf_get_buf(name), v = nghttp2_rcbuf_get_buf(value);
+	struct h2 *h2 = arg;
+	size_t max = (size_t)profile_of(h2)->client_max_request_size * 1024 + HEAD_OVERFLOW;
+
+	(void)flags;
+	if (!s || s->closed)
+		return 0;
+	if (!is_clean(v))
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	if (s->asked) { /* trailers */
+		if (buffer_len(s->late) < HTTP1_TRAILER_MAX)
+			put_line(s, &s->late, n, v);
+		return 0;
+	}
+	if (n.len && n.base[0] == ':') {
+		pseudo(s, n, value);
+		if (s->no_room)
+			return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+		return 0;
+	}
+	if (!s->begun)
+		request_line(s);
+	if (buffer_len(s->in) + buffer_len(s->late) > max)
+		return 0; /* too large already: the codec says so */
+	if (is(n, "cookie")) { /* RFC 9113 section 8.2.3 */
+		if (s->late)
+			put_literal(s, &s->late, "; ");
+		put(s, &s->late, v.base, v.len);
+		return 0;
+	}
+	if (is(n, "host") && s->authority) {
+		nghttp2_vec a = nghttp2_rcbuf_get_buf(s->authority);
+
+		if (a.len == v.len && memcmp(a.base, v.base, v.len) == 0)
+			return 0;
+	}
+	if (n.len > (size_t)settings_of(h2)->max_http2_header_field_size ||
+	    v.len > (size_t)settings_of(h2)->max_http2_header_field_size)
+		v.len = n.len = 0, s->no_room = true;
+	s->has_length |= is(n, "content-length");
+	put_line(s, &s->in, n, v);
+	if (is(n, "te"))
+		put_literal(s, &s->in, "Connection: te\r\n");
+	return 0;
+}
+
+static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
+{
+	struct h2 *h2 = arg;
+	struct stream *s;
+
+	if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+		return 0;
+	s = slab_get(&h2->client->worker->streams);
+	if (!s) {
+		counter_add(&h2->client->service->counters->conn_refused_memory, 1);
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	}
+	s->h2 = h2;
+	s->id = frame->hd.stream_id;
+	exchange_init(&s->x, &exchange_ops, h2->client, &s->in, &s->out);
+	s->x.ip = h2->ip;
+	s->x.framed = s->x.keep = true;
+	list_init(&s->link);
+	list_insert(&h2->streams, &s->link);
+	h2->open++;
+	nghttp2_session_set_stream_user_data(ng, s->id, s);
+	return 0;
+}
+
+static void request_whole(struct stream *s, bool has_body)
+{
+	struct h2 *h2 = s->h2;
+	const struct http2_application_profile *p = settings_of(h2);
+	struct http1_limits limits;
+	struct http1_head h;
+
+	h2->requests++;
+	if (p->max_http2_requests_per_connection &&
+	    h2->requests >= (uint32_t)p->max_http2_requests_per_connection)
+		goodbye(h2, s->id);
+	if (!s->begun)
+		request_line(s);
+	if (s->late) {
+		put_literal(s, &s->in, "Cookie: ");
+		put(s, &s->in, s->late->data + s->late->start, buffer_len(s->late));
+		put_literal(s, &s->in, "\r\n");
+		buffer_put(pool_of(h2), s->late);
+		s->late = NULL;
+	}
+	s->chunked = has_body && !s->has_length;
+	if (s->chunked)
+		put_literal(s, &s->in, "Transfer-Encoding: chunked\r\n");
+	put_literal(s, &s->in, "\r\n");
+	s->asked = true;
+	exchange_head_init(&s->x, &h, &limits);
+	if (s->no_room) {
+		s->x.up.done = false;
+		exchange_malformed(&s->x, &(struct refusal){ 431,
+			offsetof(struct service_counters, http_head_large),
+			"A header is longer than the limit." });
+		return;
+	}
+	switch (http1_head_parse(&h, exchange_in(&s->x), exchange_in_len(&s->x))) {
+	case HTTP1_DONE:
+		exchange_begin(&s->x, &h);
+		break;
+	case HTTP1_REFUSED: {
+		struct refusal r = refusal_of(h.error);
+
+		exchange_malformed(&s->x, &r);
+		break;
+	}
+	default: /* what ends with an empty line is whole */
+		must(!"a head without an end");
+	}
+}
+
+static void request_end(struct stream *s)
+{
+	if (!s->chunked || s->done)
+		return;
+	put_literal(s, &s->in, "0\r\n");
+	if (s->late)
+		put(s, &s->in, s->late->data + s->late->start, buffer_len(s->late));
+	put_literal(s, &s->in, "\r\n");
+	if (s->no_room)
+		exchange_left(&s->x, -ENOBUFS);
+	else
+		exchange_body(&s->x);
+}
+
+static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *data, size_t len,
+		   void *arg)
+{
+	struct stream *s = nghttp2_session_get_stream_user_data(ng, id);
+	struct h2 *h2 = arg;
+	char line[CHUNK_LINE];
+	int n;
+
+	(void)flags;
+	if (!s || s->closed || s->done || s->x.state == EXCHANGE_NONE) {
+		nghttp2_session_consume(ng, id, len);
+		flush_later(h2);
+		return 0;
+	}
+	s->unread += (uint32_t)len;
+	if (s->chunked) {
+		n = snprintf(line, sizeof(line), "%zx\r\n", len);
+		put(s, &s->in, line, (size_t)n);
+	}
+	put(s, &s->in, data, len);
+	if (s->chunked)
+		put_literal(s, &s->in, "\r\n");
+	if (s->no_room)
+		exchange_left(&s->x, -ENOBUFS);
+	else
+		exchange_body(&s->x);
+	return 0;
+}
+
+static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
+{
+	struct stream *s = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
+	struct h2 *h2 = arg;
+	bool ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+
+	if (frame->hd.type == NGHTTP2_HEADERS && s && !s->asked)
+		request_whole(s, !ends);
+	else if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) && s && ends)
+		request_end(s);
+	(void)h2;
+	return 0;
+}
+
+/* Before a frame is understood: those that cost more than they say. */
+static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *arg)
+{
+	struct h2 *h2 = arg;
+	const struct http2_application_profile *p = settings_of(h2);
+	uint32_t max_control = (uint32_t)p->max_http2_control_frames_per_connection,
+		 max_empty = (uint32_t)p->max_http2_empty_data_frames_per_connection;
+
+	(void)ng;
+	if (h2->goodbye && !h2->open)
+		return 0;
+	switch (hd->type) {
+	case NGHTTP2_PING:
+	case NGHTTP2_SETTINGS:
+	case NGHTTP2_RST_STREAM:
+	case NGHTTP2_PRIORITY:
+		if (max_control && ++h2->control > max_control)
+			return flood(h2);
+		break;
+	case NGHTTP2_DATA:
+		if (hd->length == 0 && !(hd->flags & NGHTTP2_FLAG_END_STREAM) && max_empty &&
+		    ++h2->empty > max_empty)
+			return flood(h2);
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+/* The answer is out before the request was in: nobody wants the rest. */
+static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
+{
+	struct stream *s = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
+
+	(void)arg;
+	if (s && frame->hd.flags & NGHTTP2_FLAG_END_STREAM &&
+	    (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
+	    nghttp2_session_get_stream_remote_close(ng, s->id) == 0)
+		nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+	return 0;
+}
+
+static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void *arg)
+{
+	struct stream *s = nghttp2_session_get_stream_user_data(ng, id);
+
+	(void)code;
+	(void)arg;
+	if (!s)
+		return 0;
+	if (!s->asked) { /* nghttp2 refused it: it was no request */
+		counter_add(&exchange_counters(&s->x)->http_requests, 1);
+		counter_add(&exchange_counters(&s->x)->http_client_gone, 1);
+	}
+	stream_end(s);
+	if (s->x.state != EXCHANGE_NONE)
+		exchange_left(&s->x, 0);
+	flush_later(s->h2);
+	return 0;
+}
+
+static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int code, void *arg)
+{
+	struct h2 *h2 = arg;
+
+	(void)ng;
+	(void)frame;
+	(void)code;
+	counter_add(&h2->client->service->counters->http2_malformed, 1);
+	return 0;
+}
+
+/* ---- events ---- */
+
+static void readable(struct h2 *h2)
+{
+	struct conn *c = h2->client;
+	char *scratch = c->worker->scratch;
+	const struct http2_application_profile *p = settings_of(h2);
+	ssize_t n = conn_recv(c, scratch, WORKER_SCRATCH), rc;
+
+	if (n == -EAGAIN)
+		return;
+	if (n <= 0) {
+		c->eof = true;
+		/* RFC 9113 has no half-closed connections: who sends no more is gone. */
+		h2_end(h2, (int)n, n < 0);
+		return;
+	}
+	counter_add(&c->service->counters->bytes_from_client, (uint64_t)n);
+	rc = nghttp2_session_mem_recv(h2->ng, (const uint8_t *)scratch, (size_t)n);
+	if (rc < 0) {
+		if (rc == NGHTTP2_ERR_FLOODED || rc == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS ||
+		    rc == NGHTTP2_ERR_TOO_MANY_SETTINGS)
+			counter_add(&c->service->counters->http2_flood, 1);
+		else
+			counter_add(&c->service->counters->http2_malformed, 1);
+		h2_end(h2, 0, true);
+		return;
+	}
+	if (p->max_http2_queued_frames_to_client_per_connection &&
+	    nghttp2_session_get_outbound_queue_size(h2->ng) >
+		    (size_t)p->max_http2_queued_frames_to_client_per_connection) {
+		counter_add(&c->service->counters->http2_flood, 1);
+		h2_end(h2, 0, true);
+		return;
+	}
+	flush_later(h2);
+}
+
+static void ready(struct conn *c, uint32_t events)
+{
+	struct h2 *h2 = c->session;
+
+	if (events & EPOLLERR) {
+		h2_end(h2, conn_error(c), true);
+		return;
+	}
+	if (c->shut) { /* goodbye was said: only its end is waited for */
+		ssize_t n = conn_recv(c, c->worker->scratch, WORKER_SCRATCH);
+
+		if (n <= 0 && n != -EAGAIN)
+			h2_end(h2, 0, false);
+		return;
+	}
+	if (events & EPOLLOUT && c->out) {
+		int rc = conn_flush(c);
+
+		if (rc < 0) {
+			h2_end(h2, rc, true);
+			return;
+		}
+		if (rc == 0)
+			flush_later(h2);
+		else
+			conn_deadline(c, STALL_MS);
+	}
+	if (events & (EPOLLIN | EPOLLHUP))
+		readable(h2);
+}
+
+static void expired(struct conn *c)
+{
+	struct h2 *h2 = c->session;
+
+	if (c->shut || c->out) {
+		h2_end(h2, 0, c->out != NULL);
+		return;
+	}
+	counter_add(&c->service->counters->conn_idle_timeout, 1);
+	if (h2->goodbye) {
+		h2_end(h2, 0, false);
+		return;
+	}
+	nghttp2_session_terminate_session(h2->ng, NGHTTP2_NO_ERROR);
+	h2->goodbye = true;
+	flush_later(h2);
+}
+
+static void cut(struct conn *c, enum conn_cut why)
+{
+	struct h2 *h2 = c->session;
+
+	(void)why;
+	if (!c->shut) {
+		LIST_FOREACH(l, &h2->streams) {
+			struct stream *s = LIST_ENTRY(l, struct stream, link);
+
+			if (!exchange_cut(&s->x))
+				nghttp2_submit_rst_stream(h2->ng, NGHTTP2_FLAG_NONE, s->id,
+							  NGHTTP2_CANCEL);
+			s->done = true;
+			nghttp2_session_resume_data(h2->ng, s->id);
+		}
+		nghttp2_submit_goaway(h2->ng, NGHTTP2_FLAG_NONE,
+				      nghttp2_session_get_last_proc_stream_id(h2->ng),
+				      NGHTTP2_NO_ERROR, NULL, 0);
+		flush(h2);
+	}
+	h2_end(h2, 0, c->out != NULL);
+}
+
+static const struct proto_ops h2_proto = {
+	.name = "h2", .ready = ready, .expired = expired, .cut = cut,
+};
+
+/* One for all sessions of the process, made by the first. */
+static nghttp2_session *ng_new(struct h2 *h2)
+{
+	nghttp2_session_callbacks *callbacks;
+	nghttp2_option *option;
+	nghttp2_session *ng = NULL;
+
+	must(nghttp2_session_callbacks_new(&callbacks) == 0 && nghttp2_option_new(&option) == 0);
+	nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+	nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+	nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
+	nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_sent);
+	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+	nghttp2_option_set_no_auto_window_update(option, 1);
+	nghttp2_option_set_no_closed_streams(option, 1);
+	nghttp2_option_set_max_outbound_ack(option, 1000);
+	must(nghttp2_session_server_new2(&ng, callbacks, h2, option) == 0);
+	nghttp2_option_del(option);
+	nghttp2_session_callbacks_del(callbacks);
+	return ng;
+}
+
+int h2_accept(struct conn *client)
+{
+	struct h2 *h2 = slab_get(&client->worker->sessions_h2);
+	const struct http2_application_profile *p;
+	nghttp2_settings_entry settings[3];
+	uint32_t window;
+	ssize_t rc;
+
+	if (!h2)
+		return -ENOMEM;
+	h2->client = client;
+	list_init(&h2->streams);
+	address_ip(&client->peer, h2->ip);
+	h2->ng = ng_new(h2);
+	client->proto = &h2_proto;
+	client->session = h2;
+	p = settings_of(h2);
+	window = MIN((uint32_t)p->http2_initial_window_size * 1024, WINDOW_MAX);
+	settings[0] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+		(uint32_t)p->max_http2_concurrent_streams_per_connection };
+	settings[1] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window };
+	settings[2] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
+		(uint32_t)profile_of(h2)->client_max_request_size * 1024 };
+	must(nghttp2_submit_settings(h2->ng, NGHTTP2_FLAG_NONE, settings, ARRAY_SIZE(settings)) == 0);
+	must(nghttp2_session_set_local_window_size(h2->ng, NGHTTP2_FLAG_NONE, 0, CONN_WINDOW) == 0);
+	counter_add(&client->service->counters->http2_connections, 1);
+	conn_want_in(client, true);
+	deadlines(h2);
+	flush_later(h2);
+	if (!client->in)
+		return 0;
+	rc = nghttp2_session_mem_recv(h2->ng, (const uint8_t *)conn_in(client), conn_in_len(client));
+	conn_take(client, conn_in_len(client));
+	if (rc < 0) {
+		counter_add(&client->service->counters->http2_malformed, 1);
+		h2_end(h2, 0, true);
+	}
+	return 0;
+}

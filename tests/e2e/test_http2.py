@@ -163,7 +163,7 @@ def test_what_no_http1_connection_could_say_is_not_said_by_a_stream(lab):
 
 
 def test_costly_clients_are_sent_away(lab):
-    engine, client, web = serve_nginx(lab, http2_profile={
+    engine, client, origin = serve_origin(lab, http2_profile={  # it answers when a body is complete
         "max_http2_control_frames_per_connection": 100, "max_http2_empty_data_frames_per_connection": 50})
 
     def flood(what) -> int:

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "engine/http/http.h"
 #include "engine/l4/l4.h"
+#include "engine/pool_state.h"
 #include "engine/ports.h"
 #include "model/structs.h"
 
@@ -16,13 +17,15 @@ struct pool_entry {
 	struct config_pool seen;
 	struct arena arena;
 	char *uuid;
-	struct backend **backends;
-	json_t *by_name;           /* "ip:port" -> place in backends */
+	struct config_server *servers;
+	json_t *by_name;           /* "ip:port" -> place in servers */
+	struct pool_state *state;
 	unsigned users;            /* of this commit */
+	bool changed;              /* in this commit */
 };
 
 /* What a snapshot is made of, beside the service itself. */
-enum { DEP_SERVICE, DEP_APPLICATION, DEP_NETWORK, DEP_ANALYTICS, DEP_POOL, DEP_CLONE, DEPS };
+enum { DEP_SERVICE, DEP_APPLICATION, DEP_NETWORK, DEP_ANALYTICS, DEP_CLONE, DEPS };
 
 struct service_entry {
 	struct list link;
@@ -32,7 +35,9 @@ struct service_entry {
 	json_t *more;              /* "kind/uuid" -> true: of single ports */
 	bool built, dirty;
 	struct snapshot_clone clone;
-	struct pool_entry *pool;
+	json_t *named;             /* "kind/uuid" -> true: the pools that it names, also those that are not here */
+	struct pool_entry **pools;
+	size_t n_pools;
 };
 
 struct config {
@@ -72,14 +77,20 @@ struct config *config_new(struct worker **workers, unsigned n_workers, struct in
 
 /* ---- pools ---- */
 
+static void pool_entry_clear(struct pool_entry *p)
+{
+	for (size_t i = 0; i < p->seen.n; i++)
+		backend_put(p->servers[i].backend);
+	free(p->servers);
+	json_decref(p->by_name);
+	arena_fini(&p->arena);
+}
+
 static void pool_entry_free(struct pool_entry *p)
 {
 	list_remove(&p->link);
-	for (size_t i = 0; i < p->seen.n; i++)
-		backend_put(p->backends[i]);
-	free(p->backends);
-	json_decref(p->by_name);
-	arena_fini(&p->arena);
+	pool_entry_clear(p);
+	pool_state_put(p->state);
 	free(p->uuid);
 	free(p);
 }
@@ -117,50 +128,70 @@ static void pool_load_monitors(struct config *c, struct pool_entry *p, const str
 	p->seen.monitor_uuids = uuids;
 }
 
+/* The list of servers in the making. */
+struct gathering {
+	struct config *config;
+	struct pool_entry *p;
+	struct config_server *servers;
+	size_t n, room;
+	json_t *by_name;
+};
+
+/* What was there keeps its backend; who was there twice stays once. */
+static void gather_server(struct gathering *g, const union address *a, struct config_server s)
+{
+	struct pool_entry *p = g->p;
+	const json_t *place;
+	struct backend *b = backend_new(p->uuid, a, COUNTERS_NO_SLOT);
+
+	if (json_object_get(g->by_name, b->name)) {
+		backend_put(b);
+		return;
+	}
+	place = json_object_get(p->by_name, b->name);
+	if (place) {
+		const struct config_server *old = &p->servers[json_integer_value(place)];
+
+		backend_put(b);
+		b = backend_get(old->backend);
+		if (!old->enabled && s.enabled)
+			atomic_store_explicit(&b->since_ns, mono_ns(), memory_order_relaxed);
+	} else {
+		b->slot = slot_of_server(g->config, p->uuid, b->name);
+		if (p->seen.pool)
+			atomic_store_explicit(&b->since_ns, mono_ns(), memory_order_relaxed);
+	}
+	json_object_set_new(g->by_name, b->name, json_integer((json_int_t)g->n));
+	if (g->n == g->room) {
+		g->room = g->room * 2 + 16;
+		g->servers = xrealloc(g->servers, g->room * sizeof(g->servers[0]));
+	}
+	s.backend = b;
+	g->servers[g->n++] = s;
+}
+
 /* (Re)build P from its object; servers that stay keep their backends. */
 static void pool_load(struct config *c, struct pool_entry *p, const json_t *object)
 {
 	struct arena arena = ARENA_INIT;
 	const struct pool *pool = model_load(&pool_message, object, &arena);
-	struct backend **backends = xcalloc(pool->servers_n + 1, sizeof(backends[0]));
-	json_t *by_name = json_object();
+	struct gathering g = { .config = c, .p = p, .by_name = json_object() };
 
 	for (size_t i = 0; i < pool->servers_n; i++) {
+		const struct server *s = &pool->servers[i];
 		union address a;
-		struct backend *b, *old = NULL;
-		json_t *place;
 
-		if (server_address(pool, &pool->servers[i], &a) < 0) {
-			log_warn("server_unresolved pool=%s server=%s", p->uuid, pool->servers[i].ip->addr);
-			continue;
-		}
-		b = backend_new(p->uuid, &a, COUNTERS_NO_SLOT);
-		place = json_object_get(by_name, b->name);
-		if (place) { /* the same server twice: one backend */
-			old = backends[json_integer_value(place)];
-		} else {
-			place = json_object_get(p->by_name, b->name);
-			if (place)
-				old = p->backends[json_integer_value(place)];
-		}
-		if (old) {
-			backend_put(b);
-			b = backend_get(old);
-		} else {
-			b->slot = slot_of_server(c, p->uuid, b->name);
-		}
-		backends[i] = b;
-		json_object_set_new(by_name, b->name, json_integer((json_int_t)i));
+		if (server_address(pool, s, &a) < 0)
+			log_warn("server_unresolved pool=%s server=%s", p->uuid, s->ip->addr);
+		else
+			gather_server(&g, &a, (struct config_server){ .line = i, .ratio = (unsigned)s->ratio,
+								      .enabled = s->enabled });
 	}
-	for (size_t i = 0; i < p->seen.n; i++)
-		backend_put(p->backends[i]);
-	free(p->backends);
-	json_decref(p->by_name);
-	arena_fini(&p->arena);
+	pool_entry_clear(p);
 	p->arena = arena;
-	p->backends = backends;
-	p->by_name = by_name;
-	p->seen = (struct config_pool){ .uuid = p->uuid, .pool = pool, .n = pool->servers_n, .backends = backends };
+	p->servers = g.servers;
+	p->by_name = g.by_name;
+	p->seen = (struct config_pool){ .uuid = p->uuid, .pool = pool, .n = g.n, .servers = g.servers };
 	pool_load_monitors(c, p, pool);
 }
 
@@ -194,9 +225,11 @@ static struct pool_entry *pool_use(struct config *c, const char *key)
 		p = xcalloc(1, sizeof(*p));
 		p->uuid = xstrdup(strchr(key, '/') + 1);
 		p->by_name = json_object();
+		p->state = pool_state_new();
 		list_init(&p->link);
 		list_insert(&c->pools, &p->link);
 		pool_load(c, p, object);
+		p->changed = true;
 		c->user->pool(c->user, &p->seen);
 	}
 	p->users++;
@@ -211,7 +244,8 @@ static void pools_refresh(struct config *c)
 		const json_t *object = object_of(c, key);
 
 		p->users = 0;
-		if (!object || (!json_object_get(c->changed, key) && !monitors_changed(c, p->seen.pool)))
+		p->changed = json_object_get(c->changed, key) != NULL;
+		if (!object || (!p->changed && !monitors_changed(c, p->seen.pool)))
 			continue;
 		pool_load(c, p, object);
 		c->user->pool(c->user, &p->seen);
@@ -251,6 +285,7 @@ static struct service_entry *service_make(struct config *c, const char *uuid)
 	s->uuid = xstrdup(uuid);
 	s->more = json_object();
 	s->dirty = true;
+	s->named = json_object();
 	/* The smallest free number: the workers' tables stay dense. */
 	do
 		snprintf(key, sizeof(key), "%u", s->index++);
@@ -271,6 +306,8 @@ static void service_free(struct config *c, struct service_entry *s)
 	for (unsigned i = 0; i < DEPS; i++)
 		free(s->deps[i]);
 	json_decref(s->more);
+	free(s->pools);
+	json_decref(s->named);
 	list_remove(&s->link);
 	free(s->uuid);
 	free(s);
@@ -316,7 +353,6 @@ static void snapshot_network(struct snapshot *n)
 	const struct network_profile_union *p = n->network ? n->network->profile : NULL;
 
 	n->nodelay = true;
-	n->connect_ms = CONNECT_MS;
 	n->keepalive_s = PORT_KEEPALIVE_S;
 	n->keepalive_halfclosed = true;
 	if (!p)
@@ -335,31 +371,119 @@ static void snapshot_network(struct snapshot *n)
 	}
 }
 
-static void snapshot_pool(struct snapshot *n, const struct pool_entry *p)
+static enum lb_kind kind_of(const struct pool *pool)
 {
-	const struct pool *pool = n->pool;
+	switch (pool->lb_algorithm) {
+	case LB_ALGORITHM_ROUND_ROBIN:
+		return LB_ROUND_ROBIN;
+	case LB_ALGORITHM_FASTEST_RESPONSE:
+		return LB_FASTEST_RESPONSE;
+	case LB_ALGORITHM_CONSISTENT_HASH:
+		return LB_CONSISTENT_HASH;
+	case LB_ALGORITHM_LEAST_LOAD:
+		return LB_LEAST_LOAD;
+	case LB_ALGORITHM_FEWEST_SERVERS:
+		return LB_FEWEST_SERVERS;
+	case LB_ALGORITHM_RANDOM:
+		return LB_RANDOM;
+	case LB_ALGORITHM_FEWEST_TASKS:
+		return LB_FEWEST_TASKS;
+	case LB_ALGORITHM_CORE_AFFINITY:
+		return LB_CORE_AFFINITY;
+	default:
+		return LB_LEAST_CONNECTIONS;
+	}
+}
+
+/* The tables that the algorithm reads: built here, once for all workers. */
+static void snapshot_rules(struct snapshot *n, struct snapshot_pool *sp)
+{
+	const struct pool *pool = sp->pool;
+
+	sp->rules = (struct lb_rules){
+		.kind = kind_of(pool),
+		.max_load = (unsigned)MAX(pool->max_concurrent_connections_per_server, (int64_t)0),
+		.ramp_ns = (uint64_t)pool->connection_ramp_duration * 60 * NS_PER_S,
+		.core_sharing = (unsigned)pool->lb_algorithm_core_nonaffinity,
+	};
+	if (sp->rules.kind == LB_CONSISTENT_HASH) {
+		struct lb_hash_server *s = xcalloc(sp->n_servers + 1, sizeof(*s));
+
+		for (size_t i = 0; i < sp->n_servers; i++) {
+			const struct backend *b = sp->servers[i].backend;
+			size_t name = strlen(b->name), used = name;
+
+			if (pool->ignore_server_port)
+				used = (size_t)(strrchr(b->name, ':') - b->name);
+			s[i] = (struct lb_hash_server){
+				.name = lb_hash_mix(lb_hash_bytes(LB_HASH_SEED, b->name, used)),
+				.tie = lb_hash_mix(lb_hash_bytes(LB_HASH_SEED, b->name, name)),
+				.ratio = sp->servers[i].ratio,
+			};
+		}
+		sp->rules.hash = lb_hash_new(&n->arena, s, sp->n_servers);
+		free(s);
+	}
+	if (sp->rules.kind == LB_ROUND_ROBIN && pool->lb_algo_rr_per_se) {
+		unsigned *ratios = xcalloc(sp->n_servers + 1, sizeof(*ratios));
+
+		for (size_t i = 0; i < sp->n_servers; i++)
+			ratios[i] = sp->servers[i].ratio;
+		sp->rules.wheel = lb_wheel_new(&n->arena, &sp->state->turn, ratios, sp->n_servers);
+		free(ratios);
+	}
+}
+
+static void snapshot_rate(struct snapshot_pool *sp)
+{
+	const struct rate_limiter *r =
+		sp->pool->max_conn_rate_per_server ? sp->pool->max_conn_rate_per_server->rate_limiter : NULL;
+
+	if (!r || !r->count)
+		return;
+	sp->rate.every_ns = MAX((uint64_t)r->period * NS_PER_S / (uint64_t)r->count, (uint64_t)1);
+	/* No burst given: what a period allows may come at once. */
+	sp->rate.burst_ns = sp->rate.every_ns * (uint64_t)(MAX(r->burst_sz ? r->burst_sz : r->count, 1) - 1);
+}
+
+static void snapshot_pool(struct config *c, struct snapshot *n, struct snapshot_pool *sp, const struct pool_entry *p)
+{
+	CLEANUP_FREE char *key = xasprintf("pool/%s", p->uuid);
+	const struct pool *pool = model_load(&pool_message, object_of(c, key), &n->arena);
 	const struct conn_pool_properties *keep = pool->conn_pool_properties;
 
-	n->kind = pool->lb_algorithm == LB_ALGORITHM_ROUND_ROBIN ? LB_ROUND_ROBIN : LB_LEAST_CONNECTIONS;
-	n->max_load = (unsigned)MAX(pool->max_concurrent_connections_per_server, (int64_t)0);
-	n->disable_ms = times(pool->graceful_disable_timeout, 60000);
-	n->down_ms = times(pool->graceful_hm_down_disable_timeout, 1000);
+	sp->pool = pool;
+	sp->uuid = arena_strdup(&n->arena, p->uuid);
+	sp->name = pool->name;
+	sp->state = pool_state_get(p->state);
+	sp->disable_ms = times(pool->graceful_disable_timeout, 60000);
+	sp->down_ms = times(pool->graceful_hm_down_disable_timeout, 1000);
+	sp->connect_ms = CONNECT_MS;
 	if (pool->server_timeout)
-		n->connect_ms = MIN(n->connect_ms, (uint64_t)pool->server_timeout);
-	n->keep.idle_ms = keep ? (uint64_t)keep->upstream_connpool_conn_idle_tmo : 60000;
-	n->keep.life_ms = keep ? (uint64_t)keep->upstream_connpool_conn_life_tmo : 600000;
-	n->keep.max_reuse = keep ? (uint64_t)keep->upstream_connpool_conn_max_reuse : 0;
-	n->keep.max_idle = keep ? (uint64_t)keep->upstream_connpool_server_max_cache : 0;
-	n->servers = arena_get(&n->arena, (pool->servers_n + 1) * sizeof(n->servers[0]));
+		sp->connect_ms = MIN(sp->connect_ms, (uint64_t)pool->server_timeout);
+	sp->keep.idle_ms = keep ? (uint64_t)keep->upstream_connpool_conn_idle_tmo : 60000;
+	sp->keep.life_ms = keep ? (uint64_t)keep->upstream_connpool_conn_life_tmo : 600000;
+	sp->keep.max_reuse = keep ? (uint64_t)keep->upstream_connpool_conn_max_reuse : 0;
+	sp->keep.max_idle = keep ? (uint64_t)keep->upstream_connpool_server_max_cache : 0;
+	sp->queue_max = pool->request_queue_enabled ? (unsigned)pool->request_queue_depth : 0;
+	sp->servers = arena_get(&n->arena, (p->seen.n + 1) * sizeof(sp->servers[0]));
 	/* A pool that is switched off has no servers: all its connections are closed. */
-	for (size_t i = 0; i < pool->servers_n && pool->enabled; i++)
-		if (p->backends[i])
-			n->servers[n->n_servers++] = (struct snapshot_server){
-				.backend = backend_get(p->backends[i]),
-				.ratio = (unsigned)pool->servers[i].ratio,
-				.enabled = pool->servers[i].enabled,
-				.server = &pool->servers[i],
-			};
+	for (size_t i = 0; i < p->seen.n && pool->enabled; i++)
+		sp->servers[sp->n_servers++] = (struct snapshot_server){
+			.backend = backend_get(p->servers[i].backend),
+			.ratio = MAX(p->servers[i].ratio, 1u),
+			.enabled = p->servers[i].enabled,
+			.server = p->servers[i].line < pool->servers_n ? &pool->servers[p->servers[i].line] : NULL,
+		};
+	snapshot_rules(n, sp);
+	snapshot_rate(sp);
+}
+
+static void snapshot_pools(struct config *c, const struct service_entry *s, struct snapshot *n)
+{
+	n->pools = arena_get(&n->arena, (s->n_pools + 1) * sizeof(n->pools[0]));
+	for (size_t i = 0; i < s->n_pools; i++)
+		snapshot_pool(c, n, &n->pools[n->n_pools++], s->pools[i]);
 }
 
 /* From here on S is built anew when this object changes. */
@@ -400,12 +524,10 @@ static struct snapshot *snapshot_port_build(struct config *c, struct service_ent
 			     ? more_load(c, s, "networkprofile", port->override_network_profile_ref, &p->arena)
 			     : dep_load(c, s, DEP_NETWORK, &network_profile_message, &p->arena);
 	p->analytics = dep_load(c, s, DEP_ANALYTICS, &analytics_profile_message, &p->arena);
-	p->pool = dep_load(c, s, DEP_POOL, &pool_message, &p->arena);
 	snapshot_application(p);
 	snapshot_network(p);
 	p->clone = s->clone;
-	if (p->pool && s->pool)
-		snapshot_pool(p, s->pool);
+	snapshot_pools(c, s, p);
 	return p;
 }
 
@@ -447,20 +569,14 @@ static struct snapshot *service_build(struct config *c, struct service_entry *s,
 	dep_set(s, DEP_APPLICATION, "applicationprofile", vs->application_profile_ref);
 	dep_set(s, DEP_NETWORK, "networkprofile", vs->network_profile_ref);
 	dep_set(s, DEP_ANALYTICS, "analyticsprofile", vs->analytics_profile_ref);
-	dep_set(s, DEP_POOL, "pool", vs->pool_ref);
 	dep_set(s, DEP_CLONE, "trafficcloneprofile", vs->traffic_clone_profile_ref);
 	n->application = dep_load(c, s, DEP_APPLICATION, &application_profile_message, &n->arena);
 	n->network = dep_load(c, s, DEP_NETWORK, &network_profile_message, &n->arena);
 	n->analytics = dep_load(c, s, DEP_ANALYTICS, &analytics_profile_message, &n->arena);
-	n->pool = dep_load(c, s, DEP_POOL, &pool_message, &n->arena);
 	snapshot_application(n);
 	snapshot_network(n);
 	n->clone = s->clone;
-	if (n->pool && s->pool) {
-		n->pool_uuid = n->pool->uuid;
-		n->pool_name = n->pool->name;
-		snapshot_pool(n, s->pool);
-	}
+	snapshot_pools(c, s, n);
 	snapshot_ports(c, s, n);
 	return n;
 }
@@ -478,17 +594,37 @@ static bool service_touched(struct config *c, const struct service_entry *s)
 	json_object_foreach(s->more, key, v)
 		if (json_object_get(c->changed, key))
 			return true;
+	json_object_foreach(s->named, key, v)
+		if (json_object_get(c->changed, key))
+			return true;
+	for (size_t i = 0; i < s->n_pools; i++)
+		if (s->pools[i]->changed)
+			return true;
 	return false;
 }
 
-/* The key of the pool that the object names; deps follow only when the snapshot is built. */
-static struct pool_entry *service_pool(struct config *c, const json_t *vs)
+static void service_add_pool(struct config *c, struct service_entry *s, const char *ref)
 {
-	const char *ref = json_str(vs, "pool_ref", "");
 	const char *uuid = strrchr(ref, '/');
 	CLEANUP_FREE char *key = xasprintf("pool/%s", uuid ? uuid + 1 : ref);
+	struct pool_entry *p = pool_use(c, key);
 
-	return pool_use(c, key);
+	json_object_set_new(s->named, key, json_true());
+	for (size_t i = 0; i < s->n_pools && p; i++)
+		if (s->pools[i] == p)
+			return;
+	if (!p)
+		return;
+	s->pools = xrealloc(s->pools, (s->n_pools + 1) * sizeof(s->pools[0]));
+	s->pools[s->n_pools++] = p;
+}
+
+/* The pools that the objects name; deps follow only when the snapshot is built. */
+static void service_pools(struct config *c, struct service_entry *s, const json_t *vs)
+{
+	s->n_pools = 0;
+	json_object_clear(s->named);
+	service_add_pool(c, s, json_str(vs, "pool_ref", ""));
 }
 
 static void service_commit(struct config *c, struct service_entry *s, uint64_t revision)
@@ -505,11 +641,11 @@ static void service_commit(struct config *c, struct service_entry *s, uint64_t r
 		return;
 	}
 	if (!service_touched(c, s)) {
-		if (s->pool)
-			s->pool->users++;
+		for (size_t i = 0; i < s->n_pools; i++)
+			s->pools[i]->users++;
 		return;
 	}
-	s->pool = service_pool(c, vs);
+	service_pools(c, s, vs);
 	n = service_build(c, s, revision);
 	s->built = true;
 	s->dirty = false;
@@ -626,13 +762,18 @@ void config_unlisten(struct config *c, const char *vs_uuid, unsigned worker, uin
 
 void config_health(struct config *c, struct backend *b, enum backend_health health)
 {
-	if (atomic_exchange_explicit(&b->health, health, memory_order_relaxed) == (int)health)
+	int old = atomic_exchange_explicit(&b->health, health, memory_order_relaxed);
+
+	if (old == (int)health)
 		return;
+	if (old == BACKEND_DOWN)
+		atomic_store_explicit(&b->since_ns, mono_ns(), memory_order_relaxed);
 	LIST_FOREACH(l, &c->services) {
 		struct service_entry *s = LIST_ENTRY(l, struct service_entry, link);
 
-		if (s->built && s->pool && strcmp(s->pool->uuid, b->pool) == 0)
-			for (unsigned i = 0; i < c->n_workers; i++)
-				worker_post_down(c->workers[i], s->index, b);
+		for (size_t j = 0; j < s->n_pools && s->built; j++)
+			if (strcmp(s->pools[j]->uuid, b->pool) == 0)
+				for (unsigned i = 0; i < c->n_workers; i++)
+					worker_post_down(c->workers[i], s->index, b);
 	}
 }

@@ -22,12 +22,20 @@ struct config;
 struct health_monitor;
 struct pool;
 
+/* A server of a pool, one for each address. */
+struct config_server {
+	struct backend *backend;
+	size_t line;                         /* of pool->servers */
+	unsigned ratio;
+	bool enabled;
+};
+
 /* A pool that some service uses. Valid until the next pool() of the same uuid, or pool_gone(). */
 struct config_pool {
 	const char *uuid;
 	const struct pool *pool;
-	size_t n;                            /* == pool->servers_n */
-	struct backend *const *backends;     /* of pool->servers[i]; NULL: its address is a name */
+	size_t n;
+	const struct config_server *servers; /* no two with the same backend */
 	size_t n_monitors;
 	const struct health_monitor *const *monitors;
 	const char *const *monitor_uuids;

@@ -37,7 +37,7 @@ static void on_pool(struct config_user *u, const struct config_pool *p)
 	w->n_seen = p->n;
 	w->n_monitors = p->n_monitors;
 	for (size_t i = 0; i < p->n && i < ARRAY_SIZE(w->seen); i++)
-		w->seen[i] = p->backends[i];
+		w->seen[i] = p->servers[i].backend;
 }
 
 static void on_pool_gone(struct config_user *u, const char *uuid)
@@ -136,7 +136,7 @@ static void servers_keep_their_backends_through_edits(void **state)
 	commit(w);
 	assert_int_equal(w->pools_told, 2);
 	assert_ptr_equal(w->seen[1], two);
-	assert_int_equal(snapshot_of(w, 0)->n_servers, 3);
+	assert_int_equal(snapshot_of(w, 0)->pools[0].n_servers, 3);
 }
 
 static void only_what_is_touched_is_built_anew(void **state)
@@ -168,10 +168,10 @@ static void order_within_a_batch_means_nothing(void **state)
 
 	put_service(w);
 	commit(w);
-	assert_int_equal(snapshot_of(w, 0)->n_servers, 0); /* it is served, by nobody */
+	assert_int_equal(snapshot_of(w, 0)->n_pools, 0); /* it is served, by nobody */
 	put_pool(w, ADDR("1"));
 	commit(w);
-	assert_int_equal(snapshot_of(w, 0)->n_servers, 1);
+	assert_int_equal(snapshot_of(w, 0)->pools[0].n_servers, 1);
 }
 
 static void what_is_deleted_is_gone_and_its_number_is_used_again(void **state)
@@ -197,7 +197,7 @@ static void pool_that_is_switched_off_has_no_servers(void **state)
 	put_service(w);
 	put(w, "pool", "pool-1", "{\"enabled\":false,\"servers\":[" ADDR("1") "]}");
 	commit(w);
-	assert_int_equal(snapshot_of(w, 0)->n_servers, 0);
+	assert_int_equal(snapshot_of(w, 0)->pools[0].n_servers, 0);
 	assert_int_equal(w->n_seen, 1);
 }
 
@@ -220,15 +220,106 @@ static void profile_s_numbers_arrive_in_our_units(void **state)
 	assert_int_equal(s->idle_ms, 7000);
 	assert_false(s->nodelay);
 	assert_int_equal(s->dscp, 10);
-	assert_int_equal(s->disable_ms, 120000);
-	assert_int_equal(s->down_ms, 5000);
-	assert_int_equal(s->max_load, 9);
-	assert_int_equal(s->kind, LB_LEAST_CONNECTIONS);
-	assert_int_equal(s->keep.idle_ms, 60000);
-	assert_int_equal(s->keep.life_ms, 600000);
+	assert_int_equal(s->pools[0].disable_ms, 120000);
+	assert_int_equal(s->pools[0].down_ms, 5000);
+	assert_int_equal(s->pools[0].rules.max_load, 9);
+	assert_int_equal(s->pools[0].rules.kind, LB_LEAST_CONNECTIONS);
+	assert_int_equal(s->pools[0].keep.idle_ms, 60000);
+	assert_int_equal(s->pools[0].keep.life_ms, 600000);
 	put(w, "pool", "pool-1", "{\"graceful_disable_timeout\":-1,\"servers\":[]}");
 	commit(w);
-	assert_int_equal(snapshot_of(w, 0)->disable_ms, -1);
+	assert_int_equal(snapshot_of(w, 0)->pools[0].disable_ms, -1);
+}
+
+static const struct snapshot_pool *pool_of(struct world *w, const char *text)
+{
+	put(w, "pool", "pool-1", text);
+	commit(w);
+	return &snapshot_of(w, 0)->pools[0];
+}
+
+static void pool_s_numbers_arrive_in_our_units(void **state)
+{
+	struct world *w = *state;
+	const struct snapshot_pool *p;
+
+	put_service(w);
+	p = pool_of(w, "{\"servers\":[]}");
+	assert_int_equal(p->rules.ramp_ns, 600 * NS_PER_S);
+	assert_int_equal(p->rules.core_sharing, 2);
+	assert_int_equal(p->rate.every_ns, 0);
+	assert_int_equal(p->queue_max, 0);
+	p = pool_of(w, "{\"connection_ramp_duration\":0,\"lb_algorithm_core_nonaffinity\":7,"
+		       "\"request_queue_enabled\":true,\"request_queue_depth\":5,\"max_conn_rate_per_server\":"
+		       "{\"rate_limiter\":{\"count\":100,\"period\":2,\"burst_sz\":4}},\"servers\":[]}");
+	assert_int_equal(p->rules.ramp_ns, 0);
+	assert_int_equal(p->rules.core_sharing, 7);
+	assert_int_equal(p->queue_max, 5);
+	assert_int_equal(p->rate.every_ns, 20 * NS_PER_MS);
+	assert_int_equal(p->rate.burst_ns, 60 * NS_PER_MS);
+}
+
+static void each_algorithm_has_its_tables(void **state)
+{
+	static const char *const words[] = {
+		[LB_ROUND_ROBIN] = "ROUND_ROBIN",         [LB_LEAST_CONNECTIONS] = "LEAST_CONNECTIONS",
+		[LB_FASTEST_RESPONSE] = "FASTEST_RESPONSE", [LB_LEAST_LOAD] = "LEAST_LOAD",
+		[LB_FEWEST_SERVERS] = "FEWEST_SERVERS",   [LB_FEWEST_TASKS] = "FEWEST_TASKS",
+		[LB_CORE_AFFINITY] = "CORE_AFFINITY",     [LB_RANDOM] = "RANDOM",
+		[LB_CONSISTENT_HASH] = "CONSISTENT_HASH",
+	};
+	struct world *w = *state;
+
+	put_service(w);
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		CLEANUP_FREE char *text = xasprintf("{\"lb_algorithm\":\"LB_ALGORITHM_%s\",\"lb_algo_rr_per_se\":true,"
+						    "\"servers\":[" ADDR("1") "," ADDR("2") "]}", words[i]);
+		const struct snapshot_pool *p = pool_of(w, text);
+
+		assert_int_equal(p->rules.kind, i);
+		assert_int_equal(p->rules.hash != NULL, i == LB_CONSISTENT_HASH);
+		assert_int_equal(p->rules.wheel != NULL, i == LB_ROUND_ROBIN);
+	}
+	assert_null(pool_of(w, "{\"lb_algorithm\":\"LB_ALGORITHM_ROUND_ROBIN\",\"servers\":[]}")->rules.wheel);
+}
+
+static bool anybody(void *arg, size_t place)
+{
+	(void)arg;
+	(void)place;
+	return true;
+}
+
+/* Keys, of 100, that have the same server whether the servers' ports are these or those. */
+static int same_server(struct world *w, const char *more)
+{
+	size_t owner[100];
+	int same = 0;
+
+	for (int port = 1; port <= 2; port++) {
+		CLEANUP_FREE char *text = xasprintf("{\"lb_algorithm\":\"LB_ALGORITHM_CONSISTENT_HASH\",%s"
+						    "\"default_server_port\":%d,\"servers\":["
+						    "{\"ip\":{\"addr\":\"127.0.0.1\",\"type\":\"V4\"}},"
+						    "{\"ip\":{\"addr\":\"127.0.0.2\",\"type\":\"V4\"}}]}", more, port);
+		const struct snapshot_pool *p = pool_of(w, text);
+
+		for (unsigned k = 0; k < 100; k++) {
+			size_t now = lb_hash_find(p->rules.hash, lb_hash_mix(k), anybody, NULL);
+
+			same += port == 2 && owner[k] == now;
+			owner[k] = now;
+		}
+	}
+	return same;
+}
+
+static void hash_may_ignore_ports(void **state)
+{
+	struct world *w = *state;
+
+	put_service(w);
+	assert_int_equal(same_server(w, "\"ignore_server_port\":true,"), 100);
+	assert_in_range(same_server(w, ""), 20, 80);
 }
 
 static void clone_range_is_part_of_the_next_commit(void **state)
@@ -259,6 +350,9 @@ int main(void)
 		PROMISE(what_is_deleted_is_gone_and_its_number_is_used_again),
 		PROMISE(pool_that_is_switched_off_has_no_servers),
 		PROMISE(profile_s_numbers_arrive_in_our_units),
+		PROMISE(pool_s_numbers_arrive_in_our_units),
+		PROMISE(each_algorithm_has_its_tables),
+		PROMISE(hash_may_ignore_ports),
 		PROMISE(clone_range_is_part_of_the_next_commit),
 	};
 

@@ -52,16 +52,13 @@ static void on_pool(struct config_user *u, const struct config_pool *pool)
 
 	if (pool->pool->has_min_health_monitors_up)
 		h.min_up = (unsigned)pool->pool->min_health_monitors_up;
-	for (size_t i = 0; i < pool->n; i++) {
-		struct backend *b = pool->backends[i];
-
-		if (b) /* not one whose address is a name */
-			servers[h.servers_n++] = (struct health_server){
-				.backend = b,
-				.counters = counters_server_of(&p->counters, p->counters.workers, b->slot),
-				.enabled = pool->pool->servers[i].enabled,
-			};
-	}
+	for (size_t i = 0; i < pool->n; i++)
+		servers[h.servers_n++] = (struct health_server){
+			.backend = pool->servers[i].backend,
+			.counters = counters_server_of(&p->counters, p->counters.workers,
+						       pool->servers[i].backend->slot),
+			.enabled = pool->servers[i].enabled,
+		};
 	health_pool_set(p->health, pool->uuid, &h);
 	free(servers);
 }

@@ -1,6 +1,7 @@
 #include "engine/snapshot.h"
 
 #include "base/base.h"
+#include "engine/pool_state.h"
 
 struct snapshot *snapshot_new(void)
 {
@@ -20,8 +21,11 @@ void snapshot_put(struct snapshot *s)
 {
 	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	for (size_t i = 0; i < s->n_servers; i++)
-		backend_put(s->servers[i].backend);
+	for (size_t i = 0; i < s->n_pools; i++) {
+		for (size_t j = 0; j < s->pools[i].n_servers; j++)
+			backend_put(s->pools[i].servers[j].backend);
+		pool_state_put(s->pools[i].state);
+	}
 	for (size_t i = 0; i < s->n_ports; i++)
 		snapshot_put(s->ports[i].as);
 	arena_fini(&s->arena);

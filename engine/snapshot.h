@@ -17,7 +17,7 @@
 
 #include "base/arena.h"
 #include "engine/backend.h"
-#include "engine/lb.h"
+#include "engine/lb/lb.h"
 
 struct proto_ops;
 struct virtual_service;
@@ -25,7 +25,7 @@ struct application_profile;
 struct network_profile;
 struct analytics_profile;
 struct pool;
-struct fail_action;
+struct pool_state;
 
 /* A server of the pool, as this revision of the pool has it. */
 struct snapshot_server {
@@ -33,6 +33,26 @@ struct snapshot_server {
 	unsigned ratio;
 	bool enabled;
 	const struct server *server;      /* the pool's line: rewrite_host_header, hostname ... */
+};
+
+/* A pool that the service uses, in the data path's own units. */
+struct snapshot_pool {
+	const struct pool *pool;          /* defaults filled in; never NULL */
+	const char *uuid, *name;
+	struct lb_rules rules;
+	size_t n_servers;
+	struct snapshot_server *servers;  /* no two with the same backend; places are those of the rules' tables */
+	int64_t disable_ms, down_ms;      /* how long connections outlive their server's end; -1: for ever */
+	uint64_t connect_ms;              /* for a server to answer a SYN */
+	struct {
+		uint64_t idle_ms, life_ms;    /* 0: for ever */
+		uint64_t max_reuse, max_idle; /* 0: unlimited; per server and worker */
+	} keep;                           /* server connections at rest */
+	struct {
+		uint64_t every_ns, burst_ns;  /* 0: as fast as they come */
+	} rate;                           /* of new connections to a server */
+	unsigned queue_max;               /* exchanges that may wait for a place; 0: none waits */
+	struct pool_state *state;         /* a reference; NULL: in tests */
 };
 
 /* Copies of the server side: what the mark of each server connection says. */
@@ -66,27 +86,17 @@ struct snapshot {
 	const struct application_profile *application;
 	const struct network_profile *network;
 	const struct analytics_profile *analytics;
-	const struct pool *pool;
-	const char *pool_uuid, *pool_name;
+	size_t n_pools;
+	struct snapshot_pool *pools;      /* the first is the service's own, where it has one */
 
 	/* What the data path asks at each connection, in its own units. */
-	enum lb_kind kind;
-	unsigned max_load;                /* connections per server; 0: no limit */
-	size_t n_servers;
-	struct snapshot_server *servers;
-	int64_t disable_ms, down_ms;      /* how long connections outlive their server's end; -1: for ever */
 	uint64_t idle_ms;                 /* L4: nothing moved; 0: for ever */
 	bool close_idle;                  /* L4: close then, rather than only probe with keep-alives */
 	bool nodelay;
 	unsigned keepalive_s;             /* silence after which the kernel probes a peer; 0: never */
 	bool keepalive_halfclosed;        /* also when one side sends no more */
 	unsigned dscp;                    /* of packets to the client */
-	uint64_t connect_ms;              /* for a server to answer a SYN */
 	bool per_packet;                  /* UDP: each datagram goes to a server of its own */
-	struct {
-		uint64_t idle_ms, life_ms;    /* 0: for ever */
-		uint64_t max_reuse, max_idle; /* 0: unlimited; per server and worker */
-	} keep;                           /* server connections at rest */
 	bool multiplex;                   /* server connections may serve several clients */
 	struct snapshot_clone clone;
 

@@ -7,7 +7,11 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "engine/pool_state.h"
 #include "engine/worker.h"
+#include "model/structs.h"
+
+#define QUEUE_LOOK_MS 10 /* other workers do not tell when they give a place back */
 
 static const struct proto_ops connecting, resting;
 
@@ -47,7 +51,7 @@ static bool fits(const struct conn *c, const struct snapshot *s, const struct co
 	return s->multiplex && !(s->clone.on && s->clone.preserve_client_ip);
 }
 
-static bool worn_out(const struct conn *c, const struct snapshot *s, uint64_t now)
+static bool worn_out(const struct conn *c, const struct snapshot_pool *s, uint64_t now)
 {
 	return (s->keep.life_ms && now - c->opened_ns >= s->keep.life_ms * NS_PER_MS) ||
 	       (s->keep.max_reuse && c->uses > s->keep.max_reuse);
@@ -56,20 +60,21 @@ static bool worn_out(const struct conn *c, const struct snapshot *s, uint64_t no
 static void rest(struct upstream *u, struct conn *c)
 {
 	const struct snapshot *s = u->snapshot, *newest = u->client->listener->snapshot;
+	const struct snapshot_pool *p = u->pool;
 	struct worker_backend *b = c->backend;
-	uint64_t now = loop_now(c->worker->loop), wait_ms = s->keep.idle_ms;
+	uint64_t now = loop_now(c->worker->loop), wait_ms = p->keep.idle_ms;
 	bool own = !s->multiplex || (s->clone.on && s->clone.preserve_client_ip);
 
 	c->uses++;
 	c->client_id = own ? u->client->id : 0;
 	if (!newest || !b->listed || !b->member.enabled || !backend_is_usable(b->member.backend) ||
-	    !fits(c, newest, u->client) || worn_out(c, s, now) || (own && u->client->closed) ||
-	    (s->keep.max_idle && b->n_idle >= s->keep.max_idle)) {
+	    !fits(c, newest, u->client) || worn_out(c, p, now) || (own && u->client->closed) ||
+	    (p->keep.max_idle && b->n_idle >= p->keep.max_idle)) {
 		conn_close(c);
 		return;
 	}
-	if (s->keep.life_ms) {
-		uint64_t left_ms = s->keep.life_ms - (now - c->opened_ns) / NS_PER_MS;
+	if (p->keep.life_ms) {
+		uint64_t left_ms = p->keep.life_ms - (now - c->opened_ns) / NS_PER_MS;
 
 		wait_ms = wait_ms ? MIN(wait_ms, left_ms) : left_ms;
 	}
@@ -85,6 +90,17 @@ static void rest(struct upstream *u, struct conn *c)
 	conn_deadline(c, wait_ms);
 }
 
+/*
+ * The server may have closed it, with the event still in the kernel: whoever cannot ask twice would lose a request.
+ * What a server says before it is asked makes it unfit as well.
+ */
+static bool is_quiet(const struct conn *c)
+{
+	char byte;
+
+	return recv(c->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 static struct conn *reuse(struct upstream *u, struct worker_backend *b)
 {
 	uint64_t now = loop_now(u->client->worker->loop);
@@ -95,7 +111,7 @@ static struct conn *reuse(struct upstream *u, struct worker_backend *b)
 		if (!fits(c, u->snapshot, u->client))
 			continue;
 		unrest(c);
-		if (worn_out(c, u->snapshot, now)) {
+		if (worn_out(c, u->pool, now) || !is_quiet(c)) {
 			conn_close(c);
 			continue;
 		}
@@ -129,16 +145,26 @@ static void hand_over(struct upstream *u, struct conn *c)
 	c->upstream = u;
 	u->server = c;
 	u->waiting = false;
+	u->timing = true;
+}
+
+static void leave_out(struct upstream *u, const struct worker_backend *b)
+{
+	u->tries++;
+	if (u->ask.avoid_n < LB_AVOID)
+		u->ask.avoid[u->ask.avoid_n++] = &b->member;
 }
 
 static void give_up(struct upstream *u)
 {
 	struct conn *c = u->server;
 
-	backend_release(c->backend->member.backend);
+	lb_release(&c->backend->pool->lb, &c->backend->member);
 	u->server = NULL;
-	u->waiting = false;
+	u->waiting = u->timing = false;
 	c->upstream = NULL;
+	if (!list_empty(&c->backend->pool->queue))
+		upstream_queue_look(c->backend->pool);
 }
 
 /* This attempt failed: the next server, or the bad news. Never from inside the session's own call. */
@@ -147,8 +173,7 @@ static void attempt_failed(struct conn *c, int rc)
 	struct upstream *u = c->upstream;
 
 	trace_put(TRACE_CONNECTED, c->id, rc, 0);
-	if (u->tries < UPSTREAM_TRIES)
-		u->tried[u->tries++] = c->backend;
+	leave_out(u, c->backend);
 	give_up(u);
 	conn_reset(c);
 	if (u->tries < UPSTREAM_TRIES) {
@@ -235,45 +260,69 @@ static int dial(struct upstream *u, struct worker_backend *b)
 		conn_reset(c);
 		return rc;
 	}
-	conn_deadline(c, s->connect_ms);
+	conn_deadline(c, u->pool->connect_ms);
 	u->server = c;
 	u->waiting = true;
 	return 0;
 }
 
-static struct lb_member *pick(struct upstream *u, int *why)
+/* Wait for a place? */
+static bool queue(struct upstream *u)
 {
-	struct lb *lb = &u->client->service->lb;
-	struct lb_member *m;
+	struct worker_pool *p = u->from;
+	struct pool_state *state = u->pool->state;
 
-	/* Looked up, never followed: a server that was tried may have been removed since. */
-	for (unsigned t = 0; t < u->tries; t++)
-		for (size_t i = 0; i < lb->n; i++)
-			if (lb->members[i] == &u->tried[t]->member)
-				lb->members[i]->avoid = true;
-	m = lb_pick(lb, false, why);
-	for (size_t i = 0; i < lb->n && u->tries; i++)
-		lb->members[i]->avoid = false;
-	return m;
+	if (!u->pool->queue_max || !state || u->tries)
+		return false;
+	if (atomic_fetch_add_explicit(&state->queued, 1, memory_order_relaxed) >= u->pool->queue_max) {
+		atomic_fetch_sub_explicit(&state->queued, 1, memory_order_relaxed);
+		counter_add(&u->client->service->counters->queue_full, 1);
+		return false;
+	}
+	counter_add(&u->client->service->counters->queue_total, 1);
+	list_insert(p->queue.prev, &u->queued);
+	u->asked_ns = loop_now(u->client->worker->loop);
+	upstream_queue_look(p);
+	return true;
+}
+
+static void unqueue(struct upstream *u)
+{
+	list_remove(&u->queued);
+	atomic_fetch_sub_explicit(&u->pool->state->queued, 1, memory_order_relaxed);
 }
 
 /* FRESH: not one at rest; the last one was stale. */
 static int choose(struct upstream *u, bool fresh)
 {
+	uint64_t now = loop_now(u->client->worker->loop);
+	unsigned slowed = u->ask.avoid_n; /* those from here on began too many connections lately */
+	struct lb *lb = &u->from->lb;
 	int rc = -ENOENT;
 
+	u->ask.now = now;
 	for (;;) {
-		struct lb_member *m = pick(u, &rc);
+		struct lb_member *m = lb_pick(lb, &u->ask, &rc);
 		struct worker_backend *b;
 		struct conn *c;
 
-		if (!m)
+		if (lb->overflows) {
+			counter_add(&u->client->service->counters->server_full, lb->overflows);
+			lb->overflows = 0;
+		}
+		if (!m) {
+			if (u->ask.avoid_n > slowed)
+				rc = -EBUSY;
+			u->ask.avoid_n = slowed;
 			return rc;
+		}
 		if (u->tries)
 			counter_add(&u->client->service->counters->server_retry, 1);
 		b = CONTAINER_OF(m, struct worker_backend, member);
 		c = fresh ? NULL : reuse(u, b);
+		u->asked_ns = now;
 		if (c) {
+			u->ask.avoid_n = slowed;
 			trace_put(TRACE_REUSE, c->id, (int64_t)c->uses, u->client->id);
 			counter_add(&b->counters->conn_reused, 1);
 			u->reused = true;
@@ -281,16 +330,66 @@ static int choose(struct upstream *u, bool fresh)
 			return UPSTREAM_READY;
 		}
 		u->reused = false;
+		if (u->pool->rate.every_ns &&
+		    !backend_begin(m->backend, now, u->pool->rate.every_ns, u->pool->rate.burst_ns)) {
+			counter_add(&b->counters->conn_rate_limited, 1);
+			lb_release(lb, m);
+			rc = -EBUSY;
+			if (u->ask.avoid_n == LB_AVOID) {
+				u->ask.avoid_n = slowed;
+				return rc;
+			}
+			u->ask.avoid[u->ask.avoid_n++] = m;
+			continue;
+		}
+		u->ask.avoid_n = slowed;
 		rc = dial(u, b);
 		if (rc == 0)
 			return UPSTREAM_WAIT;
-		backend_release(m->backend);
-		if (u->tries == UPSTREAM_TRIES)
-			return rc;
-		u->tried[u->tries++] = b;
-		if (u->tries == UPSTREAM_TRIES)
+		lb_release(lb, m);
+		leave_out(u, b);
+		slowed = u->ask.avoid_n;
+		if (u->tries >= UPSTREAM_TRIES)
 			return rc;
 	}
+}
+
+/* ---- waiting for a place ---- */
+
+static void queue_serve(struct timer *t)
+{
+	struct worker_pool *p = CONTAINER_OF(t, struct worker_pool, queue_timer);
+	struct worker *w = p->service->worker;
+
+	p->users++;
+	while (!list_empty(&p->queue)) {
+		struct upstream *u = LIST_ENTRY(p->queue.next, struct upstream, queued);
+		bool late = loop_now(w->loop) - u->asked_ns >= UPSTREAM_QUEUE_MS * NS_PER_MS;
+		uint64_t since = u->asked_ns;
+		int rc = choose(u, false);
+
+		if (rc == -EBUSY && !late) {
+			u->asked_ns = since;
+			timer_in(w->loop, &p->queue_timer, QUEUE_LOOK_MS, queue_serve);
+			break;
+		}
+		unqueue(u);
+		if (rc == -EBUSY)
+			counter_add(&p->service->counters->queue_late, 1);
+		if (rc != UPSTREAM_WAIT)
+			u->user->connected(u, rc);
+	}
+	worker_pool_left(p);
+}
+
+void upstream_queue_look(struct worker_pool *p)
+{
+	struct loop *l = p->service->worker->loop;
+	uint64_t soon = loop_now(l) + NS_PER_MS;
+
+	/* Never later than it was: places are given back all the time. */
+	if (!list_empty(&p->queue) && (!p->queue_timer.active || p->queue_timer.at_ns > soon))
+		timer_at(l, &p->queue_timer, soon, queue_serve);
 }
 
 /* ---- the session's verbs ---- */
@@ -298,20 +397,89 @@ static int choose(struct upstream *u, bool fresh)
 void upstream_init(struct upstream *u, const struct upstream_user *user, void *session, struct conn *client)
 {
 	*u = (struct upstream){ .user = user, .session = session, .client = client };
+	list_init(&u->queued);
 }
 
-int upstream_open(struct upstream *u, struct snapshot *s)
+struct upstream_ask upstream_ask_of(const union address *client, const struct snapshot *s)
+{
+	struct upstream_ask ask = { .pool = s->n_pools ? &s->pools[0] : NULL };
+
+	if (ask.pool && ask.pool->rules.kind == LB_CONSISTENT_HASH) {
+		uint8_t ip[16];
+		unsigned port = address_port(client);
+
+		address_mapped(client, ip);
+		ask.key = lb_hash_bytes(LB_HASH_SEED, ip, sizeof(ip));
+		if (ask.pool->pool->lb_algorithm_hash == LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS_AND_PORT)
+			ask.key = lb_hash_bytes(ask.key, &port, sizeof(port));
+	}
+	return ask;
+}
+
+static void leave(struct upstream *u)
+{
+	struct worker_pool *p = u->from;
+
+	snapshot_put(u->snapshot);
+	u->snapshot = NULL;
+	u->pool = NULL;
+	u->from = NULL;
+	worker_pool_left(p);
+}
+
+int upstream_open(struct upstream *u, struct snapshot *s, const struct upstream_ask *ask)
 {
 	int rc;
 
-	must(!u->snapshot && !u->server);
+	must(!u->snapshot && !u->server && s == u->client->listener->snapshot);
+	if (!ask->pool)
+		return -ENOENT;
 	u->tries = 0;
+	u->ask = (struct lb_ask){ .key = ask->key };
 	u->snapshot = snapshot_get(s);
+	u->pool = ask->pool;
+	u->from = u->client->service->pool_at[ask->pool - s->pools];
+	u->from->users++;
+	rc = choose(u, false);
+	if (rc == -EBUSY && queue(u))
+		return UPSTREAM_WAIT;
+	if (rc < 0)
+		leave(u);
+	return rc;
+}
+
+void upstream_answered(struct upstream *u)
+{
+	struct conn *c = u->server;
+	struct worker *w = u->client->worker;
+
+	if (!u->timing)
+		return;
+	u->timing = false;
+	if (c->backend->listed)
+		lb_answered(&c->backend->pool->lb, &c->backend->member, loop_now(w->loop) - u->asked_ns);
+}
+
+int upstream_elsewhere(struct upstream *u)
+{
+	struct conn *c = u->server;
+	int rc;
+
+	must(u->snapshot && c);
+	if (u->ask.avoid_n == LB_AVOID)
+		return -EBUSY;
+	u->ask.avoid[u->ask.avoid_n++] = &c->backend->member;
+	u->tries = 0;
+	u->server = NULL;
 	rc = choose(u, false);
 	if (rc < 0) {
-		snapshot_put(u->snapshot);
-		u->snapshot = NULL;
+		u->server = c;
+		return rc;
 	}
+	/* What it still has to say is of no use. */
+	c->upstream = NULL;
+	lb_release(&c->backend->pool->lb, &c->backend->member);
+	conn_reset(c);
 	return rc;
 }
 
@@ -322,8 +490,8 @@ int upstream_again(struct upstream *u)
 
 	must(u->snapshot && c);
 	/* One that rested too long says nothing about its server. */
-	if (!stale && u->tries < UPSTREAM_TRIES)
-		u->tried[u->tries++] = c->backend;
+	if (!stale)
+		leave_out(u, c->backend);
 	give_up(u);
 	conn_reset(c);
 	return u->tries < UPSTREAM_TRIES ? choose(u, stale) : -ECONNREFUSED;
@@ -335,6 +503,8 @@ void upstream_done(struct upstream *u, bool keep)
 
 	if (!u->snapshot)
 		return;
+	if (!list_empty(&u->queued))
+		unqueue(u);
 	if (c) {
 		bool clean = keep && !u->waiting && !c->closed && !c->eof && !c->shut && !c->in && !c->out;
 
@@ -344,8 +514,7 @@ void upstream_done(struct upstream *u, bool keep)
 		else
 			conn_close(c);
 	}
-	snapshot_put(u->snapshot);
-	u->snapshot = NULL;
+	leave(u);
 }
 
 void upstream_cancel(struct upstream *u, bool reset)

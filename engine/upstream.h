@@ -7,6 +7,9 @@
  * gives the connection back with upstream_done(), which keeps it for others or
  * closes it.
  *
+ * Where the pool lets them, exchanges that find all servers full wait in a queue for a place
+ * (upstream_open() says UPSTREAM_WAIT); over all workers no more than its depth.
+ *
  * Connections at rest belong to (worker, service, server) and carry the
  * generation of the clone profile under which they were opened; of another
  * generation they are closed, never used.
@@ -18,12 +21,22 @@
 #include <stdint.h>
 
 #include "engine/conn.h"
+#include "engine/lb/lb.h"
 
-#define UPSTREAM_TRIES 3
+#define UPSTREAM_TRIES    3     /* servers that are asked before the session hears that none answers */
+#define UPSTREAM_QUEUE_MS 30000 /* in the queue of a pool whose servers are all full */
 
 struct snapshot;
+struct snapshot_pool;
 struct worker;
 struct worker_backend;
+struct worker_pool;
+
+/* What an exchange asks of the balancer. */
+struct upstream_ask {
+	const struct snapshot_pool *pool; /* one of the snapshot's; NULL: there is none */
+	uint64_t key;                     /* LB_CONSISTENT_HASH */
+};
 
 /* Who goes that way. */
 struct upstream_user {
@@ -43,8 +56,13 @@ struct upstream {
 	struct conn *client;
 	struct conn *server;              /* NULL: none */
 	struct snapshot *snapshot;        /* a reference, from upstream_open() to upstream_done() */
-	struct worker_backend *tried[UPSTREAM_TRIES]; /* to be compared only: they may be gone */
-	unsigned tries;
+	const struct snapshot_pool *pool; /* of SNAPSHOT */
+	struct worker_pool *from;         /* the same as the worker has it now */
+	struct lb_ask ask;                /* with those that were tried: to be compared only, they may be gone */
+	unsigned tries;                   /* of them, since the last answer of a server */
+	struct list queued;
+	uint64_t asked_ns;                /* when the server was asked, or the queue entered */
+	bool timing;                      /* its answer is still to come */
 	bool waiting;                     /* the server has not answered the SYN */
 	bool reused;                      /* the connection served before: it may be stale */
 };
@@ -53,18 +71,27 @@ enum { UPSTREAM_READY = 0, UPSTREAM_WAIT = 1 };
 
 /* Once, before the first upstream_open(). Server connections get SESSION as their session. */
 void upstream_init(struct upstream *u, const struct upstream_user *user, void *session, struct conn *client);
+/* The service's own pool, and the client's address as the key. HTTP may know better. */
+struct upstream_ask upstream_ask_of(const union address *client, const struct snapshot *s);
 /*
  * Begin an exchange under the newest snapshot S (takes a reference of its own). UPSTREAM_READY: u->server
  * is connected; UPSTREAM_WAIT: user->connected() follows, later than this call; -ENOENT:
  * no server is enabled and up; -EBUSY: they have all the connections they may have; other -errno: no server answered.
  * After a failure here nothing is held; after one that connected() or upstream_again() told, call upstream_done().
  */
-int upstream_open(struct upstream *u, struct snapshot *s);
+int upstream_open(struct upstream *u, struct snapshot *s, const struct upstream_ask *ask);
 /*
  * The server connection broke before any byte of an answer, and what was sent may be sent again (or nothing was):
  * drop it and go on with another, new one. Answers as upstream_open(); -ECONNREFUSED when the tries are used up.
  */
 int upstream_again(struct upstream *u);
+/*
+ * Another server for the same exchange, although this one answered: it is left out. Answers as upstream_open(); on
+ * failure u->server stays as it is.
+ */
+int upstream_elsewhere(struct upstream *u);
+/* The first byte of the answer is there: what algorithms go by that look at time. Once an exchange is enough. */
+void upstream_answered(struct upstream *u);
 /* The exchange is over. KEEP: the connection is clean, between two exchanges; it rests, if the profile lets it. */
 void upstream_done(struct upstream *u, bool keep);
 /* The same at any time, also while it waits or was never opened: closes (RESET: by RST) what is there. */
@@ -72,5 +99,7 @@ void upstream_cancel(struct upstream *u, bool reset);
 
 /* For the worker: close connections at rest that S (NULL: none) does not allow any more. */
 void upstream_sweep(struct worker_backend *b, const struct snapshot *s);
+/* For the worker: P may have a place for those that wait, or is gone. */
+void upstream_queue_look(struct worker_pool *p);
 
 #endif

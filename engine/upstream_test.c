@@ -4,6 +4,7 @@
  */
 #include "base/test.h"
 
+#include <semaphore.h>
 #include <sys/epoll.h>
 
 #include "engine/upstream.h"
@@ -41,12 +42,14 @@ static void connected(struct upstream *u, int rc)
 static void client_ready(struct conn *c)
 {
 	struct session *s = c->session;
+	struct upstream_ask how;
 
 	if (conn_recv(c, &s->byte, 1) <= 0) {
 		over(c);
 		return;
 	}
-	switch (upstream_open(&s->upstream, c->service->snapshot)) {
+	how = upstream_ask_of(&c->peer, c->listener->snapshot);
+	switch (upstream_open(&s->upstream, c->service->snapshot, &how)) {
 	case UPSTREAM_READY:
 		ask(s);
 		break;
@@ -261,7 +264,7 @@ static void limits_of_the_profile_are_kept(void **state)
 	struct world *w = *state;
 	int c, s;
 
-	w->plan.keep.max_reuse = 2;
+	w->pool.keep.max_reuse = 2;
 	configure(w);
 	c = dial(w, 0);
 	s = exchange(w, c, -1);
@@ -269,14 +272,14 @@ static void limits_of_the_profile_are_kept(void **state)
 	exchange(w, c, s);
 	hear_end(s); /* used, and used again twice */
 	close(s);
-	w->plan.keep.max_reuse = 0;
-	w->plan.keep.idle_ms = 50;
+	w->pool.keep.max_reuse = 0;
+	w->pool.keep.idle_ms = 50;
 	configure(w);
 	s = exchange(w, c, -1);
 	hear_end(s);
 	close(s);
-	w->plan.keep.idle_ms = 0;
-	w->plan.keep.life_ms = 50;
+	w->pool.keep.idle_ms = 0;
+	w->pool.keep.life_ms = 50;
 	configure(w);
 	s = exchange(w, c, -1);
 	hear_end(s);
@@ -289,7 +292,7 @@ static void only_so_many_rest(void **state)
 	struct world *w = *state;
 	int c[3], s[3], left = 0;
 
-	w->plan.keep.max_idle = 1;
+	w->pool.keep.max_idle = 1;
 	configure(w);
 	for (int i = 0; i < 3; i++) {
 		c[i] = dial(w, 0);
@@ -344,6 +347,148 @@ static void load_counts_who_is_served_and_not_who_rests(void **state)
 	close(s);
 }
 
+static void one_that_waits_gets_the_place_that_is_given_back(void **state)
+{
+	struct world *w = *state;
+	int a, b, c, s;
+
+	w->pool.rules.max_load = 1;
+	w->pool.queue_max = 1;
+	configure(w);
+	a = dial(w, 0);
+	b = dial(w, 0);
+	c = dial(w, 0);
+	say(a, "?");
+	s = answer(w, 0);
+	hear(s, "?");
+	say(b, "?");
+	counted(&service(w)->queue_total, 1);
+	say(c, "?");
+	hear_end(c); /* the queue is full */
+	counted(&service(w)->queue_full, 1);
+	say(s, "!");
+	hear(a, "!");
+	hear(s, "?"); /* B's, on the same connection */
+	say(s, "!");
+	hear(b, "!");
+	assert_int_equal(atomic_load(&w->state->queued), 0);
+	/* Another worker gives the place back: nobody tells. */
+	assert_true(backend_take(w->backend[0], 1));
+	say(a, "?");
+	counted(&service(w)->queue_total, 2);
+	backend_release(w->backend[0]);
+	hear(s, "?");
+	say(s, "!");
+	hear(a, "!");
+	close(a);
+	close(b);
+	close(c);
+	close(s);
+}
+
+static void one_that_waits_may_leave_or_lose_its_pool(void **state)
+{
+	struct world *w = *state;
+	int a, b, s;
+
+	w->pool.rules.max_load = 1;
+	w->pool.queue_max = 2;
+	configure(w);
+	a = dial(w, 0);
+	b = dial(w, 0);
+	say(a, "?");
+	s = answer(w, 0);
+	hear(s, "?");
+	say(b, "?");
+	counted(&service(w)->queue_total, 1);
+	close(b);
+	b = dial(w, 0);
+	say(b, "?");
+	counted(&service(w)->queue_total, 2);
+	w->listed[0] = false;
+	configure(w);
+	hear_end(b);
+	hear_end(s);
+	close(a);
+	close(b);
+	close(s);
+}
+
+static void only_so_many_connections_begin(void **state)
+{
+	struct world *w = *state;
+	int c[3], s[2];
+
+	w->pool.rate.every_ns = 3600 * NS_PER_S;
+	w->pool.rate.burst_ns = 3600 * NS_PER_S; /* two at once */
+	configure(w);
+	for (int i = 0; i < 3; i++)
+		c[i] = dial(w, 0);
+	for (int i = 0; i < 2; i++) {
+		say(c[i], "?");
+		s[i] = answer(w, 0);
+		hear(s[i], "?");
+	}
+	say(c[2], "?");
+	hear_end(c[2]);
+	counted(&server(w)->conn_rate_limited, 1);
+	/* Those that are there may be used again. */
+	say(s[0], "!");
+	hear(c[0], "!");
+	exchange(w, c[0], s[0]);
+	for (int i = 0; i < 3; i++)
+		close(c[i]);
+	for (int i = 0; i < 2; i++)
+		close(s[i]);
+}
+
+static sem_t stalled, go_on;
+
+static void stall_deliver(struct message *m)
+{
+	(void)m;
+	sem_post(&stalled);
+	sem_wait(&go_on);
+}
+
+/* The worker does nothing from here on, and then all at once. */
+static void stall(struct world *w, bool on)
+{
+	static struct message m;
+
+	if (!on) {
+		sem_post(&go_on);
+		return;
+	}
+	sem_init(&stalled, 0, 0);
+	sem_init(&go_on, 0, 0);
+	inbox_post(&w->worker->inbox, &m, stall_deliver);
+	sem_wait(&stalled);
+}
+
+static void connection_that_the_server_closed_is_not_used(void **state)
+{
+	struct world *w = *state;
+	int c, s, fresh;
+
+	configure(w);
+	c = dial(w, 0);
+	s = exchange(w, c, -1);
+	settle(w);
+	/* The worker learns of both in one turn, of the client first: nothing may be lost, nothing asked twice. */
+	stall(w, true);
+	say(c, "?");
+	close(s);
+	stall(w, false);
+	fresh = answer(w, 0);
+	hear(fresh, "?");
+	say(fresh, "!");
+	hear(c, "!");
+	counted(&server(w)->conn_reused, 0);
+	close(c);
+	close(fresh);
+}
+
 #undef PROMISE
 #define PROMISE(f) cmocka_unit_test_setup_teardown(f, setup, world_teardown)
 
@@ -359,6 +504,10 @@ int main(void)
 		PROMISE(only_so_many_rest),
 		PROMISE(disabled_server_keeps_none_at_rest),
 		PROMISE(load_counts_who_is_served_and_not_who_rests),
+		PROMISE(one_that_waits_gets_the_place_that_is_given_back),
+		PROMISE(one_that_waits_may_leave_or_lose_its_pool),
+		PROMISE(only_so_many_connections_begin),
+		PROMISE(connection_that_the_server_closed_is_not_used),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

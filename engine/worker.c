@@ -34,6 +34,32 @@ static void backend_release_grave(struct grave *g)
 	free(b);
 }
 
+static void pool_release(struct grave *g)
+{
+	struct worker_pool *p = CONTAINER_OF(g, struct worker_pool, grave);
+
+	lb_fini(&p->lb);
+	free(p->members);
+	free(p->uuid);
+	free(p);
+}
+
+/* Free it once the newest snapshot has forgotten it, and nobody uses it or waits for it. */
+static void pool_reap(struct worker_pool *p)
+{
+	if (p->now || p->users || !list_empty(&p->backends) || list_empty(&p->link))
+		return;
+	timer_stop(p->service->worker->loop, &p->queue_timer);
+	list_remove(&p->link);
+	loop_bury(p->service->worker->loop, &p->grave, pool_release);
+}
+
+void worker_pool_left(struct worker_pool *p)
+{
+	must(p->users-- > 0);
+	pool_reap(p);
+}
+
 /* Free it once the newest snapshot has forgotten it and its last connection is gone. */
 static void backend_reap(struct worker_backend *b)
 {
@@ -42,20 +68,24 @@ static void backend_reap(struct worker_backend *b)
 	timer_stop(b->service->worker->loop, &b->drain);
 	list_remove(&b->link);
 	loop_bury(b->service->worker->loop, &b->grave, backend_release_grave);
+	pool_reap(b->pool);
 }
 
-static struct worker_backend *backend_add(struct worker_service *s, const struct snapshot_server *from)
+static struct worker_backend *backend_add(struct worker_pool *p, const struct snapshot_server *from)
 {
 	struct worker_backend *b = xcalloc(1, sizeof(*b));
+	struct worker_service *s = p->service;
 
 	b->service = s;
+	b->pool = p;
 	b->member.backend = backend_get(from->backend);
 	b->counters = counters_server_of(s->worker->counters, s->worker->id, from->backend->slot);
 	list_init(&b->idle);
 	list_init(&b->busy);
 	list_init(&b->flows);
 	list_init(&b->link);
-	list_insert(&s->backends, &b->link);
+	list_insert(&p->backends, &b->link);
+	b->member.bytes = &b->counters->bytes_from_server;
 	return b;
 }
 
@@ -101,18 +131,20 @@ static void backend_drain(struct worker_backend *b, int64_t ms)
 		timer_at(l, &b->drain, b->ended_ns + (uint64_t)ms * NS_PER_MS, drain_over);
 }
 
-/* Bring one backend to what the newest snapshot says of it. */
+/* Bring one backend to what the newest snapshot (NULL: there is none) says of it. */
 static void backend_follow(struct worker_backend *b, const struct snapshot *s)
 {
+	const struct snapshot_pool *p = b->pool->now;
+
 	upstream_sweep(b, s);
 	if (!b->listed) {
 		timer_stop(b->service->worker->loop, &b->drain);
 		cut_busy(b);
 		backend_reap(b);
 	} else if (!b->member.enabled) {
-		backend_drain(b, s->disable_ms);
+		backend_drain(b, p->disable_ms);
 	} else if (!backend_is_usable(b->member.backend)) {
-		backend_drain(b, s->down_ms);
+		backend_drain(b, p->down_ms);
 	} else {
 		b->ended_ns = 0;
 		timer_stop(b->service->worker->loop, &b->drain);
@@ -139,7 +171,7 @@ static struct worker_service *service_at(struct worker *w, unsigned index)
 		s->index = index;
 		list_init(&s->listeners);
 		list_init(&s->clients);
-		list_init(&s->backends);
+		list_init(&s->pools);
 	}
 	return s;
 }
@@ -159,42 +191,85 @@ static struct worker_backend **by_backend_find(const struct by_backend *h, const
 	return &h->at[i];
 }
 
-static void members_from(struct worker_service *s, const struct snapshot *snap)
+static void members_from(struct worker_pool *p, const struct snapshot_pool *from_pool)
 {
 	struct by_backend known = { .mask = 15 };
-	size_t n = snap->n_servers;
+	size_t n = from_pool->n_servers, at = 0;
 
-	LIST_FOREACH(l, &s->backends)
+	LIST_FOREACH(l, &p->backends)
 		n++;
 	while (known.mask < 2 * n)
 		known.mask = known.mask * 2 + 1;
 	known.at = xcalloc(known.mask + 1, sizeof(known.at[0]));
-	LIST_FOREACH(l, &s->backends) {
+	LIST_FOREACH(l, &p->backends) {
 		struct worker_backend *b = LIST_ENTRY(l, struct worker_backend, link);
 
 		b->listed = false;
 		*by_backend_find(&known, b->member.backend) = b;
 	}
-	s->members = xrealloc(s->members, (snap->n_servers + 1) * sizeof(s->members[0]));
-	s->lb.n = 0;
-	for (size_t i = 0; i < snap->n_servers; i++) {
-		const struct snapshot_server *from = &snap->servers[i];
+	for (size_t i = 0; i < from_pool->n_servers; i++) {
+		const struct snapshot_server *from = &from_pool->servers[i];
 		struct worker_backend **place = by_backend_find(&known, from->backend);
 
 		if (!*place)
-			*place = backend_add(s, from);
-		else if ((*place)->listed)
-			continue; /* the pool names the same server twice */
+			*place = backend_add(p, from);
+		must(!(*place)->listed);
 		(*place)->listed = true;
 		(*place)->member.ratio = MAX(from->ratio, 1u);
 		(*place)->member.enabled = from->enabled;
-		s->members[s->lb.n++] = &(*place)->member;
 	}
+	LIST_FOREACH(l, &p->backends) {
+		struct worker_backend *b = LIST_ENTRY(l, struct worker_backend, link);
+
+		if (!b->listed)
+			lb_drop(&p->lb, &b->member);
+	}
+	p->members = xrealloc(p->members, (from_pool->n_servers + 1) * sizeof(p->members[0]));
+	for (size_t i = 0; i < from_pool->n_servers; i++)
+		p->members[at++] = &(*by_backend_find(&known, from_pool->servers[i].backend))->member;
 	free(known.at);
-	s->lb.members = s->members;
-	s->lb.kind = snap->kind;
-	s->lb.max_load = snap->max_load;
-	lb_changed(&s->lb);
+	lb_set(&p->lb, &from_pool->rules, p->members, at);
+}
+
+static void pool_forget(struct worker_pool *p)
+{
+	static const struct snapshot_pool nothing;
+
+	p->now = NULL;
+	members_from(p, &nothing);
+}
+
+static struct worker_pool *pool_at(struct worker_service *s, const char *uuid)
+{
+	struct worker_pool *p;
+
+	LIST_FOREACH(l, &s->pools)
+		if (strcmp(LIST_ENTRY(l, struct worker_pool, link)->uuid, uuid) == 0)
+			return LIST_ENTRY(l, struct worker_pool, link);
+	p = xcalloc(1, sizeof(*p));
+	p->service = s;
+	p->uuid = xstrdup(uuid);
+	p->lb.core = s->worker->id;
+	p->lb.cores = s->worker->counters->workers;
+	list_init(&p->backends);
+	list_init(&p->queue);
+	list_init(&p->link);
+	list_insert(&s->pools, &p->link);
+	return p;
+}
+
+/* Of all pools, also those that only live until their connections end. */
+static void backends_follow(struct worker_service *s, const struct snapshot *snap)
+{
+	LIST_FOREACH(l, &s->pools) {
+		struct worker_pool *p = LIST_ENTRY(l, struct worker_pool, link);
+
+		/* Whoever is cut may be the last user: P must not be freed under the walk. */
+		p->users++;
+		LIST_FOREACH(k, &p->backends)
+			backend_follow(LIST_ENTRY(k, struct worker_backend, link), snap);
+		worker_pool_left(p);
+	}
 }
 
 /* Serve by the newest snapshot. */
@@ -213,18 +288,22 @@ static void service_update(struct worker *w, struct snapshot *snap)
 {
 	struct worker_service *s = service_at(w, snap->index);
 	struct snapshot *old = s->snapshot;
-	bool first = old == NULL;
 
-	trace_put(TRACE_SNAPSHOT, snap->index, (int64_t)snap->revision, (int64_t)snap->n_servers);
+	trace_put(TRACE_SNAPSHOT, snap->index, (int64_t)snap->revision, (int64_t)snap->n_pools);
 	s->snapshot = snap;
 	s->counters = counters_service_of(w->counters, w->id, snap->slot);
-	members_from(s, snap);
-	if (first && s->lb.n) { /* or all workers begin with the same server */
-		s->lb.next = w->id % s->lb.n;
-		s->lb.members[s->lb.next]->current = 1;
+	LIST_FOREACH(l, &s->pools)
+		LIST_ENTRY(l, struct worker_pool, link)->now = NULL;
+	s->pool_at = xrealloc(s->pool_at, (snap->n_pools + 1) * sizeof(s->pool_at[0]));
+	for (size_t i = 0; i < snap->n_pools; i++) {
+		s->pool_at[i] = pool_at(s, snap->pools[i].uuid);
+		s->pool_at[i]->now = &snap->pools[i];
+		members_from(s->pool_at[i], &snap->pools[i]);
 	}
-	LIST_FOREACH(l, &s->backends)
-		backend_follow(LIST_ENTRY(l, struct worker_backend, link), snap);
+	LIST_FOREACH(l, &s->pools)
+		if (!LIST_ENTRY(l, struct worker_pool, link)->now)
+			pool_forget(LIST_ENTRY(l, struct worker_pool, link));
+	backends_follow(s, snap);
 	LIST_FOREACH(l, &s->listeners)
 		listener_follow(LIST_ENTRY(l, struct listener, link));
 	snapshot_put(old);
@@ -280,7 +359,7 @@ static void service_release(struct grave *g)
 {
 	struct service_grave *sg = CONTAINER_OF(g, struct service_grave, grave);
 
-	free(sg->service->members);
+	free(sg->service->pool_at);
 	free(sg->service);
 	free(sg);
 }
@@ -295,14 +374,10 @@ static void service_remove(struct worker *w, unsigned index)
 	while (!list_empty(&s->listeners))
 		listener_close(LIST_ENTRY(s->listeners.next, struct listener, link));
 	cut_clients(s, NULL, w->stopping ? CONN_CUT_STOP : CONN_CUT_LISTENER);
-	s->lb.n = 0;
-	LIST_FOREACH(l, &s->backends) {
-		struct worker_backend *b = LIST_ENTRY(l, struct worker_backend, link);
-
-		b->listed = false;
-		backend_follow(b, NULL);
-	}
-	must(list_empty(&s->backends) && list_empty(&s->clients));
+	LIST_FOREACH(l, &s->pools)
+		pool_forget(LIST_ENTRY(l, struct worker_pool, link));
+	backends_follow(s, NULL);
+	must(list_empty(&s->pools) && list_empty(&s->clients));
 	w->services[index] = NULL;
 	snapshot_put(s->snapshot);
 	s->snapshot = NULL;
@@ -481,11 +556,19 @@ static void service_down(struct worker *w, unsigned index, const struct backend 
 
 	if (!s || !s->snapshot)
 		return;
-	LIST_FOREACH(l, &s->backends) {
-		struct worker_backend *b = LIST_ENTRY(l, struct worker_backend, link);
+	LIST_FOREACH(l, &s->pools) {
+		struct worker_pool *p = LIST_ENTRY(l, struct worker_pool, link);
 
-		if (b->member.backend == fallen)
+		LIST_FOREACH(k, &p->backends) {
+			struct worker_backend *b = LIST_ENTRY(k, struct worker_backend, link);
+
+			if (b->member.backend != fallen)
+				continue;
+			if (b->listed)
+				lb_look(&p->lb, &b->member);
 			backend_follow(b, s->snapshot);
+			break;
+		}
 	}
 }
 

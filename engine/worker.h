@@ -16,7 +16,7 @@
 #include "engine/buffer.h"
 #include "engine/conn.h"
 #include "engine/counters.h"
-#include "engine/lb.h"
+#include "engine/lb/lb.h"
 #include "engine/snapshot.h"
 #include "engine/trace.h"
 #include "net/inbox.h"
@@ -37,12 +37,28 @@ struct listener {
 	uint32_t queue_drops;             /* UDP: as the kernel counted them last */
 };
 
+/* A pool as this worker sees it, of one service. */
+struct worker_pool {
+	struct worker_service *service;
+	struct list link;                 /* in service->pools */
+	char *uuid;
+	const struct snapshot_pool *now;  /* of the newest snapshot; NULL: that has it no more */
+	struct lb lb;                     /* its members */
+	struct lb_member **members;
+	struct list backends;             /* also those that only live until their connections end */
+	unsigned users;                   /* exchanges between upstream_open() and upstream_done() */
+	struct list queue;                /* of struct upstream: they wait for a place at a server */
+	struct timer queue_timer;
+	struct grave grave;
+};
+
 /* A server as this worker sees it, of one service. */
 struct worker_backend {
 	struct lb_member member;          /* backend is a reference */
 	struct worker_service *service;
+	struct worker_pool *pool;
 	struct server_counters *counters; /* this worker's */
-	struct list link;                 /* in service->backends */
+	struct list link;                 /* in pool->backends */
 	struct list idle, busy;           /* idle: the one that rested last is first */
 	struct list flows;                /* of datagrams; each counts in n_conns */
 	uint64_t refused_ns;              /* datagrams: nobody listened there then */
@@ -60,9 +76,8 @@ struct worker_service {
 	struct service_counters *counters; /* this worker's */
 	struct list listeners;
 	struct list clients;
-	struct list backends;             /* also those that only live until their connections end */
-	struct lb lb;                     /* the members of the newest snapshot */
-	struct lb_member **members;
+	struct list pools;
+	struct worker_pool **pool_at;     /* by place in the newest snapshot */
 	uint32_t clone_turn;
 	uint64_t refused_ns;              /* the newest of its backends */
 };
@@ -129,6 +144,8 @@ void worker_backend_left(struct worker_backend *b);
 /* C left every list and is about to be freed: what is counted or bound to it. Called by conn.c. */
 void worker_client_gone(struct conn *c);
 void worker_server_gone(struct conn *c);
+/* P may be free of its last user. */
+void worker_pool_left(struct worker_pool *p);
 /* The session that is served by C is ended, or sent elsewhere when the server never answered. */
 void worker_cut_server(struct conn *c);
 

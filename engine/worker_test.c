@@ -165,7 +165,7 @@ static void edit_drops_nothing(void **state)
 	configure(w);
 	couple(w, 0, 0, &c, &s);
 	for (int i = 0; i < 100; i++) {
-		w->plan.kind = i % 2 ? LB_ROUND_ROBIN : LB_LEAST_CONNECTIONS;
+		w->pool.rules.kind = i % 2 ? LB_ROUND_ROBIN : LB_LEAST_CONNECTIONS;
 		w->listed[2] = i % 2;
 		configure(w);
 	}
@@ -205,7 +205,7 @@ static void disabled_server_drains(void **state)
 	int c[3], s[3];
 	uint64_t began;
 
-	w->plan.disable_ms = -1;
+	w->pool.disable_ms = -1;
 	configure(w);
 	couple(w, 0, 0, &c[0], &s[0]);
 	w->enabled[0] = false;
@@ -214,11 +214,11 @@ static void disabled_server_drains(void **state)
 	couple(w, 0, 2, &c[2], &s[2]);
 	say(c[0], "goes on");
 	hear(s[0], "goes on");
-	w->plan.disable_ms = 0; /* cut at once */
+	w->pool.disable_ms = 0; /* cut at once */
 	configure(w);
 	hear_reset(c[0]);
 	w->enabled[1] = false;
-	w->plan.disable_ms = 150;
+	w->pool.disable_ms = 150;
 	began = mono_ns();
 	configure(w);
 	say(c[1], "not yet");
@@ -288,7 +288,7 @@ static void limit_of_connections_is_kept(void **state)
 	struct world *w = *state;
 	int c[SERVERS], s[SERVERS], more;
 
-	w->plan.max_load = 1;
+	w->pool.rules.max_load = 1;
 	configure(w);
 	for (int i = 0; i < SERVERS; i++)
 		couple(w, 0, i, &c[i], &s[i]);

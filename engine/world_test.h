@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 #include "engine/l4/l4.h"
+#include "engine/pool_state.h"
 #include "engine/worker.h"
+#include "model/structs.h"
 
 #define SERVERS 3
 #define LIMIT_S 5 /* no step of any test takes longer */
@@ -24,7 +26,10 @@ struct world {
 	bool enabled[SERVERS], listed[SERVERS];
 	union address front[2];
 	const struct proto_ops *proto;    /* l4_proto, unless the test says otherwise */
-	struct snapshot plan;             /* what the next configure() gives, but for its servers */
+	struct snapshot plan;             /* what the next configure() gives, but for its pool */
+	struct snapshot_pool pool;        /* ... and that, but for its servers */
+	struct pool pool_object;
+	struct pool_state *state;
 	uint64_t revision;
 };
 
@@ -45,6 +50,7 @@ static inline void configure(struct world *w)
 {
 	struct snapshot *s = snapshot_new();
 	struct arena arena = s->arena;
+	struct snapshot_pool *p;
 
 	*s = w->plan;
 	atomic_init(&s->refs, 1);
@@ -52,10 +58,16 @@ static inline void configure(struct world *w)
 	s->revision = ++w->revision;
 	s->proto = w->proto;
 	s->nodelay = true;
-	s->servers = arena_get(&s->arena, SERVERS * sizeof(s->servers[0]));
+	s->pools = p = arena_get(&s->arena, sizeof(*p));
+	s->n_pools = 1;
+	*p = w->pool;
+	p->uuid = p->name = "pool-1";
+	p->pool = &w->pool_object;
+	p->state = pool_state_get(w->state);
+	p->servers = arena_get(&s->arena, SERVERS * sizeof(p->servers[0]));
 	for (int i = 0; i < SERVERS; i++)
 		if (w->listed[i])
-			s->servers[s->n_servers++] = (struct snapshot_server){
+			p->servers[p->n_servers++] = (struct snapshot_server){
 				.backend = backend_get(w->backend[i]), .ratio = 1, .enabled = w->enabled[i] };
 	worker_post_snapshot(w->worker, s);
 	snapshot_put(s);
@@ -97,8 +109,10 @@ static inline int world_setup(void **state)
 		w->backend[i] = backend_new("pool-1", &a, 10 + (unsigned)i);
 		w->enabled[i] = w->listed[i] = true;
 	}
-	w->plan = (struct snapshot){ .slot = 1, .kind = LB_ROUND_ROBIN, .disable_ms = 60000, .down_ms = -1,
-				     .connect_ms = 1000, .multiplex = true };
+	w->plan = (struct snapshot){ .slot = 1, .multiplex = true };
+	w->pool = (struct snapshot_pool){ .rules.kind = LB_ROUND_ROBIN, .disable_ms = 60000, .down_ms = -1,
+					  .connect_ms = 1000 };
+	w->state = pool_state_new();
 	for (unsigned i = 0; i < 2; i++) {
 		int fd = listen_on(&w->front[i]);
 
@@ -122,6 +136,9 @@ static inline int world_teardown(void **state)
 		backend_put(w->backend[i]);
 	}
 	assert_int_equal(counters_service_of(&w->counters, 0, 1)->conn_open, 0);
+	assert_int_equal(atomic_load(&w->state->refs), 1);
+	assert_int_equal(atomic_load(&w->state->queued), 0);
+	pool_state_put(w->state);
 	counters_fini(&w->counters);
 	free(w);
 	return 0;

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 
 #include "base/base.h"
+#include "engine/http/ask.h"
 #include "engine/http/refusal.h"
 #include "engine/http/tunnel.h"
 #include "engine/worker.h"
@@ -289,7 +290,7 @@ static void server_bad(struct exchange *x, enum http1_error e)
 
 static void server_deadline(struct exchange *x)
 {
-	int64_t ms = x->upstream.snapshot->pool ? x->upstream.snapshot->pool->server_timeout : 0;
+	int64_t ms = x->upstream.pool->pool->server_timeout;
 
 	conn_deadline(x->upstream.server, ms ? (uint64_t)ms : SERVER_MS);
 }
@@ -415,6 +416,7 @@ static bool is_websocket(const struct http1_head *h, const char *in)
 void exchange_begin(struct exchange *x, const struct http1_head *h)
 {
 	const struct http_application_profile *p = exchange_profile(x);
+	struct upstream_ask ask;
 
 	counter_add(&exchange_counters(x)->http_requests, 1);
 	trace_put(TRACE_REQUEST, x->client->id, h->method, h->len);
@@ -436,7 +438,8 @@ void exchange_begin(struct exchange *x, const struct http1_head *h)
 		x->keep = false;
 		exchange_refuse(x, &refusal_BODY_LARGE);
 	} else {
-		opened(x, upstream_open(&x->upstream, x->client->listener->snapshot), h);
+		ask = ask_of(x, h, exchange_in(x));
+		opened(x, upstream_open(&x->upstream, x->client->listener->snapshot, &ask), h);
 	}
 }
 
@@ -655,6 +658,7 @@ static void answer_more(struct exchange *x)
 			return;
 		}
 		counter_add(&server_counters(x)->bytes_from_server, (uint64_t)n);
+		upstream_answered(&x->upstream);
 		server_deadline(x);
 		if (x->client->eof)
 			x->ops->await(x);

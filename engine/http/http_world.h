@@ -30,6 +30,7 @@ static struct world {
 	struct http_application_profile http;
 	struct pool pool;
 	bool http2;
+	enum lb_kind kind;
 } w;
 
 static int listen_on(union address *a)
@@ -53,6 +54,7 @@ static void configure(void)
 	struct pool *pool = arena_get(&s->arena, sizeof(*pool));
 	struct virtual_service *vs = arena_get(&s->arena, sizeof(*vs));
 	struct service *port = arena_get(&s->arena, sizeof(*port));
+	struct snapshot_pool *p;
 
 	*http = w.http;
 	*pool = w.pool;
@@ -62,20 +64,28 @@ static void configure(void)
 	*vs = (struct virtual_service){ .services = port, .services_n = 1 };
 	s->vs = vs;
 	s->slot = 1;
-	s->kind = LB_ROUND_ROBIN;
-	s->disable_ms = 60000;
-	s->down_ms = -1;
-	s->connect_ms = 1000;
-	s->max_load = w.max_load;
 	s->multiplex = s->nodelay = true;
 	s->revision = ++w.revision;
 	s->proto = &http_proto;
 	s->application = application;
-	s->pool = pool;
-	s->servers = arena_get(&s->arena, SERVERS * sizeof(s->servers[0]));
+	s->n_pools = 1;
+	s->pools = p = arena_get(&s->arena, sizeof(*p));
+	*p = (struct snapshot_pool){
+		.pool = pool,
+		.uuid = "pool-1",
+		.name = "pool-1",
+		.rules = { .kind = w.kind, .max_load = w.max_load },
+		.disable_ms = 60000,
+		.down_ms = -1,
+		.connect_ms = 1000,
+		.servers = arena_get(&s->arena, SERVERS * sizeof(p->servers[0])),
+	};
 	for (size_t i = 0; i < w.n_servers; i++)
-		s->servers[s->n_servers++] = (struct snapshot_server){
+		p->servers[p->n_servers++] = (struct snapshot_server){
 			.backend = backend_get(w.backend[i]), .ratio = 1, .enabled = true };
+	if (w.kind == LB_CONSISTENT_HASH)
+		p->rules.hash = lb_hash_new(&s->arena, (struct lb_hash_server[]){ { 1, 1, 1 }, { 2, 2, 1 } },
+					    p->n_servers);
 	worker_post_snapshot(w.worker, s);
 	snapshot_put(s);
 }
@@ -131,23 +141,23 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct service_counters *service(void)
+static inline struct service_counters *service(void)
 {
 	return counters_service_of(&w.counters, 0, 1);
 }
 
-static struct server_counters *server_of(unsigned i)
+static inline struct server_counters *server_of(unsigned i)
 {
 	return counters_server_of(&w.counters, 0, 10 + i);
 }
 
-static uint64_t now(const uint64_t *c)
+static inline uint64_t now(const uint64_t *c)
 {
 	return __atomic_load_n(c, __ATOMIC_RELAXED);
 }
 
 /* C has come to WANT, soon. */
-static void counted(const uint64_t *c, uint64_t want)
+static inline void counted(const uint64_t *c, uint64_t want)
 {
 	uint64_t deadline = mono_ns() + LIMIT_S * NS_PER_S;
 

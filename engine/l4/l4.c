@@ -286,6 +286,7 @@ static void ready(struct conn *c, uint32_t events)
 
 static void start(struct session *s)
 {
+	upstream_answered(&s->upstream); /* by the handshake: what an answer is, nobody knows here */
 	move(s, L4_PASSING);
 	conn_want_in(s->client, true);
 	still_alive(s);
@@ -312,6 +313,7 @@ static void accepted(struct conn *client)
 {
 	struct worker *w = client->worker;
 	struct session *s = slab_get(&w->sessions_l4);
+	struct upstream_ask ask;
 
 	if (!s) {
 		counter_add(&client->service->counters->conn_refused_memory, 1);
@@ -323,7 +325,8 @@ static void accepted(struct conn *client)
 	client->session = s;
 	conn_want_in(client, false); /* what it says waits in the kernel until somebody listens */
 	upstream_init(&s->upstream, &user, s, client);
-	switch (upstream_open(&s->upstream, client->listener->snapshot)) {
+	ask = upstream_ask_of(&client->peer, client->listener->snapshot);
+	switch (upstream_open(&s->upstream, client->listener->snapshot, &ask)) {
 	case UPSTREAM_READY:
 		start(s);
 		break;

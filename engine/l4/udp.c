@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "base/table.h"
+#include "engine/upstream.h"
 #include "engine/worker.h"
 
 #define BATCH        32          /* datagrams read by one call */
@@ -135,7 +136,7 @@ static void flow_end(struct flow *f)
 	list_remove(&f->of_backend);
 	counter_sub(&f->listener->service->counters->conn_open, 1);
 	counter_sub(&f->backend->counters->conn_open, 1);
-	backend_release(f->backend->member.backend);
+	lb_release(&f->backend->pool->lb, &f->backend->member);
 	worker_backend_left(f->backend);
 	loop_bury(w->loop, &f->grave, flow_release);
 }
@@ -193,7 +194,7 @@ static struct flow *flow_open(struct listener *ls, const union address *client, 
 			close(fd);
 		if (f)
 			slab_put(&u->slab, f);
-		backend_release(m->backend);
+		lb_release(&b->pool->lb, m);
 		return NULL;
 	}
 	f->slab = &u->slab;
@@ -307,21 +308,26 @@ static bool lately(uint64_t then, uint64_t now)
 	return then && now - then < REFUSED_NS;
 }
 
-static struct lb_member *pick(struct worker_service *s)
+static struct lb_member *pick(const struct listener *ls, const union address *client)
 {
-	uint64_t now = loop_now(s->worker->loop);
+	struct worker_service *s = ls->service;
+	struct upstream_ask how = upstream_ask_of(client, ls->snapshot);
+	struct lb_ask ask = { .now = loop_now(s->worker->loop), .key = how.key };
+	struct worker_pool *p;
 	struct lb_member *m;
 	int why;
 
-	if (!lately(s->refused_ns, now))
-		return lb_pick(&s->lb, false, &why);
-	for (size_t i = 0; i < s->lb.n; i++)
-		s->lb.members[i]->avoid = lately(CONTAINER_OF(s->lb.members[i], struct worker_backend, member)->refused_ns,
-						 now);
-	m = lb_pick(&s->lb, true, &why);
-	for (size_t i = 0; i < s->lb.n; i++)
-		s->lb.members[i]->avoid = false;
-	return m;
+	if (!how.pool)
+		return NULL;
+	p = s->pool_at[how.pool - ls->snapshot->pools];
+	for (size_t i = 0; lately(s->refused_ns, ask.now) && i < p->lb.n && ask.avoid_n < LB_AVOID; i++)
+		if (lately(CONTAINER_OF(p->lb.members[i], struct worker_backend, member)->refused_ns, ask.now))
+			ask.avoid[ask.avoid_n++] = p->lb.members[i];
+	m = lb_pick(&p->lb, &ask, &why);
+	if (m || !ask.avoid_n)
+		return m;
+	ask.avoid_n = 0; /* better than nobody */
+	return lb_pick(&p->lb, &ask, &why);
 }
 
 /* The flow that this datagram goes by; NULL: it is lost, and counted. */
@@ -340,7 +346,7 @@ static struct flow *flow_for(struct listener *ls, const union address *client, u
 		if (f) /* its server fell: to another one */
 			flow_end(f);
 	}
-	m = pick(s);
+	m = pick(ls, client);
 	if (!m) {
 		counter_add(&s->counters->conn_refused_server, pieces);
 		return NULL;
@@ -350,7 +356,7 @@ static struct flow *flow_for(struct listener *ls, const union address *client, u
 
 		f = find(u, hash_of(u, ls, client, b), ls, client, b);
 		if (f) {
-			backend_release(m->backend); /* its load is the flow's */
+			lb_release(&b->pool->lb, m); /* its load is the flow's */
 			return f;
 		}
 	}

@@ -11,6 +11,7 @@ static const struct rule *const rules[] = {
 	&rule_networkprofile,
 	&rule_pool,
 	&rule_role,
+	&rule_serviceengine,
 	&rule_tenant,
 	&rule_user,
 	&rule_virtualservice,

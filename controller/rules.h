@@ -51,6 +51,7 @@ extern const struct rule rule_network;
 extern const struct rule rule_networkprofile;
 extern const struct rule rule_pool;
 extern const struct rule rule_role;
+extern const struct rule rule_serviceengine;
 extern const struct rule rule_tenant;
 extern const struct rule rule_user;
 extern const struct rule rule_virtualservice;

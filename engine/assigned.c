@@ -105,8 +105,9 @@ static void want_ports(struct wanted *w, const char *ip, const struct virtual_se
 	}
 }
 
-static void hold(struct assigned *a, const char *ip, const struct assigned_vip *v, uint64_t term)
+static void hold(struct assigned *a, const char *ip, const struct assigned_vip *v)
 {
+	uint64_t term = (uint64_t)v->term;
 	struct in6_addr addr;
 	struct vip *held;
 	struct err e = { 0 };
@@ -122,13 +123,15 @@ static void hold(struct assigned *a, const char *ip, const struct assigned_vip *
 		return;
 	}
 	a->vips = xrealloc(a->vips, (a->n_vips + 1) * sizeof(a->vips[0]));
-	a->vips[a->n_vips++] = held;
+	a->vips[a->n_vips++] = (struct assigned_hold){ held, xstrdup(v->vip_id) };
 }
 
-static void release_all(struct vip **vips, size_t n)
+static void release_all(struct assigned_hold *vips, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		vip_release(vips[i]);
+	for (size_t i = 0; i < n; i++) {
+		vip_release(vips[i].vip);
+		free(vips[i].id);
+	}
 	free(vips);
 }
 
@@ -142,6 +145,12 @@ bool assigned_let_go(struct assigned *a)
 	return any;
 }
 
+/* The VIPs of one service may be with several engines. */
+static bool is_mine(const struct link *k, const struct assigned_vip *v)
+{
+	return strcmp(v->engine ? v->engine : "", link_uuid(k)) == 0;
+}
+
 bool assigned_follow(struct assigned *a, const struct link *k)
 {
 	const json_t *assignment = link_object(k, "assignment", a->uuid);
@@ -149,7 +158,7 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 	struct arena arena = ARENA_INIT;
 	const struct virtual_service *vs;
 	const struct assignment *as;
-	struct vip **old = a->vips;
+	struct assigned_hold *old = a->vips;
 	size_t old_n = a->n_vips;
 	struct wanted want = { 0 };
 	struct err e = { 0 };
@@ -161,6 +170,8 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 	a->enabled = as->enabled && vs->enabled;
 	untrouble(&a->trouble);
 	for (size_t i = 0; i < as->vips_n && a->enabled && vs->traffic_enabled; i++) {
+		if (!is_mine(k, &as->vips[i]))
+			continue;
 		want_ports(&want, as->vips[i].addr ? as->vips[i].addr : "", vs, k);
 		want_ports(&want, as->vips[i].addr6 ? as->vips[i].addr6 : "", vs, k);
 	}
@@ -172,8 +183,10 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 	for (size_t i = 0; i < as->vips_n && a->enabled; i++) {
 		const struct assigned_vip *v = &as->vips[i];
 
-		hold(a, v->addr ? v->addr : "", v, (uint64_t)as->term);
-		hold(a, v->addr6 ? v->addr6 : "", v, (uint64_t)as->term);
+		if (!is_mine(k, v))
+			continue;
+		hold(a, v->addr ? v->addr : "", v);
+		hold(a, v->addr6 ? v->addr6 : "", v);
 	}
 	if (a->enabled) {
 		release_all(old, old_n);
@@ -210,12 +223,12 @@ void assigned_drop(struct assigned *a)
 bool assigned_has_vip(const struct assigned *a, const struct vip *v)
 {
 	for (size_t i = 0; i < a->n_vips; i++)
-		if (a->vips[i] == v)
+		if (a->vips[i].vip == v)
 			return true;
 	return false;
 }
 
-const char *assigned_state(const struct assigned *a, const char **reason)
+static const char *state_of(const struct vip *v)
 {
 	static const char *const states[] = {
 		[VIP_ABSENT] = "OPER_DOWN",         [VIP_PROBING] = "OPER_INITIALIZING",
@@ -223,6 +236,11 @@ const char *assigned_state(const struct assigned *a, const char **reason)
 		[VIP_LAPSED] = "OPER_INITIALIZING", [VIP_WITHDRAWN] = "OPER_DOWN",
 	};
 
+	return states[vip_state(v)];
+}
+
+const char *assigned_state(const struct assigned *a, const char **reason)
+{
 	*reason = "";
 	if (!a->enabled) {
 		*reason = "It is disabled.";
@@ -233,14 +251,33 @@ const char *assigned_state(const struct assigned *a, const char **reason)
 		return "OPER_DOWN";
 	}
 	for (size_t i = 0; i < a->n_vips; i++) {
-		if (vip_state(a->vips[i]) == VIP_OWNED)
+		if (vip_state(a->vips[i].vip) == VIP_OWNED)
 			continue;
-		*reason = vip_reason(a->vips[i]);
-		return states[vip_state(a->vips[i])];
+		*reason = vip_reason(a->vips[i].vip);
+		return state_of(a->vips[i].vip);
 	}
 	if (a->clone_trouble) /* served, but not copied: up, and said */
 		*reason = a->clone_trouble;
 	return "OPER_UP";
+}
+
+json_t *assigned_vips(const struct assigned *a)
+{
+	json_t *all = json_object();
+
+	for (size_t i = 0; i < a->n_vips && a->enabled && !a->trouble; i++) {
+		const struct assigned_hold *h = &a->vips[i];
+
+		/* Of the two families of a VIP the one that is not up speaks. */
+		if (vip_state(h->vip) != VIP_OWNED || !json_object_get(all, h->id))
+			json_object_set_new(all, h->id, json_pack("{s:s, s:s}", "state", state_of(h->vip), "reason",
+								  vip_reason(h->vip)));
+	}
+	if (json_object_size(all) < 2) { /* the state says it */
+		json_decref(all);
+		return NULL;
+	}
+	return all;
 }
 
 /* ---- the clone ---- */

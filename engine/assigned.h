@@ -23,6 +23,11 @@ struct ports;
 struct vip;
 struct vips;
 
+struct assigned_hold {
+	struct vip *vip;
+	char *id;                  /* vip_id */
+};
+
 struct assigned {
 	struct list link;
 	struct assigned_table *table;
@@ -30,9 +35,9 @@ struct assigned {
 	bool touched;              /* in this commit, or in an earlier one that could not be done whole */
 	uint64_t wanted_revision;  /* the newest of its objects */
 	uint64_t revision;         /* what runs of them */
-	struct vip **vips;         /* held */
+	struct assigned_hold *vips; /* held */
 	size_t n_vips;
-	struct vip **leaving;      /* held a moment longer, see assigned_let_go() */
+	struct assigned_hold *leaving; /* held a moment longer, see assigned_let_go() */
 	size_t n_leaving;
 	bool enabled;
 	char *trouble;             /* a sentence: what could not be had; NULL: nothing */
@@ -68,6 +73,8 @@ void assigned_drop_old_clone(struct assigned *a);
 bool assigned_has_vip(const struct assigned *a, const struct vip *v);
 /* An OperState and a sentence ("" when up). Borrowed. */
 const char *assigned_state(const struct assigned *a, const char **reason);
+/* {vip_id: {"state", "reason"}} where there are several; NULL: the state says it. New reference. */
+json_t *assigned_vips(const struct assigned *a);
 /* A `clone` message for the proxy. New reference. */
 json_t *assigned_clone_message(const struct assigned *a);
 /* [{"ip", "index", counter: value ...}] of a `stats` message; NULL: it never had a clone. */

@@ -623,11 +623,13 @@ static void tell_services(struct timer *t)
 }
 
 void link_service(struct link *k, const char *vs_uuid, uint64_t revision, const char *state,
-		  const char *reason)
+		  const char *reason, json_t *vips)
 {
 	json_t *now = json_pack("{s:I, s:s, s:s}", "revision", (json_int_t)revision, "state", state,
 				"reason", reason);
 
+	if (vips)
+		json_object_set_new(now, "vips", vips);
 	if (json_equal(now, json_object_get(k->services, vs_uuid))) {
 		json_decref(now);
 		return;

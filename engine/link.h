@@ -101,12 +101,13 @@ void link_applied(struct link *k, uint64_t revision);
 /*
  * State of a placed service: the revision of it that runs, an OperState ("OPER_UP",
  * "OPER_INITIALIZING" while probing, "OPER_PARTITIONED" when a probe was answered: owner alive
- * elsewhere, "OPER_DOWN" ...) and a sentence ("" when up). Kept, sent when it changed and again
+ * elsewhere, "OPER_DOWN" ...) and a sentence ("" when up); VIPS (taken, NULL: none) has those of
+ * single VIPs. Kept, sent when it changed and again
  * after each reconnect. Forgotten when the service's assignment is removed. Tell it before
  * link_applied() to have both in one acknowledgement.
  */
 void link_service(struct link *k, const char *vs_uuid, uint64_t revision, const char *state,
-		  const char *reason);
+		  const char *reason, json_t *vips);
 /* They changed. Takes INTERFACES. */
 void link_interfaces(struct link *k, json_t *interfaces);
 

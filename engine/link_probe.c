@@ -24,7 +24,7 @@ static void put(struct link_user *u, const char *kind, const char *uuid, uint64_
 	(void)object;
 	printf("put %s %s %llu\n", kind, uuid, (unsigned long long)revision);
 	if (strcmp(kind, "assignment") == 0)
-		link_service(line, uuid, revision, "OPER_UP", "");
+		link_service(line, uuid, revision, "OPER_UP", "", NULL);
 }
 
 static void removed(struct link_user *u, const char *kind, const char *uuid)

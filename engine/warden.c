@@ -58,7 +58,7 @@ static void service_tell(struct warden *w, const struct assigned *a)
 {
 	const char *reason, *state = assigned_state(a, &reason);
 
-	link_service(w->link, a->uuid, a->revision, state, reason);
+	link_service(w->link, a->uuid, a->revision, state, reason, assigned_vips(a));
 }
 
 static void on_vip_changed(struct vips_user *u, const struct vip *v)

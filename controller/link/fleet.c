@@ -152,6 +152,8 @@ void fleet_new_epoch(struct fleet *f, const char *why)
 
 /* ---- engines --------------------------------------------------------- */
 
+static bool follow_domains(struct engine *e);
+
 struct engine *fleet_engine(struct fleet *f, const char *uuid)
 {
 	for (struct table_link *l = table_first(&f->by_uuid, table_hash(TABLE_SEED, uuid)); l;
@@ -240,6 +242,8 @@ static void engine_changed(struct fleet *f, const char *uuid)
 	reset(&e->name, o->name);
 	reset(&e->group, group);
 	reset(&e->cloud, o->cloud);
+	if (follow_domains(e))
+		placement_engine_changed(f->placement, e);
 }
 
 static int engine_seen(void *arg, const struct object *o)
@@ -260,6 +264,55 @@ static bool read_address(const char *text, struct place_net *net)
 		 !ip_is_v4(&net->addr)); /* link-local */
 }
 
+/* What the operator says of the interface NAME in the engine's object; NULL: nothing. */
+static const json_t *vnic_of(const struct engine *e, const char *name)
+{
+	const struct object *o = store_get(e->fleet->store, "serviceengine", e->uuid);
+	json_t *all = o ? json_object_get(o->body, "data_vnics") : NULL, *v;
+	size_t i;
+
+	json_array_foreach(all, i, v)
+		if (strcmp(json_str(v, "linux_name", ""), name) == 0)
+			return v;
+	v = o ? json_object_get(o->body, "mgmt_vnic") : NULL;
+	return strcmp(json_str(v, "linux_name", ""), name) == 0 ? v : NULL;
+}
+
+/* The routing domain of an interface: its own, that of the network that it is on, or `global`. */
+static const char *vrf_of(const struct engine *e, const char *name)
+{
+	struct store *s = e->fleet->store;
+	const json_t *vnic = vnic_of(e, name);
+	const struct object *network =
+		store_get(s, "network", ref_target(json_str(vnic, "network_ref", NULL)));
+	const char *ref = json_str(vnic, "vrf_ref", NULL);
+	const struct object *global;
+
+	if (!ref && network)
+		ref = json_str(network->body, "vrf_context_ref", NULL);
+	if (ref)
+		return ref_target(ref);
+	global = store_find(s, "vrfcontext", NULL, e->cloud, "global");
+	return global ? global->uuid : "";
+}
+
+/* The object says other routing domains, or gateways came or went. True: something is different. */
+static bool follow_domains(struct engine *e)
+{
+	bool changed = false;
+
+	for (size_t i = 0; i < e->n_interfaces; i++) {
+		struct place_interface *f = &e->interfaces[i];
+		const char *vrf = vrf_of(e, f->name);
+
+		if (strcmp(f->vrf, vrf) == 0)
+			continue;
+		f->vrf = arena_strdup(&e->arena, vrf);
+		changed = true;
+	}
+	return changed;
+}
+
 static void read_interfaces(struct engine *e, const json_t *interfaces)
 {
 	size_t n = json_array_size(interfaces);
@@ -277,6 +330,7 @@ static void read_interfaces(struct engine *e, const json_t *interfaces)
 
 		*f = (struct place_interface){ .name = arena_strdup(&e->arena,
 								    json_str(one, "name", "")),
+					       .vrf = "",
 					       .up = json_bool(one, "up", false),
 					       .nets = nets };
 		for (size_t a = 0; a < n_addresses; a++)
@@ -284,17 +338,19 @@ static void read_interfaces(struct engine *e, const json_t *interfaces)
 					 &nets[f->n_nets]))
 				f->n_nets++;
 	}
+	follow_domains(e);
 }
 
 /*
  * The object's form of one interface. *LOCAL: has it the address from which the engine dialled?
  * New reference.
  */
-static json_t *make_vnic(const json_t *one, const char *dialled, bool *local)
+static json_t *make_vnic(const struct engine *e, const json_t *one, const char *dialled, bool *local)
 {
+	static const char *const operators[] = { "vrf_ref", "network_ref", "enabled" };
 	const json_t *addresses = json_object_get(one, "addresses");
 	const char *name = json_str(one, "name", "");
-	json_t *nets = json_array();
+	json_t *nets = json_array(), *vnic, *said;
 
 	*local = false;
 	for (size_t i = 0; i < json_array_size(addresses); i++) {
@@ -312,11 +368,18 @@ static json_t *make_vnic(const json_t *one, const char *dialled, bool *local)
 							      ip_is_v4(&net.addr) ? "V4" : "V6",
 							      "mask", net.len, "mode", "STATIC"));
 	}
-	return json_pack("{s:s, s:s, s:s, s:i, s:b, s:b, s:b, s:o}", "if_name", name, "linux_name",
+	vnic = json_pack("{s:s, s:s, s:s, s:i, s:b, s:b, s:b, s:o}", "if_name", name, "linux_name",
 			 name, "mac_address", json_str(one, "mac", ""), "mtu",
 			 (int)json_int(one, "mtu", 1500), "link_up", json_bool(one, "up", false),
 			 "connected", json_bool(one, "up", false), "is_mgmt", *local,
 			 "vnic_networks", nets);
+	/* Whose word is the operator's stays. */
+	for (size_t i = 0; i < ARRAY_SIZE(operators); i++) {
+		said = json_object_get(vnic_of(e, name), operators[i]);
+		if (said)
+			json_object_set(vnic, operators[i], said);
+	}
+	return vnic;
 }
 
 /* The serviceengine object shows what the engine says; it is written only when that differs. */
@@ -336,7 +399,7 @@ static void write_object(struct engine *e, const json_t *interfaces, const char 
 	for (size_t i = 0; i < json_array_size(interfaces); i++) {
 		const json_t *one = json_array_get(interfaces, i);
 		bool local;
-		json_t *vnic = make_vnic(one, dialled, &local);
+		json_t *vnic = make_vnic(e, one, dialled, &local);
 
 		if (!json_str(one, "mac", NULL))
 			json_decref(vnic);
@@ -404,7 +467,8 @@ void engine_service(struct engine *e, const char *vs, json_t *said)
 		service_event(e->fleet, vs, "VS_UP", "up", "", e);
 	else if (!is_up && was_up)
 		service_event(e->fleet, vs, "VS_DOWN", "down", reason, e);
-	if (strcmp(state, json_str(before, "state", "")) != 0) {
+	if (strcmp(state, json_str(before, "state", "")) != 0 ||
+	    !json_equal(json_object_get(said, "vips"), json_object_get(before, "vips"))) {
 		placement_service_said(e->fleet->placement, vs);
 		fleet_settle(e->fleet);
 	}
@@ -499,6 +563,13 @@ static const json_t *source_object(struct graph_source *src, const char *kind, c
 	return o->body;
 }
 
+/* Placement looks at everything again. */
+static void network_changed(struct fleet *f)
+{
+	LIST_FOREACH(l, &f->engines)
+		follow_domains(LIST_ENTRY(l, struct engine, in_fleet));
+}
+
 static void committed(struct store_watch *w, uint64_t revision, const struct store_change *changes,
 		      size_t n)
 {
@@ -510,6 +581,8 @@ static void committed(struct store_watch *w, uint64_t revision, const struct sto
 
 		if (strcmp(kind, "serviceengine") == 0)
 			engine_changed(f, changes[i].uuid);
+		else if (strcmp(kind, "network") == 0)
+			network_changed(f);
 		placement_changed(f->placement, kind, changes[i].uuid);
 		graph_changed(f->graph, kind, changes[i].uuid, NULL, NULL);
 	}

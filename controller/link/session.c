@@ -524,6 +524,8 @@ static void take_service(struct session *s, const json_t *msg)
 		json_pack("{s:I, s:s, s:s}", "revision", json_int(msg, "revision", 0), "state",
 			  json_str(msg, "state", ""), "reason", json_str(msg, "reason", ""));
 
+	if (json_is_object(json_object_get(msg, "vips")))
+		json_object_set(said, "vips", json_object_get(msg, "vips"));
 	engine_service(s->engine, vs, said);
 }
 

@@ -7,6 +7,7 @@
  */
 #include "base/ip.h"
 #include "controller/link/fleet.h"
+#include "controller/place/actions.h"
 #include "controller/place/place.h"
 #include "controller/resolve.h"
 #include "controller/rest/subresource.h"
@@ -49,12 +50,15 @@ static const char *pool_down(const struct fleet *f, const struct object *vs, con
 	return why;
 }
 
-/* State of a service and why, over all that is known. */
-static json_t *service_status(struct fleet *f, const struct object *vs, const struct placed *at)
+/* State of a service at one VIP and why, over all that is known. */
+static json_t *service_status(struct fleet *f, const struct object *vs, const struct placed *at,
+			      const char *vip_id)
 {
-	const json_t *said = at->owner ? json_object_get(at->owner->services, vs->uuid) : NULL;
+	const json_t *said = at->owner ? json_object_get(at->owner->services, vs->uuid) : NULL,
+		     *own = json_object_get(json_object_get(said, "vips"), vip_id);
 	uint64_t since = (uint64_t)json_int(said, "since_us", 0);
-	const char *reason = json_str(said, "reason", ""), *state = json_str(said, "state", NULL);
+	const char *reason = json_str(own ? own : said, "reason", ""),
+		   *state = json_str(own ? own : said, "state", NULL);
 	char why[1024], pool[256];
 
 	switch (at->verdict) {
@@ -110,6 +114,59 @@ static const char *management_ip(const struct engine *e)
 			"addr", "");
 }
 
+static bool is_up(const json_t *oper)
+{
+	return strcmp(json_str(oper, "state", ""), "OPER_UP") == 0;
+}
+
+/* Where one VIP is, and in which state: a row of vip_summary. */
+static json_t *vip_runtime(const struct subresource_call *call, struct fleet *f,
+			   const struct placed *at, const char *vip_id)
+{
+	json_t *oper = service_status(f, call->object, at, vip_id), *engines = json_array();
+
+	if (at->owner && at->verdict != PLACE_NONE)
+		json_array_append_new(engines,
+				      json_pack("{s:s, s:o, s:s, s:b, s:b, s:b, s:b, s:s}", "uuid",
+						at->owner->uuid, "ref", engine_ref(call, at->owner),
+						"name", at->owner->name, "primary", 1, "standby", 0,
+						"active_on_se", is_up(oper), "connected",
+						at->owner->control != NULL, "mgmt_ip",
+						management_ip(at->owner)));
+	return json_pack("{s:s, s:o, s:i, s:i, s:i, s:o, s:I}", "vip_id", vip_id, "oper_status", oper,
+			 "num_se_assigned", (int)json_array_size(engines), "num_se_requested", 1,
+			 "percent_ses_up", is_up(oper) ? 100 : 0, "service_engine", engines, "term",
+			 (json_int_t)at->term);
+}
+
+/*
+ * The state of the whole: that of its only VIP; with several, up as long as one of them is, and what
+ * is wrong with the others is told.
+ */
+static json_t *whole_status(const json_t *summary)
+{
+	const json_t *best = NULL;
+	json_t *row, *out, *reasons = json_array();
+	size_t i, k;
+
+	json_array_foreach(summary, i, row) {
+		const json_t *oper = json_object_get(row, "oper_status");
+		json_t *why;
+
+		if (!best || (is_up(oper) && !is_up(best)))
+			best = oper;
+		json_array_foreach(json_object_get(oper, "reason"), k, why)
+			json_array_append_new(reasons, json_array_size(summary) == 1
+							       ? json_incref(why)
+							       : json_sprintf("VIP %s: %s",
+									      json_str(row, "vip_id", ""),
+									      json_string_value(why)));
+	}
+	out = json_deep_copy(best);
+	json_object_set_new(out, "reason", reasons);
+	return out;
+}
+
 json_t *view_service(void *arg, const struct subresource_call *call, struct err *err)
 {
 	struct fleet *f = arg;
@@ -117,40 +174,34 @@ json_t *view_service(void *arg, const struct subresource_call *call, struct err 
 		f->store, "vsvip", ref_target(json_str(call->object->body, "vsvip_ref", NULL)));
 	json_t *vips = vsvip ? json_object_get(vsvip->body, "vip") : NULL, *summary = json_array(),
 	       *ons = json_array();
-	struct placed at = { 0 };
-	CLEANUP_JSON json_t *oper = NULL;
-	bool up;
+	CLEANUP_JSON json_t *oper = NULL, *seen = json_object();
+	size_t n = json_array_size(vips), up = 0;
+	uint64_t term = 0;
 
 	(void)err;
-	if (!placement_of(f->placement, call->object->uuid, &at))
-		at = (struct placed){ .verdict = PLACE_NONE, .reason = "it was not placed yet" };
-	oper = service_status(f, call->object, &at);
-	up = strcmp(json_str(oper, "state", ""), "OPER_UP") == 0;
-	if (at.owner && at.verdict != PLACE_NONE)
-		json_array_append_new(ons, service_on(call, f, at.owner, &at));
-	for (size_t i = 0; i < json_array_size(vips); i++) {
-		json_t *engines = json_array();
+	for (size_t i = 0; i < MAX(n, (size_t)1); i++) {
+		const char *id = json_str(json_array_get(vips, i), "vip_id", "");
+		struct placed at;
+		json_t *row;
 
-		if (at.owner && at.verdict != PLACE_NONE)
-			json_array_append_new(engines,
-					      json_pack("{s:s, s:o, s:s, s:b, s:b, s:b, s:b, s:s}",
-							"uuid", at.owner->uuid, "ref",
-							engine_ref(call, at.owner), "name",
-							at.owner->name, "primary", 1, "standby", 0,
-							"active_on_se", up, "connected",
-							at.owner->control != NULL, "mgmt_ip",
-							management_ip(at.owner)));
-		json_array_append_new(summary,
-				      json_pack("{s:s, s:O, s:i, s:i, s:i, s:o}", "vip_id",
-						json_str(json_array_get(vips, i), "vip_id", "0"),
-						"oper_status", oper, "num_se_assigned",
-						(int)json_array_size(engines), "num_se_requested",
-						1, "percent_ses_up", up ? 100 : 0, "service_engine",
-						engines));
+		if (!placement_of(f->placement, call->object->uuid, id, &at))
+			at = (struct placed){ .verdict = PLACE_NONE, .reason = "it was not placed yet" };
+		row = vip_runtime(call, f, &at, id);
+		up += is_up(json_object_get(row, "oper_status"));
+		term = MAX(term, at.term);
+		json_array_append_new(summary, row);
+		if (!at.owner || at.verdict == PLACE_NONE || json_object_get(seen, at.owner->uuid))
+			continue;
+		json_object_set_new(seen, at.owner->uuid, json_true());
+		json_array_append_new(ons, service_on(call, f, at.owner, &at));
 	}
+	oper = whole_status(summary);
+	if (!n)
+		json_array_clear(summary);
 	return json_pack("{s:O, s:i, s:o, s:o, s:I, s:I}", "oper_status", oper, "percent_ses_up",
-			 up ? 100 : 0, "vip_summary", summary, "service_engines", ons, "revision",
-			 (json_int_t)call->object->revision, "term", (json_int_t)at.term);
+			 (int)(up * 100 / MAX(n, (size_t)1)), "vip_summary", summary,
+			 "service_engines", ons, "revision", (json_int_t)call->object->revision,
+			 "term", (json_int_t)term);
 }
 
 /* Calls F for each engine that carries or has counted for the service. */
@@ -160,25 +211,41 @@ static bool counts_for(const struct engine *e, const char *group, const char *uu
 	       json_object_get(json_object_get(e->books.base, group), uuid);
 }
 
+/* Carries E one of the service's VIPs? AT: which, and how. */
+static bool owns_any(struct fleet *f, const struct object *vs, const struct engine *e,
+		     struct placed *at)
+{
+	const struct object *vsvip =
+		store_get(f->store, "vsvip", ref_target(json_str(vs->body, "vsvip_ref", NULL)));
+	json_t *vips = vsvip ? json_object_get(vsvip->body, "vip") : NULL, *v;
+	size_t i;
+
+	json_array_foreach(vips, i, v)
+		if (placement_of(f->placement, vs->uuid, json_str(v, "vip_id", ""), at) &&
+		    at->owner == e && at->verdict != PLACE_NONE)
+			return true;
+	return false;
+}
+
 static json_t *service_detail(void *arg, const struct subresource_call *call, struct err *err)
 {
 	struct fleet *f = arg;
 	const char *uuid = call->object->uuid;
 	json_t *out = json_array();
-	struct placed at = { 0 };
 
 	(void)err;
-	placement_of(f->placement, uuid, &at);
 	LIST_FOREACH(l, &f->engines) {
 		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
+		struct placed at = { 0 };
+		bool owns = owns_any(f, call->object, e, &at);
 		json_t *one;
 
-		if (e != at.owner && !counts_for(e, "services", uuid))
+		if (!owns && !counts_for(e, "services", uuid))
 			continue;
 		one = service_on(call, f, e, &at);
 		json_object_set_new(one, "se_uuid", json_string(e->uuid));
 		json_object_set_new(one, "is_owner",
-				    json_boolean(e == at.owner && at.verdict != PLACE_NONE));
+				    json_boolean(owns));
 		json_object_set_new(one, "oper_status",
 				    status(json_str(one, "state", ""), json_str(one, "reason", ""),
 					   0));
@@ -432,4 +499,5 @@ void views_open(struct fleet *f)
 		views[i].arg = f;
 		subresource_add(f->controller->rest, &views[i]);
 	}
+	actions_open(f);
 }

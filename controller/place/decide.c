@@ -9,6 +9,11 @@ static bool net_has(const struct place_net *net, const struct in6_addr *addr)
 	return ip_within(addr, &net->addr, net->len);
 }
 
+static bool same_vrf(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
 size_t place_interface(const struct place_engine *e, const struct place_address *a,
 		       unsigned *prefix_len)
 {
@@ -19,7 +24,7 @@ size_t place_interface(const struct place_engine *e, const struct place_address 
 	for (size_t i = 0; i < e->n_interfaces; i++) {
 		const struct place_interface *f = &e->interfaces[i];
 
-		for (size_t n = 0; f->up && n < f->n_nets; n++) {
+		for (size_t n = 0; f->up && same_vrf(f->vrf, a->vrf) && n < f->n_nets; n++) {
 			const struct place_net *net = &f->nets[n];
 			bool fits = a->n_nets == 0 && net_has(net, &a->addr);
 
@@ -37,7 +42,19 @@ size_t place_interface(const struct place_engine *e, const struct place_address 
 	return best;
 }
 
-/* What keeps E from reaching the addresses of U; false: nothing. */
+static bool is_on(const struct place_engine *e, const struct place_net *net, const char *vrf)
+{
+	for (size_t i = 0; i < e->n_interfaces; i++) {
+		const struct place_interface *f = &e->interfaces[i];
+
+		for (size_t n = 0; f->up && same_vrf(f->vrf, vrf) && n < f->n_nets; n++)
+			if (net->len <= f->nets[n].len && net_has(net, &f->nets[n].addr))
+				return true;
+	}
+	return false;
+}
+
+/* What keeps E from the networks of U; false: nothing. */
 static bool lacks_network(const struct place_unit *u, const struct place_engine *e, char *why,
 			  size_t size)
 {
@@ -54,6 +71,27 @@ static bool lacks_network(const struct place_unit *u, const struct place_engine 
 			snprintf(why, size, "no interface on a network that contains %s",
 				 ip_text(&a->addr, text));
 		return true;
+	}
+	for (size_t i = 0; i < u->n_reach; i++) {
+		char text[IP_TEXT_MAX];
+
+		if (is_on(e, &u->reach[i], u->n_addresses ? u->addresses[0].vrf : NULL))
+			continue;
+		snprintf(why, size, "no interface in %s/%u, where servers are",
+			 ip_text(&u->reach[i].addr, text), u->reach[i].len);
+		return true;
+	}
+	return false;
+}
+
+/* E has the networks, but nothing beyond them answers there. */
+static bool is_cut_off(const struct place_unit *u, const struct place_engine *e)
+{
+	for (size_t i = 0; i < u->n_addresses; i++) {
+		size_t at = place_interface(e, &u->addresses[i], NULL);
+
+		if (at != PLACE_NOBODY && e->interfaces[at].cut_off)
+			return true;
 	}
 	return false;
 }
@@ -79,58 +117,105 @@ static bool can_go_on(const struct place_unit *u, const struct place_engine *e, 
 	return false;
 }
 
-/* Could E begin to carry U? */
-static bool can_take(const struct place_unit *u, const struct place_engine *e, unsigned load,
-		     char *why, size_t size)
+/* The world as it becomes, unit by unit. */
+struct course {
+	const struct place_snapshot *s;
+	size_t *owner;      /* of each unit, as decided so far */
+	unsigned *load;     /* of each engine */
+};
+
+/* Has E a unit of U's site, other than U? Then U's services are in its load already. */
+static bool has_sibling(const struct course *c, const struct place_unit *u, size_t e)
 {
-	if (e->life != PLACE_ALIVE)
+	const struct place_unit *units = c->s->units;
+	size_t at = (size_t)(u - units), i = at;
+
+	while (i > 0 && units[i - 1].site == u->site)
+		i--;
+	for (; i < c->s->n_units && units[i].site == u->site; i++)
+		if (i != at && c->owner[i] == e)
+			return true;
+	return false;
+}
+
+static void move(struct course *c, const struct place_unit *u, size_t to)
+{
+	size_t at = (size_t)(u - c->s->units), from = c->owner[at];
+
+	if (from != PLACE_NOBODY && !has_sibling(c, u, from))
+		c->load[from] -= u->weight;
+	if (to != PLACE_NOBODY && !has_sibling(c, u, to))
+		c->load[to] += u->weight;
+	c->owner[at] = to;
+}
+
+/* Could engine I begin to carry U? */
+static bool can_take(const struct course *c, const struct place_unit *u, size_t i, char *why,
+		     size_t size)
+{
+	const struct place_engine *e = &c->s->engines[i];
+
+	if (!is_of(u, e))
+		snprintf(why, size, "it is not in the virtual service's group and cloud");
+	else if (e->life != PLACE_ALIVE)
 		snprintf(why, size,
 			 e->life == PLACE_DEAD ? "it is down" : "it has not connected yet");
 	else if (e->use != PLACE_ENABLED)
 		snprintf(why, size, "it is disabled");
-	else if (load + u->weight > u->max_load)
-		snprintf(why, size, "it carries %u of %u virtual services", load, u->max_load);
+	else if (!has_sibling(c, u, i) && c->load[i] + u->weight > u->max_load)
+		snprintf(why, size, "it carries %u of %u virtual services", c->load[i],
+			 u->max_load);
+	else if (lacks_network(u, e, why, size))
+		return false;
+	else if (is_cut_off(u, e))
+		snprintf(why, size, "a gateway of its network does not answer");
 	else
-		return !lacks_network(u, e, why, size);
+		return true;
 	return false;
 }
 
-static size_t best_of(const struct place_snapshot *s, const struct place_unit *u,
-		      const unsigned *load, size_t except)
+/* ALONE: only engines without another VIP of the site. */
+static size_t best_among(const struct course *c, const struct place_unit *u, bool alone)
 {
 	size_t best = PLACE_NOBODY;
 	char why[128];
 
-	for (size_t i = 0; i < s->n_engines; i++) {
-		const struct place_engine *e = &s->engines[i],
-					  *b = best == PLACE_NOBODY ? NULL : &s->engines[best];
+	for (size_t i = 0; i < c->s->n_engines; i++) {
+		const struct place_engine *e = &c->s->engines[i],
+					  *b = best == PLACE_NOBODY ? NULL : &c->s->engines[best];
 
-		if (i == except || !is_of(u, e) || !can_take(u, e, load[i], why, sizeof(why)))
+		if (i == u->owner || (alone && has_sibling(c, u, i)) ||
+		    !can_take(c, u, i, why, sizeof(why)))
 			continue;
-		if (b && load[i] == load[best]
+		if (b && c->load[i] == c->load[best]
 			    ? strcmp(e->name, b->name) < 0
-			    : !b || (load[i] > load[best]) == (u->algo == PLACE_PACKED))
+			    : !b || (c->load[i] > c->load[best]) == (u->algo == PLACE_PACKED))
 			best = i;
 	}
 	return best;
 }
 
+static size_t best_of(const struct course *c, const struct place_unit *u)
+{
+	size_t best = best_among(c, u, true);
+
+	return best != PLACE_NOBODY ? best : best_among(c, u, false);
+}
+
 /* "se-1: it is down; se-2: no interface in 10.0.0.0/24" */
-static void explain(const struct place_snapshot *s, const struct place_unit *u,
-		    const unsigned *load, char *out, size_t size)
+static void explain(const struct course *c, const struct place_unit *u, char *out, size_t size)
 {
 	size_t len = 0, named = 0, others = 0;
 	char why[128];
 
-	for (size_t i = 0; i < s->n_engines; i++) {
-		const struct place_engine *e = &s->engines[i];
+	for (size_t i = 0; i < c->s->n_engines; i++) {
+		const struct place_engine *e = &c->s->engines[i];
 
 		if (!is_of(u, e))
 			continue;
-		if (i == u->owner)
-			can_go_on(u, e, why, sizeof(why));
-		else
-			can_take(u, e, load[i], why, sizeof(why));
+		if (i == u->owner ? can_go_on(u, e, why, sizeof(why))
+				  : can_take(c, u, i, why, sizeof(why)))
+			continue; /* it has it */
 		if (named == REASONS_MAX || len + 200 > size) {
 			others++;
 			continue;
@@ -146,10 +231,46 @@ static void explain(const struct place_snapshot *s, const struct place_unit *u,
 	text_clean(out); /* names were cut */
 }
 
-static void decide_one(const struct place_snapshot *s, const struct place_unit *u, unsigned *load,
-		       struct place_decision *d)
+/* Where a contested unit goes, whose owner could go on: back, or nowhere. */
+static bool gives_back(const struct course *c, const struct place_unit *u,
+		       const struct place_engine *owner, struct place_decision *d)
 {
-	const struct place_engine *owner = u->owner == PLACE_NOBODY ? NULL : &s->engines[u->owner];
+	size_t p = u->previous == u->owner ? PLACE_NOBODY : u->previous;
+	char why[128];
+
+	if (p != PLACE_NOBODY && c->s->engines[p].life == PLACE_ALIVE &&
+	    can_go_on(u, &c->s->engines[p], why, sizeof(why)))
+		return true;
+	d->verdict = PLACE_WAITS;
+	snprintf(d->reason, sizeof(d->reason),
+		 "%s waits: another host answers for the address, and %s%s", owner->name,
+		 p == PLACE_NOBODY ? "the controller knows none that should"
+				   : c->s->engines[p].name,
+		 p == PLACE_NOBODY ? "" : ", who had it, is not connected");
+	return false;
+}
+
+/* Where a unit goes that should leave an owner who could go on; PLACE_NOBODY: it stays. */
+static size_t leaves_for(const struct course *c, const struct place_unit *u,
+			 struct place_decision *d)
+{
+	size_t to;
+
+	if (u->wish == PLACE_NOBODY || !u->leave) {
+		to = best_of(c, u);
+		if (to == PLACE_NOBODY)
+			explain(c, u, d->against, sizeof(d->against));
+		return to;
+	}
+	if (u->wish != u->owner && can_take(c, u, u->wish, d->against, sizeof(d->against)))
+		return u->wish;
+	return PLACE_NOBODY;
+}
+
+static void decide_one(struct course *c, const struct place_unit *u, struct place_decision *d)
+{
+	const struct place_engine *owner =
+		u->owner == PLACE_NOBODY ? NULL : &c->s->engines[u->owner];
 	char why[128] = "";
 	bool goes_on;
 	size_t next;
@@ -167,28 +288,26 @@ static void decide_one(const struct place_snapshot *s, const struct place_unit *
 	}
 	goes_on = owner && can_go_on(u, owner, why, sizeof(why));
 	if (goes_on && u->contested) {
-		size_t p = u->previous == u->owner ? PLACE_NOBODY : u->previous;
-
-		if (p == PLACE_NOBODY || s->engines[p].life != PLACE_ALIVE ||
-		    !can_go_on(u, &s->engines[p], why, sizeof(why))) {
-			d->verdict = PLACE_WAITS;
-			snprintf(d->reason, sizeof(d->reason),
-				 "%s waits: another host answers for the address, and %s%s",
-				 owner->name,
-				 p == PLACE_NOBODY ? "the controller knows none that should"
-						   : s->engines[p].name,
-				 p == PLACE_NOBODY ? "" : ", who had it, is not connected");
+		if (!gives_back(c, u, owner, d))
+			return;
+		next = u->previous;
+	} else if (goes_on && owner->life != PLACE_ALIVE) {
+		d->verdict = PLACE_WAITS;
+		snprintf(d->reason, sizeof(d->reason),
+			 "%s has not connected since the controller started or stood still",
+			 owner->name);
+		return;
+	} else if (goes_on && (u->leave || is_cut_off(u, owner))) {
+		next = leaves_for(c, u, d);
+		if (next == PLACE_NOBODY) { /* better there than nowhere */
+			d->verdict = PLACE_OK;
 			return;
 		}
-		next = p;
 	} else if (goes_on) {
-		d->verdict = owner->life == PLACE_ALIVE ? PLACE_OK : PLACE_WAITS;
-		if (d->verdict == PLACE_WAITS)
-			snprintf(d->reason, sizeof(d->reason),
-				 "%s has not connected since the controller started or stood still", owner->name);
+		d->verdict = PLACE_OK;
 		return;
 	} else {
-		next = best_of(s, u, load, u->owner);
+		next = best_of(c, u);
 	}
 	if (next == PLACE_NOBODY && owner && owner->life == PLACE_ALIVE &&
 	    owner->use == PLACE_LEAVE && is_of(u, owner) &&
@@ -198,7 +317,7 @@ static void decide_one(const struct place_snapshot *s, const struct place_unit *
 	}
 	if (next == PLACE_NOBODY) {
 		d->verdict = PLACE_NONE;
-		explain(s, u, load, d->reason, sizeof(d->reason));
+		explain(c, u, d->reason, sizeof(d->reason));
 		return;
 	}
 	d->verdict = PLACE_OK;
@@ -210,18 +329,17 @@ static void decide_one(const struct place_snapshot *s, const struct place_unit *
 void place_decide(const struct place_snapshot *s, struct place_decision *out)
 {
 	CLEANUP_FREE unsigned *load = xcalloc(s->n_engines + 1, sizeof(*load));
+	CLEANUP_FREE size_t *owner = xcalloc(s->n_units + 1, sizeof(*owner));
+	struct course c = { s, owner, load };
 
 	for (size_t i = 0; i < s->n_engines; i++)
 		load[i] = s->engines[i].load;
 	for (size_t i = 0; i < s->n_units; i++)
-		if (s->units[i].owner != PLACE_NOBODY)
-			load[s->units[i].owner] += s->units[i].weight;
+		owner[i] = PLACE_NOBODY;
+	for (size_t i = 0; i < s->n_units; i++)
+		move(&c, &s->units[i], s->units[i].owner);
 	for (size_t i = 0; i < s->n_units; i++) {
-		decide_one(s, &s->units[i], load, &out[i]);
-		if (out[i].owner == s->units[i].owner)
-			continue;
-		if (s->units[i].owner != PLACE_NOBODY)
-			load[s->units[i].owner] -= s->units[i].weight;
-		load[out[i].owner] += s->units[i].weight;
+		decide_one(&c, &s->units[i], &out[i]);
+		move(&c, &s->units[i], out[i].owner);
 	}
 }

@@ -1,10 +1,12 @@
 /*
  * decide - which engine carries which address: a pure function, without I/O and without a clock.
  *
- * What is placed is a unit: the addresses of one vsvip with all virtual
- * services on them, because an address has one owner. An engine can take a
- * unit when it is alive, enabled, of the unit's group and cloud, has room, and has for
- * each address an interface on its network.
+ * What is placed is a unit: the addresses of one VIP with all virtual services
+ * on them, because an address has one owner. The VIPs of one vsvip (a site) go
+ * to engines of their own as long as there are enough, and share one rather
+ * than going without. An engine can take a unit when it is alive, enabled, of the
+ * unit's group and cloud, has room, reaches the networks that the pools name, and
+ * has for each address an interface on its network and in its VRF, whose gateways answer.
  *
  * What holds for every answer:
  *   - an owner that can go on goes on: nothing moves without need;
@@ -13,6 +15,7 @@
  *   - the term rises by one with each change of owner, and only then;
  *   - where nobody can take a unit it stays with its last owner, who may come
  *     back, and the reason names each engine and what it lacks;
+ *   - a unit that an operator sends somewhere goes there if that engine can take it;
  *   - an owner who finds another host answering for his address (contested)
  *     waits, and gives it back to its previous owner when that one is there.
  */
@@ -44,7 +47,9 @@ struct place_net {
 
 struct place_interface {
 	const char *name;
+	const char *vrf;       /* uuid of its routing domain */
 	bool up;
+	bool cut_off;          /* the gateways of its domain do not answer, and that counts */
 	const struct place_net *nets;
 	size_t n_nets;
 };
@@ -62,6 +67,7 @@ enum place_algo { PLACE_PACKED, PLACE_DISTRIBUTED };
 
 struct place_address {
 	struct in6_addr addr;
+	const char *vrf;       /* routing domain; NULL is that of an interface without one */
 	/* Networks on which it may be announced; none: any that contains it. */
 	const struct place_net *nets;
 	size_t n_nets;
@@ -73,8 +79,14 @@ struct place_unit {
 	const char *group, *cloud;
 	enum place_algo algo;      /* of the group */
 	unsigned max_load;         /* virtual services on one engine of the group */
-	unsigned weight;           /* virtual services of the unit */
+	unsigned weight;           /* virtual services of the unit; the same in a site */
+	size_t site;               /* units of a site are neighbours in the snapshot */
 	bool enabled;              /* false: it goes nowhere new */
+	/* Networks that an engine must be on, each, to reach the servers. */
+	const struct place_net *reach;
+	size_t n_reach;
+	bool leave;                /* an operator wants it to go from its owner */
+	size_t wish;               /* and where to; PLACE_NOBODY: wherever */
 	const struct place_address *addresses;
 	size_t n_addresses;
 	size_t owner, previous;    /* indices of engines, or PLACE_NOBODY */
@@ -101,10 +113,11 @@ struct place_decision {
 	size_t owner, previous;
 	uint64_t term;
 	char reason[768];      /* "" when OK */
+	char against[256];     /* why it did not leave, when it was to */
 };
 
 /*
- * OUT has n_units elements. Loads of units that are placed here count for those that come after
+ * OUT has n_units elements. An engine's load counts a service once, however many of its VIPs it has. Loads of units that are placed here count for those that come after
  * them.
  */
 void place_decide(const struct place_snapshot *s, struct place_decision *out);

@@ -267,6 +267,113 @@ static void the_narrowest_network_announces(void **state)
 	free(w);
 }
 
+static void the_vips_of_a_site_part_when_they_can(void **state)
+{
+	struct world *w = world_new();
+	struct place_unit two[2] = { w->unit, w->unit };
+	struct place_decision d[2];
+
+	(void)state;
+	two[0].site = two[1].site = 1;
+	w->snapshot.units = two;
+	w->snapshot.n_units = 2;
+	place_decide(&w->snapshot, d);
+	assert_int_equal(d[0].owner, 0);
+	assert_int_equal(d[1].owner, 1);
+	/* Where there is only one they share it, and its load is that of one service. */
+	w->engines[1].life = w->engines[2].life = PLACE_DEAD;
+	w->engines[0].load = 9;
+	place_decide(&w->snapshot, d);
+	assert_int_equal(d[0].owner, 0);
+	assert_int_equal(d[1].owner, 0);
+	assert_int_equal(d[1].verdict, PLACE_OK);
+	/* Who stays alone there does not move back for it. */
+	two[0].owner = two[1].owner = 0;
+	two[0].term = two[1].term = 1;
+	w->engines[1].life = PLACE_ALIVE;
+	place_decide(&w->snapshot, d);
+	assert_int_equal(d[1].owner, 0);
+	assert_int_equal(d[1].term, 1);
+	free(w);
+}
+
+static void an_operators_word_counts(void **state)
+{
+	struct world *w = world_new();
+	struct place_decision d;
+
+	(void)state;
+	w->unit.owner = 0;
+	w->unit.term = 3;
+	w->unit.leave = true;
+	w->unit.wish = 2;
+	expect(w, PLACE_OK, 2, 4, "");
+	w = world_new();
+	w->unit.owner = 0;
+	w->unit.term = 3;
+	w->unit.leave = true;
+	w->unit.wish = PLACE_NOBODY;
+	expect(w, PLACE_OK, 1, 4, "");
+	w = world_new();
+	w->unit.owner = 0;
+	w->unit.term = 3;
+	w->unit.leave = true;
+	w->unit.wish = 2;
+	w->engines[2].use = PLACE_NO_NEW;
+	d = decide(w);
+	assert_string_equal(d.against, "it is disabled");
+	expect(w, PLACE_OK, 0, 3, "");
+}
+
+static void gateways_domains_and_pools_count(void **state)
+{
+	struct world *w = world_new();
+	struct place_net pool = net("10.9.0.0/24");
+
+	(void)state;
+	/* A gateway that fell silent: away, but not into nothing. */
+	w->unit.owner = 0;
+	w->unit.term = 3;
+	w->interfaces[0].cut_off = true;
+	expect(w, PLACE_OK, 1, 4, "");
+	w = world_new();
+	w->unit.owner = 0;
+	w->unit.term = 3;
+	for (int i = 0; i < ENGINES; i++)
+		w->interfaces[i].cut_off = true;
+	expect(w, PLACE_OK, 0, 3, "");
+	w = world_new();
+	for (int i = 0; i < ENGINES; i++)
+		w->interfaces[i].cut_off = true;
+	expect(w, PLACE_NONE, PLACE_NOBODY, 0, "se-1: a gateway of its network does not answer; se-2: ");
+	/* The same network in another domain is another network. */
+	w = world_new();
+	w->address.vrf = "blue";
+	w->interfaces[2].vrf = "blue";
+	expect(w, PLACE_OK, 2, 1, "");
+	/* And an engine has to reach the servers. */
+	w = world_new();
+	w->unit.reach = &pool;
+	w->unit.n_reach = 1;
+	w->nets[1][1] = net("10.9.0.7/24");
+	w->interfaces[1].n_nets = 2;
+	expect(w, PLACE_OK, 1, 1, "");
+	w = world_new();
+	w->unit.reach = &pool;
+	w->unit.n_reach = 1;
+	expect(w, PLACE_NONE, PLACE_NOBODY, 0, "se-1: no interface in 10.9.0.0/24, where servers are; ");
+}
+
+/* Does any unit of the site of I, other than I, belong to engine E? */
+static bool beside(const struct place_unit *units, const struct place_decision *d, size_t n, size_t i, size_t e,
+		   size_t decided)
+{
+	for (size_t k = 0; k < n; k++)
+		if (k != i && units[k].site == units[i].site && (k < decided ? d[k].owner : units[k].owner) == e)
+			return true;
+	return false;
+}
+
 /* What holds for every answer, over random worlds; and deciding again changes nothing. */
 static void what_always_holds(void **state)
 {
@@ -275,7 +382,7 @@ static void what_always_holds(void **state)
 	(void)state;
 	srandom(1);
 	for (int round = 0; round < 20000; round++) {
-		struct place_net nets[E];
+		struct place_net nets[E], servers = net("10.0.0.0/24");
 		struct place_interface interfaces[E];
 		struct place_engine engines[E];
 		struct place_address addresses[U];
@@ -287,28 +394,47 @@ static void what_always_holds(void **state)
 
 		for (size_t i = 0; i < s.n_engines; i++) {
 			nets[i] = net(random() % 3 ? "10.0.0.0/24" : "10.0.1.0/24");
-			interfaces[i] = (struct place_interface){ "eth0", random() % 8 != 0, &nets[i], 1 };
+			interfaces[i] = (struct place_interface){ "eth0", random() % 6 ? "v" : "w", random() % 8 != 0,
+								  random() % 8 == 0, &nets[i], 1 };
 			engines[i] = (struct place_engine){ name[i], name[i], random() % 4 ? "g" : "h", "c",
 							    (enum place_life)(random() % 3), (enum place_use)(random() % 4),
 							    &interfaces[i], 1, (unsigned)random() % 4 };
 		}
 		for (size_t i = 0; i < s.n_units; i++) {
-			addresses[i] = (struct place_address){ 0 };
+			bool sibling = i && random() % 3 == 0;
+
+			addresses[i] = (struct place_address){ .vrf = random() % 6 ? "v" : "w" };
 			ip_parse(random() % 4 ? "10.0.0.9" : "10.0.1.9", &addresses[i].addr);
 			units[i] = (struct place_unit){
 				.group = random() % 4 ? "g" : "h", .cloud = "c", .algo = (enum place_algo)(random() % 2),
-				.max_load = 1 + (unsigned)random() % 8, .weight = 1 + (unsigned)random() % 2,
-				.enabled = random() % 8 != 0, .addresses = &addresses[i], .n_addresses = random() % 16 != 0,
-				.owner = random() % 2 ? (size_t)random() % s.n_engines : PLACE_NOBODY,
-				.previous = random() % 2 ? (size_t)random() % s.n_engines : PLACE_NOBODY,
-				.contested = random() % 8 == 0,
+				.max_load = 1 + (unsigned)random() % 8, .weight = 1 + (unsigned)random() % 2, .site = i,
+				.enabled = random() % 8 != 0, .reach = &servers, .n_reach = random() % 8 == 0,
+				.leave = random() % 6 == 0,
 			};
+			if (sibling) { /* as place.c makes them: of one vsvip */
+				units[i].group = units[i - 1].group;
+				units[i].max_load = units[i - 1].max_load;
+				units[i].weight = units[i - 1].weight;
+				units[i].site = units[i - 1].site;
+			}
+			units[i].addresses = &addresses[i];
+			units[i].n_addresses = random() % 16 != 0;
+			units[i].wish = random() % 2 ? (size_t)random() % s.n_engines : PLACE_NOBODY;
+			units[i].owner = random() % 2 ? (size_t)random() % s.n_engines : PLACE_NOBODY;
+			units[i].previous = random() % 2 ? (size_t)random() % s.n_engines : PLACE_NOBODY;
+			units[i].contested = random() % 8 == 0;
 			units[i].term = units[i].owner == PLACE_NOBODY ? 0 : 1 + (uint64_t)random() % 9;
-			if (units[i].owner != PLACE_NOBODY)
-				load[units[i].owner] += units[i].weight;
 		}
 		for (size_t i = 0; i < s.n_engines; i++)
-			load[i] += engines[i].load;
+			load[i] = engines[i].load;
+		for (size_t i = 0; i < s.n_units; i++) {
+			bool counted = false;
+
+			for (size_t k = 0; k < i; k++)
+				counted = counted || (units[k].site == units[i].site && units[k].owner == units[i].owner);
+			if (units[i].owner != PLACE_NOBODY && !counted)
+				load[units[i].owner] += units[i].weight;
+		}
 		place_decide(&s, d);
 		for (size_t i = 0; i < s.n_units; i++) {
 			const struct place_unit *u = &units[i];
@@ -320,42 +446,59 @@ static void what_always_holds(void **state)
 			if (moved)
 				assert_int_equal(d[i].previous, u->owner);
 			if (d[i].verdict == PLACE_OK || moved) {
+				size_t at;
+
 				to = &engines[d[i].owner];
+				at = place_interface(to, &addresses[i], NULL);
 				assert_int_equal(d[i].verdict, PLACE_OK);
 				assert_int_equal(to->life, PLACE_ALIVE);
 				assert_string_equal(to->group, u->group);
 				assert_true(to->use != PLACE_FORBIDDEN);
-				assert_true(place_interface(to, &addresses[i], NULL) != PLACE_NOBODY);
+				assert_true(at != PLACE_NOBODY);
+				assert_string_equal(to->interfaces[at].vrf, addresses[i].vrf);
 				assert_true(u->enabled && u->n_addresses);
+				if (u->n_reach)
+					assert_true(ip_within(&nets[d[i].owner].addr, &servers.addr, 24));
 			}
 			if (moved) {
 				bool back = u->contested && d[i].owner == u->previous;
 
 				assert_true(to->use == PLACE_ENABLED || back);
-				if (u->owner != PLACE_NOBODY)
+				assert_true(!to->interfaces[0].cut_off || back);
+				if (u->owner != PLACE_NOBODY && !beside(units, d, s.n_units, i, u->owner, i))
 					load[u->owner] -= u->weight;
-				load[d[i].owner] += u->weight;
-				assert_true(load[d[i].owner] <= u->max_load || back);
+				if (!beside(units, d, s.n_units, i, d[i].owner, i))
+					load[d[i].owner] += u->weight;
+				assert_true(load[d[i].owner] <= u->max_load || back ||
+					    beside(units, d, s.n_units, i, d[i].owner, i));
 			}
-			if (d[i].verdict == PLACE_NONE && u->n_addresses)
+			if ((d[i].verdict == PLACE_NONE && u->n_addresses) || (u->leave && !moved && d[i].verdict == PLACE_OK))
 				for (size_t n = 0; n < s.n_engines; n++) {
 					const struct place_engine *e = &engines[n];
+					bool full = load[n] + u->weight > u->max_load &&
+						    !beside(units, d, s.n_units, i, n, i);
 
+					if (u->leave && d[i].verdict == PLACE_OK && u->wish != PLACE_NOBODY && n != u->wish)
+						continue;
 					assert_false(n != u->owner && e->life == PLACE_ALIVE && e->use == PLACE_ENABLED &&
-						     strcmp(e->group, u->group) == 0 && load[n] + u->weight <= u->max_load &&
-						     place_interface(e, &addresses[i], NULL) != PLACE_NOBODY);
+						     strcmp(e->group, u->group) == 0 && !full &&
+						     place_interface(e, &addresses[i], NULL) != PLACE_NOBODY &&
+						     !e->interfaces[0].cut_off &&
+						     (!u->n_reach || (ip_within(&nets[n].addr, &servers.addr, 24) &&
+								      strcmp(interfaces[n].vrf, addresses[i].vrf) == 0)));
 				}
 			again[i] = *u;
 			again[i].owner = d[i].owner;
 			again[i].previous = d[i].previous;
 			again[i].term = d[i].term;
-			again[i].contested = false;
+			again[i].contested = again[i].leave = false;
 		}
+		/* Nothing moves without need: only who sits where nothing is beyond may still find better. */
 		s.units = again;
 		place_decide(&s, d2);
 		for (size_t i = 0; i < s.n_units; i++)
-			if (d[i].verdict == PLACE_OK)
-				assert_int_equal(d2[i].owner, d[i].owner);
+			if (d[i].verdict == PLACE_OK && !interfaces[d[i].owner].cut_off)
+				assert_true(d2[i].owner == d[i].owner || engines[d[i].owner].use == PLACE_LEAVE);
 	}
 }
 
@@ -369,6 +512,9 @@ int main(void)
 		cmocka_unit_test(placement_networks_beat_the_address),
 		cmocka_unit_test(a_contested_address_waits_or_goes_back),
 		cmocka_unit_test(the_narrowest_network_announces),
+		cmocka_unit_test(the_vips_of_a_site_part_when_they_can),
+		cmocka_unit_test(an_operators_word_counts),
+		cmocka_unit_test(gateways_domains_and_pools_count),
 		cmocka_unit_test(what_always_holds),
 	};
 

@@ -1,48 +1,63 @@
 /*
- * A unit is one vsvip with the services on it. Marks collect between runs: a
- * unit is in the list `marked`, or everything is (`all`). A run makes a snapshot
- * of the marked units and of all engines, decides, writes what changed in one
- * transaction, and only then lets engines hold other assignments.
+ * A home is one vsvip with the services on it; each of its VIPs is a unit, with
+ * an owner and a term of its own. Marks collect between runs: a home is in the
+ * list `marked`, or everything is (`all`). A run makes a snapshot of the units of
+ * marked homes and of all engines, decides, writes what changed in one
+ * transaction, and only then lets engines hold other assignments. An assignment
+ * names the engine of each VIP; whoever has one of them holds it.
  */
 #include "controller/place/place.h"
+
+#include <errno.h>
 
 #include "base/arena.h"
 #include "base/log.h"
 #include "controller/audit.h"
 #include "controller/link/fleet.h"
+#include "controller/place/reach.h"
 #include "controller/resolve.h"
 
 #define SPACE "place"
 
-struct unit {
+struct home {
 	struct table_link link;
-	struct list in_all, marked, services;
+	struct list in_all, marked, services, units;
 	char *vsvip;
+	bool reaches; /* a pool says on which networks its servers are */
+};
+
+struct unit {
+	struct list in_home;
+	struct home *home;
+	char *vip_id;  /* "": the vsvip has no VIP, or there is no vsvip */
 	char *owner, *previous; /* uuids; "": nobody */
 	uint64_t term;
-	unsigned weight; /* as counted in the owner's load */
+	unsigned weight; /* as counted in the owner's load; 0 beside another VIP of the home */
 	struct place_decision last;
 	bool decided;
+	bool leave;      /* an operator's word, for the next run */
+	char *wish;      /* uuid; "": wherever */
 };
 
 struct service {
 	struct table_link link;
-	struct list in_unit;
-	struct unit *unit;
+	struct list in_home;
+	struct home *home;
 	char *uuid, *name, *tenant, *group, *cloud;
 	bool enabled;
-	bool odd; /* of another group than the unit's first: it goes nowhere */
+	bool odd; /* of another group than the home's first: it goes nowhere */
 	char odd_reason[256];
 	json_t *assignment; /* NULL: none */
 	uint64_t revision;
-	struct engine *holder; /* who holds the assignment */
+	struct engine **holders; /* who hold the assignment */
+	size_t n_holders;
 };
 
 struct placement {
 	struct fleet *fleet;
 	struct store *store;
-	struct table units, services;
-	struct list all_units, marked;
+	struct table homes, services;
+	struct list all_homes, marked;
 	bool all;
 	bool stuck; /* the last decisions could not be stored */
 	bool retry; /* there may be room now for those that found none */
@@ -50,12 +65,12 @@ struct placement {
 
 /* ---- finding --------------------------------------------------------- */
 
-static struct unit *unit_find(struct placement *p, const char *vsvip)
+static struct home *home_find(struct placement *p, const char *vsvip)
 {
-	for (struct table_link *l = table_first(&p->units, table_hash(TABLE_SEED, vsvip)); l;
+	for (struct table_link *l = table_first(&p->homes, table_hash(TABLE_SEED, vsvip)); l;
 	     l = table_next(l))
-		if (strcmp(CONTAINER_OF(l, struct unit, link)->vsvip, vsvip) == 0)
-			return CONTAINER_OF(l, struct unit, link);
+		if (strcmp(CONTAINER_OF(l, struct home, link)->vsvip, vsvip) == 0)
+			return CONTAINER_OF(l, struct home, link);
 	return NULL;
 }
 
@@ -68,10 +83,10 @@ static struct service *service_find(struct placement *p, const char *vs)
 	return NULL;
 }
 
-static void mark(struct placement *p, struct unit *u)
+static void mark(struct placement *p, struct home *h)
 {
-	if (list_empty(&u->marked))
-		list_insert(&p->marked, &u->marked);
+	if (list_empty(&h->marked))
+		list_insert(&p->marked, &h->marked);
 }
 
 static void set(char **text, const char *to)
@@ -80,22 +95,45 @@ static void set(char **text, const char *to)
 	*text = xstrdup(to);
 }
 
-static struct unit *unit_get(struct placement *p, const char *vsvip)
+static struct home *home_get(struct placement *p, const char *vsvip)
 {
-	struct unit *u = unit_find(p, vsvip);
-	CLEANUP_FREE char *value = NULL;
+	struct home *h = home_find(p, vsvip);
+
+	if (h)
+		return h;
+	h = xcalloc(1, sizeof(*h));
+	h->vsvip = xstrdup(vsvip);
+	list_init(&h->services);
+	list_init(&h->units);
+	list_init(&h->marked);
+	list_init(&h->in_all);
+	list_insert(&p->all_homes, &h->in_all);
+	table_put(&p->homes, &h->link, table_hash(TABLE_SEED, vsvip));
+	return h;
+}
+
+/* ---- units ----------------------------------------------------------- */
+
+static char *key_of(const struct unit *u)
+{
+	return xasprintf("%s/%s", u->home->vsvip, u->vip_id);
+}
+
+static struct unit *unit_new(struct placement *p, struct home *h, const char *vip_id)
+{
+	struct unit *u = xcalloc(1, sizeof(*u));
+	CLEANUP_FREE char *value = NULL, *key = NULL;
 	CLEANUP_JSON json_t *kept = NULL;
 
-	if (u)
-		return u;
-	u = xcalloc(1, sizeof(*u));
-	u->vsvip = xstrdup(vsvip);
-	list_init(&u->services);
-	list_init(&u->marked);
-	list_init(&u->in_all);
-	list_insert(&p->all_units, &u->in_all);
-	table_put(&p->units, &u->link, table_hash(TABLE_SEED, vsvip));
-	value = store_value(p->store, SPACE, vsvip);
+	u->home = h;
+	u->vip_id = xstrdup(vip_id);
+	u->wish = xstrdup("");
+	list_init(&u->in_home);
+	list_insert(&h->units, &u->in_home);
+	key = key_of(u);
+	value = store_value(p->store, SPACE, key);
+	if (!value) /* as it was kept when a vsvip had one owner */
+		value = store_value(p->store, SPACE, h->vsvip);
 	if (value)
 		json_read(value, strlen(value), &kept, NULL);
 	u->owner = xstrdup(json_str(kept, "owner", ""));
@@ -104,25 +142,112 @@ static struct unit *unit_get(struct placement *p, const char *vsvip)
 	return u;
 }
 
-static void unit_free(struct placement *p, struct unit *u)
+static void unit_free(struct unit *u)
 {
-	list_remove(&u->marked);
-	list_remove(&u->in_all);
-	table_take(&p->units, &u->link);
-	free(u->vsvip);
+	list_remove(&u->in_home);
+	free(u->vip_id);
 	free(u->owner);
 	free(u->previous);
+	free(u->wish);
 	free(u);
+}
+
+/* U no longer counts for its owner. */
+static void unload(struct placement *p, struct unit *u)
+{
+	struct engine *e = *u->owner ? fleet_engine(p->fleet, u->owner) : NULL;
+
+	if (e)
+		e->load -= u->weight;
+	u->weight = 0;
+}
+
+/* A VIP that is no more: what the store keeps of it goes. Small, if that fails, and asked for by nobody. */
+static void unit_end(struct placement *p, struct unit *u, bool forget)
+{
+	CLEANUP_FREE char *key = key_of(u);
+	struct txn *t;
+
+	unload(p, u);
+	p->retry = true;
+	if (forget && u->term) {
+		t = txn_begin(p->store);
+		txn_set(t, SPACE, key, NULL, NULL);
+		txn_commit(t, NULL, NULL);
+	}
+	unit_free(u);
+}
+
+static struct unit *unit_find(const struct home *h, const char *vip_id)
+{
+	LIST_FOREACH(l, &((struct home *)h)->units)
+		if (strcmp(LIST_ENTRY(l, struct unit, in_home)->vip_id, vip_id) == 0)
+			return LIST_ENTRY(l, struct unit, in_home);
+	return NULL;
+}
+
+/* The units become the VIPs that the vsvip has now, in its order; at least one, which may have no VIP. */
+static void home_follow(struct placement *p, struct home *h)
+{
+	const struct object *o = store_get(p->store, "vsvip", h->vsvip);
+	json_t *vips = o ? json_object_get(o->body, "vip") : NULL, *v;
+	struct list old;
+	size_t i;
+
+	list_init(&old);
+	LIST_FOREACH(l, &h->units) {
+		list_remove(l);
+		list_insert(&old, l);
+	}
+	json_array_foreach(vips, i, v) {
+		const char *id = json_str(v, "vip_id", "0");
+		struct unit *u = NULL;
+
+		LIST_FOREACH(l, &old)
+			if (strcmp(LIST_ENTRY(l, struct unit, in_home)->vip_id, id) == 0)
+				u = LIST_ENTRY(l, struct unit, in_home);
+		if (u) {
+			list_remove(&u->in_home);
+			list_insert(&h->units, &u->in_home);
+		} else {
+			unit_new(p, h, id);
+		}
+	}
+	LIST_FOREACH(l, &old)
+		unit_end(p, LIST_ENTRY(l, struct unit, in_home), true);
+	if (list_empty(&h->units))
+		unit_new(p, h, "");
+}
+
+static void home_free(struct placement *p, struct home *h, bool forget)
+{
+	LIST_FOREACH(l, &h->units)
+		unit_end(p, LIST_ENTRY(l, struct unit, in_home), forget);
+	list_remove(&h->marked);
+	list_remove(&h->in_all);
+	table_take(&p->homes, &h->link);
+	free(h->vsvip);
+	free(h);
 }
 
 /* ---- assignments ----------------------------------------------------- */
 
-/* S's assignment becomes OBJECT (taken; NULL: none) in the hands of E. */
-static void assign(struct placement *p, struct service *s, json_t *object, struct engine *e)
+static bool is_among(struct engine *const *all, size_t n, const struct engine *e)
+{
+	for (size_t i = 0; i < n; i++)
+		if (all[i] == e)
+			return true;
+	return false;
+}
+
+/* S's assignment becomes OBJECT (taken; NULL: none) in the hands of ENGINES. */
+static void assign(struct placement *p, struct service *s, json_t *object, struct engine **engines,
+		   size_t n)
 {
 	struct graph *g = p->fleet->graph;
 	bool same = json_equal(s->assignment, object) || (!s->assignment && !object);
-	struct engine *before = s->holder;
+	struct engine **before = s->holders;
+	size_t n_before = s->n_holders;
 
 	if (same) {
 		json_decref(object);
@@ -132,126 +257,43 @@ static void assign(struct placement *p, struct service *s, json_t *object, struc
 		s->revision = store_revision(p->store);
 		graph_changed(g, "assignment", s->uuid, NULL, NULL);
 	}
-	if (e == before)
-		return;
-	if (before) {
-		graph_release(g, &before->holder, "assignment", s->uuid);
-		json_object_del(before->services, s->uuid);
-	}
-	s->holder = e;
-	if (e)
-		graph_hold(g, &e->holder, "assignment", s->uuid);
-}
-
-/* One prefix of {ip_addr: {addr}, mask}; false: there is none. */
-static bool read_net(const json_t *v, struct place_net *out)
-{
-	const char *text = json_str(json_object_get(v, "ip_addr"), "addr", NULL);
-
-	out->len = (unsigned)json_int(v, "mask", 0);
-	return text && ip_parse(text, &out->addr) == 0;
-}
-
-/* A list of networks that grows in an arena. */
-struct nets {
-	struct arena *arena;
-	bool v4; /* only of this family */
-	struct place_net *all;
-	size_t n, room;
-};
-
-static void nets_add(struct nets *l, const json_t *prefix)
-{
-	struct place_net net;
-
-	if (!read_net(prefix, &net) || ip_is_v4(&net.addr) != l->v4)
-		return;
-	if (l->n == l->room) {
-		struct place_net *more = arena_get(l->arena, (l->room * 2 + 4) * sizeof(*more));
-
-		if (l->n)
-			memcpy(more, l->all, l->n * sizeof(*more));
-		l->all = more;
-		l->room = l->room * 2 + 4;
-	}
-	l->all[l->n++] = net;
-}
-
-/* The subnets that are given beside a reference to a network, or else those of the network. */
-static void nets_of(struct placement *p, struct nets *l, const json_t *where)
-{
-	const struct object *o = store_get(p->store, "network",
-					   ref_target(json_str(where, "network_ref", NULL)));
-	json_t *subnets = o ? json_object_get(o->body, "configured_subnets") : NULL;
-	size_t before = l->n;
-
-	nets_add(l, json_object_get(where, "subnet"));
-	nets_add(l, json_object_get(where, "subnet6"));
-	for (size_t i = 0; l->n == before && i < json_array_size(subnets); i++)
-		nets_add(l, json_object_get(json_array_get(subnets, i), "prefix"));
-}
-
-/* The networks that VIP asks for, of the family of the address. */
-static void read_nets(struct placement *p, const json_t *vip, struct place_address *a,
-		      struct arena *arena)
-{
-	struct nets l = { .arena = arena, .v4 = ip_is_v4(&a->addr) };
-	json_t *places = json_object_get(vip, "placement_networks");
-
-	for (size_t i = 0; i < json_array_size(places); i++)
-		nets_of(p, &l, json_array_get(places, i));
-	if (!json_array_size(places))
-		nets_of(p, &l, vip);
-	a->nets = l.all;
-	a->n_nets = l.n;
-}
-
-struct vip_address {
-	struct place_address place;
-	const char *vip_id, *text;
-};
-
-/* All enabled addresses of a vsvip: up to two of each vip. */
-static size_t read_addresses(struct placement *p, const char *vsvip, struct vip_address **out,
-			     struct arena *arena)
-{
-	static const char *const fields[] = { "ip_address", "ip6_address" };
-	const struct object *o = store_get(p->store, "vsvip", vsvip);
-	json_t *vips = o ? json_object_get(o->body, "vip") : NULL;
-	struct vip_address *all = arena_get(arena, (json_array_size(vips) * 2 + 1) * sizeof(*all));
-	size_t n = 0;
-
-	for (size_t i = 0; i < json_array_size(vips); i++) {
-		const json_t *vip = json_array_get(vips, i);
-
-		if (!json_bool(vip, "enabled", true))
-			continue;
-		for (int f = 0; f < 2; f++) {
-			const char *text = json_str(json_object_get(vip, fields[f]), "addr", NULL);
-
-			if (!text || ip_parse(text, &all[n].place.addr) < 0)
-				continue;
-			all[n].vip_id = json_str(vip, "vip_id", "0");
-			all[n].text = text;
-			read_nets(p, vip, &all[n].place, arena);
-			n++;
+	s->holders = xcalloc(n + 1, sizeof(struct engine *));
+	s->n_holders = n;
+	for (size_t i = 0; i < n; i++)
+		s->holders[i] = engines[i];
+	for (size_t i = 0; i < n_before; i++)
+		if (!is_among(engines, n, before[i])) {
+			graph_release(g, &before[i]->holder, "assignment", s->uuid);
+			json_object_del(before[i]->services, s->uuid);
 		}
-	}
-	*out = all;
-	return n;
+	for (size_t i = 0; i < n; i++)
+		if (!is_among(before, n_before, engines[i]))
+			graph_hold(g, &engines[i]->holder, "assignment", s->uuid);
+	free(before);
 }
 
-/* NULL when E has no interface for one of the addresses. New reference. */
-static json_t *make_assignment(struct placement *p, const struct service *s, const struct engine *e,
-			       uint64_t term)
+/* What S has of its VIPs in the assignment that it has: entries of one of them. */
+static void copy_entries(const struct service *s, const char *vip_id, json_t *vips)
 {
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(s->assignment, "vips"), i, v)
+		if (strcmp(json_str(v, "vip_id", ""), vip_id) == 0)
+			json_array_append(vips, v);
+}
+
+/* The entries of one VIP in the hands of E; false: it has no interface for one of the addresses. */
+static bool make_entries(struct placement *p, const struct unit *u, const struct engine *e,
+			 json_t *vips)
+{
+	const struct object *vsvip = store_get(p->store, "vsvip", u->home->vsvip);
 	struct place_engine place = { .interfaces = e->interfaces,
 				      .n_interfaces = e->n_interfaces };
+	CLEANUP_JSON json_t *mine = json_array();
 	struct arena arena = ARENA_INIT;
-	struct vip_address *all;
-	size_t n = read_addresses(p, s->unit->vsvip, &all, &arena);
-	CLEANUP_FREE char *ref = xasprintf("/api/virtualservice/%s", s->uuid);
-	json_t *vips = json_array(), *out;
+	struct reach_address *all;
+	size_t n = reach_addresses(p->store, vsvip, u->vip_id, &all, &arena);
 	bool fits = true;
 
 	for (size_t i = 0; i < n && fits; i++) {
@@ -262,38 +304,77 @@ static json_t *make_assignment(struct placement *p, const struct service *s, con
 		fits = at != PLACE_NOBODY;
 		if (!fits)
 			break;
-		vip = json_pack("{s:s, s:s, s:i}", "vip_id", all[i].vip_id, "interface",
-				e->interfaces[at].name, "prefix_len", len);
+		vip = json_pack("{s:s, s:s, s:s, s:i, s:I}", "vip_id", u->vip_id, "engine", e->uuid,
+				"interface", e->interfaces[at].name, "prefix_len", len, "term",
+				(json_int_t)u->term);
 		json_object_set_new(vip, ip_is_v4(&all[i].place.addr) ? "addr" : "addr6",
 				    json_string(all[i].text));
-		json_array_append_new(vips, vip);
+		json_array_append_new(mine, vip);
 	}
-	out = json_pack("{s:s, s:s, s:o, s:I, s:b}", "uuid", s->uuid, "virtualservice_ref", ref,
-			"vips", vips, "term", (json_int_t)term, "enabled", s->enabled);
+	if (fits)
+		json_array_extend(vips, mine);
 	arena_fini(&arena);
-	if (!fits) {
-		json_decref(out);
-		return NULL;
+	return fits;
+}
+
+static bool serves(const struct unit *u)
+{
+	return u->decided && u->last.verdict != PLACE_NONE && *u->owner;
+}
+
+/* Brings S's assignment to what was decided of its VIPs. */
+static void reassign(struct placement *p, struct service *s)
+{
+	CLEANUP_JSON json_t *vips = json_array();
+	CLEANUP_FREE char *ref = xasprintf("/api/virtualservice/%s", s->uuid);
+	CLEANUP_FREE struct engine **engines = NULL;
+	uint64_t term = 0;
+	size_t n = 0;
+
+	LIST_FOREACH(l, &s->home->units) {
+		const struct unit *u = LIST_ENTRY(l, struct unit, in_home);
+		struct engine *e = serves(u) ? fleet_engine(p->fleet, u->owner) : NULL;
+
+		if (!e || s->odd)
+			continue;
+		if (e->known) {
+			if (!make_entries(p, u, e, vips))
+				continue;
+		} else if (is_among(s->holders, s->n_holders, e)) {
+			copy_entries(s, u->vip_id, vips); /* it goes on with what it has */
+		} else {
+			continue;
+		}
+		term = MAX(term, u->term);
+		if (is_among(engines, n, e))
+			continue;
+		engines = xrealloc(engines, (n + 1) * sizeof(struct engine *));
+		engines[n++] = e;
 	}
-	return out;
+	assign(p, s,
+	       n ? json_pack("{s:s, s:s, s:O, s:I, s:b}", "uuid", s->uuid, "virtualservice_ref", ref,
+			     "vips", vips, "term", (json_int_t)term, "enabled", s->enabled)
+		 : NULL,
+	       engines, n);
 }
 
 /* ---- what is watched ------------------------------------------------- */
 
 static void service_leave(struct placement *p, struct service *s)
 {
-	assign(p, s, NULL, NULL);
-	if (!s->unit)
+	assign(p, s, NULL, NULL, 0);
+	if (!s->home)
 		return;
-	list_remove(&s->in_unit);
-	mark(p, s->unit);
-	s->unit = NULL;
+	list_remove(&s->in_home);
+	mark(p, s->home);
+	s->home = NULL;
 }
 
 static void service_free(struct placement *p, struct service *s)
 {
 	service_leave(p, s);
 	table_take(&p->services, &s->link);
+	free(s->holders);
 	free(s->uuid);
 	free(s->name);
 	free(s->tenant);
@@ -316,7 +397,7 @@ static void service_changed(struct placement *p, const char *uuid)
 {
 	const struct object *o = store_get(p->store, "virtualservice", uuid);
 	struct service *s = service_find(p, uuid);
-	struct unit *u;
+	struct home *h;
 
 	if (!o) {
 		if (s)
@@ -326,7 +407,7 @@ static void service_changed(struct placement *p, const char *uuid)
 	if (!s) {
 		s = xcalloc(1, sizeof(*s));
 		s->uuid = xstrdup(uuid);
-		list_init(&s->in_unit);
+		list_init(&s->in_home);
 		table_put(&p->services, &s->link, table_hash(TABLE_SEED, uuid));
 	}
 	set(&s->name, o->name);
@@ -334,16 +415,16 @@ static void service_changed(struct placement *p, const char *uuid)
 	set(&s->group, group_of(p, o));
 	set(&s->cloud, o->cloud);
 	s->enabled = json_bool(o->body, "enabled", true);
-	/* Without a vsvip it is a unit by itself, under its own name, which has no address. */
-	u = unit_get(p, *ref_target(json_str(o->body, "vsvip_ref", NULL))
+	/* Without a vsvip it is a home by itself, under its own name, which has no address. */
+	h = home_get(p, *ref_target(json_str(o->body, "vsvip_ref", NULL))
 				? ref_target(json_str(o->body, "vsvip_ref", NULL))
 				: uuid);
-	if (s->unit != u) {
+	if (s->home != h) {
 		service_leave(p, s);
-		s->unit = u;
-		list_insert(&u->services, &s->in_unit);
+		s->home = h;
+		list_insert(&h->services, &s->in_home);
 	}
-	mark(p, u);
+	mark(p, h);
 }
 
 static int service_seen(void *arg, const struct object *o)
@@ -352,16 +433,39 @@ static int service_seen(void *arg, const struct object *o)
 	return 0;
 }
 
+struct pool_change {
+	struct placement *p;
+	bool asks; /* the pool has placement_networks now */
+};
+
+static int uses_pool(void *arg, const struct object *o)
+{
+	const struct pool_change *c = arg;
+	struct service *s = strcmp(o->kind->path, "virtualservice") == 0
+				    ? service_find(c->p, o->uuid)
+				    : NULL;
+
+	if (s && s->home && (c->asks || s->home->reaches))
+		mark(c->p, s->home);
+	return 0;
+}
+
 void placement_changed(struct placement *p, const char *kind, const char *uuid)
 {
-	struct unit *u;
+	struct home *h;
 
 	if (strcmp(kind, "virtualservice") == 0) {
 		service_changed(p, uuid);
 	} else if (strcmp(kind, "vsvip") == 0) {
-		u = unit_find(p, uuid);
-		if (u)
-			mark(p, u);
+		h = home_find(p, uuid);
+		if (h)
+			mark(p, h);
+	} else if (strcmp(kind, "pool") == 0) {
+		const struct object *o = store_get(p->store, kind, uuid);
+
+		struct pool_change c = { p, o && json_object_get(o->body, "placement_networks") };
+
+		store_referrers(p->store, kind, uuid, uses_pool, &c);
 	} else if (strcmp(kind, "serviceenginegroup") == 0 || strcmp(kind, "network") == 0) {
 		p->all = true;
 	}
@@ -369,29 +473,45 @@ void placement_changed(struct placement *p, const char *kind, const char *uuid)
 
 void placement_engine_changed(struct placement *p, const struct engine *e)
 {
-	LIST_FOREACH(l, &p->all_units) {
-		struct unit *u = LIST_ENTRY(l, struct unit, in_all);
+	LIST_FOREACH(a, &p->all_homes) {
+		struct home *h = LIST_ENTRY(a, struct home, in_all);
 
-		if (strcmp(u->owner, e->uuid) == 0 || strcmp(u->previous, e->uuid) == 0)
-			mark(p, u);
+		LIST_FOREACH(l, &h->units) {
+			struct unit *u = LIST_ENTRY(l, struct unit, in_home);
+
+			if (strcmp(u->owner, e->uuid) == 0 || strcmp(u->previous, e->uuid) == 0)
+				mark(p, h);
+		}
 	}
 	p->retry = true;
 }
 
 void placement_forget(struct placement *p, const struct engine *e)
 {
-	LIST_FOREACH(a, &p->all_units) {
-		struct unit *u = LIST_ENTRY(a, struct unit, in_all);
+	LIST_FOREACH(a, &p->all_homes) {
+		struct home *h = LIST_ENTRY(a, struct home, in_all);
 
-		if (strcmp(u->owner, e->uuid) == 0) {
-			u->weight = 0; /* the load went with the engine */
-			mark(p, u);
+		LIST_FOREACH(l, &h->units) {
+			struct unit *u = LIST_ENTRY(l, struct unit, in_home);
+
+			if (strcmp(u->owner, e->uuid) == 0) {
+				u->weight = 0; /* the load went with the engine */
+				mark(p, h);
+			}
 		}
-		LIST_FOREACH(b, &u->services) {
-			struct service *s = LIST_ENTRY(b, struct service, in_unit);
+		LIST_FOREACH(b, &h->services) {
+			struct service *s = LIST_ENTRY(b, struct service, in_home);
+			size_t n = 0;
 
-			if (s->holder == e)
-				assign(p, s, NULL, NULL);
+			if (!is_among(s->holders, s->n_holders, e))
+				continue;
+			CLEANUP_FREE struct engine **left =
+				xcalloc(s->n_holders, sizeof(struct engine *));
+
+			for (size_t i = 0; i < s->n_holders; i++)
+				if (s->holders[i] != e)
+					left[n++] = s->holders[i];
+			assign(p, s, n ? json_incref(s->assignment) : NULL, left, n);
 		}
 	}
 }
@@ -400,8 +520,8 @@ void placement_service_said(struct placement *p, const char *vs)
 {
 	struct service *s = service_find(p, vs);
 
-	if (s && s->unit)
-		mark(p, s->unit);
+	if (s && s->home)
+		mark(p, s->home);
 }
 
 struct placement *placement_new(struct fleet *f)
@@ -410,7 +530,7 @@ struct placement *placement_new(struct fleet *f)
 
 	p->fleet = f;
 	p->store = f->store;
-	list_init(&p->all_units);
+	list_init(&p->all_homes);
 	list_init(&p->marked);
 	store_each(p->store, "virtualservice", service_seen, p);
 	p->all = true;
@@ -421,14 +541,14 @@ void placement_free(struct placement *p)
 {
 	if (!p)
 		return;
-	LIST_FOREACH(a, &p->all_units) {
-		struct unit *u = LIST_ENTRY(a, struct unit, in_all);
+	LIST_FOREACH(a, &p->all_homes) {
+		struct home *h = LIST_ENTRY(a, struct home, in_all);
 
-		LIST_FOREACH(b, &u->services)
-			service_free(p, LIST_ENTRY(b, struct service, in_unit));
-		unit_free(p, u);
+		LIST_FOREACH(b, &h->services)
+			service_free(p, LIST_ENTRY(b, struct service, in_home));
+		home_free(p, h, false);
 	}
-	table_fini(&p->units);
+	table_fini(&p->homes);
 	table_fini(&p->services);
 	free(p);
 }
@@ -447,7 +567,7 @@ struct run {
 
 static size_t engine_index(const struct run *r, const char *uuid)
 {
-	for (size_t i = 0; i < r->n_engines; i++)
+	for (size_t i = 0; *uuid && i < r->n_engines; i++)
 		if (strcmp(r->engines[i]->uuid, uuid) == 0)
 			return i;
 	return PLACE_NOBODY;
@@ -479,84 +599,100 @@ static void run_engines(struct placement *p, struct run *r)
 	}
 }
 
-/*
- * Group, cloud and switch of a unit come from its first enabled service; those of other groups
- * are odd.
- */
-static void run_unit(struct placement *p, struct run *r, struct unit *u)
+/* What the first enabled service says of all: group and cloud; those of other groups are odd. */
+static struct service *first_of(struct home *h)
 {
-	struct place_unit *out = &r->place_units[r->n_units];
-	struct vip_address *all;
-	struct place_address *addresses;
-	const struct service *first = NULL;
-	const struct object *group;
-	size_t n = read_addresses(p, u->vsvip, &all, &r->arena);
-	unsigned counted = u->weight;
+	struct service *first = NULL;
 
-	LIST_FOREACH(l, &u->services) {
-		const struct service *s = LIST_ENTRY(l, struct service, in_unit);
+	LIST_FOREACH(l, &h->services) {
+		struct service *s = LIST_ENTRY(l, struct service, in_home);
 
 		if (!first || (s->enabled && !first->enabled))
 			first = s;
 	}
-	addresses = arena_get(&r->arena, (n + 1) * sizeof(*addresses));
-	for (size_t i = 0; i < n; i++)
-		addresses[i] = all[i].place;
-	group = store_get(p->store, "serviceenginegroup", first->group);
-	*out = (struct place_unit){
+	LIST_FOREACH(l, &h->services) {
+		struct service *s = LIST_ENTRY(l, struct service, in_home);
+
+		s->odd = strcmp(s->group, first->group) != 0;
+		if (!s->odd)
+			continue;
+		snprintf(
+			s->odd_reason, sizeof(s->odd_reason),
+			"it shares its addresses with %.96s, which belongs to another service engine group",
+			first->name);
+		text_clean(s->odd_reason);
+	}
+	return first;
+}
+
+/* Does the owner say that another host answers for this VIP? */
+static bool is_contested(const struct service *s, const struct unit *u, const struct engine *owner)
+{
+	const json_t *said = json_object_get(owner->services, s->uuid),
+		     *vip = json_object_get(json_object_get(said, "vips"), u->vip_id);
+
+	return strcmp(json_str(vip ? vip : said, "state", ""), "OPER_PARTITIONED") == 0;
+}
+
+static void run_home(struct placement *p, struct run *r, struct home *h, size_t site)
+{
+	const struct object *vsvip = store_get(p->store, "vsvip", h->vsvip);
+	const struct service *first = first_of(h);
+	const struct object *group = store_get(p->store, "serviceenginegroup", first->group);
+	struct place_unit all = {
+		.site = site,
 		.group = first->group,
 		.cloud = first->cloud,
-		.enabled = first->enabled,
 		.algo = group && strcmp(json_str(group->body, "algo", ""),
 					"PLACEMENT_ALGO_DISTRIBUTED") == 0
 				? PLACE_DISTRIBUTED
 				: PLACE_PACKED,
 		.max_load = group ? (unsigned)json_int(group->body, "max_vs_per_se", 10) : 10,
-		.addresses = addresses,
-		.n_addresses = n,
-		.owner = engine_index(r, u->owner),
-		.previous = engine_index(r, u->previous),
-		.term = u->term,
 	};
-	LIST_FOREACH(l, &u->services) {
-		struct service *s = LIST_ENTRY(l, struct service, in_unit);
-		const json_t *said = out->owner == PLACE_NOBODY
-					     ? NULL
-					     : json_object_get(r->engines[out->owner]->services,
-							       s->uuid);
 
-		s->odd = strcmp(s->group, first->group) != 0;
+	LIST_FOREACH(l, &h->services) {
+		const struct service *s = LIST_ENTRY(l, struct service, in_home);
+
 		if (s->odd)
-			snprintf(
-				s->odd_reason, sizeof(s->odd_reason),
-				"it shares its addresses with %.96s, which belongs to another service engine group",
-				first->name);
-		text_clean(s->odd_reason);
-		out->weight += !s->odd;
-		out->contested = out->contested ||
-				 strcmp(json_str(said, "state", ""), "OPER_PARTITIONED") == 0;
+			continue;
+		all.weight++;
+		reach_pools(p->store, store_get(p->store, "virtualservice", s->uuid), &all.reach,
+			    &all.n_reach, &r->arena);
 	}
-	/* place_decide() counts the owner's load of the units that it is given. */
-	if (out->owner != PLACE_NOBODY)
-		r->places[out->owner].load -= counted;
-	r->units[r->n_units++] = u;
+	h->reaches = all.n_reach;
+	LIST_FOREACH(l, &h->units) {
+		struct unit *u = LIST_ENTRY(l, struct unit, in_home);
+		struct place_unit *out = &r->place_units[r->n_units];
+		struct place_address *addresses = arena_get(&r->arena, 2 * sizeof(*addresses));
+		struct reach_address *found;
+
+		*out = all;
+		out->enabled = first->enabled &&
+			       json_bool(reach_vip(vsvip, u->vip_id), "enabled", true);
+		out->n_addresses = reach_addresses(p->store, vsvip, u->vip_id, &found, &r->arena);
+		for (size_t i = 0; i < out->n_addresses; i++)
+			addresses[i] = found[i].place;
+		out->addresses = addresses;
+		out->owner = engine_index(r, u->owner);
+		out->previous = engine_index(r, u->previous);
+		out->term = u->term;
+		out->leave = u->leave;
+		out->wish = engine_index(r, u->wish);
+		LIST_FOREACH(k, &h->services)
+			out->contested = out->contested ||
+					 (out->owner != PLACE_NOBODY &&
+					  is_contested(LIST_ENTRY(k, struct service, in_home), u,
+						       r->engines[out->owner]));
+		/* place_decide() counts the owner's load of the units that it is given. */
+		if (out->owner != PLACE_NOBODY)
+			r->places[out->owner].load -= u->weight;
+		r->units[r->n_units++] = u;
+	}
 }
 
 static bool moved(const struct run *r, size_t i)
 {
 	return r->decisions[i].owner != r->place_units[i].owner;
-}
-
-/* What the store keeps of a vsvip that is gone. */
-static void unkeep(struct placement *p, const struct unit *u)
-{
-	struct txn *t;
-
-	if (!u->term || store_get(p->store, "vsvip", u->vsvip))
-		return;
-	t = txn_begin(p->store);
-	txn_set(t, SPACE, u->vsvip, NULL, NULL);
-	txn_commit(t, NULL, NULL); /* what stays by a failure is small, and nobody asks for it */
 }
 
 /* The new owners into the store, all at once. False: nothing may be told to anybody. */
@@ -568,7 +704,7 @@ static bool keep(struct placement *p, const struct run *r, struct err *e)
 	for (size_t i = 0; i < r->n_units && rc == 0; i++) {
 		const struct place_decision *d = &r->decisions[i];
 		CLEANUP_JSON json_t *kept = NULL;
-		CLEANUP_FREE char *text = NULL;
+		CLEANUP_FREE char *text = NULL, *key = NULL;
 
 		if (!moved(r, i))
 			continue;
@@ -577,7 +713,8 @@ static bool keep(struct placement *p, const struct run *r, struct err *e)
 		text = json_text(kept);
 		if (!t)
 			t = txn_begin(p->store);
-		rc = txn_set(t, SPACE, r->units[i]->vsvip, text, e);
+		key = key_of(r->units[i]);
+		rc = txn_set(t, SPACE, key, text, e);
 	}
 	if (t && rc == 0)
 		rc = txn_commit(t, NULL, e);
@@ -617,6 +754,16 @@ static void tell(struct placement *p, const struct service *s, const char *id, c
 		    NULL);
 }
 
+/* " (VIP 2)" where there are several. */
+static const char *which_vip(const struct unit *u, char out[static 64])
+{
+	out[0] = '\0';
+	if (u->home->units.next != u->home->units.prev)
+		snprintf(out, 64, " (VIP %.40s)", u->vip_id);
+	text_clean(out);
+	return out;
+}
+
 static void tell_decision(struct placement *p, const struct run *r, size_t i,
 			  const struct service *s)
 {
@@ -624,122 +771,132 @@ static void tell_decision(struct placement *p, const struct run *r, size_t i,
 	const struct place_decision *d = &r->decisions[i];
 	const struct engine *now = d->owner == PLACE_NOBODY ? NULL : r->engines[d->owner];
 	size_t was = r->place_units[i].owner;
-	char text[1024];
+	char text[1024], vip[64];
 
+	which_vip(u, vip);
 	if (moved(r, i) && was == PLACE_NOBODY) {
-		snprintf(text, sizeof(text), "Service engine %s carries %s, term %llu.", now->name,
-			 s->name, (unsigned long long)d->term);
+		snprintf(text, sizeof(text), "Service engine %s carries %s%s, term %llu.",
+			 now->name, s->name, vip, (unsigned long long)d->term);
 		tell(p, s, "VS_ADD_SE", "VSMGR", text);
 	} else if (moved(r, i)) {
-		snprintf(text, sizeof(text), "%s moves from service engine %s to %s, term %llu.",
-			 s->name, r->engines[was]->name, now->name, (unsigned long long)d->term);
+		snprintf(text, sizeof(text), "%s%s moves from service engine %s to %s, term %llu.",
+			 s->name, vip, r->engines[was]->name, now->name,
+			 (unsigned long long)d->term);
 		tell(p, s, "VS_SWITCHOVER", "VSMGR", text);
 	}
 	if (u->decided && u->last.verdict == d->verdict && strcmp(u->last.reason, d->reason) == 0)
 		return;
 	if (d->verdict == PLACE_NONE) {
-		snprintf(text, sizeof(text), "No service engine can carry %s: %s.", s->name,
+		snprintf(text, sizeof(text), "No service engine can carry %s%s: %s.", s->name, vip,
 			 d->reason);
 		tell(p, s, "VS_FSM_AWAITING_SE_ASSIGNMENT", "VSMGR", text);
 	} else if (d->verdict == PLACE_WAITS && now->life == PLACE_ALIVE) {
 		snprintf(text, sizeof(text), "%s.", d->reason);
 		tell(p, s, "VS_FAULT", "VSMGR", text);
-	} else if (d->verdict == PLACE_OFF && u->decided) {
+	} else if (d->verdict == PLACE_OFF && u->decided && !s->enabled) {
 		tell(p, s, "VS_FSM_DISABLED", "VSMGR", "The virtual service was disabled.");
 	}
 }
 
-static void carry_out(struct placement *p, struct run *r, size_t i)
+static void carry_out_unit(struct placement *p, struct run *r, size_t i)
 {
 	struct unit *u = r->units[i];
 	const struct place_decision *d = &r->decisions[i];
-	struct engine *was = r->place_units[i].owner == PLACE_NOBODY
-				     ? NULL
-				     : r->engines[r->place_units[i].owner];
+	unsigned had = u->weight;
 	struct engine *owner = d->owner == PLACE_NOBODY ? NULL : r->engines[d->owner];
-	bool serves = owner && d->verdict != PLACE_NONE;
 
-	if (was)
-		was->load -= u->weight;
-	/* What others found full may have room now. */
-	p->retry = p->retry || (was && (moved(r, i) || r->place_units[i].weight < u->weight));
-	u->weight = r->place_units[i].weight;
-	if (owner)
-		owner->load += u->weight;
+	LIST_FOREACH(l, &u->home->services)
+		tell_decision(p, r, i, LIST_ENTRY(l, struct service, in_home));
+	unload(p, u);
 	if (moved(r, i)) {
 		set(&u->previous, u->owner);
 		set(&u->owner, owner->uuid);
 		u->term = d->term;
 	}
-	LIST_FOREACH(l, &u->services) {
-		struct service *s = LIST_ENTRY(l, struct service, in_unit);
-		json_t *object = NULL;
-
-		tell_decision(p, r, i, s);
-		if (serves && !s->odd && !owner->known && s->holder == owner)
-			continue; /* it goes on with what it has */
-		if (serves && !s->odd && owner->known)
-			object = make_assignment(p, s, owner, u->term);
-		assign(p, s, object, object ? owner : NULL);
-	}
+	u->weight = owner ? r->place_units[i].weight : 0;
+	for (size_t k = i; k-- > 0 && r->place_units[k].site == r->place_units[i].site;)
+		if (r->decisions[k].owner == d->owner)
+			u->weight = 0; /* counted with the other VIP */
+	if (owner)
+		owner->load += u->weight;
+	/* What others found full may have room now. */
+	p->retry = p->retry || (had && (moved(r, i) || u->weight < had));
 	u->last = *d;
 	u->decided = true;
+}
+
+static void carry_out(struct placement *p, struct run *r)
+{
+	for (size_t i = 0; i < r->n_units; i++)
+		carry_out_unit(p, r, i);
+	for (size_t i = 0; i < r->n_units; i++) {
+		struct home *h = r->units[i]->home;
+
+		if (i && r->units[i - 1]->home == h)
+			continue;
+		LIST_FOREACH(l, &h->services)
+			reassign(p, LIST_ENTRY(l, struct service, in_home));
+	}
+}
+
+static bool found_none(const struct home *h)
+{
+	LIST_FOREACH(l, &((struct home *)h)->units) {
+		const struct unit *u = LIST_ENTRY(l, struct unit, in_home);
+
+		if (u->decided && u->last.verdict == PLACE_NONE)
+			return true;
+	}
+	return false;
 }
 
 void placement_run(struct placement *p)
 {
 	struct run r = { .arena = ARENA_INIT };
 	struct err why = { 0 };
-	size_t n = 0;
+	size_t n = 0, site = 0;
 
-	if (p->all) {
-		LIST_FOREACH(l, &p->all_units)
-			mark(p, LIST_ENTRY(l, struct unit, in_all));
+	LIST_FOREACH(l, &p->all_homes) {
+		struct home *h = LIST_ENTRY(l, struct home, in_all);
+
+		if (p->all || (p->retry && found_none(h)))
+			mark(p, h);
+		else if (!p->retry)
+			break;
 	}
-	if (p->retry)
-		LIST_FOREACH(l, &p->all_units) {
-			struct unit *u = LIST_ENTRY(l, struct unit, in_all);
-
-			if (u->decided && u->last.verdict == PLACE_NONE)
-				mark(p, u);
-		}
 	p->all = p->retry = false;
 	if (list_empty(&p->marked))
 		return;
 	LIST_FOREACH(l, &p->marked) {
-		struct unit *u = LIST_ENTRY(l, struct unit, marked);
+		struct home *h = LIST_ENTRY(l, struct home, marked);
 
-		n++;
-		if (!list_empty(&u->services))
-			continue;
 		/*
-		 * Nobody is on it any more. Its owner and term stay in the store as long as the
+		 * Nobody is on it any more. Its owners and terms stay in the store as long as the
 		 * vsvip is there.
 		 */
-		LIST_FOREACH(e, &p->fleet->engines)
-			if (strcmp(LIST_ENTRY(e, struct engine, in_fleet)->uuid, u->owner) == 0)
-				LIST_ENTRY(e, struct engine, in_fleet)->load -= u->weight;
-		p->retry = true;
-		unkeep(p, u);
-		unit_free(p, u);
-		n--;
+		if (list_empty(&h->services)) {
+			home_free(p, h, !store_get(p->store, "vsvip", h->vsvip));
+			continue;
+		}
+		home_follow(p, h);
+		LIST_FOREACH(k, &h->units)
+			n++;
 	}
 	run_engines(p, &r);
 	r.units = arena_get(&r.arena, (n + 1) * sizeof(*r.units));
 	r.place_units = arena_get(&r.arena, (n + 1) * sizeof(*r.place_units));
 	r.decisions = xcalloc(n + 1, sizeof(*r.decisions));
 	LIST_FOREACH(l, &p->marked) {
-		struct unit *u = LIST_ENTRY(l, struct unit, marked);
+		struct home *h = LIST_ENTRY(l, struct home, marked);
 
-		list_remove(&u->marked);
-		run_unit(p, &r, u);
+		list_remove(&h->marked);
+		run_home(p, &r, h, ++site);
 	}
 	place_decide(&(struct place_snapshot){ r.places, r.n_engines, r.place_units, r.n_units },
 		     r.decisions);
 	if (keep(p, &r, &why)) {
 		p->stuck = false;
-		for (size_t i = 0; i < r.n_units; i++)
-			carry_out(p, &r, i);
+		carry_out(p, &r);
 	} else {
 		not_kept(p, &r, &why);
 	}
@@ -747,6 +904,43 @@ void placement_run(struct placement *p)
 	arena_fini(&r.arena);
 	if (p->retry)
 		fleet_settle(p->fleet);
+}
+
+/* ---- an operator's word ---------------------------------------------- */
+
+int placement_move(struct placement *p, const char *vs, const char *vip_id, const char *to,
+		   struct err *e)
+{
+	struct service *s = service_find(p, vs);
+	struct unit *u;
+	uint64_t term;
+
+	placement_run(p);
+	if (!s || !s->home)
+		return err_set(e, -EINVAL, NULL, "It was not placed yet.");
+	if (!vip_id && s->home->units.next != s->home->units.prev)
+		return err_set(e, -EINVAL, "vip_id", "It has several VIPs: say which one.");
+	u = vip_id ? unit_find(s->home, vip_id) : LIST_ENTRY(s->home->units.next, struct unit, in_home);
+	if (!u)
+		return err_set(e, -EINVAL, "vip_id", "It has no VIP '%.60s'.", vip_id);
+	if (!*u->owner || u->last.verdict != PLACE_OK)
+		return err_set(e, -EINVAL, NULL, "It is not carried by a service engine now%s%s.",
+			       *u->last.reason ? ": " : "", u->last.reason);
+	if (to && strcmp(u->owner, to) == 0)
+		return 0;
+	if (to && !fleet_engine(p->fleet, to))
+		return err_set(e, -EINVAL, NULL, "There is no such service engine.");
+	term = u->term;
+	u->leave = true;
+	set(&u->wish, to ? to : "");
+	mark(p, s->home);
+	placement_run(p);
+	u = unit_find(s->home, vip_id ? vip_id : u->vip_id);
+	u->leave = false;
+	if (u->term != term)
+		return 0;
+	return err_set(e, -EINVAL, NULL, "It stays where it is: %s.",
+		       *u->last.against ? u->last.against : u->last.reason);
 }
 
 /* ---- questions ------------------------------------------------------- */
@@ -761,11 +955,13 @@ const json_t *placement_assignment(struct placement *p, const char *vs, uint64_t
 	return s->assignment;
 }
 
-bool placement_of(struct placement *p, const char *vs, struct placed *out)
+bool placement_of(struct placement *p, const char *vs, const char *vip_id, struct placed *out)
 {
 	struct service *s = service_find(p, vs);
-	struct unit *u = s ? s->unit : NULL;
+	const struct unit *u = s && s->home ? unit_find(s->home, vip_id) : NULL;
 
+	if (s && s->home && !u && !list_empty(&s->home->units) && !*vip_id)
+		u = LIST_ENTRY(s->home->units.next, struct unit, in_home);
 	if (!u)
 		return false;
 	*out = (struct placed){ .verdict = s->odd	 ? PLACE_NONE

@@ -2,8 +2,8 @@
  * place - keeps the decisions: who owns which address, in the store, through restarts.
  *
  * It watches virtual services and vsvips, groups those that share addresses
- * into units, asks place_decide() when something marked them, writes owner and
- * term into the store's value space "place" (key: uuid of the vsvip) before anybody hears
+ * into homes of units, asks place_decide() when something marked them, writes owner and
+ * term into the store's value space "place" (key: uuid of the vsvip, "/", vip_id) before anybody hears
  * of them, and makes the `assignment` objects.
  */
 #ifndef SPANWIRE_CONTROLLER_PLACE_PLACE_H
@@ -44,7 +44,14 @@ struct placed {
 	struct engine *owner;          /* NULL: nobody, or one that is no more */
 	uint64_t term;
 };
-/* False: no such virtual service is known. */
-bool placement_of(struct placement *p, const char *vs, struct placed *out);
+/* Of one VIP ("": the first). False: no such virtual service or VIP is known. */
+bool placement_of(struct placement *p, const char *vs, const char *vip_id, struct placed *out);
+
+/*
+ * An operator wants the VIP (NULL: the only one) to go to the engine TO (NULL: another one). Done
+ * when it returns 0; -EINVAL with a sentence why it stays.
+ */
+int placement_move(struct placement *p, const char *vs, const char *vip_id, const char *to,
+		   struct err *e);
 
 #endif

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from link_world import Controller, Engine, target, until
+from link_world import Controller, Engine, Refused, target, until
 
 
 @pytest.fixture
@@ -177,7 +177,8 @@ def test_placement_networks_say_where_an_address_goes(world):
     vs = world.api.post("virtualservice", {"name": "far", "vsvip_ref": vip["url"], "services": [{"port": 80}],
                                            "pool_ref": world.service(3)["pool_ref"]})
     until(lambda: held(two, vs), "se-2 is on that network")
-    assert held(two, vs)["vips"] == [{"vip_id": "0", "addr": "203.0.113.5", "interface": "eth1", "prefix_len": 24}]
+    assert held(two, vs)["vips"] == [{"vip_id": "0", "addr": "203.0.113.5", "interface": "eth1", "prefix_len": 24,
+                                      "engine": two.uuid, "term": 1}]
     # The network is another: so is the answer.
     world.api.patch(f"network/{network['uuid']}", replace={"configured_subnets": [
         {"prefix": {"ip_addr": {"addr": "172.30.0.0", "type": "V4"}, "mask": 16}}]})
@@ -335,3 +336,98 @@ def test_a_full_disk_moves_nothing_and_says_so(tmp_path):
         if world:
             world.end()
         subprocess.run(["umount", tmp_path / "data"], check=True, timeout=10)
+
+
+def two_vips(world, name="twin"):
+    """A service at two addresses; its object and its vsvip."""
+    vsvip = world.api.post("vsvip", {"name": f"{name}-vip", "vip": [
+        {"vip_id": n, "ip_address": {"addr": f"10.200.9.{n}", "type": "V4"}} for n in ("1", "2")]})
+    return world.api.post("virtualservice", {"name": name, "vsvip_ref": vsvip["url"], "services": [{"port": 80}]}), vsvip
+
+
+def owners(world, vs):
+    return [[on["name"] for on in row["service_engine"]] for row in world.runtime(vs)["vip_summary"]]
+
+
+def test_each_vip_has_an_engine_of_its_own(world):
+    one, two = world.engine("se-1"), world.engine("se-2")
+    vs, vsvip = two_vips(world)
+    until(lambda: state(world, vs) == "OPER_UP" and all(row["oper_status"]["state"] == "OPER_UP"
+                                                        for row in world.runtime(vs)["vip_summary"]), "both are up")
+    assert owners(world, vs) == [["se-1"], ["se-2"]]
+    assert [(v["vip_id"], v["engine"]) for v in held(one, vs)["vips"]] == [("1", one.uuid), ("2", two.uuid)]
+    assert held(one, vs) == held(two, vs)
+    detail = world.api.get(f"virtualservice/{vs['uuid']}/runtime/detail")
+    assert sorted(row["se_uuid"] for row in detail if row["is_owner"]) == sorted((one.uuid, two.uuid))
+
+    def post(verb, **body):
+        return world.api.send("POST", f"virtualservice/{vs['uuid']}/{verb}", json=body)
+    # An operator's word: to where it can go, and with a reason where it cannot.
+    answer = post("migrate", vip_id="2", to_se_ref="/api/serviceengine?name=se-1")
+    assert answer.status_code == 200, answer.text
+    assert owners(world, vs) == [["se-1"], ["se-1"]]
+    until(lambda: not held(two, vs) and [v["term"] for v in held(one, vs)["vips"]] == [1, 2], "se-1 has both")
+    assert post("switchover", vip_id="2", se_uuid=two.uuid).status_code == 200
+    until(lambda: owners(world, vs) == [["se-1"], ["se-2"]] and held(two, vs), "se-2 has its own back")
+    for verb, body, words in (("migrate", {}, "vip_id: It has several VIPs"),
+                              ("migrate", {"vip_id": "7"}, "no VIP '7'"),
+                              ("migrate", {"vip_id": "2", "to_se_ref": "nobody"}, "to_se_ref: ServiceEngine object not found"),
+                              ("migrate", {"vip_id": "2", "to_new_se": True}, "to_new_se"),
+                              ("migrate", {"vip_id": "2", "from_se_ref": "se-1"}, "carried by service engine se-2"),
+                              ("scaleout", {}, "one service engine at a time"), ("scalein", {}, "one service engine")):
+        answer = post(verb, **body)
+        assert answer.status_code == 400 and words in answer.json()["error"], answer.text
+    assert post("retryplacement").status_code == 200
+    # One dies: its VIP joins the other one's, which is not touched.
+    two.halt()
+    until(lambda: owners(world, vs) == [["se-1"], ["se-1"]], "se-1 took it", 5)
+    until(lambda: [v["term"] for v in held(one, vs)["vips"]] == [1, 4], "se-1 holds it")
+    two.up().run()
+    until(lambda: world.api.get(f"serviceengine/{two.uuid}/runtime")["se_connected"], "it is back")
+    assert owners(world, vs) == [["se-1"], ["se-1"]]      # nothing moves without need
+    answer = post("migrate", vip_id="1", to_se_ref="/api/serviceengine?name=se-2")
+    assert answer.status_code == 200 and owners(world, vs) == [["se-2"], ["se-1"]]
+    # A VIP that goes away takes nothing else along.
+    world.api.patch(f"vsvip/{vsvip['uuid']}", delete={"vip": [{"vip_id": "2"}]})
+    until(lambda: not held(one, vs) and len(held(two, vs)["vips"]) == 1, "one VIP is left")
+    assert owners(world, vs) == [["se-2"]] and state(world, vs) == "OPER_UP"
+
+
+def test_one_of_two_vips_waits_and_the_other_serves(world):
+    one = world.engine("se-1")
+    vs, _ = two_vips(world)
+    until(lambda: state(world, vs) == "OPER_UP", "it is up")
+    said = {"1": {"state": "OPER_UP", "reason": ""}, "2": {"state": "OPER_PARTITIONED", "reason": "an owner is alive"}}
+    one.do(lambda: one.say("service", uuid=vs["uuid"], revision=one.revision, state="OPER_PARTITIONED",
+                           reason="an owner is alive", vips=said))
+    until(lambda: [row["oper_status"]["state"] for row in world.runtime(vs)["vip_summary"]] ==
+          ["OPER_UP", "OPER_PARTITIONED"], "one waits")
+    runtime = world.runtime(vs)
+    assert runtime["oper_status"]["state"] == "OPER_UP" and runtime["percent_ses_up"] == 50
+    assert "VIP 2: se-1 waits" in reason(world, vs)
+
+
+def test_a_pool_says_where_its_servers_are(world):
+    one = world.engine("se-1")
+    net = {"ip_addr": {"addr": "10.77.0.0", "type": "V4"}, "mask": 24}
+    made = world.api.post("network", {"name": "servers", "configured_subnets": [{"prefix": net}]})
+    vs = world.service(1)
+    pool = target(vs["pool_ref"])
+    until(lambda: held(one, vs), "it is placed")
+    world.api.patch(f"pool/{pool}", replace={"placement_networks": [{"network_ref": made["url"], "subnet": net}]})
+    until(lambda: "no interface in 10.77.0.0/24, where servers are" in reason(world, vs), "it says what is missing")
+    until(lambda: not held(one, vs), "it was taken away")
+    world.api.patch(f"virtualservice/{vs['uuid']}", replace={"ign_pool_net_reach": True})
+    until(lambda: held(one, vs), "it is placed all the same")
+    world.api.patch(f"virtualservice/{vs['uuid']}", replace={"ign_pool_net_reach": False})
+    until(lambda: not held(one, vs), "it was taken away")
+    world.api.patch(f"pool/{pool}", delete={"placement_networks": [{"network_ref": made["url"], "subnet": net}]})
+    until(lambda: held(one, vs), "the pool asks for nothing any more")
+
+
+def test_a_group_has_a_greatest_size(world):
+    group = world.api.find("serviceenginegroup", "Default-Group")
+    world.engine("se-1")
+    world.api.patch(f"serviceenginegroup/{group['uuid']}", replace={"max_se": 1})
+    with pytest.raises(Refused, match="has 1 of 1 service engines"):
+        world.engine("se-2")

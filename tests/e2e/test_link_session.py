@@ -29,7 +29,8 @@ def test_an_engine_joins_and_gets_its_services(world):
     assert [e["name"] for e in world.api.all("serviceengine")] == ["se-1"]
     engine.serve(lambda: f"assignment/{vs['uuid']}" in engine.held, "it holds the assignment")
     assignment = engine.held[f"assignment/{vs['uuid']}"]
-    assert assignment["vips"] == [{"vip_id": "0", "addr": "10.200.0.2", "interface": "eth1", "prefix_len": 16}]
+    assert assignment["vips"] == [{"vip_id": "0", "addr": "10.200.0.2", "interface": "eth1", "prefix_len": 16,
+                                   "engine": engine.uuid, "term": 1}]
     assert assignment["term"] == 1 and assignment["enabled"] is True
     assert {"assignment", "virtualservice", "vsvip", "pool", "applicationprofile", "networkprofile", "serviceengine",
             "serviceenginegroup"} <= set(engine.kinds())

@@ -1,0 +1,101 @@
+#include "controller/place/actions.h"
+
+#include <errno.h>
+
+#include "controller/change.h"
+#include "controller/link/fleet.h"
+#include "controller/place/place.h"
+#include "controller/resolve.h"
+#include "controller/rest/subresource.h"
+
+/* The engine that FIELD of the body names, as clients write references; "" when it names none. */
+static int engine_of(struct fleet *f, const struct subresource_call *call, const char *field,
+		     char *uuid, size_t size, struct err *e)
+{
+	const char *text = json_str(call->body, field, NULL);
+	struct resolver r;
+	int rc;
+
+	uuid[0] = '\0';
+	if (!text)
+		return json_object_get(call->body, field)
+			       ? err_set(e, -EINVAL, field, "A reference is a string.")
+			       : 0;
+	resolver_init(&r, f->store, NULL, "*", call->object->cloud);
+	rc = r.model.resolve(&r.model, "serviceengine", text, uuid, size, e);
+	if (rc < 0)
+		err_within(e, field);
+	return rc;
+}
+
+static json_t *move(struct fleet *f, const struct subresource_call *call, const char *to_field,
+		    struct err *e)
+{
+	const char *vip = json_str(call->body, "vip_id", NULL), *vs = call->object->uuid;
+	char from[UUID_MAX], to[UUID_MAX];
+	struct placed at;
+
+	if (engine_of(f, call, "from_se_ref", from, sizeof(from), e) < 0 ||
+	    engine_of(f, call, to_field, to, sizeof(to), e) < 0)
+		return NULL;
+	if (json_bool(call->body, "to_new_se", false)) {
+		err_set(e, -EINVAL, "to_new_se", "The controller does not make service engines here.");
+		return NULL;
+	}
+	if (*from && placement_of(f->placement, vs, vip ? vip : "", &at) && at.owner &&
+	    strcmp(at.owner->uuid, from) != 0) {
+		err_set(e, -EINVAL, "from_se_ref", "It is carried by service engine %s.",
+			at.owner->name);
+		return NULL;
+	}
+	if (placement_move(f->placement, vs, vip, *to ? to : NULL, e) < 0)
+		return NULL;
+	fleet_settle(f); /* tells the engines */
+	return json_pack("{s:s}", "status", "ok");
+}
+
+static json_t *migrate(void *arg, const struct subresource_call *call, struct err *e)
+{
+	return move(arg, call, "to_se_ref", e);
+}
+
+static json_t *switchover(void *arg, const struct subresource_call *call, struct err *e)
+{
+	return move(arg, call, "se_uuid", e);
+}
+
+static json_t *retry(void *arg, const struct subresource_call *call, struct err *e)
+{
+	struct fleet *f = arg;
+
+	(void)e;
+	placement_service_said(f->placement, call->object->uuid);
+	fleet_settle(f);
+	return json_pack("{s:s}", "status", "ok");
+}
+
+static json_t *scale(void *arg, const struct subresource_call *call, struct err *e)
+{
+	(void)arg;
+	(void)call;
+	err_set(e, -EINVAL, NULL,
+		"A VIP is carried by one service engine at a time. Give the VsVip another VIP: it goes "
+		"to an engine of its own.");
+	return NULL;
+}
+
+static struct subresource actions[] = {
+	{ .kind = "virtualservice", .path = "migrate", .post = migrate },
+	{ .kind = "virtualservice", .path = "switchover", .post = switchover },
+	{ .kind = "virtualservice", .path = "retryplacement", .post = retry },
+	{ .kind = "virtualservice", .path = "scaleout", .post = scale },
+	{ .kind = "virtualservice", .path = "scalein", .post = scale },
+};
+
+void actions_open(struct fleet *f)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
+		actions[i].arg = f;
+		subresource_add(f->controller->rest, &actions[i]);
+	}
+}

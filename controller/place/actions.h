@@ -1,0 +1,18 @@
+/*
+ * actions - what an operator may ask of placement: POST /api/virtualservice/UUID/VERB.
+ *
+ *	migrate       {to_se_ref, vip_id}: the VIP goes to that engine, or to any other one
+ *	switchover    {se_uuid, vip_id}: the same, in older words
+ *	retryplacement: looked at again
+ *	scaleout, scalein: refused; an address has one owner
+ *
+ * 200 when it is done; 400 with a sentence why not, and nothing has moved.
+ */
+#ifndef SPANWIRE_CONTROLLER_PLACE_ACTIONS_H
+#define SPANWIRE_CONTROLLER_PLACE_ACTIONS_H
+
+struct fleet;
+
+void actions_open(struct fleet *f);
+
+#endif

@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "controller/audit.h"
 #include "controller/pool.h"
+#include "controller/profile.h"
 #include "controller/resolve.h"
 #include "controller/rest/handlers.h"
 
@@ -15,14 +16,29 @@ struct hashing {
 	struct request *request;
 	enum result (*then)(struct request *q, const char *record);
 	char *password;
+	json_t *history; /* records that must not come again; counted on the core's thread */
+	bool again;
 	char record[PASSWORD_RECORD_MAX];
 };
+
+bool password_is_old(struct rest *r, const struct object *user)
+{
+	uint64_t set_us = password_set_us(r->c->store, user->uuid);
+	struct profile p;
+
+	profile_of(r->c->store, user, &p);
+	return p.age_us && set_us && wall_us() > set_us && wall_us() - set_us > p.age_us;
+}
 
 static void hash_work(struct job *j)
 {
 	struct hashing *h = CONTAINER_OF(j, struct hashing, job);
 
-	password_hash(h->password, h->record);
+	for (size_t i = 0; i < json_array_size(h->history) && !h->again; i++)
+		h->again = password_verify(json_string_value(json_array_get(h->history, i)),
+					   h->password);
+	if (!h->again)
+		password_hash(h->password, h->record);
 }
 
 static void hash_done(struct job *j)
@@ -31,16 +47,22 @@ static void hash_done(struct job *j)
 	struct request *q = h->request;
 
 	/* The objects that Q borrowed may have gone in the meantime. */
-	if (auth_user(q) == AUTH_GOOD && h->then(q, h->record) == RESULT_LATER)
+	if (h->again)
+		request_refuse(q, 400,
+			       "password: it is one of the last %zu, which are not taken again.",
+			       json_array_size(h->history));
+	if (!h->again && auth_user(q) == AUTH_GOOD && h->then(q, h->record) == RESULT_LATER)
 		;
 	else
 		route_done(q);
 	explicit_bzero(h->password, strlen(h->password));
 	free(h->password);
+	json_decref(h->history);
 	free(h);
 }
 
-static enum result hash(struct request *q, const char *password,
+/* USER: whose it will be; NULL: he does not exist yet. */
+static enum result hash(struct request *q, const char *password, const struct object *user,
 			enum result (*then)(struct request *q, const char *record))
 {
 	struct hashing *h = xcalloc(1, sizeof(*h));
@@ -50,9 +72,16 @@ static enum result hash(struct request *q, const char *password,
 	h->request = q;
 	h->then = then;
 	h->password = xstrdup(password);
+	if (user) {
+		struct profile p;
+
+		profile_of(q->rest->c->store, user, &p);
+		h->history = password_history(q->rest->c->store, user, p.history);
+	}
 	if (pool_post(q->rest->c->pool, &h->job) == 0)
 		return RESULT_LATER;
 	free(h->password);
+	json_decref(h->history);
 	free(h);
 	request_refuse(q, 503, "Too many passwords at once: try again.");
 	return RESULT_NOW;
@@ -129,6 +158,18 @@ static enum result write_now(struct request *q)
 	return q->method == METHOD_PUT ? object_replace(q) : object_patch(q);
 }
 
+/* A new password ends the sessions that the old one opened, but not this one, and a lock. */
+static void password_changed(struct request *q, const char *uuid)
+{
+	const struct object *u = store_get(q->rest->c->store, "user", uuid);
+
+	session_drop_user(&q->rest->sessions, uuid, q->session);
+	if (q->session && strcmp(q->session->user, uuid) == 0)
+		q->session->must_change = false;
+	if (u)
+		lockout_forget(&q->rest->lockout, json_str(u->body, "username", u->name));
+}
+
 static enum result user_hashed(struct request *q, const char *record)
 {
 	const char *member;
@@ -140,9 +181,8 @@ static enum result user_hashed(struct request *q, const char *record)
 		return RESULT_NOW;
 	}
 	write_now(q);
-	/* A new password ends the sessions that the old one opened, but not this one. */
 	if (q->status < 300 && q->uuid)
-		session_drop_user(&q->rest->sessions, q->uuid, q->session);
+		password_changed(q, q->uuid);
 	return RESULT_NOW;
 }
 
@@ -155,11 +195,17 @@ enum result user_write(struct request *q)
 	q->kind = (char *)"user";
 	if (!holder)
 		return write_now(q);
+	/* Who may not write users shall not make the pool work for him. */
+	if (auth_may(q, "user", "", true, &e) < 0) {
+		request_error(q, &e);
+		return RESULT_NOW;
+	}
 	if (password_fits(q, json_str(holder, member, ""), &e) < 0) {
 		request_error(q, &e);
 		return RESULT_NOW;
 	}
-	return hash(q, json_str(holder, member, ""), user_hashed);
+	return hash(q, json_str(holder, member, ""),
+		    q->uuid ? store_get(q->rest->c->store, "user", q->uuid) : NULL, user_hashed);
 }
 
 /* ---- one's own account ------------------------------------------------------------------- */
@@ -214,7 +260,7 @@ static enum result account_store(struct request *q, const char *record)
 		return RESULT_NOW;
 	}
 	if (record)
-		session_drop_user(&q->rest->sessions, uuid, q->session);
+		password_changed(q, uuid);
 	request_empty(q, 200);
 	return RESULT_NOW;
 }
@@ -227,7 +273,7 @@ static void old_checked(struct request *q, const char *uuid)
 		request_refuse(q, 400, "old_password: it is not the present password.");
 	else if (auth_user(q) != AUTH_GOOD)
 		;
-	else if (hash(q, json_str(q->json, "password", ""), account_store) == RESULT_LATER)
+	else if (hash(q, json_str(q->json, "password", ""), q->user, account_store) == RESULT_LATER)
 		return;
 	route_done(q);
 }

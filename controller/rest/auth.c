@@ -86,7 +86,10 @@ char *auth_basic(const struct request *q, char **password)
 
 static void basic_checked(struct request *q, const char *uuid)
 {
-	if (uuid) {
+	const struct object *u = uuid ? store_get(q->rest->c->store, "user", uuid) : NULL;
+
+	if (u) {
+		q->must_change = password_is_old(q->rest, u);
 		snprintf(q->basic_user, sizeof(q->basic_user), "%s", uuid);
 		route_request(q);
 		return;

@@ -85,6 +85,9 @@ char *auth_basic(const struct request *q, char **password);
 void password_check(struct request *q, const char *user, const char *password,
 		    void (*then)(struct request *q, const char *uuid));
 
+/* Is the password of USER older than his profile allows? (account.c) */
+bool password_is_old(struct rest *r, const struct object *user);
+
 /* ---- objects.c ---------------------------------------------------------------------- */
 
 struct view {

@@ -11,6 +11,7 @@
 #include "controller/audit.h"
 #include "controller/pool.h"
 #include "controller/resolve.h"
+#include "controller/profile.h"
 #include "controller/rest/handlers.h"
 #include "controller/rest/state.h"
 #include "controller/rest/user_token.h"
@@ -24,6 +25,7 @@ struct check {
 	struct request *request;
 	void (*then)(struct request *q, const char *uuid);
 	char user[192]; /* uuid; "" when there is no such user */
+	char *name;	/* that was tried */
 	char *password;
 	char record[PASSWORD_RECORD_MAX];
 	bool good;
@@ -63,6 +65,31 @@ static void check_work(struct job *j)
 	c->good = password_verify(c->record, c->password);
 }
 
+/* What anybody who is refused is told: AKO gives up for good on the first two words. */
+#define REFUSED "Invalid credentials."
+
+static void refused(struct request *q, const char *name, const struct object *u)
+{
+	struct rest *r = q->rest;
+	struct profile p;
+	struct lockout_limits limits;
+
+	profile_of(r->c->store, u, &p);
+	limits = (struct lockout_limits){ p.failures, p.lock_ns, p.window_ns };
+	if (!lockout_failed(&r->lockout, name, &limits, mono_ns()) || !u)
+		return;
+	store_event(
+		r->c->store,
+		audit_event(
+			"USER_LOGIN", "CONFIG", "user", u->uuid, u->name, TENANT_ADMIN,
+			json_pack("{s:{s:s, s:s, s:b, s:s}}", "config_user_login_details", "user",
+				  u->name, "client_ip", q->client, "local", 1, "status",
+				  "SYSERR_FAILURE"),
+			"The account of user %s is locked after %llu failed logins, the last one from %s.",
+			u->name, (unsigned long long)p.failures, q->client),
+		NULL);
+}
+
 static void check_done(struct job *j)
 {
 	struct check *c = CONTAINER_OF(j, struct check, job);
@@ -71,11 +98,16 @@ static void check_done(struct job *j)
 	/* The user may have got another password while this one was checked. */
 	bool good = c->good && u && strcmp(record_of(u), c->record) == 0;
 
-	if (good)
+	if (good) {
 		password_remember(&q->rest->passwords, c->user, c->record, c->password, mono_ns());
+		lockout_forget(&q->rest->lockout, c->name);
+	} else {
+		refused(q, c->name, u);
+	}
 	c->then(q, good ? c->user : NULL);
 	explicit_bzero(c->password, strlen(c->password));
 	free(c->password);
+	free(c->name);
 	free(c);
 }
 
@@ -91,9 +123,16 @@ void password_check(struct request *q, const char *user, const char *password,
 		then(q, NULL);
 		return;
 	}
+	if (lockout_holds(&r->lockout, user, mono_ns())) {
+		request_refuse(q, 401,
+			       REFUSED " Too many of them: this account is locked for a while.");
+		then(q, NULL);
+		return;
+	}
 	if (*record && password_cached(&r->passwords, u->uuid, record, password, mono_ns())) {
 		CLEANUP_FREE char *uuid = xstrdup(u->uuid);
 
+		lockout_forget(&r->lockout, user);
 		then(q, uuid);
 		return;
 	}
@@ -103,11 +142,13 @@ void password_check(struct request *q, const char *user, const char *password,
 	c->request = q;
 	c->then = then;
 	c->password = xstrdup(password);
+	c->name = xstrdup(user);
 	snprintf(c->user, sizeof(c->user), "%s", u ? u->uuid : "");
 	snprintf(c->record, sizeof(c->record), "%s", record);
 	if (pool_post(r->c->pool, &c->job) == 0)
 		return;
 	free(c->password);
+	free(c->name);
 	free(c);
 	request_refuse(q, 503, "Too many logins at once: try again.");
 	then(q, NULL);
@@ -213,9 +254,14 @@ static void login_good(struct request *q, const char *uuid)
 	struct store *s = r->c->store;
 	const struct object *u = store_get(s, "user", uuid), *config, *props;
 	struct session *x = session_new(&r->sessions, uuid, mono_ns());
+	struct profile profile;
 	struct tenants tenants = { q, json_array() };
 	json_t *answer;
 
+	profile_of(s, u, &profile);
+	if (profile.sessions)
+		session_limit(&r->sessions, uuid, (unsigned)profile.sessions);
+	x->must_change = q->by_password && password_is_old(r, u);
 	set_cookies(q, x);
 	q->user = u;
 	snprintf(q->tenant_id, sizeof(q->tenant_id), TENANT_ADMIN);
@@ -240,13 +286,12 @@ static void login_good(struct request *q, const char *uuid)
 
 static void login_checked(struct request *q, const char *uuid)
 {
+	if (!uuid && (!q->status || q->status == 401))
+		login_event(q, q->login, false);
 	if (uuid)
 		login_good(q, uuid);
-	else if (!q->status) {
-		login_event(q, q->login, false);
-		/* AKO gives up for good on these two words. */
-		request_refuse(q, 401, "Invalid credentials.");
-	}
+	else if (!q->status)
+		request_refuse(q, 401, REFUSED);
 	route_done(q);
 }
 
@@ -283,6 +328,7 @@ enum result login(struct request *q)
 		return RESULT_NOW;
 	}
 	snprintf(q->login, sizeof(q->login), "%s", user);
+	q->by_password = password != NULL;
 	if (password) {
 		password_check(q, user, password, login_checked);
 	} else {

@@ -63,6 +63,8 @@ struct request {
 	bool asked; /* somebody asked whether he may: see route.c */
 	char basic_user[192]; /* uuid, after basic authentication */
 	char login[256]; /* name that tries to log in */
+	bool by_password;    /* and not by a token */
+	bool must_change;    /* basic authentication with a password that is too old */
 	char tenant_id[192]; /* uuid of the tenant; "*" for all */
 	char *kind, *uuid, *rest_path; /* parts of the path, as the route's pattern names them */
 	char *path_copy;

@@ -53,12 +53,14 @@ int rest_start(struct controller *c, int fd, bool ipv6, struct rest **out, struc
 	r->c = c;
 	sessions_init(&r->sessions, SESSIONS_MAX);
 	password_cache_init(&r->passwords);
+	lockout_init(&r->lockout);
 	auth_limits(r);
 	rc = user_token_init(r, e);
 	if (rc == 0)
 		rc = server_start(&cfg, &r->server, e);
 	if (rc < 0) {
 		sessions_fini(&r->sessions);
+		lockout_fini(&r->lockout);
 		free(r);
 		return rc;
 	}
@@ -85,6 +87,7 @@ void rest_stop(struct rest *r)
 	server_stop(r->server);
 	store_unwatch(r->c->store, &r->watch);
 	sessions_fini(&r->sessions);
+	lockout_fini(&r->lockout);
 	explicit_bzero(r, sizeof(*r));
 	free(r);
 }

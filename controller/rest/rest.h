@@ -9,6 +9,7 @@
 
 #include "controller/controller.h"
 #include "controller/listen.h"
+#include "controller/rest/lockout.h"
 #include "controller/rest/password.h"
 #include "controller/rest/session.h"
 #include "controller/rest/subresource.h"
@@ -20,6 +21,7 @@ struct rest {
 	struct server *server;
 	struct sessions sessions;
 	struct password_cache passwords;
+	struct lockout lockout;
 	struct subresource *subresources;
 	struct store_watch watch;
 	uint64_t refusal_told_ns; /* when the last refused login made an event */

@@ -18,6 +18,7 @@ enum needs {
 	FORM = 1 << 1,	     /* the body is not JSON, or not only */
 	ANY_TENANT = 1 << 2, /* the tenant header is not looked at */
 	BODY = 1 << 3,	     /* of a DELETE: it means something here */
+	OLD = 1 << 4,	     /* also for who has a password that is too old */
 };
 
 /* Who may come in. A guard of access.def: whose role opens it, to read with GET, to write with the others. */
@@ -38,13 +39,13 @@ static const struct route {
 	unsigned needs;
 } routes[] = {
 	ROUTE(POST, "/login", login, EVERYBODY, FORM)
-	ROUTE(POST, "/logout", logout, USERS, ANY_TENANT)
+	ROUTE(POST, "/logout", logout, USERS, ANY_TENANT | OLD)
 	ROUTE(GET, "/api/initial-data", initial_data, EVERYBODY, 0)
 	ROUTE(GET, "/api/cluster/status", cluster_status, EVERYBODY, 0)
 	ROUTE(GET, "/api/cluster/runtime", cluster_runtime, EVERYBODY, 0)
 	ROUTE(GET, "/api/cluster/version", cluster_version, USERS, ANY_TENANT)
-	ROUTE(GET, "/api/useraccount", useraccount_get, USERS, ANY_TENANT)
-	ROUTE(PUT, "/api/useraccount", useraccount_put, USERS, ANY_TENANT)
+	ROUTE(GET, "/api/useraccount", useraccount_get, USERS, ANY_TENANT | OLD)
+	ROUTE(PUT, "/api/useraccount", useraccount_put, USERS, ANY_TENANT | OLD)
 	ROUTE(GET, "/api/user-token", user_token_list, USERS, ANY_TENANT)
 	ROUTE(POST, "/api/user-token", user_token_make, USERS, ANY_TENANT)
 	ROUTE(DELETE, "/api/user-token/:uuid", user_token_delete, USERS, ANY_TENANT)
@@ -249,6 +250,16 @@ static bool guard_opens(struct request *q, const struct route *r)
 	return false;
 }
 
+static bool password_young(struct request *q, const struct route *r)
+{
+	if (r->guard == EVERYBODY || (r->needs & OLD) ||
+	    !(q->session ? q->session->must_change : q->must_change))
+		return true;
+	request_refuse(q, 403,
+		       "The password is too old: set another one with PUT /api/useraccount.");
+	return false;
+}
+
 static enum result serve(struct request *q)
 {
 	struct buf allow = BUF_INIT;
@@ -268,7 +279,7 @@ static enum result serve(struct request *q)
 		refuse_method(q, buf_cstr(&allow));
 	else if (r->guard != EVERYBODY && (auth = auth_user(q)) != AUTH_GOOD)
 		result = auth == AUTH_LATER ? RESULT_LATER : RESULT_NOW;
-	else if (!csrf_fits(q) ||
+	else if (!csrf_fits(q) || !password_young(q, r) ||
 		 (r->guard != EVERYBODY && !(r->needs & ANY_TENANT) && !auth_tenant(q)) ||
 		 !guard_opens(q, r))
 		;

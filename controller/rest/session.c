@@ -111,3 +111,24 @@ void session_drop_user(struct sessions *s, const char *user, const struct sessio
 			session_drop(s, x);
 	}
 }
+
+void session_limit(struct sessions *s, const char *user, unsigned max)
+{
+	unsigned n = 0;
+
+	LIST_FOREACH(l, &s->by_use) {
+		struct session *x = LIST_ENTRY(l, struct session, by_use);
+
+		n += !x->expired && strcmp(x->user, user) == 0;
+	}
+	LIST_FOREACH(l, &s->by_use) {
+		struct session *x = LIST_ENTRY(l, struct session, by_use);
+
+		if (n <= max)
+			return;
+		if (x->expired || strcmp(x->user, user) != 0)
+			continue;
+		session_drop(s, x);
+		n--;
+	}
+}

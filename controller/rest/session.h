@@ -25,6 +25,7 @@ struct session {
 	char user[128]; /* uuid */
 	uint64_t made_ns, used_ns;
 	bool expired;
+	bool must_change;   /* the password is too old: it is good for setting another one */
 	struct list by_use; /* newest last */
 	struct session *next; /* in its bucket */
 };
@@ -41,6 +42,8 @@ void sessions_fini(struct sessions *s);
 
 /* Never fails. Borrowed until the next call that takes S. */
 struct session *session_new(struct sessions *s, const char *user, uint64_t now_ns);
+/* Of USER stay the MAX that were used last. */
+void session_limit(struct sessions *s, const char *user, unsigned max);
 /* NULL: unknown. The caller looks at `expired`; a live one counts as used now. */
 struct session *session_find(struct sessions *s, const char *id, uint64_t now_ns);
 void session_drop(struct sessions *s, struct session *x);

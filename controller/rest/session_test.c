@@ -120,9 +120,29 @@ static void passwords_are_hashed_and_remembered(void **state)
 	assert_false(password_cached(&c, "user-1", two, "secret", 1));
 }
 
+static void a_user_has_so_many_and_the_sleepiest_goes(void **state)
+{
+	struct sessions s;
+	char id[4][SESSION_ID_LEN + 1];
+
+	(void)state;
+	sessions_init(&s, 100);
+	for (unsigned i = 0; i < 4; i++)
+		memcpy(id[i], session_new(&s, i == 1 ? "other" : "user-1", i + 1)->id,
+		       sizeof(id[i]));
+	assert_non_null(session_find(&s, id[0], 10));
+	session_limit(&s, "user-1", 2);
+	assert_non_null(session_find(&s, id[0], 11));
+	assert_non_null(session_find(&s, id[1], 11));
+	assert_null(session_find(&s, id[2], 11));
+	assert_non_null(session_find(&s, id[3], 11));
+	sessions_fini(&s);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_user_has_so_many_and_the_sleepiest_goes),
 		cmocka_unit_test(a_session_lives_while_used),
 		cmocka_unit_test(it_expires_idle_and_by_age),
 		cmocka_unit_test(there_is_a_limit_and_the_sleepiest_goes),

@@ -243,12 +243,13 @@ static int make_admin(struct change *c, const char *password, struct err *e)
 	CLEANUP_JSON json_t *v = NULL;
 
 	password_hash(password, record);
-	v = json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:s, s:[{s:s, s:s, s:b}]}", "name", "admin",
-		      "username", "admin", "full_name", "System Administrator", "password", record,
-		      "is_superuser", 1, "local", 1, "default_tenant_ref",
-		      "/api/tenant/" TENANT_ADMIN, "access", "role_ref",
-		      "/api/role?name=System-Admin", "tenant_ref", "/api/tenant/" TENANT_ADMIN,
-		      "all_tenants", 1);
+	v = json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:s, s:s, s:[{s:s, s:s, s:b}]}", "name",
+		      "admin", "username", "admin", "full_name", "System Administrator", "password",
+		      record, "is_superuser", 1, "local", 1, "default_tenant_ref",
+		      "/api/tenant/" TENANT_ADMIN, "user_profile_ref",
+		      "/api/useraccountprofile?name=No-Lockout-User-Account-Profile", "access",
+		      "role_ref", "/api/role?name=System-Admin", "tenant_ref",
+		      "/api/tenant/" TENANT_ADMIN, "all_tenants", 1);
 	must(v);
 	return change_create(c, kind_find("user"), v, uuid, e);
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "base/base.h"
+#include "controller/profile.h"
 #include "controller/resolve.h"
 #include "controller/rest/password.h"
 #include "controller/rules.h"
@@ -137,6 +138,9 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 		rc = check_roles(c, new, e);
 	if (rc == 0)
 		rc = check_login(c, uuid, new, e);
+	if (rc == 0 && password && strcmp(password, json_str(old, "password", "")) != 0)
+		rc = password_replaced(c->store, c->txn, uuid, json_str(old, "password", NULL),
+				       wall_us(), e);
 	if (rc < 0)
 		return rc;
 	if (!old || !json_bool(old, "is_superuser", false) || !json_bool(old, "is_active", true) ||
@@ -153,8 +157,10 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 static int gone(struct change *c, const char *uuid, const json_t *old, struct err *e)
 {
 	int superusers = 0;
+	int rc = password_forgotten(c->txn, uuid, e);
 
-	(void)uuid;
+	if (rc < 0)
+		return rc;
 	if (json_bool(old, "is_superuser", false) && json_bool(old, "is_active", true)) {
 		store_each(c->store, "user", count_superuser, &superusers);
 		if (!superusers)

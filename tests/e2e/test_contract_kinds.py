@@ -274,7 +274,7 @@ def test_a_role_may_what_it_says(people):
     pool = owner.make("pool", name="role pool")
     assert operator.get(f"pool/{pool['uuid']}").status_code == 200
     for method, path, body in (("POST", "pool", {"name": "x"}), ("PUT", f"pool/{pool['uuid']}", {"name": "x"}),
-                               ("PATCH", f"pool/{pool['uuid']}", {"add": {}}), ("DELETE", f"pool/{pool['uuid']}", None)):
+                               ("PATCH", f"pool/{pool['uuid']}", {"replace": {"description": "x"}}), ("DELETE", f"pool/{pool['uuid']}", None)):
         assert "permission" in error(operator.send(method, path, body), 403)
         assert owner.find("pool", "role pool") is not None
     error(people["Security-Admin"].post("pool", {"name": "x"}), 403)

@@ -6,8 +6,11 @@
 #include "engine/l4/l4.h"
 #include "engine/pool_state.h"
 #include "engine/ports.h"
+#include "engine/secure.h"
+#include "engine/tls_profile.h"
 #include "model/structs.h"
 
+#define TLS_IDENTITIES 64 /* certificates of one service */
 #define DSCP_MAX   63
 #define CONNECT_MS 2000 /* long enough for a lost SYN, short enough to try another server */
 
@@ -22,6 +25,8 @@ struct pool_entry {
 	struct pool_state *state;
 	unsigned users;            /* of this commit */
 	bool changed;              /* in this commit */
+	struct secure *tls;        /* with its servers; NULL: plain */
+	json_t *tls_deps;          /* "kind/uuid" -> true: what that is made of */
 };
 
 /* What a snapshot is made of, beside the service itself. */
@@ -32,8 +37,9 @@ struct service_entry {
 	char *uuid;
 	unsigned index;
 	char *deps[DEPS];          /* "kind/uuid", NULL: none */
-	json_t *more;              /* "kind/uuid" -> true: of single ports */
+	json_t *more;              /* "kind/uuid" -> true: of single ports, and of TLS */
 	bool built, dirty;
+	struct secure *clients_tls; /* of the newest snapshot; NULL: none */
 	struct snapshot_clone clone;
 	json_t *named;             /* "kind/uuid" -> true: the pools that it names, also those that are not here */
 	struct pool_entry **pools;
@@ -75,6 +81,85 @@ struct config *config_new(struct worker **workers, unsigned n_workers, struct in
 	return c;
 }
 
+/* Did any of these "kind/uuid" change since the last commit? */
+static bool any_changed(struct config *c, json_t *keys)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(keys, key, v)
+		if (json_object_get(c->changed, key))
+			return true;
+	return false;
+}
+
+/* ---- TLS ---- */
+
+/* Objects that TLS is made of, for a service or a pool, which remember what was asked for. */
+struct tls_lookup {
+	struct tls_source source;
+	struct config *config;
+	json_t *asked;             /* borrowed */
+	struct arena arena;
+};
+
+static const void *tls_get_object(struct tls_source *source, const char *kind, const char *uuid)
+{
+	struct tls_lookup *l = CONTAINER_OF(source, struct tls_lookup, source);
+	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid ? uuid : "");
+	const json_t *o;
+
+	if (!uuid || !*uuid)
+		return NULL;
+	json_object_set_new(l->asked, key, json_true());
+	o = object_of(l->config, key);
+	return o ? model_load(kind_find(kind)->msg, o, &l->arena) : NULL;
+}
+
+/* WHAT NULL: none. What is the same stays. */
+static void tls_make(struct config *c, const struct secure_what *what, struct secure **at, const char *who)
+{
+	struct secure *new = NULL;
+	struct err e = { 0 };
+
+	if (what && secure_new(what, c->n_workers, *at, &new, &e) < 0)
+		log_error("tls_unusable name=%s reason=\"%s\"", who, err_line(&e));
+	secure_put(*at);
+	*at = new;
+}
+
+static void servers_tls(struct config *c, struct pool_entry *p, const struct pool *pool)
+{
+	struct tls_lookup l = { .source = { tls_get_object }, .config = c, .asked = p->tls_deps };
+	struct tls_identity id;
+	struct secure_what what = { .settings = { .identities = &id }, .scope = p->uuid, .sni = pool->sni_enabled };
+	struct tls_settings *t = &what.settings;
+	bool wanted = pool->ssl_profile_ref && *pool->ssl_profile_ref;
+
+	json_object_clear(p->tls_deps);
+	if (wanted) {
+		tls_profile_ssl(t, tls_get_object(&l.source, "sslprofile", pool->ssl_profile_ref), &l.arena);
+		tls_profile_pki(t, tls_get_object(&l.source, "pkiprofile", pool->pki_profile_ref), &l.arena);
+		/* Who cannot be verified is not believed either. */
+		what.broken = pool->pki_profile_ref && *pool->pki_profile_ref && !t->verify;
+		t->n_identities = tls_profile_identity(&id,
+						       tls_get_object(&l.source, "sslkeyandcertificate",
+								      pool->ssl_key_and_certificate_ref),
+						       &l.source, &l.arena);
+		if (pool->server_name && *pool->server_name)
+			what.server_name = pool->server_name;
+		if (pool->host_check_enabled && pool->domain_name_n) {
+			t->hosts = pool->domain_name;
+			t->n_hosts = pool->domain_name_n;
+		} else if (pool->host_check_enabled && what.server_name) {
+			t->hosts = &what.server_name;
+			t->n_hosts = 1;
+		}
+	}
+	tls_make(c, wanted ? &what : NULL, &p->tls, pool->name);
+	arena_fini(&l.arena);
+}
+
 /* ---- pools ---- */
 
 static void pool_entry_clear(struct pool_entry *p)
@@ -90,6 +175,8 @@ static void pool_entry_free(struct pool_entry *p)
 {
 	list_remove(&p->link);
 	pool_entry_clear(p);
+	secure_put(p->tls);
+	json_decref(p->tls_deps);
 	pool_state_put(p->state);
 	free(p->uuid);
 	free(p);
@@ -193,6 +280,7 @@ static void pool_load(struct config *c, struct pool_entry *p, const json_t *obje
 	p->by_name = g.by_name;
 	p->seen = (struct config_pool){ .uuid = p->uuid, .pool = pool, .n = g.n, .servers = g.servers };
 	pool_load_monitors(c, p, pool);
+	servers_tls(c, p, pool);
 }
 
 static bool was_changed(struct config *c, const char *kind, const char *uuid)
@@ -226,6 +314,7 @@ static struct pool_entry *pool_use(struct config *c, const char *key)
 		p->uuid = xstrdup(strchr(key, '/') + 1);
 		p->by_name = json_object();
 		p->state = pool_state_new();
+		p->tls_deps = json_object();
 		list_init(&p->link);
 		list_insert(&c->pools, &p->link);
 		pool_load(c, p, object);
@@ -245,6 +334,7 @@ static void pools_refresh(struct config *c)
 
 		p->users = 0;
 		p->changed = json_object_get(c->changed, key) != NULL;
+		p->changed |= any_changed(c, p->tls_deps);
 		if (!object || (!p->changed && !monitors_changed(c, p->seen.pool)))
 			continue;
 		pool_load(c, p, object);
@@ -308,6 +398,7 @@ static void service_free(struct config *c, struct service_entry *s)
 	json_decref(s->more);
 	free(s->pools);
 	json_decref(s->named);
+	secure_put(s->clients_tls);
 	list_remove(&s->link);
 	free(s->uuid);
 	free(s);
@@ -456,6 +547,7 @@ static void snapshot_pool(struct config *c, struct snapshot *n, struct snapshot_
 	sp->uuid = arena_strdup(&n->arena, p->uuid);
 	sp->name = pool->name;
 	sp->state = pool_state_get(p->state);
+	sp->tls = p->tls ? secure_get(p->tls) : NULL;
 	sp->disable_ms = times(pool->graceful_disable_timeout, 60000);
 	sp->down_ms = times(pool->graceful_hm_down_disable_timeout, 1000);
 	sp->connect_ms = CONNECT_MS;
@@ -504,6 +596,54 @@ static void snapshot_application(struct snapshot *n)
 						   n->application->http_profile->connection_multiplexing_enabled);
 }
 
+/* ---- TLS with clients ---- */
+
+static void clients_tls(struct config *c, struct service_entry *s, const struct virtual_service *vs)
+{
+	struct tls_lookup l = { .source = { tls_get_object }, .config = c, .asked = s->more };
+	struct tls_identity ids[TLS_IDENTITIES];
+	struct secure_what what = { .settings = { .server = true, .identities = ids }, .scope = s->uuid };
+	size_t n = 0;
+
+	for (size_t i = 0; i < vs->ssl_key_and_certificate_refs_n && n < ARRAY_SIZE(ids); i++)
+		n += tls_profile_identity(&ids[n],
+					  tls_get_object(&l.source, "sslkeyandcertificate",
+							  vs->ssl_key_and_certificate_refs[i]),
+					  &l.source, &l.arena);
+	what.settings.n_identities = n;
+	tls_profile_ssl(&what.settings, tls_get_object(&l.source, "sslprofile", vs->ssl_profile_ref), &l.arena);
+	tls_make(c, n ? &what : NULL, &s->clients_tls, vs->name);
+	arena_fini(&l.arena);
+}
+
+static void snapshot_tls_ports(const struct service_entry *s, struct snapshot *n)
+{
+	const struct virtual_service *vs = n->vs;
+	struct snapshot_tls_port *p = arena_get(&n->arena, (vs->services_n + 1) * sizeof(*p));
+
+	n->tls_ports = p;
+	for (size_t i = 0; i < vs->services_n; i++) {
+		const struct service *port = &vs->services[i];
+
+		if (!port->enable_ssl)
+			continue;
+		*p++ = (struct snapshot_tls_port){
+			.first = (unsigned)port->port,
+			.last = (unsigned)MAX(port->port_range_end, port->port),
+			.alpn = n->proto == &http_proto ? "\x08http/1.1" : NULL,
+		};
+		n->n_tls_ports++;
+	}
+	n->clients_tls = n->n_tls_ports && s->clients_tls ? secure_get(s->clients_tls) : NULL;
+}
+
+static void snapshot_clients_tls(struct config *c, struct service_entry *s, struct snapshot *n)
+{
+	json_object_clear(s->more);
+	clients_tls(c, s, n->vs);
+	snapshot_tls_ports(s, n);
+}
+
 /* N as a port sees it whose profiles are others. */
 static struct snapshot *snapshot_port_build(struct config *c, struct service_entry *s, const struct snapshot *n,
 					    const struct service *port)
@@ -528,6 +668,7 @@ static struct snapshot *snapshot_port_build(struct config *c, struct service_ent
 	snapshot_network(p);
 	p->clone = s->clone;
 	snapshot_pools(c, s, p);
+	snapshot_tls_ports(s, p);
 	return p;
 }
 
@@ -539,7 +680,6 @@ static bool network_is_udp(const struct network_profile *p)
 
 static void snapshot_ports(struct config *c, struct service_entry *s, struct snapshot *n)
 {
-	json_object_clear(s->more);
 	n->ports = arena_get(&n->arena, (n->vs->services_n + 1) * sizeof(n->ports[0]));
 	for (size_t i = 0; i < n->vs->services_n; i++) {
 		const struct service *port = &n->vs->services[i];
@@ -577,26 +717,20 @@ static struct snapshot *service_build(struct config *c, struct service_entry *s,
 	snapshot_network(n);
 	n->clone = s->clone;
 	snapshot_pools(c, s, n);
+	snapshot_clients_tls(c, s, n);
 	snapshot_ports(c, s, n);
 	return n;
 }
 
 static bool service_touched(struct config *c, const struct service_entry *s)
 {
-	const char *key;
-	json_t *v;
-
 	if (s->dirty)
 		return true;
 	for (unsigned i = 0; i < DEPS; i++)
 		if (s->deps[i] && json_object_get(c->changed, s->deps[i]))
 			return true;
-	json_object_foreach(s->more, key, v)
-		if (json_object_get(c->changed, key))
-			return true;
-	json_object_foreach(s->named, key, v)
-		if (json_object_get(c->changed, key))
-			return true;
+	if (any_changed(c, s->more) || any_changed(c, s->named))
+		return true;
 	for (size_t i = 0; i < s->n_pools; i++)
 		if (s->pools[i]->changed)
 			return true;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "engine/tls.h"
 #include "engine/worker.h"
 
 /* ---- stream_tcp: bytes as the kernel has them ---- */
@@ -45,6 +46,11 @@ static void conn_ready(struct watch *w, uint32_t events)
 {
 	struct conn *c = CONTAINER_OF(w, struct conn, watch);
 
+	if (c->tls) {
+		events = tls_events(c, events);
+		if (!events)
+			return;
+	}
 	c->proto->ready(c, events);
 }
 
@@ -99,6 +105,8 @@ static void conn_end(struct conn *c, bool reset)
 	trace_put(TRACE_CLOSE, c->id, reset, c->side);
 	watch_stop(w->loop, &c->watch);
 	timer_stop(w->loop, &c->timer);
+	if (c->tls)
+		tls_fini(c, !reset && !c->out);
 	if (reset) {
 		struct linger now = { .l_onoff = 1 };
 
@@ -240,6 +248,8 @@ int conn_shutdown(struct conn *c)
 void conn_want_in(struct conn *c, bool yes)
 {
 	want(c, EPOLLIN, yes);
+	if (c->tls && !c->closed)
+		tls_wanted_in(c, yes);
 }
 
 void conn_want_out(struct conn *c)

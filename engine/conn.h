@@ -31,6 +31,7 @@ struct worker;
 struct worker_service;
 struct worker_backend;
 struct listener;
+struct conn_tls;
 
 enum conn_side { CONN_CLIENT, CONN_SERVER };
 
@@ -78,6 +79,7 @@ struct conn {
 	struct worker *worker;
 	struct worker_service *service;
 	const struct stream_ops *stream;
+	struct conn_tls *tls;             /* engine/tls.h; NULL: bytes are as the kernel has them */
 	const struct proto_ops *proto;
 	void *session;                    /* the proto's; NULL: at rest */
 	struct buffer *in, *out;          /* read and not consumed; to be sent. NULL: nothing */

@@ -1,6 +1,7 @@
 #include "engine/proxy.h"
 
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "model/structs.h"
 
 #define WORKERS_MAX 256
+#define TICKETS_MS  (24u * 3600 * 1000 / (TICKETS - 1))
 
 struct proxy {
 	struct loop *loop;
@@ -28,6 +30,8 @@ struct proxy {
 	struct counters counters;
 	struct worker *workers[WORKERS_MAX];
 	unsigned n_workers;
+	struct tickets tickets;
+	struct timer rotation;
 	struct trace trace;
 	int status;
 };
@@ -97,6 +101,17 @@ static void broken(struct proxy *p, const char *why)
 	loop_stop(p->loop);
 }
 
+/* The keys of TLS tickets, the same for all workers. A ticket opens for a day at least. */
+static void rotate_tickets(struct timer *t)
+{
+	struct proxy *p = CONTAINER_OF(t, struct proxy, rotation);
+
+	tickets_rotate(&p->tickets);
+	for (unsigned i = 0; i < p->n_workers; i++)
+		worker_post_tickets(p->workers[i], &p->tickets);
+	timer_in(p->loop, &p->rotation, TICKETS_MS, rotate_tickets);
+}
+
 /* The first message: how many workers, and where their counters live. */
 static void on_start(struct proxy *p, const json_t *m, int fd)
 {
@@ -110,6 +125,7 @@ static void on_start(struct proxy *p, const json_t *m, int fd)
 	for (unsigned i = 0; i < n; i++)
 		p->workers[i] = worker_start(i, &p->counters);
 	p->n_workers = n;
+	rotate_tickets(&p->rotation);
 	p->config = config_new(p->workers, n, &p->inbox, &p->config_user);
 }
 
@@ -243,6 +259,8 @@ int proxy_main(int fd, int warden_pid)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
+	/* The library opens files when it begins, and none later. */
+	must(OPENSSL_init_ssl(OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL) == 1);
 	if (sandbox_enter(warden_pid, &e) < 0) {
 		log_error("sandbox_failed reason=\"%s\"", err_line(&e));
 		return 1;
@@ -255,6 +273,7 @@ int proxy_main(int fd, int warden_pid)
 	p->channel_user = (struct channel_user){ on_message, on_closed };
 	p->channel = channel_new(p->loop, fd, &p->channel_user);
 	loop_run(p->loop);
+	timer_stop(p->loop, &p->rotation);
 	for (unsigned i = 0; i < p->n_workers; i++)
 		worker_stop(p->workers[i]);
 	inbox_fini(&p->inbox); /* rounds that came home too late end here */

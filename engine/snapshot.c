@@ -2,6 +2,7 @@
 
 #include "base/base.h"
 #include "engine/pool_state.h"
+#include "engine/secure.h"
 
 struct snapshot *snapshot_new(void)
 {
@@ -25,9 +26,11 @@ void snapshot_put(struct snapshot *s)
 		for (size_t j = 0; j < s->pools[i].n_servers; j++)
 			backend_put(s->pools[i].servers[j].backend);
 		pool_state_put(s->pools[i].state);
+		secure_put(s->pools[i].tls);
 	}
 	for (size_t i = 0; i < s->n_ports; i++)
 		snapshot_put(s->ports[i].as);
+	secure_put(s->clients_tls);
 	arena_fini(&s->arena);
 	free(s);
 }

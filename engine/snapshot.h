@@ -20,6 +20,7 @@
 #include "engine/lb/lb.h"
 
 struct proto_ops;
+struct secure;
 struct virtual_service;
 struct application_profile;
 struct network_profile;
@@ -53,6 +54,7 @@ struct snapshot_pool {
 	} rate;                           /* of new connections to a server */
 	unsigned queue_max;               /* exchanges that may wait for a place; 0: none waits */
 	struct pool_state *state;         /* a reference; NULL: in tests */
+	struct secure *tls;               /* with its servers; NULL: plain. A reference */
 };
 
 /* Copies of the server side: what the mark of each server connection says. */
@@ -62,6 +64,12 @@ struct snapshot_clone {
 	uint32_t service;                 /* index of the service in the kernel's tables */
 	uint32_t first, n;                /* its clone targets, flows go to them in turn */
 	uint32_t generation;              /* of the profile: a connection of another generation is never reused */
+};
+
+/* Ports at which TLS with clients ends. */
+struct snapshot_tls_port {
+	unsigned first, last;
+	const char *alpn;                 /* what is offered, in our order, as ALPN writes it; NULL: nothing */
 };
 
 /* Ports of the service that are not served by its own profiles. */
@@ -102,6 +110,10 @@ struct snapshot {
 
 	size_t n_ports;
 	struct snapshot_port *ports;
+
+	size_t n_tls_ports;
+	const struct snapshot_tls_port *tls_ports;
+	struct secure *clients_tls;       /* NULL: no certificate. A reference */
 };
 
 struct snapshot *snapshot_new(void);
@@ -109,5 +121,14 @@ struct snapshot *snapshot_get(struct snapshot *s);
 void snapshot_put(struct snapshot *s);
 /* What PORT is served by: S itself, or what S has for it. Borrowed. */
 struct snapshot *snapshot_for(struct snapshot *s, bool udp, unsigned port);
+
+/* NULL: TLS does not end there. */
+static inline const struct snapshot_tls_port *snapshot_tls_port(const struct snapshot *s, unsigned port)
+{
+	for (size_t i = 0; i < s->n_tls_ports; i++)
+		if (port >= s->tls_ports[i].first && port <= s->tls_ports[i].last)
+			return &s->tls_ports[i];
+	return NULL;
+}
 
 #endif

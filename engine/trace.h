@@ -17,6 +17,7 @@
 	X(TRACE_REUSE, "reuse")               /* a: uses before */                        \
 	X(TRACE_CLOSE, "close")               /* a: 1 when reset */                       \
 	X(TRACE_CUT, "cut")                   /* a: enum conn_cut */                      \
+	X(TRACE_TLS, "tls")                   /* a: -errno, b: side */                    \
 	X(TRACE_SNAPSHOT, "snapshot")         /* id: service, a: revision */              \
 	X(TRACE_REQUEST, "request")           /* a, b: the protocol's */                  \
 	X(TRACE_RESPONSE, "response")         /* a: status, b: the protocol's */

@@ -1,5 +1,6 @@
 #include "engine/upstream.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -8,6 +9,7 @@
 
 #include "base/base.h"
 #include "engine/pool_state.h"
+#include "engine/tls.h"
 #include "engine/worker.h"
 #include "model/structs.h"
 
@@ -29,7 +31,11 @@ static void unrest(struct conn *c)
 /* The server closed it, or spoke out of turn; or its time is over. */
 static void resting_ready(struct conn *c, uint32_t events)
 {
-	(void)events;
+	char byte;
+
+	/* Tickets and other words of TLS itself are none. */
+	if (c->tls && events == EPOLLIN && conn_recv(c, &byte, 1) == -EAGAIN)
+		return;
 	unrest(c);
 	conn_close(c);
 }
@@ -40,6 +46,12 @@ static void resting_expired(struct conn *c)
 }
 
 static const struct proto_ops resting = { .name = "rest", .ready = resting_ready, .expired = resting_expired };
+
+/* Is its TLS, or that it has none, what P wants? */
+static bool tls_fits(const struct conn *c, const struct snapshot_pool *p)
+{
+	return (c->tls ? conn_secure(c) : NULL) == p->tls;
+}
 
 /* May a connection that was opened under an older snapshot serve under S? */
 static bool fits(const struct conn *c, const struct snapshot *s, const struct conn *client)
@@ -67,7 +79,7 @@ static void rest(struct upstream *u, struct conn *c)
 
 	c->uses++;
 	c->client_id = own ? u->client->id : 0;
-	if (!newest || !b->listed || !b->member.enabled || !backend_is_usable(b->member.backend) ||
+	if (!newest || !b->listed || !b->pool->now || !tls_fits(c, b->pool->now) || !b->member.enabled || !backend_is_usable(b->member.backend) ||
 	    !fits(c, newest, u->client) || worn_out(c, p, now) || (own && u->client->closed) ||
 	    (p->keep.max_idle && b->n_idle >= p->keep.max_idle)) {
 		conn_close(c);
@@ -98,6 +110,8 @@ static bool is_quiet(const struct conn *c)
 {
 	char byte;
 
+	if (c->tls) /* its own words, tickets, are none */
+		return conn_recv((struct conn *)c, &byte, 1) == -EAGAIN;
 	return recv(c->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
@@ -108,7 +122,7 @@ static struct conn *reuse(struct upstream *u, struct worker_backend *b)
 	LIST_FOREACH(l, &b->idle) {
 		struct conn *c = LIST_ENTRY(l, struct conn, link);
 
-		if (!fits(c, u->snapshot, u->client))
+		if (!fits(c, u->snapshot, u->client) || !tls_fits(c, u->pool))
 			continue;
 		unrest(c);
 		if (worn_out(c, u->pool, now) || !is_quiet(c)) {
@@ -128,7 +142,7 @@ void upstream_sweep(struct worker_backend *b, const struct snapshot *s)
 		struct conn *c = LIST_ENTRY(l, struct conn, link);
 
 		/* One that belongs to a client fits as long as the clone does: its client asks for it. */
-		if (s && b->listed && b->member.enabled && c->cloned == s->clone.on &&
+		if (s && b->listed && b->member.enabled && b->pool->now && tls_fits(c, b->pool->now) && c->cloned == s->clone.on &&
 		    (!c->cloned || c->clone_generation == s->clone.generation))
 			continue;
 		unrest(c);
@@ -189,8 +203,53 @@ static void attempt_failed(struct conn *c, int rc)
 	u->user->connected(u, rc);
 }
 
+static void established(struct conn *c)
+{
+	conn_deadline(c, 0);
+	conn_want_in(c, true);
+	conn_flush(c); /* nothing is there yet: EPOLLOUT is no longer wanted */
+	hand_over(c->upstream, c);
+	c->upstream->user->connected(c->upstream, 0);
+}
+
+static void shaking_ready(struct conn *c, uint32_t events)
+{
+	int rc = events & EPOLLERR ? conn_error(c) : tls_shake_on(c);
+
+	if (rc < 0)
+		attempt_failed(c, rc);
+	else if (rc == 0)
+		established(c);
+}
+
+static void connecting_expired(struct conn *c);
+
+static const struct proto_ops shaking = {
+	.name = "tls", .ready = shaking_ready, .expired = connecting_expired,
+};
+
+/* What the server is asked for: the pool's word, or else its own name. An address is no name. */
+static const char *name_for(const struct snapshot_pool *s, const struct worker_backend *b)
+{
+	const struct secure *tls = s->tls;
+	struct in6_addr a;
+
+	if (!tls->sni || tls->server_name)
+		return tls->sni ? tls->server_name : NULL;
+	for (size_t i = 0; i < s->n_servers; i++) {
+		const struct server *server = s->servers[i].server;
+		const char *name = server ? server->hostname : NULL;
+
+		if (s->servers[i].backend == b->member.backend && name && *name &&
+		    inet_pton(AF_INET, name, &a) != 1 && inet_pton(AF_INET6, name, &a) != 1)
+			return name;
+	}
+	return NULL;
+}
+
 static void connecting_ready(struct conn *c, uint32_t events)
 {
+	const struct snapshot_pool *p = c->upstream->pool;
 	int rc = conn_error(c);
 
 	(void)events;
@@ -202,11 +261,18 @@ static void connecting_ready(struct conn *c, uint32_t events)
 	trace_put(TRACE_CONNECTED, c->id, 0, 0);
 	c->open = true;
 	counter_add(&c->backend->counters->conn_total, 1);
-	conn_deadline(c, 0);
-	conn_want_in(c, true);
-	conn_flush(c); /* nothing is there yet: EPOLLOUT is no longer wanted */
-	hand_over(c->upstream, c);
-	c->upstream->user->connected(c->upstream, 0);
+	if (!p->tls) {
+		established(c);
+		return;
+	}
+	rc = tls_dial(c, p->tls, name_for(p, c->backend));
+	if (rc < 0) {
+		attempt_failed(c, rc);
+		return;
+	}
+	conn_deadline(c, MAX(p->connect_ms, (uint64_t)TLS_SHAKE_MS));
+	c->proto = &shaking;
+	shaking_ready(c, 0);
 }
 
 static void connecting_expired(struct conn *c)

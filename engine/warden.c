@@ -107,7 +107,8 @@ static json_t *put_message(const char *kind, const char *uuid, const json_t *obj
 static bool proxy_wants(const char *kind)
 {
 	static const char *const kinds[] = { "virtualservice", "pool", "healthmonitor", "networkprofile",
-					     "applicationprofile", "analyticsprofile" };
+					     "applicationprofile", "analyticsprofile", "sslprofile",
+					     "sslkeyandcertificate", "pkiprofile" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (strcmp(kinds[i], kind) == 0)

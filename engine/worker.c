@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -17,6 +18,7 @@
 #include "engine/l4/pipe.h"
 #include "engine/l4/udp.h"
 #include "engine/ports.h"
+#include "engine/tls.h"
 #include "engine/upstream.h"
 
 #define CONNS_MAX       400000        /* per worker: 100,000 clients with their servers, and room */
@@ -26,10 +28,19 @@
 
 /* ---- backends of a service ---- */
 
+void worker_backend_forget_session(struct worker_backend *b)
+{
+	SSL_SESSION_free(b->tls_session);
+	secure_put(b->tls_secure);
+	b->tls_session = NULL;
+	b->tls_secure = NULL;
+}
+
 static void backend_release_grave(struct grave *g)
 {
 	struct worker_backend *b = CONTAINER_OF(g, struct worker_backend, grave);
 
+	worker_backend_forget_session(b);
 	backend_put(b->member.backend);
 	free(b);
 }
@@ -483,7 +494,10 @@ static void accepted(struct listener *ls, int fd, const union address *peer)
 	c->open = true;
 	c->proto = ls->snapshot->proto;
 	client_options(c, ls->snapshot);
-	c->proto->accepted(c);
+	if (snapshot_tls_port(ls->snapshot, address_port(&ls->address)))
+		tls_serve(c);
+	else
+		c->proto->accepted(c);
 }
 
 static void listener_ready(struct watch *watch, uint32_t events)
@@ -535,7 +549,8 @@ static void listener_add(struct worker *w, unsigned index, uint64_t id, int fd, 
 
 /* ---- the inbox ---- */
 
-enum post_kind { POST_SNAPSHOT, POST_REMOVED, POST_LISTENER, POST_UNLISTEN, POST_DOWN, POST_MARK_MAP, POST_STOP };
+enum post_kind { POST_SNAPSHOT, POST_REMOVED, POST_LISTENER, POST_UNLISTEN, POST_DOWN, POST_MARK_MAP,
+		 POST_TICKETS, POST_STOP };
 
 struct post {
 	struct message message;
@@ -548,6 +563,7 @@ struct post {
 	bool udp;
 	struct snapshot *snapshot;
 	struct backend *backend;
+	struct tickets *tickets;
 };
 
 static void service_down(struct worker *w, unsigned index, const struct backend *fallen)
@@ -619,6 +635,11 @@ static void post_deliver(struct message *m)
 	case POST_MARK_MAP:
 		w->mark_map = p->fd;
 		break;
+	case POST_TICKETS:
+		w->tickets = *p->tickets;
+		explicit_bzero(p->tickets, sizeof(*p->tickets));
+		free(p->tickets);
+		break;
 	case POST_STOP:
 		worker_end(w);
 		break;
@@ -658,6 +679,14 @@ void worker_post_unlisten(struct worker *w, unsigned index, uint64_t id)
 void worker_post_down(struct worker *w, unsigned index, struct backend *b)
 {
 	post(w, (struct post){ .kind = POST_DOWN, .index = index, .backend = backend_get(b) });
+}
+
+void worker_post_tickets(struct worker *w, const struct tickets *t)
+{
+	struct tickets *copy = xmalloc(sizeof(*copy));
+
+	*copy = *t;
+	post(w, (struct post){ .kind = POST_TICKETS, .tickets = copy });
 }
 
 void worker_post_mark_map(struct worker *w, int fd)
@@ -737,6 +766,9 @@ struct worker *worker_start(unsigned id, struct counters *counters)
 	slab_init(&w->sessions_http, h1_session_size, CONNS_MAX);
 	slab_init(&w->sessions_h2, h2_session_size, CONNS_MAX);
 	slab_init(&w->streams, h2_stream_size, CONNS_MAX);
+	slab_init(&w->tls, sizeof(struct conn_tls), CONNS_MAX);
+	list_init(&w->shaking);
+	tickets_rotate(&w->tickets);
 	must(pthread_create(&w->thread, NULL, worker_run, w) == 0);
 	return w;
 }
@@ -752,6 +784,7 @@ void worker_stop(struct worker *w)
 	slab_fini(&w->sessions_http);
 	slab_fini(&w->sessions_h2);
 	slab_fini(&w->streams);
+	slab_fini(&w->tls);
 	buffer_pool_fini(&w->buffers);
 	pipes_fini(w);
 	udp_free(w->udp);

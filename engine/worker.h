@@ -17,6 +17,7 @@
 #include "engine/conn.h"
 #include "engine/counters.h"
 #include "engine/lb/lb.h"
+#include "engine/secure.h"
 #include "engine/snapshot.h"
 #include "engine/trace.h"
 #include "net/inbox.h"
@@ -66,6 +67,8 @@ struct worker_backend {
 	bool listed;                      /* the newest snapshot has it */
 	uint64_t ended_ns;                /* it was disabled, or fell, then; 0: it is in service */
 	struct timer drain;               /* its connections are cut then */
+	struct ssl_session_st *tls_session;         /* the newest, to be resumed under ... */
+	struct secure *tls_secure;        /* a reference */
 	struct grave grave;
 };
 
@@ -91,7 +94,7 @@ struct worker {
 	struct engine_counters *engine;   /* this worker's */
 	struct buffer_pool buffers;
 	struct slab conns;
-	struct slab sessions_l4, sessions_http, sessions_h2, streams;
+	struct slab sessions_l4, sessions_http, sessions_h2, streams, tls;
 	struct worker_service **services; /* by snapshot->index; NULL where there is none */
 	size_t n_services;
 	uint32_t next_id;
@@ -99,6 +102,9 @@ struct worker {
 	struct pipe *pipes;               /* for splice(2), at rest */
 	struct udp *udp;                  /* flows of datagrams */
 	char *scratch;                    /* WORKER_SCRATCH bytes for what is passed on within one call */
+	struct list shaking;              /* struct conn_tls: handshakes with clients, the oldest first */
+	unsigned n_shaking;
+	struct tickets tickets;
 	struct trace trace;
 	bool stopping;
 };
@@ -122,6 +128,8 @@ void worker_post_listener(struct worker *w, unsigned index, uint64_t id, int fd,
 void worker_post_unlisten(struct worker *w, unsigned index, uint64_t id);
 /* B's health fell: the service's down_ms applies to its connections. */
 void worker_post_down(struct worker *w, unsigned index, struct backend *b);
+/* The keys of tickets from now on; copied. */
+void worker_post_tickets(struct worker *w, const struct tickets *t);
 /* The socket storage map for clone marks. Borrowed for ever. */
 void worker_post_mark_map(struct worker *w, int fd);
 /*
@@ -141,6 +149,8 @@ int worker_mark(struct worker_service *ws, int fd, const union address *client, 
 		unsigned idle_s);
 /* One that was counted in n_conns is gone. */
 void worker_backend_left(struct worker_backend *b);
+/* The TLS session that would be resumed with B. */
+void worker_backend_forget_session(struct worker_backend *b);
 /* C left every list and is about to be freed: what is counted or bound to it. Called by conn.c. */
 void worker_client_gone(struct conn *c);
 void worker_server_gone(struct conn *c);

@@ -49,8 +49,8 @@ static const struct {
 	  "health_monitor_refs[0]: HealthMonitor object not found" },
 	{ "pool", "{'name': 'p', 'health_monitor_refs': ['/api/healthmonitor?name=odd']}",
 	  "health_monitor_refs[0]: Two objects have this name." },
-	{ "pool", "{'name': 'p', 'ssl_profile_ref': '/api/sslprofile?name=x'}",
-	  "ssl_profile_ref: TLS to the servers is not built yet; they would be reached in plaintext." },
+	{ "virtualservice", "{'name': 'v', 'services': [{'port': 80}], 'sso_policy_ref': '/api/ssopolicy?name=x'}",
+	  "sso_policy_ref: Is not built yet; without effect it would mislead. Leave it out." },
 	{ "pool", "{'name': 'p', 'autoscale_policy_ref': '/api/serverautoscalepolicy?name=x'}",
 	  "autoscale_policy_ref: serverautoscalepolicy object not found" },
 	{ "pool", "{'name': 'p', 'fail_action': {'type': 'FAIL_ACTION_BACKUP_POOL'}}",
@@ -58,8 +58,11 @@ static const struct {
 	{ "pool", "{'name': 'p', 'placement_networks': [{'network_ref': '/api/network?name=n', 'subnet':"
 		  " {'ip_addr': {'addr': '10.0.0.0', 'type': 'V4'}, 'mask': 33}}]}",
 	  "placement_networks[0].subnet.mask: 33 is out of range: 0 to 32." },
-	{ "virtualservice", "{'name': 'v', 'services': [{'port': 443, 'enable_ssl': true}]}",
-	  "services[0].enable_ssl: TLS termination is not built yet; the port would be served as plaintext." },
+	{ "pool", "{'name': 'p', 'use_service_ssl_mode': true}",
+	  "use_service_ssl_mode: TLS to the servers is not built yet; they would be reached in plaintext." },
+	{ "sslprofile", "{'name': 'p', 'accepted_versions': [{'type': 'SSL_VERSION_TLS1_2'}, {'type': 'SSL_VERSION_TLS1_1'}]}",
+	  "accepted_versions[1].type: SSL_VERSION_TLS1_1 is not built yet; choose SSL_VERSION_TLS1_2, SSL_VERSION_TLS1_3."
+	  " TLS 1.1 and older sign with SHA-1 and MD5, which the security level of OpenSSL does not allow." },
 	{ "virtualservice", "{'name': 'v', 'services': [{'port': 0}]}", "services[0].port: 0 is not a port to listen on." },
 	{ "virtualservice", "{'name': 'v', 'services': [{'port': 80, 'port_range_end': 79}]}",
 	  "services[0].port_range_end: Must not lie before port." },
@@ -147,7 +150,7 @@ static void unknown_fields_are_dropped_or_refused(void **state)
 static void inert_fields_are_named(void **state)
 {
 	CLEANUP_JSON json_t *wire = quoted(
-		"{'name': 'p', 'sni_enabled': false, 'ignore_server_port': false,"
+		"{'name': 'p', 'capacity_estimation': true, 'ignore_server_port': false,"
 		" 'description': 'd', 'analytics_policy': {'enable_realtime_metrics': true},"
 		" 'http2_properties': {'max_http2_header_field_size': 4096}, 'servers':"
 		" [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}, 'verify_network': true}]}");
@@ -158,7 +161,7 @@ static void inert_fields_are_named(void **state)
 	(void)state;
 	assert_int_equal(model_read(kind_find("pool"), wire, 0, &world, &out, &notes, &e), 0);
 	assert_string_equal(buf_cstr(&notes.inert),
-			    "sni_enabled,analytics_policy,servers[0].verify_network");
+			    "capacity_estimation,analytics_policy,servers[0].verify_network");
 	assert_int_equal(notes.ignored.len, 0);
 	json_decref(out);
 	model_notes_fini(&notes);
@@ -484,7 +487,7 @@ static void wrong_patches_are_refused(void **state)
 		{ "{'delete': {'name': 'p'}}", "delete.name: Is required and cannot be deleted." },
 		{ "{'replace': {'servers': [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}}, {'ip': {'addr': '10.0.0.1', 'type': 'V4'}}]}}",
 		  "replace.servers[1]: Is the same as item 0 of the list." },
-		{ "{'add': {'ssl_profile_ref': '/api/sslprofile?name=a'}}", "add.ssl_profile_ref: TLS to the servers" },
+		{ "{'add': {'use_service_ssl_mode': true}}", "add.use_service_ssl_mode: TLS to the servers" },
 	};
 	/* clang-format on */
 	CLEANUP_JSON json_t *stored = stored_form("pool", pool_of_two);
@@ -576,7 +579,7 @@ static void differences_cost_what_they_cost(void **state)
 	} cases[] = {
 		{ "pool", "{'name': 'p', 'servers': [{'ip': {'addr': '1.1.1.1', 'type': 'V4'}}]}",
 		  "{'name': 'p', 'servers': [{'ip': {'addr': '1.1.1.2', 'type': 'V4'}}]}", "servers[0].ip.addr", APPLY_NOW },
-		{ "pool", "{'name': 'p'}", "{'name': 'p', 'sni_enabled': false}", "sni_enabled", APPLY_NONE },
+		{ "pool", "{'name': 'p'}", "{'name': 'p', 'capacity_estimation': true}", "capacity_estimation", APPLY_NONE },
 		{ "virtualservice", "{'name': 'v', 'services': [{'port': 80}]}",
 		  "{'name': 'v', 'services': [{'port': 81}], 'traffic_clone_profile_ref': '/api/trafficcloneprofile/t'}",
 		  "services[0].port,traffic_clone_profile_ref", APPLY_REBIND },

@@ -266,7 +266,8 @@ static int read_enum(struct reader *r, const struct field_desc *f, const json_t 
 		return unknown_word(r, f->values, s, at);
 	if (f->built && word_index(f->built, s) < 0 && !(f->flags & F_LATER_STORED) &&
 	    !(r->flags & MODEL_ALLOW_LATER))
-		return place_err(r->e, -EINVAL, at, "%s is not built yet; choose %s.", s, f->built);
+		return place_err(r->e, -EINVAL, at, "%s is not built yet; choose %s.%s%s", s, f->built,
+				 f->why ? " " : "", f->why ? f->why : "");
 	*out = json_incref((json_t *)v);
 	return 0;
 }

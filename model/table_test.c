@@ -84,7 +84,7 @@ static void check_field(const struct message_desc *m, const struct field_desc *f
 			fail_msg("%s.%s: not %s", m->name, f->name, #cond);                        \
 	} while (0)
 	EXPECT(f->help && (is_sentence(f->help) || (!*f->help && !member)));
-	EXPECT(!f->why || (is_sentence(f->why) && (f->flags & F_DANGEROUS)));
+	EXPECT(!f->why || (is_sentence(f->why) && ((f->flags & F_DANGEROUS) || f->built)));
 	EXPECT(!(f->inert && member));
 	EXPECT(!member || f->offset + (f->list ? sizeof(void *) : f->item_size) <= m->size);
 	EXPECT(!f->list || !member || f->count_offset + sizeof(size_t) <= m->size);

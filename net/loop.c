@@ -26,6 +26,7 @@ struct loop {
 	size_t timers;  /* how many are active */
 	struct list ring[RINGS][RING_SLOTS];
 	struct list ready;
+	struct list again; /* ready in the next turn */
 	struct list dead;
 };
 
@@ -41,6 +42,7 @@ struct loop *loop_new(void)
 		for (unsigned s = 0; s < RING_SLOTS; s++)
 			list_init(&l->ring[r][s]);
 	list_init(&l->ready);
+	list_init(&l->again);
 	list_init(&l->dead);
 	return l;
 }
@@ -108,6 +110,14 @@ void watch_stop(struct loop *l, struct watch *w)
 	list_remove(&w->link);
 	w->active = false;
 	w->pending = 0;
+}
+
+void watch_again(struct loop *l, struct watch *w, uint32_t events)
+{
+	must(w->active);
+	if (!w->pending)
+		list_insert(&l->again, &w->link);
+	w->pending |= events;
 }
 
 static void wheel_put(struct loop *l, struct timer *t)
@@ -246,17 +256,24 @@ int loop_turn(struct loop *l, int max_wait_ms)
 	wait = wait_ms(l);
 	if (max_wait_ms >= 0 && (wait < 0 || wait > max_wait_ms))
 		wait = max_wait_ms;
-	if (l->stopped || !list_empty(&l->dead))
+	if (l->stopped || !list_empty(&l->dead) || !list_empty(&l->again))
 		wait = 0;
 	n = epoll_wait(l->epfd, ev, EVENTS_MAX, wait);
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	l->now_ns = mono_ns();
+	while (!list_empty(&l->again)) {
+		struct list *link = l->again.next;
+
+		list_remove(link);
+		list_insert(&l->ready, link);
+	}
 	for (int i = 0; i < n; i++) {
 		struct watch *w = ev[i].data.ptr;
 
-		w->pending = ev[i].events;
-		list_insert(&l->ready, &w->link);
+		if (!w->pending)
+			list_insert(&l->ready, &w->link);
+		w->pending |= ev[i].events;
 	}
 	while (!list_empty(&l->ready)) {
 		struct watch *w = LIST_ENTRY(l->ready.next, struct watch, link);

@@ -67,6 +67,11 @@ int watch_start(struct loop *l, struct watch *w, int fd, uint32_t events,
 int watch_set(struct loop *l, struct watch *w, uint32_t events);
 /* Also legal when it is not active. Call it before closing the descriptor. */
 void watch_stop(struct loop *l, struct watch *w);
+/*
+ * ready() is called with EVENTS in the next turn, whatever the kernel says: for what was read from the descriptor
+ * and not yet from whoever holds it.
+ */
+void watch_again(struct loop *l, struct watch *w, uint32_t events);
 
 /* Fire once at the absolute time AT_NS, with the wheel's grain of 1 ms, never early. Restarts an active timer. */
 void timer_at(struct loop *l, struct timer *t, uint64_t at_ns, void (*fire)(struct timer *t));

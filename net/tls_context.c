@@ -207,6 +207,8 @@ static int settings(SSL_CTX *ctx, const struct tls_settings *s, struct err *e)
 				      SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_read_ahead(ctx, 1); /* a record by one system call, not two */
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	if (s->no_close_notify)
+		SSL_CTX_set_quiet_shutdown(ctx, 1);
 	if (s->no_resumption) {
 		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 		SSL_CTX_set_num_tickets(ctx, 0);

@@ -40,7 +40,7 @@ struct tls_settings {
 	const char *groups, *sigalgs;   /* "P-256:X25519"; NULL, "", "auto": the library's choice */
 	const char *dhparam;            /* PEM; NULL, "": ciphers with DHE are not offered */
 	bool prefer_client_ciphers;
-	bool no_resumption;
+	bool no_resumption, no_close_notify;
 	unsigned session_s;             /* how long a session may be resumed; 0: the library's default */
 	const struct tls_identity *identities; /* one of each type of key */
 	size_t n_identities;

@@ -16,6 +16,9 @@ const char *const graph_kinds[] = {
 	"applicationprofile",
 	"analyticsprofile",
 	"trafficcloneprofile",
+	"sslprofile",
+	"sslkeyandcertificate",
+	"pkiprofile",
 	"network",
 	"vrfcontext",
 };

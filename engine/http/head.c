@@ -9,6 +9,7 @@
 #include "engine/backend.h"
 #include "engine/http/refusal.h"
 #include "engine/http/exchange.h"
+#include "engine/tls.h"
 #include "engine/worker.h"
 #include "model/structs.h"
 
@@ -124,7 +125,9 @@ void head_to_server(const struct exchange *x, const struct http1_head *h, const 
 		gather_literal(g, ": ");
 		add_client_ip(x, g);
 	}
-	if (p->x_forwarded_proto_enabled)
+	if (p->x_forwarded_proto_enabled && conn_is_tls(x->client))
+		gather_literal(g, "X-Forwarded-Proto: https\r\n");
+	else if (p->x_forwarded_proto_enabled)
 		gather_literal(g, "X-Forwarded-Proto: http\r\n");
 	if (x->up.chunked)
 		gather_literal(g, "Transfer-Encoding: chunked\r\n");

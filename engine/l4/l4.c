@@ -151,7 +151,8 @@ static ssize_t pass_copied(struct session *s, struct conn *from, struct conn *to
 	*culprit = from;
 	if (n <= 0)
 		return n;
-	s->bulk[from->side] = (size_t)n == WORKER_SCRATCH && from->stream == &stream_tcp;
+	s->bulk[from->side] = (size_t)n == WORKER_SCRATCH && from->stream == &stream_tcp &&
+			      to->stream == &stream_tcp;
 	*culprit = to;
 	put = conn_send(to, &iov, 1, false);
 	if (put == -EAGAIN)

@@ -36,12 +36,15 @@ class Headless(Engine):
         self.url = f"http://{self.vip}/"
 
     def serve(self, servers: list[dict], app: str = "L4", pool: Optional[dict] = None,
-              tcp: Optional[dict] = None, http: Optional[dict] = None, service: Optional[dict] = None) -> "Headless":
+              tcp: Optional[dict] = None, http: Optional[dict] = None, service: Optional[dict] = None,
+              vs: Optional[dict] = None, others: Optional[dict] = None) -> "Headless":
+        """SERVICE: further fields of the port, VS: of the virtual service; OTHERS: further objects by kind/uuid."""
         objects = {
             "virtualservice/vs-1": {
                 "services": [{"port": self.port, **(service or {})}], "pool_ref": "/api/pool/pool-1",
                 "application_profile_ref": "/api/applicationprofile/app-1",
-                "network_profile_ref": "/api/networkprofile/net-1", "vsvip_ref": "/api/vsvip/vsvip-1"},
+                "network_profile_ref": "/api/networkprofile/net-1", "vsvip_ref": "/api/vsvip/vsvip-1",
+                **(vs or {})},
             "applicationprofile/app-1": {"type": f"APPLICATION_PROFILE_TYPE_{app}",
                                          "http_profile": http or {}},
             "networkprofile/net-1": {"profile": {"type": "PROTOCOL_TYPE_TCP_PROXY",
@@ -52,6 +55,7 @@ class Headless(Engine):
                 "virtualservice_ref": "/api/virtualservice/vs-1", "term": 1, "enabled": True,
                 "vips": [{"vip_id": "1", "addr": self.vip, "addr6": self.vip6,
                           "interface": "front0", "prefix_len": 24}]},
+            **(others or {}),
         }
         (self.state / "desired.json").write_text(desired(objects))
         token = self.lab.dir / "nobody-asks.token"

@@ -1,0 +1,270 @@
+"""TLS at an engine: what clients are shown, what servers must show, and what happens when it does not fit."""
+
+import pathlib
+import socket
+import ssl
+import threading
+
+import pytest
+
+from headless import Headless
+from lab.host import until
+from origin import Origin
+from pki import Identity
+
+HTTPS = [{"port": 443, "enable_ssl": True}, {"port": 80}]
+
+
+def refs(kind: str, *uuids: str) -> list[str]:
+    return [f"/api/{kind}/{uuid}" for uuid in uuids]
+
+
+def certificate(identity: Identity, *chain: str) -> dict:
+    return {"certificate": {"certificate": identity.certificate}, "key": identity.key,
+            "type": "SSL_CERTIFICATE_TYPE_VIRTUALSERVICE",
+            "ca_certs": [{"ca_ref": ref} for ref in refs("sslkeyandcertificate", *chain)]}
+
+
+def versions(*names: str) -> list[dict]:
+    return [{"type": f"SSL_VERSION_{name}"} for name in names]
+
+
+class World:
+    """An engine with one service, certificates for two names, and those who use it."""
+
+    def __init__(self, lab, app: str = "HTTP", profile: dict = {}, pool: dict = {}, others: dict = {},
+                 servers=None, workers=None, http: dict = {}):
+        self.lab, self.client = lab, lab.client()
+        self.root, self.middle = Identity("root"), None
+        self.middle = Identity("middle", by=None)
+        self.shop = Identity("shop", by=self.root, names=("www.shop.example", "*.shop.example"))
+        self.shop_rsa = Identity("shop-rsa", by=self.root, names=("www.shop.example",), bits=2048)
+        self.bank = Identity("bank", by=self.root, names=("bank.example",))
+        self.root.save(lab.dir)
+        self.origin = None
+        if servers is None:
+            self.origin = Origin(lab.server())
+            servers = [self.origin.address]
+        self.engine = Headless(lab, workers)
+        self.engine.serve(servers, app=app, pool=pool, http=http, vs={
+            "services": HTTPS, "ssl_profile_ref": "/api/sslprofile/tls-1",
+            "ssl_key_and_certificate_refs": refs("sslkeyandcertificate", "shop", "shop-rsa", "bank")},
+            others={"sslprofile/tls-1": {"accepted_versions": versions("TLS1_2", "TLS1_3"), **profile},
+                    "sslkeyandcertificate/shop": certificate(self.shop),
+                    "sslkeyandcertificate/shop-rsa": certificate(self.shop_rsa),
+                    "sslkeyandcertificate/bank": certificate(self.bank), **others})
+        self.vip = self.engine.vip
+        until(self.answers, "the service answers")
+
+    def answers(self) -> bool:
+        with self.client.entered():
+            try:
+                with socket.create_connection((self.vip, 443), 1):
+                    return True
+            except OSError:
+                return False
+
+    def curl(self, *words: str, name: str = "www.shop.example", path: str = "/", check: bool = True) -> str:
+        done = self.client.run("curl", "-sS", "-m", "10", "--cacert", self.lab.dir / "root.pem", "--resolve",
+                               f"{name}:443:{self.vip}", *words, f"https://{name}{path}", check=check)
+        return done.stdout if check else done.stderr
+
+    def s_client(self, *words: str, name: str = "www.shop.example") -> str:
+        done = self.client.run("openssl", "s_client", "-connect", f"{self.vip}:443", "-servername", name, "-CAfile",
+                               self.lab.dir / "root.pem", *words, check=False)
+        return done.stdout + done.stderr
+
+    def subject(self, *words: str, name: str) -> str:
+        lines = [line for line in self.s_client(*words, name=name).splitlines() if line.startswith("subject=")]
+        return lines[0].rsplit("CN = ", 1)[1] if lines else ""
+
+    def context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.lab.dir / "root.pem"))
+
+    def connect(self, name: str = "www.shop.example", context=None, session=None) -> ssl.SSLSocket:
+        with self.client.entered():
+            plain = socket.create_connection((self.vip, 443), 5)
+        return (context or self.context()).wrap_socket(plain, server_hostname=name, session=session)
+
+
+def test_clients_are_shown_the_certificate_that_they_ask_for(lab):
+    world = World(lab)
+    assert '"head": ["GET / HTTP/1.1"' in world.curl()
+    for name, cn in (("www.shop.example", "shop"), ("WWW.Shop.Example", "shop"), ("a.shop.example", "shop"),
+                     ("bank.example", "bank"), ("a.b.shop.example", "shop"), ("unknown.example", "shop")):
+        assert world.subject(name=name) == cn, name
+    # Both types of key under one name: the client's abilities choose.
+    rsa = ["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"]
+    assert world.subject(*rsa, name="www.shop.example") == "shop-rsa"
+    assert world.subject("-sigalgs", "RSA-PSS+SHA256", name="www.shop.example") == "shop-rsa"
+    assert "Verify return code: 0" in world.s_client()
+    # The protocol that is spoken, and that the server learns how the client came.
+    assert "ALPN protocol: http/1.1" in world.s_client("-alpn", "spdy/1,http/1.1")
+    assert "No ALPN negotiated" in world.s_client("-alpn", "spdy/1")
+
+
+def test_versions_and_ciphers_are_the_profile_s(lab):
+    world = World(lab, profile={"accepted_versions": versions("TLS1_2"), "ec_named_curve": "secp384r1",
+                                "accepted_ciphers": "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256"})
+    said = world.s_client("-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384")
+    assert "Protocol  : TLSv1.2" in said and "Cipher    : ECDHE-ECDSA-AES256-GCM-SHA384" in said
+    assert "Server Temp Key: ECDH, secp384r1" in said
+    assert "Secure Renegotiation IS supported" in said
+    assert "no peer certificate available" in world.s_client("-tls1_3")
+    assert "no peer certificate available" in world.s_client("-tls1_2", "-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305")
+
+
+def test_sessions_are_resumed_by_all_workers_and_not_after_an_edit(lab):
+    world = World(lab, workers=3)
+    context = world.context()
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context.minimum_version = context.maximum_version = version
+        with world.connect(context=context) as peer:
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert peer.recv(100).startswith(b"HTTP/1.1 200")
+            session, fresh = peer.session, peer.session_reused
+        assert not fresh
+        for _ in range(8):
+            with world.connect(context=context, session=session) as peer:
+                assert peer.session_reused, version
+
+
+def test_bulk_and_uploads_pass_whole(lab):
+    web, size = lab.server(), 1 << 20
+    world = World(lab, servers=lab.pool_body([web]))
+    out = lab.dir / "file"
+    for words in ([], ["--tls-max", "1.2"]):
+        world.curl(*words, "-o", str(out), path=f"/files/{size}")
+        assert out.read_bytes() == (web.dir / "www" / "files" / str(size)).read_bytes()
+
+
+def test_uploads_and_pipelines_are_read_to_their_end(lab):
+    world = World(lab)
+    body = pathlib.Path(lab.dir / "body")
+    body.write_bytes(bytes(range(256)) * 40_000)
+    assert '"length": 10240000' in world.curl("--data-binary", f"@{body}")
+    with world.connect() as peer:
+        # Several requests in one record: what was decrypted and not read must not be forgotten.
+        peer.sendall(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+        said = b""
+        while said.count(b"HTTP/1.1 200") < 20:
+            piece = peer.recv(65536)
+            assert piece
+            said += piece
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_service_of_ssl_passes_bytes_as_they_are(lab, workers):
+    host = lab.server()
+    with host.entered():
+        listener = socket.create_server(("", 9000), backlog=64)
+
+    def echo():
+        while True:
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                return
+            with peer:
+                while piece := peer.recv(65536):
+                    peer.sendall(piece)
+
+    threading.Thread(target=echo, daemon=True).start()
+    world = World(lab, app="SSL", workers=workers, servers=[{"ip": {"addr": host.ip4, "type": "V4"}, "port": 9000}])
+    sent = bytes(range(256)) * 8_000
+    with world.connect() as peer:
+        heard = b""
+        writer = threading.Thread(target=peer.sendall, args=(sent,), daemon=True)
+        writer.start()
+        while len(heard) < len(sent):
+            heard += peer.recv(65536)
+        assert heard == sent
+        writer.join(5)
+        # Our end is passed on, and the other end comes back as an end, not as a loss.
+        plain = peer.unwrap()
+        plain.close()
+    listener.close()
+
+
+def test_who_speaks_something_else_is_told_apart(lab):
+    world = World(lab)
+    with world.client.entered():
+        for words in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\0" * 64, b""):
+            with socket.create_connection((world.vip, 443), 5) as peer:
+                peer.sendall(words)
+                peer.shutdown(socket.SHUT_WR)
+                try:
+                    while peer.recv(1000):
+                        pass
+                except ConnectionResetError:
+                    pass
+    # Half handshakes by the dozen hold nobody up.
+    with world.client.entered():
+        halves = [socket.create_connection((world.vip, 443), 5) for _ in range(300)]
+    for half in halves:
+        half.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    assert '"head"' in world.curl()
+    for half in halves:
+        half.close()
+
+
+class SecureServer:
+    """nginx with TLS in a host of its own."""
+
+    def __init__(self, lab, identity: Identity, ask: bool = False, root=None):
+        self.host = lab.server()
+        cert, key = identity.save(self.host.dir)
+        text = self.host.config.read_text()
+        more = f"ssl_verify_client on; ssl_client_certificate {root};" if ask else ""
+        text = text.replace("    server {", f"""    server {{
+        listen 8443 ssl reuseport backlog=4096;
+        ssl_certificate {cert}; ssl_certificate_key {key}; {more}
+        location = /tls {{ return 200 "$ssl_session_reused $ssl_server_name $ssl_client_s_dn $connection_requests\\n"; }}""", 1)
+        self.host.config.write_text(text)
+        self.host.process.stop()
+        self.host.serve()
+        self.address = {"ip": {"addr": self.host.ip4, "type": "V4"}, "port": 8443}
+
+
+def answer(world: World, path: str = "/tls") -> str:
+    return world.client.run("curl", "-sS", "-m", "10", f"http://{world.vip}{path}", "-w", " %{http_code}").stdout
+
+
+def secured(lab, identity, root, pki=True, ask=False, **pool):
+    server = SecureServer(lab, identity, ask, root)
+    others = {"pkiprofile/pki-1": {"ca_certs": [{"certificate": pathlib.Path(root).read_text()}]}}
+    if ask:
+        others["sslkeyandcertificate/me"] = certificate(ask)
+        pool["ssl_key_and_certificate_ref"] = "/api/sslkeyandcertificate/me"
+    if pki:
+        pool["pki_profile_ref"] = "/api/pkiprofile/pki-1"
+    return World(lab, workers=1, servers=[server.address], pool={"ssl_profile_ref": "/api/sslprofile/tls-1", **pool},
+                 others=others)
+
+
+def test_servers_are_reached_by_tls_and_verified(lab):
+    ca = Identity("servers-ca")
+    root, _ = ca.save(lab.dir)
+    server = Identity("server", by=ca, names=("internal.example",))
+    world = secured(lab, server, root, ask=Identity("engine", by=ca), host_check_enabled=True,
+                    domain_name=["internal.example"], server_name="internal.example")
+    first, second = answer(world), answer(world)
+    assert first.startswith(". internal.example CN=engine,O=Lab 1") and first.endswith(" 200")
+    assert second.startswith(". internal.example CN=engine,O=Lab 2"), "the connection is kept like a plain one"
+    assert "files" not in world.curl(path="/tls")
+    # Bulk comes whole, from TLS to TLS.
+    out = lab.dir / "file"
+    world.curl("-o", str(out), path=f"/files/{1 << 20}")
+    assert len(out.read_bytes()) == 1 << 20
+
+
+@pytest.mark.parametrize("trouble", ["authority", "expired", "name"])
+def test_a_server_that_cannot_be_believed_gets_nothing(lab, trouble):
+    ca, stranger = Identity("servers-ca"), Identity("stranger")
+    root, _ = ca.save(lab.dir)
+    server = {"authority": Identity("server", by=stranger, names=("internal.example",)),
+              "expired": Identity("server", by=ca, names=("internal.example",), since=-9, days=-1),
+              "name": Identity("server", by=ca, names=("other.example",))}[trouble]
+    world = secured(lab, server, root, host_check_enabled=True, domain_name=["internal.example"])
+    said = answer(world)
+    assert said.endswith(" 503"), said

@@ -38,8 +38,12 @@ bool inventory_exists(const char *name, size_t len);
 /* subresource.c */
 handler subresource_get, subresource_post;
 /* state.c */
-handler initial_data, cluster_status, cluster_runtime, cluster_version, model_get, openapi_get, license_get,
-	licenseusage_get, upgradestatus_get, files_any;
+handler initial_data, cluster_status, cluster_runtime, cluster_version, model_get, openapi_get,
+	license_get, licenseusage_get, upgradestatus_get, image_any;
+/* files.c */
+handler file_get, file_post, file_delete;
+/* The head of an upload: it may come, or (answered) not. */
+void file_begin(struct request *q, uint64_t length);
 /* logs.c */
 handler logs_get;
 /* enrol.c */

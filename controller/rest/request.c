@@ -68,3 +68,11 @@ void request_empty(struct request *q, int status)
 	must(!q->status);
 	q->status = status;
 }
+
+void request_file(struct request *q, int fd, uint64_t size)
+{
+	must(!q->status);
+	q->status = 200;
+	q->file = fd;
+	q->file_bytes = size;
+}

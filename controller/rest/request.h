@@ -32,6 +32,12 @@ enum method {
 
 enum { REQUEST_BODY_MAX = 2 * 1024 * 1024, REQUEST_HEADERS_MAX = 12 };
 
+/*
+ * A body of files is not collected in memory: the core is asked when the head has come, and again
+ * when the body has.
+ */
+enum stage { STAGE_WHOLE, STAGE_HEAD, STAGE_BODY };
+
 struct request {
 	struct message message;
 	struct rest *rest;
@@ -53,6 +59,10 @@ struct request {
 	struct err bad; /* refused before the core saw it */
 	int bad_status;
 
+	enum stage stage;
+	uint64_t length;       /* Content-Length; 0: not said */
+	struct upload *upload; /* where the body goes; NULL: to `body` */
+
 	/* Found out by route.c. */
 	char base_url[272]; /* "https://" and the Host header */
 	json_t *json; /* body; NULL when there was none */
@@ -72,6 +82,8 @@ struct request {
 	/* The answer. */
 	int status;
 	char *text; /* malloc'ed; NULL: empty */
+	int file;   /* a descriptor to send in its place; -1: none */
+	uint64_t file_bytes;
 	bool plain; /* text/plain rather than JSON */
 	struct {
 		const char *name;
@@ -94,6 +106,8 @@ void request_error(struct request *q, const struct err *e);
 void request_refuse(struct request *q, int status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void request_empty(struct request *q, int status);
+/* 200 and what FD, which is taken, holds. */
+void request_file(struct request *q, int fd, uint64_t size);
 
 /* The HTTP status of an error code. */
 int status_of(int code);

@@ -8,6 +8,7 @@
 #include "controller/ca.h"
 #include "controller/rest/handlers.h"
 #include "controller/rest/server.h"
+#include "controller/rest/upload.h"
 #include "controller/rest/user_token.h"
 
 enum { SWEEP_MS = 5000, STOP_MS = 10000 };
@@ -20,7 +21,7 @@ static void sweep(struct timer *t)
 	timer_in(r->c->loop, t, SWEEP_MS, sweep);
 }
 
-/* Sessions follow the configuration: their limits, and that their user exists. */
+/* Sessions follow the configuration: their limits, and that their user exists; files their tenant. */
 static void committed(struct store_watch *w, uint64_t revision, const struct store_change *changes,
 		      size_t n)
 {
@@ -32,6 +33,8 @@ static void committed(struct store_watch *w, uint64_t revision, const struct sto
 			auth_limits(r);
 		else if (changes[i].deleted && strcmp(changes[i].kind->path, "user") == 0)
 			session_drop_user(&r->sessions, changes[i].uuid, NULL);
+		else if (changes[i].deleted && strcmp(changes[i].kind->path, "tenant") == 0)
+			files_forget(r->files, changes[i].uuid);
 	}
 }
 
@@ -55,10 +58,13 @@ int rest_start(struct controller *c, int fd, bool ipv6, struct rest **out, struc
 	password_cache_init(&r->passwords);
 	lockout_init(&r->lockout);
 	auth_limits(r);
-	rc = user_token_init(r, e);
+	rc = files_open(c->data, &r->files, e);
+	if (rc == 0)
+		rc = user_token_init(r, e);
 	if (rc == 0)
 		rc = server_start(&cfg, &r->server, e);
 	if (rc < 0) {
+		files_close(r->files);
 		sessions_fini(&r->sessions);
 		lockout_fini(&r->lockout);
 		free(r);
@@ -88,6 +94,7 @@ void rest_stop(struct rest *r)
 	store_unwatch(r->c->store, &r->watch);
 	sessions_fini(&r->sessions);
 	lockout_fini(&r->lockout);
+	files_close(r->files);
 	explicit_bzero(r, sizeof(*r));
 	free(r);
 }

@@ -14,12 +14,14 @@
 #include "controller/rest/session.h"
 #include "controller/rest/subresource.h"
 
+struct files;
 struct server;
 
 struct rest {
 	struct controller *c;
 	struct server *server;
 	struct sessions sessions;
+	struct files *files;
 	struct password_cache passwords;
 	struct lockout lockout;
 	struct subresource *subresources;

@@ -19,6 +19,7 @@ enum needs {
 	ANY_TENANT = 1 << 2, /* the tenant header is not looked at */
 	BODY = 1 << 3,	     /* of a DELETE: it means something here */
 	OLD = 1 << 4,	     /* also for who has a password that is too old */
+	UPLOAD = 1 << 5,     /* a form of files goes to the disk */
 };
 
 /* Who may come in. A guard of access.def: whose role opens it, to read with GET, to write with the others. */
@@ -61,9 +62,13 @@ static const struct route {
 	ROUTE(PUT, "/api/macro", macro_write, HANDLER, 0)
 	ROUTE(DELETE, "/api/macro", macro_delete, HANDLER, BODY)
 	ROUTE(POST, "/api/serviceenginegroup/:uuid/token", token_post, HANDLER, 0)
-	ROUTE(OTHER, "/api/fileservice/*", files_any, GUARD_file, FORM)
-	ROUTE(OTHER, "/api/fileobject/*", files_any, GUARD_file, FORM)
-	ROUTE(OTHER, "/api/image/*", files_any, GUARD_image, FORM)
+	ROUTE(GET, "/api/fileservice/*", file_get, GUARD_file, FORM)
+	ROUTE(POST, "/api/fileservice/*", file_post, GUARD_file, FORM | UPLOAD)
+	ROUTE(DELETE, "/api/fileservice/*", file_delete, GUARD_file, FORM)
+	ROUTE(GET, "/api/fileobject/*", file_get, GUARD_file, FORM)
+	ROUTE(POST, "/api/fileobject/*", file_post, GUARD_file, FORM | UPLOAD)
+	ROUTE(DELETE, "/api/fileobject/*", file_delete, GUARD_file, FORM)
+	ROUTE(OTHER, "/api/image/*", image_any, GUARD_image, FORM)
 	ROUTE(POST, "/api/user", user_write, HANDLER, 0)
 	ROUTE(PUT, "/api/user/:uuid", user_write, HANDLER, 0)
 	ROUTE(PATCH, "/api/user/:uuid", user_write, HANDLER, 0)
@@ -283,7 +288,10 @@ static enum result serve(struct request *q)
 		 (r->guard != EVERYBODY && !(r->needs & ANY_TENANT) && !auth_tenant(q)) ||
 		 !guard_opens(q, r))
 		;
-	else if (!(r->needs & FORM) && !body_reads(q, r->needs))
+	else if (q->stage == STAGE_HEAD) {
+		if (r->needs & UPLOAD)
+			file_begin(q, q->length);
+	} else if (!(r->needs & FORM) && !body_reads(q, r->needs))
 		;
 	else {
 		if (q->session && r->handle != logout)
@@ -308,6 +316,10 @@ static void close_unasked(struct request *q)
 
 void route_done(struct request *q)
 {
+	if (q->stage == STAGE_HEAD && !q->status) {
+		server_go_on(q);
+		return;
+	}
 	close_unasked(q);
 	if (q->status >= 500)
 		log_warn("request_failed method=%s path=%s status=%d", q->method_text, q->path,

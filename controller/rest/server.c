@@ -20,6 +20,7 @@
 #include "base/base.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "controller/rest/upload.h"
 
 enum {
 	CONNECTIONS_MAX = 4000,
@@ -120,6 +121,7 @@ static void *uri_seen(void *arg, const char *uri, struct MHD_Connection *c)
 	q->connection = c;
 	q->target = xstrdup(uri);
 	q->body.limit = REQUEST_BODY_MAX;
+	q->file = -1;
 	peer_deadline(s, c, ARRIVAL_S);
 	return q;
 }
@@ -239,17 +241,26 @@ static void body_too_large(struct request *q)
 static enum MHD_Result send_answer(struct server *s, struct request *q, struct MHD_Connection *c)
 {
 	size_t n = q->text ? strlen(q->text) : 0;
-	struct MHD_Response *r = MHD_create_response_from_buffer(n, q->text ? q->text : (char *)"",
-								 q->text ? MHD_RESPMEM_MUST_FREE
-									 : MHD_RESPMEM_PERSISTENT);
+	bool file = q->file >= 0;
+	struct MHD_Response *r =
+		file ? MHD_create_response_from_fd64(q->file_bytes, q->file)
+		     : MHD_create_response_from_buffer(n, q->text ? q->text : (char *)"",
+						       q->text ? MHD_RESPMEM_MUST_FREE
+							       : MHD_RESPMEM_PERSISTENT);
 	enum MHD_Result rc;
 
 	must(r);
 	q->text = NULL;
+	q->file = -1;
 	/* 204 has no body and, by RFC 9110, no type of it. */
 	if (q->status != 204)
 		MHD_add_response_header(r, "Content-Type",
-					q->plain ? "text/plain" : "application/json");
+					file	   ? "application/octet-stream"
+					: q->plain ? "text/plain"
+						   : "application/json");
+	/* No browser shall run what somebody has left here. */
+	if (file)
+		MHD_add_response_header(r, "Content-Disposition", "attachment");
 	MHD_add_response_header(r, "Vary", "Accept, Cookie, Origin");
 	MHD_add_response_header(r, "Cache-Control", "private, no-cache, must-revalidate");
 	MHD_add_response_header(r, "Strict-Transport-Security", "max-age=31536000");
@@ -259,8 +270,8 @@ static enum MHD_Result send_answer(struct server *s, struct request *q, struct M
 		MHD_add_response_header(r, q->header[i].name, q->header[i].value);
 	rc = MHD_queue_response(c, (unsigned)q->status, r);
 	MHD_destroy_response(r);
-	/* Now the client has to read it, and may send the next one. */
-	peer_deadline(s, c, IDLE_S);
+	/* Now the client has to read it, and may send the next one. A file takes its time. */
+	peer_deadline(s, c, file ? 0 : IDLE_S);
 	return rc;
 }
 
@@ -280,14 +291,75 @@ static void deliver(struct message *m)
 	q->server->cfg.handle(q);
 }
 
-void server_answer(struct request *q)
+void server_go_on(struct request *q)
 {
 	struct server *s = q->server;
 
-	must(q->status);
 	MHD_resume_connection(q->connection);
 	/* From here on Q is the API thread's. */
 	__atomic_sub_fetch(&s->with_core, 1, __ATOMIC_ACQ_REL);
+}
+
+void server_answer(struct request *q)
+{
+	must(q->status);
+	server_go_on(q);
+}
+
+static enum MHD_Result to_core(struct server *s, struct request *q, struct MHD_Connection *c)
+{
+	peer_deadline(s, c, 0);
+	/*
+	 * Counted before the look at `quiet`: server_drained() must not miss one that slips in
+	 * between.
+	 */
+	__atomic_add_fetch(&s->with_core, 1, __ATOMIC_ACQ_REL);
+	if (__atomic_load_n(&s->quiet, __ATOMIC_ACQUIRE) && !q->bad_status) {
+		err_set(&q->bad, -EAGAIN, NULL, "The controller is stopping.");
+		q->bad_status = 503;
+	}
+	if (q->bad_status) {
+		__atomic_sub_fetch(&s->with_core, 1, __ATOMIC_ACQ_REL);
+		return send_refusal(s, q, c);
+	}
+	MHD_suspend_connection(c);
+	inbox_post(s->cfg.core, &q->message, deliver);
+	return MHD_YES;
+}
+
+/* The head has come, and what becomes of it is known as far as it can be. */
+static enum MHD_Result head_done(struct server *s, struct request *q, struct MHD_Connection *c)
+{
+	peer_deadline(s, c, ARRIVAL_S);
+	if (!q->upload && !q->status && q->length > REQUEST_BODY_MAX)
+		body_too_large(q);
+	/*
+	 * MHD refuses and closes at once; a smaller excess is read, so that the answer
+	 * arrives.
+	 */
+	if ((q->status || q->bad_status == 413) && q->length > SWALLOW_MAX)
+		return send_refusal(s, q, c);
+	return MHD_YES;
+}
+
+static enum MHD_Result body_arrives(struct server *s, struct request *q, struct MHD_Connection *c,
+				    const char *data, size_t len)
+{
+	if (q->upload && !q->status) {
+		upload_feed(q->upload, data, len);
+		peer_deadline(s, c, ARRIVAL_S);
+		return MHD_YES;
+	}
+	if (q->bad_status != 413 && !q->status && buf_put(&q->body, data, len) < 0)
+		body_too_large(q);
+	q->swallowed += len;
+	return q->swallowed > SWALLOW_MAX ? MHD_NO : MHD_YES;
+}
+
+static bool is_form_of_files(const struct request *q)
+{
+	return q->method == METHOD_POST &&
+	       strncasecmp(q->content_type, "multipart/form-data", 19) == 0;
 }
 
 static enum MHD_Result access_request(void *arg, struct MHD_Connection *c, const char *url,
@@ -304,46 +376,28 @@ static enum MHD_Result access_request(void *arg, struct MHD_Connection *c, const
 		q->begun = true;
 		head_read(q, c, method);
 		length = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Length");
-		if (length && strtoull(length, NULL, 10) > REQUEST_BODY_MAX) {
-			body_too_large(q);
-			/*
-			 * MHD refuses and closes at once; a smaller excess is read, so that the
-			 * answer arrives.
-			 */
-			if (strtoull(length, NULL, 10) > SWALLOW_MAX)
-				return send_refusal(s, q, c);
-		}
-		return MHD_YES;
+		q->length = length ? strtoull(length, NULL, 10) : 0;
+		if (q->bad_status || !is_form_of_files(q))
+			return head_done(s, q, c);
+		q->stage = STAGE_HEAD;
+		return to_core(s, q, c);
+	}
+	if (q->stage == STAGE_HEAD) {
+		q->stage = STAGE_BODY;
+		return head_done(s, q, c);
 	}
 	if (*len) {
-		if (q->bad_status != 413 && buf_put(&q->body, data, *len) < 0)
-			body_too_large(q);
-		q->swallowed += *len;
+		size_t n = *len;
+
 		*len = 0;
-		return q->swallowed > SWALLOW_MAX ? MHD_NO : MHD_YES;
+		return body_arrives(s, q, c, data, n);
 	}
 	if (q->status)
 		return send_answer(s, q, c);
 	if (q->posted)
 		return MHD_YES;
-	peer_deadline(s, c, 0);
-	/*
-	 * Counted before the look at `quiet`: server_drained() must not miss one that slips in
-	 * between.
-	 */
-	__atomic_add_fetch(&s->with_core, 1, __ATOMIC_ACQ_REL);
-	if (__atomic_load_n(&s->quiet, __ATOMIC_ACQUIRE) && !q->bad_status) {
-		err_set(&q->bad, -EAGAIN, NULL, "The controller is stopping.");
-		q->bad_status = 503;
-	}
-	if (q->bad_status) {
-		__atomic_sub_fetch(&s->with_core, 1, __ATOMIC_ACQ_REL);
-		return send_refusal(s, q, c);
-	}
 	q->posted = true;
-	MHD_suspend_connection(c);
-	inbox_post(s->cfg.core, &q->message, deliver);
-	return MHD_YES;
+	return to_core(s, q, c);
 }
 
 static void request_done(void *arg, struct MHD_Connection *c, void **context,
@@ -362,6 +416,9 @@ static void request_done(void *arg, struct MHD_Connection *c, void **context,
 	if (q->body.data)
 		explicit_bzero(q->body.data, q->body.len);
 	explicit_bzero(q->authorization, sizeof(q->authorization));
+	if (q->file >= 0)
+		close(q->file);
+	upload_free(q->upload);
 	buf_fini(&q->body);
 	buf_fini(&q->cookies);
 	query_fini(&q->query);

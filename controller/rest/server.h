@@ -3,7 +3,8 @@
  *
  * It holds the limits of strangers: header and body sizes (413), the time that a request may take
  * to arrive, connections in all and per address. What it cannot take apart it answers itself; the
- * rest goes to the core by inbox and sleeps until answered.
+ * rest goes to the core by inbox and sleeps until answered. A form with files (multipart/form-data)
+ * goes there twice: with its head, whether it may come at all, and when its body has come.
  */
 #ifndef SPANWIRE_CONTROLLER_REST_SERVER_H
 #define SPANWIRE_CONTROLLER_REST_SERVER_H
@@ -27,6 +28,8 @@ struct server_config {
 int server_start(const struct server_config *cfg, struct server **out, struct err *e);
 /* On the core's thread: Q has its answer; it is not the core's any more. */
 void server_answer(struct request *q);
+/* The same, of a request whose head was shown (STAGE_HEAD): it goes on with its body. */
+void server_go_on(struct request *q);
 /* Close connections whose request does not arrive. Called by the core now and then. */
 void server_sweep(struct server *s);
 /* No new requests: they are answered 503 from now on. */

@@ -135,10 +135,8 @@ enum result upgradestatus_get(struct request *q)
 	return RESULT_NOW;
 }
 
-/* The path was normalised: whoever tried to climb out of it never came here. */
-enum result files_any(struct request *q)
+enum result image_any(struct request *q)
 {
-	request_refuse(q, 404, "There is no file at %s: this controller stores no files yet.",
-		       q->path);
+	request_refuse(q, 404, "There is nothing at %s: this controller keeps no images.", q->path);
 	return RESULT_NOW;
 }

@@ -22,6 +22,7 @@ union address {
 int address_parse(union address *a, const char *ip, unsigned port);
 socklen_t address_len(const union address *a);
 unsigned address_port(const union address *a);
+void address_set_port(union address *a, unsigned port);
 bool address_equal(const union address *a, const union address *b);
 /* 16 bytes, IPv4 as ::ffff:a.b.c.d. */
 void address_mapped(const union address *a, uint8_t out[static 16]);

@@ -525,6 +525,28 @@ static void snapshot_rules(struct snapshot *n, struct snapshot_pool *sp)
 	}
 }
 
+/* What the Host header of requests to S is; NULL: what the client wrote. */
+static const char *host_of(struct snapshot *n, const struct pool *pool, const struct server *s, const struct backend *b)
+{
+	unsigned port = address_port(&b->address);
+	const char *name = NULL;
+
+	if (pool->rewrite_host_header_to_sni && pool->server_name && *pool->server_name)
+		name = pool->server_name;
+	else if (s && (pool->rewrite_host_header_to_server_name || s->rewrite_host_header))
+		name = s->hostname;
+	/* What would end the line is no name. */
+	if (!name || !*name || strpbrk(name, " \t\r\n"))
+		return NULL;
+	if (pool->append_port == NEVER || (pool->append_port == NON_DEFAULT_80_443 && (port == 80 || port == 443)))
+		return name;
+	name = strchr(name, ':') && *name != '[' ? xasprintf("[%s]:%u", name, port) : xasprintf("%s:%u", name, port);
+	char *kept = arena_strdup(&n->arena, name);
+
+	free((char *)name);
+	return kept;
+}
+
 static void snapshot_rate(struct snapshot_pool *sp)
 {
 	const struct rate_limiter *r =
@@ -557,16 +579,23 @@ static void snapshot_pool(struct config *c, struct snapshot *n, struct snapshot_
 	sp->keep.life_ms = keep ? (uint64_t)keep->upstream_connpool_conn_life_tmo : 600000;
 	sp->keep.max_reuse = keep ? (uint64_t)keep->upstream_connpool_conn_max_reuse : 0;
 	sp->keep.max_idle = keep ? (uint64_t)keep->upstream_connpool_server_max_cache : 0;
+	sp->min_up = (unsigned)pool->min_servers_up;
+	sp->service_port = pool->use_service_port;
 	sp->queue_max = pool->request_queue_enabled ? (unsigned)pool->request_queue_depth : 0;
 	sp->servers = arena_get(&n->arena, (p->seen.n + 1) * sizeof(sp->servers[0]));
 	/* A pool that is switched off has no servers: all its connections are closed. */
-	for (size_t i = 0; i < p->seen.n && pool->enabled; i++)
+	for (size_t i = 0; i < p->seen.n && pool->enabled; i++) {
+		const struct config_server *from = &p->servers[i];
+		const struct server *line = from->line < pool->servers_n ? &pool->servers[from->line] : NULL;
+
 		sp->servers[sp->n_servers++] = (struct snapshot_server){
-			.backend = backend_get(p->servers[i].backend),
-			.ratio = MAX(p->servers[i].ratio, 1u),
-			.enabled = p->servers[i].enabled,
-			.server = p->servers[i].line < pool->servers_n ? &pool->servers[p->servers[i].line] : NULL,
+			.backend = backend_get(from->backend),
+			.ratio = MAX(from->ratio, 1u),
+			.enabled = from->enabled,
+			.server = line,
+			.host = host_of(n, pool, line, from->backend),
 		};
+	}
 	snapshot_rules(n, sp);
 	snapshot_rate(sp);
 }

@@ -249,12 +249,17 @@ static void pool_s_numbers_arrive_in_our_units(void **state)
 	assert_int_equal(p->rules.core_sharing, 2);
 	assert_int_equal(p->rate.every_ns, 0);
 	assert_int_equal(p->queue_max, 0);
+	assert_int_equal(p->min_up, 0);
+	assert_false(p->service_port);
 	p = pool_of(w, "{\"connection_ramp_duration\":0,\"lb_algorithm_core_nonaffinity\":7,"
+		       "\"min_servers_up\":3,\"use_service_port\":true,"
 		       "\"request_queue_enabled\":true,\"request_queue_depth\":5,\"max_conn_rate_per_server\":"
 		       "{\"rate_limiter\":{\"count\":100,\"period\":2,\"burst_sz\":4}},\"servers\":[]}");
 	assert_int_equal(p->rules.ramp_ns, 0);
 	assert_int_equal(p->rules.core_sharing, 7);
 	assert_int_equal(p->queue_max, 5);
+	assert_int_equal(p->min_up, 3);
+	assert_true(p->service_port);
 	assert_int_equal(p->rate.every_ns, 20 * NS_PER_MS);
 	assert_int_equal(p->rate.burst_ns, 60 * NS_PER_MS);
 }
@@ -322,6 +327,38 @@ static void hash_may_ignore_ports(void **state)
 	assert_in_range(same_server(w, ""), 20, 80);
 }
 
+static const char *host_of(struct world *w, const char *more, const char *server)
+{
+	CLEANUP_FREE char *text = xasprintf("{%s\"servers\":[{\"ip\":{\"addr\":\"127.0.0.1\",\"type\":\"V4\"},%s}]}",
+					    more, server);
+	const char *host = pool_of(w, text)->servers[0].host;
+
+	return host ? host : "";
+}
+
+static void host_is_rewritten_where_the_pool_or_the_server_says_so(void **state)
+{
+	struct world *w = *state;
+
+	put_service(w);
+#define NAMED "\"hostname\":\"web.example\","
+	assert_string_equal(host_of(w, "", NAMED "\"port\":81"), "");
+	assert_string_equal(host_of(w, "", NAMED "\"rewrite_host_header\":true,\"port\":81"), "web.example:81");
+	assert_string_equal(host_of(w, "", NAMED "\"rewrite_host_header\":true,\"port\":80"), "web.example");
+	assert_string_equal(host_of(w, "\"append_port\":\"ALWAYS\",", NAMED "\"rewrite_host_header\":true,\"port\":80"),
+			    "web.example:80");
+	assert_string_equal(host_of(w, "\"append_port\":\"NEVER\",", NAMED "\"rewrite_host_header\":true,\"port\":81"),
+			    "web.example");
+	assert_string_equal(host_of(w, "\"rewrite_host_header_to_server_name\":true,", NAMED "\"port\":80"), "web.example");
+	assert_string_equal(host_of(w, "\"rewrite_host_header_to_server_name\":true,", "\"port\":81"), "127.0.0.1:81");
+	assert_string_equal(host_of(w, "\"rewrite_host_header_to_sni\":true,\"server_name\":\"sni.example\",",
+				    NAMED "\"port\":80"), "sni.example");
+	assert_string_equal(host_of(w, "\"rewrite_host_header_to_sni\":true,", NAMED "\"port\":80"), "");
+	/* A name must not end the line. */
+	assert_string_equal(host_of(w, "\"append_port\":\"NEVER\",\"rewrite_host_header_to_server_name\":true,",
+				    "\"hostname\":\"a\\r\\nX: y\",\"port\":80"), "");
+}
+
 static void clone_range_is_part_of_the_next_commit(void **state)
 {
 	struct world *w = *state;
@@ -353,6 +390,7 @@ int main(void)
 		PROMISE(pool_s_numbers_arrive_in_our_units),
 		PROMISE(each_algorithm_has_its_tables),
 		PROMISE(hash_may_ignore_ports),
+		PROMISE(host_is_rewritten_where_the_pool_or_the_server_says_so),
 		PROMISE(clone_range_is_part_of_the_next_commit),
 	};
 

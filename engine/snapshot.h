@@ -33,7 +33,8 @@ struct snapshot_server {
 	struct backend *backend;          /* a reference */
 	unsigned ratio;
 	bool enabled;
-	const struct server *server;      /* the pool's line: rewrite_host_header, hostname ... */
+	const struct server *server;      /* the pool's line; NULL: it has none of its own */
+	const char *host;                 /* Host of requests to it; NULL: as the client wrote it */
 };
 
 /* A pool that the service uses, in the data path's own units. */
@@ -52,6 +53,8 @@ struct snapshot_pool {
 	struct {
 		uint64_t every_ns, burst_ns;  /* 0: as fast as they come */
 	} rate;                           /* of new connections to a server */
+	unsigned min_up;                  /* with fewer servers up it has none */
+	bool service_port;                /* servers are reached at the port that the client came to */
 	unsigned queue_max;               /* exchanges that may wait for a place; 0: none waits */
 	struct pool_state *state;         /* a reference; NULL: in tests */
 	struct secure *tls;               /* with its servers; NULL: plain. A reference */

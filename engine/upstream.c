@@ -115,14 +115,25 @@ static bool is_quiet(const struct conn *c)
 	return recv(c->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
+static union address address_for(const struct upstream *u, const struct worker_backend *b)
+{
+	union address a = b->member.backend->address;
+
+	if (u->pool->service_port)
+		address_set_port(&a, address_port(&u->client->listener->address));
+	return a;
+}
+
 static struct conn *reuse(struct upstream *u, struct worker_backend *b)
 {
 	uint64_t now = loop_now(u->client->worker->loop);
+	union address to = address_for(u, b);
 
 	LIST_FOREACH(l, &b->idle) {
 		struct conn *c = LIST_ENTRY(l, struct conn, link);
 
-		if (!fits(c, u->snapshot, u->client) || !tls_fits(c, u->pool))
+		if (!fits(c, u->snapshot, u->client) || !tls_fits(c, u->pool) ||
+		    address_port(&c->peer) != address_port(&to))
 			continue;
 		unrest(c);
 		if (worn_out(c, u->pool, now) || !is_quiet(c)) {
@@ -288,7 +299,7 @@ static const struct proto_ops connecting = {
 static int dial(struct upstream *u, struct worker_backend *b)
 {
 	const struct snapshot *s = u->snapshot;
-	const union address *to = &b->member.backend->address;
+	const union address at = address_for(u, b), *to = &at;
 	struct worker *w = u->client->worker;
 	struct conn *c;
 	int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -367,6 +378,8 @@ static int choose(struct upstream *u, bool fresh)
 	int rc = -ENOENT;
 
 	u->ask.now = now;
+	if (!u->from->open)
+		return -ENOENT;
 	for (;;) {
 		struct lb_member *m = lb_pick(lb, &u->ask, &rc);
 		struct worker_backend *b;
@@ -512,6 +525,21 @@ int upstream_open(struct upstream *u, struct snapshot *s, const struct upstream_
 	if (rc < 0)
 		leave(u);
 	return rc;
+}
+
+const struct snapshot_server *upstream_server(const struct upstream *u)
+{
+	const struct worker_backend *b = u->server->backend;
+	const struct snapshot_pool *p = u->pool;
+	size_t place = b->member.place;
+
+	if (place < p->n_servers && p->servers[place].backend == b->member.backend)
+		return &p->servers[place];
+	/* The pool was edited since. */
+	for (size_t i = 0; i < p->n_servers; i++)
+		if (p->servers[i].backend == b->member.backend)
+			return &p->servers[i];
+	return NULL;
 }
 
 void upstream_answered(struct upstream *u)

@@ -28,6 +28,7 @@
 
 struct snapshot;
 struct snapshot_pool;
+struct snapshot_server;
 struct worker;
 struct worker_backend;
 struct worker_pool;
@@ -90,6 +91,8 @@ int upstream_again(struct upstream *u);
  * failure u->server stays as it is.
  */
 int upstream_elsewhere(struct upstream *u);
+/* What the pool says of the server that the exchange has; NULL: it says nothing any more. */
+const struct snapshot_server *upstream_server(const struct upstream *u);
 /* The first byte of the answer is there: what algorithms go by that look at time. Once an exchange is enough. */
 void upstream_answered(struct upstream *u);
 /* The exchange is over. KEEP: the connection is clean, between two exchanges; it rests, if the profile lets it. */

@@ -489,6 +489,65 @@ static void connection_that_the_server_closed_is_not_used(void **state)
 	close(fresh);
 }
 
+static void with_fewer_servers_up_than_it_wants_a_pool_has_none(void **state)
+{
+	struct world *w = *state;
+	int c, s;
+
+	w->listed[1] = true;
+	w->enabled[1] = false;
+	w->pool.min_up = 2;
+	configure(w);
+	c = dial(w, 0);
+	say(c, "?");
+	hear_end(c);
+	close(c);
+	w->enabled[1] = true;
+	configure(w);
+	c = dial(w, 0);
+	s = exchange(w, c, -1);
+	close(c);
+	close(s);
+	/* One falls. */
+	atomic_store(&w->backend[1]->health, BACKEND_DOWN);
+	worker_post_down(w->worker, 0, w->backend[1]);
+	c = dial(w, 0);
+	say(c, "?");
+	hear_end(c);
+	close(c);
+	settle(w);
+}
+
+static void server_is_reached_at_the_port_of_the_client(void **state)
+{
+	struct world *w = *state;
+	int c, s, fd;
+
+	/* Where the client comes to, there is a server too: another address, the same port. */
+	address_set_port(&w->backend[0]->address, 1);
+	w->backend[0]->address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	union address at = w->front[0];
+
+	at.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+	assert_int_equal(bind(fd, &at.sa, address_len(&at)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	w->pool.service_port = true;
+	configure(w);
+	c = dial(w, 0);
+	say(c, "?");
+	limit_waits(fd);
+	s = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(s >= 0);
+	limit_waits(s);
+	hear(s, "?");
+	say(s, "!");
+	hear(c, "!");
+	close(c);
+	close(s);
+	close(fd);
+}
+
 #undef PROMISE
 #define PROMISE(f) cmocka_unit_test_setup_teardown(f, setup, world_teardown)
 
@@ -507,6 +566,8 @@ int main(void)
 		PROMISE(one_that_waits_gets_the_place_that_is_given_back),
 		PROMISE(one_that_waits_may_leave_or_lose_its_pool),
 		PROMISE(only_so_many_connections_begin),
+		PROMISE(with_fewer_servers_up_than_it_wants_a_pool_has_none),
+		PROMISE(server_is_reached_at_the_port_of_the_client),
 		PROMISE(connection_that_the_server_closed_is_not_used),
 	};
 

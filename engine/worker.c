@@ -248,6 +248,7 @@ static void pool_forget(struct worker_pool *p)
 
 	p->now = NULL;
 	members_from(p, &nothing);
+	upstream_queue_look(p);
 }
 
 static struct worker_pool *pool_at(struct worker_service *s, const char *uuid)
@@ -267,6 +268,16 @@ static struct worker_pool *pool_at(struct worker_service *s, const char *uuid)
 	list_init(&p->link);
 	list_insert(&s->pools, &p->link);
 	return p;
+}
+
+static void pool_count(struct worker_pool *p)
+{
+	size_t up = 0, want = p->now ? p->now->min_up : 0;
+
+	for (size_t i = 0; i < p->lb.n && up < want; i++)
+		up += p->members[i]->enabled && backend_is_usable(p->members[i]->backend);
+	p->open = up >= want;
+	upstream_queue_look(p);
 }
 
 /* Of all pools, also those that only live until their connections end. */
@@ -310,6 +321,7 @@ static void service_update(struct worker *w, struct snapshot *snap)
 		s->pool_at[i] = pool_at(s, snap->pools[i].uuid);
 		s->pool_at[i]->now = &snap->pools[i];
 		members_from(s->pool_at[i], &snap->pools[i]);
+		pool_count(s->pool_at[i]);
 	}
 	LIST_FOREACH(l, &s->pools)
 		if (!LIST_ENTRY(l, struct worker_pool, link)->now)
@@ -580,8 +592,10 @@ static void service_down(struct worker *w, unsigned index, const struct backend 
 
 			if (b->member.backend != fallen)
 				continue;
-			if (b->listed)
+			if (b->listed) {
 				lb_look(&p->lb, &b->member);
+				pool_count(p);
+			}
 			backend_follow(b, s->snapshot);
 			break;
 		}

@@ -47,6 +47,7 @@ struct worker_pool {
 	struct lb lb;                     /* its members */
 	struct lb_member **members;
 	struct list backends;             /* also those that only live until their connections end */
+	bool open;                        /* as many servers are up as it wants */
 	unsigned users;                   /* exchanges between upstream_open() and upstream_done() */
 	struct list queue;                /* of struct upstream: they wait for a place at a server */
 	struct timer queue_timer;

@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 #include "engine/http/ask.h"
+#include "engine/http/fail.h"
 #include "engine/http/refusal.h"
 #include "engine/http/tunnel.h"
 #include "engine/worker.h"
@@ -235,8 +236,21 @@ bool exchange_cut(struct exchange *x)
 
 /* ---- server: trouble ---- */
 
+/* The head of the request, which is still there, with the limits of then: what was taken is taken. */
+static void head_again(const struct exchange *x, struct http1_head *h)
+{
+	static const struct http1_limits limits = { HTTP1_FIELD_MAX, HTTP1_FIELD_MAX, HTTP1_HEAD_MAX,
+						    FIELDS_MAX };
+
+	http1_head_init(h, HTTP1_REQUEST, fields, FIELDS_MAX, &limits);
+	must(http1_head_parse(h, exchange_in(x), exchange_in_len(x)) == HTTP1_DONE);
+}
+
+/* HEAD: NULL when its fields are no longer known. */
 static void opened(struct exchange *x, int rc, const struct http1_head *head)
 {
+	struct http1_head again;
+
 	switch (rc) {
 	case UPSTREAM_READY:
 		request_send(x, head);
@@ -245,9 +259,11 @@ static void opened(struct exchange *x, int rc, const struct http1_head *head)
 		move(x, EXCHANGE_CONNECTING);
 		return;
 	case -ENOENT:
-		/* FAIL_ACTION_CLOSE_CONN, the only action there is: but not without a word. */
-		x->keep = false;
-		exchange_refuse(x, &refusal_NO_SERVER);
+		if (!head) {
+			head_again(x, &again);
+			head = &again;
+		}
+		fail_answer(x, x->upstream.pool ? x->upstream.pool->pool->fail_action : NULL, head);
 		return;
 	case -EBUSY:
 		exchange_refuse(x, &refusal_SERVERS_BUSY);
@@ -288,11 +304,57 @@ static void server_bad(struct exchange *x, enum http1_error e)
 	exchange_refuse(x, &refusal_SERVER_BAD);
 }
 
+/* May the request go to another server, although this one has it? */
+static const struct http_server_reselect *may_reselect(const struct exchange *x)
+{
+	const struct http_server_reselect *r = x->upstream.pool->pool->server_reselect;
+
+	return r && r->enabled && x->kept && !x->answered && x->reselects < (uint64_t)r->num_retries &&
+		       (r->retry_nonidempotent || http1_method_is_idempotent(x->method))
+		       ? r
+		       : NULL;
+}
+
 static void server_deadline(struct exchange *x)
 {
+	const struct http_server_reselect *r = may_reselect(x);
 	int64_t ms = x->upstream.pool->pool->server_timeout;
 
-	conn_deadline(x->upstream.server, ms ? (uint64_t)ms : SERVER_MS);
+	if (!ms)
+		ms = SERVER_MS;
+	if (r && r->retry_timeout)
+		ms = MIN(ms, r->retry_timeout);
+	conn_deadline(x->upstream.server, (uint64_t)ms);
+}
+
+/* False: there is none; the answer of this one stands. */
+static bool reselect(struct exchange *x)
+{
+	int rc = upstream_elsewhere(&x->upstream);
+
+	if (rc < 0)
+		return false;
+	x->reselects++;
+	counter_add(&exchange_counters(x)->http_reselected, 1);
+	opened(x, rc, NULL);
+	return true;
+}
+
+/* Is an answer of STATUS none that the client should get? */
+static bool is_unwanted(const struct http_server_reselect *r, unsigned status)
+{
+	const struct http_reselect_resp_code *c = r->svr_resp_code;
+
+	for (size_t i = 0; c && i < c->codes_n; i++)
+		if (c->codes[i] == status)
+			return true;
+	for (size_t i = 0; c && i < c->ranges_n; i++)
+		if (c->ranges[i].begin <= status && status <= c->ranges[i].end)
+			return true;
+	for (size_t i = 0; c && i < c->resp_code_block_n; i++)
+		if (status / 100 == (c->resp_code_block[i] == HTTP_RSP_4XX ? 4 : 5))
+			return true;
+	return false;
 }
 
 /* ---- request ---- */
@@ -354,16 +416,11 @@ void exchange_head_init(const struct exchange *x, struct http1_head *h,
 static void request_send(struct exchange *x, const struct http1_head *head)
 {
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-	struct http1_limits limits;
 	struct http1_head again;
 	struct gather g;
 
 	if (!head) {
-		/* With the limits of then, which may have changed: what was taken is taken. */
-		limits = (struct http1_limits){ HTTP1_FIELD_MAX, HTTP1_FIELD_MAX, HTTP1_HEAD_MAX,
-						FIELDS_MAX };
-		http1_head_init(&again, HTTP1_REQUEST, fields, FIELDS_MAX, &limits);
-		must(http1_head_parse(&again, exchange_in(x), exchange_in_len(x)) == HTTP1_DONE);
+		head_again(x, &again);
 		head = &again;
 	}
 	if (x->state != EXCHANGE_PASSING)
@@ -417,7 +474,9 @@ void exchange_begin(struct exchange *x, const struct http1_head *h)
 {
 	const struct http_application_profile *p = exchange_profile(x);
 	struct upstream_ask ask;
+	int rc;
 
+	x->reselects = 0;
 	counter_add(&exchange_counters(x)->http_requests, 1);
 	trace_put(TRACE_REQUEST, x->client->id, h->method, h->len);
 	x->head_len = h->len;
@@ -439,7 +498,11 @@ void exchange_begin(struct exchange *x, const struct http1_head *h)
 		exchange_refuse(x, &refusal_BODY_LARGE);
 	} else {
 		ask = ask_of(x, h, exchange_in(x));
-		opened(x, upstream_open(&x->upstream, x->client->listener->snapshot, &ask), h);
+		rc = upstream_open(&x->upstream, x->client->listener->snapshot, &ask);
+		if (rc == -ENOENT)
+			fail_answer(x, ask.pool ? ask.pool->pool->fail_action : NULL, h);
+		else
+			opened(x, rc, h);
 	}
 }
 
@@ -491,6 +554,7 @@ static size_t answer_head(struct exchange *x, struct gather *g)
 		.head = (uint32_t)p->max_response_headers_size * 1024,
 		.fields = fields_max(p),
 	};
+	const struct http_server_reselect *again;
 	struct http1_head h;
 
 	http1_head_init(&h, HTTP1_RESPONSE, fields, FIELDS_MAX, &limits);
@@ -509,6 +573,15 @@ static size_t answer_head(struct exchange *x, struct gather *g)
 		return 0;
 	}
 	trace_put(TRACE_RESPONSE, x->client->id, h.status, h.len);
+	again = may_reselect(x);
+	if (again && is_unwanted(again, h.status)) {
+		struct server_counters *its = server_counters(x);
+
+		if (reselect(x)) {
+			counter_add(h.status < 500 ? &its->http_4xx : &its->http_5xx, 1);
+			return 0;
+		}
+	}
 	count_status(x, h.status);
 	if (h.status < 200 && h.status != 101) {
 		if (x->minor == 1) /* HTTP/1.0 has no interim answers (RFC 9110 section 15.2) */
@@ -741,6 +814,8 @@ static void server_late(struct conn *c)
 {
 	struct exchange *x = c->session;
 
+	if (may_reselect(x) && reselect(x))
+		return;
 	exchange_refuse(x, x->answered ? &refusal_SERVER_LOST : &refusal_SERVER_SILENT);
 }
 

@@ -84,6 +84,7 @@ struct exchange {
 	struct flow up, down;      /* request body, response body */
 	uint32_t kept;             /* bytes of *in: this request, whole; to send it again */
 	uint32_t head_len;         /* bytes of *in: its head, until that was taken */
+	uint32_t reselects;        /* servers that had it and whose answer was not passed on */
 	uint8_t method;            /* enum http1_method */
 	uint8_t minor;             /* of the client's version; HTTP/2 counts as 1.1 */
 	bool framed;               /* the codec frames answers itself: no chunks in *out */

@@ -91,13 +91,15 @@ void head_to_server(const struct exchange *x, const struct http1_head *h, const 
 	const struct http_application_profile *p = exchange_profile(x);
 	const struct backend *b = x->upstream.server->backend->member.backend;
 	const struct forwarded fwd = forwarded_init(p, h, in);
+	const struct snapshot_server *server = upstream_server(&x->upstream);
+	const char *name = server ? server->host : NULL;
 	bool host = false, expect = !p->respond_with_100_continue && h->minor == 1;
 
 	request_line(h, in, g);
 	for (uint32_t i = 0; i < h->fields_n; i++) {
 		const struct http1_field *f = &h->fields[i];
 
-		if (f->hop || (f->id == HTTP1_F_HOST && h->absolute) ||
+		if (f->hop || (f->id == HTTP1_F_HOST && (h->absolute || name)) ||
 		    (f->id == HTTP1_F_EXPECT && !expect) ||
 		    (f->id == HTTP1_F_X_FORWARDED_PROTO && p->x_forwarded_proto_enabled))
 			continue;
@@ -114,7 +116,9 @@ void head_to_server(const struct exchange *x, const struct http1_head *h, const 
 	}
 	if (!host) {
 		gather_literal(g, "Host: ");
-		if (h->absolute)
+		if (name)
+			gather_add(g, name, strlen(name));
+		else if (h->absolute)
 			add_span(g, in, h->authority);
 		else
 			gather_add(g, b->name, strlen(b->name));

@@ -31,6 +31,7 @@ static struct world {
 	struct pool pool;
 	bool http2;
 	enum lb_kind kind;
+	const char *host;            /* of requests to the servers */
 } w;
 
 static int listen_on(union address *a)
@@ -82,7 +83,7 @@ static void configure(void)
 	};
 	for (size_t i = 0; i < w.n_servers; i++)
 		p->servers[p->n_servers++] = (struct snapshot_server){
-			.backend = backend_get(w.backend[i]), .ratio = 1, .enabled = true };
+			.backend = backend_get(w.backend[i]), .ratio = 1, .enabled = true, .host = w.host };
 	if (w.kind == LB_CONSISTENT_HASH)
 		p->rules.hash = lb_hash_new(&s->arena, (struct lb_hash_server[]){ { 1, 1, 1 }, { 2, 2, 1 } },
 					    p->n_servers);

@@ -187,7 +187,12 @@ static struct flow *flow_open(struct listener *ls, const union address *client, 
 	struct worker *w = ls->service->worker;
 	struct udp *u = w->udp;
 	struct flow *f = slab_get(&u->slab);
-	int fd = f ? flow_connect(ls, &m->backend->address, client) : -ENOMEM;
+	union address to = m->backend->address;
+	int fd;
+
+	if (b->pool->now && b->pool->now->service_port)
+		address_set_port(&to, address_port(&ls->address));
+	fd = f ? flow_connect(ls, &to, client) : -ENOMEM;
 
 	if (fd < 0 || watch_start(w->loop, &f->watch, fd, EPOLLIN, flow_ready) < 0) {
 		if (fd >= 0)

@@ -1,0 +1,15 @@
+/* fail - what a client gets when a pool has no server for it: the pool's fail_action. */
+#ifndef SPANWIRE_ENGINE_HTTP_FAIL_H
+#define SPANWIRE_ENGINE_HTTP_FAIL_H
+
+#include "engine/http/exchange.h"
+
+struct fail_action;
+
+/*
+ * Answer the request at the front of *x->in by ACTION (NULL: none); HEAD is its head.
+ * Without an action that has words the connection is closed, but not without one.
+ */
+void fail_answer(struct exchange *x, const struct fail_action *action, const struct http1_head *head);
+
+#endif

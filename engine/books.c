@@ -8,6 +8,7 @@ struct books {
 	struct counters *counters;
 	json_t *services;           /* uuid -> slot */
 	json_t *servers;            /* pool uuid -> {"ip:port": slot} */
+	json_t *rules;              /* service uuid -> {name of the rule: slot} */
 	json_t *news;               /* a `slots` message in the making; NULL: none */
 	unsigned next;              /* where the search for a free slot goes on */
 	bool taken[COUNTERS_SLOTS];
@@ -20,6 +21,7 @@ struct books *books_new(struct counters *c)
 	b->counters = c;
 	b->services = json_object();
 	b->servers = json_object();
+	b->rules = json_object();
 	return b;
 }
 
@@ -29,6 +31,7 @@ void books_free(struct books *b)
 		return;
 	json_decref(b->services);
 	json_decref(b->servers);
+	json_decref(b->rules);
 	json_decref(b->news);
 	free(b);
 }
@@ -56,15 +59,16 @@ static void slot_give(struct books *b, const json_t *slot)
 		b->taken[n] = false;
 }
 
-static json_t *message(json_t *services, json_t *servers)
+static json_t *message(json_t *services, json_t *servers, json_t *rules)
 {
-	return json_pack("{s:s, s:o, s:o}", "type", "slots", "services", services, "servers", servers);
+	return json_pack("{s:s, s:o, s:o, s:o}", "type", "slots", "services", services, "servers", servers, "rules",
+			 rules);
 }
 
 static json_t *news(struct books *b, const char *what)
 {
 	if (!b->news)
-		b->news = message(json_object(), json_object());
+		b->news = message(json_object(), json_object(), json_object());
 	return json_object_get(b->news, what);
 }
 
@@ -87,6 +91,7 @@ void books_service_gone(struct books *b, const char *uuid)
 		return;
 	slot_give(b, slot);
 	json_object_del(b->services, uuid);
+	books_rules(b, uuid, NULL);
 }
 
 static void server_name(char *out, size_t size, const struct pool *p, const struct server *s)
@@ -102,50 +107,79 @@ static void server_name(char *out, size_t size, const struct pool *p, const stru
 	snprintf(out, size, "%s:%lld", ip, (long long)(s->has_port && s->port ? s->port : p->default_server_port));
 }
 
+/* GROUP of OWNER has a slot for each key of NAMES from now on, and no other; who stays keeps his. */
+static void follow(struct books *b, json_t *group, const char *what, const char *owner, const json_t *names)
+{
+	json_t *old = json_object_get(group, owner), *now = json_object(), *fresh = json_object(), *slot, *v;
+	const char *key;
+
+	json_object_foreach((json_t *)names, key, v) {
+		slot = json_object_get(old, key);
+		if (slot) {
+			json_object_set(now, key, slot);
+			continue;
+		}
+		slot = json_integer(slot_take(b));
+		json_object_set(fresh, key, slot);
+		json_object_set_new(now, key, slot);
+	}
+	json_object_foreach(old, key, slot)
+		if (!json_object_get(now, key))
+			slot_give(b, slot);
+	json_object_set_new(group, owner, now);
+	if (json_object_size(fresh))
+		json_object_set(news(b, what), owner, fresh);
+	json_decref(fresh);
+}
+
+static void gone(struct books *b, json_t *group, const char *owner)
+{
+	json_t *slots = json_object_get(group, owner), *slot;
+	const char *key;
+
+	json_object_foreach(slots, key, slot)
+		slot_give(b, slot);
+	json_object_del(group, owner);
+}
+
 void books_pool(struct books *b, const char *uuid, const struct pool *p)
 {
-	json_t *old = json_object_get(b->servers, uuid), *now = json_object(), *fresh = json_object(), *slot;
-	const char *key;
+	CLEANUP_JSON json_t *names = json_object();
 
 	for (size_t i = 0; i < p->servers_n; i++) {
 		char name[ADDRESS_TEXT + 8];
 
 		server_name(name, sizeof(name), p, &p->servers[i]);
-		if (!name[0] || json_object_get(now, name))
-			continue;
-		slot = json_object_get(old, name);
-		if (slot) {
-			json_object_set(now, name, slot);
-			continue;
-		}
-		slot = json_integer(slot_take(b));
-		json_object_set(fresh, name, slot);
-		json_object_set_new(now, name, slot);
+		if (name[0])
+			json_object_set_new(names, name, json_true());
 	}
-	json_object_foreach(old, key, slot)
-		if (!json_object_get(now, key))
-			slot_give(b, slot);
-	json_object_set_new(b->servers, uuid, now);
-	if (json_object_size(fresh))
-		json_object_set(news(b, "servers"), uuid, fresh);
-	json_decref(fresh);
+	follow(b, b->servers, "servers", uuid, names);
 }
 
 void books_pool_gone(struct books *b, const char *uuid)
 {
-	json_t *slots = json_object_get(b->servers, uuid), *slot;
-	const char *key;
+	gone(b, b->servers, uuid);
+}
 
-	json_object_foreach(slots, key, slot)
-		slot_give(b, slot);
-	json_object_del(b->servers, uuid);
+void books_rules(struct books *b, const char *vs, const json_t *policy)
+{
+	CLEANUP_JSON json_t *names = json_object();
+	const json_t *rule;
+	size_t i;
+
+	json_array_foreach(json_object_get(policy, "rules"), i, rule)
+		json_object_set_new(names, json_str(rule, "name", ""), json_true());
+	if (json_object_size(names))
+		follow(b, b->rules, "rules", vs, names);
+	else
+		gone(b, b->rules, vs);
 }
 
 json_t *books_all(struct books *b)
 {
 	json_decref(b->news);
 	b->news = NULL;
-	return message(json_deep_copy(b->services), json_deep_copy(b->servers));
+	return message(json_deep_copy(b->services), json_deep_copy(b->servers), json_deep_copy(b->rules));
 }
 
 json_t *books_news(struct books *b)
@@ -156,23 +190,33 @@ json_t *books_news(struct books *b)
 	return m;
 }
 
+static json_t *read_group(const struct books *b, json_t *group, const struct counter_set *set)
+{
+	json_t *out = json_object(), *slots, *slot;
+	const char *owner, *name;
+
+	json_object_foreach(group, owner, slots) {
+		json_t *one = json_object();
+
+		json_object_foreach(slots, name, slot)
+			json_object_set_new(one, name,
+					    counters_read(b->counters, set, (unsigned)json_integer_value(slot)));
+		json_object_set_new(out, owner, one);
+	}
+	return out;
+}
+
 json_t *books_read(const struct books *b)
 {
-	json_t *services = json_object(), *servers = json_object(), *slots, *slot;
-	const char *uuid, *name;
+	json_t *services = json_object(), *slot;
+	const char *uuid;
 
 	json_object_foreach(b->services, uuid, slot)
 		json_object_set_new(services, uuid,
 				    counters_read(b->counters, &counters_service, (unsigned)json_integer_value(slot)));
-	json_object_foreach(b->servers, uuid, slots) {
-		json_t *pool = json_object();
-
-		json_object_foreach(slots, name, slot)
-			json_object_set_new(pool, name, counters_read(b->counters, &counters_server,
-								      (unsigned)json_integer_value(slot)));
-		json_object_set_new(servers, uuid, pool);
-	}
-	return json_pack("{s:o, s:o, s:o}", "services", services, "servers", servers, "engine",
+	return json_pack("{s:o, s:o, s:o, s:o}", "services", services, "servers",
+			 read_group(b, b->servers, &counters_server), "rules",
+			 read_group(b, b->rules, &counters_rule), "engine",
 			 counters_read(b->counters, &counters_engine, 0));
 }
 

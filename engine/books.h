@@ -24,12 +24,14 @@ void books_service_gone(struct books *b, const char *uuid);
 /* Exactly P's servers. */
 void books_pool(struct books *b, const char *uuid, const struct pool *p);
 void books_pool_gone(struct books *b, const char *uuid);
+/* Exactly the rules of POLICY (a networksecuritypolicy as stored; NULL: none), which service VS is guarded by. */
+void books_rules(struct books *b, const char *vs, const json_t *policy);
 
 /* A `slots` message for the proxy: all, or those given out since the last call of either (NULL: none). */
 json_t *books_all(struct books *b);
 json_t *books_news(struct books *b);
 
-/* {"services": ..., "servers": ..., "engine": ...} of a `stats` message. */
+/* {"services": ..., "servers": ..., "rules": ..., "engine": ...} of a `stats` message. */
 json_t *books_read(const struct books *b);
 /* The proxy is gone: what its gauges counted is gone with it. */
 void books_drop_gauges(struct books *b);

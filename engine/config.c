@@ -44,6 +44,8 @@ struct service_entry {
 	json_t *named;             /* "kind/uuid" -> true: the pools that it names, also those that are not here */
 	struct pool_entry **pools;
 	size_t n_pools;
+	struct admission *admission;
+	struct netsec *netsec;     /* the newest: its rates go on in the next */
 };
 
 struct config {
@@ -53,7 +55,7 @@ struct config {
 	struct config_user *user;
 	json_t *objects;           /* "kind/uuid" -> object */
 	json_t *changed;           /* keys put or deleted since the last commit */
-	json_t *slots_services, *slots_servers;
+	json_t *slots_services, *slots_servers, *slots_rules;
 	struct list services, pools;
 	json_t *used;              /* index -> true */
 };
@@ -75,6 +77,7 @@ struct config *config_new(struct worker **workers, unsigned n_workers, struct in
 	c->changed = json_object();
 	c->slots_services = json_object();
 	c->slots_servers = json_object();
+	c->slots_rules = json_object();
 	c->used = json_object();
 	list_init(&c->services);
 	list_init(&c->pools);
@@ -374,6 +377,7 @@ static struct service_entry *service_make(struct config *c, const char *uuid)
 	s = xcalloc(1, sizeof(*s));
 	s->uuid = xstrdup(uuid);
 	s->more = json_object();
+	s->admission = admission_new();
 	s->dirty = true;
 	s->named = json_object();
 	/* The smallest free number: the workers' tables stay dense. */
@@ -399,6 +403,8 @@ static void service_free(struct config *c, struct service_entry *s)
 	free(s->pools);
 	json_decref(s->named);
 	secure_put(s->clients_tls);
+	admission_put(s->admission);
+	netsec_put(s->netsec);
 	list_remove(&s->link);
 	free(s->uuid);
 	free(s);
@@ -668,9 +674,118 @@ static void snapshot_tls_ports(const struct service_entry *s, struct snapshot *n
 
 static void snapshot_clients_tls(struct config *c, struct service_entry *s, struct snapshot *n)
 {
-	json_object_clear(s->more);
 	clients_tls(c, s, n->vs);
 	snapshot_tls_ports(s, n);
+}
+
+/* ---- who may come in ---- */
+
+struct groups {
+	struct config *config;
+	struct service_entry *service;
+	struct arena *arena;
+};
+
+static const struct ip_addr_group *group_of(void *arg, const char *uuid)
+{
+	struct groups *g = arg;
+
+	return more_load(g->config, g->service, "ipaddrgroup", uuid, g->arena);
+}
+
+static const uint32_t *rule_slots(struct config *c, const struct service_entry *s, const struct netsec *n,
+				  struct arena *a)
+{
+	const json_t *known = json_object_get(c->slots_rules, s->uuid);
+	uint32_t *slots = arena_get(a, (netsec_rules(n) + 1) * sizeof(slots[0]));
+
+	for (uint32_t i = 0; i < netsec_rules(n); i++)
+		slots[i] = (uint32_t)json_int(known, netsec_rule_name(n, i), COUNTERS_NO_SLOT);
+	return slots;
+}
+
+/* A policy that is named and not there lets nobody in: its silence would be a hole. */
+static void policy_load(struct config *c, struct service_entry *s, const char *uuid)
+{
+	static const struct network_security_rule closed[] = {
+		{ .name = "missing policy", .enable = true, .action = NETWORK_SECURITY_POLICY_ACTION_TYPE_DENY } };
+	static const struct network_security_policy missing = { .rules = closed, .rules_n = 1 };
+	struct arena arena = ARENA_INIT;
+	struct groups g = { c, s, &arena };
+	const struct network_security_policy *p = NULL;
+	struct netsec *fresh = NULL;
+
+	if (uuid) {
+		p = more_load(c, s, "networksecuritypolicy", uuid, &arena);
+		if (!p)
+			log_warn("policy_missing service=%s policy=%s", s->uuid, uuid);
+		fresh = netsec_new(p ? p : &missing, group_of, &g, s->netsec);
+	}
+	netsec_put(s->netsec);
+	s->netsec = fresh;
+	arena_fini(&arena);
+}
+
+static struct rate_limit limit_of(const struct rate_profile *p)
+{
+	const struct rate_limiter *l = p ? p->rate_limiter : NULL;
+
+	return l ? rate_limit_of((uint64_t)l->count, (uint64_t)l->period * NS_PER_S,
+				 (uint64_t)MAX(l->burst_sz, l->count))
+		 : (struct rate_limit){ 0 };
+}
+
+static enum limit_action action_of(const struct rate_profile *p)
+{
+	switch (p && p->action ? p->action->type : RL_ACTION_NONE) {
+	case RL_ACTION_DROP_CONN:
+	case RL_ACTION_RESET_CONN:
+		return LIMIT_RESET;
+	case RL_ACTION_CLOSE_CONN:
+		return LIMIT_CLOSE;
+	case RL_ACTION_LOCAL_RSP:
+		return LIMIT_ANSWER;
+	default:
+		return LIMIT_COUNT;
+	}
+}
+
+static int status_of(const struct rate_profile *p)
+{
+	static const int statuses[] = {
+		[HTTP_LOCAL_RESPONSE_STATUS_CODE_200] = 200, [HTTP_LOCAL_RESPONSE_STATUS_CODE_204] = 204,
+		[HTTP_LOCAL_RESPONSE_STATUS_CODE_403] = 403, [HTTP_LOCAL_RESPONSE_STATUS_CODE_404] = 404,
+		[HTTP_LOCAL_RESPONSE_STATUS_CODE_429] = 429, [HTTP_LOCAL_RESPONSE_STATUS_CODE_501] = 501,
+	};
+
+	return p && p->action ? statuses[p->action->status_code] : 429;
+}
+
+static void snapshot_admission(struct config *c, struct service_entry *s, struct snapshot *n)
+{
+	const struct virtual_service *vs = n->vs;
+
+	n->admission = (struct admission_plan){
+		.shared = admission_get(s->admission),
+		.netsec = netsec_get(s->netsec),
+		.rule_slots = rule_slots(c, s, s->netsec, &n->arena),
+		.open_max = vs->performance_limits
+				    ? (unsigned)MAX(vs->performance_limits->max_concurrent_connections, (int64_t)0)
+				    : 0,
+		.connections = limit_of(vs->connections_rate_limit),
+		.connections_action = action_of(vs->connections_rate_limit),
+		.requests = limit_of(vs->requests_rate_limit),
+		.requests_action = action_of(vs->requests_rate_limit),
+		.requests_status = status_of(vs->requests_rate_limit),
+		.punish = vs->limit_doser,
+	};
+	if (!vs->max_cps_per_client)
+		return;
+	n->admission.each_client = rate_limit_of((uint64_t)vs->max_cps_per_client, NS_PER_S,
+					      (uint64_t)vs->max_cps_per_client);
+	if (!s->admission->clients)
+		s->admission->clients = rate_table_new();
+	n->admission.clients = s->admission->clients;
 }
 
 /* N as a port sees it whose profiles are others. */
@@ -696,6 +811,7 @@ static struct snapshot *snapshot_port_build(struct config *c, struct service_ent
 	snapshot_application(p);
 	snapshot_network(p);
 	p->clone = s->clone;
+	snapshot_admission(c, s, p);
 	snapshot_pools(c, s, p);
 	snapshot_tls_ports(s, p);
 	return p;
@@ -745,6 +861,9 @@ static struct snapshot *service_build(struct config *c, struct service_entry *s,
 	snapshot_application(n);
 	snapshot_network(n);
 	n->clone = s->clone;
+	json_object_clear(s->more);
+	policy_load(c, s, vs->network_security_policy_ref);
+	snapshot_admission(c, s, n);
 	snapshot_pools(c, s, n);
 	snapshot_clients_tls(c, s, n);
 	snapshot_ports(c, s, n);
@@ -764,6 +883,17 @@ static bool service_touched(struct config *c, const struct service_entry *s)
 		if (s->pools[i]->changed)
 			return true;
 	return false;
+}
+
+/* Anything but servers, and where copies go. */
+static bool settings_changed(struct config *c, const struct service_entry *s)
+{
+	static const unsigned settings[] = { DEP_SERVICE, DEP_APPLICATION, DEP_NETWORK, DEP_ANALYTICS };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(settings); i++)
+		if (s->deps[settings[i]] && json_object_get(c->changed, s->deps[settings[i]]))
+			return true;
+	return any_changed(c, s->more);
 }
 
 static void service_add_pool(struct config *c, struct service_entry *s, const char *ref)
@@ -810,6 +940,7 @@ static void service_commit(struct config *c, struct service_entry *s, uint64_t r
 	}
 	service_pools(c, s, vs);
 	n = service_build(c, s, revision);
+	n->cuts_clients = n->vs->close_client_conn_on_config_update && settings_changed(c, s);
 	s->built = true;
 	s->dirty = false;
 	for (unsigned i = 0; i < c->n_workers; i++)
@@ -854,6 +985,7 @@ void config_free(struct config *c)
 	json_decref(c->changed);
 	json_decref(c->slots_services);
 	json_decref(c->slots_servers);
+	json_decref(c->slots_rules);
 	json_decref(c->used);
 	free(c);
 }
@@ -876,20 +1008,26 @@ void config_delete(struct config *c, const char *kind, const char *uuid)
 	json_object_set_new(c->changed, key, json_true());
 }
 
-void config_slots(struct config *c, const json_t *m)
+static void slots_add(json_t *to, json_t *from)
 {
-	json_t *servers = json_object_get(m, "servers"), *slots;
-	const char *pool;
+	const char *of;
+	json_t *slots;
 
-	json_object_update(c->slots_services, json_object_get(m, "services"));
-	json_object_foreach(servers, pool, slots) {
-		json_t *known = json_object_get(c->slots_servers, pool);
+	json_object_foreach(from, of, slots) {
+		json_t *known = json_object_get(to, of);
 
 		if (known)
 			json_object_update(known, slots);
 		else
-			json_object_set_new(c->slots_servers, pool, json_copy(slots));
+			json_object_set_new(to, of, json_copy(slots));
 	}
+}
+
+void config_slots(struct config *c, const json_t *m)
+{
+	json_object_update(c->slots_services, json_object_get(m, "services"));
+	slots_add(c->slots_servers, json_object_get(m, "servers"));
+	slots_add(c->slots_rules, json_object_get(m, "rules"));
 }
 
 void config_clone(struct config *c, const json_t *m)

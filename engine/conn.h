@@ -38,6 +38,7 @@ enum conn_side { CONN_CLIENT, CONN_SERVER };
 /* Why the configuration takes a connection from its session. */
 enum conn_cut {
 	CONN_CUT_LISTENER,       /* its listener or its service was removed */
+	CONN_CUT_CONFIG,         /* the service says that a change of it ends connections */
 	CONN_CUT_SERVER,         /* its server was removed, or its time to drain is over */
 	CONN_CUT_STOP,           /* the proxy ends */
 };

@@ -18,6 +18,10 @@ static const struct counter_desc service_descs[] = {
 static const struct counter_desc server_descs[] = {
 #include "engine/counters.def"
 };
+#define RULE(name, kind, unit, help) { #name, unit, help, offsetof(struct rule_counters, name), kind },
+static const struct counter_desc rule_descs[] = {
+#include "engine/counters.def"
+};
 #define ENGINE(name, kind, unit, help) { #name, unit, help, offsetof(struct engine_counters, name), kind },
 static const struct counter_desc engine_descs[] = {
 #include "engine/counters.def"
@@ -25,6 +29,7 @@ static const struct counter_desc engine_descs[] = {
 
 const struct counter_set counters_service = { "service", service_descs, ARRAY_SIZE(service_descs) };
 const struct counter_set counters_server = { "server", server_descs, ARRAY_SIZE(server_descs) };
+const struct counter_set counters_rule = { "rule", rule_descs, ARRAY_SIZE(rule_descs) };
 const struct counter_set counters_engine = { "engine", engine_descs, ARRAY_SIZE(engine_descs) };
 
 /* A block: the engine's set, the slots, and the slot that swallows. */
@@ -95,6 +100,11 @@ struct service_counters *counters_service_of(const struct counters *c, unsigned 
 struct server_counters *counters_server_of(const struct counters *c, unsigned worker, unsigned slot)
 {
 	return (struct server_counters *)at(c, worker, 1 + slot);
+}
+
+struct rule_counters *counters_rule_of(const struct counters *c, unsigned worker, unsigned slot)
+{
+	return (struct rule_counters *)at(c, worker, 1 + slot);
 }
 
 static uint64_t *number(const struct counters *c, const struct counter_set *set, size_t i, unsigned worker,

@@ -22,7 +22,7 @@
 
 #define COUNTERS_SLOTS   65536
 #define COUNTERS_NO_SLOT COUNTERS_SLOTS /* a slot that swallows: when all are taken */
-#define COUNTERS_SLOT_BYTES 512
+#define COUNTERS_SLOT_BYTES 1024
 
 #define SERVICE(name, kind, unit, help) uint64_t name;
 struct service_counters {
@@ -32,6 +32,10 @@ struct service_counters {
 struct server_counters {
 #include "engine/counters.def"
 };
+#define RULE(name, kind, unit, help) uint64_t name;
+struct rule_counters {
+#include "engine/counters.def"
+};
 #define ENGINE(name, kind, unit, help) uint64_t name;
 struct engine_counters {
 #include "engine/counters.def"
@@ -39,6 +43,7 @@ struct engine_counters {
 
 _Static_assert(sizeof(struct service_counters) <= COUNTERS_SLOT_BYTES, "a slot holds a service");
 _Static_assert(sizeof(struct server_counters) <= COUNTERS_SLOT_BYTES, "a slot holds a server");
+_Static_assert(sizeof(struct rule_counters) <= COUNTERS_SLOT_BYTES, "a slot holds a rule");
 _Static_assert(sizeof(struct engine_counters) <= COUNTERS_SLOT_BYTES, "a slot holds an engine");
 
 /* Only the owner of the block writes: no lock prefix is needed, only that a reader never sees half a number. */
@@ -72,7 +77,7 @@ struct counter_set {
 	size_t n;
 };
 
-extern const struct counter_set counters_service, counters_server, counters_engine;
+extern const struct counter_set counters_service, counters_server, counters_rule, counters_engine;
 
 /*
  * Blocks for WORKERS workers and one more, the last, of the process' main thread (the warden's own numbers too).
@@ -87,6 +92,7 @@ void counters_fini(struct counters *c);
 struct engine_counters *counters_engine_of(const struct counters *c, unsigned worker);
 struct service_counters *counters_service_of(const struct counters *c, unsigned worker, unsigned slot);
 struct server_counters *counters_server_of(const struct counters *c, unsigned worker, unsigned slot);
+struct rule_counters *counters_rule_of(const struct counters *c, unsigned worker, unsigned slot);
 
 /* The sums over all blocks as {name: value}; for the engine SLOT is ignored. New reference. */
 json_t *counters_read(const struct counters *c, const struct counter_set *set, unsigned slot);

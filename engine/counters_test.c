@@ -54,7 +54,8 @@ static void memory_cannot_be_taken_from_under_the_reader(void **state)
 
 static void tables_are_in_order(void **state)
 {
-	static const struct counter_set *const sets[] = { &counters_service, &counters_server, &counters_engine };
+	static const struct counter_set *const sets[] = { &counters_service, &counters_server, &counters_rule,
+							   &counters_engine };
 
 	(void)state;
 	for (size_t s = 0; s < ARRAY_SIZE(sets); s++)

@@ -28,6 +28,8 @@ void snapshot_put(struct snapshot *s)
 		pool_state_put(s->pools[i].state);
 		secure_put(s->pools[i].tls);
 	}
+	admission_put(s->admission.shared);
+	netsec_put(s->admission.netsec);
 	for (size_t i = 0; i < s->n_ports; i++)
 		snapshot_put(s->ports[i].as);
 	secure_put(s->clients_tls);

@@ -18,6 +18,7 @@
 #include "base/arena.h"
 #include "engine/backend.h"
 #include "engine/lb/lb.h"
+#include "engine/admission.h"
 
 struct proto_ops;
 struct secure;
@@ -110,6 +111,8 @@ struct snapshot {
 	bool per_packet;                  /* UDP: each datagram goes to a server of its own */
 	bool multiplex;                   /* server connections may serve several clients */
 	struct snapshot_clone clone;
+	struct admission_plan admission;
+	bool cuts_clients;                /* those of an older snapshot are not to go on */
 
 	size_t n_ports;
 	struct snapshot_port *ports;

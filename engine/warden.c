@@ -108,7 +108,8 @@ static bool proxy_wants(const char *kind)
 {
 	static const char *const kinds[] = { "virtualservice", "pool", "healthmonitor", "networkprofile",
 					     "applicationprofile", "analyticsprofile", "sslprofile",
-					     "sslkeyandcertificate", "pkiprofile" };
+					     "sslkeyandcertificate", "pkiprofile", "networksecuritypolicy",
+					     "ipaddrgroup" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (strcmp(kinds[i], kind) == 0)
@@ -167,6 +168,25 @@ static void books_follow(struct warden *w, const char *kind, const char *uuid)
 			books_pool_gone(w->books, uuid);
 		arena_fini(&arena);
 	}
+}
+
+static const char *uuid_of(const char *ref)
+{
+	const char *slash = strrchr(ref, '/');
+
+	return slash ? slash + 1 : ref;
+}
+
+/* The rules of each service's policy have books of their own. */
+static int books_of_policy(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
+{
+	struct warden *w = arg;
+	const char *ref = json_str(object, "network_security_policy_ref", "");
+
+	(void)revision;
+	if (strcmp(kind, "virtualservice") == 0)
+		books_rules(w->books, uuid, *ref ? link_object(w->link, "networksecuritypolicy", uuid_of(ref)) : NULL);
+	return 0;
 }
 
 struct addresses {
@@ -242,7 +262,7 @@ static int newest_of(void *arg, const char *path, const char *kind, const char *
 
 	(void)path;
 	n->revision = MAX(n->revision, revision);
-	if (o && strcmp(kind, "pool") == 0)
+	if (o && (strcmp(kind, "pool") == 0 || strcmp(kind, "networksecuritypolicy") == 0))
 		model_refs(kind_find(kind), o, newest_of, n);
 	return 0;
 }
@@ -302,6 +322,8 @@ static void on_committed(struct link_user *u, uint64_t revision)
 		if (link_object(w->link, "assignment", slash + 1) && link_object(w->link, "virtualservice", slash + 1))
 			assigned_make(w->assigned, slash + 1);
 	}
+	if (changed_any(w, "virtualservice/") || changed_any(w, "networksecuritypolicy/"))
+		link_each(w->link, books_of_policy, w);
 	news = books_news(w->books);
 	if (news)
 		process_send(w->process, news, -1);

@@ -17,6 +17,7 @@
 #include "engine/l4/l4.h"
 #include "engine/l4/pipe.h"
 #include "engine/l4/udp.h"
+#include "engine/admission.h"
 #include "engine/ports.h"
 #include "engine/tls.h"
 #include "engine/upstream.h"
@@ -294,6 +295,31 @@ static void backends_follow(struct worker_service *s, const struct snapshot *sna
 	}
 }
 
+/* LS == NULL: all of the service's. */
+static void cut_clients(struct worker_service *s, const struct listener *ls, enum conn_cut why)
+{
+	bool again;
+
+	/* Cutting one client may end no other client, but the list is walked anew after each round all the same. */
+	do {
+		again = false;
+		LIST_FOREACH(l, &s->clients) {
+			struct conn *c = LIST_ENTRY(l, struct conn, link);
+
+			if (ls && c->listener != ls)
+				continue;
+			trace_put(TRACE_CUT, c->id, why, 0);
+			if (why == CONN_CUT_LISTENER)
+				counter_add(&s->counters->conn_cut_listener, 1);
+			else if (why == CONN_CUT_CONFIG)
+				counter_add(&s->counters->conn_cut_config, 1);
+			c->proto->cut(c, why);
+			must(c->closed);
+			again = true;
+		}
+	} while (again);
+}
+
 /* Serve by the newest snapshot. */
 static void listener_follow(struct listener *ls)
 {
@@ -314,6 +340,8 @@ static void service_update(struct worker *w, struct snapshot *snap)
 	trace_put(TRACE_SNAPSHOT, snap->index, (int64_t)snap->revision, (int64_t)snap->n_pools);
 	s->snapshot = snap;
 	s->counters = counters_service_of(w->counters, w->id, snap->slot);
+	if (!s->admission) /* the same for the life of the service */
+		s->admission = admission_get(snap->admission.shared);
 	LIST_FOREACH(l, &s->pools)
 		LIST_ENTRY(l, struct worker_pool, link)->now = NULL;
 	s->pool_at = xrealloc(s->pool_at, (snap->n_pools + 1) * sizeof(s->pool_at[0]));
@@ -329,30 +357,12 @@ static void service_update(struct worker *w, struct snapshot *snap)
 	backends_follow(s, snap);
 	LIST_FOREACH(l, &s->listeners)
 		listener_follow(LIST_ENTRY(l, struct listener, link));
+	if (old && snap->cuts_clients) {
+		cut_clients(s, NULL, CONN_CUT_CONFIG);
+		LIST_FOREACH(l, &s->listeners)
+			udp_cut_listener(LIST_ENTRY(l, struct listener, link), &s->counters->conn_cut_config);
+	}
 	snapshot_put(old);
-}
-
-/* LS == NULL: all of the service's. */
-static void cut_clients(struct worker_service *s, const struct listener *ls, enum conn_cut why)
-{
-	bool again;
-
-	/* Cutting one client may end no other client, but the list is walked anew after each round all the same. */
-	do {
-		again = false;
-		LIST_FOREACH(l, &s->clients) {
-			struct conn *c = LIST_ENTRY(l, struct conn, link);
-
-			if (ls && c->listener != ls)
-				continue;
-			trace_put(TRACE_CUT, c->id, why, 0);
-			if (why == CONN_CUT_LISTENER)
-				counter_add(&s->counters->conn_cut_listener, 1);
-			c->proto->cut(c, why);
-			must(c->closed);
-			again = true;
-		}
-	} while (again);
 }
 
 static void listener_release(struct grave *g)
@@ -365,7 +375,7 @@ static void listener_close(struct listener *ls)
 	struct worker *w = ls->service->worker;
 
 	cut_clients(ls->service, ls, w->stopping ? CONN_CUT_STOP : CONN_CUT_LISTENER);
-	udp_cut_listener(ls);
+	udp_cut_listener(ls, w->stopping ? NULL : &ls->service->counters->conn_cut_listener);
 	watch_stop(w->loop, &ls->watch);
 	timer_stop(w->loop, &ls->pause);
 	close(ls->watch.fd);
@@ -382,6 +392,7 @@ static void service_release(struct grave *g)
 {
 	struct service_grave *sg = CONTAINER_OF(g, struct service_grave, grave);
 
+	admission_put(sg->service->admission);
 	free(sg->service->pool_at);
 	free(sg->service);
 	free(sg);
@@ -413,6 +424,7 @@ static void service_remove(struct worker *w, unsigned index)
 void worker_client_gone(struct conn *c)
 {
 	counter_sub(&c->service->counters->conn_open, 1);
+	admission_left(c->service);
 	/* Those that rest for this client only. */
 	while (!list_empty(&c->bound)) {
 		struct conn *server = LIST_ENTRY(c->bound.next, struct conn, bound);
@@ -488,14 +500,34 @@ static void client_options(const struct conn *c, const struct snapshot *s)
 		conn_option(c, IPPROTO_IP, IP_TOS, (int)s->dscp << 2);
 }
 
+/* By RST: the client knows at once, and nothing of it stays here. */
+static void turn_away(int fd)
+{
+	struct linger now = { .l_onoff = 1 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
 static void accepted(struct listener *ls, int fd, const union address *peer)
 {
 	struct worker_service *s = ls->service;
 	struct conn *c;
 
+	switch (admission_ask(s, ls->snapshot, peer, address_port(&ls->address))) {
+	case ADMIT:
+		break;
+	case ADMIT_NOT:
+		turn_away(fd);
+		return;
+	case ADMIT_NOT_CLOSE:
+		close(fd);
+		return;
+	}
 	counter_add(&s->counters->conn_total, 1);
 	c = conn_new(s->worker, s, CONN_CLIENT, fd, peer);
 	if (!c) {
+		admission_left(s);
 		counter_add(&s->counters->conn_refused_memory, 1);
 		return;
 	}

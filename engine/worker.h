@@ -83,6 +83,7 @@ struct worker_service {
 	struct list pools;
 	struct worker_pool **pool_at;     /* by place in the newest snapshot */
 	uint32_t clone_turn;
+	struct admission *admission;       /* a reference: what its clients are counted in */
 	uint64_t refused_ns;              /* the newest of its backends */
 };
 

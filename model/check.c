@@ -84,6 +84,14 @@ int check_port_range(const json_t *o, struct err *e)
 	return 0;
 }
 
+int check_network_security_rule(const json_t *o, struct err *e)
+{
+	if (strcmp(json_str(o, "action", ""), "NETWORK_SECURITY_POLICY_ACTION_TYPE_RATE_LIMIT") == 0 &&
+	    !json_object_get(o, "rl_param"))
+		return err_set(e, -EINVAL, "rl_param", "The action RATE_LIMIT needs a rate.");
+	return 0;
+}
+
 int check_service(const json_t *o, struct err *e)
 {
 	json_int_t port = json_int(o, "port", 0), last = json_int(o, "port_range_end", 0);
@@ -191,8 +199,19 @@ static bool services_clash(const json_t *a, const json_t *b)
 int check_virtual_service(const json_t *o, struct err *e)
 {
 	const json_t *services = json_object_get(o, "services"), *a;
+	const json_t *rate = json_object_get(o, "connections_rate_limit");
+	const char *rate_type;
 	size_t i;
 
+	if (strcmp(json_str(json_object_get(rate, "action"), "type", ""), "RL_ACTION_LOCAL_RSP") == 0)
+		return err_set(e, -EINVAL, "connections_rate_limit.action.type",
+			       "Connections are not answered: drop, reset or close them.");
+	rate = json_object_get(o, "requests_rate_limit");
+	rate_type = json_str(json_object_get(rate, "action"), "type", "");
+	if (strcmp(rate_type, "RL_ACTION_DROP_CONN") == 0 || strcmp(rate_type, "RL_ACTION_RESET_CONN") == 0)
+		return err_set(e, -EINVAL, "requests_rate_limit.action.type",
+			       "Requests are answered (RL_ACTION_LOCAL_RSP), or answered and the connection"
+			       " closed (RL_ACTION_CLOSE_CONN).");
 	json_array_foreach(services, i, a) {
 		for (size_t j = 0; j < i; j++) {
 			char path[32];

@@ -296,13 +296,22 @@ static json_t *make_message(const struct message_desc *m, int depth, size_t inde
 
 static void make_legal(const struct kind_desc *k, json_t *o)
 {
-	json_t *vip, *receiver;
+	static const char *const rates[] = { "connections_rate_limit", "requests_rate_limit" };
+	json_t *vip, *receiver, *rule;
 	size_t i;
 
 	if (strcmp(k->path, "healthmonitor") == 0) {
 		json_object_set_new(o, "send_interval", json_integer(2500));
 		json_object_set_new(o, "receive_timeout", json_integer(1 + (json_int_t)dice(2400)));
 	}
+	json_array_foreach(json_object_get(o, "rules"), i, rule)
+		if (strcmp(k->path, "networksecuritypolicy") == 0)
+			json_object_set_new(rule, "rl_param",
+					    json_pack("{s:i, s:i}", "max_rate", 5, "burst_size", 9));
+	for (i = 0; i < ARRAY_SIZE(rates); i++)
+		if (json_object_get(o, rates[i]))
+			json_object_set_new(json_object_get(o, rates[i]), "action",
+					    json_pack("{s:s}", "type", "RL_ACTION_CLOSE_CONN"));
 	json_array_foreach(json_object_get(o, "clone_servers"), i, receiver)
 		json_object_set_new(receiver, "ip_address",
 				    json_pack("{s:s, s:s}", "addr", "fd00::1", "type", "V6"));

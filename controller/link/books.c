@@ -140,7 +140,7 @@ static json_t *clones_by_key(const json_t *clones)
 static const struct {
 	const char *name;
 	bool deep; /* {key: {item: {counter}}} rather than {key: {counter}} */
-} groups[] = { { "services", false }, { "servers", true }, { "clones", true } };
+} groups[] = { { "services", false }, { "servers", true }, { "rules", true }, { "clones", true } };
 
 void books_take(struct books *b, const json_t *stats)
 {
@@ -152,7 +152,7 @@ void books_take(struct books *b, const json_t *stats)
 
 		if (!json_is_object(group))
 			group = NULL;
-		if (i == 2)
+		if (strcmp(name, "clones") == 0)
 			json_object_set_new(now, name, clones_by_key(group));
 		else if (group)
 			json_object_set(now, name, group);

@@ -7,7 +7,7 @@
  * that ends in `_open` or `_used` is a gauge: it ends with what it measured.
  *
  * Shape: {"services": {uuid: {counter: n}}, "servers": {pool: {"ip:port": {...}}},
- * "clones": {uuid: {"ip index": {...}}}, "engine": {...}}.
+ * "rules": {service: {rule: {...}}}, "clones": {uuid: {"ip index": {...}}}, "engine": {...}}.
  */
 #ifndef SPANWIRE_CONTROLLER_LINK_BOOKS_H
 #define SPANWIRE_CONTROLLER_LINK_BOOKS_H

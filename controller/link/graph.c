@@ -12,6 +12,8 @@ const char *const graph_kinds[] = {
 	"vsvip",
 	"pool",
 	"healthmonitor",
+	"networksecuritypolicy",
+	"ipaddrgroup",
 	"networkprofile",
 	"applicationprofile",
 	"analyticsprofile",

@@ -470,6 +470,19 @@ static bool is_websocket(const struct http1_head *h, const char *in)
 	return offered;
 }
 
+/* It was counted by admission_request(), whatever comes of it. */
+static void over_rate(struct exchange *x)
+{
+	const struct admission_plan *p = &x->client->listener->snapshot->admission;
+	struct refusal r = refusal_OVER_RATE;
+
+	if (p->requests_action == LIMIT_ANSWER)
+		r.status = p->requests_status;
+	else
+		x->keep = false;
+	exchange_refuse(x, &r);
+}
+
 void exchange_begin(struct exchange *x, const struct http1_head *h)
 {
 	const struct http_application_profile *p = exchange_profile(x);
@@ -490,7 +503,9 @@ void exchange_begin(struct exchange *x, const struct http1_head *h)
 	x->sent = x->answered = x->switched = false;
 	x->body_max = (uint64_t)p->client_max_body_size * 1024;
 	flow_init(&x->up, h, false, false);
-	if (h->method == HTTP1_M_CONNECT || h->method == HTTP1_M_TRACE) {
+	if (!admission_request(x->client->service, x->client->listener->snapshot)) {
+		over_rate(x);
+	} else if (h->method == HTTP1_M_CONNECT || h->method == HTTP1_M_TRACE) {
 		x->keep = false;
 		exchange_refuse(x, &refusal_METHOD);
 	} else if (x->body_max && h->framing == HTTP1_LENGTH && h->content_length > x->body_max) {

@@ -13,11 +13,16 @@ REFUSALS(X)
 
 static const struct { int status; const char *reason;
 } reasons[] = {
+	{ 200, "OK" },
+	{ 204, "No Content" },
 	{ 400, "Bad Request" },
+	{ 403, "Forbidden" },
+	{ 404, "Not Found" },
 	{ 408, "Request Timeout" },
 	{ 413, "Content Too Large" },
 	{ 414, "URI Too Long" },
 	{ 417, "Expectation Failed" },
+	{ 429, "Too Many Requests" },
 	{ 431, "Request Header Fields Too Large" },
 	{ 501, "Not Implemented" },
 	{ 502, "Bad Gateway" },
@@ -83,7 +88,9 @@ static const char *reason_of(int status)
 
 size_t refusal_text(const struct refusal *r, char text[static REFUSAL_TEXT])
 {
-	int n = snprintf(text, REFUSAL_TEXT,
+	int n = r->status == 204
+			? snprintf(text, REFUSAL_TEXT, "HTTP/1.1 204 No Content\r\n\r\n")
+			: snprintf(text, REFUSAL_TEXT,
 			 "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n%s\n",
 			 r->status, reason_of(r->status), strlen(r->text) + 1, r->text);
 

@@ -17,6 +17,7 @@
 	X(NO_SERVER, 503, http_no_server, "No server is available.")				\
 	X(SERVERS_BUSY, 503, http_servers_busy,							\
 	  "All servers have as many connections as they may have.")				\
+	X(OVER_RATE, 429, http_refused_rate, "More requests came than may come in the time.")	\
 	X(SERVER_REFUSED, 503, http_server_refused, "No server took the connection.")		\
 	X(SERVER_LOST, 502, http_server_lost,							\
 	  "The server closed the connection before it answered.")				\

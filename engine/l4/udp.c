@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "base/table.h"
+#include "engine/admission.h"
 #include "engine/upstream.h"
 #include "engine/worker.h"
 
@@ -32,6 +33,7 @@ struct flow {
 	struct worker_backend *backend;
 	union address client;
 	uint64_t seen_ns;
+	uint64_t revision;               /* of the configuration that let it in */
 	uint32_t id;                     /* in traces */
 	bool merged;                     /* answers come merged by the kernel */
 	bool per_packet;                 /* found by client and server */
@@ -137,6 +139,7 @@ static void flow_end(struct flow *f)
 	counter_sub(&f->listener->service->counters->conn_open, 1);
 	counter_sub(&f->backend->counters->conn_open, 1);
 	lb_release(&f->backend->pool->lb, &f->backend->member);
+	admission_left(f->listener->service);
 	worker_backend_left(f->backend);
 	loop_bury(w->loop, &f->grave, flow_release);
 }
@@ -180,7 +183,7 @@ static int flow_connect(struct listener *ls, const union address *to, const unio
 	return rc;
 }
 
-/* A flow to M, whose load was taken; given back when there is none. */
+/* A flow to M, whose load was taken, of a client that was let in; both are given back when there is none. */
 static struct flow *flow_open(struct listener *ls, const union address *client, struct lb_member *m, bool per_packet)
 {
 	struct worker_backend *b = CONTAINER_OF(m, struct worker_backend, member);
@@ -200,6 +203,7 @@ static struct flow *flow_open(struct listener *ls, const union address *client, 
 		if (f)
 			slab_put(&u->slab, f);
 		lb_release(&b->pool->lb, m);
+		admission_left(ls->service);
 		return NULL;
 	}
 	f->slab = &u->slab;
@@ -207,6 +211,7 @@ static struct flow *flow_open(struct listener *ls, const union address *client, 
 	f->backend = b;
 	f->client = *client;
 	f->per_packet = per_packet;
+	f->revision = ls->snapshot->revision;
 	f->id = ++w->next_id;
 	list_init(&f->of_listener);
 	list_init(&f->of_backend);
@@ -335,35 +340,61 @@ static struct lb_member *pick(const struct listener *ls, const union address *cl
 	return lb_pick(&p->lb, &ask, &why);
 }
 
+/* A flow that a newer policy does not let be ends; its client may ask again. */
+static struct flow *still(struct flow *f)
+{
+	const struct snapshot *s = f->listener->snapshot;
+
+	if (f->revision == s->revision)
+		return f;
+	f->revision = s->revision;
+	if (admission_still(f->listener->service, s, &f->client, address_port(&f->listener->address)))
+		return f;
+	flow_end(f);
+	return NULL;
+}
+
 /* The flow that this datagram goes by; NULL: it is lost, and counted. */
 static struct flow *flow_for(struct listener *ls, const union address *client, unsigned pieces)
 {
 	struct worker_service *s = ls->service;
 	struct udp *u = s->worker->udp;
 	bool per_packet = ls->snapshot->per_packet;
-	struct lb_member *m;
+	struct worker_backend *b = NULL;
+	struct lb_member *m = NULL;
 	struct flow *f;
 
-	if (!per_packet) {
-		f = find(u, hash_of(u, ls, client, NULL), ls, client, NULL);
-		if (f && backend_is_usable(f->backend->member.backend))
-			return f;
-		if (f) /* its server fell: to another one */
-			flow_end(f);
+	if (per_packet) {
+		m = pick(ls, client);
+		if (!m) {
+			counter_add(&s->counters->conn_refused_server, pieces);
+			return NULL;
+		}
+		b = CONTAINER_OF(m, struct worker_backend, member);
 	}
-	m = pick(ls, client);
-	if (!m) {
-		counter_add(&s->counters->conn_refused_server, pieces);
+	f = find(u, hash_of(u, ls, client, b), ls, client, b);
+	if (f && !backend_is_usable(f->backend->member.backend)) {
+		flow_end(f); /* its server fell: to another one */
+		f = NULL;
+	}
+	if (f)
+		f = still(f);
+	if (f) {
+		if (m)
+			lb_release(&b->pool->lb, m); /* its load is the flow's */
+		return f;
+	}
+	if (admission_ask(s, ls->snapshot, client, address_port(&ls->address)) != ADMIT) {
+		if (m)
+			lb_release(&b->pool->lb, m);
 		return NULL;
 	}
-	if (per_packet) {
-		struct worker_backend *b = CONTAINER_OF(m, struct worker_backend, member);
-
-		f = find(u, hash_of(u, ls, client, b), ls, client, b);
-		if (f) {
-			lb_release(&b->pool->lb, m); /* its load is the flow's */
-			return f;
-		}
+	if (!m)
+		m = pick(ls, client);
+	if (!m) {
+		admission_left(s);
+		counter_add(&s->counters->conn_refused_server, pieces);
+		return NULL;
 	}
 	f = flow_open(ls, client, m, per_packet);
 	if (!f)
@@ -535,11 +566,11 @@ void udp_follow(struct listener *ls)
 		ls->queue_drops = memory[SK_MEMINFO_DROPS];
 }
 
-void udp_cut_listener(struct listener *ls)
+void udp_cut_listener(struct listener *ls, uint64_t *counter)
 {
 	while (!list_empty(&ls->flows)) {
-		if (!ls->service->worker->stopping)
-			counter_add(&ls->service->counters->conn_cut_listener, 1);
+		if (counter)
+			counter_add(counter, 1);
 		flow_end(LIST_ENTRY(ls->flows.next, struct flow, of_listener));
 	}
 }

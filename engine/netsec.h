@@ -1,0 +1,48 @@
+/*
+ * netsec - a networksecuritypolicy, compiled: may this client open a connection here?
+ *
+ * The first rule in the order of `index` that matches decides; what none
+ * matches may come in. Immutable but for the rates of its rules, which belong
+ * to all workers. A question costs a binary search per rule, whatever the
+ * number of networks in it.
+ */
+#ifndef SPANWIRE_ENGINE_NETSEC_H
+#define SPANWIRE_ENGINE_NETSEC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/address.h"
+
+struct ip_addr_group;
+struct netsec;
+struct network_security_policy;
+
+enum netsec_verdict {
+	NETSEC_ALLOW,
+	NETSEC_DENY,
+	NETSEC_LIMITED,          /* of a RATE_LIMIT rule, and more than its rate */
+};
+
+#define NETSEC_NO_RULE UINT32_MAX
+
+/* A group that a rule names; NULL where there is none. Borrowed until netsec_new() returns. */
+typedef const struct ip_addr_group *netsec_group(void *arg, const char *uuid);
+
+/* The rates of rules of the same name and rate go on as they are in OLD (may be NULL). */
+struct netsec *netsec_new(const struct network_security_policy *p, netsec_group *group, void *arg,
+			  const struct netsec *old);
+struct netsec *netsec_get(struct netsec *n);
+void netsec_put(struct netsec *n);
+
+/*
+ * NOW_NS 0: only looked at, nothing is taken of a rate.
+ * *RULE: the place of the rule that decided in the order of the rules, or NETSEC_NO_RULE.
+ */
+enum netsec_verdict netsec_ask(struct netsec *n, const union address *client, unsigned port, uint64_t now_ns,
+			       uint32_t *rule);
+uint32_t netsec_rules(const struct netsec *n);
+/* Name of rule I. Borrowed. */
+const char *netsec_rule_name(const struct netsec *n, uint32_t i);
+
+#endif

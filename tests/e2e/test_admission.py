@@ -1,0 +1,258 @@
+"""Who may come in: network security policies, and the limits of a virtual service."""
+
+import contextlib
+import socket
+import time
+
+import pytest
+
+from lab.host import until
+from test_udp import Asker, Echo
+
+RULE = "NETWORK_SECURITY_POLICY_ACTION_TYPE_"
+
+
+def addr(ip: str) -> dict:
+    return {"addr": ip, "type": "V6" if ":" in ip else "V4"}
+
+
+def prefix(ip: str, mask: int) -> dict:
+    return {"ip_addr": addr(ip), "mask": mask}
+
+
+def rule(index: int, action: str, enable: bool = True, **match) -> dict:
+    more = {"rl_param": match.pop("rl_param")} if "rl_param" in match else {}
+    return {"name": f"rule {index}", "index": index, "enable": enable, "action": RULE + action, "match": match, **more}
+
+
+def is_in(**what) -> dict:
+    return {"match_criteria": "IS_IN", **what}
+
+
+def is_not_in(**what) -> dict:
+    return {"match_criteria": "IS_NOT_IN", **what}
+
+
+def enters(client, ip: str, port: int = 80, source: int = 0) -> bool:
+    """Is a request answered? (A connection that is turned away may look open for a moment.)"""
+    with client.entered():
+        with contextlib.closing(socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)) as peer:
+            peer.settimeout(2)
+            if source:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                peer.bind(("::" if ":" in ip else "", source))
+            try:
+                peer.connect((ip, port))
+                peer.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                return peer.recv(64).startswith(b"HTTP/1")
+            except OSError:
+                return False
+
+
+def counter(lab, vs, name: str) -> int:
+    return lab.api.get(f"virtualservice/{vs.uuid}/runtime/detail")[0]["stats"].get(name, 0)
+
+
+def applied(lab, vs) -> bool:
+    return all(on["up_to_date"] and on["revision"] >= vs_revision(lab, vs) for on in vs.runtime()["service_engines"])
+
+
+def vs_revision(lab, vs) -> int:
+    return vs.runtime()["revision"]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_policies(lab, workers):
+    """One service on two ports, two clients, and one rule after the other."""
+    web, one, two = lab.server(), lab.client(), lab.client()
+    lab.engine(workers=workers)
+    policy = lab.api.post("networksecuritypolicy", {"name": "guard", "rules": []})["uuid"]
+    group = lab.api.post("ipaddrgroup", {"name": "friends", "addrs": [addr(one.ip4), addr(one.ip6)]})["uuid"]
+    groups = [f"/api/ipaddrgroup/{group}"]
+    vs = lab.virtual_service(pool=[web], http=False, v6=True, monitor=None,
+                             services=[{"port": 80}, {"port": 81}],
+                             network_security_policy_ref=f"/api/networksecuritypolicy/{policy}")
+
+    def rules(*them) -> None:
+        lab.api.patch(f"networksecuritypolicy/{policy}", replace={"rules": list(them)})
+
+    def see(who: list[bool], *args, **more) -> None:
+        until(lambda: [enters(client, vs.vip, *args, **more) for client in (one, two)] == who,
+              f"who enters: {who}", 5)
+        assert [enters(client, vs.vip6, *args, **more) for client in (one, two)] == who
+
+    see([True, True])                                                    # no rule
+    rules(rule(1, "DENY", client_ip=is_in(addrs=[addr(one.ip4), addr(one.ip6)])))
+    see([False, True])
+    rules(rule(1, "DENY", client_ip=is_in(group_refs=groups)))
+    see([False, True])
+    rules(rule(1, "DENY", client_ip=is_not_in(group_refs=groups)))
+    see([True, False])
+    # The group alone changes: networks, ranges. It has its effect at once.
+    lab.api.patch(f"ipaddrgroup/{group}", replace={"addrs": [], "prefixes": [prefix(two.ip4, 32), prefix(two.ip6, 128)]})
+    see([False, True])
+    lab.api.patch(f"ipaddrgroup/{group}", replace={"prefixes": [], "ranges": [
+        {"begin": addr(one.ip4), "end": addr(two.ip4)}, {"begin": addr(one.ip6), "end": addr(two.ip6)}]})
+    see([True, True])
+    # The first that matches by its index decides, whatever the order of the list; what is off does not count.
+    rules(rule(20, "DENY"), rule(10, "ALLOW", client_ip=is_in(prefixes=[prefix(two.ip4, 32), prefix(two.ip6, 128)])))
+    see([False, True])
+    rules(rule(20, "DENY"), rule(10, "ALLOW", client_ip=is_in(ranges=[
+        {"begin": addr(one.ip4), "end": addr(one.ip4)}, {"begin": addr(one.ip6), "end": addr(one.ip6)}])))
+    see([True, False])
+    rules(rule(20, "DENY", enable=False))
+    see([True, True])
+    # Ports.
+    rules(rule(1, "DENY", vs_port=is_in(ports=[81])))
+    see([False, False], 81)
+    see([True, True], 80)
+    rules(rule(1, "DENY", vs_port=is_not_in(ports=[81])))
+    see([False, False], 80)
+    rules(rule(1, "DENY", client_port=is_in(ports=[7777], ranges=[{"start": 9000, "end": 9010}])))
+    until(lambda: enters(one, vs.vip), "others enter")
+    assert [enters(one, vs.vip, source=port) for port in (7776, 7777, 8999, 9000, 9010)] == [True, False, True, False, False]
+    rules(rule(1, "DENY", client_port=is_not_in(ranges=[{"start": 9011, "end": 9020}])))
+    until(lambda: not enters(one, vs.vip), "others do not")
+    assert enters(one, vs.vip, source=9015)
+    # A rate: the burst comes in, and not much more.
+    rules(rule(1, "RATE_LIMIT", client_ip=is_in(addrs=[addr(one.ip4)]), rl_param={"max_rate": 1, "burst_size": 5}))
+    until(lambda: enters(two, vs.vip), "others enter")
+    began = time.monotonic()
+    inside = sum(enters(one, vs.vip) for _ in range(30))
+    assert 1 <= inside <= 5 + int(time.monotonic() - began) + 1, inside
+    assert enters(two, vs.vip)
+
+    # What each rule did is told.
+    def told() -> bool:
+        found = lab.api.get(f"virtualservice/{vs.uuid}/networksecuritypolicystats")
+        stats = found[0]["rule_stats"][0] if found and found[0]["rule_stats"] else {}
+        return stats.get("matched", 0) >= 30 and stats["matched"] - stats["refused"] >= inside
+    until(told, "the rule's counters", 5)
+    assert counter(lab, vs, "conn_refused_policy") > 30
+
+
+def test_a_policy_guards_datagrams(lab):
+    """A flow that a new rule does not let be ends; others go on."""
+    host, one, two = lab.server(), lab.client(), lab.client()
+    Echo(host)
+    lab.engine()
+    policy = lab.api.post("networksecuritypolicy", {"name": "guard", "rules": []})["uuid"]
+    vs = lab.virtual_service(
+        pool=[{"ip": {"addr": host.ip4, "type": "V4"}, "port": 5000}], http=False, port=5000, monitor=None,
+        network_profile_ref=lab.ref("networkprofile", "System-UDP-Fast-Path"),
+        network_security_policy_ref=f"/api/networksecuritypolicy/{policy}")
+    askers = [Asker(client, vs.vip, 5000) for client in (one, two)]
+    port = [until(asker.ask, "an answer comes")[1] for asker in askers]
+    askers[0].socket.settimeout(0.2)
+    lab.api.patch(f"networksecuritypolicy/{policy}", replace={"rules": [
+        rule(1, "DENY", client_ip=is_in(prefixes=[prefix(one.ip4, 32)]))]})
+    until(lambda: askers[0].ask() is None, "the first is silenced")
+    assert askers[1].ask()[1] == port[1], "the other's flow goes on"
+    assert askers[0].ask() is None
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_limits(lab, workers):
+    web, one, two = lab.server(), lab.client(), lab.client()
+    lab.engine(workers=workers)
+    vs = lab.virtual_service(pool=[web], http=False, monitor=None)
+    until(lambda: enters(one, vs.vip), "the service answers")
+
+    def limit(**fields) -> None:
+        """These limits and no others, in force."""
+        body = lab.api.get(f"virtualservice/{vs.uuid}")
+        for name in ("performance_limits", "connections_rate_limit", "max_cps_per_client", "limit_doser"):
+            body.pop(name, None)
+        lab.api.put(f"virtualservice/{vs.uuid}", {**body, **fields})
+        until(lambda: applied(lab, vs), "the change is in force", 5)
+
+    # So many at a time; one that leaves makes room.
+    limit(performance_limits={"max_concurrent_connections": 3})
+    inside = []
+    for _ in range(3):
+        inside.append(one.connect(vs.vip, 80))
+        inside[-1].sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert inside[-1].recv(64)
+    assert not enters(two, vs.vip)
+    inside.pop().close()
+    until(lambda: enters(two, vs.vip), "there is room again", 3)
+    for peer in inside:
+        peer.close()
+
+    # So many in a time, by reset, by an orderly end, or only counted.
+    def rate(action: str, count: int = 5) -> dict:
+        return {"rate_limiter": {"count": count, "period": 1000}, "action": {"type": f"RL_ACTION_{action}"}}
+
+    limit(connections_rate_limit=rate("NONE", 1))
+    before = counter(lab, vs, "conn_over_rate")
+    assert all(enters(one, vs.vip) for _ in range(4))
+    until(lambda: counter(lab, vs, "conn_over_rate") >= before + 3, "they are counted", 5)
+    limit(connections_rate_limit=rate("RESET_CONN"))
+    assert sum(enters(one, vs.vip) for _ in range(12)) <= 5
+    for action, error in (("RESET_CONN", ConnectionResetError), ("DROP_CONN", ConnectionResetError), ("CLOSE_CONN", None)):
+        limit(connections_rate_limit=rate(action, 1))
+        enters(one, vs.vip)
+        if error:
+            with pytest.raises(error):
+                one.connect(vs.vip, 80).recv(1)
+        else:
+            assert one.connect(vs.vip, 80).recv(1) == b""
+
+    # So many of one client in a second; and who goes on is let in ever less.
+    limit(max_cps_per_client=10)
+    began, n = time.monotonic(), 0
+    while time.monotonic() - began < 1.5:
+        n += enters(one, vs.vip)
+    assert 10 <= n <= 10 + 10 * (time.monotonic() - began) + 2, n
+    assert enters(two, vs.vip)
+    limit(max_cps_per_client=10, limit_doser=True)
+    began, late = time.monotonic(), 0
+    while time.monotonic() - began < 3:
+        late += enters(one, vs.vip) and time.monotonic() - began > 2
+    assert late <= 2, late
+    assert enters(two, vs.vip)
+    until(lambda: counter(lab, vs, "conn_refused_client_rate") > 0 and counter(lab, vs, "conn_refused_limit") > 0,
+          "all is counted", 5)
+
+
+def test_limits_of_requests_and_the_end_at_a_change(lab):
+    web, client = lab.server(), lab.client()
+    lab.engine()
+    vs = lab.virtual_service(pool=[web], requests_rate_limit={
+        "rate_limiter": {"count": 5, "period": 1000, "burst_sz": 7},
+        "action": {"type": "RL_ACTION_LOCAL_RSP", "status_code": "HTTP_LOCAL_RESPONSE_STATUS_CODE_429"}})
+    until(lambda: client.get(vs.url).status_code == 429, "too many", 5)
+    assert client.get(vs.url).status_code == 429 and "close" not in client.get(vs.url).headers.get("Connection", "")
+    vs.patch(replace={"requests_rate_limit": {"rate_limiter": {"count": 5, "period": 1000}, "action": {
+        "type": "RL_ACTION_LOCAL_RSP", "status_code": "HTTP_LOCAL_RESPONSE_STATUS_CODE_204"}}})
+    until(lambda: client.get(vs.url).status_code == 204, "another status", 5)
+    vs.patch(replace={"requests_rate_limit": {"rate_limiter": {"count": 5, "period": 1000}, "action": {
+        "type": "RL_ACTION_CLOSE_CONN"}}})
+    until(lambda: client.get(vs.url).headers.get("Connection") == "close", "the connection ends", 5)
+    vs.patch(replace={"requests_rate_limit": {"rate_limiter": {"count": 5, "period": 1000}, "action": {
+        "type": "RL_ACTION_NONE"}}})
+    until(lambda: client.get(vs.url).status_code == 200, "only counted", 5)
+    until(lambda: counter(lab, vs, "http_over_rate") > counter(lab, vs, "http_refused_rate") > 0, "counted", 5)
+
+    # A change ends connections only where the service says so.
+    def open_one() -> socket.socket:
+        peer = client.connect(vs.vip, 80)
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert peer.recv(4096)
+        return peer
+
+    peer = open_one()
+    vs.patch(replace={"description": "first"})
+    until(lambda: applied(lab, vs), "the change is in force", 5)
+    peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert peer.recv(4096).startswith(b"HTTP/1.1 200")
+    vs.patch(replace={"close_client_conn_on_config_update": True})
+    with contextlib.suppress(OSError):
+        while peer.recv(4096):
+            pass
+    peer = open_one()
+    vs.patch(replace={"description": "second"})
+    peer.settimeout(5)
+    with contextlib.suppress(ConnectionResetError):
+        assert peer.recv(4096) == b""
+    until(lambda: counter(lab, vs, "conn_cut_config") >= 1, "counted", 5)

@@ -3,6 +3,8 @@
 #	make            build everything; the programs are in build/bin/
 #	make run        the demo world, live (ONCE=1: 100 requests, a report, an exit code)
 #	make test       every test; the last line is "N passed, N failed, N skipped"
+#	make deb        Debian packages, in build/deb
+#	make install    below PREFIX (/usr/local) and DESTDIR
 #	make bench      side by side with the peers
 #	make fuzz       every fuzz target, FUZZ_SECONDS each (600)
 #	make soak       mixed load and edits, SOAK_SECONDS (1800); memory must stay flat
@@ -23,7 +25,10 @@ export ONCE
 export DEMO_BREAK
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: all run test bench fuzz soak coverage compatibility fmt clean
+DESTDIR ?=
+PREFIX ?= /usr/local
+
+.PHONY: all run test deb install bench fuzz soak coverage compatibility fmt clean
 .NOTPARALLEL:
 
 all: deps-build
@@ -40,6 +45,14 @@ run: deps-build+run all
 
 test: deps-build+run+test all
 	@$(SUDO) $(PYTHON) -B tools/test-all
+
+deb: deps-build+deb
+	@tools/deb
+
+install: deps-build+deb
+	@test -f build-install/build.ninja || meson setup build-install >/dev/null
+	@meson configure build-install --prefix $(abspath $(PREFIX))
+	@DESTDIR=$(DESTDIR) meson install -C build-install
 
 bench: deps-build+run+test+bench all
 	@$(SUDO) $(PYTHON) -B bench/run

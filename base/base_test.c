@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/log.h"
 
 static void err_paths_grow_outwards(void **state)
 {
@@ -16,6 +17,20 @@ static void err_paths_grow_outwards(void **state)
 	err_set(&e, -EINVAL, "[2]", "Bad.");
 	err_within(&e, "servers");
 	assert_string_equal(e.path, "servers[2]");
+}
+
+static void log_lines_become_fields_of_the_journal(void **state)
+{
+	struct buf b = BUF_INIT;
+
+	(void)state;
+	log_journal_entry(&b, LOG_LEVEL_WARN, "warden", "vip_lost vip=10.0.0.1 why=\"two words\" MESSAGE=x n= half=\"a b");
+	assert_string_equal(buf_cstr(&b),
+			    "PRIORITY=4\nSYSLOG_IDENTIFIER=spanwire-warden\n"
+			    "MESSAGE=vip_lost vip=10.0.0.1 why=\"two words\" MESSAGE=x n= half=\"a b\n"
+			    "SPANWIRE_EVENT=vip_lost\nSPANWIRE_VIP=10.0.0.1\nSPANWIRE_WHY=two words\n"
+			    "SPANWIRE_N=\nSPANWIRE_HALF=\"a\n");
+	buf_fini(&b);
 }
 
 static void buf_grows_and_is_taken(void **state)
@@ -121,6 +136,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(err_paths_grow_outwards), cmocka_unit_test(buf_grows_and_is_taken),
+		cmocka_unit_test(log_lines_become_fields_of_the_journal),
 		cmocka_unit_test(arena_keeps_its_limit),   cmocka_unit_test(json_is_read_strictly),
 		cmocka_unit_test(uuid_has_its_version),	   cmocka_unit_test(quoted_text_is_made_clean),
 	};

@@ -17,6 +17,7 @@
 
 #include "base/base.h"
 #include "base/log.h"
+#include "base/settings.h"
 #include "controller/ca.h"
 #include "controller/controller.h"
 #include "controller/ipam.h"
@@ -25,6 +26,7 @@
 #include "controller/pool.h"
 #include "controller/rest/rest.h"
 #include "controller/store/store.h"
+#include "net/notify.h"
 
 enum { POOL_THREADS = 2, POOL_QUEUE = 256 };
 
@@ -35,6 +37,7 @@ struct options {
 };
 
 static const struct argp_option argp_options[] = {
+	{ "config", 'f', "FILE", 0, "Options from a file of `name = value` lines; those given here win", 0 },
 	{ "data", 'd', "DIR", 0, "Folder of everything that is kept (/var/lib/spanwire)", 0 },
 	{ "listen", 'l', "ADDR:PORT", 0, "Where the REST API is (0.0.0.0:9443); IPv6 in brackets", 0 },
 	{ "engine-listen", 'e', "ADDR:PORT", 0, "Where engines connect (0.0.0.0:9444)", 0 },
@@ -216,7 +219,9 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 		printf("spanwire-controller " SPANWIRE_VERSION " ready: REST https://%s engines %s\n", rest_at.text,
 		       engine_at.text);
 		fflush(stdout);
+		notify("READY=1");
 		rc = loop_run(c->loop);
+		notify("STOPPING=1");
 		watch_stop(c->loop, &stop.watch);
 		rest_stop(c->rest);
 	}
@@ -233,6 +238,10 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	int rc;
 
+	if (settings_expand(argp_options, &argc, &argv, &e) < 0) {
+		fprintf(stderr, "spanwire-controller: %s\n", err_line(&e));
+		return 1;
+	}
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	umask(077);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* a core would hold the CA's key */

@@ -3,6 +3,7 @@
  */
 #include <argp.h>
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -13,21 +14,25 @@
 
 #include "base/base.h"
 #include "base/log.h"
+#include "base/settings.h"
 #include "engine/proxy.h"
 #include "engine/warden.h"
+#include "net/notify.h"
 
+#define STATE_DIR  "/var/lib/spanwire-engine"
 #define CHANNEL_FD 3
 #define FILES_MAX  1048576 /* a connection takes two, a listening port one per worker */
 
 const char *argp_program_version = "spanwire-engine " SPANWIRE_VERSION;
 
-enum { OPT_CONTROLLER = 'c', OPT_TOKEN = 't', OPT_NAME = 'n', OPT_STATE = 's', OPT_WORKERS = 'w', OPT_LOG = 'l' };
+enum { OPT_CONFIG = 'f', OPT_CONTROLLER = 'c', OPT_TOKEN = 't', OPT_NAME = 'n', OPT_STATE = 's', OPT_WORKERS = 'w', OPT_LOG = 'l' };
 
 static const struct argp_option options[] = {
+	{ "config", OPT_CONFIG, "FILE", 0, "Options from a file of `name = value` lines; those given here win", 0 },
 	{ "controller", OPT_CONTROLLER, "https://ADDR:PORT", 0, "Controller: address or name, and its engine port (9444)", 0 },
 	{ "token-file", OPT_TOKEN, "FILE", 0, "Enrolment token; only the first time", 0 },
-	{ "name", OPT_NAME, "NAME", 0, "Name of this engine, unique in its controller", 0 },
-	{ "state", OPT_STATE, "DIR", 0, "Where key, certificate and last configuration are kept", 0 },
+	{ "name", OPT_NAME, "NAME", 0, "Name of this engine, unique in its controller (the host's name)", 0 },
+	{ "state", OPT_STATE, "DIR", 0, "Where key, certificate and last configuration are kept (/var/lib/spanwire-engine)", 0 },
 	{ "workers", OPT_WORKERS, "N", 0, "Threads that carry traffic (default: one per processor)", 0 },
 	{ "log-level", OPT_LOG, "LEVEL", 0, "error, warn, info (default) or debug", 0 },
 	{ 0 },
@@ -76,8 +81,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--log-level takes error, warn, info or debug");
 		break;
 	case ARGP_KEY_END:
-		if (!c->link.controller || !c->link.name || !c->link.state_dir)
-			argp_error(state, "--controller, --name and --state are needed");
+		if (!c->link.controller)
+			argp_error(state, "--controller is needed: where is it?");
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -141,7 +146,9 @@ static int watch_signals(struct stop *s)
 
 int main(int argc, char **argv)
 {
-	struct warden_config config = { .log_level = LOG_LEVEL_INFO };
+	static char host[HOST_NAME_MAX + 1];
+	struct warden_config config = { .log_level = LOG_LEVEL_INFO,
+					.link = { .name = host, .state_dir = STATE_DIR } };
 	struct warden *warden;
 	struct stop stop = { 0 };
 	struct err e = { 0 };
@@ -149,6 +156,11 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && strcmp(argv[1], "--proxy") == 0)
 		return proxy_main(CHANNEL_FD, getppid());
+	gethostname(host, sizeof(host) - 1);
+	if (settings_expand(options, &argc, &argv, &e) < 0) {
+		fprintf(stderr, "spanwire-engine: %s\n", err_line(&e));
+		return 1;
+	}
 	argp_parse(&argp, argc, argv, 0, NULL, &config);
 	log_init("warden");
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* a core would hold the engine's key */
@@ -165,7 +177,9 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	warden_start(warden);
+	notify("READY=1");
 	rc = loop_run(stop.loop);
+	notify("STOPPING=1");
 	warden_free(warden);
 	loop_turn(stop.loop, 0); /* what it buried */
 	watch_stop(stop.loop, &stop.watch);

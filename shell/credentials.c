@@ -1,12 +1,12 @@
 #include "shell/credentials.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/settings.h"
 
 #define FILE_MAX_BYTES 65536
 
@@ -59,43 +59,26 @@ void credentials_from_environment(struct credentials *c)
 	}
 }
 
-static char *trimmed(char *s)
+struct reading {
+	struct credentials *c;
+	bool has_password;
+};
+
+static int take(void *arg, const char *name, const char *value, struct err *e)
 {
-	char *end;
+	struct reading *r = arg;
 
-	while (isspace((unsigned char)*s))
-		s++;
-	end = s + strlen(s);
-	while (end > s && isspace((unsigned char)end[-1]))
-		*--end = '\0';
-	return s;
-}
-
-static int read_line(struct credentials *c, const char *path, int number, char *line,
-		     bool has_password, struct err *e)
-{
-	char *name = trimmed(line), *value = strchr(name, '=');
-
-	if (!*name || *name == '#')
-		return 0;
-	if (!value)
-		return err_set(e, -EINVAL, NULL, "%s line %d: expected name = value.", path,
-			       number);
-	*value++ = '\0';
-	name = trimmed(name);
-	value = trimmed(value);
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-		char **at = member(c, &settings[i]);
+		char **at = member(r->c, &settings[i]);
 
 		if (strcmp(settings[i].name, name))
 			continue;
 		if (*value && !*at &&
-		    !(has_password && (at == &c->password || at == &c->password_file)))
+		    !(r->has_password && (at == &r->c->password || at == &r->c->password_file)))
 			*at = xstrdup(value);
 		return 0;
 	}
-	return err_set(e, -EINVAL, NULL, "%s line %d: there is no setting '%.40s'.", path, number,
-		       name);
+	return err_set(e, -EINVAL, NULL, "there is no setting '%.40s'.", name);
 }
 
 static int read_private(const char *path, char **text, struct err *e)
@@ -132,20 +115,13 @@ static int read_private(const char *path, char **text, struct err *e)
 
 int credentials_from_file(struct credentials *c, const char *path, struct err *e)
 {
-	bool has_password = c->password || c->password_file;
+	struct reading r = { c, c->password || c->password_file };
 	CLEANUP_FREE char *text = NULL;
 	int rc = read_private(path, &text, e);
-	int number = 0;
 
 	if (rc)
 		return rc == -ENOENT || rc == -ENOTDIR ? 0 : rc;
-	for (char *line = text, *next; line && !rc; line = next) {
-		next = strchr(line, '\n');
-		if (next)
-			*next++ = '\0';
-		rc = read_line(c, path, ++number, line, has_password, e);
-	}
-	return rc;
+	return settings_read(text, path, take, &r, e);
 }
 
 static int read_password(struct credentials *c, struct err *e)

@@ -96,12 +96,10 @@ static void want_ports(struct wanted *w, const char *ip, const struct virtual_se
 		int64_t last = MAX(vs->services[i].port_range_end, vs->services[i].port);
 		bool udp = is_udp(k, vs, &vs->services[i]);
 
-		for (int64_t port = vs->services[i].port; port <= last; port++) {
-			w->at = xrealloc(w->at, (w->n + 1) * sizeof(w->at[0]));
-			w->at[w->n].udp = udp;
-			if (address_parse(&w->at[w->n].address, ip, (unsigned)port) == 0)
-				w->n++;
-		}
+		w->at = xrealloc(w->at, (w->n + 1) * sizeof(w->at[0]));
+		w->at[w->n] = (struct port_want){ .last = (unsigned)last, .udp = udp };
+		if (address_parse(&w->at[w->n].address, ip, (unsigned)vs->services[i].port) == 0)
+			w->n++;
 	}
 }
 

@@ -1046,10 +1046,10 @@ void config_clone(struct config *c, const json_t *m)
 }
 
 void config_listener(struct config *c, const char *vs_uuid, unsigned worker, uint64_t id, int fd,
-		     const union address *a, bool udp)
+		     const union address *a, unsigned last, bool udp)
 {
 	must(worker < c->n_workers);
-	worker_post_listener(c->workers[worker], service_make(c, vs_uuid)->index, id, fd, a, udp);
+	worker_post_listener(c->workers[worker], service_make(c, vs_uuid)->index, id, fd, a, last, udp);
 }
 
 void config_unlisten(struct config *c, const char *vs_uuid, unsigned worker, uint64_t id)

@@ -66,7 +66,7 @@ void config_slots(struct config *c, const json_t *m);
 void config_clone(struct config *c, const json_t *m);
 /* Takes FD. */
 void config_listener(struct config *c, const char *vs_uuid, unsigned worker, uint64_t id, int fd,
-		     const union address *a, bool udp);
+		     const union address *a, unsigned last, bool udp);
 void config_unlisten(struct config *c, const char *vs_uuid, unsigned worker, uint64_t id);
 
 /* What a monitor found. Workers see it with their next choice; connections follow the pool's rule for such servers. */

@@ -99,6 +99,7 @@ struct conn {
 
 	/* Client side. */
 	struct listener *listener;
+	unsigned port;                    /* of the service, that the client came to */
 
 	/* Server side. */
 	struct worker_backend *backend;

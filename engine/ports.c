@@ -19,8 +19,11 @@ struct place {
 	struct list link;
 	char *service;
 	union address address;
+	unsigned last;
 	bool udp;
 	bool wanted;
+	int steered;       /* -1: not */
+	unsigned n;
 	struct port ports[];
 };
 
@@ -43,12 +46,14 @@ struct ports *ports_new(unsigned workers, struct ports_user *u)
 
 static void place_close(struct ports *t, struct place *p, bool tell)
 {
-	for (unsigned w = 0; w < t->workers; w++) {
-		if (p->ports[w].fd < 0)
+	if (p->steered >= 0)
+		t->user->unsteer(t->user, &p->ports[0], p->steered);
+	for (unsigned i = 0; i < p->n; i++) {
+		if (p->ports[i].fd < 0)
 			continue;
 		if (tell)
-			t->user->closed(t->user, &p->ports[w]);
-		close(p->ports[w].fd);
+			t->user->closed(t->user, &p->ports[i]);
+		close(p->ports[i].fd);
 	}
 	list_remove(&p->link);
 	free(p->service);
@@ -88,11 +93,10 @@ static int options_udp(int fd)
 	return set(fd, SOL_SOCKET, SO_RCVBUFFORCE, UDP_QUEUE) < 0 ? set(fd, SOL_SOCKET, SO_RCVBUF, UDP_QUEUE) : 0;
 }
 
-static int open_socket(const struct port_want *want, int *out)
+static int open_socket(const union address *a, bool udp, int *out)
 {
-	const union address *a = &want->address;
 	bool v6 = a->sa.sa_family == AF_INET6;
-	int type = want->udp ? SOCK_DGRAM : SOCK_STREAM;
+	int type = udp ? SOCK_DGRAM : SOCK_STREAM;
 	CLEANUP_FD int fd = socket(a->sa.sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int rc;
 
@@ -101,13 +105,18 @@ static int open_socket(const struct port_want *want, int *out)
 	if ((rc = set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) < 0 ||
 	    (rc = set(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_FREEBIND : IP_FREEBIND, 1)) < 0 ||
 	    (v6 && (rc = set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) < 0) ||
-	    (rc = want->udp ? options_udp(fd) : options_tcp(fd)) < 0)
+	    (rc = udp ? options_udp(fd) : options_tcp(fd)) < 0)
 		return rc;
-	if (bind(fd, &a->sa, address_len(a)) < 0 || (!want->udp && listen(fd, BACKLOG) < 0))
+	if (bind(fd, &a->sa, address_len(a)) < 0 || (!udp && listen(fd, BACKLOG) < 0))
 		return -errno;
 	*out = fd;
 	fd = -1;
 	return 0;
+}
+
+static unsigned last_of(const struct port_want *w)
+{
+	return MAX(w->last, address_port(&w->address));
 }
 
 static struct place *find(struct ports *t, const char *service, const struct port_want *want)
@@ -115,47 +124,110 @@ static struct place *find(struct ports *t, const char *service, const struct por
 	LIST_FOREACH(l, &t->places) {
 		struct place *p = LIST_ENTRY(l, struct place, link);
 
-		if (address_equal(&p->address, &want->address) && p->udp == want->udp &&
-		    (!service || strcmp(p->service, service) == 0))
+		if (address_equal(&p->address, &want->address) && p->udp == want->udp && p->last == last_of(want) &&
+		    strcmp(p->service, service) == 0)
 			return p;
 	}
 	return NULL;
 }
 
-static int place_open(struct ports *t, const char *service, const struct port_want *want, struct err *e)
+/* Somebody who has a port of WANT already. */
+static const struct place *taken_by(struct ports *t, const struct port_want *want)
 {
-	const struct place *other = find(t, NULL, want);
-	const char *proto = want->udp ? "UDP" : "TCP";
-	struct place *p;
+	LIST_FOREACH(l, &t->places) {
+		const struct place *p = LIST_ENTRY(l, struct place, link);
+		union address same = want->address;
+
+		address_set_port(&same, address_port(&p->address));
+		if (p->udp == want->udp && address_equal(&same, &p->address) &&
+		    address_port(&p->address) <= last_of(want) && address_port(&want->address) <= p->last)
+			return p;
+	}
+	return NULL;
+}
+
+#define RANGE_TEXT (ADDRESS_TEXT + 16)
+
+static void range_text(const struct port_want *w, char out[static RANGE_TEXT])
+{
 	char text[ADDRESS_TEXT];
 
-	address_text(&want->address, text);
+	address_text(&w->address, text);
+	if (last_of(w) > address_port(&w->address))
+		snprintf(out, RANGE_TEXT, "%s-%u (%s)", text, last_of(w), w->udp ? "UDP" : "TCP");
+	else
+		snprintf(out, RANGE_TEXT, "%s (%s)", text, w->udp ? "UDP" : "TCP");
+}
+
+/* Socket I of P, which is of WORKER. */
+static int socket_open(struct ports *t, struct place *p, unsigned i, unsigned port, unsigned worker)
+{
+	union address a = p->address;
+	int rc;
+
+	address_set_port(&a, port);
+	rc = open_socket(&a, p->udp, &p->ports[i].fd);
+	if (rc < 0)
+		p->ports[i].fd = -1;
+	else
+		p->ports[i] = (struct port){ ++t->next_id, p->service, a, p->udp ? port : p->last, p->udp, worker,
+					     p->ports[i].fd };
+	return rc;
+}
+
+static int sockets_open(struct ports *t, struct place *p)
+{
+	unsigned first = address_port(&p->address);
+	int rc = 0;
+
+	for (unsigned i = 0; i < p->n && rc == 0; i++) {
+		if (p->udp && p->last > first)
+			rc = socket_open(t, p, i, first + i, i % t->workers);
+		else
+			rc = socket_open(t, p, i, first, i);
+	}
+	if (rc < 0 || p->udp || p->last == first)
+		return rc;
+	p->steered = t->user->steer ? t->user->steer(t->user, &p->ports[0]) : -ENOSYS;
+	return MIN(p->steered, 0);
+}
+
+static int place_open(struct ports *t, const char *service, const struct port_want *want, struct err *e)
+{
+	const struct place *other = taken_by(t, want);
+	unsigned size = last_of(want) - address_port(&want->address) + 1, n;
+	struct place *p;
+	char text[RANGE_TEXT];
+	int rc;
+
+	range_text(want, text);
 	/* The kernel would let both have it, and give each a part of the clients. */
 	if (other)
-		return err_set(e, -EADDRINUSE, NULL, "Cannot listen on %s (%s): service %s does.", text, proto,
-			       other->service);
-	p = xcalloc(1, sizeof(*p) + t->workers * sizeof(p->ports[0]));
+		return err_set(e, -EADDRINUSE, NULL, "Cannot listen on %s: service %s does.", text, other->service);
+	if (want->udp && size > PORTS_UDP_MAX)
+		return err_set(e, -EINVAL, NULL, "Cannot listen on %s: a range of UDP has at most %d ports.", text,
+			       PORTS_UDP_MAX);
+	n = want->udp && size > 1 ? size : t->workers;
+	p = xcalloc(1, sizeof(*p) + n * sizeof(p->ports[0]));
 	p->service = xstrdup(service);
 	p->address = want->address;
+	p->last = last_of(want);
 	p->udp = want->udp;
 	p->wanted = true;
+	p->steered = -1;
+	p->n = n;
 	list_init(&p->link);
-	for (unsigned w = 0; w < t->workers; w++)
-		p->ports[w].fd = -1;
-	for (unsigned w = 0; w < t->workers; w++) {
-		int rc = open_socket(want, &p->ports[w].fd);
-
-		if (rc < 0) {
-			p->ports[w].fd = -1;
-			place_close(t, p, false);
-			return err_set(e, rc, NULL, "Cannot listen on %s (%s): %s.", text, proto, strerror(-rc));
-		}
-		p->ports[w] = (struct port){ ++t->next_id, p->service, p->address, p->udp, w, p->ports[w].fd };
+	for (unsigned i = 0; i < n; i++)
+		p->ports[i].fd = -1;
+	rc = sockets_open(t, p);
+	if (rc < 0) {
+		place_close(t, p, false);
+		return err_set(e, rc, NULL, "Cannot listen on %s: %s.", text, strerror(-rc));
 	}
 	list_insert(&t->places, &p->link);
-	for (unsigned w = 0; w < t->workers; w++)
-		t->user->opened(t->user, &p->ports[w]);
-	log_info("listening address=%s protocol=%s service=%s", text, proto, service);
+	for (unsigned i = 0; i < n; i++)
+		t->user->opened(t->user, &p->ports[i]);
+	log_info("listening address=\"%s\" service=%s", text, service);
 	return 0;
 }
 
@@ -195,6 +267,6 @@ int ports_set(struct ports *t, const char *service, const struct port_want *want
 void ports_each(struct ports *t, void (*f)(void *arg, const struct port *p), void *arg)
 {
 	LIST_FOREACH(l, &t->places)
-		for (unsigned w = 0; w < t->workers; w++)
-			f(arg, &LIST_ENTRY(l, struct place, link)->ports[w]);
+		for (unsigned i = 0; i < LIST_ENTRY(l, struct place, link)->n; i++)
+			f(arg, &LIST_ENTRY(l, struct place, link)->ports[i]);
 }

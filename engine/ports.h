@@ -6,6 +6,11 @@
  * whatever becomes of the proxy: who comes while there is none waits in the
  * kernel. They are bound before their address is there (IP_FREEBIND), so that
  * a VIP that is announced is answered.
+ *
+ * A range of TCP ports is one socket per worker all the same: the kernel is
+ * told to take what comes to the range for it. Answers to datagrams leave by
+ * the port that they came to, so a range of UDP ports is a socket per port,
+ * each of one worker.
  */
 #ifndef SPANWIRE_ENGINE_PORTS_H
 #define SPANWIRE_ENGINE_PORTS_H
@@ -27,6 +32,7 @@ struct port {
 	uint64_t id;
 	const char *service;      /* uuid */
 	union address address;
+	unsigned last;            /* port, of a range; else the address's own */
 	bool udp;
 	unsigned worker;
 	int fd;                   /* stays the table's */
@@ -36,13 +42,19 @@ struct ports_user {
 	void (*opened)(struct ports_user *u, const struct port *p);
 	/* Before its descriptor is closed. */
 	void (*closed)(struct ports_user *u, const struct port *p);
+	/* What comes to P's range is P's group's from now on. A number for unsteer(), or -errno. */
+	int (*steer)(struct ports_user *u, const struct port *p);
+	void (*unsteer)(struct ports_user *u, const struct port *p, int number);
 };
 
-/* What a service listens on; the address carries the port. */
+/* What a service listens on; the address carries the (first) port. */
 struct port_want {
 	union address address;
+	unsigned last;            /* 0: one port */
 	bool udp;
 };
+
+#define PORTS_UDP_MAX 4096        /* in one range of UDP */
 
 struct ports *ports_new(unsigned workers, struct ports_user *u);
 /* Closes all, without a word. */

@@ -1,5 +1,6 @@
 #include "base/test.h"
 
+#include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -10,7 +11,8 @@
 struct world {
 	struct ports_user user;
 	struct ports *ports;
-	int opened, closed;
+	int opened, closed, steered;
+	bool cannot_steer;
 };
 
 static void on_opened(struct ports_user *u, const struct port *p)
@@ -30,11 +32,28 @@ static void on_closed(struct ports_user *u, const struct port *p)
 	CONTAINER_OF(u, struct world, user)->closed++;
 }
 
+static int on_steer(struct ports_user *u, const struct port *p)
+{
+	struct world *w = CONTAINER_OF(u, struct world, user);
+
+	assert_true(p->last > address_port(&p->address) && p->fd >= 0 && !p->udp);
+	if (w->cannot_steer)
+		return -ENOTSUP;
+	w->steered++;
+	return 7;
+}
+
+static void on_unsteer(struct ports_user *u, const struct port *p, int number)
+{
+	assert_true(number == 7 && p->fd >= 0);
+	CONTAINER_OF(u, struct world, user)->steered--;
+}
+
 static int setup(void **state)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
 
-	w->user = (struct ports_user){ on_opened, on_closed };
+	w->user = (struct ports_user){ on_opened, on_closed, on_steer, on_unsteer };
 	w->ports = ports_new(WORKERS, &w->user);
 	*state = w;
 	return 0;
@@ -123,6 +142,40 @@ static void tcp_and_udp_share_a_port(void **state)
 	assert_int_equal(ports_set(w->ports, "vs-2", a, 1, NULL), 0); /* not the same port */
 }
 
+static void a_range_of_tcp_is_one_socket_per_worker_and_of_udp_one_per_port(void **state)
+{
+	struct world *w = *state;
+	struct port_want tcp = at("127.0.0.1", 40000), udp = at("127.0.0.1", 40000), one = at("127.0.0.1", 40500);
+	struct err e = { 0 };
+
+	tcp.last = 41000;
+	udp.last = 40009;
+	udp.udp = true;
+	assert_int_equal(ports_set(w->ports, "vs-1", &tcp, 1, &e), 0);
+	assert_int_equal(w->opened, WORKERS);
+	assert_int_equal(w->steered, 1);
+	assert_int_equal(ports_set(w->ports, "vs-2", &udp, 1, &e), 0);
+	assert_int_equal(w->opened, WORKERS + 10);
+	assert_int_equal(w->steered, 1);
+	/* Somewhere in the middle. */
+	assert_int_equal(ports_set(w->ports, "vs-3", &one, 1, &e), -EADDRINUSE);
+	assert_non_null(strstr(e.text, "vs-1"));
+	udp.last = 40000 + PORTS_UDP_MAX;
+	assert_int_equal(ports_set(w->ports, "vs-2", &udp, 1, &e), -EINVAL);
+	/* Another end is another range. */
+	tcp.last = 40400;
+	assert_int_equal(ports_set(w->ports, "vs-1", &tcp, 1, &e), 0);
+	assert_int_equal(w->steered, 1);
+	assert_int_equal(ports_set(w->ports, "vs-3", &one, 1, &e), 0);
+	assert_int_equal(ports_set(w->ports, "vs-1", NULL, 0, &e), 0);
+	assert_int_equal(w->steered, 0);
+	w->cannot_steer = true;
+	assert_int_equal(ports_set(w->ports, "vs-1", &tcp, 1, &e), -ENOTSUP);
+	assert_non_null(strstr(e.text, "40000-40400 (TCP)"));
+	w->cannot_steer = false;
+	assert_int_equal(ports_set(w->ports, "vs-1", &tcp, 1, &e), 0); /* nothing was left behind */
+}
+
 static void clients_wait_in_the_kernel(void **state)
 {
 	struct world *w = *state;
@@ -143,6 +196,7 @@ int main(void)
 		PROMISE(address_that_is_not_there_yet_can_be_had),
 		PROMISE(what_another_service_has_is_refused_by_name),
 		PROMISE(tcp_and_udp_share_a_port),
+		PROMISE(a_range_of_tcp_is_one_socket_per_worker_and_of_udp_one_per_port),
 		PROMISE(clients_wait_in_the_kernel),
 	};
 

@@ -177,7 +177,7 @@ static void on_listener(struct proxy *p, const json_t *m, int fd)
 		return;
 	}
 	config_listener(p->config, json_str(m, "virtualservice", ""), worker, (uint64_t)json_int(m, "id", 0), fd, &a,
-			json_bool(m, "udp", false));
+			(unsigned)json_int(m, "last", 0), json_bool(m, "udp", false));
 }
 
 static void on_unlisten(struct proxy *p, const json_t *m, int fd)

@@ -513,7 +513,7 @@ struct secure *conn_secure(const struct conn *c)
 const char *conn_alpn_offer(const struct conn *c)
 {
 	const struct snapshot_tls_port *p =
-		snapshot_tls_port(c->listener->snapshot, address_port(&c->listener->address));
+		snapshot_tls_port(c->listener->snapshot, c->port);
 
 	return p ? p->alpn : NULL;
 }

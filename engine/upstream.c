@@ -120,7 +120,7 @@ static union address address_for(const struct upstream *u, const struct worker_b
 	union address a = b->member.backend->address;
 
 	if (u->pool->service_port)
-		address_set_port(&a, address_port(&u->client->listener->address));
+		address_set_port(&a, u->client->port);
 	return a;
 }
 

@@ -361,9 +361,9 @@ static void port_tell(void *arg, const struct port *p)
 
 	address_ip(&p->address, ip);
 	process_send(w->process,
-		     json_pack("{s:s, s:b, s:I, s:s, s:s, s:i, s:b, s:i}", "type", "listener", "fd", 1, "id",
+		     json_pack("{s:s, s:b, s:I, s:s, s:s, s:i, s:i, s:b, s:i}", "type", "listener", "fd", 1, "id",
 			       (json_int_t)p->id, "virtualservice", p->service, "address", ip, "port",
-			       (int)address_port(&p->address), "udp", (int)p->udp, "worker", (int)p->worker),
+			       (int)address_port(&p->address), "last", (int)p->last, "udp", (int)p->udp, "worker", (int)p->worker),
 		     p->fd);
 }
 
@@ -378,6 +378,26 @@ static void on_closed(struct ports_user *u, const struct port *p)
 
 	process_send(w->process, json_pack("{s:s, s:I, s:s, s:i}", "type", "unlisten", "id", (json_int_t)p->id,
 					   "virtualservice", p->service, "worker", (int)p->worker), -1);
+}
+
+static int on_steer(struct ports_user *u, const struct port *p)
+{
+	struct warden *w = CONTAINER_OF(u, struct warden, ports_user);
+	struct in6_addr ip;
+
+	address_mapped(&p->address, ip.s6_addr);
+	return datapath_range_add(w->datapath, &ip, IPPROTO_TCP, (uint16_t)address_port(&p->address), (uint16_t)p->last,
+				  p->fd);
+}
+
+static void on_unsteer(struct ports_user *u, const struct port *p, int number)
+{
+	struct warden *w = CONTAINER_OF(u, struct warden, ports_user);
+	struct in6_addr ip;
+
+	address_mapped(&p->address, ip.s6_addr);
+	datapath_range_remove(w->datapath, number, &ip, IPPROTO_TCP, (uint16_t)address_port(&p->address),
+			      (uint16_t)p->last);
 }
 
 /* ---- the proxy ---- */
@@ -529,7 +549,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->revisions = json_object();
 	w->link_user = (struct link_user){ on_put, on_removed, on_committed, on_connected };
 	w->vips_user = (struct vips_user){ on_proof, on_defend, on_vip_changed };
-	w->ports_user = (struct ports_user){ on_opened, on_closed };
+	w->ports_user = (struct ports_user){ on_opened, on_closed, on_steer, on_unsteer };
 	w->process_user = (struct process_user){ on_started, on_message, on_ended };
 	w->process = process_new(l, &w->process_user);
 	w->ports = ports_new(c->workers, &w->ports_user);

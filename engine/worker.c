@@ -509,12 +509,25 @@ static void turn_away(int fd)
 	close(fd);
 }
 
+/* Where the client came to: of a range, only the connection knows. */
+static unsigned port_of(const struct listener *ls, int fd)
+{
+	unsigned port = address_port(&ls->address);
+	union address own;
+	socklen_t len = sizeof(own);
+
+	if (ls->last > port && getsockname(fd, &own.sa, &len) == 0)
+		return address_port(&own);
+	return port;
+}
+
 static void accepted(struct listener *ls, int fd, const union address *peer)
 {
 	struct worker_service *s = ls->service;
+	unsigned port = port_of(ls, fd);
 	struct conn *c;
 
-	switch (admission_ask(s, ls->snapshot, peer, address_port(&ls->address))) {
+	switch (admission_ask(s, ls->snapshot, peer, port)) {
 	case ADMIT:
 		break;
 	case ADMIT_NOT:
@@ -535,6 +548,7 @@ static void accepted(struct listener *ls, int fd, const union address *peer)
 	counter_add(&s->counters->conn_open, 1);
 	list_insert(&s->clients, &c->link);
 	c->listener = ls;
+	c->port = port;
 	c->open = true;
 	c->proto = ls->snapshot->proto;
 	client_options(c, ls->snapshot);
@@ -572,7 +586,8 @@ static void listener_ready(struct watch *watch, uint32_t events)
 	}
 }
 
-static void listener_add(struct worker *w, unsigned index, uint64_t id, int fd, const union address *a, bool udp)
+static void listener_add(struct worker *w, unsigned index, uint64_t id, int fd, const union address *a, unsigned last,
+			 bool udp)
 {
 	struct worker_service *s = service_at(w, index);
 	struct listener *ls = xcalloc(1, sizeof(*ls));
@@ -580,6 +595,7 @@ static void listener_add(struct worker *w, unsigned index, uint64_t id, int fd, 
 	ls->service = s;
 	ls->id = id;
 	ls->address = *a;
+	ls->last = last;
 	ls->watch.fd = fd;
 	ls->watch.ready = udp ? udp_ready : listener_ready;
 	ls->udp = udp;
@@ -604,6 +620,7 @@ struct post {
 	uint64_t id;
 	int fd;
 	union address address;
+	unsigned last;
 	bool udp;
 	struct snapshot *snapshot;
 	struct backend *backend;
@@ -669,7 +686,7 @@ static void post_deliver(struct message *m)
 		service_remove(w, p->index);
 		break;
 	case POST_LISTENER:
-		listener_add(w, p->index, p->id, p->fd, &p->address, p->udp);
+		listener_add(w, p->index, p->id, p->fd, &p->address, p->last, p->udp);
 		break;
 	case POST_UNLISTEN:
 		unlisten(w, p->index, p->id);
@@ -712,9 +729,11 @@ void worker_post_removed(struct worker *w, unsigned index)
 	post(w, (struct post){ .kind = POST_REMOVED, .index = index });
 }
 
-void worker_post_listener(struct worker *w, unsigned index, uint64_t id, int fd, const union address *a, bool udp)
+void worker_post_listener(struct worker *w, unsigned index, uint64_t id, int fd, const union address *a, unsigned last,
+			  bool udp)
 {
-	post(w, (struct post){ .kind = POST_LISTENER, .index = index, .id = id, .fd = fd, .address = *a, .udp = udp });
+	post(w, (struct post){ .kind = POST_LISTENER, .index = index, .id = id, .fd = fd, .address = *a, .last = last,
+			       .udp = udp });
 }
 
 void worker_post_unlisten(struct worker *w, unsigned index, uint64_t id)

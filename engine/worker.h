@@ -31,6 +31,7 @@ struct listener {
 	struct worker_service *service;
 	uint64_t id;                      /* the warden's number */
 	union address address;
+	unsigned last;                    /* port of a range; 0: one port */
 	struct snapshot *snapshot;        /* what is served here by; borrowed from the service */
 	struct timer pause;               /* the kernel had no descriptor left: try again then */
 	bool udp;
@@ -125,7 +126,8 @@ void worker_post_snapshot(struct worker *w, struct snapshot *s);
 /* The service is gone: its clients are cut. */
 void worker_post_removed(struct worker *w, unsigned index);
 /* Takes FD. */
-void worker_post_listener(struct worker *w, unsigned index, uint64_t id, int fd, const union address *a, bool udp);
+void worker_post_listener(struct worker *w, unsigned index, uint64_t id, int fd, const union address *a, unsigned last,
+			  bool udp);
 /* The listener is gone, and what it accepted is cut. */
 void worker_post_unlisten(struct worker *w, unsigned index, uint64_t id);
 /* B's health fell: the service's down_ms applies to its connections. */

@@ -117,7 +117,7 @@ static inline int world_setup(void **state)
 		int fd = listen_on(&w->front[i]);
 
 		fcntl(fd, F_SETFL, O_NONBLOCK);
-		worker_post_listener(w->worker, 0, i, fd, &w->front[i], false);
+		worker_post_listener(w->worker, 0, i, fd, &w->front[i], 0, false);
 	}
 	*state = w;
 	return 0;

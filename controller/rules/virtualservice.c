@@ -162,7 +162,8 @@ static bool overlap(const struct ports *a, const struct ports *b)
 	return a->udp == b->udp && a->first <= b->last && b->first <= a->last;
 }
 
-#define PORTS_TEXT 32
+#define PORTS_TEXT    32
+#define UDP_RANGE_MAX 4096 /* an engine has a socket for each */
 
 static const char *ports_text(const struct ports *p, char out[static PORTS_TEXT])
 {
@@ -178,6 +179,14 @@ static const char *ports_text(const struct ports *p, char out[static PORTS_TEXT]
 
 static int ports_check(const struct ports *all, size_t n, struct err *e)
 {
+	for (size_t i = 0; i < n; i++)
+		if (all[i].udp && all[i].last - all[i].first >= UDP_RANGE_MAX) {
+			char path[64];
+
+			snprintf(path, sizeof(path), "services[%zu].port_range_end", i);
+			return err_set(e, -EINVAL, path, "A range of UDP ports has at most %d of them.",
+				       UDP_RANGE_MAX);
+		}
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < i; j++) {
 			char path[40], a[PORTS_TEXT], b[PORTS_TEXT];

@@ -98,6 +98,18 @@ _Static_assert(sizeof(struct target) == 40, "no holes");
 #define COPY_CLIENT     0x00004000u /* the client's address goes into it */
 #define COPY_TARGET     0x00003fffu
 
+/* A range of ports of an address, in pieces: the last bits of the port are not looked at. */
+struct range_key {
+	__u32 prefixlen;  /* RANGE_KEY_BITS, less the bits of the port that vary */
+	__u8 addr[16];
+	__u8 proto;
+	__u8 unused;
+	__be16 port;
+};
+_Static_assert(sizeof(struct range_key) == 24, "no holes");
+
+#define RANGE_KEY_BITS 160
+#define RANGES_MAX     4096
 #define TARGETS_MAX 4096   /* slots; fits COPY_TARGET */
 #define VIPS_MAX    16384
 #define FLOWS_MAX   262144 /* two a connection */

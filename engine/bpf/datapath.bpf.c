@@ -5,6 +5,7 @@
  */
 #include "engine/bpf/clone.bpf.h"
 #include "engine/bpf/gate.bpf.h"
+#include "engine/bpf/steer.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -43,4 +44,10 @@ SEC("tc")
 int pair_ingress(struct __sk_buff *skb)
 {
 	return copy_arrives(skb);
+}
+
+SEC("sk_lookup")
+int range_lookup(struct bpf_sk_lookup *ctx)
+{
+	return steer(ctx);
 }

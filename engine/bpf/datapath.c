@@ -1,6 +1,8 @@
 #include "engine/bpf/datapath.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -16,6 +18,8 @@ enum { SWEEP_BATCH = 512 };
 
 struct datapath {
 	struct datapath_bpf *skel;
+	struct bpf_link *steering;       /* NULL until there is a range */
+	bool range_taken[RANGES_MAX];
 	int cpus;
 	struct target_counters *per_cpu; /* one for each */
 	bool sweeping;                   /* `sweep_at` is valid */
@@ -77,6 +81,7 @@ void datapath_free(struct datapath *d)
 {
 	if (!d)
 		return;
+	bpf_link__destroy(d->steering);
 	datapath_bpf__destroy(d->skel);
 	free(d->per_cpu);
 	free(d);
@@ -152,6 +157,94 @@ int datapath_vip_delete(struct datapath *d, const struct in6_addr *vip)
 	struct vip_key k = vip_key(vip);
 
 	return bpf_map_delete_elem(bpf_map__fd(d->skel->maps.vips), &k);
+}
+
+/* ---- ranges of ports ---- */
+
+static int steer(struct datapath *d)
+{
+	int ns;
+
+	if (d->steering)
+		return 0;
+	ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (ns < 0)
+		return -errno;
+	d->steering = bpf_program__attach_netns(d->skel->progs.range_lookup, ns);
+	close(ns);
+	return d->steering ? 0 : -errno;
+}
+
+/* F for each piece of FIRST..LAST: the widest power of two that begins there and fits. */
+static int pieces(uint16_t first, uint16_t last, int (*f)(int map, const struct range_key *k, uint32_t number), int map,
+		  struct range_key k, uint32_t number)
+{
+	for (uint32_t at = first; at <= last;) {
+		uint32_t bits = 0;
+		int rc;
+
+		while (bits < 16 && !(at & 1u << bits) && at + (2u << bits) - 1 <= last)
+			bits++;
+		k.prefixlen = RANGE_KEY_BITS - bits;
+		k.port = htons((uint16_t)at);
+		rc = f(map, &k, number);
+		if (rc)
+			return rc;
+		at += 1u << bits;
+	}
+	return 0;
+}
+
+static int piece_add(int map, const struct range_key *k, uint32_t number)
+{
+	return bpf_map_update_elem(map, k, &number, BPF_NOEXIST);
+}
+
+static int piece_remove(int map, const struct range_key *k, uint32_t number)
+{
+	(void)number;
+	bpf_map_delete_elem(map, k);
+	return 0;
+}
+
+static struct range_key range_key(const struct in6_addr *ip, uint8_t proto)
+{
+	struct range_key k = { .proto = proto };
+
+	memcpy(k.addr, ip, 16);
+	return k;
+}
+
+int datapath_range_add(struct datapath *d, const struct in6_addr *ip, uint8_t proto, uint16_t first, uint16_t last,
+		       int fd)
+{
+	uint64_t value = (uint64_t)fd;
+	uint32_t number = 0;
+	int rc;
+
+	while (number < RANGES_MAX && d->range_taken[number])
+		number++;
+	if (number == RANGES_MAX)
+		return -ENOSPC;
+	rc = bpf_map_update_elem(bpf_map__fd(d->skel->maps.range_sockets), &number, &value, BPF_ANY);
+	if (rc == 0)
+		rc = pieces(first, last, piece_add, bpf_map__fd(d->skel->maps.ranges), range_key(ip, proto), number);
+	if (rc == 0)
+		rc = steer(d);
+	if (rc) {
+		datapath_range_remove(d, (int)number, ip, proto, first, last);
+		return rc;
+	}
+	d->range_taken[number] = true;
+	return (int)number;
+}
+
+void datapath_range_remove(struct datapath *d, int number, const struct in6_addr *ip, uint8_t proto, uint16_t first,
+			   uint16_t last)
+{
+	pieces(first, last, piece_remove, bpf_map__fd(d->skel->maps.ranges), range_key(ip, proto), 0);
+	bpf_map_delete_elem(bpf_map__fd(d->skel->maps.range_sockets), &number);
+	d->range_taken[number] = false;
 }
 
 /* ---- clone targets ---- */

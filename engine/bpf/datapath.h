@@ -47,6 +47,18 @@ int datapath_vip_set(struct datapath *d, const struct in6_addr *vip, int ifindex
 /* -ENOENT when it is not there. Afterwards the address is unguarded: remove it from the interface first. */
 int datapath_vip_delete(struct datapath *d, const struct in6_addr *vip);
 
+/* ---- ranges of ports ---- */
+
+/*
+ * What comes to IP, PROTO (IPPROTO_TCP) and FIRST..LAST goes to the group of listening socket FD. Its number, or -errno:
+ * -ENOSPC when RANGES_MAX are there, others when the kernel cannot do it. Ranges must not overlap.
+ */
+int datapath_range_add(struct datapath *d, const struct in6_addr *ip, uint8_t proto, uint16_t first, uint16_t last,
+		       int fd);
+/* The same words, and the number. Before its socket is closed. */
+void datapath_range_remove(struct datapath *d, int number, const struct in6_addr *ip, uint8_t proto, uint16_t first,
+			   uint16_t last);
+
 /* ---- clone targets ---- */
 
 int datapath_target_set(struct datapath *d, uint32_t slot, const struct target *t);

@@ -122,7 +122,7 @@ static int setup(void **state)
 	};
 	fd = listen_on(&w.front);
 	fcntl(fd, F_SETFL, O_NONBLOCK);
-	worker_post_listener(w.worker, 0, 0, fd, &w.front, false);
+	worker_post_listener(w.worker, 0, 0, fd, &w.front, 0, false);
 	return 0;
 }
 

@@ -158,6 +158,7 @@ def test_udp_says_what_does_not_fit(admin):
     for taken, words in (
             ([{"port": 80, "port_range_end": 90}, {"port": 85, "override_network_profile_ref": mine}],
              ("services[1]", "TCP 85", "services[0]", "TCP 80-90")),
+            ([{"port": 10000, "port_range_end": 15000, "override_network_profile_ref": udp}], ("port_range_end", "4096")),
             ([{"port": 40, "port_range_end": 55}], ("services[0].port", "TCP 40-55", "'both'", "TCP 53")),
             ([{"port": 60, "override_network_profile_ref": udp}], ("UDP 60", "'both'", "UDP 50-60"))):
         text = error(admin.post("virtualservice", {"name": "v", "vsvip_ref": address, "services": taken, **l4}), 400)

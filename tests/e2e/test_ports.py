@@ -1,8 +1,12 @@
 """The ports of a virtual service: each with profiles of its own, and when they are closed."""
 
+import socket
+import threading
+
 import pytest
 
 from lab.host import until
+from test_udp import Asker, Echo
 
 
 def refused(client, ip: str, port: int) -> bool:
@@ -43,3 +47,59 @@ def test_ports_have_profiles_of_their_own(lab):
     idle = client.connect(vs.vip, 82, timeout=9)
     with pytest.raises(ConnectionResetError):
         idle.recv(1)                # the fast path's idle time
+
+
+class Teller:
+    """A server that says to whoever connects which port he came to."""
+
+    def __init__(self, host, *ports: int):
+        with host.entered():
+            for port in ports:
+                listening = socket.create_server(("", port), backlog=16)
+                threading.Thread(target=self.serve, args=(listening,), daemon=True).start()
+
+    @staticmethod
+    def serve(listening: socket.socket) -> None:
+        while True:
+            peer, _ = listening.accept()
+            peer.sendall(str(listening.getsockname()[1]).encode())
+            peer.close()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_range_of_ports(lab, workers):
+    """Fifty thousand TCP ports and a few of UDP, to the same port of the server; with a handful of sockets."""
+    host, client = lab.server(), lab.client()
+    Teller(host, 81, 1000, 31337, 60000)
+    for port in (2000, 2009):
+        Echo(host, port)
+    engine = lab.engine(workers=workers)
+    udp = lab.ref("networkprofile", "System-UDP-Fast-Path")
+    vs = lab.virtual_service(
+        pool=[{"ip": {"addr": host.ip4, "type": "V4"}}], http=False, v6=True, monitor=None,
+        pool_more={"use_service_port": True},
+        services=[{"port": 1000, "port_range_end": 60000},
+                  {"port": 2000, "port_range_end": 2009, "override_network_profile_ref": udp}])
+
+    def said(ip: str, port: int) -> str:
+        with client.connect(ip, port) as peer:
+            return peer.recv(16).decode()
+
+    for port in (1000, 31337, 60000):
+        for ip in (vs.vip, vs.vip6):
+            assert said(ip, port) == str(port)
+    assert {said(vs.vip, 31337) for _ in range(20)} == {"31337"}
+    for port in (999, 60001):
+        assert refused(client, vs.vip, port) and refused(client, vs.vip6, port)
+    for port in (2000, 2009):
+        for ip in (vs.vip, vs.vip6):
+            assert until(Asker(client, ip, port).ask, "an answer comes")[2] == b"?"
+    listening = engine.run("ss", "-Hltn").stdout.splitlines()
+    assert len(listening) <= 2 * workers + 2, listening
+
+    # What leaves the range is closed, and what comes to it is open.
+    vs.patch(replace={"services": [{"port": 1000, "port_range_end": 31336}, {"port": 81}]})
+    until(lambda: refused(client, vs.vip, 31337), "the port is closed")
+    assert until(lambda: said(vs.vip, 81), "it is open") == "81" and said(vs.vip, 1000) == "1000"
+    engine.kill_proxy()
+    assert said(vs.vip, 1000) == "1000", "who comes meanwhile waits"

@@ -24,6 +24,14 @@ int change_commit(struct change *c, struct err *e)
 	return rc;
 }
 
+int change_commit_soon(struct change *c, struct err *e)
+{
+	int rc = txn_commit_soon(c->txn, NULL, e);
+
+	c->txn = NULL;
+	return rc;
+}
+
 void change_abort(struct change *c)
 {
 	if (c->txn)

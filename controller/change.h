@@ -38,6 +38,8 @@ bool change_shows(const struct change *c, const struct object *o);
 void change_begin(struct change *c, struct store *s, const struct change_by *by);
 /* Durable when it returns 0; ends the change in any case. */
 int change_commit(struct change *c, struct err *e);
+/* Durable after store_sync(): see txn_commit_soon(). */
+int change_commit_soon(struct change *c, struct err *e);
 void change_abort(struct change *c);
 
 /*

@@ -20,6 +20,11 @@ static void settle(struct timer *t)
 {
 	struct fleet *f = CONTAINER_OF(t, struct fleet, settle);
 
+	/* No engine runs what the controller might not know any more when the power comes back. */
+	if (store_sync(f->store, NULL) < 0) {
+		fleet_settle_later(f);
+		return;
+	}
 	placement_run(f->placement);
 	LIST_FOREACH(l, &f->engines)
 		session_flush(LIST_ENTRY(l, struct engine, in_fleet));

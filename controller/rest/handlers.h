@@ -52,7 +52,10 @@ handler token_post;
 /* ---- route.c --------------------------------------------------------------- */
 
 void route_request(struct request *q);
-/* The answer of a RESULT_LATER request is complete. */
+/*
+ * The answer of a RESULT_LATER request is complete. It leaves when everything is durable that it
+ * may tell of: answers of one turn share a sync.
+ */
 void route_done(struct request *q);
 /* Allow header and 405 "Method 'X' not allowed". */
 enum result refuse_method(struct request *q, const char *allow);
@@ -112,7 +115,10 @@ json_t *subresource_show(const struct view *v, struct request *q, const struct o
 			 const char *path);
 /* The sub-resources that `join_subresources` names, into OUT (subresource.c). */
 void subresource_join(const struct view *v, struct request *q, const struct object *o, json_t *out);
-/* Commits C, or aborts it when RC says so. Answers only when that was no success. */
+/*
+ * Commits C, or aborts it when RC says so. Answers only when that was no success. The disk has it
+ * before the answer leaves (route_done).
+ */
 void object_finish(struct request *q, struct change *c, int rc, struct err *e);
 /*
  * The object of the path (q->uuid), seen by the caller; a singleton has no uuid in it. D holds it

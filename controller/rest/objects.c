@@ -296,7 +296,7 @@ void object_finish(struct request *q, struct change *c, int rc, struct err *e)
 	CLEANUP_FREE char *user = xstrdup(q->user->uuid);
 
 	if (rc == 0)
-		rc = change_commit(c, e);
+		rc = change_commit_soon(c, e);
 	else
 		change_abort(c);
 	if (rc == 0)

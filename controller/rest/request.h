@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/list.h"
 #include "controller/access.h"
 #include "controller/rest/query.h"
 #include "controller/rest/session.h"
@@ -90,6 +91,7 @@ struct request {
 		char *value;
 	} header[REQUEST_HEADERS_MAX];
 	size_t n_headers;
+	struct list unsynced; /* while its answer waits for the disk */
 	void *connection; /* struct MHD_Connection */
 	bool begun, posted;
 	size_t swallowed; /* bytes of a body that is too large */

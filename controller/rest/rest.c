@@ -54,6 +54,7 @@ int rest_start(struct controller *c, int fd, bool ipv6, struct rest **out, struc
 	int rc;
 
 	r->c = c;
+	list_init(&r->unsynced);
 	sessions_init(&r->sessions, SESSIONS_MAX);
 	password_cache_init(&r->passwords);
 	lockout_init(&r->lockout);

@@ -29,6 +29,9 @@ struct rest {
 	uint64_t refusal_told_ns; /* when the last refused login made an event */
 	unsigned refusals_untold;
 	struct timer sweep;
+	struct list unsynced; /* struct request, whose answers wait for the disk */
+	struct message
+		sync; /* to ourselves, behind the requests that are here; while there are some */
 	uint8_t token_key[32]; /* user tokens are made from it (user_token.c) */
 };
 

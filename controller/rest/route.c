@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/base.h"
 #include "base/log.h"
@@ -314,17 +315,60 @@ static void close_unasked(struct request *q)
 	request_refuse(q, 403, "Nobody has a permission for %s %s.", q->method_text, q->path);
 }
 
+static void answer(struct request *q)
+{
+	if (q->status >= 500)
+		log_warn("request_failed method=%s path=%s status=%d", q->method_text, q->path,
+			 q->status);
+	server_answer(q);
+}
+
+/* The disk does not have what the answers tell of: nobody is told. */
+static void take_back(struct request *q, const struct err *e)
+{
+	free(q->text);
+	q->text = NULL;
+	q->status = 0;
+	if (q->file >= 0)
+		close(q->file);
+	q->file = -1;
+	request_error(q, e);
+}
+
+static void synced(struct message *m)
+{
+	struct rest *r = CONTAINER_OF(m, struct rest, sync);
+	struct err e = { 0 };
+	int rc = store_sync(r->c->store, &e);
+
+	while (!list_empty(&r->unsynced)) {
+		struct request *q = LIST_ENTRY(r->unsynced.next, struct request, unsynced);
+
+		list_remove(&q->unsynced);
+		if (rc < 0)
+			take_back(q, &e);
+		answer(q);
+	}
+}
+
 void route_done(struct request *q)
 {
+	struct rest *r = q->rest;
+
 	if (q->stage == STAGE_HEAD && !q->status) {
 		server_go_on(q);
 		return;
 	}
 	close_unasked(q);
-	if (q->status >= 500)
-		log_warn("request_failed method=%s path=%s status=%d", q->method_text, q->path,
-			 q->status);
-	server_answer(q);
+	/* Also a GET may tell of what is not durable yet. */
+	if (store_is_synced(r->c->store)) {
+		answer(q);
+		return;
+	}
+	if (list_empty(&r->unsynced))
+		inbox_post(&r->c->inbox, &r->sync, synced);
+	list_init(&q->unsynced);
+	list_insert(&r->unsynced, &q->unsynced);
 }
 
 void route_request(struct request *q)

@@ -80,7 +80,7 @@ static json_t *padded(const char *name, uint64_t n)
  * Transaction N of the history: two counters, a pair that comes, a pair that goes, a value, an
  * audit event.
  */
-static int write_transaction(struct store *s, uint64_t n)
+static int write_transaction(struct store *s, uint64_t n, bool soon)
 {
 	struct txn *t = txn_begin(s);
 	char group[48], service[48], gone[48], text[24];
@@ -103,7 +103,7 @@ static int write_transaction(struct store *s, uint64_t n)
 	txn_set(t, "test", "n", text, NULL);
 	txn_event(t, json_pack("{s:s, s:I}", "what", "audit", "n", (json_int_t)n));
 	must(!put(t, &test_group, "group-b", padded("b", n)));
-	return txn_commit(t, NULL, NULL);
+	return soon ? txn_commit_soon(t, NULL, NULL) : txn_commit(t, NULL, NULL);
 }
 
 /* Behind transaction N: an event of runtime, which a kill may not take, but the power may. */
@@ -209,7 +209,8 @@ static void write_until_killed(int fd)
 	for (n++;; n++) {
 		uint64_t done = 2 * n - 1;
 
-		if (write_transaction(s, n) || write(fd, &done, sizeof(done)) != sizeof(done))
+		if (write_transaction(s, n, n % 2) ||
+		    write(fd, &done, sizeof(done)) != sizeof(done))
 			_exit(5);
 		done = 2 * n;
 		if (write_event(s, n) || write(fd, &done, sizeof(done)) != sizeof(done))
@@ -334,12 +335,22 @@ static void live(struct outcome *o, struct history *h)
 			rc = write_event(s, f.n);
 	}
 	while (!rc && !o->wrong && h->acked < last) {
-		rc = write_transaction(s, h->acked + 1);
+		/* Half of them share one sync, and are acknowledged when it is done. */
+		uint64_t n = h->acked, share = random64() % 2 ? 1 + random64() % 4 : 0;
+
+		for (uint64_t i = 0; i < share && !rc; i++) {
+			rc = write_transaction(s, ++n, true);
+			if (!rc)
+				rc = write_event(s, n);
+		}
+		if (!rc)
+			rc = share ? store_sync(s, NULL) : write_transaction(s, ++n, false);
 		if (rc)
 			break;
-		h->acked++;
-		o->transactions++;
-		rc = write_event(s, h->acked);
+		o->transactions += n - h->acked;
+		h->acked = n;
+		if (!share)
+			rc = write_event(s, n);
 	}
 	if (rc && !power_is_off())
 		o->wrong = "a write failed";
@@ -411,7 +422,7 @@ static void a_full_disk_refuses_and_is_tried_again(void **state)
 	(void)state;
 
 	assert_int_equal(store_open(dir, &s, &e), 0);
-	assert_int_equal(write_transaction(s, 1), 0);
+	assert_int_equal(write_transaction(s, 1, false), 0);
 	power_refuse(SQLITE_FULL);
 	for (int i = 0; i < 3; i++) {
 		struct txn *t = txn_begin(s);
@@ -425,7 +436,7 @@ static void a_full_disk_refuses_and_is_tried_again(void **state)
 	power_refuse(0);
 	for (uint64_t n = 2; n < 20; n++) {
 		assert_int_equal(write_event(s, n - 1), 0);
-		assert_int_equal(write_transaction(s, n), 0);
+		assert_int_equal(write_transaction(s, n, false), 0);
 	}
 	assert_whole(s, 19);
 	store_close(s);
@@ -433,6 +444,8 @@ static void a_full_disk_refuses_and_is_tried_again(void **state)
 	assert_whole(s, 19);
 	store_close(s);
 }
+
+static bool shared; /* its address: the sync is one that several transactions share */
 
 /* What a failed sync left on the disk nobody knows: only a new start, which reads it, may go on. */
 static void after_a_failed_sync_nothing_more_is_written(void **state)
@@ -444,24 +457,33 @@ static void after_a_failed_sync_nothing_more_is_written(void **state)
 	(void)state;
 
 	assert_int_equal(store_open(dir, &s, &e), 0);
-	assert_int_equal(write_transaction(s, 1), 0);
+	assert_int_equal(write_transaction(s, 1, false), 0);
+	if (*state) {
+		assert_int_equal(write_event(s, 1), 0);
+		assert_int_equal(write_transaction(s, 2, true), 0);
+	}
 	power_refuse(SQLITE_IOERR_FSYNC);
-	assert_int_equal(write_transaction(s, 2), -EIO);
+	if (*state)
+		assert_int_equal(store_sync(s, NULL), -EIO);
+	else
+		assert_int_equal(write_transaction(s, 2, false), -EIO);
 	power_refuse(0);
-	assert_whole(s, 1);
+	assert_whole(s, *state ? 2 : 1);
 	t = txn_begin(s);
 	txn_set(t, "test", "n", "2", NULL);
 	assert_int_equal(txn_commit(t, NULL, &e), -EIO);
 	assert_non_null(strstr(e.text, "start the controller again"));
-	assert_whole(s, 1);
+	assert_whole(s, *state ? 2 : 1);
 	store_close(s);
 	power_back(false, random64);
 	assert_int_equal(store_open(dir, &s, &e), 0);
 	n = store_revision(s);
 	assert_true(n == 1 || n == 2);
-	assert_whole(s, n);
-	assert_int_equal(write_event(s, n), 0);
-	assert_int_equal(write_transaction(s, n + 1), 0);
+	if (!*state) {
+		assert_whole(s, n);
+		assert_int_equal(write_event(s, n), 0);
+	}
+	assert_int_equal(write_transaction(s, n + 1, false), 0);
 	store_close(s);
 }
 
@@ -497,6 +519,8 @@ int main(void)
 						files_in_memory, files_on_disk),
 		cmocka_unit_test_setup_teardown(after_a_failed_sync_nothing_more_is_written,
 						files_in_memory, files_on_disk),
+		cmocka_unit_test_prestate_setup_teardown(after_a_failed_sync_nothing_more_is_written,
+							 files_in_memory, files_on_disk, &shared),
 	};
 
 	if (seed)

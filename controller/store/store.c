@@ -83,6 +83,7 @@ struct store {
 	struct store_watch *watches;
 	struct slot **bare; /* while it is opened: see seal_later() */
 	size_t n_bare;
+	bool unsynced; /* commits that the disk need not have yet */
 	struct txn txn;
 };
 
@@ -863,7 +864,7 @@ static struct store_change *write_changes(struct txn *t, size_t *n)
 	return changes;
 }
 
-int txn_commit(struct txn *t, uint64_t *revision, struct err *e)
+static int commit(struct txn *t, bool sync, uint64_t *revision, struct err *e)
 {
 	CLEANUP_FREE struct store_change *changes = NULL;
 	struct store *s = t->store;
@@ -880,7 +881,7 @@ int txn_commit(struct txn *t, uint64_t *revision, struct err *e)
 	next = s->state;
 	if (t->n_ops)
 		next.revision = t->revision;
-	disk_begin(s->disk, true);
+	disk_begin(s->disk, sync);
 	for (size_t i = 0; i < t->n_ops; i++)
 		write_op(s, &t->ops[i]);
 	changes = write_changes(t, &n);
@@ -894,6 +895,7 @@ int txn_commit(struct txn *t, uint64_t *revision, struct err *e)
 		return rc;
 	}
 	s->state = next;
+	s->unsynced = !sync;
 	if (revision)
 		*revision = next.revision;
 	if (n) {
@@ -904,6 +906,43 @@ int txn_commit(struct txn *t, uint64_t *revision, struct err *e)
 	}
 	finish(t, true);
 	return 0;
+}
+
+int txn_commit(struct txn *t, uint64_t *revision, struct err *e)
+{
+	return commit(t, true, revision, e);
+}
+
+int txn_commit_soon(struct txn *t, uint64_t *revision, struct err *e)
+{
+	return commit(t, false, revision, e);
+}
+
+bool store_is_synced(const struct store *s)
+{
+	return !s->unsynced;
+}
+
+int store_sync(struct store *s, struct err *e)
+{
+	unsigned char raw[8];
+	char text[2 * sizeof(raw) + 1];
+	int rc;
+
+	if (!s->unsynced)
+		return 0;
+	/*
+	 * A commit that is synced takes all before it along. It must change something: one that
+	 * writes what is there already writes nothing, and syncs nothing.
+	 */
+	random_bytes(raw, sizeof(raw));
+	hex_encode(text, raw, sizeof(raw));
+	disk_begin(s->disk, true);
+	disk_set(s->disk, "sync", "", text);
+	rc = disk_commit(s->disk, &s->state, e);
+	if (rc == 0)
+		s->unsynced = false;
+	return rc;
 }
 
 /* ---- values, changes, events ----------------------------------------- */

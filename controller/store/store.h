@@ -105,6 +105,15 @@ void txn_event(struct txn *t, json_t *event);
  * -EIO the store refuses all writes until it is opened anew.
  */
 int txn_commit(struct txn *t, uint64_t *revision, struct err *e);
+/*
+ * The same, but for one thing: until store_sync(), or the next txn_commit(), it survives only the
+ * death of the process. For those who have more to commit before they tell anybody: several
+ * requests share one sync. Nobody outside may learn of it before.
+ */
+int txn_commit_soon(struct txn *t, uint64_t *revision, struct err *e);
+/* Everything is durable when it returns 0. Not inside a transaction. */
+int store_sync(struct store *s, struct err *e);
+bool store_is_synced(const struct store *s);
 void txn_abort(struct txn *t);
 
 /* Small values outside the model: sessions, tokens, the CA. Same durability. NULL VALUE deletes. */

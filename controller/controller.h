@@ -30,6 +30,11 @@ struct controller {
 	struct ca *ca;
 	struct rest *rest;
 	uint64_t up_since_us;
+	bool restarts; /* it ends soon, to start itself anew */
+	struct timer restart;
 };
+
+/* Ends the loop when what was answered is on its way, and starts the program again as it was started. */
+void controller_restart(struct controller *c);
 
 #endif

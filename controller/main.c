@@ -146,6 +146,22 @@ static void signalled(struct watch *w, uint32_t events)
 	loop_stop(s->loop);
 }
 
+enum { RESTART_MS = 200 };
+
+static void restart_now(struct timer *t)
+{
+	loop_stop(CONTAINER_OF(t, struct controller, restart)->loop);
+}
+
+void controller_restart(struct controller *c)
+{
+	if (c->restarts)
+		return;
+	c->restarts = true;
+	/* The answer to who asked for it goes out before. */
+	timer_in(c->loop, &c->restart, RESTART_MS, restart_now);
+}
+
 /* Before any thread is made: they all inherit the mask, and the signals come to the loop alone. */
 static int signal_fd(void)
 {
@@ -256,6 +272,12 @@ int main(int argc, char **argv)
 	ipam_close(c.ipam);
 	if (c.store)
 		store_close(c.store);
+	timer_stop(c.loop, &c.restart);
 	loop_free(c.loop);
+	if (rc == 0 && c.restarts) {
+		execv("/proc/self/exe", argv);
+		fprintf(stderr, "spanwire-controller: Cannot start anew: %s.\n", strerror(errno));
+		return 1;
+	}
 	return rc < 0 ? 1 : 0;
 }

@@ -22,9 +22,11 @@ struct seal;
  * there. Refused with one sentence: -ENOENT, -EPERM (open to others), -EINVAL (no key).
  */
 int seal_open(const char *dir, bool make, struct seal **out, struct err *e);
+/* With a key of 32 bytes that comes from elsewhere (a passphrase). Never fails. */
+struct seal *seal_with(const unsigned char key[static 32]);
 /* NULL is legal. */
 void seal_free(struct seal *s);
-/* Where the key is, for sentences. */
+/* Where the key is, for sentences; NULL: in no file. */
 const char *seal_path(const struct seal *s);
 
 /* Does it look like what seal_put() makes? */

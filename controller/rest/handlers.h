@@ -48,6 +48,8 @@ void file_begin(struct request *q, uint64_t length);
 handler logs_get;
 /* enrol.c */
 handler token_post;
+/* configuration.c */
+handler configuration_export, configuration_import;
 
 /* ---- route.c --------------------------------------------------------------- */
 

@@ -62,6 +62,8 @@ static const struct route {
 	ROUTE(POST, "/api/macro", macro_write, HANDLER, 0)
 	ROUTE(PUT, "/api/macro", macro_write, HANDLER, 0)
 	ROUTE(DELETE, "/api/macro", macro_delete, HANDLER, BODY)
+	ROUTE(GET, "/api/configuration/export", configuration_export, HANDLER, 0)
+	ROUTE(POST, "/api/configuration/import", configuration_import, HANDLER, FORM | UPLOAD)
 	ROUTE(POST, "/api/serviceenginegroup/:uuid/token", token_post, HANDLER, 0)
 	ROUTE(GET, "/api/fileservice/*", file_get, GUARD_file, FORM)
 	ROUTE(POST, "/api/fileservice/*", file_post, GUARD_file, FORM | UPLOAD)

@@ -539,6 +539,30 @@ int upload_check(struct upload *u, struct err *e)
 	return u->error.code;
 }
 
+int upload_text(struct upload *u, size_t max, char **out, size_t *len, struct err *e)
+{
+	int rc = upload_check(u, e);
+	size_t got = 0;
+
+	if (rc < 0)
+		return rc;
+	if (u->size > max)
+		return err_set(e, -EFBIG, "file", "It has more than %zu bytes.", max);
+	*out = xmalloc((size_t)u->size + 1);
+	while (got < u->size) {
+		ssize_t n = pread(u->fd, *out + got, (size_t)u->size - got, (off_t)got);
+
+		if (n <= 0) {
+			free(*out);
+			return err_set(e, -EIO, "file", "Cannot read what has arrived: %s.", strerror(n ? errno : EIO));
+		}
+		got += (size_t)n;
+	}
+	(*out)[got] = '\0';
+	*len = got;
+	return 0;
+}
+
 /* A file in the tree has a name of its own from the first moment, or none. */
 static int place(struct upload *u, int at, struct err *e)
 {

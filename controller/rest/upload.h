@@ -57,6 +57,8 @@ const char *upload_name(const struct upload *u);
 uint64_t upload_size(const struct upload *u);
 /* Is the body whole, and all of it on the disk? */
 int upload_check(struct upload *u, struct err *e);
+/* Instead of storing it: what the file holds, a NUL behind it, for the caller to free. -EFBIG above MAX. */
+int upload_text(struct upload *u, size_t max, char **out, size_t *len, struct err *e);
 /* Slow: durable when it returns 0. A file of that name is replaced. */
 int upload_store(struct upload *u, const char *tenant, const char *folder, struct err *e);
 void upload_free(struct upload *u);

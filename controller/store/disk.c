@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "controller/store/staged.h"
 
 #define APPLICATION_ID 0x53707772 /* "Spwr" */
 
@@ -60,6 +61,7 @@ enum statement {
 	Q_CHANGES,
 	Q_VALUE,
 	Q_VALUES,
+	Q_ALL_VALUES,
 	Q_SET,
 	Q_UNSET,
 	Q_EVENT,
@@ -89,6 +91,7 @@ static const char *const sql_of[] = {
 		      " ORDER BY revision, seq",
 	[Q_VALUE] = "SELECT value FROM value WHERE space = ? AND key = ?",
 	[Q_VALUES] = "SELECT key, value FROM value WHERE space = ? ORDER BY key",
+	[Q_ALL_VALUES] = "SELECT space, key, value FROM value ORDER BY space, key",
 	[Q_SET] = "INSERT OR REPLACE INTO value VALUES (?, ?, ?)",
 	[Q_UNSET] = "DELETE FROM value WHERE space = ? AND key = ?",
 	[Q_EVENT] = "INSERT INTO event VALUES (?, ?, ?)",
@@ -402,6 +405,8 @@ int disk_open(const char *dir, struct disk **out, struct disk_state *state, stru
 	if (!rc)
 		rc = lock_folder(d, dir_fd, dir, e);
 	if (!rc)
+		rc = staged_enter(dir_fd, dir, e);
+	if (!rc)
 		rc = open_file(d, dir_fd, e);
 	if (!rc)
 		rc = prepare_file(d, e);
@@ -585,6 +590,21 @@ int disk_values(struct disk *d, const char *space,
 
 	while (!answer && (rc = sqlite3_step(st)) == SQLITE_ROW)
 		answer = f(arg, text_at(st, 0), text_at(st, 1));
+	if (!answer && rc != SQLITE_DONE)
+		answer = errno_of(rc);
+	release(st);
+	return answer;
+}
+
+int disk_all_values(struct disk *d,
+		    int (*f)(void *arg, const char *space, const char *key, const char *value),
+		    void *arg)
+{
+	sqlite3_stmt *st = bind(d, Q_ALL_VALUES, "");
+	int rc, answer = 0;
+
+	while (!answer && (rc = sqlite3_step(st)) == SQLITE_ROW)
+		answer = f(arg, text_at(st, 0), text_at(st, 1), text_at(st, 2));
 	if (!answer && rc != SQLITE_DONE)
 		answer = errno_of(rc);
 	release(st);

@@ -77,6 +77,10 @@ char *disk_value(struct disk *d, const char *space, const char *key);
 /* In order of keys. F must not call into the disk. */
 int disk_values(struct disk *d, const char *space,
 		int (*f)(void *arg, const char *key, const char *value), void *arg);
+/* In order of spaces and keys. F must not call into the disk. */
+int disk_all_values(struct disk *d,
+		    int (*f)(void *arg, const char *space, const char *key, const char *value),
+		    void *arg);
 /* Of revisions after FROM, in order. F must not call into the disk. */
 int disk_changes(struct disk *d, uint64_t from,
 		 int (*f)(void *arg, uint64_t revision, const char *kind, const char *uuid,

@@ -964,6 +964,13 @@ int store_values(struct store *s, const char *space,
 	return disk_values(s->disk, space, f, arg);
 }
 
+int store_all_values(struct store *s,
+		     int (*f)(void *arg, const char *space, const char *key, const char *value),
+		     void *arg)
+{
+	return disk_all_values(s->disk, f, arg);
+}
+
 struct changes_reader {
 	struct store *s;
 	int (*f)(void *arg, const struct store_change *c);

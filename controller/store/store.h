@@ -127,6 +127,11 @@ char *store_value(struct store *s, const char *space, const char *key);
 int store_values(struct store *s, const char *space,
 		 int (*f)(void *arg, const char *key, const char *value), void *arg);
 
+/* Of all spaces: what a backup holds besides the objects. */
+int store_all_values(struct store *s,
+		     int (*f)(void *arg, const char *space, const char *key, const char *value),
+		     void *arg);
+
 /*
  * What changed, in order, after revision FROM; an object comes once per revision. -ESPIPE when
  * the log does not reach back that far (it holds the last 10,000 revisions): read everything.

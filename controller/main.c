@@ -20,6 +20,7 @@
 #include "base/settings.h"
 #include "controller/ca.h"
 #include "controller/controller.h"
+#include "controller/expiry.h"
 #include "controller/ipam.h"
 #include "controller/link/fleet.h"
 #include "controller/listen.h"
@@ -231,6 +232,8 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 	if (rc < 0 && c->rest)
 		rest_stop(c->rest);
 	if (rc == 0) {
+		struct expiry *expiry = expiry_open(c);
+
 		must(watch_start(c->loop, &stop.watch, sig, EPOLLIN, signalled) == 0);
 		printf("spanwire-controller " SPANWIRE_VERSION " ready: REST https://%s engines %s\n", rest_at.text,
 		       engine_at.text);
@@ -240,6 +243,7 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 		notify("STOPPING=1");
 		watch_stop(c->loop, &stop.watch);
 		rest_stop(c->rest);
+		expiry_close(expiry);
 	}
 	pool_free(c->pool);
 	inbox_fini(&c->inbox);

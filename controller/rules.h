@@ -29,6 +29,8 @@ struct rule {
 	int (*leaving)(struct change *c, const char *uuid, struct err *e);
 	/* It was deleted: give back what check() took. */
 	int (*gone)(struct change *c, const char *uuid, const json_t *old, struct err *e);
+	/* O is going to be shown, as OUT: what changes by itself, with the time. */
+	void (*show)(struct store *s, const struct object *o, json_t *out);
 };
 
 /* NULL when the kind has none. */
@@ -49,9 +51,12 @@ int rule_stays_built(struct change *c, const struct kind_desc *k, const char *uu
 extern const struct rule rule_cloud;
 extern const struct rule rule_network;
 extern const struct rule rule_networkprofile;
+extern const struct rule rule_pkiprofile;
 extern const struct rule rule_pool;
 extern const struct rule rule_role;
 extern const struct rule rule_serviceengine;
+extern const struct rule rule_sslkeyandcertificate;
+extern const struct rule rule_sslprofile;
 extern const struct rule rule_tenant;
 extern const struct rule rule_user;
 extern const struct rule rule_virtualservice;

@@ -7,6 +7,7 @@
 #include "controller/derived.h"
 #include "controller/resolve.h"
 #include "controller/rest/handlers.h"
+#include "controller/rules.h"
 
 /* ---- how an object is shown --------------------------------------------------------------- */
 
@@ -93,6 +94,7 @@ static void project(json_t *o, const char *fields)
 
 static json_t *write_whole(const struct view *v, struct request *q, const struct object *o)
 {
+	const struct rule *rule = rule_find(o->kind->path);
 	struct resolver r;
 	json_t *out;
 
@@ -101,6 +103,8 @@ static json_t *write_whole(const struct view *v, struct request *q, const struct
 		return NULL;
 	resolver_init(&r, q->rest->c->store, NULL, "*", "");
 	out = model_write(o->kind, o->body, &v->write, &r.model);
+	if (rule && rule->show)
+		rule->show(q->rest->c->store, o, out);
 	json_object_set_new(out, "_last_modified",
 			    json_sprintf("%llu", (unsigned long long)o->last_modified_us));
 	return out;

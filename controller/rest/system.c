@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "base/base.h"
+#include "controller/certificate.h"
 #include "controller/change.h"
 #include "controller/resolve.h"
 #include "controller/rest/password.h"
@@ -237,6 +238,49 @@ static int make_object(struct change *c, size_t i, struct err *e)
 	return change_create(c, kind_find(objects[i].kind), v, uuid, e);
 }
 
+/*
+ * A fresh controller has certificates of its own making: for a first service, and under the names that playbooks know. The
+ * first one is the authority of the others.
+ */
+static const struct {
+	const char *name, *cn, *type;
+	bool ca, rsa;
+} certificates[] = {
+	{ "System-Default-Root-CA", "System-Default-Root-CA", "SSL_CERTIFICATE_TYPE_CA", true, false },
+	{ "System-Default-Cert", "System Default Cert", "SSL_CERTIFICATE_TYPE_VIRTUALSERVICE", false, true },
+	{ "System-Default-Cert-EC", "System Default EC Cert", "SSL_CERTIFICATE_TYPE_VIRTUALSERVICE", false, false },
+	{ "System-Default-Portal-Cert", "System Default Portal Cert", "SSL_CERTIFICATE_TYPE_SYSTEM", false, true },
+	{ "System-Default-Portal-Cert-EC256", "System Default Portal EC Cert", "SSL_CERTIFICATE_TYPE_SYSTEM", false,
+	  false },
+	{ "System-Default-Secure-Channel-Cert", "System Default Secure Channel Cert", "SSL_CERTIFICATE_TYPE_SYSTEM",
+	  false, false },
+};
+
+static int make_certificates(struct change *c, struct err *e)
+{
+	struct certificate_pair root = { 0 };
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(certificates); i++) {
+		CLEANUP_JSON json_t *v = NULL;
+		struct certificate_pair p;
+		char uuid[UUID_MAX] = "";
+
+		certificate_pair_make(&p, certificates[i].cn, certificates[i].ca ? "CA" : "server", certificates[i].rsa,
+				      i ? &root : NULL);
+		v = json_pack("{s:s, s:s, s:s, s:{s:s}}", "name", certificates[i].name, "type", certificates[i].type,
+			      "key", p.key, "certificate", "certificate", p.certificate);
+		must(v);
+		rc = change_create(c, kind_find("sslkeyandcertificate"), v, uuid, e);
+		if (i == 0)
+			root = p;
+		else
+			certificate_pair_fini(&p);
+	}
+	certificate_pair_fini(&root);
+	return rc;
+}
+
 static int make_admin(struct change *c, const char *password, struct err *e)
 {
 	char record[PASSWORD_RECORD_MAX], uuid[UUID_MAX] = "user-1";
@@ -305,6 +349,8 @@ int system_objects_make(struct store *s, const char *password, struct err *e)
 	}
 	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(roles); i++)
 		rc = make_role(&c, i, e);
+	if (rc == 0)
+		rc = make_certificates(&c, e);
 	if (rc == 0)
 		rc = make_admin(&c, password, e);
 	if (rc == 0)

@@ -1,6 +1,7 @@
 /* pool: the monitors that it uses must be built. */
 #include "base/base.h"
 #include "controller/rules.h"
+#include "controller/rules/tls.h"
 #include "controller/resolve.h"
 
 static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new,
@@ -8,7 +9,9 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 {
 	(void)uuid;
 	(void)old;
-	return rule_uses_built(c, kind_find("pool"), new, e);
+	int rc = rule_uses_built(c, kind_find("pool"), new, e);
+
+	return rc < 0 ? rc : rule_tls_of_pool(c, new, e);
 }
 
 const struct rule rule_pool = { .kind = "pool", .check = check };

@@ -13,7 +13,7 @@ def pems(tmp_path_factory):
     """A key and its certificate, of nobody's authority."""
     folder = tmp_path_factory.mktemp("pems")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", folder / "key", "-out", folder / "cert",
-                    "-days", "30", "-subj", "/CN=shop.example.com", "-addext", "subjectAltName=DNS:shop.example.com",
+                    "-days", "90", "-subj", "/CN=shop.example.com", "-addext", "subjectAltName=DNS:shop.example.com",
                     "-addext", "basicConstraints=critical,CA:TRUE"], check=True, capture_output=True)
     return (folder / "key").read_text(), (folder / "cert").read_text()
 

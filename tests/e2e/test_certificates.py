@@ -1,0 +1,198 @@
+"""Certificates by the API: uploaded, made, requested; judged; their keys seen by nobody."""
+
+import base64
+import json
+import re
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
+from contract import Controller, error, vip
+from lab.host import until
+from pki import Identity
+
+VIRTUALSERVICE, CA = "SSL_CERTIFICATE_TYPE_VIRTUALSERVICE", "SSL_CERTIFICATE_TYPE_CA"
+
+
+@pytest.fixture(scope="module")
+def root():
+    return Identity("Lab root")
+
+
+def upload(name: str, identity: Identity, kind: str = VIRTUALSERVICE, **more) -> dict:
+    return {"name": name, "type": kind, "key": identity.key, "certificate": {"certificate": identity.certificate}, **more}
+
+
+def read(admin, made: dict) -> dict:
+    return admin.get(f"sslkeyandcertificate/{made['uuid']}").json()
+
+
+def test_an_upload_is_read_and_its_key_kept_back(admin, root):
+    shop = Identity("shop", by=root, names=("shop.example", "10.0.0.1"), bits=2048, days=90)
+    made = admin.make("sslkeyandcertificate", **upload("shop", shop))
+    have = read(admin, made)
+    cert = have["certificate"]
+    assert have["key"] == "<sensitive>" and have["status"] == "SSL_CERTIFICATE_FINISHED"
+    assert cert["certificate"] == shop.certificate
+    assert cert["subject"] == {"common_name": "shop", "organization": "Lab", "distinguished_name": "CN=shop, O=Lab"}
+    assert cert["issuer"]["common_name"] == "Lab root" and not cert["self_signed"] and not cert["chain_verified"]
+    assert cert["not_after"] == shop.x509.not_valid_after.strftime("%Y-%m-%d %H:%M:%S")
+    assert cert["serial_number"] == str(shop.x509.serial_number) and cert["version"] == "2"
+    assert cert["subject_alt_names"] == ["shop.example", "10.0.0.1"]
+    assert cert["signature_algorithm"] == "ecdsa-with-SHA256"
+    assert cert["key_params"] == {"algorithm": "SSL_KEY_ALGORITHM_RSA",
+                                  "rsa_params": {"key_size": "SSL_KEY_2048_BITS", "exponent": 65537}}
+    assert have["key_params"] == cert["key_params"]
+    assert cert["expiry_status"] == "SSL_CERTIFICATE_GOOD" and cert["days_until_expire"] == 89
+    assert cert["fingerprint"] == "SHA1 Fingerprint=" + shop.x509.fingerprint(hashes.SHA1()).hex(":").upper()
+    assert "Subject: " in cert["text"] and cert["public_key"].startswith("-----BEGIN PUBLIC KEY-----")
+    assert have["ca_certs"] == [{"name": "Lab root"}]
+    # What was read is written back without a change, as it came and without its key.
+    have_of = {k: v for k, v in have.items() if k != "_last_modified"}
+    for body in (have, {k: v for k, v in have_of.items() if k != "key"}):
+        back = admin.put(f"sslkeyandcertificate/{made['uuid']}", body).json()
+        assert {k: v for k, v in back.items() if k not in ("_last_modified", "url", "tenant_ref")} == \
+            {k: v for k, v in have.items() if k not in ("_last_modified", "url", "tenant_ref")}
+    patched = admin.patch(f"sslkeyandcertificate/{made['uuid']}", {"replace": {"key_base64": False}})
+    assert patched.status_code == 200
+    # A key behind a pass phrase.
+    locked = upload("locked", shop, key=shop.locked("open sesame"), key_passphrase="open sesame")
+    assert read(admin, admin.make("sslkeyandcertificate", **locked))["key_passphrase"] == "<sensitive>"
+
+
+def test_what_cannot_be_served_is_refused_in_words(admin, root):
+    one, other = Identity("one", by=root), Identity("other", by=root)
+    weak, old = Identity("weak", by=root, bits=1024), Identity("old", by=root, digest=hashes.SHA1())
+    cases = [
+        (upload("x", one, key=other.key), "key: The key does not belong to the certificate."),
+        (upload("x", one, key="nonsense"), "key: It is no private key in PEM."),
+        (upload("x", one, key=one.locked("right"), key_passphrase="wrong"), "key: The pass phrase does not open the key."),
+        (upload("x", one, key=one.locked("right")), "key: The pass phrase does not open the key."),
+        (upload("x", one, key=""), "key: A certificate that is shown to others needs its private key."),
+        (upload("x", one, certificate={"certificate": "nonsense"}), "certificate.certificate: It is no certificate in PEM."),
+        (upload("x", one, certificate={}), "certificate.certificate: Give a certificate in PEM, or a subject"),
+        (upload("x", weak), "key: An RSA key of 1024 bits is too short: it needs 2048."),
+        (upload("x", old), "certificate.certificate: The certificate is signed with SHA-1"),
+        (upload("x", one, format="SSL_PKCS12"), "format: SSL_PKCS12 is not built yet; choose SSL_PEM."),
+        (upload("x", one, certificate_base64=True), "certificate_base64: Certificates come as PEM."),
+        ({"name": "x", "certificate": {"subject": {"common_name": "x", "country": "too long"}}}, "certificate.subject.country"),
+        ({"name": "x", "certificate": {"subject": {"common_name": "x"}, "subject_alt_names": ["a b"]}},
+         "certificate.subject_alt_names: \"a b\" is no name or address."),
+        ({"name": "x", "certificate": {"subject": {"common_name": "x"}}, "key_params": {
+            "algorithm": "SSL_KEY_ALGORITHM_RSA", "rsa_params": {"key_size": "SSL_KEY_1024_BITS"}}},
+         "key_params.rsa_params.key_size: A key has 2048, 3072 or 4096 bits."),
+    ]
+    for body, says in cases:
+        text = error(admin.post("sslkeyandcertificate", body), 400)
+        assert text.startswith(says), text
+    assert not [o for o in admin.get("sslkeyandcertificate").json()["results"] if o["name"] == "x"]
+    for profile, says in [({"accepted_versions": [{"type": "SSL_VERSION_TLS1"}]}, "accepted_versions[0].type: SSL_VERSION_TLS1 is not"),
+                          ({"accepted_ciphers": "RC4"}, 'accepted_ciphers: "RC4" holds no cipher'),
+                          ({"ec_named_curve": "round"}, "ec_named_curve:"), ({"dhparam": "none"}, "dhparam:"),
+                          ({"cipher_enums": ["TLS_RSA_WITH_3DES_EDE_CBC_SHA"]}, "cipher_enums: None of these")]:
+        body = {"name": "p", "accepted_versions": [{"type": "SSL_VERSION_TLS1_2"}], **profile}
+        assert error(admin.post("sslprofile", body), 400).startswith(says), profile
+    bad = {"name": "p", "ca_certs": [{"certificate": root.certificate}, {"certificate": "nonsense"}]}
+    assert error(admin.post("pkiprofile", bad), 400).startswith("ca_certs[1].certificate: It is no certificate")
+
+
+def test_certificates_are_made_here(admin):
+    made = admin.make("sslkeyandcertificate", name="made", certificate={
+        "self_signed": True, "days_until_expire": 30, "subject": {"common_name": "made.example", "organization": "Lab"},
+        "subject_alt_names": ["made.example", "fd00::1"]},
+        key_params={"algorithm": "SSL_KEY_ALGORITHM_EC", "ec_params": {"curve": "SSL_KEY_EC_CURVE_SECP384R1"}})
+    have = read(admin, made)
+    cert = x509.load_pem_x509_certificate(have["certificate"]["certificate"].encode())
+    assert cert.subject.rfc4514_string() == "CN=made.example,O=Lab" and cert.public_key().curve.name == "secp384r1"
+    assert have["certificate"]["subject_alt_names"] == ["made.example", "fd00::1"] and have["certificate"]["self_signed"]
+    assert have["certificate"]["days_until_expire"] == 30 and have["certificate"]["chain_verified"]
+    assert have["certificate"]["expiry_status"] == "SSL_CERTIFICATE_EXPIRY_WARNING"
+    again = admin.post(f"sslkeyandcertificate/{made['uuid']}/renew", {})
+    assert again.status_code == 200, again.text
+    renewed = read(admin, made)["certificate"]
+    assert renewed["serial_number"] != have["certificate"]["serial_number"]
+    assert renewed["public_key"] == have["certificate"]["public_key"]
+    assert [e for e in events(admin, "SSL_CERT_RENEW") if e["obj_uuid"] == made["uuid"]]
+
+
+def test_a_signing_request_waits_for_its_answer(admin, root):
+    made = admin.make("sslkeyandcertificate", name="asked", type=VIRTUALSERVICE,
+                      certificate={"subject": {"common_name": "asked.example"}},
+                      key_params={"algorithm": "SSL_KEY_ALGORITHM_EC", "ec_params": {}})
+    have = read(admin, made)
+    assert have["status"] == "SSL_CERTIFICATE_PENDING" and "certificate" not in have["certificate"]
+    use = {"name": "early", "vip": [vip("10.7.0.1")], "services": [{"port": 443, "enable_ssl": True}],
+           "ssl_key_and_certificate_refs": [made["url"]]}
+    assert "was not answered yet" in error(admin.post("virtualservice", use), 400)
+    answer = Identity("asked", by=root, csr=have["certificate"]["certificate_signing_request"], names=("asked.example",))
+    stranger = Identity("asked", by=root)
+    have["certificate"]["certificate"] = stranger.certificate
+    assert "key: The key does not belong" in error(admin.put(f"sslkeyandcertificate/{made['uuid']}", have), 400)
+    have["certificate"]["certificate"] = answer.certificate
+    assert admin.put(f"sslkeyandcertificate/{made['uuid']}", have).json()["status"] == "SSL_CERTIFICATE_FINISHED"
+    assert admin.post("virtualservice", use).status_code == 201
+    for body, says in (({"services": [{"port": 444, "enable_ssl": True}], "ssl_key_and_certificate_refs": []}, "TLS needs a certificate"),
+                       ({"application_profile_ref": "/api/applicationprofile?name=System-L4-Application"}, "passes bytes as they are"),
+                       ({"application_profile_ref": "/api/applicationprofile?name=System-SSL-Application",
+                         "services": [{"port": 80}]}, "is for TLS: enable it")):
+        assert says in error(admin.post("virtualservice", {**use, "name": "wrong", "vip": [vip("10.7.0.2")], **body}), 400)
+
+
+def events(admin, name: str) -> list[dict]:
+    found = admin.get("analytics/logs?type=2&page_size=1000&filter=eq(event_id,%s)" % name).json()["results"]
+    return [e for e in found if e["event_id"] == name]
+
+
+def test_chains_and_ends_are_found_and_told(admin, root):
+    ca = admin.make("sslkeyandcertificate", **upload("root ca", root, CA, key=""))
+    leaf = Identity("leaf", by=root)
+    have = read(admin, admin.make("sslkeyandcertificate", **upload("leaf", leaf)))
+    assert have["ca_certs"] == [{"ca_ref": ca["url"].split("#")[0], "name": "root ca"}]
+    assert have["certificate"]["chain_verified"]
+    assert "referred by" in error(admin.delete(f"sslkeyandcertificate/{ca['uuid']}"), 412)
+    soon, gone = Identity("soon", by=root, days=5), Identity("gone", by=root, since=-9, days=-2)
+    soon = admin.make("sslkeyandcertificate", **upload("soon", soon))
+    gone = admin.make("sslkeyandcertificate", **upload("gone", gone))
+    assert read(admin, soon)["certificate"]["expiry_status"] == "SSL_CERTIFICATE_EXPIRY_WARNING"
+    have = read(admin, gone)
+    assert have["certificate"]["expiry_status"] == "SSL_CERTIFICATE_EXPIRED"
+    assert admin.put(f"sslkeyandcertificate/{gone['uuid']}", have).status_code == 200
+    until(lambda: {e["obj_uuid"] for e in events(admin, "SSL_CERT_EXPIRE")} >= {soon["uuid"], gone["uuid"]}, "both are told")
+    told = [e["event_description"] for e in events(admin, "SSL_CERT_EXPIRE")]
+    assert len([t for t in told if t.startswith("Certificate gone has expired")]) == 1
+    assert len([t for t in told if t.startswith("Certificate soon expires in 4 days")]) == 1
+
+
+def test_a_fresh_controller_has_certificates_and_nobody_reads_their_keys(tmp_path):
+    controller = Controller(tmp_path).start()
+    admin = controller.session()
+    names = {o["name"]: o for o in admin.get("sslkeyandcertificate").json()["results"]}
+    assert set(names) == {"System-Default-Root-CA", "System-Default-Cert", "System-Default-Cert-EC", "System-Default-Portal-Cert",
+                          "System-Default-Portal-Cert-EC256", "System-Default-Secure-Channel-Cert"}
+    assert names["System-Default-Cert"]["certificate"]["chain_verified"]
+    one = Identity("one")
+    made = admin.make("sslkeyandcertificate", **upload("one", one, key=one.locked("phrase-to-find"), key_passphrase="phrase-to-find"))
+    admin.put(f"sslkeyandcertificate/{made['uuid']}", {**read(admin, made), "name": "renamed"})
+    everything = admin.get("sslkeyandcertificate?page_size=100").text + admin.get("analytics/logs?type=2&page_size=1000").text
+    assert controller.stop() == 0
+    body = "".join(one.key.split("\n")[1:-2])
+    raw = base64.b64decode(body)
+    files = {p: p.read_bytes() for p in controller.data.rglob("*") if p.is_file()}
+    files["said"] = everything.encode()
+    for path, data in files.items():
+        for secret in (body[:60].encode(), raw[36:60], b"phrase-to-find"):
+            assert secret not in data, (path, secret)
+        if str(path).endswith(("ca.key", "server.key")):
+            continue
+        assert b"BEGIN PRIVATE KEY" not in data and b"BEGIN ENCRYPTED" not in data, path
+    # The same file with another key is not opened, and nothing is lost by the attempt.
+    kek = controller.data / "kek"
+    was = kek.read_text()
+    kek.write_text("0" * 64 + "\n")
+    with pytest.raises(AssertionError):
+        Controller(tmp_path).start()
+    kek.write_text(was)
+    again = Controller(tmp_path).start()
+    assert read(again.session(), made)["name"] == "renamed"
+    assert again.stop() == 0

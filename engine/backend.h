@@ -20,6 +20,7 @@ enum backend_health {
 	BACKEND_UNKNOWN, /* nobody checks it, or nobody knows yet: may be used */
 	BACKEND_UP,
 	BACKEND_DOWN,
+	BACKEND_MAINTENANCE, /* it said so itself: no new connections, those that are there may end in peace */
 };
 
 struct backend {
@@ -43,7 +44,7 @@ void backend_put(struct backend *b);
 /* May it be chosen, as far as health is concerned? */
 static inline bool backend_is_usable(struct backend *b)
 {
-	return atomic_load_explicit(&b->health, memory_order_relaxed) != BACKEND_DOWN;
+	return atomic_load_explicit(&b->health, memory_order_relaxed) < BACKEND_DOWN;
 }
 
 /* Room for another connection begun NOW, when each costs EVERY_NS and BURST_NS of them may come at once? Then it is taken. */

@@ -27,6 +27,7 @@ struct pool_entry {
 	bool changed;              /* in this commit */
 	struct secure *tls;        /* with its servers; NULL: plain */
 	json_t *tls_deps;          /* "kind/uuid" -> true: what that is made of */
+	json_t *monitor_deps;      /* what its health monitors are made of */
 };
 
 /* What a snapshot is made of, beside the service itself. */
@@ -180,6 +181,7 @@ static void pool_entry_free(struct pool_entry *p)
 	pool_entry_clear(p);
 	secure_put(p->tls);
 	json_decref(p->tls_deps);
+	json_decref(p->monitor_deps);
 	pool_state_put(p->state);
 	free(p->uuid);
 	free(p);
@@ -199,23 +201,62 @@ static int server_address(const struct pool *pool, const struct server *s, union
 	return address_parse(a, s->ip->addr, (unsigned)port);
 }
 
-static void pool_load_monitors(struct config *c, struct pool_entry *p, const struct pool *pool)
+/* How the HTTPS monitor M speaks TLS; in A for as long as the user is told. */
+static const struct tls_settings *monitor_tls(struct config *c, struct pool_entry *p, const struct health_monitor *m,
+					      struct arena *a)
 {
-	const struct health_monitor **m = arena_get(&p->arena, (pool->health_monitor_refs_n + 1) * sizeof(*m));
-	const char **uuids = arena_get(&p->arena, (pool->health_monitor_refs_n + 1) * sizeof(*uuids));
+	const struct health_monitor_ssl_attributes *ssl = m->https_monitor ? m->https_monitor->ssl_attributes : NULL;
+	struct tls_lookup l = { .source = { tls_get_object }, .config = c, .asked = p->monitor_deps, .arena = *a };
+	struct tls_settings *t;
+	struct tls_identity *id;
+
+	if (m->type != HEALTH_MONITOR_HTTPS || !ssl)
+		return NULL;
+	t = arena_get(&l.arena, sizeof(*t));
+	id = arena_get(&l.arena, sizeof(*id));
+	tls_profile_ssl(t, tls_get_object(&l.source, "sslprofile", ssl->ssl_profile_ref), &l.arena);
+	tls_profile_pki(t, tls_get_object(&l.source, "pkiprofile", ssl->pki_profile_ref), &l.arena);
+	/* Who cannot be verified is not believed either. */
+	t->verify |= ssl->pki_profile_ref && *ssl->pki_profile_ref;
+	t->identities = id;
+	t->n_identities = tls_profile_identity(id, tls_get_object(&l.source, "sslkeyandcertificate",
+								  ssl->ssl_key_and_certificate_ref),
+					       &l.source, &l.arena);
+	if (t->verify && ssl->server_name && *ssl->server_name) {
+		t->hosts = &ssl->server_name;
+		t->n_hosts = 1;
+	}
+	*a = l.arena;
+	return t;
+}
+
+/* The user learns of P as it is now. */
+static void pool_tell(struct config *c, struct pool_entry *p)
+{
+	const struct pool *pool = p->seen.pool;
+	struct arena arena = ARENA_INIT; /* keys are in it: not a moment longer than they are needed */
+	size_t n = pool->health_monitor_refs_n + 1;
+	const struct health_monitor **m = arena_get(&p->arena, n * sizeof(*m));
+	const struct tls_settings **tls = arena_get(&p->arena, n * sizeof(*tls));
 
 	p->seen.n_monitors = 0;
+	json_object_clear(p->monitor_deps);
 	for (size_t i = 0; i < pool->health_monitor_refs_n; i++) {
 		CLEANUP_FREE char *key = xasprintf("healthmonitor/%s", pool->health_monitor_refs[i]);
 		const json_t *o = object_of(c, key);
 
+		json_object_set_new(p->monitor_deps, key, json_true());
 		if (!o)
 			continue;
 		m[p->seen.n_monitors] = model_load(&health_monitor_message, o, &p->arena);
-		uuids[p->seen.n_monitors++] = pool->health_monitor_refs[i];
+		tls[p->seen.n_monitors] = monitor_tls(c, p, m[p->seen.n_monitors], &arena);
+		p->seen.n_monitors++;
 	}
 	p->seen.monitors = m;
-	p->seen.monitor_uuids = uuids;
+	p->seen.monitors_tls = tls;
+	c->user->pool(c->user, &p->seen);
+	p->seen.monitors_tls = NULL;
+	arena_fini(&arena);
 }
 
 /* The list of servers in the making. */
@@ -282,23 +323,7 @@ static void pool_load(struct config *c, struct pool_entry *p, const json_t *obje
 	p->servers = g.servers;
 	p->by_name = g.by_name;
 	p->seen = (struct config_pool){ .uuid = p->uuid, .pool = pool, .n = g.n, .servers = g.servers };
-	pool_load_monitors(c, p, pool);
 	servers_tls(c, p, pool);
-}
-
-static bool was_changed(struct config *c, const char *kind, const char *uuid)
-{
-	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
-
-	return json_object_get(c->changed, key) != NULL;
-}
-
-static bool monitors_changed(struct config *c, const struct pool *pool)
-{
-	for (size_t i = 0; i < pool->health_monitor_refs_n; i++)
-		if (was_changed(c, "healthmonitor", pool->health_monitor_refs[i]))
-			return true;
-	return false;
 }
 
 /* KEY is "pool/uuid"; NULL when there is none. */
@@ -318,11 +343,12 @@ static struct pool_entry *pool_use(struct config *c, const char *key)
 		p->by_name = json_object();
 		p->state = pool_state_new();
 		p->tls_deps = json_object();
+		p->monitor_deps = json_object();
 		list_init(&p->link);
 		list_insert(&c->pools, &p->link);
 		pool_load(c, p, object);
 		p->changed = true;
-		c->user->pool(c->user, &p->seen);
+		pool_tell(c, p);
 	}
 	p->users++;
 	return p;
@@ -338,10 +364,10 @@ static void pools_refresh(struct config *c)
 		p->users = 0;
 		p->changed = json_object_get(c->changed, key) != NULL;
 		p->changed |= any_changed(c, p->tls_deps);
-		if (!object || (!p->changed && !monitors_changed(c, p->seen.pool)))
+		if (!object || (!p->changed && !any_changed(c, p->monitor_deps)))
 			continue;
 		pool_load(c, p, object);
-		c->user->pool(c->user, &p->seen);
+		pool_tell(c, p);
 	}
 }
 

@@ -20,6 +20,7 @@
 
 struct config;
 struct health_monitor;
+struct tls_settings;
 struct pool;
 
 /* A server of a pool, one for each address. */
@@ -38,7 +39,8 @@ struct config_pool {
 	const struct config_server *servers; /* no two with the same backend */
 	size_t n_monitors;
 	const struct health_monitor *const *monitors;
-	const char *const *monitor_uuids;
+	/* How they speak TLS; only while pool() is called. */
+	const struct tls_settings *const *monitors_tls;
 };
 
 struct config_user {

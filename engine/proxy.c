@@ -51,7 +51,7 @@ static void on_pool(struct config_user *u, const struct config_pool *pool)
 {
 	struct proxy *p = CONTAINER_OF(u, struct proxy, config_user);
 	struct health_server *servers = xcalloc(pool->n + 1, sizeof(servers[0]));
-	struct health_pool h = { .monitors = pool->monitors, .monitors_n = pool->n_monitors, .servers = servers,
+	struct health_pool h = { .monitors = pool->monitors, .tls = pool->monitors_tls, .monitors_n = pool->n_monitors, .servers = servers,
 				 .enabled = pool->pool->enabled };
 
 	if (pool->pool->has_min_health_monitors_up)
@@ -166,6 +166,12 @@ static void on_maps(struct proxy *p, const json_t *m, int fd)
 		worker_post_mark_map(p->workers[i], fd);
 }
 
+static void on_ping_socket(struct proxy *p, const json_t *m, int fd)
+{
+	if (fd >= 0)
+		health_ping_socket(p->health, json_bool(m, "v6", false), fd);
+}
+
 static void on_listener(struct proxy *p, const json_t *m, int fd)
 {
 	unsigned worker = (unsigned)json_int(m, "worker", 0);
@@ -218,7 +224,7 @@ static const struct {
 	{ "start", on_start },       { "put", on_put },           { "delete", on_delete },
 	{ "commit", on_commit },     { "slots", on_slots },       { "clone", on_clone },
 	{ "maps", on_maps },         { "listener", on_listener }, { "unlisten", on_unlisten },
-	{ "ping", on_ping },         { "stop", on_stop },
+	{ "ping_socket", on_ping_socket }, { "ping", on_ping },         { "stop", on_stop },
 };
 
 static void on_message(struct channel_user *u, const char *type, const json_t *m, int fd)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/bpf.h>
+#include <netinet/in.h>
 #include <pwd.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -39,7 +40,7 @@ static const int allowed[] = {
 	SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_wait), SCMP_SYS(eventfd2), SCMP_SYS(fcntl),
 	SCMP_SYS(getpeername), SCMP_SYS(getsockname), SCMP_SYS(getsockopt), SCMP_SYS(pipe2), SCMP_SYS(poll),
 	SCMP_SYS(ppoll), SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(recvmmsg), SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg),
-	SCMP_SYS(sendto), SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(splice), SCMP_SYS(write),
+	SCMP_SYS(sendto), SCMP_SYS(shutdown), SCMP_SYS(splice), SCMP_SYS(write),
 	SCMP_SYS(writev), SCMP_SYS(brk), SCMP_SYS(madvise), SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(mremap),
 	SCMP_SYS(munmap), SCMP_SYS(clone), SCMP_SYS(clone3), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(futex),
 	SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(restart_syscall), SCMP_SYS(rseq),
@@ -52,6 +53,10 @@ static const int allowed[] = {
 static int filter(scmp_filter_ctx f)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
+	static const struct { int level, but; } options[] = {
+		{ SOL_SOCKET, -1 }, { IPPROTO_TCP, -1 }, { IPPROTO_UDP, -1 }, { IPPROTO_IP, IP_HDRINCL },
+		{ IPPROTO_IPV6, IPV6_HDRINCL },
+	};
 	static const unsigned map_verbs[] = { BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM };
 	int rc = 0;
 
@@ -60,6 +65,17 @@ static int filter(scmp_filter_ctx f)
 	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(families); i++)
 		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 				      SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+	/*
+	 * A socket for echo requests stays one: with IP_HDRINCL a raw socket sends whatever packet one likes, from
+	 * whatever address.
+	 */
+	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(options); i++)
+		rc = options[i].but < 0
+			     ? seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 1,
+						SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)options[i].level))
+			     : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2,
+						SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)options[i].level),
+						SCMP_A2(SCMP_CMP_NE, (scmp_datum_t)options[i].but));
 	/* Marks of server sockets; no map is made and no program is loaded. */
 	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(map_verbs); i++)
 		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(bpf), 1, SCMP_A0(SCMP_CMP_EQ, map_verbs[i]));

@@ -16,6 +16,7 @@
 #include "engine/books.h"
 #include "engine/bpf/datapath.h"
 #include "engine/clone.h"
+#include "engine/health/ping.h"
 #include "engine/netlink.h"
 #include "engine/ports.h"
 #include "engine/process.h"
@@ -417,6 +418,19 @@ static struct engine_counters *own(struct warden *w)
 	return counters_engine_of(&w->counters, w->counters.workers);
 }
 
+/* The proxy may not make raw sockets; what it can do with this one is to ask for echoes (sandbox.c). */
+static void ping_socket_give(struct warden *w, bool v6)
+{
+	int fd = ping_open(v6);
+
+	if (fd < 0) {
+		log_warn("ping_socket_failed family=%s reason=\"%s\"", v6 ? "IPv6" : "IPv4", strerror(-fd));
+		return;
+	}
+	process_send(w->process, json_pack("{s:s, s:b, s:b}", "type", "ping_socket", "fd", 1, "v6", (int)v6), fd);
+	close(fd);
+}
+
 /* A proxy begins with nothing: it gets all that its predecessor had. */
 static void on_started(struct process_user *u)
 {
@@ -427,6 +441,8 @@ static void on_started(struct process_user *u)
 					   (int)w->config.workers, "log_level", w->config.log_level),
 		     w->counters.fd);
 	process_send(w->process, json_pack("{s:s, s:b}", "type", "maps", "fd", 1), datapath_marks_fd(w->datapath));
+	for (int v6 = 0; v6 < 2; v6++)
+		ping_socket_give(w, v6);
 	process_send(w->process, books_all(w->books), -1);
 	link_each(w->link, replay, w);
 	LIST_FOREACH(l, assigned_list(w->assigned))

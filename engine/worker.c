@@ -156,7 +156,9 @@ static void backend_follow(struct worker_backend *b, const struct snapshot *s)
 	} else if (!b->member.enabled) {
 		backend_drain(b, p->disable_ms);
 	} else if (!backend_is_usable(b->member.backend)) {
-		backend_drain(b, p->down_ms);
+		bool maintained = atomic_load(&b->member.backend->health) == BACKEND_MAINTENANCE;
+
+		backend_drain(b, maintained ? p->disable_ms : p->down_ms);
 	} else {
 		b->ended_ns = 0;
 		timer_stop(b->service->worker->loop, &b->drain);

@@ -255,11 +255,50 @@ int check_pool(const json_t *o, struct err *e)
 	return 0;
 }
 
+int check_health_monitor_dns(const json_t *o, struct err *e)
+{
+	const char *name = json_str(o, "query_name", ""), *address = json_str(o, "response_string", "");
+	bool v6 = strcmp(json_str(o, "record_type", ""), "DNS_RECORD_AAAA") == 0;
+	unsigned char raw[sizeof(struct in6_addr)];
+
+	if (!is_host_name(name))
+		return err_set(e, -EINVAL, "query_name", "\"%.60s\" is not a name that can be asked for.", name);
+	if (*address && inet_pton(v6 ? AF_INET6 : AF_INET, address, raw) != 1)
+		return err_set(e, -EINVAL, "response_string", "\"%.60s\" is not an %s address.", address,
+			       v6 ? "IPv6" : "IPv4");
+	return 0;
+}
+
+int check_health_monitor_tcp(const json_t *o, struct err *e)
+{
+	static const char *const said[] = { "tcp_request", "tcp_response", "maintenance_response" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(said) && json_bool(o, "tcp_half_open", false); i++)
+		if (*json_str(o, said[i], ""))
+			return err_set(e, -EINVAL, said[i], "A half-open check says and hears nothing.");
+	return 0;
+}
+
+/* Who says how it authenticates also says as whom. */
+static int check_authentication(const json_t *o, const char *field, struct err *e)
+{
+	char path[64];
+
+	if (!json_object_get(json_object_get(o, field), "auth_type") || json_object_get(o, "authentication"))
+		return 0;
+	snprintf(path, sizeof(path), "%s.auth_type", field);
+	return err_set(e, -EINVAL, path, "It needs authentication, with username and password.");
+}
+
 int check_health_monitor(const json_t *o, struct err *e)
 {
 	json_int_t every = json_int(o, "send_interval", 10),
 		   wait = json_int(o, "receive_timeout", 4);
 
+	if (strcmp(json_str(o, "type", ""), "HEALTH_MONITOR_DNS") == 0 && !json_object_get(o, "dns_monitor"))
+		return err_set(e, -EINVAL, "dns_monitor", "A DNS monitor needs the name to ask for.");
+	if (check_authentication(o, "http_monitor", e) < 0 || check_authentication(o, "https_monitor", e) < 0)
+		return -EINVAL;
 	if (wait >= every)
 		return err_set(e, -EINVAL, "receive_timeout",
 			       "%lld must be less than send_interval, which is %lld.",

@@ -67,5 +67,7 @@ int check_virtual_service(const json_t *o, struct err *e);
 int check_pool(const json_t *o, struct err *e);
 int check_vs_vip_change(const json_t *old, const json_t *fresh, struct err *e);
 int check_health_monitor(const json_t *o, struct err *e);
+int check_health_monitor_dns(const json_t *o, struct err *e);
+int check_health_monitor_tcp(const json_t *o, struct err *e);
 
 #endif

@@ -90,8 +90,15 @@ static const struct {
 		   " {'ip_address': {'addr': '1.1.1.2', 'type': 'V4'}}]}", "vip[1]: Is the same as item 0 of the list." },
 	{ "healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_TCP', 'send_interval': 4}",
 	  "receive_timeout: 4 must be less than send_interval, which is 4." },
-	{ "healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_TCP', 'tcp_monitor': {'tcp_half_open': true}}",
-	  "tcp_monitor.tcp_half_open: Half-open checks are not built yet." },
+	{ "healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_TCP', 'tcp_monitor': {'tcp_half_open': true,"
+	  " 'tcp_request': 'hi'}}", "tcp_monitor.tcp_request: A half-open check says and hears nothing." },
+	{ "healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_DNS'}", "dns_monitor: A DNS monitor needs the name" },
+	{ "healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_DNS', 'dns_monitor': {'query_name': 'a..b'}}",
+	  "dns_monitor.query_name: \"a..b\" is not a name" },
+	{ "healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_DNS', 'dns_monitor': {'query_name': 'a.b',"
+	  " 'response_string': 'fd00::1'}}", "dns_monitor.response_string: \"fd00::1\" is not an IPv4 address." },
+	{ "healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_HTTP', 'http_monitor': {'http_response_code': ['HTTP_2XX'],"
+	  " 'auth_type': 'AUTH_BASIC'}}", "http_monitor.auth_type: It needs authentication" },
 	{ "healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_HTTP', 'http_monitor': {'http_response_code': []}}",
 	  "http_monitor.http_response_code: 0 items are too few: at least 1." },
 	{ "healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_HTTP', 'http_monitor':"

@@ -301,6 +301,11 @@ static void make_legal(const struct kind_desc *k, json_t *o)
 	size_t i;
 
 	if (strcmp(k->path, "healthmonitor") == 0) {
+		json_object_set_new(o, "type", json_string("HEALTH_MONITOR_HTTP"));
+		for (i = 0; i < 2; i++)
+			json_object_del(json_object_get(o, i ? "https_monitor" : "http_monitor"), "auth_type");
+		json_object_del(json_object_get(o, "tcp_monitor"), "tcp_half_open");
+		json_object_del(json_object_get(o, "dns_monitor"), "response_string");
 		json_object_set_new(o, "send_interval", json_integer(2500));
 		json_object_set_new(o, "receive_timeout", json_integer(1 + (json_int_t)dice(2400)));
 	}

@@ -479,10 +479,13 @@ void engine_service(struct engine *e, const char *vs, json_t *said)
 	}
 }
 
-static const json_t *server_of(const json_t *servers, const json_t *like)
+/* Lists mostly stay as they are: looking begins at HINT. */
+static const json_t *server_of(const json_t *servers, const json_t *like, size_t hint)
 {
-	for (size_t i = 0; i < json_array_size(servers); i++) {
-		const json_t *s = json_array_get(servers, i);
+	size_t n = json_array_size(servers);
+
+	for (size_t i = 0; i < n; i++) {
+		const json_t *s = json_array_get(servers, (hint + i) % n);
 
 		if (strcmp(json_str(s, "ip", ""), json_str(like, "ip", "")) == 0 &&
 		    json_int(s, "port", 0) == json_int(like, "port", 0))
@@ -491,24 +494,59 @@ static const json_t *server_of(const json_t *servers, const json_t *like)
 	return NULL;
 }
 
-static bool is_up(const json_t *server)
+static bool is_state(const json_t *server, const char *state)
 {
-	return strcmp(json_str(server, "state", ""), "OPER_UP") == 0;
+	return strcmp(json_str(server, "state", ""), state) == 0;
 }
 
-static bool any_up(const json_t *servers)
+/*
+ * What WAS (NULL: nothing was known) becoming NOW is called; NULL: it is no news. That a server was disabled by its
+ * configuration has an event already.
+ */
+static const char *server_news(const json_t *was, const json_t *now)
 {
-	for (size_t i = 0; i < json_array_size(servers); i++)
-		if (is_up(json_array_get(servers, i)))
-			return true;
-	return false;
+	if (is_state(now, "OPER_UP"))
+		return was && is_state(was, "OPER_UP") ? NULL : "SERVER_UP";
+	if (was && is_state(was, json_str(now, "state", "")))
+		return NULL;
+	if (is_state(now, "OPER_DOWN"))
+		return "SERVER_DOWN";
+	return is_state(now, "OPER_DISABLED") && strcmp(json_str(now, "reason", ""), "disabled") != 0
+		       ? "SERVER_MAINTENANCE"
+		       : NULL;
+}
+
+/* As many servers of the pool O are up as it wants. */
+static bool enough_up(const struct object *o, const json_t *servers)
+{
+	json_int_t up = 0, want = json_int(o->body, "min_servers_up", 1);
+	const json_t *server;
+	size_t i;
+
+	json_array_foreach(servers, i, server)
+		up += is_state(server, "OPER_UP");
+	return up >= MAX(want, (json_int_t)1);
+}
+
+static void server_event(struct engine *e, const struct object *o, const char *id, const json_t *now)
+{
+	const char *why = json_str(now, "reason", ""), *ip = json_str(now, "ip", "");
+	const char *is = strcmp(id, "SERVER_UP") == 0 ? "up" : strcmp(id, "SERVER_DOWN") == 0 ? "down" : "in maintenance";
+	json_int_t port = json_int(now, "port", 0);
+
+	store_event(e->fleet->store,
+		    audit_event(id, "SE_HM", "pool", o->uuid, o->name, o->tenant,
+				json_pack("{s:s, s:I, s:s}", "ip", ip, "port", port, "reason", why),
+				"Server %s:%lld of %s is %s on service engine %s%s%s", ip, (long long)port, o->name, is,
+				e->name, *why ? ": " : ".", why),
+		    NULL);
 }
 
 void engine_health(struct engine *e, const char *pool, json_t *servers)
 {
 	CLEANUP_JSON json_t *before = json_incref(json_object_get(e->health, pool));
-	struct fleet *f = e->fleet;
-	const struct object *o = store_get(f->store, "pool", pool);
+	const struct object *o = store_get(e->fleet->store, "pool", pool);
+	bool was_up, now_up;
 
 	if (!json_array_size(servers) || !o) {
 		json_object_del(e->health, pool);
@@ -516,36 +554,22 @@ void engine_health(struct engine *e, const char *pool, json_t *servers)
 	}
 	json_object_set(e->health, pool, servers);
 	for (size_t i = 0; i < json_array_size(servers); i++) {
-		const json_t *now = json_array_get(servers, i), *was = server_of(before, now);
-		const char *why = json_str(now, "reason", "");
+		const json_t *now = json_array_get(servers, i);
+		const char *id = server_news(server_of(before, now, i), now);
 
-		if (is_up(now) == is_up(was) && (was || is_up(now)))
-			continue;
-		if (!was && strcmp(json_str(now, "state", ""), "OPER_DOWN") != 0 && !is_up(now))
-			continue; /* not checked yet is no news */
-		store_event(f->store,
-			    audit_event(is_up(now) ? "SERVER_UP" : "SERVER_DOWN", "SE_HM", "pool",
-					pool, o->name, o->tenant,
-					json_pack("{s:s, s:I, s:s}", "ip", json_str(now, "ip", ""),
-						  "port", json_int(now, "port", 0), "reason", why),
-					"Server %s:%lld of %s is %s on service engine %s%s%s",
-					json_str(now, "ip", ""),
-					(long long)json_int(now, "port", 0), o->name,
-					is_up(now) ? "up" : "down", e->name, *why ? ": " : ".",
-					why),
-			    NULL);
+		if (id)
+			server_event(e, o, id, now);
 	}
-	if (any_up(servers) != any_up(before) && (before || any_up(servers)))
-		store_event(
-			f->store,
-			audit_event(
-				any_up(servers) ? "POOL_UP" : "POOL_DOWN", "SE_POOL", "pool", pool,
-				o->name, o->tenant, NULL,
-				any_up(servers)
-					? "Pool %s has a server that is up, seen by service engine %s."
-					: "Pool %s has no server that is up, seen by service engine %s.",
+	was_up = before && enough_up(o, before);
+	now_up = enough_up(o, servers);
+	if (was_up == now_up || (!before && !now_up))
+		return;
+	store_event(e->fleet->store,
+		    audit_event(now_up ? "POOL_UP" : "POOL_DOWN", "SE_POOL", "pool", pool, o->name, o->tenant, NULL,
+				now_up ? "Pool %s is up, seen by service engine %s."
+				       : "Pool %s has fewer servers up than it needs, seen by service engine %s.",
 				o->name, e->name),
-			NULL);
+		    NULL);
 }
 
 /* ---- the store ------------------------------------------------------- */

@@ -32,7 +32,13 @@ static json_t *engine_ref(const struct subresource_call *call, const struct engi
 
 /* ---- virtual services ------------------------------------------------ */
 
-/* The pool of the service has servers that E checks, and none is up. */
+/* Servers that must be up for the pool to be. */
+static size_t pool_needs(const struct object *pool)
+{
+	return (size_t)MAX(json_int(pool->body, "min_servers_up", 1), (json_int_t)1);
+}
+
+/* The pool of the service has servers that E checks, and too few are up. */
 static const char *pool_down(const struct fleet *f, const struct object *vs, const struct engine *e,
 			     char why[static 256])
 {
@@ -40,12 +46,24 @@ static const char *pool_down(const struct fleet *f, const struct object *vs, con
 	const json_t *servers = json_object_get(e->health, uuid);
 	const struct object *pool = store_get(f->store, "pool", uuid);
 
-	for (size_t i = 0; i < json_array_size(servers); i++)
-		if (strcmp(json_str(json_array_get(servers, i), "state", ""), "OPER_DOWN") != 0)
-			return NULL;
+	size_t usable = 0, need;
+
 	if (!json_array_size(servers) || !pool)
 		return NULL;
-	snprintf(why, 256, "Pool %.200s has no server that is up.", pool->name);
+	for (size_t i = 0; i < json_array_size(servers); i++) {
+		const char *state = json_str(json_array_get(servers, i), "state", "");
+
+		/* While nothing is known yet a server is used. */
+		usable += strcmp(state, "OPER_UP") == 0 || strcmp(state, "OPER_INITIALIZING") == 0;
+	}
+	need = pool_needs(pool);
+	if (usable >= need)
+		return NULL;
+	if (usable)
+		snprintf(why, 256, "Pool %.150s has %zu server%s up and needs %zu.", pool->name, usable,
+			 usable == 1 ? "" : "s", need);
+	else
+		snprintf(why, 256, "Pool %.200s has no server that is up.", pool->name);
 	text_clean(why);
 	return why;
 }
@@ -349,14 +367,16 @@ static bool server_is_up(const json_t *s)
  * checks it.
  */
 static const json_t *server_said(struct fleet *f, const char *pool, const char *ip, json_int_t port,
-				 const struct engine **by)
+				 size_t hint, const struct engine **by)
 {
 	LIST_FOREACH(l, &f->engines) {
 		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
 		const json_t *servers = json_object_get(e->health, pool);
 
-		for (size_t i = 0; i < json_array_size(servers); i++) {
-			const json_t *s = json_array_get(servers, i);
+		size_t n = json_array_size(servers);
+
+		for (size_t i = 0; i < n; i++) {
+			const json_t *s = json_array_get(servers, (hint + i) % n);
 
 			if (json_int(s, "port", 0) == port &&
 			    strcmp(json_str(s, "ip", ""), ip) == 0) {
@@ -368,8 +388,62 @@ static const json_t *server_said(struct fleet *f, const char *pool, const char *
 	return NULL;
 }
 
+/* What became of a server, the newest last, as its engine remembers it. */
+static json_t *server_history(const json_t *said)
+{
+	json_t *out = json_array(), *change;
+	size_t i;
+
+	json_array_foreach(json_object_get(said, "history"), i, change) {
+		json_int_t us = json_integer_value(json_array_get(change, 0));
+		const char *state = json_string_value(json_array_get(change, 1)),
+			   *reason = json_string_value(json_array_get(change, 2));
+
+		if (us > 0 && state && reason)
+			json_array_append_new(out, json_pack("{s:{s:I, s:I}, s:s, s:s}", "at", "secs",
+							     us / 1000000, "usecs", us % 1000000,
+							     "state", state, "reason", reason));
+	}
+	return out;
+}
+
+/* Of each engine that checks the pool: what it asked how often, and the way the servers went. */
+static json_t *pool_hmonstat(void *arg, const struct subresource_call *call, struct err *err)
+{
+	struct fleet *f = arg;
+	json_t *out = json_array(), *said;
+	size_t i;
+
+	(void)err;
+	LIST_FOREACH(l, &f->engines) {
+		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
+		json_t *servers, *rows;
+
+		servers = json_object_get(e->health, call->object->uuid);
+		if (!servers)
+			continue;
+		rows = json_array();
+		json_array_foreach(servers, i, said)
+			json_array_append_new(
+				rows,
+				json_pack("{s:{s:s, s:s}, s:I, s:o, s:I, s:I, s:o}", "ip_addr", "addr",
+					  json_str(said, "ip", ""), "type",
+					  strchr(json_str(said, "ip", ""), ':') ? "V6" : "V4", "port",
+					  json_int(said, "port", 0), "oper_status",
+					  status(json_str(said, "state", "OPER_UNKNOWN"),
+						 json_str(said, "reason", ""),
+						 (uint64_t)json_int(said, "since_us", 0)),
+					  "checks", json_int(said, "checks", 0), "failures",
+					  json_int(said, "failures", 0), "history",
+					  server_history(said)));
+		json_array_append_new(out, json_pack("{s:o, s:s, s:o}", "se_ref", engine_ref(call, e),
+						     "se_name", e->name, "servers", rows));
+	}
+	return out;
+}
+
 static json_t *server_row(struct fleet *f, const struct subresource_call *call,
-			  const json_t *server)
+			  const json_t *server, size_t hint)
 {
 	json_t *ip_addr = json_object_get(server, "ip"), *stats = json_object(), *row;
 	const char *given = json_str(ip_addr, "addr", ""), *ip = given;
@@ -387,7 +461,7 @@ static json_t *server_row(struct fleet *f, const struct subresource_call *call,
 	if (!port)
 		port = json_int(call->object->body, "default_server_port", 80);
 	key = xasprintf("%s:%lld", ip, (long long)port);
-	said = server_said(f, call->object->uuid, ip, port, &by);
+	said = server_said(f, call->object->uuid, ip, port, hint, &by);
 	row = json_pack("{s:O, s:I, s:s, s:b, s:I, s:o}", "ip_addr", ip_addr, "port", port,
 			"hostname", json_str(server, "hostname", given), "enabled", enabled,
 			"ratio", json_int(server, "ratio", 1), "oper_status",
@@ -398,9 +472,10 @@ static json_t *server_row(struct fleet *f, const struct subresource_call *call,
 				 : status("OPER_UNKNOWN", "No service engine carries the pool.", 0));
 	if (said)
 		json_object_set_new(row, "server_hm_stat",
-				    json_pack("{s:o, s:I, s:I}", "se_ref", engine_ref(call, by),
+				    json_pack("{s:o, s:I, s:I, s:o}", "se_ref", engine_ref(call, by),
 					      "checks", json_int(said, "checks", 0), "failures",
-					      json_int(said, "failures", 0)));
+					      json_int(said, "failures", 0), "history",
+					      server_history(said)));
 	LIST_FOREACH(l, &f->engines) {
 		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
 		CLEANUP_JSON json_t *one = books_get(&e->books, "servers", call->object->uuid, key);
@@ -417,7 +492,7 @@ json_t *view_servers(void *arg, const struct subresource_call *call, struct err 
 
 	(void)err;
 	for (size_t i = 0; i < json_array_size(servers); i++)
-		json_array_append_new(rows, server_row(arg, call, json_array_get(servers, i)));
+		json_array_append_new(rows, server_row(arg, call, json_array_get(servers, i), i));
 	return json_pack("{s:i, s:o}", "count", (int)json_array_size(rows), "results", rows);
 }
 
@@ -435,7 +510,7 @@ static json_t *pool_runtime(void *arg, const struct subresource_call *call, stru
 			f, call->object->uuid, json_str(json_object_get(s, "ip"), "addr", ""),
 			json_int(s, "port",
 				 json_int(call->object->body, "default_server_port", 80)),
-			&by);
+			i, &by);
 
 		if (!json_bool(s, "enabled", true))
 			continue;
@@ -447,7 +522,8 @@ static json_t *pool_runtime(void *arg, const struct subresource_call *call, stru
 			 "num_servers_enabled", (int)enabled, "num_servers_up", (int)up,
 			 "percent_servers_up_enabled", enabled ? (int)(up * 100 / enabled) : 0,
 			 "percent_servers_up_total", n ? (int)(up * 100 / n) : 0, "oper_status",
-			 up	  ? status("OPER_UP", "", 0)
+			 up >= pool_needs(call->object) ? status("OPER_UP", "", 0)
+			 : up	  ? status("OPER_DOWN", "Fewer servers are up than it needs.", 0)
 			 : said_n ? status("OPER_DOWN", "No server is up.", 0)
 			 : !json_bool(call->object->body, "enabled", true)
 				 ? status("OPER_DISABLED", "It is disabled.", 0)
@@ -526,6 +602,7 @@ static struct subresource views[] = {
 	{ .kind = "virtualservice", .path = "networksecuritypolicystats", .get = policy_stats },
 	{ .kind = "pool", .path = "runtime", .get = pool_runtime },
 	{ .kind = "pool", .path = "runtime/detail", .get = pool_detail },
+	{ .kind = "pool", .path = "runtime/server/hmonstat", .get = pool_hmonstat },
 	{ .kind = "pool", .path = "runtime/server", .get = view_servers },
 	{ .kind = "pool", .path = "runtime/server/detail", .get = view_servers },
 	{ .kind = "serviceengine", .path = "runtime", .get = engine_runtime },

@@ -3,10 +3,15 @@
 #include "base/base.h"
 #include "base/err.h"
 #include "engine/counters.h"
+#include "engine/health/ping.h"
 #include "engine/health/probe.h"
 #include "model/structs.h"
 
-#define BUCKETS 4096
+#define BUCKETS     4096
+#define HISTORY     8    /* changes of a server's state that are kept ... */
+#define HISTORY_ALL 4096 /* ... and reported of a pool: a report is one message, whatever its size */
+#define NEWS_MS     200  /* between two reports */
+#define STARTS_A_MS 5    /* first checks */
 
 struct pool_health;
 
@@ -15,6 +20,13 @@ struct subscription {
 	struct list link; /* in probe->subscribers */
 	struct probe *probe;
 	struct member *member;
+};
+
+/* What a server became, and when. */
+struct change {
+	uint64_t us;
+	const char *state;
+	char reason[120];
 };
 
 /* A server of a pool. */
@@ -26,6 +38,8 @@ struct member {
 	const char *state;                /* an OperState */
 	char reason[240];
 	uint64_t since_us;
+	struct change *history;           /* HISTORY of them, a ring; NULL: none yet */
+	unsigned changes;
 	struct subscription *checks;
 	size_t checks_n;
 };
@@ -45,7 +59,9 @@ struct health {
 	unsigned second_ms;
 	struct list pools, monitors;
 	struct list probes[BUCKETS];
+	struct pinger *pinger;
 	struct timer news;
+	uint64_t told_ns;
 };
 
 /* --- probes, shared --- */
@@ -70,8 +86,11 @@ static void set_port(union address *a, unsigned port)
 
 static void checked(struct probe *p, bool passed);
 
-static struct probe *probe_get(struct health *h, struct monitor *m, const union address *server)
+/* POOL asks. SPREAD_MS: when the first check is, at the latest. */
+static struct probe *probe_get(struct health *h, struct monitor *m, const union address *server, const void *pool,
+			       unsigned spread_ms)
 {
+	const void *apart = m->question.apart ? pool : NULL;
 	union address a = *server;
 	struct list *b;
 	struct probe *p;
@@ -81,12 +100,13 @@ static struct probe *probe_get(struct health *h, struct monitor *m, const union 
 	b = bucket(h, m, &a);
 	LIST_FOREACH(l, b) {
 		p = LIST_ENTRY(l, struct probe, link);
-		if (p->monitor == m && address_equal(&p->address, &a)) {
+		if (p->monitor == m && p->apart == apart && address_equal(&p->address, &a)) {
 			p->refs++;
 			return p;
 		}
 	}
-	p = probe_new(h->loop, m, &a, h, checked);
+	p = probe_new(h->loop, m, &a, h->pinger, h, spread_ms, checked);
+	p->apart = apart;
 	p->refs = 1;
 	m->refs++;
 	list_insert(b, &p->link);
@@ -104,38 +124,49 @@ static void monitor_put(struct monitor *m)
 
 static void probe_put(struct probe *p)
 {
+	struct monitor *m = p->monitor;
+
 	if (--p->refs > 0)
 		return;
 	list_remove(&p->link);
-	monitor_put(p->monitor);
 	probe_free(p);
+	monitor_put(m);
 }
 
 /* The monitor of MODEL as it is now; whoever has it already goes on with the new question. */
-static struct monitor *monitor_get(struct health *h, const struct health_monitor *model)
+static struct monitor *monitor_get(struct health *h, const struct health_monitor *model, const struct tls_settings *tls)
 {
+	const struct question *old = NULL;
 	struct question new;
 	struct monitor *m;
 
-	question_init(&new, model, h->second_ms);
+	LIST_FOREACH(l, &h->monitors) {
+		m = LIST_ENTRY(l, struct monitor, link);
+		if (!old && model->uuid && strcmp(m->question.uuid, model->uuid) == 0)
+			old = &m->question;
+	}
+	question_init(&new, model, h->second_ms, tls, old);
 	LIST_FOREACH(l, &h->monitors) {
 		m = LIST_ENTRY(l, struct monitor, link);
 		if (strcmp(m->question.uuid, new.uuid) != 0)
 			continue;
 		/* Another port is another address: those probes are made anew. */
-		if (m->question.port != new.port)
+		if (m->question.port != new.port || m->question.apart != new.apart || m->question.ask != new.ask)
 			break;
 		m->refs++;
 		if (question_equal(&m->question, &new)) {
 			question_fini(&new);
 			return m;
 		}
-		question_fini(&m->question);
+		/* Running checks end with the question that they asked. */
+		struct question gone = m->question;
+
 		m->question = new;
 		for (size_t i = 0; i < BUCKETS; i++)
 			LIST_FOREACH(k, &h->probes[i])
 				if (LIST_ENTRY(k, struct probe, link)->monitor == m)
 					probe_again(LIST_ENTRY(k, struct probe, link));
+		question_fini(&gone);
 		return m;
 	}
 	m = xcalloc(1, sizeof(*m));
@@ -152,6 +183,7 @@ static void tell(struct timer *t)
 {
 	struct health *h = CONTAINER_OF(t, struct health, news);
 
+	h->told_ns = loop_now(h->loop);
 	LIST_FOREACH(l, &h->pools) {
 		struct pool_health *p = LIST_ENTRY(l, struct pool_health, link);
 
@@ -164,9 +196,25 @@ static void tell(struct timer *t)
 
 static void news(struct health *h, struct pool_health *p)
 {
+	uint64_t silent_ms = (loop_now(h->loop) - h->told_ns) / NS_PER_MS;
+
 	p->told = false;
 	if (!h->news.active)
-		timer_in(h->loop, &h->news, 0, tell);
+		timer_in(h->loop, &h->news, silent_ms < NEWS_MS ? NEWS_MS - silent_ms : 0, tell);
+}
+
+/* M just became what it is. */
+static void remember(struct member *m, const char *reason)
+{
+	struct change *c;
+
+	if (!m->history)
+		m->history = xcalloc(HISTORY, sizeof(*m->history));
+	c = &m->history[m->changes++ % HISTORY];
+	c->us = m->since_us;
+	c->state = m->state;
+	snprintf(c->reason, sizeof(c->reason), "%s", reason);
+	text_clean(c->reason);
 }
 
 static void conclude(struct health *h, struct member *m, const char *state,
@@ -175,6 +223,7 @@ static void conclude(struct health *h, struct member *m, const char *state,
 	if (m->state != state) {
 		m->state = state;
 		m->since_us = wall_us();
+		remember(m, reason);
 		news(h, m->pool);
 	}
 	if (strcmp(m->reason, reason) != 0) {
@@ -191,8 +240,7 @@ static void conclude(struct health *h, struct member *m, const char *state,
  */
 static void judge(struct health *h, struct member *m)
 {
-	size_t up = 0, down = 0,
-	       need = m->pool->min_up ? MIN(m->pool->min_up, m->checks_n) : m->checks_n;
+	size_t n[VERDICT_DOWN + 1] = { 0 }, need = m->pool->min_up ? MIN(m->pool->min_up, m->checks_n) : m->checks_n;
 	const struct probe *says = NULL;
 	char reason[sizeof(m->reason)];
 
@@ -207,9 +255,8 @@ static void judge(struct health *h, struct member *m)
 	for (size_t i = 0; i < m->checks_n; i++) {
 		const struct probe *p = m->checks[i].probe;
 
-		up += p->verdict == VERDICT_UP;
-		down += p->verdict == VERDICT_DOWN;
-		if (!says || (p->verdict == VERDICT_DOWN && says->verdict != VERDICT_DOWN))
+		n[p->verdict]++;
+		if (!says || (p->verdict > says->verdict && p->verdict > VERDICT_UP))
 			says = p;
 	}
 	if (m->checks_n > 1)
@@ -218,10 +265,12 @@ static void judge(struct health *h, struct member *m)
 	else
 		snprintf(reason, sizeof(reason), "%s", says->reason);
 	text_clean(reason); /* a long name of a monitor was cut */
-	if (up >= need)
+	if (n[VERDICT_UP] >= need)
 		conclude(h, m, "OPER_UP", BACKEND_UP, reason);
-	else if (m->checks_n - down < need)
+	else if (m->checks_n - n[VERDICT_DOWN] < need)
 		conclude(h, m, "OPER_DOWN", BACKEND_DOWN, reason);
+	else if (m->checks_n - n[VERDICT_DOWN] - n[VERDICT_MAINTENANCE] < need)
+		conclude(h, m, "OPER_DISABLED", BACKEND_MAINTENANCE, reason);
 	else
 		conclude(h, m, "OPER_INITIALIZING", BACKEND_UNKNOWN, reason);
 }
@@ -269,6 +318,7 @@ static void members_free(struct member *members, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		unsubscribe(&members[i]);
+		free(members[i].history);
 		backend_put(members[i].backend);
 	}
 	free(members);
@@ -289,7 +339,7 @@ static struct member *member_find(struct member *members, size_t n, const struct
 
 static void member_init(struct health *h, struct member *m, struct pool_health *pool,
 			const struct health_server *s, bool enabled, struct monitor **monitors,
-			size_t n)
+			size_t n, unsigned spread_ms)
 {
 	m->pool = pool;
 	m->backend = backend_get(s->backend);
@@ -303,7 +353,7 @@ static void member_init(struct health *h, struct member *m, struct pool_health *
 		struct subscription *c = &m->checks[i];
 
 		c->member = m;
-		c->probe = probe_get(h, monitors[i], &s->backend->address);
+		c->probe = probe_get(h, monitors[i], &s->backend->address, pool, spread_ms);
 		list_init(&c->link);
 		list_insert(&c->probe->subscribers, &c->link);
 	}
@@ -329,17 +379,20 @@ void health_pool_set(struct health *h, const char *pool_uuid, const struct healt
 	pool->members_n = p->servers_n;
 	pool->min_up = p->min_up;
 	for (size_t i = 0; i < p->monitors_n; i++)
-		monitors[i] = monitor_get(h, p->monitors[i]);
+		monitors[i] = monitor_get(h, p->monitors[i], p->tls ? p->tls[i] : NULL);
 	/* The new ones first: a probe that both have goes on. */
 	for (size_t i = 0; i < p->servers_n; i++) {
 		const struct health_server *s = &p->servers[i];
-		const struct member *was = member_find(old, old_n, s->backend, i);
+		struct member *was = member_find(old, old_n, s->backend, i);
 
 		member_init(h, &members[i], pool, s, p->enabled && s->enabled, monitors,
-			    p->monitors_n);
+			    p->monitors_n, MAX((unsigned)(p->servers_n * p->monitors_n) / STARTS_A_MS, 20u));
 		if (was) {
 			members[i].state = was->state;
 			members[i].since_us = was->since_us;
+			members[i].changes = was->changes;
+			members[i].history = was->history;
+			was->history = NULL;
 			memcpy(members[i].reason, was->reason, sizeof(was->reason));
 		}
 	}
@@ -362,6 +415,20 @@ void health_pool_drop(struct health *h, const char *pool_uuid)
 	free(p);
 }
 
+/* The last changes of M, MOST of them. */
+static json_t *history_of(const struct member *m, size_t most)
+{
+	unsigned n = (unsigned)MIN((size_t)MIN(m->changes, (unsigned)HISTORY), most);
+	json_t *list = json_array();
+
+	for (unsigned i = m->changes - n; i != m->changes; i++) {
+		const struct change *c = &m->history[i % HISTORY];
+
+		json_array_append_new(list, json_pack("[I, s, s]", (json_int_t)c->us, c->state, c->reason));
+	}
+	return list;
+}
+
 json_t *health_report(struct health *h, const char *pool_uuid)
 {
 	const struct pool_health *p = pool_find(h, pool_uuid);
@@ -381,11 +448,12 @@ json_t *health_report(struct health *h, const char *pool_uuid)
 		}
 		address_ip(&m->backend->address, ip);
 		json_array_append_new(servers,
-				      json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I}", "ip", ip,
+				      json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:o}", "ip", ip,
 						"port", (int)address_port(&m->backend->address),
 						"state", m->state, "reason", m->reason, "since_us",
 						(json_int_t)m->since_us, "checks", checks,
-						"failures", failures));
+						"failures", failures, "history",
+						history_of(m, MAX(HISTORY_ALL / p->members_n, (size_t)1))));
 	}
 	return servers;
 }
@@ -399,6 +467,7 @@ struct health *health_new(struct loop *l, struct health_user *u, unsigned second
 	h->loop = l;
 	h->user = u;
 	h->second_ms = second_ms;
+	h->pinger = pinger_new(l);
 	list_init(&h->pools);
 	list_init(&h->monitors);
 	for (size_t i = 0; i < BUCKETS; i++)
@@ -406,10 +475,16 @@ struct health *health_new(struct loop *l, struct health_user *u, unsigned second
 	return h;
 }
 
+void health_ping_socket(struct health *h, bool v6, int fd)
+{
+	pinger_socket(h->pinger, v6, fd);
+}
+
 void health_free(struct health *h)
 {
 	LIST_FOREACH(l, &h->pools)
 		health_pool_drop(h, LIST_ENTRY(l, struct pool_health, link)->uuid);
 	timer_stop(h->loop, &h->news);
+	pinger_free(h->pinger);
 	free(h);
 }

@@ -8,7 +8,12 @@
  *
  * A server is up when all its monitors pass, or as many as the pool wants. A
  * server without a monitor is up. A disabled server is not checked. While the
- * monitors have not made up their mind, a server may be used.
+ * monitors have not made up their mind, a server may be used. One that says
+ * that it is in maintenance gets no new connections, and is not down.
+ *
+ * Ten thousand servers are asked evenly: what begins together is spread, and
+ * each goes its own way in the interval. The last changes of each server's
+ * state are kept with their times.
  */
 #ifndef SPANWIRE_ENGINE_HEALTH_HEALTH_H
 #define SPANWIRE_ENGINE_HEALTH_HEALTH_H
@@ -23,6 +28,7 @@
 struct health;
 struct health_monitor;
 struct server_counters;
+struct tls_settings;
 
 /* What the user hears. It may not set or drop pools in here. */
 struct health_user {
@@ -43,7 +49,9 @@ struct health_server {
 };
 
 struct health_pool {
-	const struct health_monitor *const *monitors; /* borrowed for the call */
+	/* Borrowed for the call. TLS of each, for HTTPS; NULL: the library's defaults for all. */
+	const struct health_monitor *const *monitors;
+	const struct tls_settings *const *tls;
 	size_t monitors_n;
 	unsigned min_up;                    /* monitors that must pass; 0: all */
 	bool enabled;                       /* false: no server is checked */
@@ -53,6 +61,8 @@ struct health_pool {
 
 /* SECOND_MS is 1000; tests have shorter seconds. */
 struct health *health_new(struct loop *l, struct health_user *u, unsigned second_ms);
+/* Where echo requests go out: a socket of ping_open(). Takes FD. */
+void health_ping_socket(struct health *h, bool v6, int fd);
 /* Ends all checks. The backends keep the health that they have. */
 void health_free(struct health *h);
 
@@ -61,7 +71,8 @@ void health_pool_drop(struct health *h, const char *pool_uuid);
 
 /*
  * The `servers` of a `health` message: [{"ip", "port", "state", "reason", "since_us", "checks",
- * "failures"}], in the pool's order. New reference; NULL: no such pool.
+ * "failures", "history": [[microseconds since 1970, state, reason] ...]}], in the pool's order, the newest change last.
+ * New reference; NULL: no such pool.
  */
 json_t *health_report(struct health *h, const char *pool_uuid);
 

@@ -1,11 +1,13 @@
 #include "base/test.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "engine/backend.h"
+#include "engine/health/dns.h"
 #include "engine/health/health.h"
 #include "model/structs.h"
 
@@ -284,13 +286,9 @@ static void what_went_wrong_is_said(void **state)
 		{ "HTTP/1.1 404 Not Found\r\n\r\n", "HTTP 404, expected 2xx/3xx" },
 		{ "SSH-2.0-OpenSSH\r\n", "the answer is not HTTP/1" },
 		{ "", "closed without an answer" },
-		{ "HTTP/1.1 299 \r\n\r\n", "HTTP 299: down for maintenance" },
 	};
-	static const int64_t maintenance[] = { 299 };
 
 	(void)state;
-	w.http.maintenance_code = maintenance;
-	w.http.maintenance_code_n = 1;
 	w.fake.script.answer = cases[0].answer;
 	watch_server("pool-a", &w.monitor, NULL, 0, true);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -365,6 +363,160 @@ static void tcp_connects_or_speaks(void **state)
 	assert_string_equal(w.fake.request, "ping!");
 	w.fake.script.answer = "what?";
 	wait_for("OPER_DOWN", "no expected text in the first 5 bytes of the answer");
+}
+
+static int health_now(void)
+{
+	return atomic_load(&w.backend->health);
+}
+
+static void maintenance_is_not_down(void **state)
+{
+	static const int64_t codes[] = { 299 };
+
+	(void)state;
+	w.http.maintenance_code = codes;
+	w.http.maintenance_code_n = 1;
+	w.http.maintenance_response = "back soon";
+	watch_server("pool-a", &w.monitor, NULL, 0, true);
+	wait_for("OPER_UP", "HTTP 200");
+	w.fake.script.answer = "HTTP/1.1 299 \r\n\r\n";
+	wait_for("OPER_DISABLED", "HTTP 299: down for maintenance");
+	assert_int_equal(health_now(), BACKEND_MAINTENANCE);
+	assert_false(backend_is_usable(w.backend));
+	assert_int_equal(w.turned_down, 0);
+	w.fake.script.answer = "HTTP/1.1 503 \r\n\r\nwe are back soon";
+	wait_for("OPER_DISABLED", "HTTP 503 with the text of maintenance");
+	w.fake.script.answer = "HTTP/1.1 503 \r\n\r\nsorry";
+	wait_for("OPER_DOWN", "HTTP 503, expected 2xx/3xx");
+	w.fake.script.answer = "HTTP/1.1 200 \r\n\r\n";
+	wait_for("OPER_UP", "HTTP 200");
+}
+
+static void a_text_may_mean_maintenance_over_tcp(void **state)
+{
+	struct health_monitor_tcp tcp = { .tcp_request = "ping!", .tcp_response = "pong",
+					  .maintenance_response = "later" };
+
+	(void)state;
+	w.monitor.type = HEALTH_MONITOR_TCP;
+	w.monitor.tcp_monitor = &tcp;
+	w.fake.script.answer = "not now, later";
+	watch_server("pool-a", &w.monitor, NULL, 0, true);
+	wait_for("OPER_DISABLED", "the answer has the text of maintenance");
+}
+
+static void who_asks_says_who_it_is(void **state)
+{
+	struct health_monitor_auth_info who = { .username = "aladdin", .password = "opensesame" };
+
+	(void)state;
+	w.monitor.authentication = &who;
+	w.http.has_auth_type = true;
+	watch_server("pool-a", &w.monitor, NULL, 0, true);
+	wait_for("OPER_UP", NULL);
+	assert_non_null(strstr(w.fake.request, "\r\nAuthorization: Basic YWxhZGRpbjpvcGVuc2VzYW1l\r\n"));
+}
+
+static void more_of_an_answer_is_read_when_told_so(void **state)
+{
+	char far[4096] = "HTTP/1.1 200 OK\r\n\r\n";
+
+	(void)state;
+	memset(far + strlen(far), '.', 3000 - strlen(far));
+	strncat(far, "the end", 8);
+	w.http.http_response = "the end";
+	w.fake.script.answer = far;
+	watch_server("pool-a", &w.monitor, NULL, 0, true);
+	wait_for("OPER_DOWN", "HTTP 200 without the expected text in the first 2048 bytes");
+	w.http.has_response_size = true;
+	w.http.response_size = 4096;
+	watch_server("pool-a", &w.monitor, NULL, 0, true);
+	wait_for("OPER_UP", "HTTP 200 with the expected text");
+}
+
+static void pools_ask_for_themselves_when_told_so(void **state)
+{
+	json_int_t a, b;
+	char reason[64];
+
+	(void)state;
+	w.monitor.allow_duplicate_monitors = true;
+	watch_server("pool-a", &w.monitor, NULL, 0, true);
+	watch_server("pool-b", &w.monitor, NULL, 0, true);
+	wait_for("OPER_UP", NULL);
+	pass_time(500);
+	state_of("pool-a", reason, sizeof(reason), &a);
+	state_of("pool-b", reason, sizeof(reason), &b);
+	assert_int_equal(w.fake.accepted, a + b);
+}
+
+static void the_first_checks_need_not_be_quick(void **state)
+{
+	json_int_t checks;
+	char reason[64];
+
+	(void)state;
+	/* A check each 20 seconds, of 50 ms: two quick ones would be there long before. */
+	w.monitor.send_interval = 20;
+	w.monitor.disable_quickstart = true;
+	watch_server("pool-a", &w.monitor, NULL, 0, true);
+	pass_time(600);
+	assert_string_equal(state_of("pool-a", reason, sizeof(reason), &checks), "OPER_INITIALIZING");
+	assert_true(checks <= 1);
+}
+
+static void the_last_changes_are_remembered(void **state)
+{
+	json_t *report, *history;
+	const char *was = NULL, *now = NULL;
+	json_int_t first = 0, second = 0;
+	size_t n;
+
+	(void)state;
+	watch_server("pool-a", &w.monitor, NULL, 0, true);
+	for (int i = 0; i < 6; i++) {
+		w.fake.script.answer = "HTTP/1.1 200 OK\r\n\r\n";
+		wait_for("OPER_UP", NULL);
+		w.fake.script.answer = "HTTP/1.1 500 No\r\n\r\n";
+		wait_for("OPER_DOWN", NULL);
+	}
+	watch_server("pool-a", &w.monitor, NULL, 1, true); /* an edit forgets nothing */
+	report = health_report(w.health, "pool-a");
+	history = json_object_get(json_array_get(report, 0), "history");
+	n = json_array_size(history);
+	assert_int_equal(n, 8);
+	assert_int_equal(json_unpack(json_array_get(history, n - 2), "[I, s]", &first, &was), 0);
+	assert_int_equal(json_unpack(json_array_get(history, n - 1), "[I, s]", &second, &now), 0);
+	assert_string_equal(was, "OPER_UP");
+	assert_string_equal(now, "OPER_DOWN");
+	assert_true(first < second);
+	json_decref(report);
+}
+
+static void dns_is_read_strictly(void **state)
+{
+	static const uint8_t body[] = { 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7 };
+	uint8_t m[DNS_QUERY_MAX + sizeof(body)];
+	struct dns_answer a;
+	int n = dns_query(m, 4711, "www.Example.com", DNS_TYPE_A);
+
+	(void)state;
+	assert_int_equal(n, 12 + 17 + 4);
+	assert_false(dns_read(m, (size_t)n, 4711, "www.example.com", DNS_TYPE_A, NULL, &a)); /* a query */
+	m[2] |= 0x80;
+	m[7] = 1;
+	memcpy(m + n, body, sizeof(body));
+	for (size_t cut = 0; cut < (size_t)n + sizeof(body); cut++)
+		assert_false(dns_read(m, cut, 4711, "www.example.com", DNS_TYPE_A, NULL, &a));
+	assert_true(dns_read(m, (size_t)n + sizeof(body), 4711, "www.example.com", DNS_TYPE_A, "192.0.2.7", &a));
+	assert_true(a.records == 1 && a.of_type == 1 && a.has_address && a.rcode == 0);
+	assert_true(dns_read(m, (size_t)n + sizeof(body), 4711, "www.example.com", DNS_TYPE_A, "192.0.2.8", &a));
+	assert_false(a.has_address);
+	assert_false(dns_read(m, (size_t)n + sizeof(body), 4712, "www.example.com", DNS_TYPE_A, NULL, &a));
+	assert_false(dns_read(m, (size_t)n + sizeof(body), 4711, "www.example.org", DNS_TYPE_A, NULL, &a));
+	assert_false(dns_read(m, (size_t)n + sizeof(body), 4711, "www.example.com", DNS_TYPE_AAAA, NULL, &a));
+	assert_int_equal(dns_query(m, 1, "a..b", DNS_TYPE_A), -EINVAL);
 }
 
 static void all_monitors_must_pass_unless_fewer_do(void **state)
@@ -458,6 +610,14 @@ int main(void)
 		TEST(a_disabled_server_is_left_alone),
 		TEST(without_monitors_a_server_is_up),
 		TEST(an_edit_keeps_the_verdict),
+		TEST(maintenance_is_not_down),
+		TEST(a_text_may_mean_maintenance_over_tcp),
+		TEST(who_asks_says_who_it_is),
+		TEST(more_of_an_answer_is_read_when_told_so),
+		TEST(pools_ask_for_themselves_when_told_so),
+		TEST(the_first_checks_need_not_be_quick),
+		TEST(the_last_changes_are_remembered),
+		cmocka_unit_test(dns_is_read_strictly),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
  * A probe has a verdict, and a sentence that says why. The first checks come
  * quickly, one after the other, until the verdict is there; then one each
  * send_interval, with a little jitter, so that many do not march in step.
+ * How it asks is a struct ask_ops.
  *
  * Servers of several pools with the same address and monitor share a probe.
  * Its sockets carry no clone mark: nobody's copy has health checks in it.
@@ -11,36 +12,11 @@
 #ifndef SPANWIRE_ENGINE_HEALTH_PROBE_H
 #define SPANWIRE_ENGINE_HEALTH_PROBE_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "base/arena.h"
 #include "engine/address.h"
+#include "engine/health/question.h"
 #include "net/loop.h"
 
-struct health_monitor;
-
-/* What is asked, in the units of whoever asks. */
-struct question {
-	struct arena arena;          /* the strings */
-	const char *uuid, *name;     /* of the health monitor */
-	bool http;
-	unsigned port;               /* 0: the server's */
-	uint64_t interval_ms, timeout_ms;
-	unsigned rises, falls;       /* checks in a row */
-	const char *request;         /* NULL: only connect */
-	const char *body;
-	bool exact;                  /* send `request` as it is */
-	const char *expect;          /* text that the first bytes must have; NULL: none */
-	unsigned classes;            /* bit n: nxx is good; 0: all are */
-	unsigned maintenance[4];     /* status codes; 0: none */
-	const char *maintenance_text;
-};
-
-/* Copies what MODEL says. SECOND_MS is 1000; tests have shorter seconds. */
-void question_init(struct question *q, const struct health_monitor *model, unsigned second_ms);
-void question_fini(struct question *q);
-bool question_equal(const struct question *a, const struct question *b);
+struct pinger;
 
 /* Who asks it: shared by its probes, and changed in place. */
 struct monitor {
@@ -50,11 +26,12 @@ struct monitor {
 };
 
 /* State, what it is doing, and where it may go from there. */
-#define PROBE_STATES(X)                                                                          \
-	X(WAITING,    "waits for its turn",            1 << PROBE_CONNECTING)                    \
-	X(CONNECTING, "waits for the server's SYN",    1 << PROBE_SENDING | 1 << PROBE_WAITING)  \
-	X(SENDING,    "sends its request",             1 << PROBE_READING | 1 << PROBE_WAITING)  \
-	X(READING,    "waits for the answer",          1 << PROBE_WAITING)
+#define PROBE_STATES(X)                                                                           \
+	X(WAITING,    "waited for its turn",            1 << PROBE_CONNECTING | 1 << PROBE_READING) \
+	X(CONNECTING, "waited for the server's SYN",    1 << PROBE_SHAKING | 1 << PROBE_SENDING | 1 << PROBE_WAITING) \
+	X(SHAKING,    "was in the TLS handshake",       1 << PROBE_SENDING | 1 << PROBE_WAITING)    \
+	X(SENDING,    "sent its request",               1 << PROBE_READING | 1 << PROBE_WAITING)    \
+	X(READING,    "waited for the answer",          1 << PROBE_WAITING)
 
 enum probe_state {
 #define X(name, text, moves) PROBE_##name,
@@ -62,15 +39,17 @@ enum probe_state {
 #undef X
 };
 
-enum verdict { VERDICT_UNKNOWN, VERDICT_UP, VERDICT_DOWN };
+/* What a check came to, and what so many of them in a row make of the server. */
+enum verdict { VERDICT_UNKNOWN, VERDICT_UP, VERDICT_MAINTENANCE, VERDICT_DOWN };
 
-#define PROBE_READ    2048 /* bytes of an answer that are looked at */
 #define PROBE_QUICK_MS 250 /* between checks while there is no verdict */
 
 struct probe {
 	struct loop *loop;
 	void *owner;
 	struct monitor *monitor;     /* a reference */
+	struct pinger *pinger;       /* borrowed */
+	const void *apart;           /* for whom alone it asks; NULL: for all */
 	union address address;       /* what is connected to */
 	unsigned refs;
 	struct list link;            /* in its hash bucket */
@@ -82,23 +61,41 @@ struct probe {
 	char reason[160];            /* of the last check */
 	uint64_t checks, failures;
 
-	/* Private. */
+	/* Private to probe.c and the ways of asking. */
 	enum probe_state state;
 	struct watch watch;
 	struct timer timer;
 	struct grave grave;
 	uint64_t started_ns;
-	unsigned passes, fails;      /* in a row */
+	unsigned passes, fails, maintained; /* in a row */
 	char *out, *in;              /* while a check runs */
 	size_t out_len, sent, in_len;
+	void *ssl;                   /* SSL */
+	uint16_t id;                 /* DNS; of the echo */
+	uint64_t cookie;             /* of the echo */
 };
 
-/* Begins; the first result is there in a later turn. OWNER is the caller's. */
-struct probe *probe_new(struct loop *l, struct monitor *m, const union address *a, void *owner,
-			void (*checked)(struct probe *p, bool passed));
+/* Begins within SPREAD_MS; the first result is there in a later turn. OWNER is the caller's. */
+struct probe *probe_new(struct loop *l, struct monitor *m, const union address *a, struct pinger *pinger, void *owner,
+			unsigned spread_ms, void (*checked)(struct probe *p, bool passed));
 /* Frees at the end of the turn. */
 void probe_free(struct probe *p);
 /* The question changed: keep the verdict, check it soon. */
 void probe_again(struct probe *p);
+
+/* ---- for the ways of asking ---- */
+
+void probe_move(struct probe *p, enum probe_state to);
+/* The check is over. FMT says why, as part of a sentence. */
+void probe_end(struct probe *p, enum verdict result, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/*
+ * The check failed with RC. What this machine lacks (descriptors, memory) is no news of the server: it is asked
+ * again soon.
+ */
+void probe_failed(struct probe *p, int rc);
+/* Does the answer so far hold TEXT? */
+bool probe_heard(const struct probe *p, const char *text);
+/* Seconds that an answer may take, for people. */
+double probe_timeout_s(const struct probe *p);
 
 #endif

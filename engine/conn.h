@@ -93,6 +93,7 @@ struct conn {
 	bool open;                        /* established (a server connection may still be connecting) */
 	union address peer;               /* client's, or server's */
 	uint64_t opened_ns;
+	uint32_t rtt_us;                  /* server: the handshake took it; client: as the kernel says. 0: not known */
 
 	/* Client: server connections that rest and may serve nobody else; server: the link in that list. */
 	struct list bound;

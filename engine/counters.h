@@ -57,11 +57,14 @@ static inline void counter_sub(uint64_t *c, uint64_t n)
 	__atomic_store_n(c, *c - n, __ATOMIC_RELAXED);
 }
 
+struct records;
+
 struct counters {
 	uint8_t *mem;
 	size_t bytes;
 	unsigned workers;
 	int fd;
+	struct records *records;         /* what the workers write beside them; NULL: none. Borrowed */
 };
 
 /* One line of the tables. */

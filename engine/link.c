@@ -440,6 +440,14 @@ static void take_bye(struct channel *c, const json_t *msg)
 	channel_down(c, json_str(msg, "reason", "the controller said bye"));
 }
 
+static void take_ask(struct channel *c, const json_t *msg)
+{
+	struct link *k = c->link;
+
+	if (c == &k->bulk && c->state == UP && k->user->asked)
+		k->user->asked(k->user, msg);
+}
+
 static const struct {
 	const char *type;
 	void (*take)(struct channel *c, const json_t *msg);
@@ -454,6 +462,7 @@ static const struct {
 	{ "refused", take_refused },
 	{ "enrolled", take_enrolled },
 	{ "bye", take_bye },
+	{ "ask", take_ask },
 };
 
 static void take(struct channel *c, const char *type, const json_t *msg)
@@ -690,6 +699,14 @@ void link_event(struct link *k, json_t *event)
 	if (json_array_size(k->events) >= EVENTS_KEPT)
 		json_array_remove(k->events, 0);
 	json_array_append_new(k->events, event);
+}
+
+void link_answer(struct link *k, json_t *answer)
+{
+	if (k->bulk.state == UP)
+		say(&k->bulk, answer);
+	else
+		json_decref(answer);
 }
 
 /* ---- what is held ---------------------------------------------------- */

@@ -57,6 +57,8 @@ struct link_user {
 	 * else may depend on it.
 	 */
 	void (*connected)(struct link_user *u, bool up);
+	/* A question: an `ask` message, borrowed. Say link_answer() some time, with its `n`. */
+	void (*asked)(struct link_user *u, const json_t *ask);
 };
 
 /*
@@ -126,5 +128,7 @@ void link_health(struct link *k, const char *pool_uuid, json_t *servers);
  * 1,000. Takes EVENT.
  */
 void link_event(struct link *k, json_t *event);
+/* An `answer` message, or one of several. Takes ANSWER; nobody waits for it while the controller is away. */
+void link_answer(struct link *k, json_t *answer);
 
 #endif

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/settings.h"
 #include "engine/proxy.h"
+#include "engine/records.h"
 #include "engine/warden.h"
 #include "net/notify.h"
 
@@ -25,7 +26,7 @@
 
 const char *argp_program_version = "spanwire-engine " SPANWIRE_VERSION;
 
-enum { OPT_CONFIG = 'f', OPT_CONTROLLER = 'c', OPT_TOKEN = 't', OPT_NAME = 'n', OPT_STATE = 's', OPT_WORKERS = 'w', OPT_LOG = 'l' };
+enum { OPT_CONFIG = 'f', OPT_CONTROLLER = 'c', OPT_TOKEN = 't', OPT_NAME = 'n', OPT_STATE = 's', OPT_WORKERS = 'w', OPT_LOG = 'l', OPT_RECORDS = 'r' };
 
 static const struct argp_option options[] = {
 	{ "config", OPT_CONFIG, "FILE", 0, "Options from a file of `name = value` lines; those given here win", 0 },
@@ -34,6 +35,7 @@ static const struct argp_option options[] = {
 	{ "name", OPT_NAME, "NAME", 0, "Name of this engine, unique in its controller (the host's name)", 0 },
 	{ "state", OPT_STATE, "DIR", 0, "Where key, certificate and last configuration are kept (/var/lib/spanwire-engine)", 0 },
 	{ "workers", OPT_WORKERS, "N", 0, "Threads that carry traffic (default: one per processor)", 0 },
+	{ "records-mb", OPT_RECORDS, "MB", 0, "Memory for records of requests and connections (default: 16; 0: none are kept)", 0 },
 	{ "log-level", OPT_LOG, "LEVEL", 0, "error, warn, info (default) or debug", 0 },
 	{ 0 },
 };
@@ -74,6 +76,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		c->workers = (unsigned)strtoul(arg, &end, 10);
 		if (*end || c->workers < 1 || c->workers > 256)
 			argp_error(state, "--workers takes a number from 1 to 256");
+		break;
+	case OPT_RECORDS:
+		c->records_mb = (unsigned)strtoul(arg, &end, 10);
+		if (*end || !*arg || c->records_mb > 65536)
+			argp_error(state, "--records-mb takes a number from 0 to 65536");
 		break;
 	case OPT_LOG:
 		c->log_level = level_of(arg);
@@ -147,7 +154,7 @@ static int watch_signals(struct stop *s)
 int main(int argc, char **argv)
 {
 	static char host[HOST_NAME_MAX + 1];
-	struct warden_config config = { .log_level = LOG_LEVEL_INFO,
+	struct warden_config config = { .log_level = LOG_LEVEL_INFO, .records_mb = RECORDS_MB,
 					.link = { .name = host, .state_dir = STATE_DIR } };
 	struct warden *warden;
 	struct stop stop = { 0 };

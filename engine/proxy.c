@@ -10,6 +10,7 @@
 #include "engine/channel.h"
 #include "engine/config.h"
 #include "engine/health/health.h"
+#include "engine/records.h"
 #include "engine/sandbox.h"
 #include "engine/trace.h"
 #include "engine/worker.h"
@@ -28,6 +29,7 @@ struct proxy {
 	struct health *health;
 	struct health_user health_user;
 	struct counters counters;
+	struct records records;
 	struct worker *workers[WORKERS_MAX];
 	unsigned n_workers;
 	struct tickets tickets;
@@ -112,6 +114,15 @@ static void rotate_tickets(struct timer *t)
 	timer_in(p->loop, &p->rotation, TICKETS_MS, rotate_tickets);
 }
 
+/* Before the first: where the records of requests go. */
+static void on_records(struct proxy *p, const json_t *m, int fd)
+{
+	unsigned n = (unsigned)json_int(m, "workers", 1);
+
+	if (p->n_workers || p->records.workers || fd < 0 || n < 1 || n > WORKERS_MAX || records_map(&p->records, fd, n) < 0)
+		broken(p, "records");
+}
+
 /* The first message: how many workers, and where their counters live. */
 static void on_start(struct proxy *p, const json_t *m, int fd)
 {
@@ -121,6 +132,7 @@ static void on_start(struct proxy *p, const json_t *m, int fd)
 		broken(p, "start");
 		return;
 	}
+	p->counters.records = &p->records;
 	log_set_level((enum log_level)json_int(m, "log_level", LOG_LEVEL_INFO));
 	for (unsigned i = 0; i < n; i++)
 		p->workers[i] = worker_start(i, &p->counters);
@@ -221,6 +233,7 @@ static const struct {
 	const char *type;
 	void (*handle)(struct proxy *p, const json_t *m, int fd);
 } messages[] = {
+	{ "records", on_records },
 	{ "start", on_start },       { "put", on_put },           { "delete", on_delete },
 	{ "commit", on_commit },     { "slots", on_slots },       { "clone", on_clone },
 	{ "maps", on_maps },         { "listener", on_listener }, { "unlisten", on_unlisten },
@@ -234,7 +247,7 @@ static void on_message(struct channel_user *u, const char *type, const json_t *m
 	for (size_t i = 0; i < ARRAY_SIZE(messages); i++) {
 		if (strcmp(messages[i].type, type) != 0)
 			continue;
-		if (!p->n_workers && messages[i].handle != on_start)
+		if (!p->n_workers && messages[i].handle != on_start && messages[i].handle != on_records)
 			broken(p, "a message before start");
 		else
 			messages[i].handle(p, m, fd);
@@ -290,6 +303,8 @@ int proxy_main(int fd, int warden_pid)
 	loop_free(p->loop);
 	if (p->n_workers)
 		counters_fini(&p->counters);
+	if (p->records.workers)
+		records_fini(&p->records);
 	status = p->status;
 	free(p);
 	return status;

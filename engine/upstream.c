@@ -271,6 +271,7 @@ static void connecting_ready(struct conn *c, uint32_t events)
 	}
 	trace_put(TRACE_CONNECTED, c->id, 0, 0);
 	c->open = true;
+	c->rtt_us = (uint32_t)MAX((loop_now(c->worker->loop) - c->opened_ns) / 1000, 1ULL);
 	counter_add(&c->backend->counters->conn_total, 1);
 	if (!p->tls) {
 		established(c);

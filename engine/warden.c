@@ -17,9 +17,11 @@
 #include "engine/bpf/datapath.h"
 #include "engine/clone.h"
 #include "engine/health/ping.h"
+#include "engine/inquiry.h"
 #include "engine/netlink.h"
 #include "engine/ports.h"
 #include "engine/process.h"
+#include "engine/records.h"
 #include "engine/vip.h"
 #include "model/structs.h"
 
@@ -42,6 +44,8 @@ struct warden {
 	struct vips_user vips_user;
 	struct clones *clones;
 	struct counters counters;
+	struct records records;
+	struct inquiries *inquiries;
 	struct books *books;
 	struct ports *ports;
 	struct ports_user ports_user;
@@ -437,6 +441,8 @@ static void on_started(struct process_user *u)
 	struct warden *w = CONTAINER_OF(u, struct warden, process_user);
 
 	own(w)->proxy_starts++;
+	process_send(w->process, json_pack("{s:s, s:b, s:i}", "type", "records", "fd", 1, "workers",
+					   (int)w->config.workers), w->records.fd);
 	process_send(w->process, json_pack("{s:s, s:b, s:i, s:i}", "type", "start", "fd", 1, "workers",
 					   (int)w->config.workers, "log_level", w->config.log_level),
 		     w->counters.fd);
@@ -553,6 +559,11 @@ static void migrate_requests(void)
 		log_warn("tcp_migrate_req_not_set reason=\"%s\"", strerror(errno));
 }
 
+static void on_asked(struct link_user *u, const json_t *ask)
+{
+	inquiries_take(CONTAINER_OF(u, struct warden, link_user)->inquiries, ask);
+}
+
 int warden_new(const struct warden_config *c, struct loop *l, struct warden **out, struct err *e)
 {
 	struct warden *w = xcalloc(1, sizeof(*w));
@@ -560,10 +571,10 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 
 	w->config = *c;
 	w->loop = l;
-	w->counters.fd = -1;
+	w->counters.fd = w->records.fd = -1;
 	w->changed = json_object();
 	w->revisions = json_object();
-	w->link_user = (struct link_user){ on_put, on_removed, on_committed, on_connected };
+	w->link_user = (struct link_user){ on_put, on_removed, on_committed, on_connected, on_asked };
 	w->vips_user = (struct vips_user){ on_proof, on_defend, on_vip_changed };
 	w->ports_user = (struct ports_user){ on_opened, on_closed, on_steer, on_unsteer };
 	w->process_user = (struct process_user){ on_started, on_message, on_ended };
@@ -572,6 +583,11 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	rc = counters_new(&w->counters, c->workers);
 	if (rc < 0)
 		err_set(e, rc, NULL, "No memory for counters: %s.", strerror(-rc));
+	if (rc == 0) {
+		rc = records_new(&w->records, c->workers, (size_t)c->records_mb << 20);
+		if (rc < 0)
+			err_set(e, rc, NULL, "No memory for records: %s.", strerror(-rc));
+	}
 	if (rc == 0)
 		rc = link_new(&c->link, l, &w->link_user, &w->link, e);
 	if (rc == 0)
@@ -588,6 +604,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	}
 	migrate_requests();
 	w->books = books_new(&w->counters);
+	w->inquiries = inquiries_new(l, &w->records, w->link);
 	w->assigned = assigned_new(w->vips, w->clones, w->ports);
 	*out = w;
 	return 0;
@@ -623,10 +640,12 @@ void warden_free(struct warden *w)
 		datapath_free(w->datapath);
 	if (w->netlink)
 		netlink_free(w->netlink);
+	inquiries_free(w->inquiries);
 	if (w->link)
 		link_free(w->link, "The engine was stopped.");
 	books_free(w->books);
 	counters_fini(&w->counters);
+	records_fini(&w->records);
 	json_decref(w->changed);
 	json_decref(w->revisions);
 	free(w);

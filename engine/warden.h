@@ -18,6 +18,7 @@ struct warden_config {
 	struct link_config link;
 	unsigned workers;          /* of the proxy */
 	int log_level;
+	unsigned records_mb;       /* memory for what was asked and answered; 0: none */
 };
 
 /* -errno with a sentence when this machine or these arguments do not let it work. C's strings are borrowed. */

@@ -20,6 +20,7 @@
 #include "engine/admission.h"
 #include "engine/ports.h"
 #include "engine/tls.h"
+#include "engine/records.h"
 #include "engine/upstream.h"
 
 #define CONNS_MAX       400000        /* per worker: 100,000 clients with their servers, and room */
@@ -836,6 +837,7 @@ struct worker *worker_start(unsigned id, struct counters *counters)
 	slab_init(&w->tls, sizeof(struct conn_tls), CONNS_MAX);
 	list_init(&w->shaking);
 	tickets_rotate(&w->tickets);
+	slab_init(&w->notes, RECORD_BYTES, CONNS_MAX);
 	must(pthread_create(&w->thread, NULL, worker_run, w) == 0);
 	return w;
 }
@@ -852,6 +854,7 @@ void worker_stop(struct worker *w)
 	slab_fini(&w->sessions_h2);
 	slab_fini(&w->streams);
 	slab_fini(&w->tls);
+	slab_fini(&w->notes);
 	buffer_pool_fini(&w->buffers);
 	pipes_fini(w);
 	udp_free(w->udp);

@@ -97,7 +97,7 @@ struct worker {
 	struct engine_counters *engine;   /* this worker's */
 	struct buffer_pool buffers;
 	struct slab conns;
-	struct slab sessions_l4, sessions_http, sessions_h2, streams, tls;
+	struct slab sessions_l4, sessions_http, sessions_h2, streams, notes, tls;
 	struct worker_service **services; /* by snapshot->index; NULL where there is none */
 	size_t n_services;
 	uint32_t next_id;

@@ -409,7 +409,7 @@ static int field_meaning(struct http1_head *h, const char *data, struct http1_fi
 	if (f->id == HTTP1_F_OTHER)
 		return OK;
 	again = h->seen & BIT(f->id);
-	h->seen |= (uint16_t)BIT(f->id);
+	h->seen |= BIT(f->id);
 	f->hop = HOP_FIELDS & BIT(f->id);
 	switch (f->id) {
 	case HTTP1_F_HOST:

@@ -96,6 +96,10 @@ enum http1_result {
 	X(KEEP_ALIVE, "keep-alive")                                                                \
 	X(PROXY_CONNECTION, "proxy-connection")                                                    \
 	X(X_FORWARDED_PROTO, "x-forwarded-proto")                                                  \
+	X(USER_AGENT, "user-agent")                                                                \
+	X(REFERER, "referer")                                                                      \
+	X(X_FORWARDED_FOR, "x-forwarded-for")                                                      \
+	X(X_REQUEST_ID, "x-request-id")                                                            \
 	X(DATE, "date")
 
 enum http1_field_id {
@@ -186,7 +190,7 @@ struct http1_head {
 	/* Private. */
 	uint32_t at;
 	bool in_fields;
-	uint16_t seen;             /* bit per field id */
+	uint32_t seen;             /* bit per field id */
 	uint8_t options;           /* connection options */
 };
 

@@ -1,4 +1,5 @@
 #include "controller/link/fleet.h"
+#include "controller/link/records.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -672,6 +673,7 @@ int fleet_open(struct controller *c, int fd, struct fleet **out, struct err *e)
 	f->in_grace = true;
 	list_init(&f->engines);
 	list_init(&f->sessions);
+	list_init(&f->asks);
 	rc = tls_new(&tls, &f->tls, e);
 	if (rc == 0) {
 		rc = watch_start(f->loop, &f->listener, fd, EPOLLIN, accept_ready);
@@ -700,6 +702,7 @@ int fleet_open(struct controller *c, int fd, struct fleet **out, struct err *e)
 	fleet_settle(f);
 	views_open(f);
 	why_open(f);
+	records_open(f);
 	*out = f;
 	return 0;
 }

@@ -19,6 +19,7 @@
 #include "controller/controller.h"
 #include "controller/link/books.h"
 #include "controller/link/graph.h"
+#include "controller/rest/logs.h"
 #include "controller/place/decide.h"
 #include "controller/store/store.h"
 #include "net/stream.h"
@@ -84,6 +85,9 @@ struct fleet {
 	struct timer settle, again, grace, accept_again, heart;
 	bool in_grace;
 	uint64_t beat_ns;              /* when the heart beat last */
+	struct list asks;              /* questions to engines (ask.h) */
+	json_int_t asked;
+	struct log_source log_source;
 	uint64_t stood_still_ns;       /* when we last came to after standing still; 0: never */
 	unsigned strangers;            /* sessions that nobody belongs to yet */
 	unsigned complaints;           /* events about strangers left in this second */
@@ -131,6 +135,8 @@ void session_accept(struct fleet *f, int fd);
 /* Says bye; nothing is heard of the session afterwards. */
 void session_end(struct session *s, const char *reason);
 void sessions_end(struct fleet *f, const char *reason);
+/* Sends a question by E's bulk channel. Takes MSG. False: there is none. */
+bool session_ask(struct engine *e, json_t *msg);
 /* Sends what E lacks; nothing while it is not ready for it. */
 void session_flush(struct engine *e);
 /* Forgets what E did not acknowledge. */

@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "controller/audit.h"
+#include "controller/link/ask.h"
 #include "controller/link/fleet.h"
 #include "controller/place/place.h"
 #include "controller/resolve.h"
@@ -77,6 +78,16 @@ static void say(struct session *s, json_t *msg)
 	stream_flush(&s->stream);
 }
 
+bool session_ask(struct engine *e, json_t *msg)
+{
+	if (!e->bulk) {
+		json_decref(msg);
+		return false;
+	}
+	say(e->bulk, msg);
+	return true;
+}
+
 void session_forget(struct engine *e)
 {
 	LIST_FOREACH(l, &e->commits) {
@@ -107,6 +118,7 @@ static void session_gone(struct session *s, const char *why, bool at_once)
 		return;
 	if (s->is_bulk) {
 		e->bulk = NULL;
+		ask_lost(e, "It went away.");
 		return;
 	}
 	e->control = NULL;
@@ -631,6 +643,11 @@ static void take_event(struct session *s, const json_t *msg)
 		    NULL);
 }
 
+static void take_answer(struct session *s, const json_t *msg)
+{
+	ask_answered(s->engine, msg);
+}
+
 static const struct {
 	const char *type;
 	void (*take)(struct session *s, const json_t *msg);
@@ -647,6 +664,7 @@ static const struct {
 	{ "stats", take_stats, BULK },
 	{ "health", take_health, BULK },
 	{ "event", take_event, BULK },
+	{ "answer", take_answer, BULK },
 };
 
 static void take(struct session *s, const char *type, const json_t *msg)

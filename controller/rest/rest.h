@@ -15,6 +15,7 @@
 #include "controller/rest/subresource.h"
 
 struct files;
+struct log_source;
 struct server;
 
 struct rest {
@@ -25,6 +26,7 @@ struct rest {
 	struct password_cache passwords;
 	struct lockout lockout;
 	struct subresource *subresources;
+	const struct log_source *log_source; /* NULL: there are no engines to ask */
 	struct store_watch watch;
 	uint64_t refusal_told_ns; /* when the last refused login made an event */
 	unsigned refusals_untold;

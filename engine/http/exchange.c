@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "engine/http/ask.h"
 #include "engine/http/fail.h"
+#include "engine/http/note.h"
 #include "engine/http/refusal.h"
 #include "engine/http/tunnel.h"
 #include "engine/worker.h"
@@ -114,12 +115,15 @@ static void count_sent(const struct exchange *x, const struct gather *g)
 {
 	if (!x->framed)
 		counter_add(&exchange_counters(x)->bytes_to_client, g->bytes);
+	if (x->note)
+		x->note->tx_bytes += g->bytes;
 }
 
 /* ---- ends ---- */
 
 void exchange_drop(struct exchange *x, bool reset)
 {
+	note_end(x);
 	if (reset)
 		upstream_cancel(&x->upstream, true);
 	else
@@ -130,6 +134,7 @@ void exchange_drop(struct exchange *x, bool reset)
 
 static void abort_it(struct exchange *x)
 {
+	note_reason(x, RECORD_SERVER_LOST);
 	exchange_drop(x, true);
 	x->ops->abort(x);
 }
@@ -143,12 +148,14 @@ void exchange_left(struct exchange *x, int rc)
 	if (x->state == EXCHANGE_CONNECTING || x->state == EXCHANGE_PASSING)
 		counter_add(x->answered ? &exchange_counters(x)->http_client_aborted
 					: &exchange_counters(x)->http_client_gone, 1);
+	note_reason(x, rc < 0 ? RECORD_CLIENT_RESET : RECORD_CLIENT_GONE);
 	abort_it(x);
 }
 
 /* Said by the last answer of the exchange. */
 static void over(struct exchange *x, bool keep_server)
 {
+	note_end(x);
 	upstream_done(&x->upstream, keep_server);
 	exchange_take(x, x->kept ? x->kept : x->head_len);
 	x->kept = x->head_len = 0;
@@ -191,6 +198,7 @@ static void count_own(struct exchange *x, unsigned status)
 	counter_add(status < 300 ? &c->http_2xx : status < 400 ? &c->http_3xx :
 		    status < 500 ? &c->http_4xx : &c->http_5xx, 1);
 	trace_put(TRACE_RESPONSE, x->client->id, status, 1);
+	note_answer(x, status, true);
 }
 
 void exchange_answer(struct exchange *x, const char *text, size_t n)
@@ -213,6 +221,7 @@ void exchange_refuse(struct exchange *x, const struct refusal *r)
 	char text[REFUSAL_TEXT];
 
 	counter_add((uint64_t *)(void *)((char *)exchange_counters(x) + r->counter), 1);
+	note_reason(x, note_reason_of(r));
 	if (x->answered) /* too late for words */
 		abort_it(x);
 	else
@@ -226,6 +235,7 @@ bool exchange_cut(struct exchange *x)
 
 	if ((x->state == EXCHANGE_CONNECTING || x->state == EXCHANGE_PASSING) && !x->answered) {
 		counter_add(&exchange_counters(x)->http_server_cut, 1);
+		note_reason(x, RECORD_CUT);
 		count_own(x, (unsigned)refusal_SERVER_CUT.status);
 		x->keep = false;
 		told = own_answer(x, text, refusal_text(&refusal_SERVER_CUT, text)) == 0;
@@ -428,6 +438,7 @@ static void request_send(struct exchange *x, const struct http1_head *head)
 	counter_add(&server_counters(x)->http_requests, 1);
 	flow_init(&x->up, head, head->framing == HTTP1_CHUNKED, true);
 	x->deaf = false;
+	note_sent(x);
 	gather_init(&g, x->upstream.server);
 	head_to_server(x, head, exchange_in(x), &g);
 	if (!request_body(x, x->head_len, &g))
@@ -503,6 +514,7 @@ void exchange_begin(struct exchange *x, const struct http1_head *h)
 	x->sent = x->answered = x->switched = false;
 	x->body_max = (uint64_t)p->client_max_body_size * 1024;
 	flow_init(&x->up, h, false, false);
+	note_begin(x, h, exchange_in(x));
 	if (!admission_request(x->client->service, x->client->listener->snapshot)) {
 		over_rate(x);
 	} else if (h->method == HTTP1_M_CONNECT || h->method == HTTP1_M_TRACE) {
@@ -526,6 +538,8 @@ void exchange_malformed(struct exchange *x, const struct refusal *r)
 	counter_add(&exchange_counters(x)->http_requests, 1);
 	x->method = HTTP1_M_OTHER;
 	x->keep = x->answered = x->up.done = false;
+	x->up.bytes = 0;
+	note_malformed(x);
 	exchange_refuse(x, r);
 }
 
@@ -603,6 +617,7 @@ static size_t answer_head(struct exchange *x, struct gather *g)
 			x->ops->head(x, &h, conn_in(server), g);
 		return h.len;
 	}
+	note_answer(x, h.status, false);
 	x->answered = true;
 	x->server_keep = h.keep_alive;
 	flow_init(&x->down, &h,
@@ -789,6 +804,7 @@ void exchange_late(struct exchange *x)
 		break;
 	}
 	counter_add(&exchange_counters(x)->conn_idle_timeout, 1);
+	note_reason(x, RECORD_IDLE);
 	abort_it(x);
 }
 

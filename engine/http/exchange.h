@@ -33,6 +33,7 @@
 
 struct exchange;
 struct http_application_profile;
+struct record;
 struct refusal;
 
 /*
@@ -80,6 +81,13 @@ struct exchange {
 	const char *ip;            /* its address, as text; borrowed */
 	enum exchange_state state;
 	uint64_t body_max;         /* of this request; 0: no limit */
+
+	/* Its note (engine/http/note.h). */
+	struct record *note;
+	uint64_t begun_ns, sent_ns, first_ns; /* 0: not yet */
+	const char *id;            /* X-Request-ID, id_len bytes; it lies in the note */
+	uint8_t id_len;
+	bool id_given;             /* by the client: its header is passed on */
 
 	struct flow up, down;      /* request body, response body */
 	uint32_t kept;             /* bytes of *in: this request, whole; to send it again */

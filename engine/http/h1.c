@@ -411,7 +411,7 @@ static void accepted(struct conn *client)
 
 bool http_speaks_h2(const struct conn *client)
 {
-	const struct virtual_service *vs = client->service->snapshot->vs;
+	const struct virtual_service *vs = client->listener->snapshot->vs;
 	int port = (int)client->port;
 
 	for (size_t i = 0; vs && i < vs->services_n; i++) {

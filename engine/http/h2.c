@@ -80,7 +80,7 @@ static const struct http2_application_profile *settings_of(const struct h2 *h2)
 		.max_http2_queued_frames_to_client_per_connection = 1000,
 		.max_http2_requests_per_connection = 1000,
 	};
-	const struct application_profile *a = h2->client->service->snapshot->application;
+	const struct application_profile *a = h2->client->listener->snapshot->application;
 
 	return a && a->http_profile && a->http_profile->http2_profile ? a->http_profile->http2_profile
 								      : &dflt;
@@ -400,6 +400,7 @@ static ssize_t give_body(nghttp2_session *ng, int32_t id, uint8_t *to, size_t ro
 static void head(struct exchange *x, const struct http1_head *h, const char *in, struct gather *g)
 {
 	static _Thread_local nghttp2_nv nv[4096 + 4];
+	const bool tell_id = exchange_profile(x)->request_id_in_answer && x->id_len && h->status >= 200;
 	const nghttp2_data_provider body = { { .ptr = stream_of(x) }, give_body };
 	struct stream *s = stream_of(x);
 	bool date = false, interim = h->status < 200;
@@ -413,7 +414,8 @@ static void head(struct exchange *x, const struct http1_head *h, const char *in,
 	for (uint32_t i = 0; i < h->fields_n; i++) {
 		const struct http1_field *f = &h->fields[i];
 
-		if (f->hop || (f->id == HTTP1_F_CONTENT_LENGTH && (interim || h->status == 204)))
+		if (f->hop || (f->id == HTTP1_F_CONTENT_LENGTH && (interim || h->status == 204)) ||
+		    (f->id == HTTP1_F_X_REQUEST_ID && tell_id))
 			continue;
 		date |= f->id == HTTP1_F_DATE;
 		nv[n++] = pair(in + f->name_at, f->name_len, in + f->value.at, f->value.len);
@@ -422,6 +424,8 @@ static void head(struct exchange *x, const struct http1_head *h, const char *in,
 		memcpy(now, http_date_line(&len), sizeof(now));
 		nv[n++] = pair("date", 4, now + 6, len - 8);
 	}
+	if (tell_id)
+		nv[n++] = pair("x-request-id", 12, x->id, x->id_len);
 	x->down.on_trailer = keep_trailer;
 	if (interim)
 		rc = nghttp2_submit_headers(s->h2->ng, NGHTTP2_FLAG_NONE, s->id, NULL, nv, n, NULL);

@@ -100,11 +100,12 @@ void head_to_server(const struct exchange *x, const struct http1_head *h, const 
 		const struct http1_field *f = &h->fields[i];
 
 		if (f->hop || (f->id == HTTP1_F_HOST && (h->absolute || name)) ||
+		    (f->id == HTTP1_F_X_REQUEST_ID && !x->id_given) ||
 		    (f->id == HTTP1_F_EXPECT && !expect) ||
 		    (f->id == HTTP1_F_X_FORWARDED_PROTO && p->x_forwarded_proto_enabled))
 			continue;
 		host |= f->id == HTTP1_F_HOST;
-		if (f->id != HTTP1_F_OTHER || !is_forwarded(&fwd, f, in)) {
+		if ((f->id != HTTP1_F_OTHER && f->id != HTTP1_F_X_FORWARDED_FOR) || !is_forwarded(&fwd, f, in)) {
 			add_line(g, h, in, i);
 		} else if (i == fwd.append_to) {
 			gather_add(g, in + f->name_at, f->value.at + f->value.len - f->name_at);
@@ -128,6 +129,11 @@ void head_to_server(const struct exchange *x, const struct http1_head *h, const 
 		gather_add(g, fwd.name, fwd.len);
 		gather_literal(g, ": ");
 		add_client_ip(x, g);
+	}
+	if (x->id_len && !x->id_given) {
+		gather_literal(g, "X-Request-ID: ");
+		gather_add(g, x->id, x->id_len);
+		gather_literal(g, "\r\n");
 	}
 	if (p->x_forwarded_proto_enabled && conn_is_tls(x->client))
 		gather_literal(g, "X-Forwarded-Proto: https\r\n");
@@ -162,7 +168,7 @@ void head_to_client(struct exchange *x, const struct http1_head *h, const char *
 {
 	const struct http_application_profile *p = exchange_profile(x);
 	uint32_t first = h->fields_n ? h->fields[0].name_at : h->len - 2;
-	bool date = false, interim = h->status < 200;
+	bool date = false, interim = h->status < 200, tell_id = p->request_id_in_answer && x->id_len && !interim;
 	size_t len;
 
 	if (h->minor == 1) {
@@ -174,7 +180,8 @@ void head_to_client(struct exchange *x, const struct http1_head *h, const char *
 	for (uint32_t i = 0; i < h->fields_n; i++) {
 		const struct http1_field *f = &h->fields[i];
 
-		if (f->hop || (f->id == HTTP1_F_CONTENT_LENGTH && (interim || h->status == 204)))
+		if (f->hop || (f->id == HTTP1_F_CONTENT_LENGTH && (interim || h->status == 204)) ||
+		    (f->id == HTTP1_F_X_REQUEST_ID && tell_id))
 			continue;
 		date |= f->id == HTTP1_F_DATE;
 		add_line(g, h, in, i);
@@ -190,6 +197,11 @@ void head_to_client(struct exchange *x, const struct http1_head *h, const char *
 			const char *line = http_date_line(&len);
 
 			gather_add(g, line, len);
+		}
+		if (tell_id) {
+			gather_literal(g, "X-Request-ID: ");
+			gather_add(g, x->id, x->id_len);
+			gather_literal(g, "\r\n");
 		}
 		if (x->down.chunked)
 			gather_literal(g, "Transfer-Encoding: chunked\r\n");

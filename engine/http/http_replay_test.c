@@ -125,6 +125,8 @@ static void hears(int fd, const char *want)
 			fail_msg("wanted \"%s\", heard \"%.*s\" and then the end", want, (int)have,
 				 got);
 		have += (size_t)r;
+		if (without_ids(got, &have))
+			fail_msg("half of an id");
 	}
 	assert_memory_equal(got, want, n);
 }

@@ -169,4 +169,25 @@ static inline void counted(const uint64_t *c, uint64_t want)
 	}
 }
 
+/* What servers hear has an id that nobody can foretell: 32 digits. */
+#define ID_NAME "X-Request-ID: "
+#define ID_LINE (sizeof(ID_NAME) - 1 + 32 + 2)
+
+/* Takes lines with ids out of the *N bytes at TEXT. Bytes that a line has still to get. */
+static inline size_t without_ids(char *text, size_t *n)
+{
+	for (size_t i = 0; i < *n; i++) {
+		size_t left = *n - i;
+
+		if ((i > 0 && text[i - 1] != '\n') || memcmp(text + i, ID_NAME, MIN(left, sizeof(ID_NAME) - 1)) != 0)
+			continue;
+		if (left < ID_LINE)
+			return ID_LINE - left;
+		memmove(text + i, text + i + ID_LINE, left - ID_LINE);
+		*n -= ID_LINE;
+		i--;
+	}
+	return 0;
+}
+
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 #include "engine/l4/pipe.h"
+#include "engine/records.h"
 #include "engine/upstream.h"
 #include "engine/worker.h"
 
@@ -18,6 +19,8 @@ struct session {
 	bool bulk[2];              /* by the sender's side: much comes at once, it is spliced */
 	struct pipe *stuck[2];     /* by the receiver's side: what it has not taken yet; its c->out is empty then */
 	struct grave grave;
+	uint64_t bytes[2];         /* by the sender's side */
+	enum record_reason reason; /* why it did not go well; NONE: it did */
 };
 
 const size_t l4_session_size = sizeof(struct session);
@@ -40,6 +43,35 @@ static void session_release(struct grave *g)
 	slab_put(&s->client->worker->sessions_l4, s);
 }
 
+static void record(const struct session *s)
+{
+	const struct conn *c = s->client, *server = s->upstream.server;
+	const struct snapshot *snap = s->upstream.snapshot ? s->upstream.snapshot : c->listener->snapshot;
+	char room[RECORD_BYTES] __attribute__((aligned(8)));
+	struct record *rec = (struct record *)room;
+	uint64_t total_us = (mono_ns() - c->opened_ns) / 1000;
+
+	memset(rec, 0, sizeof(*rec));
+	rec->type = RECORD_CONNECTION;
+	rec->reason = (uint8_t)s->reason;
+	rec->report_us = wall_us();
+	rec->total_us = (uint32_t)MIN(total_us, (uint64_t)UINT32_MAX);
+	rec->client = c->peer;
+	rec->vip = c->listener->address;
+	rec->port = c->port;
+	rec->rx_bytes = rec->server_tx_bytes = s->bytes[CONN_CLIENT];
+	rec->tx_bytes = rec->server_rx_bytes = s->bytes[CONN_SERVER];
+	if (snap && snap->uuid)
+		record_text(rec, RECORD_T_VS, snap->uuid, strlen(snap->uuid));
+	if (server) {
+		rec->server = server->peer;
+		rec->server_rtt_us = server->rtt_us;
+	}
+	if (s->upstream.snapshot && s->upstream.pool && s->upstream.pool->uuid)
+		record_text(rec, RECORD_T_POOL, s->upstream.pool->uuid, strlen(s->upstream.pool->uuid));
+	records_put(c->worker->counters->records, c->worker->id, rec);
+}
+
 /* RESET: both peers learn that something was lost. */
 static void end(struct session *s, bool reset)
 {
@@ -48,6 +80,7 @@ static void end(struct session *s, bool reset)
 	if (s->state == L4_ENDED)
 		return;
 	move(s, L4_ENDED);
+	record(s);
 	upstream_cancel(&s->upstream, reset);
 	pipe_put(s->client->worker, s->stuck[CONN_CLIENT]);
 	pipe_put(s->client->worker, s->stuck[CONN_SERVER]);
@@ -61,6 +94,7 @@ static void end(struct session *s, bool reset)
 static void refused(struct session *s)
 {
 	counter_add(&s->client->service->counters->conn_refused_server, 1);
+	s->reason = RECORD_NO_SERVER;
 	end(s, true);
 }
 
@@ -75,11 +109,12 @@ static bool is_behind(const struct session *s, const struct conn *c)
 	return c->out || s->stuck[c->side];
 }
 
-static void count_passed(const struct session *s, const struct conn *from, size_t n)
+static void count_passed(struct session *s, const struct conn *from, size_t n)
 {
 	struct service_counters *service = s->client->service->counters;
 	struct server_counters *server = s->upstream.server->backend->counters;
 
+	s->bytes[from->side] += n;
 	if (from->side == CONN_CLIENT) {
 		counter_add(&service->bytes_from_client, n);
 		counter_add(&server->bytes_to_server, n);
@@ -91,6 +126,7 @@ static void count_passed(const struct session *s, const struct conn *from, size_
 
 static void broken(struct session *s, const struct conn *c, int rc)
 {
+	s->reason = rc == -ENOBUFS ? RECORD_NO_MEMORY : c->side == CONN_CLIENT ? RECORD_CLIENT_RESET : RECORD_SERVER_RESET;
 	if (rc == -ECONNRESET || rc == -EPIPE) {
 		if (c->side == CONN_CLIENT)
 			counter_add(&c->service->counters->conn_reset, 1);
@@ -305,7 +341,10 @@ static void connected(struct upstream *u, int rc)
 
 static void server_cut(struct upstream *u)
 {
-	end(u->session, true);
+	struct session *s = u->session;
+
+	s->reason = RECORD_CUT;
+	end(s, true);
 }
 
 static const struct upstream_user user = { &l4_proto, connected, server_cut };
@@ -343,13 +382,16 @@ static void expired(struct conn *c)
 	struct session *s = c->session;
 
 	counter_add(&c->service->counters->conn_idle_timeout, 1);
+	s->reason = RECORD_IDLE;
 	end(s, true);
 }
 
 static void cut(struct conn *client, enum conn_cut why)
 {
-	(void)why;
-	end(client->session, true);
+	struct session *s = client->session;
+
+	s->reason = why == CONN_CUT_STOP ? RECORD_NONE : RECORD_CUT;
+	end(s, true);
 }
 
 const struct proto_ops l4_proto = {

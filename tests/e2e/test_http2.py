@@ -210,7 +210,7 @@ def test_costly_clients_are_sent_away(lab):
 def test_limits_of_the_profile(lab):
     engine, client, origin = serve_origin(lab, client_max_request_size=4, client_max_body_size=1, http2_profile={
         "max_http2_concurrent_streams_per_connection": 2, "max_http2_requests_per_connection": 5,
-        "max_http2_header_field_size": 200})
+        "max_http2_header_field_size": 200, "max_http2_queued_frames_to_client_per_connection": 30})
     code = ["-o", "/dev/null", "-w", "%{http_code}"]
     assert client.curl(H2, *code, "-H", "x: " + "y" * 199, engine.url) == "200"
     assert client.curl(H2, *code, "-H", "x: " + "y" * 201, engine.url) == "431"
@@ -222,6 +222,17 @@ def test_limits_of_the_profile(lab):
     peer = Frames(client, engine)
     said = {key: value for key, value in struct.iter_unpack(">HI", peer.until(SETTINGS))}
     assert said[3] == 2 and said[4] == 65536 and said[6] == 4096, said
+    # Frames that wait for the client.
+    for pings, end in ((20, False), (60, True)):
+        asks = Frames(client, engine)
+        asks.until(SETTINGS)
+        asks.peer.sendall(b"".join(b"\0\0\x08\x06\0\0\0\0\0" + bytes([n]) * 8 for n in range(pings)))
+        acks = 0
+        for kind, flags, of, payload in asks.frames():
+            acks += kind == PING
+            if acks == pings:
+                break
+        assert (acks < pings) == end
     # The fifth request is the last, and it is answered; GOAWAY names it.
     for stream in (1, 3, 5, 7, 9):
         peer.get(stream)

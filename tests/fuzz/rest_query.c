@@ -1,5 +1,5 @@
 /*
- * rest_query - what a stranger writes into a URL, a form and a cookie line.
+ * rest_query - what a stranger writes into a URL, a form, a cookie line and a filter of logs.
  *
  * The first byte chooses. What comes out of a path is held against what is promised of it: it begins
  * with a slash, has no empty part, no "." and no "..", no backslash and no control character, and
@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/base.h"
+#include "base/filter.h"
 #include "controller/rest/query.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -63,6 +64,19 @@ static void check_query(const char *text, size_t size)
 	buf_fini(&b);
 }
 
+/* What asks of records: OP(FIELD,VALUE). */
+static void check_filter(const char *text)
+{
+	CLEANUP_JSON json_t *record = json_pack("{s:i, s:s, s:[s], s:{s:b}}", "response_code", 200, "uri_path", "/",
+						"significant_log", "ADF", "a", "b", 1);
+	struct filter f;
+
+	if (filter_read(text, &f, NULL) == 0) {
+		must(f.op[0] && f.field[0] && !strchr(f.field, ','));
+		filter_passes(&f, record);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	CLEANUP_FREE char *text = NULL;
@@ -71,6 +85,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size)
 		return 0;
 	text = xstrndup((const char *)data + 1, size - 1);
+	if (data[0] == 'f') {
+		check_filter(text);
+		return 0;
+	}
 	switch (data[0] % 3) {
 	case 0:
 		check_path(text);

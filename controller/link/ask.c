@@ -1,0 +1,85 @@
+#include "controller/link/ask.h"
+
+#include "base/base.h"
+#include "controller/link/fleet.h"
+
+struct ask {
+	struct list link;        /* in the fleet */
+	struct grave grave;
+	struct timer limit;
+	struct fleet *fleet;
+	char engine[64];         /* uuid: the engine may be gone */
+	json_int_t n;
+	const char *trouble;     /* known when it was asked */
+	ask_heard *heard;
+	void *arg;
+};
+
+static void ask_release(struct grave *g)
+{
+	free(CONTAINER_OF(g, struct ask, grave));
+}
+
+static void ask_end(struct ask *a, const json_t *piece, const char *trouble)
+{
+	timer_stop(a->fleet->loop, &a->limit);
+	list_remove(&a->link);
+	loop_bury(a->fleet->loop, &a->grave, ask_release);
+	a->heard(a->arg, piece, true, trouble);
+}
+
+static void ask_late(struct timer *t)
+{
+	struct ask *a = CONTAINER_OF(t, struct ask, limit);
+
+	ask_end(a, NULL, a->trouble ? a->trouble : "It did not answer in time.");
+}
+
+void ask_engine(struct engine *e, json_t *question, unsigned limit_ms, ask_heard *heard, void *arg)
+{
+	struct fleet *f = e->fleet;
+	struct ask *a = xcalloc(1, sizeof(*a));
+
+	*a = (struct ask){ .fleet = f, .n = ++f->asked, .heard = heard, .arg = arg };
+	snprintf(a->engine, sizeof(a->engine), "%s", e->uuid);
+	list_init(&a->link);
+	list_insert(&f->asks, &a->link);
+	json_object_set_new(question, "n", json_integer(a->n));
+	json_object_set_new(question, "type", json_string("ask"));
+	if (!session_ask(e, question)) {
+		a->trouble = "It is not connected.";
+		limit_ms = 0;
+	}
+	timer_in(f->loop, &a->limit, limit_ms, ask_late);
+}
+
+void ask_answered(struct engine *e, const json_t *answer)
+{
+	json_int_t n = (json_int_t)json_int(answer, "n", 0);
+
+	LIST_FOREACH(l, &e->fleet->asks) {
+		struct ask *a = LIST_ENTRY(l, struct ask, link);
+		const char *error = json_str(answer, "error", NULL);
+
+		if (a->n != n || strcmp(a->engine, e->uuid) != 0)
+			continue;
+		if (json_is_true(json_object_get(answer, "more")))
+			a->heard(a->arg, answer, false, NULL);
+		else
+			ask_end(a, error ? NULL : answer, error);
+		return;
+	}
+	e->traffic.unknown++; /* it comes too late, or nobody asked */
+}
+
+void ask_lost(struct engine *e, const char *why)
+{
+	LIST_FOREACH(l, &e->fleet->asks) {
+		struct ask *a = LIST_ENTRY(l, struct ask, link);
+
+		if (a->trouble || strcmp(a->engine, e->uuid) != 0)
+			continue;
+		a->trouble = why; /* said in a turn of its own */
+		timer_in(e->fleet->loop, &a->limit, 0, ask_late);
+	}
+}

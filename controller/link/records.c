@@ -1,0 +1,146 @@
+#include "controller/link/records.h"
+
+#include "base/base.h"
+#include "controller/link/ask.h"
+#include "controller/link/fleet.h"
+
+#define ANSWER_MS 3000
+
+/* One question to all. */
+struct gathering {
+	struct fleet *fleet;
+	json_t *query, *found, *missing;
+	json_int_t count, overwritten;
+	unsigned asked, left;
+	records_heard *heard;
+	void *arg;
+};
+
+/* A question to one of them. */
+struct asked {
+	struct gathering *g;
+	char name[256];
+	char ref[128];
+	bool holds;               /* it carries the service: its silence is to be told */
+};
+
+static int by_time(const void *a, const void *b)
+{
+	const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+
+	return strcmp(json_str(y, "report_timestamp", ""), json_str(x, "report_timestamp", ""));
+}
+
+static json_t *merged(struct gathering *g)
+{
+	size_t n = json_array_size(g->found), max = (size_t)json_int(g->query, "max", 10);
+	bool oldest = json_is_true(json_object_get(g->query, "oldest_first"));
+	json_t **all = xcalloc(n + 1, sizeof(all[0])), *out = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		all[i] = json_array_get(g->found, i);
+	if (n)
+		qsort(all, n, sizeof(all[0]), by_time);
+	for (size_t i = 0; i < n && i < max; i++)
+		json_array_append(out, all[oldest ? n - 1 - i : i]);
+	free(all);
+	return out;
+}
+
+static void over(struct gathering *g)
+{
+	g->heard(g->arg, json_pack("{s:o, s:I, s:I, s:i, s:O}", "results", merged(g), "count", g->count,
+				   "overwritten", g->overwritten, "asked", (int)g->asked, "missing", g->missing));
+	json_decref(g->query);
+	json_decref(g->found);
+	json_decref(g->missing);
+	free(g);
+}
+
+static void heard(void *arg, const json_t *piece, bool last, const char *trouble)
+{
+	struct asked *a = arg;
+	struct gathering *g = a->g;
+	size_t i;
+	json_t *record;
+
+	json_array_foreach(json_object_get(piece, "results"), i, record) {
+		/* It speaks of what it holds or held, and of the service that was asked for. */
+		if (!json_is_object(record) || strcmp(json_str(record, "virtualservice", ""),
+						      json_str(g->query, "virtualservice", "")) != 0)
+			continue;
+		json_object_set_new(record, "service_engine", json_string(a->ref));
+		json_object_set_new(record, "se_name", json_string(a->name));
+		json_array_append(g->found, record);
+	}
+	if (!last)
+		return;
+	g->count += (json_int_t)json_int(piece, "count", 0);
+	g->overwritten += (json_int_t)json_int(piece, "overwritten", 0);
+	if (trouble && a->holds)
+		json_array_append_new(g->missing, json_pack("{s:s, s:s, s:s}", "service_engine", a->ref, "se_name", a->name,
+							    "reason", trouble));
+	free(a);
+	if (--g->left == 0)
+		over(g);
+}
+
+/* With no engine at all the answer comes in a turn of its own, too. */
+struct nothing {
+	struct timer timer;
+	struct gathering *g;
+};
+
+static void nobody(struct timer *t)
+{
+	struct nothing *n = CONTAINER_OF(t, struct nothing, timer);
+
+	over(n->g);
+	free(n);
+}
+
+void records_ask(struct fleet *f, json_t *query, records_heard *done, void *arg)
+{
+	struct gathering *g = xcalloc(1, sizeof(*g));
+	const char *vs = json_str(query, "virtualservice", "");
+
+	*g = (struct gathering){ .fleet = f, .query = query, .found = json_array(), .missing = json_array(),
+				 .heard = done, .arg = arg };
+	LIST_FOREACH(l, &f->engines) {
+		struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
+		bool holds = holder_has(f->graph, &e->holder, "virtualservice", vs);
+		json_t *question;
+		struct asked *a;
+
+		if (!holds && !e->bulk)
+			continue;
+		a = xcalloc(1, sizeof(*a));
+		a->g = g;
+		a->holds = holds;
+		snprintf(a->name, sizeof(a->name), "%s", e->name);
+		snprintf(a->ref, sizeof(a->ref), "%s", e->uuid);
+		question = json_copy(query);
+		json_object_set_new(question, "what", json_string("logs"));
+		g->asked++;
+		g->left++;
+		ask_engine(e, question, ANSWER_MS, heard, a);
+	}
+	if (!g->left) {
+		struct nothing *n = xcalloc(1, sizeof(*n));
+
+		n->g = g;
+		timer_in(f->loop, &n->timer, 0, nobody);
+	}
+}
+
+static void ask_all(void *fleet, json_t *query, records_heard *done, void *arg)
+{
+	records_ask(fleet, query, done, arg);
+}
+
+void records_open(struct fleet *f)
+{
+	f->log_source = (struct log_source){ ask_all, f };
+	if (f->controller->rest)
+		logs_source(f->controller->rest, &f->log_source);
+}

@@ -1,0 +1,265 @@
+#include "engine/http/note.h"
+
+#include <netinet/tcp.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include "base/base.h"
+#include "engine/http/refusal.h"
+#include "engine/tls.h"
+#include "engine/worker.h"
+#include "model/structs.h"
+
+#define ID_MAX  64
+#define ID_MADE 32
+
+/* ---- ids ---- */
+
+/* Random to begin with, then a step of Weyl's sequence through a mixer: unique for 2^64 requests of a thread. */
+static uint64_t mixed(uint64_t v)
+{
+	v = (v ^ v >> 30) * 0xBF58476D1CE4E5B9ULL;
+	v = (v ^ v >> 27) * 0x94D049BB133111EBULL;
+	return v ^ v >> 31;
+}
+
+static void id_make(char out[static ID_MADE])
+{
+	static _Thread_local uint64_t seed[2];
+	uint64_t v[2];
+
+	if (!seed[0])
+		must(getrandom(seed, sizeof(seed), 0) == sizeof(seed));
+	seed[1] += 0x9E3779B97F4A7C15ULL;
+	v[0] = mixed(seed[0] ^ seed[1]);
+	v[1] = mixed(seed[1]);
+	for (int i = 0; i < ID_MADE; i++)
+		out[i] = "0123456789abcdef"[v[i / 16] >> i % 16 * 4 & 15];
+}
+
+static bool id_is_good(const char *p, size_t n)
+{
+	if (n == 0 || n > ID_MAX)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		char c = p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      (c && strchr("-_.:+/=@", c))))
+			return false;
+	}
+	return true;
+}
+
+static void id_note(struct exchange *x, const char *given, size_t n)
+{
+	struct record *rec = x->note;
+	char made[ID_MADE];
+
+	x->id_given = given && id_is_good(given, n);
+	if (!x->id_given) {
+		id_make(made);
+		given = made;
+		n = ID_MADE;
+	}
+	x->id = rec->text + rec->text_used;
+	x->id_len = (uint8_t)n;
+	record_text(rec, RECORD_T_REQUEST_ID, given, n);
+}
+
+/* ---- the note ---- */
+
+static uint32_t since_us(uint64_t from_ns, uint64_t to_ns)
+{
+	return to_ns > from_ns && from_ns ? (uint32_t)MIN((to_ns - from_ns) / 1000, (uint64_t)UINT32_MAX) : 0;
+}
+
+/* Asked once for a connection: a system call is a good part of a request. */
+static uint32_t client_rtt_us(struct conn *c)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	if (!c->rtt_us && getsockopt(c->watch.fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+		c->rtt_us = MAX(info.tcpi_rtt, 1u);
+	return c->rtt_us;
+}
+
+static struct record *note_new(struct exchange *x)
+{
+	struct conn *c = x->client;
+	const struct snapshot *snap = c->listener->snapshot;
+	struct record *rec = slab_get(&c->worker->notes);
+
+	x->note = rec;
+	x->id_len = 0;
+	x->begun_ns = loop_now(c->worker->loop);
+	x->sent_ns = x->first_ns = 0;
+	if (!rec)
+		return NULL;
+	rec->type = RECORD_REQUEST;
+	rec->client = c->peer;
+	rec->vip = c->listener->address;
+	rec->port = c->port;
+	rec->version = (uint8_t)(x->framed ? 20 : 10 + x->minor);
+	rec->tls = conn_is_tls(c);
+	rec->client_rtt_us = client_rtt_us(c);
+	if (snap && snap->uuid)
+		record_text(rec, RECORD_T_VS, snap->uuid, strlen(snap->uuid));
+	return rec;
+}
+
+void note_begin(struct exchange *x, const struct http1_head *h, const char *in)
+{
+	struct record *rec = note_new(x);
+	const char *path = in + h->path.at, *query, *given = NULL;
+	struct service_counters *c = exchange_counters(x);
+	size_t path_len, given_len = 0;
+	unsigned ids = 0;
+
+	counter_add(h->method == HTTP1_M_GET ? &c->http_get : h->method == HTTP1_M_POST ? &c->http_post
+										       : &c->http_other, 1);
+	if (!rec)
+		return;
+	rec->rx_bytes = h->len;
+	query = memchr(path, '?', h->path.len);
+	path_len = query ? (size_t)(query - path) : h->path.len;
+	record_text(rec, RECORD_T_METHOD, in + h->method_text.at, h->method_text.len);
+	record_text(rec, RECORD_T_HOST, in + h->authority.at, h->authority.len);
+	record_text(rec, RECORD_T_PATH, path, path_len);
+	if (query)
+		record_text(rec, RECORD_T_QUERY, query + 1, h->path.len - path_len - 1);
+	for (uint32_t i = 0; i < h->fields_n; i++) {
+		const struct http1_field *f = &h->fields[i];
+		const char *value = in + f->value.at;
+
+		switch (f->id) {
+		case HTTP1_F_USER_AGENT:
+			record_text(rec, RECORD_T_AGENT, value, f->value.len);
+			break;
+		case HTTP1_F_REFERER:
+			record_text(rec, RECORD_T_REFERER, value, f->value.len);
+			break;
+		case HTTP1_F_X_REQUEST_ID:
+			given = value;
+			given_len = f->value.len;
+			ids++;
+			break;
+		case HTTP1_F_X_FORWARDED_FOR:
+			record_text(rec, RECORD_T_XFF, value, f->value.len);
+			break;
+		default:
+			break;
+		}
+	}
+	id_note(x, ids == 1 ? given : NULL, given_len);
+}
+
+void note_malformed(struct exchange *x)
+{
+	counter_add(&exchange_counters(x)->http_other, 1);
+	if (note_new(x))
+		id_note(x, NULL, 0);
+}
+
+void note_sent(struct exchange *x)
+{
+	const struct conn *server = x->upstream.server;
+	struct record *rec = x->note;
+
+	x->sent_ns = mono_ns();
+	if (!rec)
+		return;
+	rec->server = server->peer;
+	rec->server_rtt_us = server->rtt_us;
+	if (!rec->texts[RECORD_T_POOL].len && x->upstream.pool)
+		record_text(rec, RECORD_T_POOL, x->upstream.pool->uuid, strlen(x->upstream.pool->uuid));
+}
+
+void note_answer(struct exchange *x, unsigned status, bool own)
+{
+	struct record *rec = x->note;
+
+	x->first_ns = loop_now(x->client->worker->loop);
+	if (!rec)
+		return;
+	rec->status = (uint16_t)status;
+	if (!own)
+		rec->server_status = (uint16_t)status;
+}
+
+void note_reason(struct exchange *x, enum record_reason r)
+{
+	if (x->note && !x->note->reason)
+		x->note->reason = (uint8_t)r;
+}
+
+enum record_reason note_reason_of(const struct refusal *r)
+{
+	static const struct { size_t counter; enum record_reason reason; } of[] = {
+#define R(counter, reason) { offsetof(struct service_counters, counter), RECORD_##reason },
+		R(http_bad_request, BAD_REQUEST) R(http_bad_version, BAD_REQUEST) R(http_bad_framing, BAD_FRAMING)
+		R(http_head_large, HEAD_LARGE) R(http_body_large, BODY_LARGE) R(http_client_late, CLIENT_LATE)
+		R(http_no_memory, NO_MEMORY) R(http_no_server, NO_SERVER) R(http_servers_busy, NO_SERVER)
+		R(http_server_refused, SERVER_REFUSED) R(http_server_late, SERVER_LATE)
+		R(http_server_lost, SERVER_LOST) R(http_server_malformed, SERVER_LOST) R(http_server_cut, CUT)
+#undef R
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(of); i++)
+		if (of[i].counter == r->counter)
+			return of[i].reason;
+	return r->status < 400 ? RECORD_NONE : r->status < 500 ? RECORD_STATUS_4XX : RECORD_STATUS_5XX;
+}
+
+/* ---- its end ---- */
+
+static const uint32_t bounds_us[] = {
+#define LATENCY(name, us) us,
+#include "engine/latency.def"
+};
+
+static unsigned bucket(uint32_t us)
+{
+	unsigned i = 0;
+
+	while (i < ARRAY_SIZE(bounds_us) - 1 && us > bounds_us[i])
+		i++;
+	return i;
+}
+
+void note_end(struct exchange *x)
+{
+	struct worker *w = x->client->worker;
+	struct record *rec = x->note;
+	struct service_counters *c = exchange_counters(x);
+	uint64_t now = mono_ns();
+	uint32_t total = since_us(x->begun_ns, now), app = since_us(x->sent_ns, x->first_ns);
+
+	if (!rec)
+		return;
+	x->note = NULL;
+	x->id_len = 0;
+	app -= MIN(app, rec->server_rtt_us);
+	if (x->first_ns) { /* the buckets stand in a row, as latency.def says */
+		counter_add(&c->http_time_us, total);
+		counter_add(&c->http_time_le_1ms + bucket(total), 1);
+	}
+	if (x->first_ns && rec->server_status && x->upstream.server) {
+		struct server_counters *s = x->upstream.server->backend->counters;
+
+		counter_add(&s->http_time_us, app);
+		counter_add(&s->http_time_le_1ms + bucket(app), 1);
+	}
+	rec->report_us = wall_us();
+	rec->rx_bytes += x->up.bytes;
+	rec->total_us = total;
+	rec->first_byte_us = since_us(x->begun_ns, x->first_ns);
+	rec->transfer_us = since_us(x->first_ns, now);
+	rec->app_us = rec->server_status ? app : 0;
+	if (!rec->reason && rec->status >= 400)
+		rec->reason = rec->status < 500 ? RECORD_STATUS_4XX : RECORD_STATUS_5XX;
+	records_put(w->counters->records, w->id, rec);
+	slab_put(&w->notes, rec);
+}

@@ -1,0 +1,136 @@
+/* What is promised of records: the newest are there, errors are not pushed out, and a wild writer harms nobody. */
+#include "base/test.h"
+
+#include <unistd.h>
+
+#include "engine/records.h"
+
+#define SLOTS 40
+
+static struct records r;
+
+static int setup(void **state)
+{
+	(void)state;
+	assert_int_equal(records_new(&r, 2, 2 * (SLOTS + 1) * RECORD_BYTES), 0);
+	assert_int_equal(r.slots[0] + r.slots[1], SLOTS);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	records_fini(&r);
+	return 0;
+}
+
+static void put(unsigned worker, uint64_t us, enum record_reason why, const char *path)
+{
+	char room[RECORD_BYTES] __attribute__((aligned(8))) = "";
+	struct record *rec = (struct record *)room;
+
+	rec->type = RECORD_REQUEST;
+	rec->report_us = us;
+	rec->reason = (uint8_t)why;
+	rec->status = why ? 503 : 200;
+	record_text(rec, RECORD_T_VS, "vs-1", 4);
+	record_text(rec, RECORD_T_PATH, path, strlen(path));
+	records_put(&r, worker, rec);
+}
+
+static void gather(void *arg, json_t *record)
+{
+	json_array_append_new(arg, record);
+}
+
+/* The paths of what QUERY finds, joined; the number of all. */
+static int64_t ask(const char *query, char *out, size_t size, uint64_t *overwritten)
+{
+	CLEANUP_JSON json_t *q = json_loads(query, 0, NULL), *found = json_array();
+	uint64_t lost;
+	int64_t n = records_read(&r, q, gather, found, overwritten ? overwritten : &lost);
+	json_t *rec;
+	size_t i;
+
+	out[0] = '\0';
+	json_array_foreach(found, i, rec) {
+		size_t len = strlen(out);
+
+		snprintf(out + len, size - len, "%s ", json_str(rec, "uri_path", "-"));
+	}
+	return n;
+}
+
+static void the_newest_of_all_workers_come_in_order(void **state)
+{
+	char got[256];
+
+	(void)state;
+	put(0, 10, RECORD_NONE, "/a");
+	put(1, 30, RECORD_NONE, "/c");
+	put(0, 20, RECORD_NO_SERVER, "/b");
+	assert_int_equal(ask("{}", got, sizeof(got), NULL), 3);
+	assert_string_equal(got, "/c /b /a ");
+	assert_int_equal(ask("{\"max\": 2, \"oldest_first\": true}", got, sizeof(got), NULL), 3);
+	assert_string_equal(got, "/a /b ");
+	assert_int_equal(ask("{\"rest\": false}", got, sizeof(got), NULL), 1);
+	assert_string_equal(got, "/b ");
+	assert_int_equal(ask("{\"significant\": false, \"start_us\": 15}", got, sizeof(got), NULL), 1);
+	assert_string_equal(got, "/c ");
+	assert_int_equal(ask("{\"filters\": [\"eq(response_code,503)\"]}", got, sizeof(got), NULL), 1);
+	assert_int_equal(ask("{\"virtualservice\": \"vs-2\"}", got, sizeof(got), NULL), 0);
+	assert_int_equal(ask("{\"virtualservice\": \"vs-1\", \"records\": 0}", got, sizeof(got), NULL), 0);
+}
+
+static void good_traffic_does_not_push_out_errors(void **state)
+{
+	uint64_t overwritten = 0;
+	char got[4096];
+
+	(void)state;
+	put(0, 1, RECORD_SERVER_LOST, "/error");
+	for (uint64_t i = 0; i < 1000; i++)
+		put(0, 10 + i, RECORD_NONE, "/good");
+	assert_int_equal(ask("{\"max\": 100}", got, sizeof(got), &overwritten), r.slots[0] + 1);
+	assert_non_null(strstr(got, "/error"));
+	assert_int_equal(overwritten, 1000 - r.slots[0]);
+}
+
+static void a_wild_writer_harms_nobody(void **state)
+{
+	char got[4096];
+
+	(void)state;
+	srand(1);
+	for (int round = 0; round < 200; round++) {
+		for (size_t i = 0; i < r.bytes; i++)
+			r.mem[i] = (uint8_t)rand();
+		ask("{\"max\": 1000, \"records\": 1}", got, sizeof(got), NULL);
+		ask("{\"max\": 1000, \"records\": 0, \"filters\": [\"co(uri_path,x)\"]}", got, sizeof(got), NULL);
+	}
+}
+
+static void nothing_is_kept_where_there_is_no_room(void **state)
+{
+	struct records none;
+	char room[RECORD_BYTES] __attribute__((aligned(8))) = "";
+
+	(void)state;
+	assert_int_equal(records_new(&none, 4, 0), 0);
+	records_put(&none, 0, (struct record *)room);
+	records_put(NULL, 0, (struct record *)room);
+	records_fini(&none);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(the_newest_of_all_workers_come_in_order),
+		TEST(good_traffic_does_not_push_out_errors),
+		TEST(a_wild_writer_harms_nobody),
+		cmocka_unit_test(nothing_is_kept_where_there_is_no_room),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -691,7 +691,9 @@ static void snapshot_tls_ports(const struct service_entry *s, struct snapshot *n
 		*p++ = (struct snapshot_tls_port){
 			.first = (unsigned)port->port,
 			.last = (unsigned)MAX(port->port_range_end, port->port),
-			.alpn = n->proto == &http_proto ? "\x08http/1.1" : NULL,
+			.alpn = n->proto != &http_proto	? NULL
+				: port->enable_http2	? "\x02h2\x08http/1.1"
+							: "\x08http/1.1",
 		};
 		n->n_tls_ports++;
 	}

@@ -19,9 +19,10 @@ from .api import ApiError
 from .host import until
 from .lab import Lab, VirtualService, on_sigterm
 
-REQUESTS = 100
+REQUESTS, TLS_REQUESTS = 100, 10
 RATE = 20               # requests a second in the live demo
 ENGINES, SERVERS = 2, 3
+NAME = "shop.example.com"
 
 
 class Demo:
@@ -37,7 +38,18 @@ class Demo:
         self.clone = lab.clone_profile([self.ids], name="to-ids")
         self.shop: VirtualService = lab.virtual_service(
             name="shop", pool=self.servers, clone=self.clone)
+        say("configuring the virtual service shop-tls, with a certificate that the controller makes")
+        certificate = lab.api.post("sslkeyandcertificate", {
+            "name": "shop-cert", "certificate": {"self_signed": True, "subject": {"common_name": NAME}},
+            "key_params": {"algorithm": "SSL_KEY_ALGORITHM_EC"}})
+        self.shown = lab.dir / "shop.pem"
+        self.shown.write_text(certificate["certificate"]["certificate"])
+        self.tls: VirtualService = lab.virtual_service(
+            name="shop-tls", pool=self.servers, port=443, services=[{"port": 443, "enable_ssl": True}],
+            ssl_key_and_certificate_refs=[lab.ref("sslkeyandcertificate", "shop-cert")],
+            ssl_profile_ref=lab.ref("sslprofile", "System-Standard"))
         self.shop.wait_servers_up(SERVERS)
+        self.tls.wait_servers_up(SERVERS)
         self.copying = self.plugged = True
 
     # What is asked of the running world
@@ -45,6 +57,10 @@ class Demo:
     def servers_up(self) -> list[str]:
         return [server.name for server in self.servers
                 if self.shop.server_state(server)["state"] == "OPER_UP"]
+
+    def https(self) -> list[str]:
+        """The words by which curl asks for the service with TLS."""
+        return ["curl", "--cacert", str(self.shown), "--resolve", f"{NAME}:443:{self.tls.vip}", f"https://{NAME}/"]
 
     def engines_connected(self) -> list[str]:
         return [engine.name for engine in self.engines if engine.connected()]
@@ -102,7 +118,9 @@ def introduce(demo: Demo) -> None:
 
   A request, as the client sends it:
       {as_root}ip netns exec {demo.client.ns} curl {demo.shop.url}
-  What the sensor sees of it:
+  The same with TLS:
+      {as_root}ip netns exec {demo.client.ns} {" ".join(demo.https())}
+  What the sensor sees of the first:
       {as_root}ip netns exec {demo.ids.ns} tcpdump -nAi eth0 tcp
   What the controller says:
       export SPANWIRE_CONTROLLER={url} SPANWIRE_PASSWORD={password} SPANWIRE_CA={ca}
@@ -130,6 +148,9 @@ def once(demo: Demo, broken: str) -> bool:
         except OSError:
             demo.client.session.close()
     demo.client.session.close()
+    https = demo.https()
+    secured = sum(demo.client.run(*https[:1], "-s", "-m", "3", *https[1:], check=False).stdout.strip() in
+                  [server.name for server in demo.servers] for _ in range(TLS_REQUESTS))
 
     def books() -> tuple[int, int, int]:
         return demo.shop.clone_sum("eligible"), demo.shop.clone_sum("sent"), demo.ids.count()
@@ -152,6 +173,7 @@ def once(demo: Demo, broken: str) -> bool:
     wrong = demo.ids.illegal({mac for engine in demo.engines for mac in engine.macs()})
     lines = [
         (answered == REQUESTS, "requests", f"{answered} of {REQUESTS} answered"),
+        (secured == TLS_REQUESTS, "tls", f"{secured} of {TLS_REQUESTS} answered"),
         (0 < eligible == sent == seen, "copies",
          f"{eligible} eligible, {sent} sent, {seen} seen at the sensor"),
         (not wrong, "frames", "; ".join([f"{len(wrong)} illegal of {seen}", *wrong[:1]])),

@@ -1,6 +1,7 @@
 """TLS at an engine: what clients are shown, what servers must show, and what happens when it does not fit."""
 
 import pathlib
+import re
 import socket
 import ssl
 import threading
@@ -12,7 +13,7 @@ from lab.host import until
 from origin import Origin
 from pki import Identity
 
-HTTPS = [{"port": 443, "enable_ssl": True}, {"port": 80}]
+HTTPS = [{"port": 443, "enable_ssl": True}, {"port": 80}, {"port": 8443, "enable_ssl": True, "enable_http2": True}]
 
 
 def refs(kind: str, *uuids: str) -> list[str]:
@@ -101,6 +102,9 @@ def test_clients_are_shown_the_certificate_that_they_ask_for(lab):
     # The protocol that is spoken, and that the server learns how the client came.
     assert "ALPN protocol: http/1.1" in world.s_client("-alpn", "spdy/1,http/1.1")
     assert "No ALPN negotiated" in world.s_client("-alpn", "spdy/1")
+    said = world.client.run("curl", "-sS", "-m", "10", "--http2", "--cacert", lab.dir / "root.pem", "--resolve",
+                            f"www.shop.example:8443:{world.vip}", "-w", " %{http_version}", "https://www.shop.example:8443/")
+    assert '"head": ["GET / HTTP/1.1"' in said.stdout and said.stdout.endswith(" 2")
 
 
 def test_versions_and_ciphers_are_the_profile_s(lab):
@@ -268,3 +272,68 @@ def test_a_server_that_cannot_be_believed_gets_nothing(lab, trouble):
     world = secured(lab, server, root, host_check_enabled=True, domain_name=["internal.example"])
     said = answer(world)
     assert said.endswith(" 503"), said
+
+
+def test_a_certificate_is_replaced_under_load(lab):
+    """By the controller: no request fails, kept connections live on, new ones are shown the new one."""
+    web, client = lab.server(), lab.client()
+    engine = lab.engine()
+    root = Identity("root")
+    path, _ = root.save(lab.dir)
+    names = ("shop.example",)
+
+    def body(identity):
+        return {"name": "shop", "type": "SSL_CERTIFICATE_TYPE_VIRTUALSERVICE", "key": identity.key,
+                "certificate": {"certificate": identity.certificate}}
+
+    made = lab.api.post("sslkeyandcertificate", body(Identity("first", by=root, names=names)))
+    shop = lab.virtual_service(pool=[web], port=443, services=[{"port": 443, "enable_ssl": True}],
+                               ssl_key_and_certificate_refs=[f"/api/sslkeyandcertificate/{made['uuid']}"])
+    context = ssl.create_default_context(cafile=str(path))
+    seen, failed, ending = [], [], threading.Event()
+
+    def connect():
+        with client.entered():
+            plain = socket.create_connection((shop.vip, 443), 5)
+        return context.wrap_socket(plain, server_hostname="shop.example")
+
+    def ask(peer):
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+        said = peer.recv(1000)
+        assert b"200 OK" in said and b"web1" in said, said
+
+    def load(keeps):
+        peer = connect() if keeps else None
+        while not ending.wait(0.05 if keeps else 0):  # a connection has a hundred requests
+            try:
+                one = peer or connect()
+                ask(one)
+                if not keeps:
+                    seen.append(dict(part[0] for part in one.getpeercert()["subject"])["commonName"])
+                    one.close()
+            except (OSError, AssertionError) as trouble:
+                failed.append(f"{'kept' if keeps else 'new'}: {trouble!r}")
+                return
+
+    threads = [threading.Thread(target=load, args=(keeps,), daemon=True) for keeps in (True, True, False, False)]
+    until(lambda: client.run("curl", "-sk", shop.url.replace("http", "https"), check=False).stdout, "it answers")
+    for thread in threads:
+        thread.start()
+    for cn in ("second", "third"):
+        until(lambda: len(seen) > 20, "requests pass")
+        lab.api.put(f"sslkeyandcertificate/{made['uuid']}", body(Identity(cn, by=root, names=names)))
+        until(lambda: seen and seen[-1] == cn, f"{cn} is shown")
+        seen.clear()
+    ending.set()
+    for thread in threads:
+        thread.join(5)
+    assert not failed
+    # The engine's file has no key that could be read, and the engine starts from it all the same.
+    state = (engine.state / "desired.json").read_text()
+    assert "BEGIN PRIVATE KEY" not in state and "sealed:1:" in state
+    engine.kill()
+    engine.begin()
+    until(lambda: "web1" in client.run("curl", "-sk", "-m", "2", shop.url.replace("http", "https"), check=False).stdout,
+          "it serves again", 20)
+    until(lambda: re.search(r"'tls_new': [1-9]", str(lab.api.get(f"virtualservice/{shop.uuid}/runtime/detail"))),
+          "handshakes are counted")

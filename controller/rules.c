@@ -6,6 +6,7 @@
 
 /* clang-format off */
 static const struct rule *const rules[] = {
+	&rule_applicationpersistenceprofile,
 	&rule_cloud,
 	&rule_network,
 	&rule_networkprofile,

@@ -48,6 +48,7 @@ int rule_stays_built(struct change *c, const struct kind_desc *k, const char *uu
 		     const json_t *new, struct err *e);
 
 /* clang-format off */
+extern const struct rule rule_applicationpersistenceprofile;
 extern const struct rule rule_cloud;
 extern const struct rule rule_network;
 extern const struct rule rule_networkprofile;

@@ -13,7 +13,6 @@ struct backend *backend_new(const char *pool_uuid, const union address *a, unsig
 	atomic_init(&b->since_ns, 0);
 	atomic_init(&b->tasks, -1);
 	atomic_init(&b->tasks_load, 0);
-	atomic_init(&b->rate_ns, 0);
 	b->slot = slot;
 	b->address = *a;
 	address_ip(a, ip);
@@ -32,20 +31,6 @@ void backend_put(struct backend *b)
 {
 	if (b && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
 		free(b);
-}
-
-/* The leaky bucket as a clock (GCRA): one number, and all workers share it. */
-bool backend_begin(struct backend *b, uint64_t now, uint64_t every_ns, uint64_t burst_ns)
-{
-	unsigned long long due = atomic_load_explicit(&b->rate_ns, memory_order_relaxed), next;
-
-	do {
-		if (due > now + burst_ns)
-			return false;
-		next = MAX(due, (unsigned long long)now) + every_ns;
-	} while (!atomic_compare_exchange_weak_explicit(&b->rate_ns, &due, next, memory_order_relaxed,
-							memory_order_relaxed));
-	return true;
 }
 
 bool backend_take(struct backend *b, unsigned max)

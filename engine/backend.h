@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "engine/address.h"
+#include "engine/rate.h"
 
 enum backend_health {
 	BACKEND_UNKNOWN, /* nobody checks it, or nobody knows yet: may be used */
@@ -30,7 +31,7 @@ struct backend {
 	atomic_ullong since_ns;    /* it came into service then, beside others that were there; 0: with them */
 	atomic_int tasks;          /* what the server told of itself; -1: nothing */
 	atomic_uint tasks_load;    /* its load then */
-	atomic_ullong rate_ns;     /* when the connections begun so far would have been due, at the rate allowed */
+	struct rate rate;          /* of connections begun, over all workers */
 	unsigned slot;             /* of its counters */
 	union address address;
 	char name[64];             /* "10.0.0.5:80", "fd00::5:80": its key in metrics */
@@ -47,8 +48,6 @@ static inline bool backend_is_usable(struct backend *b)
 	return atomic_load_explicit(&b->health, memory_order_relaxed) < BACKEND_DOWN;
 }
 
-/* Room for another connection begun NOW, when each costs EVERY_NS and BURST_NS of them may come at once? Then it is taken. */
-bool backend_begin(struct backend *b, uint64_t now, uint64_t every_ns, uint64_t burst_ns);
 /* One more connection serves somebody; false when MAX (0: no limit) do already. */
 bool backend_take(struct backend *b, unsigned max);
 void backend_release(struct backend *b);

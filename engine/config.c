@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "engine/http/http.h"
 #include "engine/l4/l4.h"
+#include "engine/http/sticky.h"
+#include "engine/persist.h"
 #include "engine/pool_state.h"
 #include "engine/ports.h"
 #include "engine/secure.h"
@@ -23,6 +25,7 @@ struct pool_entry {
 	struct config_server *servers;
 	json_t *by_name;           /* "ip:port" -> place in servers */
 	struct pool_state *state;
+	json_t *deps;              /* "kind/uuid" -> true: what it is made of, beside its object */
 	unsigned users;            /* of this commit */
 	bool changed;              /* in this commit */
 	struct secure *tls;        /* with its servers; NULL: plain */
@@ -183,6 +186,7 @@ static void pool_entry_free(struct pool_entry *p)
 	json_decref(p->tls_deps);
 	json_decref(p->monitor_deps);
 	pool_state_put(p->state);
+	json_decref(p->deps);
 	free(p->uuid);
 	free(p);
 }
@@ -301,12 +305,24 @@ static void gather_server(struct gathering *g, const union address *a, struct co
 	g->servers[g->n++] = s;
 }
 
+/* From here on P is built anew when this object changes. */
+static void pool_depends(struct pool_entry *p, const char *kind, const char *uuid)
+{
+	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid ? uuid : "");
+
+	if (uuid && *uuid)
+		json_object_set_new(p->deps, key, json_true());
+}
+
 /* (Re)build P from its object; servers that stay keep their backends. */
 static void pool_load(struct config *c, struct pool_entry *p, const json_t *object)
 {
 	struct arena arena = ARENA_INIT;
 	const struct pool *pool = model_load(&pool_message, object, &arena);
 	struct gathering g = { .config = c, .p = p, .by_name = json_object() };
+
+	json_object_clear(p->deps);
+	pool_depends(p, "applicationpersistenceprofile", pool->application_persistence_profile_ref);
 
 	for (size_t i = 0; i < pool->servers_n; i++) {
 		const struct server *s = &pool->servers[i];
@@ -342,6 +358,7 @@ static struct pool_entry *pool_use(struct config *c, const char *key)
 		p->uuid = xstrdup(strchr(key, '/') + 1);
 		p->by_name = json_object();
 		p->state = pool_state_new();
+		p->deps = json_object();
 		p->tls_deps = json_object();
 		p->monitor_deps = json_object();
 		list_init(&p->link);
@@ -362,7 +379,7 @@ static void pools_refresh(struct config *c)
 		const json_t *object = object_of(c, key);
 
 		p->users = 0;
-		p->changed = json_object_get(c->changed, key) != NULL;
+		p->changed = json_object_get(c->changed, key) || any_changed(c, p->deps);
 		p->changed |= any_changed(c, p->tls_deps);
 		if (!object || (!p->changed && !any_changed(c, p->monitor_deps)))
 			continue;
@@ -584,11 +601,47 @@ static void snapshot_rate(struct snapshot_pool *sp)
 	const struct rate_limiter *r =
 		sp->pool->max_conn_rate_per_server ? sp->pool->max_conn_rate_per_server->rate_limiter : NULL;
 
-	if (!r || !r->count)
-		return;
-	sp->rate.every_ns = MAX((uint64_t)r->period * NS_PER_S / (uint64_t)r->count, (uint64_t)1);
 	/* No burst given: what a period allows may come at once. */
-	sp->rate.burst_ns = sp->rate.every_ns * (uint64_t)(MAX(r->burst_sz ? r->burst_sz : r->count, 1) - 1);
+	if (r && r->count)
+		sp->rate = rate_limit_of((uint64_t)r->count, (uint64_t)r->period * NS_PER_S,
+					 (uint64_t)(r->burst_sz ? r->burst_sz : r->count));
+}
+
+/* How clients stay with their servers. */
+static void snapshot_persist(struct config *c, struct snapshot *n, struct snapshot_pool *sp)
+{
+	const char *ref = sp->pool->application_persistence_profile_ref;
+	CLEANUP_FREE char *key = xasprintf("applicationpersistenceprofile/%s", ref ? ref : "");
+	const json_t *o = ref ? object_of(c, key) : NULL;
+	const struct application_persistence_profile *p =
+		o ? model_load(&application_persistence_profile_message, o, &n->arena) : NULL;
+	const struct ip_persistence_profile *ip = p ? p->ip_persistence_profile : NULL;
+	const char **names;
+
+	if (!p)
+		return;
+	sp->persist.down = (int)p->server_hm_down_recovery;
+	sp->persist.while_disabled = sp->pool->server_disable_type == ALLOW_NEW_CONNECTION_IF_PERSISTENCE_PRESENT;
+	switch (p->persistence_type) {
+	case PERSISTENCE_TYPE_CLIENT_IP_ADDRESS:
+	case PERSISTENCE_TYPE_CLIENT_IPV6_ADDRESS:
+		sp->persist.by_address = true;
+		sp->persist.keep_ns = (uint64_t)(ip ? ip->ip_persistent_timeout : 5) * 60 * NS_PER_S;
+		sp->persist.mask = ip ? (unsigned)ip->ip_mask : 0;
+		if (!sp->state->persist)
+			sp->state->persist = persist_new(PERSIST_MAX);
+		break;
+	case PERSISTENCE_TYPE_HTTP_COOKIE:
+		names = xcalloc(sp->n_servers + 1, sizeof(names[0]));
+		for (size_t i = 0; i < sp->n_servers; i++)
+			names[i] = sp->servers[i].backend->name;
+		sp->persist.cookie =
+			sticky_new(&n->arena, p->http_cookie_persistence_profile, sp->uuid, names, sp->n_servers);
+		free(names);
+		break;
+	default:
+		break;
+	}
 }
 
 static void snapshot_pool(struct config *c, struct snapshot *n, struct snapshot_pool *sp, const struct pool_entry *p)
@@ -628,6 +681,7 @@ static void snapshot_pool(struct config *c, struct snapshot *n, struct snapshot_
 			.host = host_of(n, pool, line, from->backend),
 		};
 	}
+	snapshot_persist(c, n, sp);
 	snapshot_rules(n, sp);
 	snapshot_rate(sp);
 }

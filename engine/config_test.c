@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "engine/config.h"
+#include "engine/http/sticky.h"
+#include "engine/pool_state.h"
 #include "model/structs.h"
 
 #define LIMIT_S 5
@@ -247,7 +249,7 @@ static void pool_s_numbers_arrive_in_our_units(void **state)
 	p = pool_of(w, "{\"servers\":[]}");
 	assert_int_equal(p->rules.ramp_ns, 600 * NS_PER_S);
 	assert_int_equal(p->rules.core_sharing, 2);
-	assert_int_equal(p->rate.every_ns, 0);
+	assert_int_equal(p->rate.each_ns, 0);
 	assert_int_equal(p->queue_max, 0);
 	assert_int_equal(p->min_up, 0);
 	assert_false(p->service_port);
@@ -260,8 +262,8 @@ static void pool_s_numbers_arrive_in_our_units(void **state)
 	assert_int_equal(p->queue_max, 5);
 	assert_int_equal(p->min_up, 3);
 	assert_true(p->service_port);
-	assert_int_equal(p->rate.every_ns, 20 * NS_PER_MS);
-	assert_int_equal(p->rate.burst_ns, 60 * NS_PER_MS);
+	assert_int_equal(p->rate.each_ns, 20 * NS_PER_MS);
+	assert_int_equal(p->rate.room_ns, 60 * NS_PER_MS);
 }
 
 static void each_algorithm_has_its_tables(void **state)
@@ -359,6 +361,38 @@ static void host_is_rewritten_where_the_pool_or_the_server_says_so(void **state)
 				    "\"hostname\":\"a\\r\\nX: y\",\"port\":80"), "");
 }
 
+static void persistence_is_as_its_profile_says(void **state)
+{
+	static const char pool[] = "{\"application_persistence_profile_ref\":\"/api/applicationpersistenceprofile/ap-1\","
+				   "\"server_disable_type\":\"ALLOW_NEW_CONNECTION_IF_PERSISTENCE_PRESENT\","
+				   "\"servers\":[" ADDR("1") "]}";
+	struct world *w = *state;
+	const struct snapshot_pool *p;
+
+	put(w, "applicationpersistenceprofile", "ap-1",
+	    "{\"persistence_type\":\"PERSISTENCE_TYPE_CLIENT_IP_ADDRESS\",\"ip_persistence_profile\":"
+	    "{\"ip_persistent_timeout\":7,\"ip_mask\":24},\"server_hm_down_recovery\":\"HM_DOWN_ABORT_CONNECTION\"}");
+	put_service(w);
+	p = pool_of(w, pool);
+	assert_true(p->persist.by_address && p->state->persist);
+	assert_int_equal(p->persist.keep_ns, 420 * NS_PER_S);
+	assert_int_equal(p->persist.mask, 24);
+	assert_int_equal(p->persist.down, HM_DOWN_ABORT_CONNECTION);
+	assert_true(p->persist.while_disabled);
+	assert_null(p->persist.cookie);
+	/* The profile alone changes. */
+	put(w, "applicationpersistenceprofile", "ap-1",
+	    "{\"persistence_type\":\"PERSISTENCE_TYPE_HTTP_COOKIE\",\"http_cookie_persistence_profile\":"
+	    "{\"cookie_name\":\"shop\",\"key\":[{\"aes_key\":\"a\"}]}}");
+	commit(w);
+	p = &snapshot_of(w, 0)->pools[0];
+	assert_false(p->persist.by_address);
+	assert_string_equal(sticky_name(p->persist.cookie), "shop");
+	p = pool_of(w, "{\"servers\":[" ADDR("1") "]}");
+	assert_null(p->persist.cookie);
+	assert_false(p->persist.while_disabled);
+}
+
 static void clone_range_is_part_of_the_next_commit(void **state)
 {
 	struct world *w = *state;
@@ -391,6 +425,7 @@ int main(void)
 		PROMISE(each_algorithm_has_its_tables),
 		PROMISE(hash_may_ignore_ports),
 		PROMISE(host_is_rewritten_where_the_pool_or_the_server_says_so),
+		PROMISE(persistence_is_as_its_profile_says),
 		PROMISE(clone_range_is_part_of_the_next_commit),
 	};
 

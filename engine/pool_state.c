@@ -1,6 +1,7 @@
 #include "engine/pool_state.h"
 
 #include "base/base.h"
+#include "engine/persist.h"
 
 struct pool_state *pool_state_new(void)
 {
@@ -18,6 +19,8 @@ struct pool_state *pool_state_get(struct pool_state *p)
 
 void pool_state_put(struct pool_state *p)
 {
-	if (p && atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1)
+	if (p && atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1) {
+		persist_free(p->persist);
 		free(p);
+	}
 }

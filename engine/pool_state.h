@@ -8,10 +8,13 @@
 
 #include <stdatomic.h>
 
+struct persist;
+
 struct pool_state {
 	atomic_uint refs;
 	atomic_uint turn;          /* lb_algo_rr_per_se */
 	atomic_uint queued;        /* exchanges that wait for a place at a server */
+	struct persist *persist;   /* NULL: nobody wanted it yet. Made by the main thread, before any snapshot that uses it */
 };
 
 struct pool_state *pool_state_new(void);

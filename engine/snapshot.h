@@ -28,6 +28,7 @@ struct network_profile;
 struct analytics_profile;
 struct pool;
 struct pool_state;
+struct sticky;
 
 /* A server of the pool, as this revision of the pool has it. */
 struct snapshot_server {
@@ -51,9 +52,15 @@ struct snapshot_pool {
 		uint64_t idle_ms, life_ms;    /* 0: for ever */
 		uint64_t max_reuse, max_idle; /* 0: unlimited; per server and worker */
 	} keep;                           /* server connections at rest */
+	struct rate_limit rate;           /* of new connections to a server */
 	struct {
-		uint64_t every_ns, burst_ns;  /* 0: as fast as they come */
-	} rate;                           /* of new connections to a server */
+		bool by_address;              /* in state->persist */
+		unsigned mask;                /* bits of it; 0: all */
+		uint64_t keep_ns;
+		const struct sticky *cookie;  /* NULL: not by cookie. Its places are those of `servers` */
+		int down;                     /* enum server_hm_down_recovery */
+		bool while_disabled;          /* a server that is disabled goes on with its clients, as long as it drains */
+	} persist;                        /* how a client stays with its server */
 	unsigned min_up;                  /* with fewer servers up it has none */
 	bool service_port;                /* servers are reached at the port that the client came to */
 	unsigned queue_max;               /* exchanges that may wait for a place; 0: none waits */

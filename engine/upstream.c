@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "engine/persist.h"
 #include "engine/pool_state.h"
 #include "engine/tls.h"
 #include "engine/worker.h"
@@ -370,6 +371,54 @@ static void unqueue(struct upstream *u)
 	atomic_fetch_sub_explicit(&u->pool->state->queued, 1, memory_order_relaxed);
 }
 
+struct lb_member *upstream_stay(struct worker_pool *p, struct backend *b, int *rc)
+{
+	struct worker_backend *had = worker_pool_find(p, b);
+	uint64_t now = loop_now(p->service->worker->loop);
+
+	*rc = 0;
+	if (!had || !p->open)
+		return NULL;
+	if (!had->member.enabled &&
+	    (!p->now->persist.while_disabled ||
+	     (p->now->disable_ms >= 0 && now >= had->ended_ns + (uint64_t)p->now->disable_ms * NS_PER_MS)))
+		return NULL;
+	if (!backend_is_usable(b) && p->now->persist.down != HM_DOWN_CONTINUE_PERSISTENT_SERVER) {
+		*rc = p->now->persist.down == HM_DOWN_ABORT_CONNECTION ? -EHOSTDOWN : 0;
+		return NULL;
+	}
+	return lb_take(&p->lb, &had->member) ? &had->member : NULL;
+}
+
+static void stay_forget(struct upstream *u)
+{
+	backend_put(u->stay);
+	u->stay = NULL;
+}
+
+/* The client's address leads to its server; what HTTP knows is asked first. */
+static void stay_find(struct upstream *u, const struct upstream_ask *ask)
+{
+	uint8_t key[16];
+
+	u->stay = ask->stay ? backend_get(ask->stay) : NULL;
+	if (u->stay || !u->pool->persist.by_address)
+		return;
+	persist_key(&u->client->peer, u->pool->persist.mask, key);
+	u->stay = persist_find(u->pool->state->persist, key, loop_now(u->client->worker->loop), u->pool->persist.keep_ns);
+}
+
+static void stay_with(struct upstream *u, struct backend *b)
+{
+	uint8_t key[16];
+
+	if (!u->pool->persist.by_address)
+		return;
+	persist_key(&u->client->peer, u->pool->persist.mask, key);
+	if (persist_set(u->pool->state->persist, key, b, loop_now(u->client->worker->loop), u->pool->persist.keep_ns))
+		counter_add(&u->client->service->counters->persist_evicted, 1);
+}
+
 /* FRESH: not one at rest; the last one was stale. */
 static int choose(struct upstream *u, bool fresh)
 {
@@ -382,10 +431,20 @@ static int choose(struct upstream *u, bool fresh)
 	if (!u->from->open)
 		return -ENOENT;
 	for (;;) {
-		struct lb_member *m = lb_pick(lb, &u->ask, &rc);
+		struct lb_member *m = u->stay ? upstream_stay(u->from, u->stay, &rc) : NULL;
+		bool stays = m != NULL;
 		struct worker_backend *b;
 		struct conn *c;
 
+		if (u->stay) {
+			stay_forget(u);
+			if (rc == -EHOSTDOWN)
+				return rc;
+			counter_add(stays ? &u->client->service->counters->persist_kept
+					  : &u->client->service->counters->persist_lost, 1);
+		}
+		if (!m)
+			m = lb_pick(lb, &u->ask, &rc);
 		if (lb->overflows) {
 			counter_add(&u->client->service->counters->server_full, lb->overflows);
 			lb->overflows = 0;
@@ -401,6 +460,8 @@ static int choose(struct upstream *u, bool fresh)
 		b = CONTAINER_OF(m, struct worker_backend, member);
 		c = fresh ? NULL : reuse(u, b);
 		u->asked_ns = now;
+		if (c && !stays)
+			stay_with(u, m->backend);
 		if (c) {
 			u->ask.avoid_n = slowed;
 			trace_put(TRACE_REUSE, c->id, (int64_t)c->uses, u->client->id);
@@ -410,8 +471,7 @@ static int choose(struct upstream *u, bool fresh)
 			return UPSTREAM_READY;
 		}
 		u->reused = false;
-		if (u->pool->rate.every_ns &&
-		    !backend_begin(m->backend, now, u->pool->rate.every_ns, u->pool->rate.burst_ns)) {
+		if (u->pool->rate.each_ns && !rate_take(&m->backend->rate, &u->pool->rate, now)) {
 			counter_add(&b->counters->conn_rate_limited, 1);
 			lb_release(lb, m);
 			rc = -EBUSY;
@@ -424,6 +484,8 @@ static int choose(struct upstream *u, bool fresh)
 		}
 		u->ask.avoid_n = slowed;
 		rc = dial(u, b);
+		if (rc == 0 && !stays)
+			stay_with(u, m->backend);
 		if (rc == 0)
 			return UPSTREAM_WAIT;
 		lb_release(lb, m);
@@ -500,6 +562,7 @@ static void leave(struct upstream *u)
 {
 	struct worker_pool *p = u->from;
 
+	stay_forget(u);
 	snapshot_put(u->snapshot);
 	u->snapshot = NULL;
 	u->pool = NULL;
@@ -520,6 +583,7 @@ int upstream_open(struct upstream *u, struct snapshot *s, const struct upstream_
 	u->pool = ask->pool;
 	u->from = u->client->service->pool_at[ask->pool - s->pools];
 	u->from->users++;
+	stay_find(u, ask);
 	rc = choose(u, false);
 	if (rc == -EBUSY && queue(u))
 		return UPSTREAM_WAIT;

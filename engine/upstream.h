@@ -37,6 +37,7 @@ struct worker_pool;
 struct upstream_ask {
 	const struct snapshot_pool *pool; /* one of the snapshot's; NULL: there is none */
 	uint64_t key;                     /* LB_CONSISTENT_HASH */
+	struct backend *stay;             /* the server that the client had, as HTTP knows; NULL: none. Borrowed */
 };
 
 /* Who goes that way. */
@@ -61,6 +62,7 @@ struct upstream {
 	struct worker_pool *from;         /* the same as the worker has it now */
 	struct lb_ask ask;                /* with those that were tried: to be compared only, they may be gone */
 	unsigned tries;                   /* of them, since the last answer of a server */
+	struct backend *stay;             /* a reference: the server that the client had, until it was tried */
 	struct list queued;
 	uint64_t asked_ns;                /* when the server was asked, or the queue entered */
 	bool timing;                      /* its answer is still to come */
@@ -99,6 +101,12 @@ void upstream_answered(struct upstream *u);
 void upstream_done(struct upstream *u, bool keep);
 /* The same at any time, also while it waits or was never opened: closes (RESET: by RST) what is there. */
 void upstream_cancel(struct upstream *u, bool reset);
+
+/*
+ * M of P for a client that had B: its load taken. NULL: another server (*RC is 0), or none: -EHOSTDOWN, the profile
+ * wants it so. For UDP, which has no connections.
+ */
+struct lb_member *upstream_stay(struct worker_pool *p, struct backend *b, int *rc);
 
 /* For the worker: close connections at rest that S (NULL: none) does not allow any more. */
 void upstream_sweep(struct worker_backend *b, const struct snapshot *s);

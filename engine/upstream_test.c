@@ -4,9 +4,11 @@
  */
 #include "base/test.h"
 
+#include <poll.h>
 #include <semaphore.h>
 #include <sys/epoll.h>
 
+#include "engine/persist.h"
 #include "engine/upstream.h"
 #include "engine/world_test.h"
 
@@ -419,8 +421,7 @@ static void only_so_many_connections_begin(void **state)
 	struct world *w = *state;
 	int c[3], s[2];
 
-	w->pool.rate.every_ns = 3600 * NS_PER_S;
-	w->pool.rate.burst_ns = 3600 * NS_PER_S; /* two at once */
+	w->pool.rate = rate_limit_of(1, 3600 * NS_PER_S, 2);
 	configure(w);
 	for (int i = 0; i < 3; i++)
 		c[i] = dial(w, 0);
@@ -548,6 +549,99 @@ static void server_is_reached_at_the_port_of_the_client(void **state)
 	close(fd);
 }
 
+/* The server that gets the next exchange of a new client; it answers. -1: the client was sent away. */
+static int served_by(struct world *w)
+{
+	struct pollfd p[SERVERS + 1] = { 0 };
+	int c = dial(w, 0), s, who = -1;
+
+	say(c, "?");
+	for (int i = 0; i < SERVERS; i++)
+		p[i] = (struct pollfd){ w->server_fd[i], POLLIN, 0 };
+	p[SERVERS] = (struct pollfd){ c, POLLIN, 0 };
+	assert_true(poll(p, SERVERS + 1, LIMIT_S * 1000) > 0);
+	for (int i = 0; i < SERVERS; i++)
+		if (p[i].revents)
+			who = i;
+	if (who >= 0) {
+		s = answer(w, who);
+		hear(s, "?");
+		say(s, "!");
+		hear(c, "!");
+		close(s);
+	} else {
+		hear_end(c);
+	}
+	close(c);
+	settle(w); /* what the server closed does not rest */
+	return who;
+}
+
+static void health(struct world *w, int i, enum backend_health h)
+{
+	atomic_store(&w->backend[i]->health, h);
+	worker_post_down(w->worker, 0, w->backend[i]);
+}
+
+static void client_stays_with_its_server(void **state)
+{
+	struct world *w = *state;
+	int had;
+
+	w->listed[1] = w->listed[2] = true;
+	w->pool.keep.idle_ms = 1;
+	w->pool.persist.by_address = true;
+	w->pool.persist.keep_ns = 60 * NS_PER_S;
+	w->state->persist = persist_new(PERSIST_MAX);
+	configure(w);
+	had = served_by(w);
+	for (int i = 0; i < 6; i++)
+		assert_int_equal(served_by(w), had);
+	counted(&service(w)->persist_kept, 6);
+	/* An edit changes nothing. */
+	configure(w);
+	assert_int_equal(served_by(w), had);
+	/* Disabled: the profile of the pool says whether clients that have it may go on. */
+	w->enabled[had] = false;
+	w->pool.persist.while_disabled = true;
+	configure(w);
+	assert_int_equal(served_by(w), had);
+	w->pool.disable_ms = 0; /* until it is drained */
+	configure(w);
+	assert_int_not_equal(served_by(w), had);
+	counted(&service(w)->persist_lost, 1);
+	had = served_by(w); /* and there it stays */
+	assert_int_equal(served_by(w), had);
+	w->pool.persist.while_disabled = false;
+	w->pool.disable_ms = -1;
+	w->enabled[had] = false;
+	configure(w);
+	assert_int_not_equal(served_by(w), had);
+}
+
+static void client_whose_server_is_down_gets_what_the_profile_says(void **state)
+{
+	struct world *w = *state;
+	int had;
+
+	w->listed[1] = w->listed[2] = true;
+	w->pool.keep.idle_ms = 1;
+	w->pool.persist.by_address = true;
+	w->pool.persist.keep_ns = 60 * NS_PER_S;
+	w->state->persist = persist_new(PERSIST_MAX);
+	w->pool.persist.down = HM_DOWN_ABORT_CONNECTION;
+	configure(w);
+	had = served_by(w);
+	health(w, had, BACKEND_DOWN);
+	assert_int_equal(served_by(w), -1);
+	w->pool.persist.down = HM_DOWN_CONTINUE_PERSISTENT_SERVER;
+	configure(w);
+	assert_int_equal(served_by(w), had);
+	w->pool.persist.down = HM_DOWN_PICK_NEW_SERVER;
+	configure(w);
+	assert_int_not_equal(served_by(w), had);
+}
+
 #undef PROMISE
 #define PROMISE(f) cmocka_unit_test_setup_teardown(f, setup, world_teardown)
 
@@ -568,6 +662,8 @@ int main(void)
 		PROMISE(only_so_many_connections_begin),
 		PROMISE(with_fewer_servers_up_than_it_wants_a_pool_has_none),
 		PROMISE(server_is_reached_at_the_port_of_the_client),
+		PROMISE(client_stays_with_its_server),
+		PROMISE(client_whose_server_is_down_gets_what_the_profile_says),
 		PROMISE(connection_that_the_server_closed_is_not_used),
 	};
 

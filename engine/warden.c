@@ -114,7 +114,7 @@ static bool proxy_wants(const char *kind)
 	static const char *const kinds[] = { "virtualservice", "pool", "healthmonitor", "networkprofile",
 					     "applicationprofile", "analyticsprofile", "sslprofile",
 					     "sslkeyandcertificate", "pkiprofile", "networksecuritypolicy",
-					     "ipaddrgroup" };
+					     "ipaddrgroup", "applicationpersistenceprofile" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (strcmp(kinds[i], kind) == 0)
@@ -422,6 +422,14 @@ static struct engine_counters *own(struct warden *w)
 	return counters_engine_of(&w->counters, w->counters.workers);
 }
 
+static int number(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
+{
+	(void)revision;
+	(void)object;
+	books_follow(arg, kind, uuid);
+	return 0;
+}
+
 /* The proxy may not make raw sockets; what it can do with this one is to ask for echoes (sandbox.c). */
 static void ping_socket_give(struct warden *w, bool v6)
 {
@@ -449,6 +457,8 @@ static void on_started(struct process_user *u)
 	process_send(w->process, json_pack("{s:s, s:b}", "type", "maps", "fd", 1), datapath_marks_fd(w->datapath));
 	for (int v6 = 0; v6 < 2; v6++)
 		ping_socket_give(w, v6);
+	/* What the disk held was in no commit yet, and who serves without a number is counted nowhere. */
+	link_each(w->link, number, w);
 	process_send(w->process, books_all(w->books), -1);
 	link_each(w->link, replay, w);
 	LIST_FOREACH(l, assigned_list(w->assigned))

@@ -53,6 +53,7 @@ static void pool_release(struct grave *g)
 
 	lb_fini(&p->lb);
 	free(p->members);
+	free(p->known);
 	free(p->uuid);
 	free(p);
 }
@@ -242,8 +243,24 @@ static void members_from(struct worker_pool *p, const struct snapshot_pool *from
 	p->members = xrealloc(p->members, (from_pool->n_servers + 1) * sizeof(p->members[0]));
 	for (size_t i = 0; i < from_pool->n_servers; i++)
 		p->members[at++] = &(*by_backend_find(&known, from_pool->servers[i].backend))->member;
-	free(known.at);
+	/* Kept for questions: members only, the others may be freed. */
+	memset(known.at, 0, (known.mask + 1) * sizeof(known.at[0]));
+	for (size_t i = 0; i < at; i++) {
+		struct worker_backend *b = CONTAINER_OF(p->members[i], struct worker_backend, member);
+
+		*by_backend_find(&known, b->member.backend) = b;
+	}
+	free(p->known);
+	p->known = known.at;
+	p->known_mask = known.mask;
 	lb_set(&p->lb, &from_pool->rules, p->members, at);
+}
+
+struct worker_backend *worker_pool_find(const struct worker_pool *p, const struct backend *b)
+{
+	const struct by_backend known = { p->known, p->known_mask };
+
+	return p->known ? *by_backend_find(&known, b) : NULL;
 }
 
 static void pool_forget(struct worker_pool *p)

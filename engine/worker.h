@@ -47,6 +47,8 @@ struct worker_pool {
 	const struct snapshot_pool *now;  /* of the newest snapshot; NULL: that has it no more */
 	struct lb lb;                     /* its members */
 	struct lb_member **members;
+	struct worker_backend **known;    /* the same by their backends: open addressing, known_mask + 1 of them */
+	size_t known_mask;
 	struct list backends;             /* also those that only live until their connections end */
 	bool open;                        /* as many servers are up as it wants */
 	unsigned users;                   /* exchanges between upstream_open() and upstream_done() */
@@ -158,6 +160,8 @@ void worker_backend_forget_session(struct worker_backend *b);
 /* C left every list and is about to be freed: what is counted or bound to it. Called by conn.c. */
 void worker_client_gone(struct conn *c);
 void worker_server_gone(struct conn *c);
+/* The member of P whose backend is B; NULL: there is none. */
+struct worker_backend *worker_pool_find(const struct worker_pool *p, const struct backend *b);
 /* P may be free of its last user. */
 void worker_pool_left(struct worker_pool *p);
 /* The session that is served by C is ended, or sent elsewhere when the server never answered. */

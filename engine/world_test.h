@@ -128,6 +128,9 @@ static inline int world_teardown(void **state)
 	struct world *w = *state;
 
 	worker_stop(w->worker);
+	assert_int_equal(atomic_load(&w->state->refs), 1);
+	assert_int_equal(atomic_load(&w->state->queued), 0);
+	pool_state_put(w->state);
 	for (int i = 0; i < SERVERS; i++) {
 		if (w->server_fd[i] >= 0)
 			close(w->server_fd[i]);
@@ -136,9 +139,6 @@ static inline int world_teardown(void **state)
 		backend_put(w->backend[i]);
 	}
 	assert_int_equal(counters_service_of(&w->counters, 0, 1)->conn_open, 0);
-	assert_int_equal(atomic_load(&w->state->refs), 1);
-	assert_int_equal(atomic_load(&w->state->queued), 0);
-	pool_state_put(w->state);
 	counters_fini(&w->counters);
 	free(w);
 	return 0;

@@ -11,6 +11,7 @@ const char *const graph_kinds[] = {
 	"serviceenginegroup",
 	"vsvip",
 	"pool",
+	"applicationpersistenceprofile",
 	"healthmonitor",
 	"networksecuritypolicy",
 	"ipaddrgroup",

@@ -5,6 +5,6 @@
 #include "engine/http/exchange.h"
 
 /* For the request head H, which stands at IN, under the newest snapshot. */
-struct upstream_ask ask_of(const struct exchange *x, const struct http1_head *h, const char *in);
+struct upstream_ask ask_of(struct exchange *x, const struct http1_head *h, const char *in);
 
 #endif

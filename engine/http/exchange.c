@@ -8,6 +8,7 @@
 #include "engine/http/fail.h"
 #include "engine/http/note.h"
 #include "engine/http/refusal.h"
+#include "engine/http/sticky.h"
 #include "engine/http/tunnel.h"
 #include "engine/worker.h"
 #include "model/structs.h"
@@ -277,6 +278,10 @@ static void opened(struct exchange *x, int rc, const struct http1_head *head)
 		return;
 	case -EBUSY:
 		exchange_refuse(x, &refusal_SERVERS_BUSY);
+		return;
+	case -EHOSTDOWN: /* HM_DOWN_ABORT_CONNECTION: but not without a word */
+		x->keep = false;
+		exchange_refuse(x, &refusal_SERVER_DOWN);
 		return;
 	case -ENOMEM:
 		exchange_refuse(x, &refusal_NO_MEMORY);
@@ -569,6 +574,23 @@ static void count_status(const struct exchange *x, unsigned status)
 	}
 }
 
+/* The client learns which server it has, where it does not say so itself. */
+static void cookie_set(struct exchange *x, char line[static STICKY_LINE])
+{
+	const struct snapshot_pool *p = x->upstream.pool;
+	const struct snapshot_server *s;
+	size_t place;
+
+	if (!p->persist.cookie)
+		return;
+	s = upstream_server(&x->upstream);
+	place = s ? (size_t)(s - p->servers) : SIZE_MAX;
+	if (!s || (place == x->cookie_place && !sticky_is_always_sent(p->persist.cookie)))
+		return;
+	x->set_cookie_n = sticky_value(p->persist.cookie, place, (uint32_t)(time(NULL) / 60), line);
+	x->set_cookie = line;
+}
+
 /*
  * A head at the front of server->in: put into G. Bytes of it; 0: not whole yet, or the exchange
  * ended.
@@ -584,6 +606,7 @@ static size_t answer_head(struct exchange *x, struct gather *g)
 		.fields = fields_max(p),
 	};
 	const struct http_server_reselect *again;
+	char line[STICKY_LINE];
 	struct http1_head h;
 
 	http1_head_init(&h, HTTP1_RESPONSE, fields, FIELDS_MAX, &limits);
@@ -628,7 +651,9 @@ static size_t answer_head(struct exchange *x, struct gather *g)
 		x->keep = false; /* the end of the connection is the end of the body */
 	if (!x->up.done)
 		x->keep = false;
+	cookie_set(x, line);
 	x->ops->head(x, &h, conn_in(server), g);
+	x->set_cookie = NULL;
 	x->switched = h.status == 101;
 	if (x->switched)
 		counter_add(&exchange_counters(x)->http_upgrades, 1);

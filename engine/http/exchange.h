@@ -92,6 +92,9 @@ struct exchange {
 	struct flow up, down;      /* request body, response body */
 	uint32_t kept;             /* bytes of *in: this request, whole; to send it again */
 	uint32_t head_len;         /* bytes of *in: its head, until that was taken */
+	size_t cookie_place;       /* of pool->servers: what its cookie names; SIZE_MAX: nothing */
+	const char *set_cookie;    /* goes with the final head of the answer; NULL: none. For the time of ops->head() */
+	size_t set_cookie_n;
 	uint32_t reselects;        /* servers that had it and whose answer was not passed on */
 	uint8_t method;            /* enum http1_method */
 	uint8_t minor;             /* of the client's version; HTTP/2 counts as 1.1 */

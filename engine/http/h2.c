@@ -399,7 +399,7 @@ static ssize_t give_body(nghttp2_session *ng, int32_t id, uint8_t *to, size_t ro
 
 static void head(struct exchange *x, const struct http1_head *h, const char *in, struct gather *g)
 {
-	static _Thread_local nghttp2_nv nv[4096 + 4];
+	static _Thread_local nghttp2_nv nv[4096 + 5];
 	const bool tell_id = exchange_profile(x)->request_id_in_answer && x->id_len && h->status >= 200;
 	const nghttp2_data_provider body = { { .ptr = stream_of(x) }, give_body };
 	struct stream *s = stream_of(x);
@@ -426,6 +426,8 @@ static void head(struct exchange *x, const struct http1_head *h, const char *in,
 	}
 	if (tell_id)
 		nv[n++] = pair("x-request-id", 12, x->id, x->id_len);
+	if (x->set_cookie)
+		nv[n++] = pair("set-cookie", 10, x->set_cookie, x->set_cookie_n);
 	x->down.on_trailer = keep_trailer;
 	if (interim)
 		rc = nghttp2_submit_headers(s->h2->ng, NGHTTP2_FLAG_NONE, s->id, NULL, nv, n, NULL);

@@ -203,6 +203,11 @@ void head_to_client(struct exchange *x, const struct http1_head *h, const char *
 			gather_add(g, x->id, x->id_len);
 			gather_literal(g, "\r\n");
 		}
+		if (x->set_cookie) {
+			gather_literal(g, "Set-Cookie: ");
+			gather_text(g, x->set_cookie, x->set_cookie_n);
+			gather_literal(g, "\r\n");
+		}
 		if (x->down.chunked)
 			gather_literal(g, "Transfer-Encoding: chunked\r\n");
 		if (!x->keep)

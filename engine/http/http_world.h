@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "engine/http/http.h"
+#include "engine/http/sticky.h"
 #include "engine/worker.h"
 #include "model/structs.h"
 
@@ -32,6 +33,7 @@ static struct world {
 	bool http2;
 	enum lb_kind kind;
 	const char *host;            /* of requests to the servers */
+	const struct http_cookie_persistence_profile *cookie;
 } w;
 
 static int listen_on(union address *a)
@@ -84,6 +86,7 @@ static void configure(void)
 	for (size_t i = 0; i < w.n_servers; i++)
 		p->servers[p->n_servers++] = (struct snapshot_server){
 			.backend = backend_get(w.backend[i]), .ratio = 1, .enabled = true, .host = w.host };
+	p->persist.cookie = sticky_new(&s->arena, w.cookie, "pool-1", (const char *const[]){ "one", "two" }, p->n_servers);
 	if (w.kind == LB_CONSISTENT_HASH)
 		p->rules.hash = lb_hash_new(&s->arena, (struct lb_hash_server[]){ { 1, 1, 1 }, { 2, 2, 1 } },
 					    p->n_servers);

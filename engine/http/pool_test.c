@@ -230,6 +230,67 @@ static void server_gets_the_host_that_the_pool_says(void **state)
 	assert_null(strstr(asked, "Host: b"));
 }
 
+/* ---- the same server ---- */
+
+/* What the last answer says the cookie is; "": nothing. */
+static const char *cookie(void)
+{
+	static char text[STICKY_LINE];
+	const char *at = strstr(answer, "\r\nSet-Cookie: ");
+
+	text[0] = '\0';
+	if (at)
+		snprintf(text, sizeof(text), "%.*s", (int)strcspn(at + 14, ";\r"), at + 14);
+	return text;
+}
+
+static int fetch_with(const char *more)
+{
+	CLEANUP_FREE char *text = xasprintf("GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", more);
+
+	return fetch("127.0.0.1", text);
+}
+
+static void cookie_leads_to_the_same_server(void **state)
+{
+	struct http_cookie_persistence_key key = { .name = "k", .aes_key = "a", .hmac_key = "h" };
+	struct http_cookie_persistence_profile p = { .cookie_name = "shop", .key = &key, .key_n = 1 };
+	char *lines[2] = { NULL };
+	int who;
+
+	(void)state;
+	w.n_servers = 2;
+	w.cookie = &p;
+	configure();
+	for (int i = 0; i < 2; i++) {
+		who = fetch_with("");
+		assert_memory_equal(cookie(), "shop=", 5);
+		free(lines[who]);
+		lines[who] = xasprintf("Cookie: x=y; %s; z\r\n", cookie());
+	}
+	assert_non_null(lines[0]);
+	assert_non_null(lines[1]);
+	for (int i = 0; i < 6; i++) {
+		assert_int_equal(fetch_with(lines[i % 3 == 0]), i % 3 == 0);
+		assert_string_equal(cookie(), ""); /* it has it already */
+	}
+	/* One that somebody else made is none. */
+	fetch_with("Cookie: shop=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\n");
+	assert_memory_equal(cookie(), "shop=", 5);
+	p.always_send_cookie = true;
+	configure();
+	assert_int_equal(fetch_with(lines[1]), 1);
+	assert_memory_equal(cookie(), "shop=", 5);
+	/* Another server: another cookie. */
+	p.always_send_cookie = false;
+	w.n_servers = 1;
+	configure();
+	assert_int_equal(fetch_with(lines[1]), 0);
+	assert_memory_equal(cookie(), "shop=", 5);
+	free(lines[0]);
+	free(lines[1]);
+}
+
 /* ---- another server ---- */
 
 #define SAYS(status) "HTTP/1.1 " status " Text\r\nDate: today\r\nContent-Length: 1\r\n\r\n!"
@@ -323,6 +384,7 @@ int main(void)
 		TEST(without_a_server_the_client_is_sent_elsewhere),
 		TEST(without_a_server_the_engine_answers_by_itself),
 		TEST(server_gets_the_host_that_the_pool_says),
+		TEST(cookie_leads_to_the_same_server),
 		TEST(another_server_is_asked_by_the_answer_of_the_first),
 		TEST(another_server_is_asked_when_the_first_is_late),
 	};

@@ -15,6 +15,7 @@
 	X(BODY_LATE, 408, http_client_late, "The body of the request did not arrive in time.")	\
 	X(NO_MEMORY, 503, http_no_memory, "There is no room for another request at the moment.") \
 	X(NO_SERVER, 503, http_no_server, "No server is available.")				\
+	X(SERVER_DOWN, 503, http_no_server, "The server of this client is down.")		\
 	X(SERVERS_BUSY, 503, http_servers_busy,							\
 	  "All servers have as many connections as they may have.")				\
 	X(OVER_RATE, 429, http_refused_rate, "More requests came than may come in the time.")	\

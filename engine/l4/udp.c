@@ -10,6 +10,8 @@
 #include "base/base.h"
 #include "base/table.h"
 #include "engine/admission.h"
+#include "engine/persist.h"
+#include "engine/pool_state.h"
 #include "engine/upstream.h"
 #include "engine/worker.h"
 
@@ -325,6 +327,7 @@ static struct lb_member *pick(const struct listener *ls, const union address *cl
 	struct lb_ask ask = { .now = loop_now(s->worker->loop), .key = how.key };
 	struct worker_pool *p;
 	struct lb_member *m;
+	uint8_t key[16];
 	int why;
 
 	if (!how.pool)
@@ -333,11 +336,27 @@ static struct lb_member *pick(const struct listener *ls, const union address *cl
 	for (size_t i = 0; lately(s->refused_ns, ask.now) && i < p->lb.n && ask.avoid_n < LB_AVOID; i++)
 		if (lately(CONTAINER_OF(p->lb.members[i], struct worker_backend, member)->refused_ns, ask.now))
 			ask.avoid[ask.avoid_n++] = p->lb.members[i];
+	if (how.pool->persist.by_address) {
+		struct backend *had;
+
+		persist_key(client, how.pool->persist.mask, key);
+		had = persist_find(how.pool->state->persist, key, ask.now, how.pool->persist.keep_ns);
+		m = had ? upstream_stay(p, had, &why) : NULL;
+		if (had)
+			counter_add(m ? &s->counters->persist_kept : &s->counters->persist_lost, 1);
+		backend_put(had);
+		if (m || (had && why == -EHOSTDOWN))
+			return m;
+	}
 	m = lb_pick(&p->lb, &ask, &why);
-	if (m || !ask.avoid_n)
-		return m;
-	ask.avoid_n = 0; /* better than nobody */
-	return lb_pick(&p->lb, &ask, &why);
+	if (!m && ask.avoid_n) {
+		ask.avoid_n = 0; /* better than nobody */
+		m = lb_pick(&p->lb, &ask, &why);
+	}
+	if (m && how.pool->persist.by_address &&
+	    persist_set(how.pool->state->persist, key, m->backend, ask.now, how.pool->persist.keep_ns))
+		counter_add(&s->counters->persist_evicted, 1);
+	return m;
 }
 
 /* A flow that a newer policy does not let be ends; its client may ask again. */

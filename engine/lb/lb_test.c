@@ -347,6 +347,32 @@ static void least_load_keeps_away_from_who_streams(void **state)
 	farm_drop(&f);
 }
 
+static void idle_servers_take_turns_under_every_load(void **state)
+{
+	static const enum lb_kind kinds[] = { LB_LEAST_CONNECTIONS, LB_FASTEST_RESPONSE, LB_LEAST_LOAD, LB_FEWEST_TASKS };
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+		struct farm f;
+		int n[3] = { 0 };
+
+		farm_make(&f, kinds[k], 3, NULL);
+		for (int i = 0; i < 60; i++) {
+			int s = pick(&f);
+
+			n[s]++;
+			f.now += 7 * NS_PER_MS;
+			f.bytes[s] += 300;
+			lb_answered(&f.lb, &f.m[s], NS_PER_MS);
+			done(&f, s);
+		}
+		for (int i = 0; i < 3; i++)
+			if (n[i] < 15 || n[i] > 25)
+				fail_msg("%s: %d %d %d", "kind", n[0], n[1], n[2]);
+		farm_drop(&f);
+	}
+}
+
 static void fewest_servers_carry_what_they_can(void **state)
 {
 	struct farm f;
@@ -524,22 +550,6 @@ static void fresh_server_ramps_up_where_load_decides(void **state)
 	}
 }
 
-static void rate_of_connections_is_shared(void **state)
-{
-	struct farm f;
-	int n = 0;
-
-	(void)state;
-	farm_make(&f, LB_ROUND_ROBIN, 1, NULL);
-	/* 100 a second, 5 at once. */
-	for (uint64_t t = 0; t < 1000; t++)
-		n += backend_begin(f.m[0].backend, NS_PER_S + t * NS_PER_MS, 10 * NS_PER_MS, 40 * NS_PER_MS);
-	assert_in_range(n, 103, 106);
-	assert_true(backend_begin(f.m[0].backend, 60 * NS_PER_S, 10 * NS_PER_MS, 0));
-	assert_false(backend_begin(f.m[0].backend, 60 * NS_PER_S, 10 * NS_PER_MS, 0));
-	farm_drop(&f);
-}
-
 #define THREADS 4
 #define LIMIT   3
 
@@ -662,6 +672,7 @@ int main(void)
 		cmocka_unit_test(fastest_answers_most),
 		cmocka_unit_test(fastest_goes_by_ratio_and_load_as_well),
 		cmocka_unit_test(least_load_keeps_away_from_who_streams),
+		cmocka_unit_test(idle_servers_take_turns_under_every_load),
 		cmocka_unit_test(fewest_servers_carry_what_they_can),
 		cmocka_unit_test(fewest_tasks_goes_by_what_servers_tell),
 		cmocka_unit_test(cores_have_servers_of_their_own),
@@ -669,7 +680,6 @@ int main(void)
 		cmocka_unit_test(down_and_disabled_servers_are_skipped),
 		cmocka_unit_test(limit_of_connections_is_told_apart_from_no_server),
 		cmocka_unit_test(fresh_server_ramps_up_where_load_decides),
-		cmocka_unit_test(rate_of_connections_is_shared),
 		cmocka_unit_test(limit_holds_over_all_workers),
 		cmocka_unit_test(a_storm_loses_nothing),
 	};

@@ -392,6 +392,20 @@ def test_a_client_makes_one_of_each_kind(admin):
         assert admin.delete(f"{kind}/{uuids[kind]}").status_code == 204, kind
 
 
+def test_a_persistence_cookie_has_a_secret_that_stays(admin):
+    """Whoever gives no key gets one, never sees it, and keeps it through a PUT that does not name it."""
+    body = {"name": "t-cookie", "persistence_type": "PERSISTENCE_TYPE_HTTP_COOKIE"}
+    made = admin.make("applicationpersistenceprofile", **body)
+    key = made["http_cookie_persistence_profile"]["key"]
+    assert [k["name"] for k in key] == ["key-1"] and key[0]["aes_key"] == key[0]["hmac_key"] == "<sensitive>"
+    again = admin.put("applicationpersistenceprofile/" + made["uuid"], body).json()
+    assert again["http_cookie_persistence_profile"]["key"] == key
+    own = {**body, "http_cookie_persistence_profile": {"key": [{"name": "mine", "aes_key": "a", "hmac_key": "b"}]}}
+    again = admin.put("applicationpersistenceprofile/" + made["uuid"], own).json()
+    assert [k["name"] for k in again["http_cookie_persistence_profile"]["key"]] == ["mine"]
+    assert admin.delete("applicationpersistenceprofile/" + made["uuid"]).status_code == 204
+
+
 def test_the_objects_of_a_fresh_controller(admin):
     for kind, names in {
         "applicationpersistenceprofile": "System-Persistence-Client-IP System-Persistence-Http-Cookie "

@@ -1,0 +1,76 @@
+"""What a pool does with clients, seen from both ends: an engine by itself, real servers, real clients."""
+
+import collections
+
+import pytest
+
+from headless import Headless
+from lab.host import until
+
+
+def serve(lab, n: int, pool: dict, more: dict | None = None, workers: int = 3, app: str = "HTTP"):
+    web = [lab.server() for _ in range(n)]
+    client = lab.client()
+    engine = Headless(lab, workers).serve(lab.pool_body(web), app=app, pool=pool, others=more)
+    until(lambda: client.curl("-s", "-o", "/dev/null", "-w", "%{http_code}", engine.url) == "200", "it answers")
+    return engine, client, web
+
+
+def profile(kind: str, **fields) -> tuple[dict, dict]:
+    """What the pool says, and the object."""
+    ref = "/api/applicationpersistenceprofile/ap-1"
+    return ({"application_persistence_profile_ref": ref},
+            {"applicationpersistenceprofile/ap-1": {"persistence_type": f"PERSISTENCE_TYPE_{kind}", **fields}})
+
+
+KEY = [{"name": "k", "aes_key": "0123", "hmac_key": "4567"}]
+
+
+def test_a_cookie_leads_to_the_same_server_whichever_worker_and_after_a_restart(lab):
+    pool, more = profile("HTTP_COOKIE", http_cookie_persistence_profile={"cookie_name": "shop", "key": KEY})
+    engine, client, web = serve(lab, 3, pool, more)
+    jar = lab.dir / "jar"
+    first = client.curl("-s", "-c", jar, engine.url).strip()
+    assert web[0].ip4 not in jar.read_text(), "the cookie tells an address"
+    # Each curl is a connection of its own, to whichever worker.
+    assert {client.curl("-s", "-b", jar, engine.url).strip() for _ in range(15)} == {first}
+    assert len({client.curl("-s", engine.url).strip() for _ in range(15)}) == 3
+    engine.stop()
+    engine.serve(lab.pool_body(web), app="HTTP", pool=pool, others=more)
+    until(lambda: client.curl("-s", "-o", "/dev/null", "-w", "%{http_code}", engine.url) == "200", "it is back")
+    assert {client.curl("-s", "-b", jar, engine.url).strip() for _ in range(5)} == {first}
+
+
+@pytest.mark.parametrize("app", ["HTTP", "L4"])
+def test_a_client_stays_with_its_server_whichever_worker(lab, app):
+    pool, more = profile("CLIENT_IP_ADDRESS", ip_persistence_profile={"ip_persistent_timeout": 1})
+    engine, client, web = serve(lab, 3, pool, more, app=app)
+    other = lab.client()
+    mine = {client.curl("-s", engine.url).strip() for _ in range(12)}
+    its = {other.curl("-s", engine.url).strip() for _ in range(12)}
+    assert len(mine) == len(its) == 1 and mine != its, (mine, its)
+
+
+def test_consistent_hash_moves_only_the_keys_of_the_server_that_left(lab):
+    engine, client, web = serve(lab, 4, {
+        "lb_algorithm": "LB_ALGORITHM_CONSISTENT_HASH", "lb_algorithm_hash": "LB_ALGORITHM_CONSISTENT_HASH_URI"})
+
+    def owners() -> dict[int, str]:
+        words = [f"{engine.url}?{i}" for i in range(40)]
+        return dict(enumerate(client.curl("-s", *words).split()))
+
+    before = owners()
+    assert owners() == before and len(set(before.values())) == 4, before
+    gone = web[1].name
+    web[1].stop()
+    after = owners()
+    assert gone not in after.values()
+    assert {k: v for k, v in after.items() if before[k] != gone} == {k: v for k, v in before.items() if v != gone}
+
+
+@pytest.mark.parametrize("algorithm", [
+    "LEAST_CONNECTIONS", "ROUND_ROBIN", "FASTEST_RESPONSE", "LEAST_LOAD", "RANDOM", "CORE_AFFINITY"])
+def test_every_algorithm_uses_every_server(lab, algorithm):
+    engine, client, web = serve(lab, 3, {"lb_algorithm": f"LB_ALGORITHM_{algorithm}"}, workers=2)
+    seen = collections.Counter(client.curl("-s", engine.url).strip() for _ in range(40))
+    assert len(seen) == 3, seen

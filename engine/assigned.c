@@ -20,6 +20,8 @@ struct assigned_table {
 	struct clones *clones;
 	struct ports *ports;
 	unsigned next_index;
+	struct assigned_hold *parting;
+	size_t n_parting;
 };
 
 struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct ports *p)
@@ -37,6 +39,7 @@ void assigned_free(struct assigned_table *t)
 {
 	while (!list_empty(&t->all))
 		assigned_drop(LIST_ENTRY(t->all.next, struct assigned, link));
+	assigned_parted(t);
 	free(t);
 }
 
@@ -167,7 +170,7 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 	vs = model_load(&virtual_service_message, service, &arena);
 	a->enabled = as->enabled && vs->enabled;
 	untrouble(&a->trouble);
-	for (size_t i = 0; i < as->vips_n && a->enabled && vs->traffic_enabled; i++) {
+	for (size_t i = 0; i < as->vips_n && a->enabled && vs->traffic_enabled && !a->silent; i++) {
 		if (!is_mine(k, &as->vips[i]))
 			continue;
 		want_ports(&want, as->vips[i].addr ? as->vips[i].addr : "", vs, k);
@@ -202,9 +205,23 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 	return true;
 }
 
+void assigned_parted(struct assigned_table *t)
+{
+	release_all(t->parting, t->n_parting);
+	t->parting = NULL;
+	t->n_parting = 0;
+}
+
 void assigned_drop(struct assigned *a)
 {
-	release_all(a->vips, a->n_vips);
+	struct assigned_table *t = a->table;
+
+	t->parting = xrealloc(t->parting, (t->n_parting + a->n_vips + 1) * sizeof(t->parting[0]));
+	for (size_t i = 0; i < a->n_vips; i++) {
+		vip_mute(a->vips[i].vip);
+		t->parting[t->n_parting++] = a->vips[i];
+	}
+	free(a->vips);
 	assigned_let_go(a);
 	ports_set(a->table->ports, a->uuid, NULL, 0, NULL);
 	assigned_drop_old_clone(a);

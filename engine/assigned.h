@@ -40,6 +40,7 @@ struct assigned {
 	struct assigned_hold *leaving; /* held a moment longer, see assigned_let_go() */
 	size_t n_leaving;
 	bool enabled;
+	bool silent;               /* all its servers are down, and it wants no ports then */
 	char *trouble;             /* a sentence: what could not be had; NULL: nothing */
 	char *clone_trouble;
 	struct clone_set *clone, *old_clone; /* the old one lives until the proxy was told of the new one */
@@ -56,8 +57,10 @@ struct list *assigned_list(struct assigned_table *t);
 
 /* The one of UUID, made when it is not there. */
 struct assigned *assigned_make(struct assigned_table *t, const char *uuid);
-/* Its addresses are withdrawn, its ports closed; it is freed. */
+/* Its ports are closed, its addresses say no more that they are here; it is freed. Then assigned_parted(). */
 void assigned_drop(struct assigned *a);
+/* The clients of those that were dropped know it: their addresses are withdrawn. */
+void assigned_parted(struct assigned_table *t);
 
 /* false: it is no longer assigned, or its virtual service is gone: drop it. */
 bool assigned_follow(struct assigned *a, const struct link *k);

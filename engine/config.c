@@ -479,21 +479,22 @@ static int64_t times(int64_t n, int64_t unit)
 
 static void network_tcp(struct snapshot *n, const struct tcp_proxy_profile *tcp)
 {
-	n->nodelay = !tcp->nagles_algorithm;
+	n->client.nodelay = !tcp->nagles_algorithm;
 	n->close_idle = tcp->idle_connection_type == CLOSE_IDLE && tcp->idle_connection_timeout > 0;
 	n->idle_ms = (uint64_t)tcp->idle_connection_timeout * 1000;
-	n->keepalive_s = n->close_idle ? 0 : (unsigned)tcp->idle_connection_timeout;
+	n->client.keepalive_s = n->close_idle ? 0 : (unsigned)tcp->idle_connection_timeout;
 	n->keepalive_halfclosed = tcp->keepalive_in_halfclose_state;
 	/* "Pass through" has nothing to pass at a proxy: the packets are its own. */
 	n->dscp = tcp->ip_dscp <= DSCP_MAX ? (unsigned)tcp->ip_dscp : 0;
+	tuning_from(&n->client, tcp);
 }
 
 static void snapshot_network(struct snapshot *n)
 {
 	const struct network_profile_union *p = n->network ? n->network->profile : NULL;
 
-	n->nodelay = true;
-	n->keepalive_s = PORT_KEEPALIVE_S;
+	n->client.nodelay = true;
+	n->client.keepalive_s = PORT_KEEPALIVE_S;
 	n->keepalive_halfclosed = true;
 	if (!p)
 		return;
@@ -509,6 +510,7 @@ static void snapshot_network(struct snapshot *n)
 	default:
 		network_tcp(n, p->tcp_proxy_profile);
 	}
+	n->server = n->client;
 }
 
 static enum lb_kind kind_of(const struct pool *pool)
@@ -843,6 +845,19 @@ static int status_of(const struct rate_profile *p)
 	return p && p->action ? statuses[p->action->status_code] : 429;
 }
 
+/* Servers may be spoken to in another way than clients. */
+static void snapshot_server_network(struct config *c, struct service_entry *s, struct snapshot *n)
+{
+	const char *uuid = n->vs->server_network_profile_ref;
+	const struct network_profile *p = uuid ? more_load(c, s, "networkprofile", uuid, &n->arena) : NULL;
+	struct snapshot other = { .network = p };
+
+	if (!p || !p->profile || p->profile->type != PROTOCOL_TYPE_TCP_PROXY)
+		return;
+	snapshot_network(&other);
+	n->server = other.server;
+}
+
 static void snapshot_admission(struct config *c, struct service_entry *s, struct snapshot *n)
 {
 	const struct virtual_service *vs = n->vs;
@@ -894,6 +909,7 @@ static struct snapshot *snapshot_port_build(struct config *c, struct service_ent
 	snapshot_network(p);
 	p->clone = s->clone;
 	snapshot_admission(c, s, p);
+	snapshot_server_network(c, s, p);
 	snapshot_pools(c, s, p);
 	snapshot_tls_ports(s, p);
 	return p;
@@ -946,6 +962,7 @@ static struct snapshot *service_build(struct config *c, struct service_entry *s,
 	json_object_clear(s->more);
 	policy_load(c, s, vs->network_security_policy_ref);
 	snapshot_admission(c, s, n);
+	snapshot_server_network(c, s, n);
 	snapshot_pools(c, s, n);
 	snapshot_clients_tls(c, s, n);
 	snapshot_ports(c, s, n);

@@ -220,7 +220,7 @@ static void profile_s_numbers_arrive_in_our_units(void **state)
 	s = snapshot_of(w, 0);
 	assert_true(s->close_idle);
 	assert_int_equal(s->idle_ms, 7000);
-	assert_false(s->nodelay);
+	assert_false(s->client.nodelay);
 	assert_int_equal(s->dscp, 10);
 	assert_int_equal(s->pools[0].disable_ms, 120000);
 	assert_int_equal(s->pools[0].down_ms, 5000);
@@ -231,6 +231,36 @@ static void profile_s_numbers_arrive_in_our_units(void **state)
 	put(w, "pool", "pool-1", "{\"graceful_disable_timeout\":-1,\"servers\":[]}");
 	commit(w);
 	assert_int_equal(snapshot_of(w, 0)->pools[0].disable_ms, -1);
+}
+
+static void servers_may_be_spoken_to_in_another_way(void **state)
+{
+	struct world *w = *state;
+	const struct snapshot *s;
+
+	put(w, "virtualservice", "vs-1", "{\"services\":[{\"port\":80}],"
+					  "\"network_profile_ref\":\"/api/networkprofile/net-1\","
+					  "\"server_network_profile_ref\":\"/api/networkprofile/net-2\"}");
+	put(w, "networkprofile", "net-1",
+	    "{\"profile\":{\"type\":\"PROTOCOL_TYPE_TCP_PROXY\",\"tcp_proxy_profile\":"
+	    "{\"nagles_algorithm\":true,\"automatic\":false,\"max_syn_retransmissions\":3}}}");
+	put(w, "networkprofile", "net-2",
+	    "{\"profile\":{\"type\":\"PROTOCOL_TYPE_TCP_PROXY\",\"tcp_proxy_profile\":"
+	    "{\"automatic\":false,\"max_syn_retransmissions\":5}}}");
+	commit(w);
+	s = snapshot_of(w, 0);
+	assert_false(s->client.nodelay);
+	assert_true(s->server.nodelay);
+	assert_int_equal(s->client.syn_retries, 3);
+	assert_int_equal(s->server.syn_retries, 5);
+	/* It changes, and goes. */
+	put(w, "networkprofile", "net-2", "{\"profile\":{\"type\":\"PROTOCOL_TYPE_TCP_PROXY\"}}");
+	commit(w);
+	assert_int_equal(snapshot_of(w, 0)->server.syn_retries, 0);
+	put(w, "virtualservice", "vs-1", "{\"services\":[{\"port\":80}],"
+					  "\"network_profile_ref\":\"/api/networkprofile/net-1\"}");
+	commit(w);
+	assert_int_equal(snapshot_of(w, 0)->server.syn_retries, 3);
 }
 
 static const struct snapshot_pool *pool_of(struct world *w, const char *text)
@@ -421,6 +451,7 @@ int main(void)
 		PROMISE(what_is_deleted_is_gone_and_its_number_is_used_again),
 		PROMISE(pool_that_is_switched_off_has_no_servers),
 		PROMISE(profile_s_numbers_arrive_in_our_units),
+		PROMISE(servers_may_be_spoken_to_in_another_way),
 		PROMISE(pool_s_numbers_arrive_in_our_units),
 		PROMISE(each_algorithm_has_its_tables),
 		PROMISE(hash_may_ignore_ports),

@@ -16,9 +16,10 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "engine/admission.h"
 #include "engine/backend.h"
 #include "engine/lb/lb.h"
-#include "engine/admission.h"
+#include "engine/tuning.h"
 
 struct proto_ops;
 struct secure;
@@ -111,8 +112,7 @@ struct snapshot {
 	/* What the data path asks at each connection, in its own units. */
 	uint64_t idle_ms;                 /* L4: nothing moved; 0: for ever */
 	bool close_idle;                  /* L4: close then, rather than only probe with keep-alives */
-	bool nodelay;
-	unsigned keepalive_s;             /* silence after which the kernel probes a peer; 0: never */
+	struct tuning client, server;     /* of the sockets on both sides */
 	bool keepalive_halfclosed;        /* also when one side sends no more */
 	unsigned dscp;                    /* of packets to the client */
 	bool per_packet;                  /* UDP: each datagram goes to a server of its own */

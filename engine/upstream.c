@@ -311,12 +311,7 @@ static int dial(struct upstream *u, struct worker_backend *b)
 	c = conn_new(w, u->client->service, CONN_SERVER, fd, to);
 	if (!c)
 		return -ENOMEM;
-	if (s->nodelay)
-		conn_option(c, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (s->keepalive_s) {
-		conn_option(c, SOL_SOCKET, SO_KEEPALIVE, 1);
-		conn_option(c, IPPROTO_TCP, TCP_KEEPIDLE, (int)s->keepalive_s);
-	}
+	tuning_dial(&s->server, fd);
 	c->backend = b;
 	b->n_conns++;
 	counter_add(&b->counters->conn_open, 1);

@@ -65,6 +65,7 @@ struct vip {
 	struct grave grave;
 	struct vips *table;
 	unsigned holds;
+	bool mute;                 /* its last holder leaves: packets pass, claims do not */
 	struct in6_addr addr;
 	char interface[IF_NAMESIZE];
 	uint64_t term;
@@ -151,7 +152,8 @@ static void vip_next(struct vip *v, uint64_t ms, void (*step)(struct timer *t))
 
 static int gate_set(struct vip *v, uint64_t until_ns)
 {
-	int rc = datapath_vip_set(v->table->datapath, &v->addr, v->port ? v->port->ifindex : 0, until_ns, until_ns);
+	int rc = datapath_vip_set(v->table->datapath, &v->addr, v->port ? v->port->ifindex : 0, v->mute ? 0 : until_ns,
+				  until_ns);
 
 	if (rc)
 		log_error("vip.gate error=\"%s\"", strerror(-rc));
@@ -661,6 +663,10 @@ int vip_hold(struct vips *t, const struct in6_addr *addr, const char *interface,
 		return err_set(e, -EADDRINUSE, NULL, "%s is the engine's own address on %s", text, f.name);
 	if (v) {
 		v->holds++;
+		if (v->mute) {
+			v->mute = false;
+			gate_set(v, v->deadline_ns);
+		}
 		v->term = MAX(v->term, term);
 		if (strcmp(v->interface, interface)) {
 			absent(v, "is not the VIP's any more");
@@ -689,6 +695,14 @@ int vip_hold(struct vips *t, const struct in6_addr *addr, const char *interface,
 	*out = v;
 	reconsider(v);
 	return 0;
+}
+
+void vip_mute(struct vip *v)
+{
+	if (v->holds > 1 || v->state != VIP_OWNED)
+		return;
+	v->mute = true;
+	gate_set(v, v->deadline_ns);
 }
 
 void vip_release(struct vip *v)

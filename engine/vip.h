@@ -92,6 +92,11 @@ void vips_renew(struct vips *t);
  */
 int vip_hold(struct vips *t, const struct in6_addr *addr, const char *interface, uint64_t term, struct vip **out,
 	     struct err *e);
+/*
+ * The last holder leaves, and clients are to be told from this address: until vip_release() packets pass, and nothing says
+ * any more that it is here. Whoever takes it over finds it free. Without effect while others hold it.
+ */
+void vip_mute(struct vip *v);
 /* The last release withdraws: gate closed and address removed before it returns; V is gone. */
 void vip_release(struct vip *v);
 /* Does not wait for the next try: another asks (the controller says so, the old owner is known to be dead). */

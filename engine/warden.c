@@ -54,6 +54,7 @@ struct warden {
 	struct assigned_table *assigned;
 	json_t *changed;                   /* "kind/uuid" since the last commit -> true */
 	json_t *revisions;                 /* "kind/uuid" -> revision */
+	json_t *health;                    /* pool -> its servers as the proxy told last; those that are checked */
 	struct timer stats, sweep, parting;
 };
 
@@ -283,13 +284,61 @@ static uint64_t newest_revision(struct warden *w, const struct assigned *a)
 	return n.revision;
 }
 
-/* Those that were disabled have told their clients. */
+/* Those that were disabled or deleted have told their clients. */
 static void parted(struct timer *t)
 {
 	struct warden *w = CONTAINER_OF(t, struct warden, parting);
 
+	assigned_parted(w->assigned);
 	LIST_FOREACH(l, assigned_list(w->assigned))
 		assigned_let_go(LIST_ENTRY(l, struct assigned, link));
+}
+
+struct downs {
+	struct warden *w;
+	unsigned pools, down;
+};
+
+static int count_down(void *arg, const char *path, const char *kind, const char *uuid)
+{
+	struct downs *d = arg;
+	json_t *servers = json_object_get(d->w->health, uuid), *s;
+	const json_t *o = link_object(d->w->link, kind, uuid);
+	bool up = !json_array_size(servers);
+	size_t i;
+
+	(void)path;
+	if (strcmp(kind, "poolgroup") == 0 && o)
+		model_refs(kind_find(kind), o, count_down, d);
+	if (strcmp(kind, "pool") != 0)
+		return 0;
+	json_array_foreach(servers, i, s)
+		up = up || strcmp(json_str(s, "state", ""), "OPER_DOWN") != 0;
+	d->pools++;
+	d->down += !up;
+	return 0;
+}
+
+/* Does A want no ports now? */
+static bool is_silent(struct warden *w, const struct assigned *a)
+{
+	const json_t *vs = link_object(w->link, "virtualservice", a->uuid);
+	struct downs d = { .w = w };
+
+	if (!json_bool(vs, "remove_listening_port_on_vs_down", false))
+		return false;
+	model_refs(kind_find("virtualservice"), vs, count_down, &d);
+	return d.pools && d.down == d.pools;
+}
+
+/* true: that is another answer than before. */
+static bool silence(struct warden *w, struct assigned *a)
+{
+	bool silent = is_silent(w, a), other = silent != a->silent;
+
+	a->touched = a->touched || other;
+	a->silent = silent;
+	return other;
 }
 
 /* Bring sockets and addresses to what is wanted; who could not have all of it stays touched. */
@@ -302,6 +351,8 @@ static void follow_touched(struct warden *w)
 			continue;
 		if (!assigned_follow(a, w->link)) {
 			assigned_drop(a);
+			if (!w->parting.active)
+				timer_in(w->loop, &w->parting, PARTING_MS, parted);
 			continue;
 		}
 		if (a->n_leaving && !w->parting.active)
@@ -339,6 +390,7 @@ static void on_committed(struct link_user *u, uint64_t revision)
 		bool mine = changed_one(w, "assignment", a->uuid) || changed_one(w, "virtualservice", a->uuid);
 
 		a->touched = a->touched || mine || networks;
+		silence(w, a);
 		a->wanted_revision = newest_revision(w, a);
 		if ((mine || clones) && assigned_follow_clone(a, w->link))
 			clone_tell(w, a);
@@ -494,6 +546,21 @@ static void all_applied(struct warden *w, uint64_t revision)
 	link_applied(w->link, revision);
 }
 
+static void on_health(struct warden *w, const char *pool, json_t *servers)
+{
+	bool other = false;
+
+	if (servers)
+		json_object_set(w->health, pool, servers);
+	else
+		json_object_del(w->health, pool);
+	link_health(w->link, pool, servers ? json_incref(servers) : NULL);
+	LIST_FOREACH(l, assigned_list(w->assigned))
+		other |= silence(w, LIST_ENTRY(l, struct assigned, link));
+	if (other)
+		follow_touched(w);
+}
+
 static void on_message(struct process_user *u, const char *type, const json_t *m, int fd)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, process_user);
@@ -511,7 +578,7 @@ static void on_message(struct process_user *u, const char *type, const json_t *m
 
 		/* It is kept: of pools that are there, or there would be no end of it. */
 		if (!servers || link_object(w->link, "pool", pool))
-			link_health(w->link, pool, servers ? json_incref(servers) : NULL);
+			on_health(w, pool, servers);
 	} else {
 		process_distrust(w->process);
 	}
@@ -584,6 +651,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->counters.fd = w->records.fd = -1;
 	w->changed = json_object();
 	w->revisions = json_object();
+	w->health = json_object();
 	w->link_user = (struct link_user){ on_put, on_removed, on_committed, on_connected, on_asked };
 	w->vips_user = (struct vips_user){ on_proof, on_defend, on_vip_changed };
 	w->ports_user = (struct ports_user){ on_opened, on_closed, on_steer, on_unsteer };
@@ -658,5 +726,6 @@ void warden_free(struct warden *w)
 	records_fini(&w->records);
 	json_decref(w->changed);
 	json_decref(w->revisions);
+	json_decref(w->health);
 	free(w);
 }

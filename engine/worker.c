@@ -348,6 +348,8 @@ static void listener_follow(struct listener *ls)
 	ls->snapshot = snapshot_for(s->snapshot, ls->udp, address_port(&ls->address));
 	if (ls->udp)
 		udp_follow(ls);
+	else
+		tuning_listener(&ls->snapshot->client, ls->watch.fd);
 	if (!ls->watch.active && !ls->pause.active)
 		must(watch_start(s->worker->loop, &ls->watch, ls->watch.fd, EPOLLIN, ls->watch.ready) == 0);
 }
@@ -508,12 +510,15 @@ static void listener_again(struct timer *t)
 /* Where the profile differs from what the listener gave its child (engine/ports.c): by default nowhere. */
 static void client_options(const struct conn *c, const struct snapshot *s)
 {
-	if (!s->nodelay)
+	const struct tuning *t = &s->client;
+
+	if (!t->nodelay)
 		conn_option(c, IPPROTO_TCP, TCP_NODELAY, 0);
-	if (!s->keepalive_s)
+	if (!t->keepalive_s)
 		conn_option(c, SOL_SOCKET, SO_KEEPALIVE, 0);
-	else if (s->keepalive_s != PORT_KEEPALIVE_S)
-		conn_option(c, IPPROTO_TCP, TCP_KEEPIDLE, (int)s->keepalive_s);
+	else if (t->keepalive_s != PORT_KEEPALIVE_S)
+		conn_option(c, IPPROTO_TCP, TCP_KEEPIDLE, (int)t->keepalive_s);
+	tuning_accepted(t, c->watch.fd);
 	if (s->dscp && c->peer.sa.sa_family == AF_INET6)
 		conn_option(c, IPPROTO_IPV6, IPV6_TCLASS, (int)s->dscp << 2);
 	else if (s->dscp)

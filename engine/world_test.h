@@ -57,7 +57,7 @@ static inline void configure(struct world *w)
 	s->arena = arena;
 	s->revision = ++w->revision;
 	s->proto = w->proto;
-	s->nodelay = true;
+	s->client.nodelay = s->server.nodelay = true;
 	s->pools = p = arena_get(&s->arena, sizeof(*p));
 	s->n_pools = 1;
 	*p = w->pool;

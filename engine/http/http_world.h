@@ -67,7 +67,7 @@ static void configure(void)
 	*vs = (struct virtual_service){ .services = port, .services_n = 1 };
 	s->vs = vs;
 	s->slot = 1;
-	s->multiplex = s->nodelay = true;
+	s->multiplex = s->client.nodelay = s->server.nodelay = true;
 	s->revision = ++w.revision;
 	s->proto = &http_proto;
 	s->application = application;

@@ -103,3 +103,36 @@ def test_a_range_of_ports(lab, workers):
     assert until(lambda: said(vs.vip, 81), "it is open") == "81" and said(vs.vip, 1000) == "1000"
     engine.kill_proxy()
     assert said(vs.vip, 1000) == "1000", "who comes meanwhile waits"
+
+
+def test_clients_of_a_service_that_is_deleted_are_told(lab):
+    web, client = lab.server(), lab.client()
+    engine = lab.engine()
+    vs = lab.virtual_service(pool=[web], http=False, v6=True, monitor=None)
+    peers = [until(lambda ip=ip: client.connect(ip, 80), "the service answers") for ip in (vs.vip, vs.vip6)]
+    for peer in peers:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert peer.recv(4096)
+        peer.settimeout(2)
+    lab.api.delete(f"virtualservice/{vs.uuid}")
+    for peer in peers:
+        with pytest.raises(ConnectionResetError):
+            peer.recv(1)
+    until(lambda: vs.vip not in engine.ip("addr", "show"), "the address is gone")
+
+
+def test_a_port_is_closed_while_all_servers_are_down(lab):
+    web, client = lab.server(), lab.client()
+    lab.engine()
+    vs = lab.virtual_service(pool=[web], remove_listening_port_on_vs_down=True).wait_servers_up(1)
+    assert client.fresh_get(vs.url).ok
+    web.fall_sick()
+    until(lambda: refused(client, vs.vip, 80), "the port is closed", 12)
+    web.recover()
+    until(lambda: not refused(client, vs.vip, 80), "the port is open", 12)
+    assert client.fresh_get(vs.url).ok
+    # Where the service does not say so, it stays open.
+    vs.patch(replace={"remove_listening_port_on_vs_down": False})
+    web.fall_sick()
+    vs.wait_servers_up(0, 12)
+    assert not refused(client, vs.vip, 80)

@@ -18,6 +18,7 @@
 #include "base/base.h"
 #include "base/log.h"
 #include "base/settings.h"
+#include "controller/backup/backups.h"
 #include "controller/ca.h"
 #include "controller/controller.h"
 #include "controller/expiry.h"
@@ -193,6 +194,7 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 	struct stopper stop = { .loop = c->loop };
 	CLEANUP_FD int sig = signal_fd();
 	struct fleet *fleet = NULL;
+	struct backups *backups = NULL;
 	int fd, engine_fd, rc;
 
 	must(sig >= 0);
@@ -234,16 +236,19 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 	if (rc == 0) {
 		struct expiry *expiry = expiry_open(c);
 
+		backups = backups_start(c);
 		must(watch_start(c->loop, &stop.watch, sig, EPOLLIN, signalled) == 0);
 		printf("spanwire-controller " SPANWIRE_VERSION " ready: REST https://%s engines %s\n", rest_at.text,
 		       engine_at.text);
 		fflush(stdout);
 		notify("READY=1");
 		rc = loop_run(c->loop);
-		notify("STOPPING=1");
+		if (!c->restarts)
+			notify("STOPPING=1");
 		watch_stop(c->loop, &stop.watch);
 		rest_stop(c->rest);
 		expiry_close(expiry);
+		backups_stop(backups);
 	}
 	pool_free(c->pool);
 	inbox_fini(&c->inbox);

@@ -7,12 +7,14 @@
 /* clang-format off */
 static const struct rule *const rules[] = {
 	&rule_applicationpersistenceprofile,
+	&rule_backupconfiguration,
 	&rule_cloud,
 	&rule_network,
 	&rule_networkprofile,
 	&rule_pkiprofile,
 	&rule_pool,
 	&rule_role,
+	&rule_scheduler,
 	&rule_serviceengine,
 	&rule_sslkeyandcertificate,
 	&rule_sslprofile,

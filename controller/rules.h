@@ -49,12 +49,14 @@ int rule_stays_built(struct change *c, const struct kind_desc *k, const char *uu
 
 /* clang-format off */
 extern const struct rule rule_applicationpersistenceprofile;
+extern const struct rule rule_backupconfiguration;
 extern const struct rule rule_cloud;
 extern const struct rule rule_network;
 extern const struct rule rule_networkprofile;
 extern const struct rule rule_pkiprofile;
 extern const struct rule rule_pool;
 extern const struct rule rule_role;
+extern const struct rule rule_scheduler;
 extern const struct rule rule_serviceengine;
 extern const struct rule rule_sslkeyandcertificate;
 extern const struct rule rule_sslprofile;

@@ -38,8 +38,9 @@ static const struct {
 	bool leaves, sealed;
 } spaces[] = {
 	{ "token", false, false }, /* enrolment tokens: who restores makes new ones */
-	{ "seal", false, false }, /* proof of the key-encryption key of the old place */
-	{ "engine", true, false }, { "place", true, false }, { "vip", true, false }, { "inline_vip", true, false },
+	{ "seal", false, false },  /* proof of the key-encryption key of the old place */
+	{ "engine", true, false }, { "scheduler", true, false },  { "place", true, false },
+	{ "vip", true, false },	   { "inline_vip", true, false },
 };
 
 static bool leaves(const char *space, bool *sealed)
@@ -79,6 +80,12 @@ static void add(struct snapshot *n, const struct object *o)
 	json_array_append_new(list, one);
 }
 
+/* A backup is a file on this disk, and of no use without it. */
+static bool stays(const struct kind_desc *k)
+{
+	return strcmp(k->path, "backup") == 0;
+}
+
 static int add_object(void *arg, const struct object *o)
 {
 	add(arg, o);
@@ -107,7 +114,7 @@ int snapshot_full(struct store *s, const char *dir, struct snapshot **out, struc
 
 	n->full = true;
 	for (size_t i = 0; i < model_n_kinds; i++)
-		if (!(model_kinds[i]->flags & K_RUNTIME))
+		if (!(model_kinds[i]->flags & K_RUNTIME) && !stays(model_kinds[i]))
 			store_each(s, model_kinds[i]->path, add_object, n);
 	store_all_values(s, add_value, n);
 	for (size_t i = 0; i < ARRAY_SIZE(ca_files); i++) {
@@ -142,8 +149,10 @@ static int add_own(void *arg, const struct object *o)
 		return 0;
 	json_object_set_new(own->n->names, key, json_string(o->name));
 	/* Made by something else, or of the system: the other side has its own. */
-	if ((o->kind->flags & K_TENANT) && !(o->kind->flags & (K_NO_CREATE | K_READONLY | K_SINGLETON)) && !o->system &&
-	    strcmp(o->tenant, own->v->tenant) == 0 && access_may_object(own->v, o, ACCESS_READ, NULL) == 0)
+	if ((o->kind->flags & K_TENANT) && !stays(o->kind) &&
+	    !(o->kind->flags & (K_NO_CREATE | K_READONLY | K_SINGLETON)) && !o->system &&
+	    strcmp(o->tenant, own->v->tenant) == 0 &&
+	    (!own->v->user || access_may_object(own->v, o, ACCESS_READ, NULL) == 0))
 		add(own->n, o);
 	return 0;
 }

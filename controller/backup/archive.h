@@ -25,7 +25,7 @@ struct snapshot;
 
 /* Everything. DIR: where the CA's files are. */
 int snapshot_full(struct store *s, const char *dir, struct snapshot **out, struct err *e);
-/* What V sees and may read of its tenant's own objects. */
+/* What V sees and may read of its tenant's own objects; without a user, all of them. */
 struct snapshot *snapshot_tenant(struct store *s, struct viewer *v);
 void snapshot_free(struct snapshot *n);
 /* The file's text. PASSPHRASE NULL: without secrets. Caller frees; never fails. */

@@ -1,16 +1,20 @@
 /*
- * configuration - GET /api/configuration/export, POST /api/configuration/import.
+ * configuration - GET /api/configuration/export, POST /api/configuration/import, GET /api/backup/UUID/file.
  *
  * The core takes a snapshot, or writes what was read; key derivation, sealing, parsing and the making of a whole store happen on
  * the pool, so that engines do not wait. After a full system was imported the controller starts itself anew, with it.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <openssl/crypto.h>
 
 #include "base/base.h"
 #include "base/log.h"
 #include "controller/audit.h"
+#include "controller/backup/backups.h"
 #include "controller/backup/restore.h"
 #include "controller/pool.h"
 #include "controller/resolve.h"
@@ -141,6 +145,33 @@ enum result configuration_export(struct request *q)
 	c->job.work = export_work;
 	c->job.done = export_done;
 	return later(q, c);
+}
+
+enum result backup_file(struct request *q)
+{
+	const struct object *o = store_get(q->rest->c->store, "backup", q->uuid);
+	CLEANUP_FREE char *path = backups_path(q->rest->c, q->uuid);
+	struct err e = { 0 };
+	struct stat st;
+	int fd = -1;
+
+	q->asked = true;
+	if (!o || !auth_sees(q, o))
+		request_refuse(q, 404, "Backup object not found!");
+	else if (auth_may_object(q, o, ACCESS_READ, &e) < 0)
+		request_error(q, &e);
+	else if (strcmp(o->tenant, TENANT_ADMIN) == 0 && !auth_is_superuser(q))
+		request_refuse(
+			q, 403,
+			"User '%s' has no permission to read a backup of the full system: only a superuser has.",
+			q->user->name);
+	else if ((fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) < 0 || fstat(fd, &st) < 0)
+		request_refuse(q, 404, "The file of this backup is no more.");
+	else
+		request_file(q, fd, (uint64_t)st.st_size);
+	if (fd >= 0 && q->status != 200)
+		close(fd);
+	return RESULT_NOW;
 }
 
 /* ---- import ------------------------------------------------------------------------------------ */

@@ -50,7 +50,7 @@ handler logs_get;
 /* enrol.c */
 handler token_post;
 /* configuration.c */
-handler configuration_export, configuration_import;
+handler configuration_export, configuration_import, backup_file;
 
 /* ---- route.c --------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@ import select
 import pytest
 
 from contract import Controller, error, server, vip
+from lab import until
 
 PASS, GOOD = "correct horse", "Some password 1"
 
@@ -64,7 +65,7 @@ def objects(controller):
     """All that there is, but when it was written."""
     out, every = {}, controller.session(tenant="*")
     for kind in every.get("model").json()["kinds"]:
-        if kind.get("runtime"):
+        if kind.get("runtime") or kind["kind"] == "backup":
             continue
         path = kind["kind"] + ("" if kind.get("singleton") else "?page_size=200")
         answer = every.get(path).json()
@@ -145,6 +146,77 @@ def test_a_tenant_moves(world, admin):
     admin.make("user", name="reader", password=GOOD, access=[
         {"role_ref": "/api/role?name=Application-Operator", "tenant_ref": "/api/tenant?name=own"}])
     error(bring(world.session("reader", GOOD, tenant="own"), text, passphrase=PASS), 403)
+
+
+def told(session, event):
+    return [e["event_description"] for e in
+            session.get(f"analytics/logs?type=2&page_size=1000&filter=eq(event_id,{event})").json()["results"]]
+
+
+def now(session, name, config):
+    return session.make("scheduler", name=name, run_mode="RUN_MODE_NOW", backup_config_ref=f"/api/backupconfiguration?name={config}")
+
+
+def test_scheduled_backups_keep_so_many(world, admin):
+    # The disk is not there for the first one.
+    (world.data / "backups").write_text("in the way")
+    admin.make("backupconfiguration", name="nightly", backup_file_prefix="night", backup_passphrase=PASS, maximum_backups_stored=2)
+    now(admin, "broken", "nightly")
+    until(lambda: told(admin, "SCHEDULER_ACTION_FAILURE"), "the failure is told")
+    assert "Not a directory" in told(admin, "SCHEDULER_ACTION_FAILURE")[0] and admin.get("backup").json()["count"] == 0
+    (world.data / "backups").unlink()
+    for n in range(4):
+        now(admin, f"once {n}", "nightly")
+        until(lambda: len(told(admin, "SCHEDULER_ACTION_SUCCESS")) == n + 1, f"backup {n} is made")
+    kept = admin.get("backup?include_name").json()["results"]
+    assert len(kept) == 2 and {o["scheduler_ref"].split("#")[1] for o in kept} == {"once 2", "once 3"}
+    files = {f.name for f in (world.data / "backups").iterdir()}
+    assert files == {o["uuid"] + ".json" for o in kept}
+    assert all((world.data / "backups" / f).stat().st_mode & 0o777 == 0o600 for f in files)
+    one = kept[0]
+    assert one["file_name"].startswith("night_") and one["local_file_url"] == f"/api/backup/{one['uuid']}/file"
+    text = admin.get(f"backup/{one['uuid']}/file").text
+    assert "full system" in error(bring(admin, text, passphrase=PASS), 400)
+    assert "Backup" not in json.loads(text)  # a file on this disk is of no use elsewhere
+    # A file goes with its object; the object stays when its scheduler goes.
+    assert admin.delete(f"scheduler/{admin.find('scheduler', 'once 3')['uuid']}").status_code == 204
+    assert admin.delete(f"backup/{one['uuid']}").status_code == 204
+    assert len(list((world.data / "backups").iterdir())) == 1
+
+
+def test_a_scheduler_of_a_tenant_backs_up_that_tenant(world, admin):
+    rights = [{"resource": f"PERMISSION_{r}", "type": "WRITE_ACCESS"} for r in ("CONTROLLER", "POOL")]
+    admin.make("role", name="keeper", privileges=rights)
+    for tenant in ("red", "admin"):
+        admin.make("user", name=f"keeper of {tenant}", password=GOOD, access=[
+            {"role_ref": "/api/role?name=keeper", "tenant_ref": f"/api/tenant?name={tenant}"}])
+    red, other = (world.session(f"keeper of {t}", GOOD, tenant=t) for t in ("red", "admin"))
+    red.make("backupconfiguration", name="weekly")
+    now(red, "soon", "weekly")
+    until(lambda: red.get("backup").json()["count"], "there is a backup")
+    file = json.loads(red.get(f"backup/{red.get('backup').json()['results'][0]['uuid']}/file").text)
+    assert {o["name"] for o in file["Pool"]} == {"red pool"} and "User" not in file and "Tenant" not in file
+    assert "without secrets" in told(world.session(tenant="red"), "SCHEDULER_ACTION_SUCCESS")[0]
+    # Of admin it would be everything.
+    assert "superuser" in error(other.post("scheduler", {"name": "x", "run_mode": "RUN_MODE_NOW",
+                                                         "backup_config_ref": "/api/backupconfiguration?name=nightly"}), 403)
+    whole = other.get("backup").json()["results"][0]["uuid"]
+    assert "superuser" in error(other.get(f"backup/{whole}/file"), 403)
+    error(red.get(f"backup/{whole}/file"), 404)
+
+
+def test_schedulers_that_make_no_sense(world, admin):
+    for more, field in (({"frequency": 1}, "frequency_unit"), ({"frequency_unit": "SCHEDULER_FREQUENCY_UNIT_DAY"}, "frequency"),
+                        ({"frequency": 1, "frequency_unit": "SCHEDULER_FREQUENCY_UNIT_DAY", "start_date_time": "noon"}, "start_date_time")):
+        text = error(admin.post("scheduler", {"name": "x", "backup_config_ref": "/api/backupconfiguration?name=nightly", **more}), 400)
+        assert text.startswith(field), text
+    admin.make("scheduler", name="daily", backup_config_ref="/api/backupconfiguration?name=nightly", frequency=1,
+                       frequency_unit="SCHEDULER_FREQUENCY_UNIT_DAY", start_date_time="2026-01-01T03:00:00Z")
+    for field, value in (("upload_to_remote_host", True), ("upload_to_s3", True), ("backup_file_prefix", "../x")):
+        error(admin.post("backupconfiguration", {"name": "y", field: value}), 400)
+    admin.make("backupconfiguration", name="nowhere", save_local=False)
+    now(admin, "nowhere", "nowhere")
+    until(lambda: "nowhere to save" in told(admin, "SCHEDULER_ACTION_FAILURE")[0], "it is told")
 
 
 def test_a_full_system_on_a_fresh_controller(world, admin, tmp_path):

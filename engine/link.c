@@ -158,6 +158,11 @@ static void channel_down(struct channel *c, const char *why)
 	dial_later(c);
 }
 
+static bool bulk_has_room(struct link *k)
+{
+	return k->bulk.state == UP && !stream_is_full(&k->bulk.stream);
+}
+
 static void say(struct channel *c, json_t *msg)
 {
 	lines_send(&c->stream, msg);
@@ -656,11 +661,6 @@ void link_interfaces(struct link *k, json_t *interfaces)
 	if (k->control.state == UP)
 		say(&k->control,
 		    json_pack("{s:s, s:O}", "type", "interfaces", "interfaces", interfaces));
-}
-
-static bool bulk_has_room(struct link *k)
-{
-	return k->bulk.state == UP && !stream_is_full(&k->bulk.stream);
 }
 
 void link_stats(struct link *k, json_t *stats)

@@ -75,6 +75,11 @@ void netlink_each(const struct netlink *n, void (*f)(void *arg, const struct ifa
 /* As `hello` has them: [{name, mac, mtu, up, addresses: ["10.0.0.5/24"]}]; data interfaces, without VIPs. */
 json_t *netlink_interfaces_json(const struct netlink *n);
 
+/* [{ip_addr, mac, interface, state}] of the family; the kernel is asked. At most 4,096. */
+json_t *netlink_neighbours_json(struct netlink *n, int family);
+/* [{destination: "10.0.0.0/8", gateway, interface, source, metric, table}]; not what is local. */
+json_t *netlink_routes_json(struct netlink *n);
+
 /* ---- changing; 0 or -errno of the kernel ---- */
 
 /* ADDR as /32 or /128, without duplicate detection by the kernel, marked as ours. -EEXIST when it is there. */

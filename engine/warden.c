@@ -18,6 +18,7 @@
 #include "engine/clone.h"
 #include "engine/health/ping.h"
 #include "engine/inquiry.h"
+#include "engine/inspect.h"
 #include "engine/netlink.h"
 #include "engine/ports.h"
 #include "engine/process.h"
@@ -638,7 +639,15 @@ static void migrate_requests(void)
 
 static void on_asked(struct link_user *u, const json_t *ask)
 {
-	inquiries_take(CONTAINER_OF(u, struct warden, link_user)->inquiries, ask);
+	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
+	const struct inspect i = { w->netlink, process_pid(w->process) };
+	json_t *data = inspect(&i, json_str(ask, "what", ""));
+
+	if (data)
+		link_answer(w->link, json_pack("{s:s, s:I, s:o}", "type", "answer", "n",
+					       json_int(ask, "n", 0), "data", data));
+	else
+		inquiries_take(w->inquiries, ask);
 }
 
 int warden_new(const struct warden_config *c, struct loop *l, struct warden **out, struct err *e)

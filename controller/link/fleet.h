@@ -89,6 +89,8 @@ struct fleet {
 	json_int_t asked;
 	struct log_source log_source;
 	uint64_t stood_still_ns;       /* when we last came to after standing still; 0: never */
+	struct list questions;	       /* that engines were asked and have not answered */
+	json_int_t questions_asked;
 	unsigned strangers;            /* sessions that nobody belongs to yet */
 	unsigned complaints;           /* events about strangers left in this second */
 	uint64_t complaints_s;         /* which second that is */
@@ -149,6 +151,10 @@ void enrol_fingerprint(struct fleet *f, const char *uuid, char out[static 65]);
 
 /* views.c */
 void views_open(struct fleet *f);
+/* tallies.c */
+void tallies_open(struct fleet *f);
+/* tools.c */
+void tools_open(struct fleet *f);
 struct subresource_call;
 /* What GET virtualservice/UUID/runtime, .../traffic_clone_stats, pool/UUID/runtime/server answer. */
 json_t *view_service(void *fleet, const struct subresource_call *call, struct err *e);

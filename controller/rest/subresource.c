@@ -30,7 +30,16 @@ static struct subresource *find(struct rest *r, const char *kind, const char *pa
 	return NULL;
 }
 
-static void serve(struct request *q, bool post)
+void subresource_answer(struct request *q, json_t *answer, const struct err *e)
+{
+	if (answer)
+		request_json(q, 200, answer);
+	else
+		request_error(q, e);
+	route_done(q);
+}
+
+static enum result serve(struct request *q, bool post)
 {
 	const struct kind_desc *k = kind_find(q->kind);
 	const struct object *o = k ? store_get(q->rest->c->store, q->kind, q->uuid) : NULL;
@@ -45,40 +54,43 @@ static void serve(struct request *q, bool post)
 	q->asked = true;
 	if (!o || !auth_sees(q, o)) {
 		request_refuse(q, 404, "%s object not found!", kind_spelling(q->kind));
-		return;
+		return RESULT_NOW;
 	}
 	if (auth_may_object(q, o, post ? ACCESS_ACT : ACCESS_READ, &e) < 0) {
 		request_error(q, &e);
-		return;
+		return RESULT_NOW;
 	}
 	if (!s) {
 		request_refuse(q, 404, "There is nothing at %s.", q->path);
-		return;
+		return RESULT_NOW;
+	}
+	call.include_name = query_flag(&q->query, "include_name") ||
+			    query_flag(&q->query, "include_refs");
+	if (!post && s->ask) {
+		s->ask(s->arg, &call, q);
+		return RESULT_LATER;
 	}
 	f = post ? s->post : s->get;
 	if (!f) {
 		refuse_method(q, post ? "GET" : "POST");
-		return;
+		return RESULT_NOW;
 	}
-	call.include_name = query_flag(&q->query, "include_name") ||
-			    query_flag(&q->query, "include_refs");
 	out = f(s->arg, &call, &e);
 	if (out)
 		request_json(q, 200, out);
 	else
 		request_error(q, &e);
+	return RESULT_NOW;
 }
 
 enum result subresource_get(struct request *q)
 {
-	serve(q, false);
-	return RESULT_NOW;
+	return serve(q, false);
 }
 
 enum result subresource_post(struct request *q)
 {
-	serve(q, true);
-	return RESULT_NOW;
+	return serve(q, true);
 }
 
 int subresource_check(const struct view *v, const struct request *q, struct err *e)

@@ -16,6 +16,7 @@
 #include "controller/store/store.h"
 
 struct query;
+struct request;
 struct rest;
 
 struct subresource_call {
@@ -36,12 +37,20 @@ struct subresource {
 	 * write.
 	 */
 	json_t *(*post)(void *arg, const struct subresource_call *call, struct err *e);
+	/*
+	 * In place of get(), where others must be asked first: subresource_answer() is called once,
+	 * now or later. What CALL has is borrowed until it returns.
+	 */
+	void (*ask)(void *arg, const struct subresource_call *call, struct request *request);
 	void *arg;
 	struct subresource *next; /* REST's */
 };
 
 /* S stays the caller's and must outlive REST. */
 void subresource_add(struct rest *r, struct subresource *s);
+
+/* ANSWER is taken; NULL: E says why. REQUEST is gone afterwards. */
+void subresource_answer(struct request *request, json_t *answer, const struct err *e);
 
 /*
  * A reference as answers show it: "https://host/api/KIND/UUID" or with "#NAME". New string value.

@@ -1,0 +1,134 @@
+/*
+ * What engines have counted, by subject: GET virtualservice/UUID/tcpstat and the like.
+ *
+ * An array, an element for each engine that carries the object or did; `statistics` has the
+ * counters of engine/counters.def that the subject is about. A pool's have a row per server.
+ */
+#include "base/base.h"
+#include "controller/controller.h"
+#include "controller/link/fleet.h"
+#include "controller/rest/subresource.h"
+
+struct tally {
+	const char *kind, *path;
+	const char *group; /* of the books */
+	bool rows; /* the counters are those of parts: servers, rules */
+	const char *part; /* what such a part is called */
+	const char *about[4]; /* beginnings of counters; none: all of them */
+	struct subresource view;
+	struct fleet *fleet;
+};
+
+static bool is_about(const struct tally *t, const char *counter)
+{
+	if (!t->about[0])
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(t->about) && t->about[i]; i++)
+		if (strncmp(counter, t->about[i], strlen(t->about[i])) == 0)
+			return true;
+	return false;
+}
+
+static void keep_about(const struct tally *t, json_t *counters)
+{
+	const char *key;
+	json_t *v;
+	void *next;
+
+	json_object_foreach_safe(counters, next, key, v)
+		if (!is_about(t, key))
+			json_object_del(counters, key);
+}
+
+/* Names of the parts of OBJECT that E has counted, now or in an earlier life. */
+static json_t *parts_of(const struct tally *t, const struct engine *e, const char *object)
+{
+	json_t *names = json_object();
+	const json_t *books[] = { e->books.base, e->books.last };
+
+	for (size_t i = 0; i < ARRAY_SIZE(books); i++) {
+		json_t *parts = json_object_get(json_object_get(books[i], t->group), object), *v;
+		const char *name;
+
+		json_object_foreach(parts, name, v)
+			if (json_is_object(v))
+				json_object_set_new(names, name, json_true());
+	}
+	return names;
+}
+
+static json_t *rows_of(const struct tally *t, const struct engine *e, const char *object)
+{
+	CLEANUP_JSON json_t *names = parts_of(t, e, object);
+	json_t *rows = json_array(), *counters, *unused, *row;
+	const char *name;
+
+	json_object_foreach(names, name, unused) {
+		counters = books_get(&e->books, t->group, object, name);
+		keep_about(t, counters);
+		row = json_pack("{s:s, s:o}", t->part, name, "statistics", counters);
+		json_array_append_new(rows, row);
+	}
+	return rows;
+}
+
+static bool counts(const struct tally *t, const struct engine *e, const char *object)
+{
+	return json_object_get(json_object_get(e->books.last, t->group), object) ||
+	       json_object_get(json_object_get(e->books.base, t->group), object);
+}
+
+static json_t *tally_get(void *arg, const struct subresource_call *call, struct err *err)
+{
+	const struct tally *t = arg;
+	json_t *out = json_array();
+
+	(void)err;
+	LIST_FOREACH(l, &t->fleet->engines) {
+		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
+		json_t *one, *counters;
+
+		if (!counts(t, e, call->object->uuid))
+			continue;
+		one = json_pack("{s:s, s:s, s:o, s:I}", "se_uuid", e->uuid, "se_name", e->name,
+				"se_ref", subresource_ref(call, "serviceengine", e->uuid, e->name),
+				"time_us", (json_int_t)e->books.time_us);
+		if (t->rows) {
+			json_object_set_new(one, "statistics", rows_of(t, e, call->object->uuid));
+		} else {
+			counters = books_get(&e->books, t->group, call->object->uuid, NULL);
+			keep_about(t, counters);
+			json_object_set_new(one, "statistics", counters);
+		}
+		json_array_append_new(out, one);
+	}
+	return out;
+}
+
+/* clang-format off */
+static struct tally tallies[] = {
+	{ "virtualservice", "tcpstat",         "services", .about = { "conn_", "bytes_", "server_", "queue_" } },
+	{ "virtualservice", "connections",     "services", .about = { "conn_" } },
+	{ "virtualservice", "udpstat",         "services", .about = { "udp_" } },
+	{ "virtualservice", "httpstats",       "services", .about = { "http_" } },
+	{ "virtualservice", "sslsessioncache", "services", .about = { "tls_new", "tls_reused" } },
+	{ "virtualservice", "networksecuritypolicystats", "rules", .rows = true, .part = "rule" },
+	{ "pool",           "algo",            "servers",  .rows = true, .part = "server", .about = { "conn_", "http_requests" } },
+	{ "pool",           "connpool",        "servers",  .rows = true, .part = "server",
+	  .about = { "conn_open", "conn_total", "conn_reused" } },
+	{ "pool",           "httpstats",       "servers",  .rows = true, .part = "server", .about = { "http_" } },
+};
+/* clang-format on */
+
+void tallies_open(struct fleet *f)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(tallies); i++) {
+		struct tally *t = &tallies[i];
+
+		t->fleet = f;
+		t->view = (struct subresource){
+			.kind = t->kind, .path = t->path, .get = tally_get, .arg = t
+		};
+		subresource_add(f->controller->rest, &t->view);
+	}
+}

@@ -1,0 +1,100 @@
+/*
+ * The operator's tools: GET serviceengine/UUID/cpu and the like, asked of the engine at once.
+ *
+ * What an engine answers to is in engine/inspect.h. The answer is an array with one element: a list
+ * stands in it under the tool's name, an object is the element.
+ */
+#include <errno.h>
+
+#include "base/base.h"
+#include "controller/controller.h"
+#include "controller/link/ask.h"
+#include "controller/link/fleet.h"
+#include "controller/rest/subresource.h"
+
+enum { LIMIT_MS = 3000 };
+
+struct asking {
+	struct request *request;
+	char *uuid, *name, *url;
+	const char *tool;
+};
+
+static void asking_free(struct asking *a)
+{
+	free(a->uuid);
+	free(a->name);
+	free(a->url);
+	free(a);
+}
+
+static void heard(void *arg, const json_t *piece, bool last, const char *trouble)
+{
+	struct asking *a = arg;
+	json_t *data = json_object_get(piece, "data"), *one;
+	struct err e = { 0 };
+
+	if (!last)
+		return;
+	if (data) {
+		one = json_pack("{s:s, s:s, s:s}", "se_uuid", a->uuid, "se_name", a->name, "se_ref", a->url);
+		if (json_is_object(data))
+			json_object_update(one, data);
+		else
+			json_object_set(one, a->tool, data);
+		subresource_answer(a->request, json_pack("[o]", one), NULL);
+	} else {
+		err_set(&e, -EAGAIN, NULL, "Service engine %s does not say: %s", a->name,
+			trouble ? trouble : "It said nothing.");
+		subresource_answer(a->request, NULL, &e);
+	}
+	asking_free(a);
+}
+
+struct tool {
+	const char *name;
+	struct fleet *fleet;
+	struct subresource view;
+};
+
+static void ask(void *arg, const struct subresource_call *call, struct request *request)
+{
+	struct tool *t = arg;
+	struct engine *e = fleet_engine(t->fleet, call->object->uuid);
+	struct err err = { 0 };
+	struct asking *a;
+
+	if (!e) {
+		err_set(&err, -EAGAIN, NULL, "The service engine is not known yet.");
+		subresource_answer(request, NULL, &err);
+		return;
+	}
+	a = xcalloc(1, sizeof(*a));
+	a->request = request;
+	a->uuid = xstrdup(e->uuid);
+	a->name = xstrdup(e->name);
+	a->url = xasprintf("%s/api/serviceengine/%s%s%s", call->base_url, e->uuid,
+			   call->include_name ? "#" : "", call->include_name ? e->name : "");
+	a->tool = t->name;
+	ask_engine(e, json_pack("{s:s}", "what", t->name), LIMIT_MS, heard, a);
+}
+
+/* clang-format off */
+static struct tool tools[] = {
+	{ "cpu" }, { "meminfo" }, { "interface" }, { "interfacesummary" }, { "arptable" }, { "ndtable" }, { "route" },
+	{ "ipstat" }, { "icmpstat" },
+};
+/* clang-format on */
+
+void tools_open(struct fleet *f)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(tools); i++) {
+		struct tool *t = &tools[i];
+
+		t->fleet = f;
+		t->view = (struct subresource){
+			.kind = "serviceengine", .path = t->name, .ask = ask, .arg = t
+		};
+		subresource_add(f->controller->rest, &t->view);
+	}
+}

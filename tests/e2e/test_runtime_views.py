@@ -1,0 +1,116 @@
+"""What an operator asks about the runtime, of the controller's books and of the engines themselves."""
+
+import copy
+import threading
+
+import pytest
+
+from contract import error
+from link_world import Controller, Engine
+from lab.host import until
+
+TOOLS = ["cpu", "meminfo", "interface", "interfacesummary", "arptable", "ndtable", "route", "ipstat", "icmpstat"]
+
+
+def test_an_engine_tells_about_its_machine(lab):
+    """Every tool, asked of a real engine in a host of its own."""
+    web, client = lab.server(), lab.client()
+    engine = lab.engine()
+    vs = lab.virtual_service([web]).wait_up().wait_servers_up(1)
+    for _ in range(5):
+        assert client.get(vs.url).status_code == 200
+    said = {}
+    for tool in TOOLS:
+        answer = lab.api.get(f"serviceengine/{engine.uuid}/{tool}/")
+        assert len(answer) == 1 and answer[0]["se_uuid"] == engine.uuid and answer[0]["se_name"] == engine.name, tool
+        assert answer[0]["se_ref"].endswith(f"/api/serviceengine/{engine.uuid}")
+        said[tool] = answer[0]
+    assert said["cpu"]["num_cpus"] == len(said["cpu"]["cpus"]) >= 1
+    assert {p["name"]: p["pid"] for p in said["cpu"]["processes"]} == {"warden": engine.warden, "proxy": engine.proxy}
+    assert said["meminfo"]["mem_total_kb"] > said["meminfo"]["mem_free_kb"] > 0
+    assert all(p["resident_kb"] > 1000 for p in said["meminfo"]["processes"])
+    data = next(i for i in said["interface"]["interface"] if f"{engine.back0.ip}/" in str(i["addresses"]))
+    assert data["statistics"]["rx_bytes"] > 0 and data["statistics"]["tx_packets"] > 0
+    assert [i["name"] for i in said["interfacesummary"]["interfacesummary"]] == \
+        [i["name"] for i in said["interface"]["interface"]]
+    neighbour = next(n for n in said["arptable"]["arptable"] if n["ip_addr"] == web.ip4)
+    assert neighbour["mac"] == web.mac and neighbour["interface"] == data["name"]
+    assert {r["destination"] for r in said["route"]["route"]} and all("/" in r["destination"] for r in said["route"]["route"])
+    assert any(r.get("interface") == data["name"] for r in said["route"]["route"])
+    assert said["ipstat"]["InReceives"] > 0 and "InMsgs" in said["icmpstat"]
+
+    def counted():
+        stats = lab.api.get(f"virtualservice/{vs.uuid}/httpstats")
+        return stats and stats[0]["statistics"].get("http_2xx") == 5 and stats[0]
+    stats = until(counted, "five answers are counted")
+    assert stats["se_name"] == engine.name and all(name.startswith("http_") for name in stats["statistics"])
+    assert lab.api.get(f"virtualservice/{vs.uuid}/tcpstat")[0]["statistics"]["conn_total"] > 0
+    for path, part in (("algo", "conn_total"), ("connpool", "conn_open"), ("httpstats", "http_2xx")):
+        row, = lab.api.get(f"pool/{vs.pool_uuid}/{path}")[0]["statistics"]
+        assert row["server"] == f"{web.ip4}:80" and part in row["statistics"]
+    for kind, uuid in (("virtualservice", vs.uuid), ("pool", vs.pool_uuid), ("serviceengine", engine.uuid)):
+        assert lab.api.send("GET", f"{kind}/{uuid}/nosuchthing").status_code == 404
+    engine.stop()
+    until(lambda: lab.api.send("GET", f"serviceengine/{engine.uuid}/cpu").status_code == 503, "the engine is gone")
+
+
+@pytest.fixture
+def world(tmp_path):
+    controller = Controller(tmp_path)
+    engine = Engine(controller, "se-1", tmp_path).enrol(controller.token()).up().run()
+    bulk = copy.copy(engine)
+    bulk.dial()
+    bulk.say("hello", version=1, min_version=1, channel="bulk", uuid=engine.uuid, name="se-1", instance=engine.instance)
+    assert bulk.hear()["type"] == "welcome"
+    yield controller, engine, bulk
+    bulk.close()
+    engine.halt()
+    controller.end()
+
+
+def test_questions_end_whatever_an_engine_does(world):
+    """It answers, refuses, answers nonsense, twice, too late, or goes away."""
+    controller, engine, bulk = world
+    path = f"serviceengine/{engine.uuid}/cpu"
+
+    def asked():
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(controller.api.send("GET", path)))
+        thread.start()
+        while (msg := bulk.hear())["type"] != "ask":
+            pass
+        assert msg["what"] == "cpu"
+        return msg["n"], thread, answers
+
+    def ends(thread, answers):
+        thread.join(10)
+        assert answers, "nobody answered the client"
+        return answers[0]
+
+    first, *one = asked()
+    second, *two = asked()
+    # In another order than they were asked, each once.
+    for number in (second, second, first, 0, 10 ** 15):
+        bulk.say("answer", n=number, data={"number": number})
+    assert ends(*one).json()[0]["number"] == first and ends(*two).json()[0]["number"] == second
+    for data in ([1, 2], 5, "x"):
+        number, *rest = asked()
+        bulk.say("answer", n=number, data=data)
+        assert ends(*rest).json()[0]["cpu"] == data
+    number, *rest = asked()
+    bulk.say("answer", n=number, error="No such thing here.")
+    assert error(ends(*rest), 503) == "Service engine se-1 does not say: No such thing here."
+    number, *rest = asked()
+    bulk.say("answer", n=number)
+    assert "said nothing" in error(ends(*rest), 503)
+    # Others are served while nobody answers.
+    number, thread, answers = asked()
+    assert controller.api.send("GET", "pool").status_code == 200
+    while thread.is_alive():
+        bulk.quiet(0.1)
+    assert "did not answer in time" in error(answers[0], 503)
+    bulk.say("answer", n=number, data={})
+    number, *rest = asked()
+    bulk.close()
+    assert "went away" in error(ends(*rest), 503)
+    assert "not connected" in error(controller.api.send("GET", path), 503)

@@ -111,7 +111,7 @@ static const struct {
 	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{}]}",
 	  "clone_servers[0]: A receiver needs ip_address, mac or network_ref." },
 	{ "applicationprofile", "{'name': 'a', 'type': 'APPLICATION_PROFILE_TYPE_HTTP', 'http_profile':"
-				" {'hsts_enabled': true}}", "http_profile.hsts_enabled: Is not built yet" },
+				" {'max_rps_cip': 100}}", "http_profile.max_rps_cip: Is not built yet" },
 	{ "analyticsprofile", "{'name': 'a', 'apdex_response_tolerated_factor': 0.5}",
 	  "apdex_response_tolerated_factor: 0.5 is out of range: 1 to 1000." },
 	{ "serviceenginegroup", "{'name': 'g', 'max_queues_per_vnic': 3}",
@@ -387,7 +387,7 @@ static void later_is_said(void **state)
 	CLEANUP_JSON json_t *tcp = stored_form("networkprofile", "{'name': 'n', 'profile': {}}");
 	CLEANUP_JSON json_t *wire = quoted(
 		"{'name': 'a', 'type': 'APPLICATION_PROFILE_TYPE_HTTP', 'http_profile':"
-		" {'http_to_https': true}}");
+		" {'max_rps_cip': 100}}");
 	CLEANUP_JSON json_t *app = NULL;
 	struct err e = { 0 };
 
@@ -404,7 +404,7 @@ static void later_is_said(void **state)
 				    &world, &app, NULL, &e),
 			 0);
 	assert_int_equal(model_later(kind_find("applicationprofile"), app, &e), -EINVAL);
-	assert_string_equal(e.path, "http_profile.http_to_https");
+	assert_string_equal(e.path, "http_profile.max_rps_cip");
 }
 
 /* ---- PATCH ------------------------------------------------------------ */

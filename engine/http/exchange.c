@@ -7,6 +7,7 @@
 #include "engine/http/ask.h"
 #include "engine/http/fail.h"
 #include "engine/http/note.h"
+#include "engine/http/polish.h"
 #include "engine/http/refusal.h"
 #include "engine/http/sticky.h"
 #include "engine/http/tunnel.h"
@@ -513,7 +514,7 @@ void exchange_begin(struct exchange *x, const struct http1_head *h)
 	x->minor = h->minor;
 	/* h2c would be a way around all that is checked here: websocket alone is switched to. */
 	x->upgrade = !x->framed && h->upgrade && h->framing == HTTP1_NO_BODY &&
-		     is_websocket(h, exchange_in(x));
+		     p->websockets_enabled && is_websocket(h, exchange_in(x));
 	x->trailers = h->te_trailers && h->minor == 1;
 	x->expects = h->expect_continue && p->respond_with_100_continue;
 	x->sent = x->answered = x->switched = false;
@@ -528,7 +529,7 @@ void exchange_begin(struct exchange *x, const struct http1_head *h)
 	} else if (x->body_max && h->framing == HTTP1_LENGTH && h->content_length > x->body_max) {
 		x->keep = false;
 		exchange_refuse(x, &refusal_BODY_LARGE);
-	} else {
+	} else if (!polish_to_https(x, h)) {
 		ask = ask_of(x, h, exchange_in(x));
 		rc = upstream_open(&x->upstream, x->client->listener->snapshot, &ask);
 		if (rc == -ENOENT)
@@ -642,7 +643,7 @@ static size_t answer_head(struct exchange *x, struct gather *g)
 	}
 	note_answer(x, h.status, false);
 	x->answered = true;
-	x->server_keep = h.keep_alive;
+	x->server_keep = h.keep_alive && !(p->close_server_side_connection_on_error && h.status >= 400);
 	flow_init(&x->down, &h,
 		  x->minor == 1 && !x->framed &&
 			  (h.framing == HTTP1_CHUNKED || h.framing == HTTP1_UNTIL_CLOSE),

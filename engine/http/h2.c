@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 #include "engine/http/exchange.h"
+#include "engine/http/polish.h"
 #include "engine/http/refusal.h"
 #include "engine/worker.h"
 #include "model/structs.h"
@@ -399,16 +400,19 @@ static ssize_t give_body(nghttp2_session *ng, int32_t id, uint8_t *to, size_t ro
 
 static void head(struct exchange *x, const struct http1_head *h, const char *in, struct gather *g)
 {
-	static _Thread_local nghttp2_nv nv[4096 + 5];
+	static _Thread_local nghttp2_nv nv[4096 + 8];
 	const bool tell_id = exchange_profile(x)->request_id_in_answer && x->id_len && h->status >= 200;
 	const nghttp2_data_provider body = { { .ptr = stream_of(x) }, give_body };
+	static _Thread_local char values[64u << 10]; /* those that were made anew */
 	struct stream *s = stream_of(x);
+	struct polish polish;
 	bool date = false, interim = h->status < 200;
 	char status[4], now[48];
-	size_t n = 0, len;
+	size_t n = 0, used = 0, len;
 	int rc;
 
 	(void)g;
+	polish_init(&polish, x);
 	snprintf(status, sizeof(status), "%u", h->status % 1000u);
 	nv[n++] = pair(":status", 7, status, 3);
 	for (uint32_t i = 0; i < h->fields_n; i++) {
@@ -418,12 +422,26 @@ static void head(struct exchange *x, const struct http1_head *h, const char *in,
 		    (f->id == HTTP1_F_X_REQUEST_ID && tell_id))
 			continue;
 		date |= f->id == HTTP1_F_DATE;
+		if (polish.cookies || polish.redirects || polish.hsts_len) {
+			struct polished v;
+			bool drop;
+
+			if (polish_field(&polish, f, in, &v, &drop)) {
+				len = drop ? 0 : polished_text(&v, f, in, values + used, sizeof(values) - used);
+				if (len)
+					nv[n++] = pair(in + f->name_at, f->name_len, values + used, len);
+				used += len;
+				continue;
+			}
+		}
 		nv[n++] = pair(in + f->name_at, f->name_len, in + f->value.at, f->value.len);
 	}
 	if (!date && !interim) {
 		memcpy(now, http_date_line(&len), sizeof(now));
 		nv[n++] = pair("date", 4, now + 6, len - 8);
 	}
+	if (polish.hsts_len && !interim)
+		nv[n++] = pair("strict-transport-security", 25, polish.hsts, polish.hsts_len);
 	if (tell_id)
 		nv[n++] = pair("x-request-id", 12, x->id, x->id_len);
 	if (x->set_cookie)

@@ -7,8 +7,9 @@
 
 #include "base/base.h"
 #include "engine/backend.h"
-#include "engine/http/refusal.h"
 #include "engine/http/exchange.h"
+#include "engine/http/polish.h"
+#include "engine/http/refusal.h"
 #include "engine/tls.h"
 #include "engine/worker.h"
 #include "model/structs.h"
@@ -92,9 +93,12 @@ void head_to_server(const struct exchange *x, const struct http1_head *h, const 
 	const struct backend *b = x->upstream.server->backend->member.backend;
 	const struct forwarded fwd = forwarded_init(p, h, in);
 	const struct snapshot_server *server = upstream_server(&x->upstream);
-	const char *name = server ? server->host : NULL;
+	const struct virtual_service *vs = x->client->listener->snapshot->vs;
+	const char *name = server && server->host ? server->host : vs ? vs->host_name_xlate : NULL;
 	bool host = false, expect = !p->respond_with_100_continue && h->minor == 1;
 
+	if (name && !*name)
+		name = NULL;
 	request_line(h, in, g);
 	for (uint32_t i = 0; i < h->fields_n; i++) {
 		const struct http1_field *f = &h->fields[i];
@@ -163,14 +167,28 @@ static void add_keep_alive(const struct http_application_profile *p, struct gath
 	gather_text(g, line, (size_t)n);
 }
 
+static void add_polished(struct gather *g, const struct http1_field *f, const char *in, const struct polished *v)
+{
+	gather_add(g, in + f->name_at, f->name_len);
+	gather_literal(g, ": ");
+	gather_add(g, v->before, v->before_len);
+	gather_add(g, v->host, v->host_len);
+	gather_add(g, in + f->value.at + v->skip, f->value.len - v->skip);
+	for (unsigned i = 0; i < 2 && v->after[i]; i++)
+		gather_add(g, v->after[i], strlen(v->after[i]));
+	gather_literal(g, "\r\n");
+}
+
 void head_to_client(struct exchange *x, const struct http1_head *h, const char *in,
 		    struct gather *g)
 {
 	const struct http_application_profile *p = exchange_profile(x);
 	uint32_t first = h->fields_n ? h->fields[0].name_at : h->len - 2;
 	bool date = false, interim = h->status < 200, tell_id = p->request_id_in_answer && x->id_len && !interim;
+	struct polish polish;
 	size_t len;
 
+	polish_init(&polish, x);
 	if (h->minor == 1) {
 		gather_add(g, in, first);
 	} else { /* the version is that of the sender: ours (RFC 9110 section 2.5) */
@@ -184,6 +202,16 @@ void head_to_client(struct exchange *x, const struct http1_head *h, const char *
 		    (f->id == HTTP1_F_X_REQUEST_ID && tell_id))
 			continue;
 		date |= f->id == HTTP1_F_DATE;
+		if (polish.cookies || polish.redirects || polish.hsts_len) {
+			struct polished v;
+			bool drop;
+
+			if (polish_field(&polish, f, in, &v, &drop)) {
+				if (!drop)
+					add_polished(g, f, in, &v);
+				continue;
+			}
+		}
 		add_line(g, h, in, i);
 	}
 	if (h->status == 101) {
@@ -206,6 +234,11 @@ void head_to_client(struct exchange *x, const struct http1_head *h, const char *
 		if (x->set_cookie) {
 			gather_literal(g, "Set-Cookie: ");
 			gather_text(g, x->set_cookie, x->set_cookie_n);
+			gather_literal(g, "\r\n");
+		}
+		if (polish.hsts_len) {
+			gather_literal(g, "Strict-Transport-Security: ");
+			gather_text(g, polish.hsts, polish.hsts_len);
 			gather_literal(g, "\r\n");
 		}
 		if (x->down.chunked)

@@ -486,6 +486,29 @@ static void clients_share_server_connections(void **state)
 	close(s);
 }
 
+static void an_error_may_end_the_server_s_connection(void **state)
+{
+	static const char error[] = "HTTP/1.1 404 Not Found\r\n" DATE "Content-Length: 0\r\n\r\n";
+	int c, s;
+
+	(void)state;
+	w.http.close_server_side_connection_on_error = true;
+	configure();
+	c = client();
+	say(c, GET);
+	s = server(0);
+	hear(s, GET_);
+	say(s, OK);
+	hear(c, OK);
+	say(c, GET);
+	hear(s, GET_);
+	say(s, error);
+	hear(c, error);
+	hear_end(s);
+	close(s);
+	close(c);
+}
+
 static void pipelined_requests_are_answered_in_order(void **state)
 {
 	int c, s;
@@ -973,6 +996,7 @@ int main(void)
 		TEST(bad_answers_are_never_passed_on),
 		TEST(an_answer_cut_short_is_seen_as_such),
 		TEST(clients_share_server_connections),
+		TEST(an_error_may_end_the_server_s_connection),
 		TEST(pipelined_requests_are_answered_in_order),
 		TEST(requests_refused_in_a_row_do_not_pile_up),
 		TEST(without_a_server_the_connection_is_closed_with_words),

@@ -119,6 +119,7 @@ static int setup(void **state)
 		.max_response_headers_size = 48,
 		.post_accept_timeout = 5000,
 		.respond_with_100_continue = true,
+		.websockets_enabled = true,
 		.xff_alternate_name = "X-Forwarded-For",
 		.xff_enabled = true,
 		.xff_update = REPLACE_XFF_HEADERS,

@@ -119,8 +119,7 @@ def test_what_was_made_of_an_old_body_goes_with_it(admin):
 
 @pytest.mark.parametrize("field,ref,words", [
     ("network_profile_ref", "/api/networkprofile?name=System-SCTP-Proxy", "System-SCTP-Proxy"),
-    ("application_profile_ref", "/api/applicationprofile?name=System-DNS", "System-DNS"),
-    ("application_profile_ref", "/api/applicationprofile?name=System-Secure-HTTP", "System-Secure-HTTP")])
+    ("application_profile_ref", "/api/applicationprofile?name=System-DNS", "System-DNS")])
 def test_a_profile_that_is_not_built_is_refused_in_words(admin, field, ref, words):
     text = error(admin.post("virtualservice", {"name": "unbuilt", "vip": [vip("10.1.5.1")], field: ref, **service()}), 400)
     assert words in text and "not built" in text and text.startswith(field)

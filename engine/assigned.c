@@ -8,8 +8,10 @@
 #include "engine/clone.h"
 #include "engine/copies.h"
 #include "engine/link.h"
+#include "engine/netlink.h"
 #include "engine/ports.h"
 #include "engine/vip.h"
+#include "engine/vrf.h"
 #include "model/structs.h"
 
 #define CLONE_SERVERS_MAX 64
@@ -19,12 +21,14 @@ struct assigned_table {
 	struct vips *vips;
 	struct clones *clones;
 	struct ports *ports;
+	struct vrfs *vrfs;
+	struct netlink *netlink;
 	unsigned next_index;
 	struct assigned_hold *parting;
 	size_t n_parting;
 };
 
-struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct ports *p)
+struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct ports *p, struct vrfs *r, struct netlink *n)
 {
 	struct assigned_table *t = xcalloc(1, sizeof(*t));
 
@@ -32,6 +36,8 @@ struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct por
 	t->vips = v;
 	t->clones = c;
 	t->ports = p;
+	t->vrfs = r;
+	t->netlink = n;
 	return t;
 }
 
@@ -93,20 +99,41 @@ static bool is_udp(const struct link *k, const struct virtual_service *vs, const
 	return strncmp(json_str(json_object_get(profile, "profile"), "type", ""), "PROTOCOL_TYPE_UDP_", 18) == 0;
 }
 
-static void want_ports(struct wanted *w, const char *ip, const struct virtual_service *vs, const struct link *k)
+static void want_ports(struct wanted *w, const char *ip, const struct virtual_service *vs, const struct link *k,
+		       int device)
 {
 	for (size_t i = 0; i < vs->services_n; i++) {
 		int64_t last = MAX(vs->services[i].port_range_end, vs->services[i].port);
 		bool udp = is_udp(k, vs, &vs->services[i]);
 
 		w->at = xrealloc(w->at, (w->n + 1) * sizeof(w->at[0]));
-		w->at[w->n] = (struct port_want){ .last = (unsigned)last, .udp = udp };
+		w->at[w->n] = (struct port_want){ .last = (unsigned)last, .udp = udp, .device = device };
 		if (address_parse(&w->at[w->n].address, ip, (unsigned)vs->services[i].port) == 0)
 			w->n++;
 	}
 }
 
-static void hold(struct assigned *a, const char *ip, const struct assigned_vip *v)
+/*
+ * The interface to which sockets for V are bound: that of the VIP, on an engine with several routing domains, because the
+ * same address may stand in each. Those of the main domain as well: of sockets that share a port the kernel takes the first
+ * that fits, not the one that fits best. 0: none, -1: it is not there.
+ */
+static int device_of(struct assigned *a, const struct assigned_vip *v)
+{
+	const struct iface *i;
+	struct err e = { 0 };
+
+	if (!vrfs_any(a->table->vrfs))
+		return 0;
+	i = netlink_iface_named(a->table->netlink, v->interface);
+	if (i)
+		return i->index;
+	err_set(&e, -ENODEV, NULL, "Interface %s does not exist.", v->interface);
+	trouble(&a->trouble, &e);
+	return -1;
+}
+
+static void hold(struct assigned *a, const char *ip, unsigned vrf, const struct assigned_vip *v)
 {
 	uint64_t term = (uint64_t)v->term;
 	struct in6_addr addr;
@@ -118,7 +145,7 @@ static void hold(struct assigned *a, const char *ip, const struct assigned_vip *
 	if (ip_parse(ip, &addr) < 0)
 		err_set(&e, -EINVAL, NULL, "%s is not an address.", ip);
 	else
-		vip_hold(a->table->vips, &addr, v->interface, term, &held, &e);
+		vip_hold(a->table->vips, vrf, &addr, v->interface, term, &held, &e);
 	if (e.code) {
 		trouble(&a->trouble, &e);
 		return;
@@ -163,6 +190,9 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 	size_t old_n = a->n_vips;
 	struct wanted want = { 0 };
 	struct err e = { 0 };
+	unsigned vrf = 0;
+	bool somewhere;
+	int device;
 
 	if (!assignment || !service)
 		return false;
@@ -170,24 +200,33 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 	vs = model_load(&virtual_service_message, service, &arena);
 	a->enabled = as->enabled && vs->enabled;
 	untrouble(&a->trouble);
-	for (size_t i = 0; i < as->vips_n && a->enabled && vs->traffic_enabled && !a->silent; i++) {
+	somewhere = vrfs_find(a->table->vrfs, vs->vrf_context_ref ? vs->vrf_context_ref : "", &vrf);
+	if (!somewhere) {
+		err_set(&e, -ENODEV, NULL, "No interface of this service engine is in its VRF.");
+		trouble(&a->trouble, &e);
+		e = (struct err){ 0 };
+	}
+	for (size_t i = 0; i < as->vips_n && a->enabled && vs->traffic_enabled && !a->silent && somewhere; i++) {
 		if (!is_mine(k, &as->vips[i]))
 			continue;
-		want_ports(&want, as->vips[i].addr ? as->vips[i].addr : "", vs, k);
-		want_ports(&want, as->vips[i].addr6 ? as->vips[i].addr6 : "", vs, k);
+		device = device_of(a, &as->vips[i]);
+		if (device < 0)
+			continue;
+		want_ports(&want, as->vips[i].addr ? as->vips[i].addr : "", vs, k, device);
+		want_ports(&want, as->vips[i].addr6 ? as->vips[i].addr6 : "", vs, k, device);
 	}
 	if (ports_set(a->table->ports, a->uuid, want.at, want.n, &e) < 0)
 		trouble(&a->trouble, &e);
 	/* New ones are held before old ones are let go: an address in both is never withdrawn. */
 	a->vips = NULL;
 	a->n_vips = 0;
-	for (size_t i = 0; i < as->vips_n && a->enabled; i++) {
+	for (size_t i = 0; i < as->vips_n && a->enabled && somewhere; i++) {
 		const struct assigned_vip *v = &as->vips[i];
 
 		if (!is_mine(k, v))
 			continue;
-		hold(a, v->addr ? v->addr : "", v);
-		hold(a, v->addr6 ? v->addr6 : "", v);
+		hold(a, v->addr ? v->addr : "", vrf, v);
+		hold(a, v->addr6 ? v->addr6 : "", vrf, v);
 	}
 	if (a->enabled) {
 		release_all(old, old_n);

@@ -19,9 +19,11 @@ struct clone_set;
 struct clones;
 struct copies;
 struct link;
+struct netlink;
 struct ports;
 struct vip;
 struct vips;
+struct vrfs;
 
 struct assigned_hold {
 	struct vip *vip;
@@ -50,7 +52,7 @@ struct assigned {
 	unsigned index;            /* the service's number in marks */
 };
 
-struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct ports *p);
+struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct ports *p, struct vrfs *r, struct netlink *n);
 /* Drops all. */
 void assigned_free(struct assigned_table *t);
 struct list *assigned_list(struct assigned_table *t);

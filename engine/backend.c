@@ -1,5 +1,8 @@
 #include "engine/backend.h"
 
+#include <errno.h>
+#include <sys/socket.h>
+
 #include "base/base.h"
 
 struct backend *backend_new(const char *pool_uuid, const union address *a, unsigned slot)
@@ -13,12 +16,23 @@ struct backend *backend_new(const char *pool_uuid, const union address *a, unsig
 	atomic_init(&b->since_ns, 0);
 	atomic_init(&b->tasks, -1);
 	atomic_init(&b->tasks_load, 0);
+	atomic_init(&b->device, 0);
 	b->slot = slot;
 	b->address = *a;
 	address_ip(a, ip);
 	snprintf(b->name, sizeof(b->name), "%.46s:%u", ip, address_port(a));
 	snprintf(b->pool, sizeof(b->pool), "%s", pool_uuid);
 	return b;
+}
+
+/* Nobody needs a right for this, as long as the socket is not bound yet. */
+int backend_bind(int fd, int device)
+{
+	if (!device)
+		return 0;
+	if (device < 0)
+		return -ENETUNREACH;
+	return setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &device, sizeof(device)) < 0 ? -errno : 0;
 }
 
 struct backend *backend_get(struct backend *b)

@@ -31,6 +31,7 @@ struct backend {
 	atomic_ullong since_ns;    /* it came into service then, beside others that were there; 0: with them */
 	atomic_int tasks;          /* what the server told of itself; -1: nothing */
 	atomic_uint tasks_load;    /* its load then */
+	atomic_int device;         /* interface that its connections are bound to; 0: any, -1: none leads to it */
 	struct rate rate;          /* of connections begun, over all workers */
 	unsigned slot;             /* of its counters */
 	union address address;
@@ -41,6 +42,13 @@ struct backend {
 struct backend *backend_new(const char *pool_uuid, const union address *a, unsigned slot);
 struct backend *backend_get(struct backend *b);
 void backend_put(struct backend *b);
+
+/* Before connect(): only by the interface DEVICE (as in struct backend). -ENETUNREACH when there is none. */
+int backend_bind(int fd, int device);
+static inline int backend_device(struct backend *b)
+{
+	return atomic_load_explicit(&b->device, memory_order_relaxed);
+}
 
 /* May it be chosen, as far as health is concerned? */
 static inline bool backend_is_usable(struct backend *b)

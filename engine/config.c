@@ -1,6 +1,7 @@
 #include "engine/config.h"
 
 #include "base/base.h"
+#include "base/ip.h"
 #include "base/log.h"
 #include "engine/http/http.h"
 #include "engine/l4/l4.h"
@@ -22,6 +23,7 @@ struct pool_entry {
 	struct config_pool seen;
 	struct arena arena;
 	char *uuid;
+	char *vrf;                 /* of the services that use it */
 	struct config_server *servers;
 	json_t *by_name;           /* "ip:port" -> place in servers */
 	struct pool_state *state;
@@ -59,6 +61,7 @@ struct config {
 	struct config_user *user;
 	json_t *objects;           /* "kind/uuid" -> object */
 	json_t *changed;           /* keys put or deleted since the last commit */
+	json_t *vrfs;              /* as the warden tells them */
 	json_t *slots_services, *slots_servers, *slots_rules;
 	struct list services, pools;
 	json_t *used;              /* index -> true */
@@ -79,6 +82,7 @@ struct config *config_new(struct worker **workers, unsigned n_workers, struct in
 	c->user = u;
 	c->objects = json_object();
 	c->changed = json_object();
+	c->vrfs = json_object();
 	c->slots_services = json_object();
 	c->slots_servers = json_object();
 	c->slots_rules = json_object();
@@ -188,6 +192,7 @@ static void pool_entry_free(struct pool_entry *p)
 	pool_state_put(p->state);
 	json_decref(p->deps);
 	free(p->uuid);
+	free(p->vrf);
 	free(p);
 }
 
@@ -314,6 +319,58 @@ static void pool_depends(struct pool_entry *p, const char *kind, const char *uui
 		json_object_set_new(p->deps, key, json_true());
 }
 
+/* The interface by which a server is reached in a routing domain; 0: the kernel knows, -1: none. */
+static int device_towards(const json_t *routes, const union address *server)
+{
+	struct in6_addr ip;
+	json_t *one;
+	size_t i;
+	int best = -1, device = -1;
+
+	if (!routes)
+		return 0;
+	address_mapped(server, ip.s6_addr);
+	json_array_foreach(routes, i, one) {
+		struct in6_addr net;
+		int len = (int)json_integer_value(json_array_get(one, 1));
+
+		if (len > best && ip_parse(json_string_value(json_array_get(one, 0)), &net) == 0 &&
+		    ip_within(&ip, &net, (unsigned)len)) {
+			best = len;
+			device = (int)json_integer_value(json_array_get(one, 2));
+		}
+	}
+	return device;
+}
+
+/* True: connections go another way than before. */
+static bool pool_bind(struct config *c, struct pool_entry *p)
+{
+	const json_t *routes = json_object_get(c->vrfs, p->vrf);
+	bool changed = false;
+
+	for (size_t i = 0; i < p->seen.n; i++) {
+		struct backend *b = p->servers[i].backend;
+		int device = device_towards(routes, &b->address);
+
+		changed = changed || device != backend_device(b);
+		atomic_store_explicit(&b->device, device, memory_order_relaxed);
+	}
+	return changed;
+}
+
+void config_vrfs(struct config *c, const json_t *vrfs)
+{
+	json_decref(c->vrfs);
+	c->vrfs = vrfs ? json_incref((json_t *)vrfs) : json_object();
+	LIST_FOREACH(l, &c->pools) {
+		struct pool_entry *p = LIST_ENTRY(l, struct pool_entry, link);
+
+		if (pool_bind(c, p))
+			c->user->pool(c->user, &p->seen); /* health checks go the same way */
+	}
+}
+
 /* (Re)build P from its object; servers that stay keep their backends. */
 static void pool_load(struct config *c, struct pool_entry *p, const json_t *object)
 {
@@ -340,10 +397,11 @@ static void pool_load(struct config *c, struct pool_entry *p, const json_t *obje
 	p->by_name = g.by_name;
 	p->seen = (struct config_pool){ .uuid = p->uuid, .pool = pool, .n = g.n, .servers = g.servers };
 	servers_tls(c, p, pool);
+	pool_bind(c, p);
 }
 
 /* KEY is "pool/uuid"; NULL when there is none. */
-static struct pool_entry *pool_use(struct config *c, const char *key)
+static struct pool_entry *pool_use(struct config *c, const char *key, const char *vrf)
 {
 	const json_t *object = object_of(c, key);
 	struct pool_entry *p = NULL;
@@ -356,6 +414,7 @@ static struct pool_entry *pool_use(struct config *c, const char *key)
 	if (!p) {
 		p = xcalloc(1, sizeof(*p));
 		p->uuid = xstrdup(strchr(key, '/') + 1);
+		p->vrf = xstrdup(vrf);
 		p->by_name = json_object();
 		p->state = pool_state_new();
 		p->deps = json_object();
@@ -999,7 +1058,8 @@ static void service_add_pool(struct config *c, struct service_entry *s, const ch
 {
 	const char *uuid = strrchr(ref, '/');
 	CLEANUP_FREE char *key = xasprintf("pool/%s", uuid ? uuid + 1 : ref);
-	struct pool_entry *p = pool_use(c, key);
+	const char *vrf = json_str(object_of(c, s->deps[DEP_SERVICE]), "vrf_context_ref", ""), *slash = strrchr(vrf, '/');
+	struct pool_entry *p = pool_use(c, key, slash ? slash + 1 : vrf);
 
 	json_object_set_new(s->named, key, json_true());
 	for (size_t i = 0; i < s->n_pools && p; i++)
@@ -1082,6 +1142,7 @@ void config_free(struct config *c)
 		pool_entry_free(LIST_ENTRY(c->pools.next, struct pool_entry, link));
 	json_decref(c->objects);
 	json_decref(c->changed);
+	json_decref(c->vrfs);
 	json_decref(c->slots_services);
 	json_decref(c->slots_servers);
 	json_decref(c->slots_rules);

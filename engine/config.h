@@ -65,6 +65,8 @@ void config_commit(struct config *c, uint64_t revision);
 /* {"services": {uuid: slot}, "servers": {pool uuid: {"ip:port": slot}}}: those that are new; before their commit. */
 void config_slots(struct config *c, const json_t *m);
 /* {"virtualservice", "on", "service", "first", "count", "generation", "preserve_client_ip"}; runs with the next commit. */
+/* {vrf uuid: [[network, length, ifindex] ...]}: by which interfaces servers are reached; others: as the kernel says. */
+void config_vrfs(struct config *c, const json_t *vrfs);
 void config_clone(struct config *c, const json_t *m);
 /* Takes FD. */
 void config_listener(struct config *c, const char *vs_uuid, unsigned worker, uint64_t id, int fd,

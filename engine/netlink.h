@@ -91,6 +91,25 @@ int netlink_neighbour_forget(struct netlink *n, int ifindex, const struct in6_ad
 /* A veth pair of ours, both ends up, MTU 65535, without addresses of the kernel's making. -EEXIST. */
 int netlink_pair_add(struct netlink *n, const char *near_end, const char *far_end);
 int netlink_link_delete(struct netlink *n, const char *name);
+/*
+ * A rule or a route of ours. A rule (`rule`) sends what comes in by the interface (`inwards`), or is bound to it, to the
+ * table; without an interface everything. A route without interface and gateway refuses (ENETUNREACH).
+ */
+struct netlink_path {
+	bool rule, inwards, v4;
+	uint32_t table, priority; /* of a route: its metric */
+	int ifindex;
+	char interface[IF_NAMESIZE]; /* of a rule */
+	struct in6_addr dst;
+	uint8_t dst_len;
+	struct in6_addr gateway, source; /* zero: none */
+};
+/* Both are marked as ours. A route that is there is replaced; a rule that is there is no error. */
+int netlink_path_add(struct netlink *n, const struct netlink_path *p);
+/* 0 also when it was gone. */
+int netlink_path_delete(struct netlink *n, const struct netlink_path *p);
+/* Removes every rule and route that is ours, of whatever run. */
+int netlink_paths_sweep(struct netlink *n);
 /* The interface by which packets to IP leave, as the routing tables say. */
 int netlink_route(struct netlink *n, const struct in6_addr *ip, int *ifindex);
 /* What the device did not send, as the kernel counts it. */

@@ -21,6 +21,7 @@ struct place {
 	union address address;
 	unsigned last;
 	bool udp;
+	int device;
 	bool wanted;
 	int steered;       /* -1: not */
 	unsigned n;
@@ -93,7 +94,7 @@ static int options_udp(int fd)
 	return set(fd, SOL_SOCKET, SO_RCVBUFFORCE, UDP_QUEUE) < 0 ? set(fd, SOL_SOCKET, SO_RCVBUF, UDP_QUEUE) : 0;
 }
 
-static int open_socket(const union address *a, bool udp, int *out)
+static int open_socket(const union address *a, bool udp, int device, int *out)
 {
 	bool v6 = a->sa.sa_family == AF_INET6;
 	int type = udp ? SOCK_DGRAM : SOCK_STREAM;
@@ -106,6 +107,8 @@ static int open_socket(const union address *a, bool udp, int *out)
 	    (rc = set(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_FREEBIND : IP_FREEBIND, 1)) < 0 ||
 	    (v6 && (rc = set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) < 0) ||
 	    (rc = udp ? options_udp(fd) : options_tcp(fd)) < 0)
+		return rc;
+	if (device && (rc = set(fd, SOL_SOCKET, SO_BINDTOIFINDEX, device)) < 0)
 		return rc;
 	if (bind(fd, &a->sa, address_len(a)) < 0 || (!udp && listen(fd, BACKLOG) < 0))
 		return -errno;
@@ -125,7 +128,7 @@ static struct place *find(struct ports *t, const char *service, const struct por
 		struct place *p = LIST_ENTRY(l, struct place, link);
 
 		if (address_equal(&p->address, &want->address) && p->udp == want->udp && p->last == last_of(want) &&
-		    strcmp(p->service, service) == 0)
+		    p->device == want->device && strcmp(p->service, service) == 0)
 			return p;
 	}
 	return NULL;
@@ -139,6 +142,9 @@ static const struct place *taken_by(struct ports *t, const struct port_want *wan
 		union address same = want->address;
 
 		address_set_port(&same, address_port(&p->address));
+		/* Sockets of two interfaces do not meet. */
+		if (p->device && want->device && p->device != want->device)
+			continue;
 		if (p->udp == want->udp && address_equal(&same, &p->address) &&
 		    address_port(&p->address) <= last_of(want) && address_port(&want->address) <= p->last)
 			return p;
@@ -166,7 +172,7 @@ static int socket_open(struct ports *t, struct place *p, unsigned i, unsigned po
 	int rc;
 
 	address_set_port(&a, port);
-	rc = open_socket(&a, p->udp, &p->ports[i].fd);
+	rc = open_socket(&a, p->udp, p->device, &p->ports[i].fd);
 	if (rc < 0)
 		p->ports[i].fd = -1;
 	else
@@ -213,6 +219,7 @@ static int place_open(struct ports *t, const char *service, const struct port_wa
 	p->address = want->address;
 	p->last = last_of(want);
 	p->udp = want->udp;
+	p->device = want->device;
 	p->wanted = true;
 	p->steered = -1;
 	p->n = n;

@@ -52,6 +52,7 @@ struct port_want {
 	union address address;
 	unsigned last;            /* 0: one port */
 	bool udp;
+	int device;               /* only what comes in by this interface; 0: any */
 };
 
 #define PORTS_UDP_MAX 4096        /* in one range of UDP */

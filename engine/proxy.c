@@ -171,6 +171,12 @@ static void on_clone(struct proxy *p, const json_t *m, int fd)
 	config_clone(p->config, m);
 }
 
+static void on_vrfs(struct proxy *p, const json_t *m, int fd)
+{
+	(void)fd;
+	config_vrfs(p->config, json_object_get(m, "vrfs"));
+}
+
 static void on_maps(struct proxy *p, const json_t *m, int fd)
 {
 	(void)m;
@@ -237,7 +243,7 @@ static const struct {
 	{ "start", on_start },       { "put", on_put },           { "delete", on_delete },
 	{ "commit", on_commit },     { "slots", on_slots },       { "clone", on_clone },
 	{ "maps", on_maps },         { "listener", on_listener }, { "unlisten", on_unlisten },
-	{ "ping_socket", on_ping_socket }, { "ping", on_ping },         { "stop", on_stop },
+	{ "vrfs", on_vrfs },         { "ping_socket", on_ping_socket }, { "ping", on_ping },         { "stop", on_stop },
 };
 
 static void on_message(struct channel_user *u, const char *type, const json_t *m, int fd)

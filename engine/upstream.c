@@ -304,7 +304,7 @@ static int dial(struct upstream *u, struct worker_backend *b)
 	const union address at = address_for(u, b), *to = &at;
 	struct worker *w = u->client->worker;
 	struct conn *c;
-	int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
 
 	if (fd < 0)
 		return -errno;
@@ -326,9 +326,10 @@ static int dial(struct upstream *u, struct worker_backend *b)
 	}
 	list_insert(&b->busy, &c->link);
 	trace_put(TRACE_CONNECT, c->id, fd, b->member.backend->slot);
-	if (connect(fd, &to->sa, address_len(to)) < 0 && errno != EINPROGRESS) {
-		int rc = -errno;
-
+	rc = backend_bind(fd, backend_device(b->member.backend));
+	if (rc == 0 && connect(fd, &to->sa, address_len(to)) < 0 && errno != EINPROGRESS)
+		rc = -errno;
+	if (rc < 0) {
 		counter_add(&b->counters->conn_failed, 1);
 		c->upstream = NULL;
 		conn_reset(c);

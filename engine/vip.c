@@ -67,6 +67,7 @@ struct vip {
 	unsigned holds;
 	bool mute;                 /* its last holder leaves: packets pass, claims do not */
 	struct in6_addr addr;
+	unsigned vrf;
 	char interface[IF_NAMESIZE];
 	uint64_t term;
 	enum vip_state state;
@@ -111,11 +112,22 @@ static struct list *bucket(struct vips *t, const struct in6_addr *addr)
 	return &t->buckets[h % BUCKETS];
 }
 
-static struct vip *vip_find(struct vips *t, const struct in6_addr *addr)
+static struct vip *vip_find(struct vips *t, unsigned vrf, const struct in6_addr *addr)
 {
 	LIST_FOREACH(l, bucket(t, addr)) {
 		struct vip *v = LIST_ENTRY(l, struct vip, link);
-		if (ip_equal(&v->addr, addr))
+		if (v->vrf == vrf && ip_equal(&v->addr, addr))
+			return v;
+	}
+	return NULL;
+}
+
+/* The one that lives on this interface. */
+static struct vip *vip_on(struct vips *t, int ifindex, const struct in6_addr *addr)
+{
+	LIST_FOREACH(l, bucket(t, addr)) {
+		struct vip *v = LIST_ENTRY(l, struct vip, link);
+		if (v->port && v->port->ifindex == ifindex && ip_equal(&v->addr, addr))
 			return v;
 	}
 	return NULL;
@@ -152,8 +164,8 @@ static void vip_next(struct vip *v, uint64_t ms, void (*step)(struct timer *t))
 
 static int gate_set(struct vip *v, uint64_t until_ns)
 {
-	int rc = datapath_vip_set(v->table->datapath, &v->addr, v->port ? v->port->ifindex : 0, v->mute ? 0 : until_ns,
-				  until_ns);
+	int rc = datapath_vip_set(v->table->datapath, v->vrf, &v->addr, v->port ? v->port->ifindex : 0,
+				  v->mute ? 0 : until_ns, until_ns);
 
 	if (rc)
 		log_error("vip.gate error=\"%s\"", strerror(-rc));
@@ -396,10 +408,10 @@ static void heard(struct herald_user *u, int ifindex, enum herald_word what, con
 		  const uint8_t mac[static 6])
 {
 	struct vips *t = CONTAINER_OF(u, struct vips, ear);
-	struct vip *v = vip_find(t, ip);
+	struct vip *v = vip_on(t, ifindex, ip);
 	uint64_t now = mono_ns();
 
-	if (!v || !v->port || v->port->ifindex != ifindex)
+	if (!v)
 		return;
 	switch (v->state) {
 	case VIP_PROBING:
@@ -543,11 +555,13 @@ static void leftover(void *arg, const struct iface *i)
 		if (!i->addrs[k].ours)
 			continue;
 		if (x->step == LEFTOVER_GUARD) {
-			rc = datapath_vip_set(t->datapath, addr, i->index, 0, 0);
+			rc = datapath_vip_set(t->datapath, 0, addr, i->index, 0, 0);
 		} else {
 			rc = netlink_addr_delete(t->netlink, i->index, addr);
 			if (!rc)
-				rc = datapath_vip_delete(t->datapath, addr);
+				rc = datapath_vip_delete(t->datapath, 0, addr);
+			if (rc == -ENOENT) /* the same address on two interfaces, of two domains */
+				rc = 0;
 		}
 		if (rc && !x->rc)
 			x->rc = rc;
@@ -602,7 +616,7 @@ static void withdraw(struct vip *v)
 	shut(v);
 	port_put(v);
 	timer_stop(v->table->loop, &v->timer);
-	(void)datapath_vip_delete(v->table->datapath, &v->addr);
+	(void)datapath_vip_delete(v->table->datapath, v->vrf, &v->addr);
 	vip_enter(v, VIP_WITHDRAWN, "released");
 	list_remove(&v->link);
 	loop_bury(v->table->loop, &v->grave, vip_bury);
@@ -626,6 +640,8 @@ void vips_free(struct vips *t)
 /* ---- holding ---- */
 
 struct foreign {
+	struct vips *table;
+	unsigned vrf;
 	const struct in6_addr *addr;
 	const char *name;
 };
@@ -634,6 +650,8 @@ static void foreign(void *arg, const struct iface *i)
 {
 	struct foreign *f = arg;
 
+	if (f->table->user->domain && f->table->user->domain(f->table->user, i->index) != f->vrf)
+		return;
 	for (size_t k = 0; k < i->addrs_n; k++)
 		if (!i->addrs[k].ours && ip_equal(&i->addrs[k].addr, f->addr))
 			f->name = i->name;
@@ -648,12 +666,12 @@ static bool can_be_vip(const struct in6_addr *a)
 	return !IN6_IS_ADDR_MULTICAST(a) && !IN6_IS_ADDR_LOOPBACK(a) && !IN6_IS_ADDR_LINKLOCAL(a);
 }
 
-int vip_hold(struct vips *t, const struct in6_addr *addr, const char *interface, uint64_t term, struct vip **out,
-	     struct err *e)
+int vip_hold(struct vips *t, unsigned vrf, const struct in6_addr *addr, const char *interface, uint64_t term,
+	     struct vip **out, struct err *e)
 {
-	struct foreign f = { .addr = addr };
+	struct foreign f = { .table = t, .vrf = vrf, .addr = addr };
 	char text[IP_TEXT_MAX];
-	struct vip *v = vip_find(t, addr);
+	struct vip *v = vip_find(t, vrf, addr);
 
 	ip_text(addr, text);
 	if (!can_be_vip(addr))
@@ -681,6 +699,7 @@ int vip_hold(struct vips *t, const struct in6_addr *addr, const char *interface,
 	v->table = t;
 	v->holds = 1;
 	v->addr = *addr;
+	v->vrf = vrf;
 	v->term = term;
 	v->state = VIP_ABSENT;
 	snprintf(v->interface, sizeof(v->interface), "%s", interface);

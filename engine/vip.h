@@ -68,6 +68,8 @@ struct vips_user {
 	 * up), so it is defended; false: give way. NULL: always give way.
 	 */
 	bool (*defend)(struct vips_user *u, const struct vip *v);
+	/* The routing domain of an interface; NULL: all are of the main one. */
+	unsigned (*domain)(struct vips_user *u, int ifindex);
 	/* State or reason of V changed. Do not release V from inside. */
 	void (*changed)(struct vips_user *u, const struct vip *v);
 };
@@ -85,13 +87,13 @@ void vips_free(struct vips *t);
 void vips_renew(struct vips *t);
 
 /*
- * Holds ADDR on the interface of that name (it may not exist yet). PREFIX_LEN is of the network, for the record: the
+ * Holds ADDR of routing domain VRF on the interface of that name (it may not exist yet). PREFIX_LEN is of the network, for the record: the
  * address itself is added as /32 or /128. Held already: counted; a newer TERM or another interface is taken over (the
  * latter starts from probing). -EADDRINUSE when an interface has the address as its own; -EINVAL for an address that
  * cannot be a VIP (multicast, loopback, zero).
  */
-int vip_hold(struct vips *t, const struct in6_addr *addr, const char *interface, uint64_t term, struct vip **out,
-	     struct err *e);
+int vip_hold(struct vips *t, unsigned vrf, const struct in6_addr *addr, const char *interface, uint64_t term,
+	     struct vip **out, struct err *e);
 /*
  * The last holder leaves, and clients are to be told from this address: until vip_release() packets pass, and nothing says
  * any more that it is here. Whoever takes it over finds it free. Without effect while others hold it.

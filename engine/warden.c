@@ -24,6 +24,7 @@
 #include "engine/process.h"
 #include "engine/records.h"
 #include "engine/vip.h"
+#include "engine/vrf.h"
 #include "model/structs.h"
 
 #define STATS_MS       1000
@@ -43,6 +44,8 @@ struct warden {
 	struct datapath *datapath;
 	struct vips *vips;
 	struct vips_user vips_user;
+	struct vrfs *vrfs;
+	struct vrfs_user vrfs_user;
 	struct clones *clones;
 	struct counters counters;
 	struct records records;
@@ -89,6 +92,11 @@ static bool on_defend(struct vips_user *u, const struct vip *v)
 {
 	(void)v;
 	return link_is_up(CONTAINER_OF(u, struct warden, vips_user)->link);
+}
+
+static unsigned on_domain(struct vips_user *u, int ifindex)
+{
+	return vrfs_of(CONTAINER_OF(u, struct warden, vips_user)->vrfs, ifindex);
 }
 
 /* ---- what the controller wants ---- */
@@ -371,6 +379,9 @@ static void on_committed(struct link_user *u, uint64_t revision)
 	const char *key;
 	json_t *v, *news;
 
+	/* Where packets go comes before who listens. */
+	if (changed_any(w, "serviceengine/") || changed_any(w, "vrfcontext/") || changed_any(w, "network/"))
+		vrfs_follow(w->vrfs, w->link);
 	json_object_foreach(w->changed, key, v) {
 		const char *slash = strchr(key, '/');
 		CLEANUP_FREE char *kind = xstrndup(key, (size_t)(slash - key));
@@ -402,6 +413,20 @@ static void on_committed(struct link_user *u, uint64_t revision)
 	follow_touched(w);
 	follow_touched(w); /* those that wanted what another one still had */
 	json_object_clear(w->changed);
+}
+
+/* Interfaces of a domain came or went: who listens there listens anew, and the proxy finds its servers another way. */
+static void on_vrfs(struct vrfs_user *u)
+{
+	struct warden *w = CONTAINER_OF(u, struct warden, vrfs_user);
+
+	process_send(w->process, vrfs_message(w->vrfs), -1);
+	if (!w->assigned)
+		return;
+	LIST_FOREACH(l, assigned_list(w->assigned))
+		LIST_ENTRY(l, struct assigned, link)->touched = true;
+	if (json_object_size(w->changed) == 0) /* else the commit does it */
+		follow_touched(w);
 }
 
 static void on_connected(struct link_user *u, bool up)
@@ -513,6 +538,7 @@ static void on_started(struct process_user *u)
 	/* What the disk held was in no commit yet, and who serves without a number is counted nowhere. */
 	link_each(w->link, number, w);
 	process_send(w->process, books_all(w->books), -1);
+	process_send(w->process, vrfs_message(w->vrfs), -1);
 	link_each(w->link, replay, w);
 	LIST_FOREACH(l, assigned_list(w->assigned))
 		clone_tell(w, LIST_ENTRY(l, struct assigned, link));
@@ -662,7 +688,8 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->revisions = json_object();
 	w->health = json_object();
 	w->link_user = (struct link_user){ on_put, on_removed, on_committed, on_connected, on_asked };
-	w->vips_user = (struct vips_user){ on_proof, on_defend, on_vip_changed };
+	w->vips_user = (struct vips_user){ on_proof, on_defend, on_domain, on_vip_changed };
+	w->vrfs_user = (struct vrfs_user){ on_vrfs };
 	w->ports_user = (struct ports_user){ on_opened, on_closed, on_steer, on_unsteer };
 	w->process_user = (struct process_user){ on_started, on_message, on_ended };
 	w->process = process_new(l, &w->process_user);
@@ -682,6 +709,8 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	if (rc == 0)
 		rc = datapath_new(NULL, &w->datapath, e);
 	if (rc == 0)
+		rc = vrfs_new(l, w->netlink, w->datapath, &w->vrfs_user, &w->vrfs, e);
+	if (rc == 0)
 		rc = vips_new(l, w->netlink, w->datapath, &w->vips_user, &w->vips, e);
 	if (rc == 0)
 		rc = clones_new(l, w->netlink, w->datapath, &w->clones, e);
@@ -692,7 +721,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	migrate_requests();
 	w->books = books_new(&w->counters);
 	w->inquiries = inquiries_new(l, &w->records, w->link);
-	w->assigned = assigned_new(w->vips, w->clones, w->ports);
+	w->assigned = assigned_new(w->vips, w->clones, w->ports, w->vrfs, w->netlink);
 	*out = w;
 	return 0;
 }
@@ -721,6 +750,7 @@ void warden_free(struct warden *w)
 		vips_free(w->vips);
 	process_free(w->process);
 	ports_free(w->ports);
+	vrfs_free(w->vrfs);
 	if (w->clones)
 		clones_free(w->clones);
 	if (w->datapath)

@@ -94,7 +94,7 @@ static void hold(char **w)
 	struct vip *v;
 	struct err e = { 0 };
 
-	if (vip_hold(vips, &a, w[2], strtoull(w[3], NULL, 10), &v, &e))
+	if (vip_hold(vips, 0, &a, w[2], strtoull(w[3], NULL, 10), &v, &e))
 		printf("error %s\n", err_line(&e));
 	else
 		printf("held %s\n", w[1]);

@@ -264,6 +264,65 @@ static int clashes_with(void *arg, const struct object *o)
 	return 0;
 }
 
+/*
+ * A service is in the routing domain of its addresses: who did not say so, and has `global` by
+ * default, is moved there; who said another one is told.
+ */
+static int fill(struct change *c, const char *uuid, const json_t *old, json_t *new, struct err *e)
+{
+	const struct object *vsvip = txn_get(c->txn, "vsvip",
+					     ref_target(json_str(new, "vsvip_ref", NULL)));
+	const struct object *mine = txn_get(c->txn, "vrfcontext",
+					    ref_target(json_str(new, "vrf_context_ref", NULL)));
+	const json_t *wanted = vsvip ? json_object_get(vsvip->body, "vrf_context_ref") : NULL;
+
+	(void)uuid;
+	(void)old;
+	if (!wanted || !mine || strcmp(json_string_value(wanted), json_str(new, "vrf_context_ref", "")) == 0)
+		return 0;
+	if (strcmp(mine->name, "global") != 0)
+		return err_set(e, -EINVAL, "vrf_context_ref",
+			       "VsVip '%s' is in another VRF than the virtual service.", vsvip->name);
+	json_object_set(new, "vrf_context_ref", (json_t *)wanted);
+	return 0;
+}
+
+struct pool_vrf {
+	const char *uuid, *vrf;
+	const struct object *other;
+};
+
+static int other_vrf(void *arg, const struct object *o)
+{
+	struct pool_vrf *p = arg;
+
+	if (strcmp(o->kind->path, "virtualservice") != 0 || strcmp(o->uuid, p->uuid) == 0 ||
+	    strcmp(ref_target(json_str(o->body, "vrf_context_ref", NULL)), p->vrf) == 0)
+		return 0;
+	p->other = o;
+	return 1;
+}
+
+/* Servers are reached, and checked, in one routing domain. */
+static int pool_vrf_check(struct change *c, const char *uuid, const json_t *new, struct err *e)
+{
+	const struct object *pool =
+		txn_get(c->txn, "pool", ref_target(json_str(new, "pool_ref", NULL)));
+	const char *says = pool ? json_str(pool->body, "vrf_ref", NULL) : NULL;
+	struct pool_vrf p = { uuid, ref_target(json_str(new, "vrf_context_ref", NULL)), NULL };
+
+	if (!pool)
+		return 0;
+	if (says && strcmp(ref_target(says), p.vrf) != 0)
+		return err_set(e, -EINVAL, "pool_ref",
+			       "Pool '%s' is in another VRF than the virtual service.", pool->name);
+	if (!says && store_referrers(c->store, "pool", pool->uuid, other_vrf, &p) != 0)
+		return err_set(e, -EINVAL, "pool_ref",
+			       "Pool '%s' serves virtual service '%s', which is in another VRF.",
+			       pool->name, p.other->name);
+	return 0;
+}
+
 static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new,
 		 struct err *e)
 {
@@ -276,6 +335,8 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 		return err_set(e, -EINVAL, "vrf_context_ref",
 			       "Cannot modify VrfContext of an existing VirtualService.");
 	rc = rule_uses_built(c, kind_find("virtualservice"), new, e);
+	if (rc == 0)
+		rc = pool_vrf_check(c, uuid, new, e);
 	if (rc == 0)
 		rc = ports_check(ports, json_array_size(json_object_get(new, "services")), e);
 	if (rc == 0)
@@ -297,5 +358,5 @@ static int gone(struct change *c, const char *uuid, const json_t *old, struct er
 }
 
 const struct rule rule_virtualservice = {
-	.kind = "virtualservice", .prepare = prepare, .check = check, .gone = gone
+	.kind = "virtualservice", .prepare = prepare, .fill = fill, .check = check, .gone = gone
 };

@@ -12,7 +12,10 @@
 
 #include "engine/bpf/mark.h"
 
-/* A map of the VIPs that this engine knows of, held or not: an address that is not in it is nobody's business. */
+/*
+ * A map of the VIPs that this engine knows of, held or not: an address that is not in it is nobody's business. The same
+ * address may be another VIP in another routing domain (`vrf`, the number of its table; 0: main).
+ */
 struct vip_key {
 	__u32 vrf;
 	__u8 addr[16];
@@ -112,6 +115,7 @@ _Static_assert(sizeof(struct range_key) == 24, "no holes");
 #define RANGES_MAX     4096
 #define TARGETS_MAX 4096   /* slots; fits COPY_TARGET */
 #define VIPS_MAX    16384
+#define DOMAINS_MAX 4096   /* interfaces */
 #define FLOWS_MAX   262144 /* two a connection */
 
 /* Per CPU, what the rewriter tells the clone stage in whose call it runs. */

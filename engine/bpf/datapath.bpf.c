@@ -19,6 +19,7 @@ int data_egress(struct __sk_buff *skb)
 	if (copy_is(mark))
 		return mark & COPY_DONE ? TC_ACT_UNSPEC : copy_leaves(skb, mark);
 	packet_parse(skb, &p);
+	p.key.vrf = domain_of(skb->ifindex);
 	if (gate_refuses_out(skb, &p))
 		return TC_ACT_SHOT;
 	classify_out(skb, &p, &v);
@@ -33,6 +34,7 @@ int data_ingress(struct __sk_buff *skb)
 	struct packet p;
 
 	packet_parse(skb, &p);
+	p.key.vrf = domain_of(skb->ifindex);
 	if (gate_refuses_in(&p))
 		return TC_ACT_SHOT;
 	classify_in(skb, &p, &v);

@@ -136,25 +136,26 @@ int datapath_detach(int ifindex)
 
 /* ---- VIPs ---- */
 
-static struct vip_key vip_key(const struct in6_addr *vip)
+static struct vip_key vip_key(uint32_t vrf, const struct in6_addr *vip)
 {
-	struct vip_key k = { .vrf = 0 };
+	struct vip_key k = { .vrf = vrf };
 
 	memcpy(k.addr, vip, 16);
 	return k;
 }
 
-int datapath_vip_set(struct datapath *d, const struct in6_addr *vip, int ifindex, uint64_t own_ns, uint64_t carry_ns)
+int datapath_vip_set(struct datapath *d, uint32_t vrf, const struct in6_addr *vip, int ifindex, uint64_t own_ns,
+		     uint64_t carry_ns)
 {
-	struct vip_key k = vip_key(vip);
+	struct vip_key k = vip_key(vrf, vip);
 	struct vip_lease l = { .own_ns = own_ns, .carry_ns = carry_ns, .ifindex = (uint32_t)ifindex };
 
 	return bpf_map_update_elem(bpf_map__fd(d->skel->maps.vips), &k, &l, BPF_ANY);
 }
 
-int datapath_vip_delete(struct datapath *d, const struct in6_addr *vip)
+int datapath_vip_delete(struct datapath *d, uint32_t vrf, const struct in6_addr *vip)
 {
-	struct vip_key k = vip_key(vip);
+	struct vip_key k = vip_key(vrf, vip);
 
 	return bpf_map_delete_elem(bpf_map__fd(d->skel->maps.vips), &k);
 }
@@ -245,6 +246,19 @@ void datapath_range_remove(struct datapath *d, int number, const struct in6_addr
 	pieces(first, last, piece_remove, bpf_map__fd(d->skel->maps.ranges), range_key(ip, proto), 0);
 	bpf_map_delete_elem(bpf_map__fd(d->skel->maps.range_sockets), &number);
 	d->range_taken[number] = false;
+}
+
+/* ---- routing domains ---- */
+
+int datapath_domain(struct datapath *d, int ifindex, uint32_t vrf)
+{
+	int fd = bpf_map__fd(d->skel->maps.domains);
+	uint32_t key = (uint32_t)ifindex;
+
+	if (!vrf)
+		return bpf_map_delete_elem(fd, &key);
+	d->skel->bss->any_domain = 1;
+	return bpf_map_update_elem(fd, &key, &vrf, BPF_ANY);
 }
 
 /* ---- clone targets ---- */

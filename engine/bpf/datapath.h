@@ -43,9 +43,12 @@ int datapath_attach_pair(struct datapath *d, int ifindex, struct err *e);
 
 /* ---- VIPs: an address in the map passes only before its deadlines ---- */
 
-int datapath_vip_set(struct datapath *d, const struct in6_addr *vip, int ifindex, uint64_t own_ns, uint64_t carry_ns);
+int datapath_vip_set(struct datapath *d, uint32_t vrf, const struct in6_addr *vip, int ifindex, uint64_t own_ns,
+		     uint64_t carry_ns);
 /* -ENOENT when it is not there. Afterwards the address is unguarded: remove it from the interface first. */
-int datapath_vip_delete(struct datapath *d, const struct in6_addr *vip);
+int datapath_vip_delete(struct datapath *d, uint32_t vrf, const struct in6_addr *vip);
+/* Packets of the interface are of routing domain VRF; 0: main. */
+int datapath_domain(struct datapath *d, int ifindex, uint32_t vrf);
 
 /* ---- ranges of ports ---- */
 

@@ -214,7 +214,7 @@ static void lease(const char *vip, enum gate g)
 	uint64_t until[] = { [OPEN] = now + 60 * NS_PER_S, [CLOSED] = 0, [EXPIRED] = now - 1,
 			     [ELSEWHERE] = now + 60 * NS_PER_S };
 
-	assert_int_equal(datapath_vip_set(dp, &a, g == ELSEWHERE ? 77 : LO, until[g], until[g]), 0);
+	assert_int_equal(datapath_vip_set(dp, 0, &a, g == ELSEWHERE ? 77 : LO, until[g], until[g]), 0);
 }
 
 static void gate_rules(void **state)
@@ -275,7 +275,7 @@ static void gate_closes_by_itself(void **state)
 	uint64_t end = mono_ns() + 20 * NS_PER_MS;
 	bool passed;
 
-	assert_int_equal(datapath_vip_set(dp, &vip, LO, end, end), 0);
+	assert_int_equal(datapath_vip_set(dp, 0, &vip, LO, end, end), 0);
 	assert_true(passes(DATAPATH_EGRESS, answer));
 	do {
 		uint64_t before = mono_ns();
@@ -295,11 +295,11 @@ static void gate_knows_vips_only(void **state)
 
 	struct in6_addr vip = ip("10.0.0.102");
 
-	assert_int_equal(datapath_vip_delete(dp, &vip), -ENOENT);
+	assert_int_equal(datapath_vip_delete(dp, 0, &vip), -ENOENT);
 	assert_true(passes(DATAPATH_EGRESS, arp(2, "10.0.0.102", "10.0.0.9")));
-	assert_int_equal(datapath_vip_set(dp, &vip, LO, 0, 0), 0);
+	assert_int_equal(datapath_vip_set(dp, 0, &vip, LO, 0, 0), 0);
 	assert_false(passes(DATAPATH_EGRESS, arp(2, "10.0.0.102", "10.0.0.9")));
-	assert_int_equal(datapath_vip_delete(dp, &vip), 0);
+	assert_int_equal(datapath_vip_delete(dp, 0, &vip), 0);
 	assert_true(passes(DATAPATH_EGRESS, arp(2, "10.0.0.102", "10.0.0.9")));
 }
 

@@ -12,9 +12,9 @@
 
 #include "engine/bpf/maps.bpf.h"
 
-static ALWAYS_INLINE struct vip_lease *gate_vip(const __u8 *addr)
+static ALWAYS_INLINE struct vip_lease *gate_vip(__u32 vrf, const __u8 *addr)
 {
-	struct vip_key key = { .vrf = VRF_MAIN };
+	struct vip_key key = { .vrf = vrf };
 
 	__builtin_memcpy(key.addr, addr, 16);
 	return bpf_map_lookup_elem(&vips, &key);
@@ -28,9 +28,9 @@ static ALWAYS_INLINE bool gate_refuses(bool refused, __u32 counter)
 }
 
 /* ARP or a neighbour advertisement says "ADDR is at my MAC". */
-static ALWAYS_INLINE bool gate_refuses_claim(struct __sk_buff *skb, const __u8 *addr, __u32 counter)
+static ALWAYS_INLINE bool gate_refuses_claim(struct __sk_buff *skb, __u32 vrf, const __u8 *addr, __u32 counter)
 {
-	struct vip_lease *l = gate_vip(addr);
+	struct vip_lease *l = gate_vip(vrf, addr);
 
 	if (!l)
 		return false;
@@ -39,9 +39,9 @@ static ALWAYS_INLINE bool gate_refuses_claim(struct __sk_buff *skb, const __u8 *
 	return gate_refuses(bpf_ktime_get_ns() >= l->own_ns, counter);
 }
 
-static ALWAYS_INLINE bool gate_refuses_packet(const __u8 *addr, __u32 counter)
+static ALWAYS_INLINE bool gate_refuses_packet(__u32 vrf, const __u8 *addr, __u32 counter)
 {
-	struct vip_lease *l = gate_vip(addr);
+	struct vip_lease *l = gate_vip(vrf, addr);
 
 	return l && gate_refuses(bpf_ktime_get_ns() >= l->carry_ns, counter);
 }
@@ -56,19 +56,19 @@ static ALWAYS_INLINE bool gate_refuses_out(struct __sk_buff *skb, struct packet 
 		if (bpf_skb_load_bytes(skb, p->l3 + 14, &sender, 4))
 			return false;
 		addr_from_v4(addr, sender);
-		return gate_refuses_claim(skb, addr, GATE_gate_arp);
+		return gate_refuses_claim(skb, p->key.vrf, addr, GATE_gate_arp);
 	}
 	if (p->kind != PACKET_IP)
 		return false;
 	if (p->na_target && !bpf_skb_load_bytes(skb, p->na_target, addr, 16) &&
-	    gate_refuses_claim(skb, addr, GATE_gate_neighbour))
+	    gate_refuses_claim(skb, p->key.vrf, addr, GATE_gate_neighbour))
 		return true;
-	return gate_refuses_packet(p->key.src, GATE_gate_out);
+	return gate_refuses_packet(p->key.vrf, p->key.src, GATE_gate_out);
 }
 
 static ALWAYS_INLINE bool gate_refuses_in(struct packet *p)
 {
-	return p->kind == PACKET_IP && gate_refuses_packet(p->key.dst, GATE_gate_in);
+	return p->kind == PACKET_IP && gate_refuses_packet(p->key.vrf, p->key.dst, GATE_gate_in);
 }
 
 #endif

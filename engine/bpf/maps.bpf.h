@@ -56,6 +56,25 @@ struct {
 	__type(value, struct copy_result);
 } results SEC(".maps");
 
+/* Interfaces of a routing domain other than the main one: ifindex -> its number. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, DOMAINS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, __u32);
+} domains SEC(".maps");
+
+/* Has `domains` any? Most engines have one domain, and pay for no look-up. */
+__u32 any_domain;
+
+static ALWAYS_INLINE __u32 domain_of(__u32 ifindex)
+{
+	__u32 *vrf = any_domain ? bpf_map_lookup_elem(&domains, &ifindex) : NULL;
+
+	return vrf ? *vrf : VRF_MAIN;
+}
+
 static ALWAYS_INLINE void count(__u32 which, __u64 n)
 {
 	__u64 *c = bpf_map_lookup_elem(&counters, &which);

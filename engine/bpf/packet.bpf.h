@@ -22,7 +22,7 @@
 #include "engine/bpf/abi.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
-#define VRF_MAIN 0 /* one name space, one table, until there are more */
+#define VRF_MAIN 0 /* the domain of an interface that is not in `domains` */
 
 enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_ACK = 0x10 };
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "engine/backend.h"
 #include "engine/health/ask.h"
 #include "engine/health/dns.h"
 #include "engine/health/probe.h"
@@ -37,8 +38,11 @@ static void send_out(struct probe *p, void (*judge)(struct watch *w, uint32_t ev
 		return;
 	}
 	p->in = xmalloc(p->monitor->question.read_max);
-	if (connect(fd, &p->address.sa, address_len(&p->address)) < 0 ||
-	    send(fd, p->out, p->out_len, MSG_NOSIGNAL) < 0)
+	rc = backend_bind(fd, p->device);
+	if (rc < 0)
+		refused(p, rc);
+	else if (connect(fd, &p->address.sa, address_len(&p->address)) < 0 ||
+		 send(fd, p->out, p->out_len, MSG_NOSIGNAL) < 0)
 		refused(p, -errno);
 }
 

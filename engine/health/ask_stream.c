@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "base/buf.h"
+#include "engine/backend.h"
 #include "engine/health/ask.h"
 #include "engine/health/probe.h"
 #include "net/tls_context.h"
@@ -346,7 +347,10 @@ static void begin(struct probe *p)
 	}
 	if (q->half_open)
 		go_half_way(fd);
-	if (connect(fd, &p->address.sa, address_len(&p->address)) < 0 && errno != EINPROGRESS)
+	rc = backend_bind(fd, p->device);
+	if (rc < 0)
+		probe_failed(p, rc);
+	else if (connect(fd, &p->address.sa, address_len(&p->address)) < 0 && errno != EINPROGRESS)
 		probe_failed(p, errno == EAGAIN ? -EADDRNOTAVAIL : -errno);
 }
 

@@ -87,11 +87,12 @@ static void set_port(union address *a, unsigned port)
 static void checked(struct probe *p, bool passed);
 
 /* POOL asks. SPREAD_MS: when the first check is, at the latest. */
-static struct probe *probe_get(struct health *h, struct monitor *m, const union address *server, const void *pool,
+static struct probe *probe_get(struct health *h, struct monitor *m, struct backend *server, const void *pool,
 			       unsigned spread_ms)
 {
 	const void *apart = m->question.apart ? pool : NULL;
-	union address a = *server;
+	union address a = server->address;
+	int device = backend_device(server);
 	struct list *b;
 	struct probe *p;
 
@@ -100,13 +101,14 @@ static struct probe *probe_get(struct health *h, struct monitor *m, const union 
 	b = bucket(h, m, &a);
 	LIST_FOREACH(l, b) {
 		p = LIST_ENTRY(l, struct probe, link);
-		if (p->monitor == m && p->apart == apart && address_equal(&p->address, &a)) {
+		if (p->monitor == m && p->apart == apart && p->device == device && address_equal(&p->address, &a)) {
 			p->refs++;
 			return p;
 		}
 	}
 	p = probe_new(h->loop, m, &a, h->pinger, h, spread_ms, checked);
 	p->apart = apart;
+	p->device = device;
 	p->refs = 1;
 	m->refs++;
 	list_insert(b, &p->link);
@@ -353,7 +355,7 @@ static void member_init(struct health *h, struct member *m, struct pool_health *
 		struct subscription *c = &m->checks[i];
 
 		c->member = m;
-		c->probe = probe_get(h, monitors[i], &s->backend->address, pool, spread_ms);
+		c->probe = probe_get(h, monitors[i], s->backend, pool, spread_ms);
 		list_init(&c->link);
 		list_insert(&c->probe->subscribers, &c->link);
 	}

@@ -136,6 +136,32 @@ static int number(struct pinger *g, struct probe *p)
 	return -EAGAIN;
 }
 
+/* By the interface DEVICE, as in struct backend: the socket is shared, so each packet says it. */
+static int send_by(int fd, const void *data, size_t len, const union address *to, int device)
+{
+	bool v6 = to->sa.sa_family == AF_INET6;
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	} control = { 0 };
+	const struct in_pktinfo four = { .ipi_ifindex = device };
+	const struct in6_pktinfo six = { .ipi6_ifindex = (unsigned)device };
+	size_t size = v6 ? sizeof(six) : sizeof(four);
+	struct iovec io = { (void *)data, len };
+	struct msghdr m = { .msg_name = (void *)to, .msg_namelen = address_len(to), .msg_iov = &io, .msg_iovlen = 1 };
+
+	if (device < 0)
+		return -ENETUNREACH;
+	if (device) {
+		m.msg_control = &control;
+		m.msg_controllen = CMSG_SPACE(size);
+		*CMSG_FIRSTHDR(&m) = (struct cmsghdr){ .cmsg_len = CMSG_LEN(size), .cmsg_level = v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+						       .cmsg_type = v6 ? IPV6_PKTINFO : IP_PKTINFO };
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), v6 ? (const void *)&six : (const void *)&four, size);
+	}
+	return sendmsg(fd, &m, 0) < 0 ? -errno : 0;
+}
+
 static void begin(struct probe *p)
 {
 	struct pinger *g = p->pinger;
@@ -143,6 +169,7 @@ static void begin(struct probe *p)
 	struct watch *w = &g->sockets[v6];
 	struct echo e = { .type = v6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO, .id = g->id };
 	union address to = p->address;
+	int rc;
 
 	probe_move(p, PROBE_READING);
 	if (!w->active) {
@@ -161,8 +188,9 @@ static void begin(struct probe *p)
 	/* A port means nothing here, and to ICMPv6 it is an error. */
 	if (v6)
 		to.in6.sin6_port = 0;
-	if (sendto(w->fd, &e, sizeof(e), 0, &to.sa, address_len(&to)) < 0)
-		probe_failed(p, -errno);
+	rc = send_by(w->fd, &e, sizeof(e), &to, p->device);
+	if (rc < 0)
+		probe_failed(p, rc);
 }
 
 static void late(struct probe *p)

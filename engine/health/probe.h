@@ -51,6 +51,7 @@ struct probe {
 	struct pinger *pinger;       /* borrowed */
 	const void *apart;           /* for whom alone it asks; NULL: for all */
 	union address address;       /* what is connected to */
+	int device;                  /* by which interface, as in struct backend; the owner sets it after probe_new() */
 	unsigned refs;
 	struct list link;            /* in its hash bucket */
 	struct list subscribers;     /* the owner's */

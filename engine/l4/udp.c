@@ -168,7 +168,7 @@ static void flow_idle(struct timer *t)
 
 static void flow_ready(struct watch *watch, uint32_t events);
 
-static int flow_connect(struct listener *ls, const union address *to, const union address *client)
+static int flow_connect(struct listener *ls, const union address *to, int device, const union address *client)
 {
 	const struct snapshot *s = ls->snapshot;
 	int fd = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
@@ -178,9 +178,10 @@ static int flow_connect(struct listener *ls, const union address *to, const unio
 	/* Before the first datagram, so that the copy has the whole flow. */
 	if (s->clone.on && worker_mark(ls->service, fd, client, s, (unsigned)(s->idle_ms / 1000) + CLONE_LINGER_S) < 0)
 		counter_add(&ls->service->counters->clone_unmarked, 1);
-	if (connect(fd, &to->sa, address_len(to)) == 0)
+	rc = backend_bind(fd, device);
+	if (rc == 0 && connect(fd, &to->sa, address_len(to)) == 0)
 		return fd;
-	rc = -errno;
+	rc = rc ? rc : -errno;
 	close(fd);
 	return rc;
 }
@@ -197,7 +198,7 @@ static struct flow *flow_open(struct listener *ls, const union address *client, 
 
 	if (b->pool->now && b->pool->now->service_port)
 		address_set_port(&to, address_port(&ls->address));
-	fd = f ? flow_connect(ls, &to, client) : -ENOMEM;
+	fd = f ? flow_connect(ls, &to, backend_device(m->backend), client) : -ENOMEM;
 
 	if (fd < 0 || watch_start(w->loop, &f->watch, fd, EPOLLIN, flow_ready) < 0) {
 		if (fd >= 0)

@@ -317,11 +317,13 @@ int access_may_object(struct viewer *v, const struct object *o, enum access_verb
 {
 	enum guard_id g = guard_of(o->kind);
 	const char *at = where(v, g, o->tenant, verb);
-	/* What `admin` shares is looked at through `*` with a role in any of the tenants that show it. */
-	bool any = verb == ACCESS_READ && strcmp(v->tenant, "*") == 0 && strcmp(o->tenant, TENANT_ADMIN) == 0 &&
-		   (o->system || guards[g].reach == SHARED);
+	bool of_admin = verb == ACCESS_READ && (o->kind->flags & K_TENANT) && strcmp(o->tenant, TENANT_ADMIN) == 0;
 
-	if (any && may_at(v, g, NULL, verb, NULL) == 0)
+	/* What `admin` keeps for itself is read with a role there, from wherever one looks. */
+	if (of_admin && !o->system && guards[g].reach != SHARED)
+		at = TENANT_ADMIN;
+	/* What it shares, through `*`, with a role in any of the tenants that show it. */
+	else if (of_admin && strcmp(v->tenant, "*") == 0 && may_at(v, g, NULL, verb, NULL) == 0)
 		return 0;
 	return may_at(v, g, at, verb, e);
 }

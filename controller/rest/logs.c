@@ -251,7 +251,7 @@ static const struct object *service_of(struct request *q)
 
 	if (!o && name)
 		o = store_find(s, "virtualservice", strcmp(q->tenant_id, "*") == 0 ? TENANT_ADMIN : q->tenant_id, NULL, name);
-	return o && auth_may_object(q, o, ACCESS_READ, NULL) == 0 ? o : NULL;
+	return o && auth_sees(q, o) && auth_may_object(q, o, ACCESS_READ, NULL) == 0 ? o : NULL;
 }
 
 /* Requests are what a service of HTTP is asked for, connections what another one is. */

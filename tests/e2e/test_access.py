@@ -198,13 +198,50 @@ def test_each_kind_is_opened_by_its_own_resource(world):
 
 
 def test_routes_that_are_no_kinds(world):
-    group = world.admin.find("serviceenginegroup", "Default-Group")["uuid"]
-    routes = [("SE_TOKEN", "w", "admin", "POST", f"serviceenginegroup/{group}/token", {"uses": 0}, 400)]
-    for resource, letter, tenant, method, path, body, good in routes:
-        for role in ROLES:
+    """Tokens, files, macros, inventories, what stands below an object, logs: each by its own resource."""
+    red, admin = world.tenants["red"], world.admin
+    vs = red.make("virtualservice", name="routes")["uuid"]
+    group = admin.find("serviceenginegroup", "Default-Group")["uuid"]
+    routes = [  # tenant, resource, its act, letters that open it, the request, and what it says then
+        ("admin", "SE_TOKEN", "", "w", "POST", f"serviceenginegroup/{group}/token", {"uses": 0}, 400),
+        ("red", "SE_TOKEN", "", "", "POST", f"serviceenginegroup/{group}/token", {"uses": 0}, 400),
+        ("red", "FILE_OBJECT", "", "rw", "GET", "fileservice/nothing", None, 404),
+        ("red", "FILE_OBJECT", "", "w", "POST", "fileservice/?uri=controller://folder", None, 201),
+        ("red", "FILE_OBJECT", "", "w", "DELETE", "fileservice/nothing", None, 404),
+        ("red", "IMAGE", "", "rw", "GET", "image/nothing", None, 404),
+        ("red", "IMAGE", "", "", "POST", "image/nothing", None, 404),
+        ("red", "POOL", "", "w", "POST", "macro", {"model_name": "Pool", "data": {}}, 400),
+        ("red", "VIRTUALSERVICE", "", "rw", "GET", "virtualservice-inventory", None, 200),
+        ("red", "VIRTUALSERVICE", "", "rw", "GET", f"virtualservice-inventory/{vs}", None, 200),
+        ("red", "SERVICEENGINE", "", "rw", "GET", "serviceengine-inventory", None, 200),
+        ("red", "VIRTUALSERVICE", "", "rw", "GET", f"virtualservice/{vs}/runtime", None, 200),
+        ("red", "VIRTUALSERVICE", "", "rw", "GET", f"virtualservice/{vs}/why", None, 200),
+        ("red", "VIRTUALSERVICE", "VIRTUALSERVICE_MAINTENANCE", "w", "POST", f"virtualservice/{vs}/nothing", {}, 404),
+    ]
+    for role in ROLES:
+        for tenant, resource, act, letters, method, path, body, good in routes:
             world.grant((role, tenant))
             (status, text), = world.wire.ask([(tenant, method, path, body)])
-            assert status == (good if GRANTS[resource][role] == letter else 403), (role, path, text)
+            may = GRANTS[resource][role] in letters and letters or (act and GRANTS[act][role] == "w")
+            assert status == (good if may else 403), (role, method, path, text)
+
+
+def test_nobody_is_asked_about_services_of_others(world):
+    """Records of requests, files, and what stands below an object: of red they are nothing to blue, nor to red those of admin."""
+    uuid = {t: s.make("virtualservice", name="asked about")["uuid"] for t, s in world.tenants.items()}
+    world.grant(("System-Admin", "blue"))
+    for t in ("red", "admin"):
+        for status, text in world.wire.ask([("blue", "GET", f"analytics/logs?type=1&virtualservice={uuid[t]}"),
+                                            ("*", "GET", f"analytics/logs?type=1&virtualservice={uuid[t]}")]):
+            assert status == 400 and "no such virtual service" in text, text
+        for status, text in world.wire.ask([("blue", "GET", f"virtualservice/{uuid[t]}/why"),
+                                            ("blue", "GET", f"virtualservice-inventory/{uuid[t]}"),
+                                            ("*", "POST", f"virtualservice/{uuid[t]}/scaleout", {})]):
+            assert status == 404, text
+    red = world.tenants["red"]
+    assert red.post("fileservice/?uri=controller://of%20red", None).status_code == 201
+    (_, text), = world.wire.ask([("blue", "GET", "fileservice?uri=controller://")])
+    assert "of red" not in text
 
 
 def test_operators_switch_on_and_off(world):

@@ -701,6 +701,7 @@ int fleet_open(struct controller *c, int fd, struct fleet **out, struct err *e)
 	timer_in(f->loop, &f->heart, FLEET_PING_MS, heart);
 	fleet_settle(f);
 	views_open(f);
+	ground_open(f);
 	tallies_open(f);
 	tools_open(f);
 	why_open(f);

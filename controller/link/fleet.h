@@ -153,12 +153,15 @@ void enrol_fingerprint(struct fleet *f, const char *uuid, char out[static 65]);
 void views_open(struct fleet *f);
 /* tallies.c */
 void tallies_open(struct fleet *f);
+/* ground.c */
+void ground_open(struct fleet *f);
 /* tools.c */
 void tools_open(struct fleet *f);
 struct subresource_call;
 /* What GET virtualservice/UUID/runtime, .../traffic_clone_stats, pool/UUID/runtime/server answer. */
 json_t *view_service(void *fleet, const struct subresource_call *call, struct err *e);
 json_t *view_clones(void *fleet, const struct subresource_call *call, struct err *e);
+json_t *view_pool(void *fleet, const struct subresource_call *call, struct err *err);
 json_t *view_servers(void *fleet, const struct subresource_call *call, struct err *e);
 
 /* why.c */

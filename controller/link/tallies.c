@@ -2,7 +2,7 @@
  * What engines have counted, by subject: GET virtualservice/UUID/tcpstat and the like.
  *
  * An array, an element for each engine that carries the object or did; `statistics` has the
- * counters of engine/counters.def that the subject is about. A pool's have a row per server.
+ * counters of engine/counters.def that the subject is about; a pool's have a row per server.
  */
 #include "base/base.h"
 #include "controller/controller.h"
@@ -12,8 +12,7 @@
 struct tally {
 	const char *kind, *path;
 	const char *group; /* of the books */
-	bool rows; /* the counters are those of parts: servers, rules */
-	const char *part; /* what such a part is called */
+	const char *part;  /* whose counters they are, a row for each; NULL: the object's own */
 	const char *about[4]; /* beginnings of counters; none: all of them */
 	struct subresource view;
 	struct fleet *fleet;
@@ -93,7 +92,7 @@ static json_t *tally_get(void *arg, const struct subresource_call *call, struct 
 		one = json_pack("{s:s, s:s, s:o, s:I}", "se_uuid", e->uuid, "se_name", e->name,
 				"se_ref", subresource_ref(call, "serviceengine", e->uuid, e->name),
 				"time_us", (json_int_t)e->books.time_us);
-		if (t->rows) {
+		if (t->part) {
 			json_object_set_new(one, "statistics", rows_of(t, e, call->object->uuid));
 		} else {
 			counters = books_get(&e->books, t->group, call->object->uuid, NULL);
@@ -112,11 +111,10 @@ static struct tally tallies[] = {
 	{ "virtualservice", "udpstat",         "services", .about = { "udp_" } },
 	{ "virtualservice", "httpstats",       "services", .about = { "http_" } },
 	{ "virtualservice", "sslsessioncache", "services", .about = { "tls_new", "tls_reused" } },
-	{ "virtualservice", "networksecuritypolicystats", "rules", .rows = true, .part = "rule" },
-	{ "pool",           "algo",            "servers",  .rows = true, .part = "server", .about = { "conn_", "http_requests" } },
-	{ "pool",           "connpool",        "servers",  .rows = true, .part = "server",
+	{ "pool",           "algo",            "servers",  .part = "server", .about = { "conn_", "http_requests" } },
+	{ "pool",           "connpool",        "servers",  .part = "server",
 	  .about = { "conn_open", "conn_total", "conn_reused" } },
-	{ "pool",           "httpstats",       "servers",  .rows = true, .part = "server", .about = { "http_" } },
+	{ "pool",           "httpstats",       "servers",  .part = "server", .about = { "http_" } },
 };
 /* clang-format on */
 

@@ -496,7 +496,7 @@ json_t *view_servers(void *arg, const struct subresource_call *call, struct err 
 	return json_pack("{s:i, s:o}", "count", (int)json_array_size(rows), "results", rows);
 }
 
-static json_t *pool_runtime(void *arg, const struct subresource_call *call, struct err *err)
+json_t *view_pool(void *arg, const struct subresource_call *call, struct err *err)
 {
 	struct fleet *f = arg;
 	json_t *servers = json_object_get(call->object->body, "servers");
@@ -532,7 +532,7 @@ static json_t *pool_runtime(void *arg, const struct subresource_call *call, stru
 
 static json_t *pool_detail(void *arg, const struct subresource_call *call, struct err *err)
 {
-	json_t *one = pool_runtime(arg, call, err), *rows = view_servers(arg, call, err);
+	json_t *one = view_pool(arg, call, err), *rows = view_servers(arg, call, err);
 
 	json_object_set_new(one, "name", json_string(call->object->name));
 	json_object_set_new(one, "uuid", json_string(call->object->uuid));
@@ -600,7 +600,7 @@ static struct subresource views[] = {
 	{ .kind = "virtualservice", .path = "runtime/detail", .get = service_detail },
 	{ .kind = "virtualservice", .path = "traffic_clone_stats", .get = view_clones },
 	{ .kind = "virtualservice", .path = "networksecuritypolicystats", .get = policy_stats },
-	{ .kind = "pool", .path = "runtime", .get = pool_runtime },
+	{ .kind = "pool", .path = "runtime", .get = view_pool },
 	{ .kind = "pool", .path = "runtime/detail", .get = pool_detail },
 	{ .kind = "pool", .path = "runtime/server/hmonstat", .get = pool_hmonstat },
 	{ .kind = "pool", .path = "runtime/server", .get = view_servers },

@@ -4,7 +4,7 @@ import pytest
 
 from contract import error, server, vip
 
-KINDS = {"virtualservice-inventory": "virtualservice", "pool-inventory": "pool", "serviceengine-inventory": "serviceengine",
+KINDS = {"poolgroup-inventory": "poolgroup", "virtualservice-inventory": "virtualservice", "pool-inventory": "pool", "serviceengine-inventory": "serviceengine",
          "serviceenginegroup-inventory": "serviceenginegroup", "vsvip-inventory": "vsvip", "network-inventory": "network",
          "cloud-inventory": "cloud"}
 
@@ -47,6 +47,28 @@ def test_a_row_of_each_kind(admin, shop):
     assert pool["virtualservices"] == [shop["url"]] and pool["faults"] == []
     assert admin.get("vsvip-inventory?name=inv-vip").json()["results"][0]["virtualservices"] == [shop["url"].split("#")[0]]
     assert admin.get("cloud-inventory?name=Default-Cloud").json()["results"][0]["config"]["vtype"] == "CLOUD_NONE"
+
+
+def test_what_services_stand_on(controller, admin, shop):
+    subnet = {"prefix": {"ip_addr": {"addr": "10.3.9.0", "type": "V4"}, "mask": 24}, "static_ip_ranges": [
+        {"range": {"begin": {"addr": "10.3.9.11", "type": "V4"}, "end": {"addr": "10.3.9.20", "type": "V4"}}}]}
+    net = admin.make("network", name="inv-ranges", configured_subnets=[subnet])
+    row = admin.get(f"network-inventory/{net['uuid']}").json()
+    assert row["runtime"]["subnet_runtime"][0]["total_ip_count"] == 10
+    assert row["runtime"]["subnet_runtime"][0]["used_ip_count"] == 0
+    assert admin.get(f"network/{net['uuid']}/runtime").json() == row["runtime"]
+    group = admin.get("serviceenginegroup-inventory?name=Default-Group").json()["results"][0]
+    assert group["runtime"]["num_se"] == 0 and group["runtime"]["oper_status"]["state"] == "OPER_UNUSED"
+    assert group["serviceengines"] == []
+    cloud = admin.find("cloud", "Default-Cloud")["uuid"]
+    for path in ("status", "health", "runtime"):
+        assert admin.get(f"cloud/{cloud}/{path}").json()["state"] == "CLOUD_STATE_PLACEMENT_READY"
+    pools = admin.make("poolgroup", name="inv-pools", members=[{"pool_ref": "/api/pool?name=inv-one"}, {"pool_ref": "/api/pool?name=inv-two"}])
+    row = admin.get(f"poolgroup-inventory/{pools['uuid']}").json()
+    assert row["runtime"]["num_servers"] == 4 and row["runtime"]["num_pools"] == 2 and row["runtime"]["num_pools_up"] == 0
+    assert admin.get("poolgroupinventory?name=inv-pools").json()["results"][0]["runtime"] == row["runtime"]
+    detail = admin.get(f"poolgroup/{pools['uuid']}/runtime/detail").json()
+    assert detail[0]["name"] == "inv-pools" and len(detail[0]["members"]) == 2
 
 
 def test_filters_pages_and_parts(admin, shop):

@@ -1,0 +1,147 @@
+/*
+ * Runtime of what services stand on: networks, clouds, groups of engines, groups of pools.
+ */
+#include "base/base.h"
+#include "controller/controller.h"
+#include "controller/ipam.h"
+#include "controller/link/fleet.h"
+#include "controller/resolve.h"
+#include "controller/rest/subresource.h"
+
+static json_t *oper(const char *state, const char *reason)
+{
+	return json_pack("{s:s, s:o}", "state", state, "reason",
+			 *reason ? json_pack("[s]", reason) : json_array());
+}
+
+static json_t *network_runtime(void *arg, const struct subresource_call *call, struct err *err)
+{
+	struct fleet *f = arg;
+
+	(void)err;
+	return json_pack("{s:s, s:s, s:o}", "uuid", call->object->uuid, "name", call->object->name,
+			 "subnet_runtime", ipam_subnets(f->controller->ipam, call->object));
+}
+
+/* ---- clouds ---------------------------------------------------------------------------- */
+
+/* Engines here are servers that somebody has set up: there is nothing to connect to, and nothing to wait for. */
+static json_t *cloud_status(void *arg, const struct subresource_call *call, struct err *err)
+{
+	(void)arg;
+	(void)err;
+	return json_pack("{s:s, s:s, s:s, s:s}", "uuid", call->object->uuid, "name",
+			 call->object->name, "state", "CLOUD_STATE_PLACEMENT_READY", "reason", "");
+}
+
+struct engines {
+	unsigned all, up, services;
+};
+
+/* Engines whose group or cloud is UUID. */
+static struct engines engines_of(struct fleet *f, const char *group, const char *cloud)
+{
+	struct engines n = { 0 };
+
+	LIST_FOREACH(l, &f->engines) {
+		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
+
+		if ((group && strcmp(e->group, group) != 0) || (cloud && strcmp(e->cloud, cloud) != 0))
+			continue;
+		n.all++;
+		n.up += e->life == PLACE_ALIVE;
+		n.services += e->load;
+	}
+	return n;
+}
+
+static json_t *counts(const struct engines *n)
+{
+	return json_pack("{s:i, s:i, s:i, s:o}", "num_se", (int)n->all, "num_se_up", (int)n->up,
+			 "num_virtualservices", (int)n->services, "oper_status",
+			 n->up	  ? oper("OPER_UP", "")
+			 : n->all ? oper("OPER_DOWN", "No service engine of it is connected.")
+				  : oper("OPER_UNUSED", "It has no service engines."));
+}
+
+static json_t *cloud_runtime(void *arg, const struct subresource_call *call, struct err *err)
+{
+	struct engines n = engines_of(arg, NULL, call->object->uuid);
+	json_t *out = counts(&n);
+	CLEANUP_JSON json_t *status = cloud_status(arg, call, err);
+
+	json_object_update(out, status);
+	return out;
+}
+
+static json_t *group_runtime(void *arg, const struct subresource_call *call, struct err *err)
+{
+	struct engines n = engines_of(arg, call->object->uuid, NULL);
+
+	(void)err;
+	return counts(&n);
+}
+
+/* ---- groups of pools --------------------------------------------------------------------- */
+
+static json_t *pools_runtime(void *arg, const struct subresource_call *call, struct err *err)
+{
+	struct fleet *f = arg;
+	json_t *members = json_object_get(call->object->body, "members"), *member,
+	       *rows = json_array();
+	json_int_t servers = 0, enabled = 0, up = 0;
+	size_t i, pools_up = 0;
+
+	json_array_foreach(members, i, member) {
+		const struct object *pool = store_get(
+			f->store, "pool", ref_target(json_str(member, "pool_ref", NULL)));
+		struct subresource_call of = *call;
+		json_t *one;
+
+		if (!pool)
+			continue;
+		of.object = pool;
+		one = view_pool(arg, &of, err);
+		servers += json_int(one, "num_servers", 0);
+		enabled += json_int(one, "num_servers_enabled", 0);
+		up += json_int(one, "num_servers_up", 0);
+		pools_up += strcmp(json_str(json_object_get(one, "oper_status"), "state", ""),
+				   "OPER_UP") == 0;
+		json_object_set_new(one, "pool_ref", subresource_ref(call, "pool", pool->uuid, pool->name));
+		json_array_append_new(rows, one);
+	}
+	i = json_array_size(rows);
+	return json_pack("{s:I, s:I, s:I, s:i, s:i, s:o, s:o}", "num_servers", servers,
+			 "num_servers_enabled", enabled, "num_servers_up", up, "num_pools", (int)i,
+			 "num_pools_up", (int)pools_up, "members", rows, "oper_status",
+			 pools_up ? oper("OPER_UP", "")
+			 : i	  ? oper("OPER_DOWN", "No pool of it is up.")
+				  : oper("OPER_UNUSED", "It has no pools."));
+}
+
+static json_t *pools_detail(void *arg, const struct subresource_call *call, struct err *err)
+{
+	json_t *one = pools_runtime(arg, call, err);
+
+	json_object_set_new(one, "name", json_string(call->object->name));
+	json_object_set_new(one, "uuid", json_string(call->object->uuid));
+	return json_pack("[o]", one);
+}
+
+static struct subresource views[] = {
+	{ .kind = "network", .path = "runtime", .get = network_runtime },
+	{ .kind = "cloud", .path = "runtime", .get = cloud_runtime },
+	{ .kind = "cloud", .path = "status", .get = cloud_status },
+	{ .kind = "cloud", .path = "health", .get = cloud_runtime },
+	{ .kind = "serviceenginegroup", .path = "runtime", .get = group_runtime },
+	{ .kind = "poolgroup", .path = "runtime", .get = pools_runtime },
+	{ .kind = "poolgroup", .path = "runtime/detail", .get = pools_detail },
+};
+
+void ground_open(struct fleet *f)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(views); i++) {
+		views[i].arg = f;
+		subresource_add(f->controller->rest, &views[i]);
+	}
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
-from lab.host import Host, Process, until
+from lab.host import Host, Process, command, until
 from lab.server import Server
 
 HAPROXY = """\
@@ -20,6 +20,7 @@ defaults
     http-reuse safe
 frontend front
     bind {ip}:80
+    bind {ip}:443 ssl crt {pem}
     default_backend back
 backend back
     balance roundrobin
@@ -47,6 +48,10 @@ http {{
     }}
     server {{
         listen {ip}:80;
+        listen {ip}:443 ssl;
+        ssl_certificate {pem};
+        ssl_certificate_key {pem};
+        ssl_protocols TLSv1.2 TLSv1.3;
         location / {{
             proxy_pass http://back;
             proxy_http_version 1.1;
@@ -56,6 +61,16 @@ http {{
     }}
 }}
 """
+
+
+def certificate(lab) -> pathlib.Path:
+    """Key and certificate in one file, the same for everybody: a key on P-256, as most have now."""
+    path: pathlib.Path = lab.dir / "bench.pem"
+    if not path.exists():
+        command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+                "30", "-subj", "/CN=bench.example", "-keyout", lab.dir / "bench.key", "-out", lab.dir / "bench.crt")
+        path.write_text((lab.dir / "bench.crt").read_text() + (lab.dir / "bench.key").read_text())
+    return path
 
 
 class Peer(Host):
@@ -72,7 +87,8 @@ class Peer(Host):
         lines = "\n".join(line.format(n=n, ip=server.ip4, port=server.port)
                           for n, server in enumerate(servers))
         path = self.dir / f"{name}.conf"
-        path.write_text(config.format(dir=self.dir, ip=self.front.ip, servers=lines))
+        path.write_text(config.format(dir=self.dir, ip=self.front.ip, servers=lines,
+                                      pem=certificate(lab)))
         self.process: Process = self.start(*(word.format(dir=self.dir, config=path)
                                              for word in argv))
         until(self.listening, f"{name} listens")

@@ -11,6 +11,7 @@ HAPROXY = """\
 global
     nbthread 1
     maxconn 4096
+    tune.ssl.cachesize 0
 defaults
     mode http
     option forwardfor
@@ -20,7 +21,7 @@ defaults
     http-reuse safe
 frontend front
     bind {ip}:80
-    bind {ip}:443 ssl crt {pem}
+    bind {ip}:443 ssl crt {pem} no-tls-tickets
     default_backend back
 backend back
     balance roundrobin
@@ -52,6 +53,8 @@ http {{
         ssl_certificate {pem};
         ssl_certificate_key {pem};
         ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_session_cache off;
+        ssl_session_tickets off;
         location / {{
             proxy_pass http://back;
             proxy_http_version 1.1;

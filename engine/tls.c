@@ -37,11 +37,13 @@ static int bio_read(BIO *b, char *p, int n)
 static int bio_write(BIO *b, const char *p, int n)
 {
 	struct conn *c = BIO_get_data(b);
+	/* A ticket goes with the first answer, not in a packet of its own; the kernel waits 200 ms for it. */
+	bool more = c->tls->follows || SSL_get_state(c->tls->ssl) == TLS_ST_SW_SESSION_TICKET;
 	ssize_t put;
 
 	BIO_clear_retry_flags(b);
 	do
-		put = send(c->watch.fd, p, (size_t)n, MSG_NOSIGNAL | (c->tls->follows ? MSG_MORE : 0));
+		put = send(c->watch.fd, p, (size_t)n, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
 	while (put < 0 && errno == EINTR);
 	if (put < 0 && errno == EAGAIN)
 		BIO_set_retry_write(b);
@@ -105,6 +107,7 @@ void tls_fini(struct conn *c, bool say)
 		list_remove(&t->shaking);
 		c->worker->n_shaking--;
 	}
+	t->follows = true; /* the FIN */
 	tls_end(t->ssl, say && t->done && !c->shut);
 	secure_put(t->secure);
 	slab_put(&c->worker->tls, t);
@@ -255,7 +258,7 @@ static int tls_shutdown(struct conn *c)
 	int rc;
 
 	ERR_clear_error();
-	t->follows = false;
+	t->follows = true; /* the FIN: one packet */
 	rc = SSL_shutdown(t->ssl);
 	if (rc < 0 && SSL_get_error(t->ssl, rc) == SSL_ERROR_WANT_WRITE) {
 		t->ending = true;

@@ -187,13 +187,27 @@ bool access_tenant_setting(struct store *s, const json_t *tenant, const char *na
 	return json_bool(own, name, dflt);
 }
 
-/* Does `admin` provide O, which is its own, to TENANT? */
+/* Does `admin` share O, which is its own? */
+static bool is_shared(struct store *s, const struct object *o)
+{
+	enum guard_id g = guard_of(o->kind);
+	const struct object *p;
+
+	if (o->system || guards[g].reach == SHARED)
+		return true;
+	if (g != GUARD_ssl_key_and_certificate)
+		return false;
+	p = store_get(s, "controllerproperties", "global");
+	return p && json_bool(p->body, "shared_ssl_certificates", false);
+}
+
+/* And to TENANT? */
 static bool provided(struct store *s, const struct object *o, const char *tenant)
 {
 	enum guard_id g = guard_of(o->kind);
 	const struct object *t;
 
-	if (!o->system && guards[g].reach != SHARED)
+	if (!is_shared(s, o))
 		return false;
 	if (g != GUARD_service_engine && g != GUARD_service_engine_group)
 		return true;
@@ -320,7 +334,7 @@ int access_may_object(struct viewer *v, const struct object *o, enum access_verb
 	bool of_admin = verb == ACCESS_READ && (o->kind->flags & K_TENANT) && strcmp(o->tenant, TENANT_ADMIN) == 0;
 
 	/* What `admin` keeps for itself is read with a role there, from wherever one looks. */
-	if (of_admin && !o->system && guards[g].reach != SHARED)
+	if (of_admin && !is_shared(v->store, o))
 		at = TENANT_ADMIN;
 	/* What it shares, through `*`, with a role in any of the tenants that show it. */
 	else if (of_admin && strcmp(v->tenant, "*") == 0 && may_at(v, g, NULL, verb, NULL) == 0)

@@ -377,6 +377,20 @@ def test_what_admin_keeps_from_its_tenants(world):
     assert admin.delete(f"tenant/{alone['uuid']}").status_code == 204
 
 
+def test_certificates_of_admin_are_shared_when_it_says_so(world):
+    admin, red = world.admin, world.tenants["red"]
+    made = admin.post("sslkeyandcertificate", {"name": "of the provider", "type": "SSL_CERTIFICATE_TYPE_VIRTUALSERVICE",
+                                               "certificate": {"self_signed": True, "subject": {"common_name": "x"}}}).json()
+    for shared in (False, True, False):
+        assert admin.patch("controllerproperties", {"replace": {"shared_ssl_certificates": shared}}).status_code == 200
+        assert red.get(f"sslkeyandcertificate/{made['uuid']}").status_code == (200 if shared else 404)
+        assert (red.find("sslkeyandcertificate", "of the provider") is not None) == shared
+        answer = red.post("virtualservice", {"name": f"uses it {shared}", "ssl_key_and_certificate_refs": [made["uuid"]]})
+        assert ("object not found" in answer.text) != shared, answer.text
+        if shared:
+            assert red.delete(f"virtualservice/{answer.json()['uuid']}").status_code == 204
+
+
 # ---- rights that are given -------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 #include "engine/books.h"
 
 #include "base/base.h"
-#include "engine/address.h"
+#include "engine/members.h"
 #include "model/structs.h"
 
 struct books {
@@ -94,17 +94,14 @@ void books_service_gone(struct books *b, const char *uuid)
 	books_rules(b, uuid, NULL);
 }
 
-static void server_name(char *out, size_t size, const struct pool *p, const struct server *s)
+/* As backend_new() words it: one form for an address, whatever the configuration wrote. */
+static void server_name(void *names, const struct member *m)
 {
-	union address a;
-	char ip[ADDRESS_TEXT];
+	char ip[ADDRESS_TEXT], name[ADDRESS_TEXT + 8];
 
-	/* As backend_new() words it: one form for an address, whatever the configuration wrote. */
-	out[0] = '\0';
-	if (address_parse(&a, s->ip->addr, 0) < 0)
-		return;
-	address_ip(&a, ip);
-	snprintf(out, size, "%s:%lld", ip, (long long)(s->has_port && s->port ? s->port : p->default_server_port));
+	address_ip(&m->address, ip);
+	snprintf(name, sizeof(name), "%s:%u", ip, address_port(&m->address));
+	json_object_set_new(names, name, json_true());
 }
 
 /* GROUP of OWNER has a slot for each key of NAMES from now on, and no other; who stays keeps his. */
@@ -142,18 +139,13 @@ static void gone(struct books *b, json_t *group, const char *owner)
 	json_object_del(group, owner);
 }
 
-void books_pool(struct books *b, const char *uuid, const struct pool *p)
+void books_pool(struct books *b, const char *uuid, const struct pool *p, const struct ip_addr_group *group,
+		const json_t *names)
 {
-	CLEANUP_JSON json_t *names = json_object();
+	CLEANUP_JSON json_t *servers = json_object();
 
-	for (size_t i = 0; i < p->servers_n; i++) {
-		char name[ADDRESS_TEXT + 8];
-
-		server_name(name, sizeof(name), p, &p->servers[i]);
-		if (name[0])
-			json_object_set_new(names, name, json_true());
-	}
-	follow(b, b->servers, "servers", uuid, names);
+	members_each(p, group, names, server_name, servers);
+	follow(b, b->servers, "servers", uuid, servers);
 }
 
 void books_pool_gone(struct books *b, const char *uuid)

@@ -13,6 +13,7 @@
 #include "engine/counters.h"
 
 struct books;
+struct ip_addr_group;
 struct pool;
 
 /* C is borrowed. */
@@ -21,8 +22,9 @@ void books_free(struct books *b);
 
 void books_service(struct books *b, const char *uuid);
 void books_service_gone(struct books *b, const char *uuid);
-/* Exactly P's servers. */
-void books_pool(struct books *b, const char *uuid, const struct pool *p);
+/* Exactly P's servers (engine/members.h). */
+void books_pool(struct books *b, const char *uuid, const struct pool *p, const struct ip_addr_group *group,
+		const json_t *names);
 void books_pool_gone(struct books *b, const char *uuid);
 /* Exactly the rules of POLICY (a networksecuritypolicy as stored; NULL: none), which service VS is guarded by. */
 void books_rules(struct books *b, const char *vs, const json_t *policy);

@@ -1,11 +1,13 @@
 #include "engine/config.h"
 
 #include "base/base.h"
+#include "base/buf.h"
 #include "base/ip.h"
 #include "base/log.h"
 #include "engine/http/http.h"
 #include "engine/l4/l4.h"
 #include "engine/http/sticky.h"
+#include "engine/members.h"
 #include "engine/persist.h"
 #include "engine/pool_state.h"
 #include "engine/ports.h"
@@ -28,6 +30,7 @@ struct pool_entry {
 	json_t *by_name;           /* "ip:port" -> place in servers */
 	struct pool_state *state;
 	json_t *deps;              /* "kind/uuid" -> true: what it is made of, beside its object */
+	json_t *names;             /* of its servers, to be asked for */
 	unsigned users;            /* of this commit */
 	bool changed;              /* in this commit */
 	struct secure *tls;        /* with its servers; NULL: plain */
@@ -55,6 +58,8 @@ struct service_entry {
 };
 
 struct config {
+	json_t *names;             /* as names_all(); NULL: nothing is known */
+	bool names_changed;        /* since the last commit */
 	struct worker **workers;
 	unsigned n_workers;
 	struct inbox *home;
@@ -191,6 +196,7 @@ static void pool_entry_free(struct pool_entry *p)
 	json_decref(p->monitor_deps);
 	pool_state_put(p->state);
 	json_decref(p->deps);
+	json_decref(p->names);
 	free(p->uuid);
 	free(p->vrf);
 	free(p);
@@ -201,13 +207,6 @@ static unsigned slot_of_server(struct config *c, const char *pool_uuid, const ch
 	const json_t *pool = json_object_get(c->slots_servers, pool_uuid);
 
 	return (unsigned)json_int(pool, name, COUNTERS_NO_SLOT);
-}
-
-static int server_address(const struct pool *pool, const struct server *s, union address *a)
-{
-	int64_t port = s->has_port && s->port ? s->port : pool->default_server_port;
-
-	return address_parse(a, s->ip->addr, (unsigned)port);
 }
 
 /* How the HTTPS monitor M speaks TLS; in A for as long as the user is told. */
@@ -278,11 +277,13 @@ struct gathering {
 };
 
 /* What was there keeps its backend; who was there twice stays once. */
-static void gather_server(struct gathering *g, const union address *a, struct config_server s)
+static void gather_server(void *arg, const struct member *m)
 {
+	struct gathering *g = arg;
+	struct config_server s = { .line = m->line, .ratio = m->ratio, .enabled = m->enabled };
 	struct pool_entry *p = g->p;
 	const json_t *place;
-	struct backend *b = backend_new(p->uuid, a, COUNTERS_NO_SLOT);
+	struct backend *b = backend_new(p->uuid, &m->address, COUNTERS_NO_SLOT);
 
 	if (json_object_get(g->by_name, b->name)) {
 		backend_put(b);
@@ -377,20 +378,23 @@ static void pool_load(struct config *c, struct pool_entry *p, const json_t *obje
 	struct arena arena = ARENA_INIT;
 	const struct pool *pool = model_load(&pool_message, object, &arena);
 	struct gathering g = { .config = c, .p = p, .by_name = json_object() };
+	const struct ip_addr_group *group = NULL;
 
 	json_object_clear(p->deps);
 	pool_depends(p, "applicationpersistenceprofile", pool->application_persistence_profile_ref);
 
-	for (size_t i = 0; i < pool->servers_n; i++) {
-		const struct server *s = &pool->servers[i];
-		union address a;
+	pool_depends(p, "ipaddrgroup", pool->ipaddrgroup_ref);
+	json_object_clear(p->names);
+	for (size_t i = 0; i < pool->servers_n; i++)
+		if (member_name(&pool->servers[i]))
+			json_object_set_new(p->names, member_name(&pool->servers[i]), json_true());
+	if (pool->ipaddrgroup_ref) {
+		CLEANUP_FREE char *key = xasprintf("ipaddrgroup/%s", pool->ipaddrgroup_ref);
+		const json_t *o = object_of(c, key);
 
-		if (server_address(pool, s, &a) < 0)
-			log_warn("server_unresolved pool=%s server=%s", p->uuid, s->ip->addr);
-		else
-			gather_server(&g, &a, (struct config_server){ .line = i, .ratio = (unsigned)s->ratio,
-								      .enabled = s->enabled });
+		group = o ? model_load(&ip_addr_group_message, o, &arena) : NULL;
 	}
+	members_each(pool, group, c->names, gather_server, &g);
 	pool_entry_clear(p);
 	p->arena = arena;
 	p->servers = g.servers;
@@ -418,6 +422,7 @@ static struct pool_entry *pool_use(struct config *c, const char *key, const char
 		p->by_name = json_object();
 		p->state = pool_state_new();
 		p->deps = json_object();
+		p->names = json_object();
 		p->tls_deps = json_object();
 		p->monitor_deps = json_object();
 		list_init(&p->link);
@@ -438,7 +443,8 @@ static void pools_refresh(struct config *c)
 		const json_t *object = object_of(c, key);
 
 		p->users = 0;
-		p->changed = json_object_get(c->changed, key) || any_changed(c, p->deps);
+		p->changed = json_object_get(c->changed, key) || any_changed(c, p->deps) ||
+			     (c->names_changed && json_object_size(p->names));
 		p->changed |= any_changed(c, p->tls_deps);
 		if (!object || (!p->changed && !any_changed(c, p->monitor_deps)))
 			continue;
@@ -1114,6 +1120,16 @@ static void round_done(void *arg, uint64_t revision)
 	c->user->applied(c->user, revision);
 }
 
+static void names_tell(struct config *c)
+{
+	CLEANUP_JSON json_t *wanted = json_object();
+
+	LIST_FOREACH(l, &c->pools)
+		json_object_update(wanted, LIST_ENTRY(l, struct pool_entry, link)->names);
+	if (c->user->names)
+		c->user->names(c->user, wanted);
+}
+
 void config_commit(struct config *c, uint64_t revision)
 {
 	const char *key;
@@ -1131,6 +1147,8 @@ void config_commit(struct config *c, uint64_t revision)
 		service_commit(c, LIST_ENTRY(l, struct service_entry, link), revision);
 	pools_sweep(c);
 	json_object_clear(c->changed);
+	c->names_changed = false;
+	names_tell(c);
 	workers_round(c->workers, c->n_workers, c->home, round_done, c, revision);
 }
 
@@ -1147,6 +1165,7 @@ void config_free(struct config *c)
 	json_decref(c->slots_servers);
 	json_decref(c->slots_rules);
 	json_decref(c->used);
+	json_decref(c->names);
 	free(c);
 }
 
@@ -1188,6 +1207,71 @@ void config_slots(struct config *c, const json_t *m)
 	json_object_update(c->slots_services, json_object_get(m, "services"));
 	slots_add(c->slots_servers, json_object_get(m, "servers"));
 	slots_add(c->slots_rules, json_object_get(m, "rules"));
+}
+
+void config_names(struct config *c, json_t *names)
+{
+	if (!json_is_object(names))
+		return;
+	json_decref(c->names);
+	c->names = json_incref(names);
+	c->names_changed = true;
+}
+
+/* How a server does that is a name: as the best of its addresses. */
+static json_t *report_name(const struct pool_entry *p, size_t line, const json_t *record, const json_t *servers)
+{
+	const struct server *s = &p->seen.pool->servers[line];
+	int64_t port = s->has_port && s->port ? s->port : p->seen.pool->default_server_port;
+	const char *name = member_name(s), *error = json_str(record, "error", NULL);
+	const json_t *one, *best = NULL, *value;
+	struct buf text = BUF_INIT;
+	json_t *out;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(record, "now"), i, value) {
+		buf_printf(&text, "%s%s", i ? ", " : "", json_string_value(value));
+		json_array_foreach(servers, k, one)
+			if (json_int(one, "port", 0) == port &&
+			    strcmp(json_str(one, "ip", ""), json_string_value(value)) == 0 &&
+			    (!best || strcmp(json_str(one, "state", ""), "OPER_UP") == 0))
+				best = one;
+	}
+	out = best ? json_copy((json_t *)best) : json_object();
+	json_object_set_new(out, "ip", json_string(s->ip->addr));
+	json_object_set_new(out, "port", json_integer(port));
+	if (!best)
+		json_object_set_new(out, "state", json_string(error && !i ? "OPER_DOWN" : "OPER_INITIALIZING"));
+	if (error && !i)
+		json_object_set_new(out, "reason", json_sprintf("The address of %.200s is not known: %.200s", name, error));
+	else if (error)
+		json_object_set_new(out, "reason", json_sprintf("%.200s is still taken for %.600s: %.200s", name,
+								buf_cstr(&text), error));
+	else if (!i)
+		json_object_set_new(out, "reason", json_sprintf("The address of %.200s is being asked for.", name));
+	else
+		json_object_set_new(out, "reason", json_sprintf("%.200s is %.600s. %.300s", name, buf_cstr(&text),
+								json_str(best, "reason", "")));
+	buf_fini(&text);
+	return out;
+}
+
+void config_report_names(const struct config *c, const char *pool_uuid, json_t *servers)
+{
+	LIST_FOREACH(l, &((struct config *)c)->pools) {
+		const struct pool_entry *p = LIST_ENTRY(l, struct pool_entry, link);
+		CLEANUP_JSON json_t *more = json_array();
+
+		if (strcmp(p->uuid, pool_uuid) != 0 || !json_object_size(p->names))
+			continue;
+		for (size_t i = 0; i < p->seen.pool->servers_n; i++) {
+			const char *name = member_name(&p->seen.pool->servers[i]);
+
+			if (name && strcmp(name, p->seen.pool->servers[i].ip->addr) == 0)
+				json_array_append_new(more, report_name(p, i, json_object_get(c->names, name), servers));
+		}
+		json_array_extend(servers, more);
+	}
 }
 
 void config_clone(struct config *c, const json_t *m)

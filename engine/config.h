@@ -50,6 +50,8 @@ struct config_user {
 	void (*pool)(struct config_user *u, const struct config_pool *p);
 	/* No service uses it any more. */
 	void (*pool_gone)(struct config_user *u, const char *uuid);
+	/* {name: true}: whose addresses are to be found; after each commit. NULL: nobody finds them. */
+	void (*names)(struct config_user *u, const json_t *wanted);
 };
 
 /* All borrowed for its life. */
@@ -64,6 +66,10 @@ void config_delete(struct config *c, const char *kind, const char *uuid);
 void config_commit(struct config *c, uint64_t revision);
 /* {"services": {uuid: slot}, "servers": {pool uuid: {"ip:port": slot}}}: those that are new; before their commit. */
 void config_slots(struct config *c, const json_t *m);
+/* As names_all(); runs with the next commit. */
+void config_names(struct config *c, json_t *names);
+/* Add a line for each server of the pool that is a name to what its health monitors report. */
+void config_report_names(const struct config *c, const char *pool_uuid, json_t *servers);
 /* {"virtualservice", "on", "service", "first", "count", "generation", "preserve_client_ip"}; runs with the next commit. */
 /* {vrf uuid: [[network, length, ifindex] ...]}: by which interfaces servers are reached; others: as the kernel says. */
 void config_vrfs(struct config *c, const json_t *vrfs);

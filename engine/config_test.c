@@ -423,6 +423,93 @@ static void persistence_is_as_its_profile_says(void **state)
 	assert_false(p->persist.while_disabled);
 }
 
+static void know(struct world *w, const char *text)
+{
+	struct err e = { 0 };
+	CLEANUP_JSON json_t *names = NULL;
+
+	if (json_read(text, strlen(text), &names, &e) < 0)
+		fail_msg("%s", err_line(&e));
+	config_names(w->config, names);
+	commit(w);
+}
+
+#define BY_NAME(more) "{" more "\"servers\":[{\"ip\":{\"addr\":\"web.test\",\"type\":\"DNS\"},\"port\":80}]}"
+
+static void server_by_name_is_all_its_addresses(void **state)
+{
+	struct world *w = *state;
+	const struct snapshot_pool *p;
+	struct backend *one;
+	CLEANUP_JSON json_t *report = json_array();
+
+	put_service(w);
+	p = pool_of(w, BY_NAME(""));
+	assert_int_equal(p->n_servers, 0);
+	config_report_names(w->config, "pool-1", report);
+	assert_string_equal(json_str(json_array_get(report, 0), "reason", ""), "The address of web.test is being asked for.");
+	know(w, "{\"web.test\":{\"now\":[\"10.0.0.1\",\"fd00::1\"],\"old\":[]}}");
+	p = &snapshot_of(w, 0)->pools[0];
+	assert_int_equal(p->n_servers, 2);
+	one = p->servers[0].backend;
+	assert_string_equal(one->name, "10.0.0.1:80");
+	assert_string_equal(p->servers[1].backend->name, "fd00::1:80");
+	/* One goes: deleted, or disabled. The other is as it was. */
+	know(w, "{\"web.test\":{\"now\":[\"10.0.0.1\"],\"old\":[\"fd00::1\"]}}");
+	p = &snapshot_of(w, 0)->pools[0];
+	assert_int_equal(p->n_servers, 1);
+	assert_ptr_equal(p->servers[0].backend, one);
+	p = pool_of(w, BY_NAME("\"delete_server_on_dns_refresh\":false,"));
+	assert_int_equal(p->n_servers, 2);
+	assert_true(p->servers[0].enabled);
+	assert_false(p->servers[1].enabled);
+	/* Nobody knows any more: what was there stays, and why is said. */
+	know(w, "{\"web.test\":{\"now\":[\"10.0.0.1\"],\"old\":[],\"error\":\"Timeout\"}}");
+	assert_int_equal(snapshot_of(w, 0)->pools[0].n_servers, 1);
+	json_array_clear(report);
+	config_report_names(w->config, "pool-1", report);
+	assert_string_equal(json_str(json_array_get(report, 0), "ip", ""), "web.test");
+	assert_string_equal(json_str(json_array_get(report, 0), "reason", ""),
+			    "web.test is still taken for 10.0.0.1: Timeout");
+}
+
+static void server_with_an_address_may_have_a_name_that_is_resolved(void **state)
+{
+	static const char pool[] = "{\"servers\":[{\"ip\":{\"addr\":\"10.9.9.9\",\"type\":\"V4\"},\"hostname\":\"web.test\","
+				   "\"resolve_server_by_dns\":%s}]}";
+	struct world *w = *state;
+
+	put_service(w);
+	for (int resolve = 0; resolve < 2; resolve++) {
+		CLEANUP_FREE char *text = xasprintf(pool, resolve ? "true" : "false");
+
+		pool_of(w, text);
+		know(w, "{}");
+		assert_string_equal(snapshot_of(w, 0)->pools[0].servers[0].backend->name, "10.9.9.9:80");
+		know(w, "{\"web.test\":{\"now\":[\"10.0.0.1\"],\"old\":[]}}");
+		assert_string_equal(snapshot_of(w, 0)->pools[0].servers[0].backend->name,
+				    resolve ? "10.0.0.1:80" : "10.9.9.9:80");
+	}
+}
+
+static void address_group_follows_its_object(void **state)
+{
+	struct world *w = *state;
+	const struct snapshot_pool *p;
+
+	put(w, "ipaddrgroup", "g-1", "{\"prefixes\":[{\"ip_addr\":{\"addr\":\"10.0.0.0\",\"type\":\"V4\"},\"mask\":29}]}");
+	put_service(w);
+	p = pool_of(w, "{\"ipaddrgroup_ref\":\"/api/ipaddrgroup/g-1\",\"default_server_port\":8080,\"servers\":[" ADDR("1") "]}");
+	assert_int_equal(p->n_servers, 7); /* of the eight two are no hosts' */
+	assert_string_equal(p->servers[1].backend->name, "10.0.0.1:8080");
+	assert_string_equal(p->servers[6].backend->name, "10.0.0.6:8080");
+	put(w, "ipaddrgroup", "g-1", "{\"ip_ports\":[{\"ip\":{\"addr\":\"10.0.0.9\",\"type\":\"V4\"},\"port\":81}]}");
+	commit(w);
+	p = &snapshot_of(w, 0)->pools[0];
+	assert_int_equal(p->n_servers, 2);
+	assert_string_equal(p->servers[1].backend->name, "10.0.0.9:81");
+}
+
 static void clone_range_is_part_of_the_next_commit(void **state)
 {
 	struct world *w = *state;
@@ -457,6 +544,9 @@ int main(void)
 		PROMISE(hash_may_ignore_ports),
 		PROMISE(host_is_rewritten_where_the_pool_or_the_server_says_so),
 		PROMISE(persistence_is_as_its_profile_says),
+		PROMISE(server_by_name_is_all_its_addresses),
+		PROMISE(server_with_an_address_may_have_a_name_that_is_resolved),
+		PROMISE(address_group_follows_its_object),
 		PROMISE(clone_range_is_part_of_the_next_commit),
 	};
 

@@ -10,6 +10,7 @@
 #include "engine/channel.h"
 #include "engine/config.h"
 #include "engine/health/health.h"
+#include "engine/names.h"
 #include "engine/records.h"
 #include "engine/sandbox.h"
 #include "engine/trace.h"
@@ -28,6 +29,8 @@ struct proxy {
 	struct config *config;
 	struct health *health;
 	struct health_user health_user;
+	struct names *names;
+	struct names_user names_user;
 	struct counters counters;
 	struct records records;
 	struct worker *workers[WORKERS_MAX];
@@ -77,6 +80,25 @@ static void on_pool_gone(struct config_user *u, const char *uuid)
 	channel_send(p->channel, json_pack("{s:s, s:s}", "type", "health", "pool", uuid), -1);
 }
 
+static void on_names(struct config_user *u, const json_t *wanted)
+{
+	names_want(CONTAINER_OF(u, struct proxy, config_user)->names, wanted);
+}
+
+/* The warden gives the servers their numbers, and says it again: then it counts. */
+static void on_names_news(struct names_user *u)
+{
+	struct proxy *p = CONTAINER_OF(u, struct proxy, names_user);
+
+	channel_send(p->channel, json_pack("{s:s, s:O}", "type", "names", "names", names_all(p->names)), -1);
+}
+
+static void on_names_known(struct proxy *p, const json_t *m, int fd)
+{
+	(void)fd;
+	config_names(p->config, json_object_get(m, "names"));
+}
+
 /* ---- what the monitors tell ---- */
 
 static void on_found(struct health_user *u, struct backend *b, enum backend_health health)
@@ -89,6 +111,8 @@ static void on_news(struct health_user *u, const char *pool_uuid)
 	struct proxy *p = CONTAINER_OF(u, struct proxy, health_user);
 	json_t *servers = health_report(p->health, pool_uuid);
 
+	if (servers)
+		config_report_names(p->config, pool_uuid, servers);
 	if (servers)
 		channel_send(p->channel, json_pack("{s:s, s:s, s:o}", "type", "health", "pool", pool_uuid, "servers",
 						   servers), -1);
@@ -241,7 +265,7 @@ static const struct {
 } messages[] = {
 	{ "records", on_records },
 	{ "start", on_start },       { "put", on_put },           { "delete", on_delete },
-	{ "commit", on_commit },     { "slots", on_slots },       { "clone", on_clone },
+	{ "commit", on_commit },     { "slots", on_slots }, { "names", on_names_known },       { "clone", on_clone },
 	{ "maps", on_maps },         { "listener", on_listener }, { "unlisten", on_unlisten },
 	{ "vrfs", on_vrfs },         { "ping_socket", on_ping_socket }, { "ping", on_ping },         { "stop", on_stop },
 };
@@ -286,13 +310,15 @@ int proxy_main(int fd, int warden_pid)
 	signal(SIGPIPE, SIG_IGN);
 	/* The library opens files when it begins, and none later. */
 	must(OPENSSL_init_ssl(OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL) == 1);
+	p->loop = loop_new();
+	p->names_user = (struct names_user){ on_names_news };
+	p->names = names_new(p->loop, &p->names_user);
 	if (sandbox_enter(warden_pid, &e) < 0) {
 		log_error("sandbox_failed reason=\"%s\"", err_line(&e));
 		return 1;
 	}
-	p->loop = loop_new();
 	must(inbox_init(&p->inbox, p->loop) == 0);
-	p->config_user = (struct config_user){ on_applied, on_pool, on_pool_gone };
+	p->config_user = (struct config_user){ on_applied, on_pool, on_pool_gone, on_names };
 	p->health_user = (struct health_user){ on_found, on_news };
 	p->health = health_new(p->loop, &p->health_user, 1000);
 	p->channel_user = (struct channel_user){ on_message, on_closed };
@@ -302,6 +328,7 @@ int proxy_main(int fd, int warden_pid)
 	for (unsigned i = 0; i < p->n_workers; i++)
 		worker_stop(p->workers[i]);
 	inbox_fini(&p->inbox); /* rounds that came home too late end here */
+	names_free(p->names);
 	health_free(p->health);
 	if (p->config)
 		config_free(p->config);

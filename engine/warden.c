@@ -35,6 +35,7 @@
 #define FLOW_IDLE_NS   (3600 * NS_PER_S)
 
 struct warden {
+	json_t *names;             /* what names in pools are, as the proxy found; NULL: nothing yet */
 	struct warden_config config;
 	struct loop *loop;
 	struct link *link;
@@ -165,6 +166,8 @@ static void on_removed(struct link_user *u, const char *kind, const char *uuid)
 			     -1);
 }
 
+static int number_pool(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object);
+
 static void books_follow(struct warden *w, const char *kind, const char *uuid)
 {
 	const json_t *o = link_object(w->link, kind, uuid);
@@ -176,12 +179,18 @@ static void books_follow(struct warden *w, const char *kind, const char *uuid)
 			books_service_gone(w->books, uuid);
 	} else if (strcmp(kind, "pool") == 0) {
 		struct arena arena = ARENA_INIT;
+		const struct pool *pool = o ? model_load(&pool_message, o, &arena) : NULL;
+		const json_t *group = pool && pool->ipaddrgroup_ref ? link_object(w->link, "ipaddrgroup", pool->ipaddrgroup_ref)
+								    : NULL;
 
 		if (o)
-			books_pool(w->books, uuid, model_load(&pool_message, o, &arena));
+			books_pool(w->books, uuid, pool, group ? model_load(&ip_addr_group_message, group, &arena) : NULL,
+				   w->names);
 		else
 			books_pool_gone(w->books, uuid);
 		arena_fini(&arena);
+	} else if (strcmp(kind, "ipaddrgroup") == 0) {
+		link_each(w->link, number_pool, w); /* it may hold servers */
 	}
 }
 
@@ -202,6 +211,19 @@ static int books_of_policy(void *arg, const char *kind, const char *uuid, uint64
 	if (strcmp(kind, "virtualservice") == 0)
 		books_rules(w->books, uuid, *ref ? link_object(w->link, "networksecuritypolicy", uuid_of(ref)) : NULL);
 	return 0;
+}
+
+static int number(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
+{
+	(void)revision;
+	(void)object;
+	books_follow(arg, kind, uuid);
+	return 0;
+}
+
+static int number_pool(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
+{
+	return strcmp(kind, "pool") == 0 ? number(arg, kind, uuid, revision, object) : 0;
 }
 
 struct addresses {
@@ -483,6 +505,8 @@ static void on_unsteer(struct ports_user *u, const struct port *p, int number)
 			      (uint16_t)p->last);
 }
 
+#define NAMES_MAX 10000 /* more than an engine has servers by name */
+
 /* ---- the proxy ---- */
 
 static int replay(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
@@ -498,14 +522,6 @@ static int replay(void *arg, const char *kind, const char *uuid, uint64_t revisi
 static struct engine_counters *own(struct warden *w)
 {
 	return counters_engine_of(&w->counters, w->counters.workers);
-}
-
-static int number(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
-{
-	(void)revision;
-	(void)object;
-	books_follow(arg, kind, uuid);
-	return 0;
 }
 
 /* The proxy may not make raw sockets; what it can do with this one is to ask for echoes (sandbox.c). */
@@ -539,6 +555,8 @@ static void on_started(struct process_user *u)
 	link_each(w->link, number, w);
 	process_send(w->process, books_all(w->books), -1);
 	process_send(w->process, vrfs_message(w->vrfs), -1);
+	if (w->names)
+		process_send(w->process, json_pack("{s:s, s:O}", "type", "names", "names", w->names), -1);
 	link_each(w->link, replay, w);
 	LIST_FOREACH(l, assigned_list(w->assigned))
 		clone_tell(w, LIST_ENTRY(l, struct assigned, link));
@@ -588,6 +606,27 @@ static void on_health(struct warden *w, const char *pool, json_t *servers)
 		follow_touched(w);
 }
 
+/*
+ * What the proxy found of the names in pools. It comes back to it with the numbers of the servers' counters, and to
+ * its successor at its start.
+ */
+static void take_names(struct warden *w, json_t *names)
+{
+	json_t *news;
+
+	if (!json_is_object(names) || json_object_size(names) > NAMES_MAX)
+		return;
+	json_decref(w->names);
+	w->names = json_incref(names);
+	link_each(w->link, number_pool, w);
+	news = books_news(w->books);
+	if (news)
+		process_send(w->process, news, -1);
+	process_send(w->process, json_pack("{s:s, s:O}", "type", "names", "names", w->names), -1);
+	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision",
+					   (json_int_t)link_revision(w->link)), -1);
+}
+
 static void on_message(struct process_user *u, const char *type, const json_t *m, int fd)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, process_user);
@@ -606,6 +645,8 @@ static void on_message(struct process_user *u, const char *type, const json_t *m
 		/* It is kept: of pools that are there, or there would be no end of it. */
 		if (!servers || link_object(w->link, "pool", pool))
 			on_health(w, pool, servers);
+	} else if (strcmp(type, "names") == 0) {
+		take_names(w, json_object_get(m, "names"));
 	} else {
 		process_distrust(w->process);
 	}
@@ -761,6 +802,7 @@ void warden_free(struct warden *w)
 	if (w->link)
 		link_free(w->link, "The engine was stopped.");
 	books_free(w->books);
+	json_decref(w->names);
 	counters_fini(&w->counters);
 	records_fini(&w->records);
 	json_decref(w->changed);

@@ -1,6 +1,9 @@
 """What a pool does with clients, seen from both ends: an engine by itself, real servers, real clients."""
 
 import collections
+import pathlib
+import shutil
+import signal
 
 import pytest
 
@@ -74,3 +77,71 @@ def test_every_algorithm_uses_every_server(lab, algorithm):
     engine, client, web = serve(lab, 3, {"lb_algorithm": f"LB_ALGORITHM_{algorithm}"}, workers=2)
     seen = collections.Counter(client.curl("-s", engine.url).strip() for _ in range(40))
     assert len(seen) == 3, seen
+
+
+class NameServer:
+    """dnsmasq on a host of the lab, the only name server that the engine's host knows."""
+
+    def __init__(self, lab, engine):
+        self.host, self.hosts = lab.server(), lab.dir / "hosts"
+        self.etc = pathlib.Path("/etc/netns") / engine.ns
+        self.etc.mkdir(parents=True)
+        (self.etc / "resolv.conf").write_text(f"nameserver {self.host.ip4}\n")
+        self.hosts.write_text("")
+        self.process = None
+
+    def __enter__(self) -> "NameServer":
+        return self
+
+    def __exit__(self, *_) -> None:
+        shutil.rmtree(self.etc)
+
+    def start(self) -> None:
+        self.process = self.host.start("dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--user=root",
+                                       "--pid-file=", f"--addn-hosts={self.hosts}", "--local-ttl=1", "--conf-file=",
+                                       log="dnsmasq")
+
+    def say(self, name: str, *servers) -> None:
+        self.hosts.write_text("".join(f"{a} {name}\n" for s in servers for a in (s if isinstance(s, list) else [s.ip4])))
+        if self.process:
+            self.process.signal(signal.SIGHUP)
+
+
+def test_servers_by_name_follow_their_name_server(lab):
+    web = [lab.server() for _ in range(3)]
+    client = lab.client()
+    engine = Headless(lab, 2)
+    with NameServer(lab, engine) as names:
+        names.say("web.test", web[0], web[1])
+        names.start()
+        engine.serve([{"ip": {"addr": "web.test", "type": "DNS"}, "port": 80}])
+
+        def seen() -> set:
+            try:
+                return {client.fresh_get(engine.url, timeout=1).text.strip() for _ in range(6)}
+            except OSError:
+                return set()
+
+        until(lambda: seen() == {"web1", "web2"}, "both addresses serve")
+        names.say("web.test", web[1], web[2], [web[0].ip6])
+        until(lambda: seen() == {"web1", "web2", "web3"}, "new addresses serve, of both families")
+        names.say("web.test", web[2])
+        until(lambda: seen() == {"web3"}, "old addresses are gone")
+        # Who answers no more changes nothing.
+        names.process.stop()
+        log = lab.dir / "engine1.log"
+        until(lambda: "name_failed" in log.read_text(), "the failure was noticed")
+        assert seen() == {"web3"}
+
+
+def test_members_of_an_address_group_serve(lab):
+    web = [lab.server() for _ in range(3)]
+    client = lab.client()
+    first, second, third = (w.ip4 for w in web)
+    group = {"addrs": [{"addr": first, "type": "V4"}],
+             "ranges": [{"begin": {"addr": second, "type": "V4"}, "end": {"addr": second, "type": "V4"}}],
+             "ip_ports": [{"ip": {"addr": third, "type": "V4"}, "port": 80}]}
+    engine = Headless(lab, 1).serve([], pool={"ipaddrgroup_ref": "/api/ipaddrgroup/g-1"},
+                                    others={"ipaddrgroup/g-1": group})
+    until(lambda: client.curl("-s", "-o", "/dev/null", "-w", "%{http_code}", engine.url) == "200", "it answers")
+    assert {client.curl("-s", engine.url).strip() for _ in range(9)} == {"web1", "web2", "web3"}

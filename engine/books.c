@@ -12,6 +12,7 @@ struct books {
 	json_t *news;               /* a `slots` message in the making; NULL: none */
 	unsigned next;              /* where the search for a free slot goes on */
 	bool taken[COUNTERS_SLOTS];
+	uint64_t told[COUNTERS_SLOTS]; /* digest of what was read last */
 };
 
 struct books *books_new(struct counters *c)
@@ -182,7 +183,19 @@ json_t *books_news(struct books *b)
 	return m;
 }
 
-static json_t *read_group(const struct books *b, json_t *group, const struct counter_set *set)
+/* Is it news? And remember that it was told. */
+static bool differs(struct books *b, const struct counter_set *set, unsigned slot)
+{
+	uint64_t now = slot < COUNTERS_SLOTS ? counters_digest(b->counters, set, slot) : 1, was;
+
+	if (slot >= COUNTERS_SLOTS)
+		return true;
+	was = b->told[slot];
+	b->told[slot] = now;
+	return was != now;
+}
+
+static json_t *read_group(struct books *b, json_t *group, const struct counter_set *set, bool all)
 {
 	json_t *out = json_object(), *slots, *slot;
 	const char *owner, *name;
@@ -190,26 +203,34 @@ static json_t *read_group(const struct books *b, json_t *group, const struct cou
 	json_object_foreach(group, owner, slots) {
 		json_t *one = json_object();
 
-		json_object_foreach(slots, name, slot)
-			json_object_set_new(one, name,
-					    counters_read(b->counters, set, (unsigned)json_integer_value(slot)));
-		json_object_set_new(out, owner, one);
+		json_object_foreach(slots, name, slot) {
+			unsigned n = (unsigned)json_integer_value(slot);
+
+			if (differs(b, set, n) || all)
+				json_object_set_new(one, name, counters_read(b->counters, set, n));
+		}
+		if (all || json_object_size(one))
+			json_object_set(out, owner, one);
+		json_decref(one);
 	}
 	return out;
 }
 
-json_t *books_read(const struct books *b)
+json_t *books_read(struct books *b, bool all)
 {
-	json_t *services = json_object(), *slot;
+	json_t *services = json_object(), *slot, *out;
 	const char *uuid;
 
 	json_object_foreach(b->services, uuid, slot)
 		json_object_set_new(services, uuid,
 				    counters_read(b->counters, &counters_service, (unsigned)json_integer_value(slot)));
-	return json_pack("{s:o, s:o, s:o, s:o}", "services", services, "servers",
-			 read_group(b, b->servers, &counters_server), "rules",
-			 read_group(b, b->rules, &counters_rule), "engine",
-			 counters_read(b->counters, &counters_engine, 0));
+	out = json_pack("{s:o, s:o, s:o, s:o}", "services", services, "servers",
+			read_group(b, b->servers, &counters_server, all), "rules",
+			read_group(b, b->rules, &counters_rule, true), "engine",
+			counters_read(b->counters, &counters_engine, 0));
+	if (!all)
+		json_object_set_new(out, "part", json_true());
+	return out;
 }
 
 void books_drop_gauges(struct books *b)

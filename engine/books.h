@@ -33,8 +33,11 @@ void books_rules(struct books *b, const char *vs, const json_t *policy);
 json_t *books_all(struct books *b);
 json_t *books_news(struct books *b);
 
-/* {"services": ..., "servers": ..., "rules": ..., "engine": ...} of a `stats` message. */
-json_t *books_read(const struct books *b);
+/*
+ * {"services": ..., "servers": ..., "rules": ..., "engine": ...} of a `stats` message. Not ALL: only the servers whose
+ * numbers are others than the last time, and {"part": true}; ten thousand servers rest most of the time.
+ */
+json_t *books_read(struct books *b, bool all);
 /* The proxy is gone: what its gauges counted is gone with it. */
 void books_drop_gauges(struct books *b);
 

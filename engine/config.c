@@ -1256,6 +1256,17 @@ static json_t *report_name(const struct pool_entry *p, size_t line, const json_t
 	return out;
 }
 
+bool config_has_names(const struct config *c, const char *pool_uuid)
+{
+	LIST_FOREACH(l, &((struct config *)c)->pools) {
+		const struct pool_entry *p = LIST_ENTRY(l, struct pool_entry, link);
+
+		if (strcmp(p->uuid, pool_uuid) == 0)
+			return json_object_size(p->names);
+	}
+	return false;
+}
+
 void config_report_names(const struct config *c, const char *pool_uuid, json_t *servers)
 {
 	LIST_FOREACH(l, &((struct config *)c)->pools) {

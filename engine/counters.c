@@ -115,17 +115,32 @@ static uint64_t *number(const struct counters *c, const struct counter_set *set,
 	return (uint64_t *)(at(c, worker, place) + set->counters[i].offset);
 }
 
+static uint64_t sum_of(const struct counters *c, const struct counter_set *set, size_t i, unsigned slot)
+{
+	uint64_t sum = 0;
+
+	for (unsigned w = 0; w <= c->workers; w++)
+		sum += __atomic_load_n(number(c, set, i, w, slot), __ATOMIC_RELAXED);
+	return sum;
+}
+
+uint64_t counters_digest(const struct counters *c, const struct counter_set *set, unsigned slot)
+{
+	uint64_t x = 0xcbf29ce484222325ULL;
+
+	for (size_t i = 0; i < set->n; i++) {
+		x = (x ^ sum_of(c, set, i, slot)) * 0x9E3779B97F4A7C15ULL;
+		x ^= x >> 29;
+	}
+	return x;
+}
+
 json_t *counters_read(const struct counters *c, const struct counter_set *set, unsigned slot)
 {
 	json_t *o = json_object();
 
-	for (size_t i = 0; i < set->n; i++) {
-		uint64_t sum = 0;
-
-		for (unsigned w = 0; w <= c->workers; w++)
-			sum += __atomic_load_n(number(c, set, i, w, slot), __ATOMIC_RELAXED);
-		json_object_set_new(o, set->counters[i].name, json_integer((json_int_t)sum));
-	}
+	for (size_t i = 0; i < set->n; i++)
+		json_object_set_new(o, set->counters[i].name, json_integer((json_int_t)sum_of(c, set, i, slot)));
 	return o;
 }
 

@@ -97,6 +97,8 @@ struct service_counters *counters_service_of(const struct counters *c, unsigned 
 struct server_counters *counters_server_of(const struct counters *c, unsigned worker, unsigned slot);
 struct rule_counters *counters_rule_of(const struct counters *c, unsigned worker, unsigned slot);
 
+/* Another number when the sums over all blocks are others, as good as certainly. */
+uint64_t counters_digest(const struct counters *c, const struct counter_set *set, unsigned slot);
 /* The sums over all blocks as {name: value}; for the engine SLOT is ignored. New reference. */
 json_t *counters_read(const struct counters *c, const struct counter_set *set, unsigned slot);
 /* The proxy is gone, and what its gauges counted with it. */

@@ -32,6 +32,7 @@
 
 #define PROTOCOL	1
 #define OPEN_TIMEOUT_MS 3000
+#define STATS_WHOLE    30 /* every so many statistics are of all servers */
 #define BACKOFF_MIN_MS	100
 #define BACKOFF_MAX_MS	5000
 #define SAVE_DELAY_MS	20
@@ -93,6 +94,7 @@ struct link {
 	json_t *untold;	  /* vs uuid -> true: told the controller something older, or nothing */
 	struct timer tell;
 	json_t *health; /* pool uuid -> servers */
+	unsigned stats_sent; /* since the bulk channel came up, or the last that found no room */
 	json_t *events;
 };
 
@@ -405,6 +407,7 @@ static void take_welcome(struct channel *c, const json_t *msg)
 		k->user->connected(k->user, true);
 		return;
 	}
+	k->stats_sent = 0;
 	json_object_foreach(k->health, key, v)
 		lines_send(&c->stream, json_pack("{s:s, s:s, s:O}", "type", "health", "pool", key,
 						 "servers", v));
@@ -666,25 +669,38 @@ void link_interfaces(struct link *k, json_t *interfaces)
 void link_stats(struct link *k, json_t *stats)
 {
 	if (!bulk_has_room(k)) {
+		k->stats_sent = 0;
 		json_decref(stats);
 		return;
 	}
+	k->stats_sent++;
 	json_object_set_new(stats, "type", json_string("stats"));
 	json_object_set_new(stats, "time_us", json_integer((json_int_t)wall_us()));
 	say(&k->bulk, stats);
 }
 
-void link_health(struct link *k, const char *pool_uuid, json_t *servers)
+bool link_wants_all(const struct link *k)
 {
-	if (!servers) {
+	return k->stats_sent % STATS_WHOLE == 0;
+}
+
+void link_health(struct link *k, const char *pool_uuid, json_t *servers, bool part)
+{
+	json_t *known = json_object_get(k->health, pool_uuid), *one;
+	size_t i;
+
+	if (part) {
+		json_array_foreach(servers, i, one)
+			json_array_set(known, (size_t)json_int(one, "at", -1), one);
+	} else if (servers) {
+		json_object_set(k->health, pool_uuid, servers);
+	} else {
 		servers = json_array(); /* told once, and not again after a reconnect */
 		json_object_del(k->health, pool_uuid);
-	} else {
-		json_object_set(k->health, pool_uuid, servers);
 	}
 	if (k->bulk.state == UP)
-		say(&k->bulk, json_pack("{s:s, s:s, s:O}", "type", "health", "pool", pool_uuid,
-					"servers", servers));
+		say(&k->bulk, json_pack("{s:s, s:s, s:O, s:b}", "type", "health", "pool", pool_uuid,
+					"servers", servers, "part", (int)part));
 	json_decref(servers);
 }
 

@@ -118,11 +118,14 @@ void link_interfaces(struct link *k, json_t *interfaces);
  * STATS: a `stats` message without type, time_us and instance.
  */
 void link_stats(struct link *k, json_t *stats);
+/* Should the next ones be whole, not only what changed? */
+bool link_wants_all(const struct link *k);
 /*
- * Health of a pool's servers: `servers` of a `health` message, whole. The last of each pool is kept
- * and told again after a reconnect. Takes SERVERS; NULL: the pool is gone.
+ * Health of a pool's servers: `servers` of a `health` message, whole or, PART, those that changed, each with its
+ * place "at". What is known of each pool is kept and told again after a reconnect. Takes SERVERS; NULL: the pool is
+ * gone.
  */
-void link_health(struct link *k, const char *pool_uuid, json_t *servers);
+void link_health(struct link *k, const char *pool_uuid, json_t *servers, bool part);
 /*
  * An `event` message without type and time_us. Kept while the controller is away, the newest
  * 1,000. Takes EVENT.

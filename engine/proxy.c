@@ -109,13 +109,14 @@ static void on_found(struct health_user *u, struct backend *b, enum backend_heal
 static void on_news(struct health_user *u, const char *pool_uuid)
 {
 	struct proxy *p = CONTAINER_OF(u, struct proxy, health_user);
-	json_t *servers = health_report(p->health, pool_uuid);
+	bool part = !config_has_names(p->config, pool_uuid); /* a name's line is made from its addresses' lines */
+	json_t *servers = health_report(p->health, pool_uuid, &part);
 
 	if (servers)
 		config_report_names(p->config, pool_uuid, servers);
 	if (servers)
-		channel_send(p->channel, json_pack("{s:s, s:s, s:o}", "type", "health", "pool", pool_uuid, "servers",
-						   servers), -1);
+		channel_send(p->channel, json_pack("{s:s, s:s, s:o, s:b}", "type", "health", "pool", pool_uuid, "servers",
+						   servers, "part", (int)part), -1);
 }
 
 /* ---- what the warden says ---- */

@@ -591,15 +591,16 @@ static void all_applied(struct warden *w, uint64_t revision)
 	link_applied(w->link, revision);
 }
 
-static void on_health(struct warden *w, const char *pool, json_t *servers)
+/* What is kept here is the list that the link keeps: a PART goes into both. */
+static void on_health(struct warden *w, const char *pool, json_t *servers, bool part)
 {
 	bool other = false;
 
-	if (servers)
+	if (servers && !part)
 		json_object_set(w->health, pool, servers);
-	else
+	else if (!servers)
 		json_object_del(w->health, pool);
-	link_health(w->link, pool, servers ? json_incref(servers) : NULL);
+	link_health(w->link, pool, servers ? json_incref(servers) : NULL, part);
 	LIST_FOREACH(l, assigned_list(w->assigned))
 		other |= silence(w, LIST_ENTRY(l, struct assigned, link));
 	if (other)
@@ -644,7 +645,7 @@ static void on_message(struct process_user *u, const char *type, const json_t *m
 
 		/* It is kept: of pools that are there, or there would be no end of it. */
 		if (!servers || link_object(w->link, "pool", pool))
-			on_health(w, pool, servers);
+			on_health(w, pool, servers, json_bool(m, "part", false));
 	} else if (strcmp(type, "names") == 0) {
 		take_names(w, json_object_get(m, "names"));
 	} else {
@@ -657,7 +658,7 @@ static void on_message(struct process_user *u, const char *type, const json_t *m
 static void stats_send(struct timer *t)
 {
 	struct warden *w = CONTAINER_OF(t, struct warden, stats);
-	json_t *stats = books_read(w->books), *clones = json_object();
+	json_t *stats = books_read(w->books, link_wants_all(w->link)), *clones = json_object();
 	uint64_t gate[GATE_COUNTERS];
 	json_t *engine = json_object_get(stats, "engine");
 

@@ -142,9 +142,29 @@ static const struct {
 	bool deep; /* {key: {item: {counter}}} rather than {key: {counter}} */
 } groups[] = { { "services", false }, { "servers", true }, { "rules", true }, { "clones", true } };
 
+/* Where only those that changed were told of, the others are as they were. */
+static void fill_up(json_t *now, const json_t *last)
+{
+	const char *pool, *server;
+	json_t *old, *v;
+
+	json_object_foreach((json_t *)last, pool, old) {
+		json_t *mine = json_object_get(now, pool);
+
+		if (!mine) {
+			json_object_set(now, pool, old);
+			continue;
+		}
+		json_object_foreach(old, server, v)
+			if (!json_object_get(mine, server) && json_object_size(mine) < NAMES_MAX)
+				json_object_set(mine, server, v);
+	}
+}
+
 void books_take(struct books *b, const json_t *stats)
 {
 	json_t *now = json_object();
+	bool part = json_bool(stats, "part", false);
 
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
 		const char *name = groups[i].name;
@@ -152,6 +172,8 @@ void books_take(struct books *b, const json_t *stats)
 
 		if (!json_is_object(group))
 			group = NULL;
+		if (group && part && strcmp(name, "servers") == 0)
+			fill_up(group, json_object_get(b->last, name));
 		if (strcmp(name, "clones") == 0)
 			json_object_set_new(now, name, clones_by_key(group));
 		else if (group)

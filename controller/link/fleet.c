@@ -543,34 +543,44 @@ static void server_event(struct engine *e, const struct object *o, const char *i
 		    NULL);
 }
 
-void engine_health(struct engine *e, const char *pool, json_t *servers)
+static void pool_event(struct engine *e, const struct object *o, bool up)
+{
+	store_event(e->fleet->store,
+		    audit_event(up ? "POOL_UP" : "POOL_DOWN", "SE_POOL", "pool", o->uuid, o->name, o->tenant, NULL,
+				up ? "Pool %s is up, seen by service engine %s."
+				   : "Pool %s has fewer servers up than it needs, seen by service engine %s.",
+				o->name, e->name),
+		    NULL);
+}
+
+void engine_health(struct engine *e, const char *pool, json_t *servers, bool part)
 {
 	CLEANUP_JSON json_t *before = json_incref(json_object_get(e->health, pool));
 	const struct object *o = store_get(e->fleet->store, "pool", pool);
-	bool was_up, now_up;
+	bool was_up = o && before && enough_up(o, before), now_up;
 
+	if (part && (!o || !before))
+		return;
 	if (!json_array_size(servers) || !o) {
-		json_object_del(e->health, pool);
+		if (!part)
+			json_object_del(e->health, pool);
 		return;
 	}
-	json_object_set(e->health, pool, servers);
+	if (!part)
+		json_object_set(e->health, pool, servers);
 	for (size_t i = 0; i < json_array_size(servers); i++) {
-		const json_t *now = json_array_get(servers, i);
-		const char *id = server_news(server_of(before, now, i), now);
+		json_t *now = json_array_get(servers, i);
+		size_t at = part ? (size_t)json_int(now, "at", -1) : i;
+		const char *id = server_news(server_of(before, now, at), now);
 
 		if (id)
 			server_event(e, o, id, now);
+		if (part)
+			json_array_set(before, at, now);
 	}
-	was_up = before && enough_up(o, before);
-	now_up = enough_up(o, servers);
-	if (was_up == now_up || (!before && !now_up))
-		return;
-	store_event(e->fleet->store,
-		    audit_event(now_up ? "POOL_UP" : "POOL_DOWN", "SE_POOL", "pool", pool, o->name, o->tenant, NULL,
-				now_up ? "Pool %s is up, seen by service engine %s."
-				       : "Pool %s has fewer servers up than it needs, seen by service engine %s.",
-				o->name, e->name),
-		    NULL);
+	now_up = enough_up(o, json_object_get(e->health, pool));
+	if (was_up != now_up && (before || now_up))
+		pool_event(e, o, now_up);
 }
 
 /* ---- the store ------------------------------------------------------- */

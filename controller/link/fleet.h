@@ -122,7 +122,7 @@ void engine_lost(struct engine *e);
 void engine_interfaces(struct engine *e, const json_t *interfaces, const char *local);
 /* {revision, state, reason} of a virtual service. Borrowed. */
 void engine_service(struct engine *e, const char *vs, json_t *said);
-void engine_health(struct engine *e, const char *pool, json_t *servers);
+void engine_health(struct engine *e, const char *pool, json_t *servers, bool part);
 /* An event about the engine, in the log and in the store. */
 void engine_event(struct engine *e, const char *id, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

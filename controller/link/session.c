@@ -599,7 +599,7 @@ static void take_health(struct session *s, const json_t *msg)
 	const char *pool = json_str(msg, "pool", "");
 
 	if (holder_has(s->fleet->graph, &s->engine->holder, "pool", pool))
-		engine_health(s->engine, pool, json_object_get(msg, "servers"));
+		engine_health(s->engine, pool, json_object_get(msg, "servers"), json_bool(msg, "part", false));
 }
 
 /* An engine that was taken over may not wash the log away: so many at once, and so many a second. */

@@ -312,16 +312,19 @@ static void ready(struct watch *w, uint32_t events)
 }
 
 /*
- * Before connect(): the kernel holds back the ACK of the server's SYN, as it does for whoever is going to
- * answer at once anyway, and closing sends RST in its place. The server never accepts anything.
+ * Before connect(): the kernel holds back the ACK of the server's SYN, as for whoever has something to say. The
+ * request carries it, which is a packet less; or, half open, closing sends RST in its place, and the server never
+ * accepts anything.
  */
-static void go_half_way(int fd)
+static void hold_ack_back(const struct question *q, int fd)
 {
 	const struct linger at_once = { .l_onoff = 1 };
 	const int no = 0;
 
-	setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &no, sizeof(no));
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	if (q->half_open || q->http || q->tls || q->request)
+		setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &no, sizeof(no));
+	if (q->half_open)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
 static void begin(struct probe *p)
@@ -345,8 +348,7 @@ static void begin(struct probe *p)
 		probe_failed(p, rc);
 		return;
 	}
-	if (q->half_open)
-		go_half_way(fd);
+	hold_ack_back(q, fd);
 	rc = backend_bind(fd, p->device);
 	if (rc < 0)
 		probe_failed(p, rc);

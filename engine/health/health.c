@@ -35,6 +35,7 @@ struct member {
 	struct backend *backend;          /* a reference */
 	struct server_counters *counters;
 	bool enabled;                     /* with its pool */
+	bool told;                        /* as it is now */
 	const char *state;                /* an OperState */
 	char reason[240];
 	uint64_t since_us;
@@ -47,7 +48,8 @@ struct member {
 struct pool_health {
 	struct list link;
 	char uuid[64];
-	bool told;                        /* news() is owed */
+	bool told;                        /* else news() is owed */
+	bool whole;                       /* what is reported next */
 	unsigned min_up;
 	struct member *members;
 	size_t members_n;
@@ -226,10 +228,12 @@ static void conclude(struct health *h, struct member *m, const char *state,
 		m->state = state;
 		m->since_us = wall_us();
 		remember(m, reason);
+		m->told = false;
 		news(h, m->pool);
 	}
 	if (strcmp(m->reason, reason) != 0) {
 		snprintf(m->reason, sizeof(m->reason), "%s", reason);
+		m->told = false;
 		news(h, m->pool);
 	}
 	if (atomic_load(&m->backend->health) != (int)health)
@@ -403,6 +407,7 @@ void health_pool_set(struct health *h, const char *pool_uuid, const struct healt
 		monitor_put(monitors[i]);
 	for (size_t i = 0; i < pool->members_n; i++)
 		judge(h, &members[i]);
+	pool->whole = true;
 	news(h, pool);
 }
 
@@ -431,32 +436,44 @@ static json_t *history_of(const struct member *m, size_t most)
 	return list;
 }
 
-json_t *health_report(struct health *h, const char *pool_uuid)
+static json_t *member_report(const struct member *m)
 {
-	const struct pool_health *p = pool_find(h, pool_uuid);
+	json_int_t checks = 0, failures = 0;
+	char ip[ADDRESS_TEXT];
+
+	for (size_t k = 0; k < m->checks_n; k++) {
+		checks += (json_int_t)m->checks[k].probe->checks;
+		failures += (json_int_t)m->checks[k].probe->failures;
+	}
+	address_ip(&m->backend->address, ip);
+	return json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:o}", "ip", ip, "port",
+			 (int)address_port(&m->backend->address), "state", m->state, "reason", m->reason, "since_us",
+			 (json_int_t)m->since_us, "checks", checks, "failures", failures, "history",
+			 history_of(m, MAX(HISTORY_ALL / m->pool->members_n, (size_t)1)));
+}
+
+json_t *health_report(struct health *h, const char *pool_uuid, bool *part)
+{
+	struct pool_health *p = pool_find(h, pool_uuid);
 	json_t *servers;
 
 	if (!p)
 		return NULL;
+	*part = *part && !p->whole;
 	servers = json_array();
 	for (size_t i = 0; i < p->members_n; i++) {
-		const struct member *m = &p->members[i];
-		json_int_t checks = 0, failures = 0;
-		char ip[ADDRESS_TEXT];
+		struct member *m = &p->members[i];
+		json_t *one;
 
-		for (size_t k = 0; k < m->checks_n; k++) {
-			checks += (json_int_t)m->checks[k].probe->checks;
-			failures += (json_int_t)m->checks[k].probe->failures;
-		}
-		address_ip(&m->backend->address, ip);
-		json_array_append_new(servers,
-				      json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:o}", "ip", ip,
-						"port", (int)address_port(&m->backend->address),
-						"state", m->state, "reason", m->reason, "since_us",
-						(json_int_t)m->since_us, "checks", checks,
-						"failures", failures, "history",
-						history_of(m, MAX(HISTORY_ALL / p->members_n, (size_t)1))));
+		if (*part && m->told)
+			continue;
+		one = member_report(m);
+		if (*part)
+			json_object_set_new(one, "at", json_integer((json_int_t)i));
+		json_array_append_new(servers, one);
+		m->told = true;
 	}
+	p->whole = false;
 	return servers;
 }
 

@@ -72,8 +72,9 @@ void health_pool_drop(struct health *h, const char *pool_uuid);
 /*
  * The `servers` of a `health` message: [{"ip", "port", "state", "reason", "since_us", "checks",
  * "failures", "history": [[microseconds since 1970, state, reason] ...]}], in the pool's order, the newest change last.
- * New reference; NULL: no such pool.
+ * New reference; NULL: no such pool. PART in: only those that are other than in the last report are wanted, each with
+ * its place "at"; out: so it is. After health_pool_set() a report is whole.
  */
-json_t *health_report(struct health *h, const char *pool_uuid);
+json_t *health_report(struct health *h, const char *pool_uuid, bool *part);
 
 #endif

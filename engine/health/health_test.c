@@ -203,7 +203,8 @@ static void watch_server(const char *pool, const struct health_monitor *a,
 
 static const char *state_of(const char *pool, char *reason, size_t size, json_int_t *checks)
 {
-	json_t *r = health_report(w.health, pool);
+	bool part = false;
+	json_t *r = health_report(w.health, pool, &part);
 	const char *state, *text;
 	static char out[64];
 
@@ -469,6 +470,7 @@ static void the_first_checks_need_not_be_quick(void **state)
 static void the_last_changes_are_remembered(void **state)
 {
 	json_t *report, *history;
+	bool part = true;
 	const char *was = NULL, *now = NULL;
 	json_int_t first = 0, second = 0;
 	size_t n;
@@ -482,7 +484,7 @@ static void the_last_changes_are_remembered(void **state)
 		wait_for("OPER_DOWN", NULL);
 	}
 	watch_server("pool-a", &w.monitor, NULL, 1, true); /* an edit forgets nothing */
-	report = health_report(w.health, "pool-a");
+	report = health_report(w.health, "pool-a", &part);
 	history = json_object_get(json_array_get(report, 0), "history");
 	n = json_array_size(history);
 	assert_int_equal(n, 8);

@@ -456,6 +456,12 @@ static void take_ask(struct channel *c, const json_t *msg)
 		k->user->asked(k->user, msg);
 }
 
+static void take_resolvers(struct channel *c, const json_t *msg)
+{
+	if (c->link->user->resolvers)
+		c->link->user->resolvers(c->link->user, json_object_get(msg, "servers"));
+}
+
 static const struct {
 	const char *type;
 	void (*take)(struct channel *c, const json_t *msg);
@@ -471,6 +477,7 @@ static const struct {
 	{ "enrolled", take_enrolled },
 	{ "bye", take_bye },
 	{ "ask", take_ask },
+	{ "resolvers", take_resolvers, true },
 };
 
 static void take(struct channel *c, const char *type, const json_t *msg)

@@ -59,6 +59,8 @@ struct link_user {
 	void (*connected)(struct link_user *u, bool up);
 	/* A question: an `ask` message, borrowed. Say link_answer() some time, with its `n`. */
 	void (*asked)(struct link_user *u, const json_t *ask);
+	/* The name servers to ask (addresses; [] those of the machine). NULL: nobody asks any. */
+	void (*resolvers)(struct link_user *u, const json_t *servers);
 };
 
 /*

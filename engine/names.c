@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 
 #include "base/base.h"
+#include "base/buf.h"
 #include "base/log.h"
 
 /* A socket of c-ares. */
@@ -32,6 +33,7 @@ struct names {
 	struct timer timer;        /* c-ares' own */
 	struct timer tell;
 	json_t *known;
+	char *own;                 /* the machine's name servers, as c-ares writes them */
 };
 
 /* ---- c-ares in our loop ---- */
@@ -225,6 +227,57 @@ static void ask(struct timer *t)
 
 /* ---- which ---- */
 
+/* As c-ares writes them. NULL: there are none. */
+static char *servers_text(ares_channel channel)
+{
+	struct ares_addr_port_node *all = NULL;
+	struct buf text = BUF_INIT;
+	char ip[INET6_ADDRSTRLEN], *out;
+
+	if (ares_get_servers_ports(channel, &all) != ARES_SUCCESS)
+		return NULL;
+	for (const struct ares_addr_port_node *s = all; s; s = s->next)
+		if (inet_ntop(s->family, &s->addr, ip, sizeof(ip)))
+			buf_printf(&text, "%s%s", text.len ? "," : "", ip);
+	ares_free_data(all);
+	out = text.len ? xstrdup(buf_cstr(&text)) : NULL;
+	buf_fini(&text);
+	return out;
+}
+
+/* All questions under way begin anew. */
+static void ask_again(struct names *n, bool all)
+{
+	ares_cancel(n->channel);
+	LIST_FOREACH(l, &n->all) {
+		struct name *x = LIST_ENTRY(l, struct name, link);
+
+		if (all || x->asking)
+			ask(&x->timer);
+	}
+}
+
+void names_servers(struct names *n, const json_t *servers)
+{
+	struct buf text = BUF_INIT;
+	const json_t *server;
+	int rc = ARES_SUCCESS;
+	size_t i;
+
+	if (!n->channel)
+		return;
+	json_array_foreach(servers, i, server)
+		buf_printf(&text, "%s%s", i ? "," : "", json_string_value(server) ? json_string_value(server) : "");
+	/* c-ares changes no servers under a question. */
+	ares_cancel(n->channel);
+	if (text.len || n->own)
+		rc = ares_set_servers_csv(n->channel, text.len ? buf_cstr(&text) : n->own);
+	if (rc != ARES_SUCCESS)
+		log_warn("name_servers_refused reason=\"%s\"", ares_strerror(rc));
+	buf_fini(&text);
+	ask_again(n, true);
+}
+
 struct names *names_new(struct loop *l, struct names_user *u)
 {
 	struct names *n = xcalloc(1, sizeof(*n));
@@ -247,6 +300,8 @@ struct names *names_new(struct loop *l, struct names_user *u)
 		log_error("names_failed reason=\"%s\"", ares_strerror(rc));
 		n->channel = NULL;
 	}
+	if (n->channel)
+		n->own = servers_text(n->channel);
 	return n;
 }
 
@@ -273,6 +328,7 @@ void names_free(struct names *n)
 	timer_stop(n->loop, &n->tell);
 	ares_library_cleanup();
 	json_decref(n->known);
+	free(n->own);
 	free(n);
 }
 
@@ -290,17 +346,14 @@ void names_want(struct names *n, const json_t *wanted)
 		x->wanted = json_object_get(wanted, x->text) != NULL;
 		dropped |= !x->wanted && x->asking;
 	}
-	/* c-ares knows no single question again: all are asked anew. */
+	/* c-ares takes no single question back: all are asked anew. */
 	if (dropped)
 		ares_cancel(n->channel);
-	LIST_FOREACH(l, &n->all) {
-		struct name *x = LIST_ENTRY(l, struct name, link);
-
-		if (!x->wanted)
-			name_drop(x);
-		else if (dropped && x->asking)
-			ask(&x->timer);
-	}
+	LIST_FOREACH(l, &n->all)
+		if (!LIST_ENTRY(l, struct name, link)->wanted)
+			name_drop(LIST_ENTRY(l, struct name, link));
+	if (dropped)
+		ask_again(n, false);
 	json_object_foreach((json_t *)wanted, text, value) {
 		struct name *x = NULL;
 

@@ -4,7 +4,8 @@
  * Each name that is wanted is asked for, A and AAAA, and again when the answer's time is over (within
  * NAMES_TTL_LEAST_S and NAMES_TTL_MOST_S). An answer that fails changes nothing but the reason that is shown: the
  * addresses that were there stay. Answers are parsed by c-ares in the proxy, which holds no
- * privilege; the name servers are those of the machine's resolv.conf when the proxy starts.
+ * privilege; the name servers are those of systemconfiguration, else those of the machine's resolv.conf when the proxy
+ * starts.
  */
 #ifndef SPANWIRE_ENGINE_NAMES_H
 #define SPANWIRE_ENGINE_NAMES_H
@@ -28,6 +29,8 @@ struct names_user {
 struct names *names_new(struct loop *l, struct names_user *u);
 void names_free(struct names *n);
 
+/* [address]: whom to ask from now on; []: the machine's own. */
+void names_servers(struct names *n, const json_t *servers);
 /* {name: true}: exactly these. */
 void names_want(struct names *n, const json_t *wanted);
 /*

@@ -99,6 +99,12 @@ static void on_names_known(struct proxy *p, const json_t *m, int fd)
 	config_names(p->config, json_object_get(m, "names"));
 }
 
+static void on_resolvers(struct proxy *p, const json_t *m, int fd)
+{
+	(void)fd;
+	names_servers(p->names, json_object_get(m, "servers"));
+}
+
 /* ---- what the monitors tell ---- */
 
 static void on_found(struct health_user *u, struct backend *b, enum backend_health health)
@@ -266,7 +272,7 @@ static const struct {
 } messages[] = {
 	{ "records", on_records },
 	{ "start", on_start },       { "put", on_put },           { "delete", on_delete },
-	{ "commit", on_commit },     { "slots", on_slots }, { "names", on_names_known },       { "clone", on_clone },
+	{ "commit", on_commit },     { "slots", on_slots }, { "names", on_names_known }, { "resolvers", on_resolvers },       { "clone", on_clone },
 	{ "maps", on_maps },         { "listener", on_listener }, { "unlisten", on_unlisten },
 	{ "vrfs", on_vrfs },         { "ping_socket", on_ping_socket }, { "ping", on_ping },         { "stop", on_stop },
 };

@@ -35,6 +35,7 @@
 #define FLOW_IDLE_NS   (3600 * NS_PER_S)
 
 struct warden {
+	json_t *resolvers;         /* name servers that the controller told; NULL: none */
 	json_t *names;             /* what names in pools are, as the proxy found; NULL: nothing yet */
 	struct warden_config config;
 	struct loop *loop;
@@ -555,6 +556,8 @@ static void on_started(struct process_user *u)
 	link_each(w->link, number, w);
 	process_send(w->process, books_all(w->books), -1);
 	process_send(w->process, vrfs_message(w->vrfs), -1);
+	if (w->resolvers)
+		process_send(w->process, json_pack("{s:s, s:O}", "type", "resolvers", "servers", w->resolvers), -1);
 	if (w->names)
 		process_send(w->process, json_pack("{s:s, s:O}", "type", "names", "names", w->names), -1);
 	link_each(w->link, replay, w);
@@ -705,6 +708,15 @@ static void migrate_requests(void)
 		log_warn("tcp_migrate_req_not_set reason=\"%s\"", strerror(errno));
 }
 
+static void on_resolvers(struct link_user *u, const json_t *servers)
+{
+	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
+
+	json_decref(w->resolvers);
+	w->resolvers = json_copy((json_t *)servers);
+	process_send(w->process, json_pack("{s:s, s:O}", "type", "resolvers", "servers", w->resolvers), -1);
+}
+
 static void on_asked(struct link_user *u, const json_t *ask)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
@@ -729,7 +741,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->changed = json_object();
 	w->revisions = json_object();
 	w->health = json_object();
-	w->link_user = (struct link_user){ on_put, on_removed, on_committed, on_connected, on_asked };
+	w->link_user = (struct link_user){ on_put, on_removed, on_committed, on_connected, on_asked, on_resolvers };
 	w->vips_user = (struct vips_user){ on_proof, on_defend, on_domain, on_vip_changed };
 	w->vrfs_user = (struct vrfs_user){ on_vrfs };
 	w->ports_user = (struct ports_user){ on_opened, on_closed, on_steer, on_unsteer };
@@ -804,6 +816,7 @@ void warden_free(struct warden *w)
 		link_free(w->link, "The engine was stopped.");
 	books_free(w->books);
 	json_decref(w->names);
+	json_decref(w->resolvers);
 	counters_fini(&w->counters);
 	records_fini(&w->records);
 	json_decref(w->changed);

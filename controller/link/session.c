@@ -54,6 +54,7 @@ struct session {
 	unsigned silent;
 	uint64_t heard;
 	json_int_t pings, commits; /* so many were sent */
+	json_t *resolvers;	   /* name servers, as last told; NULL: never */
 	size_t scanned;
 };
 
@@ -66,7 +67,10 @@ struct commit {
 
 static void session_release(struct grave *g)
 {
-	free(CONTAINER_OF(g, struct session, grave));
+	struct session *s = CONTAINER_OF(g, struct session, grave);
+
+	json_decref(s->resolvers);
+	free(s);
 }
 
 static void say(struct session *s, json_t *msg)
@@ -227,14 +231,36 @@ static void sink_remove(void *arg, const char *kind, const char *uuid)
 
 static const struct graph_sink sink = { sink_put, sink_remove };
 
+/* The name servers of systemconfiguration, for servers that are names; the engine's own when there are none. */
+static void tell_resolvers(struct session *s)
+{
+	const struct object *o = store_get(s->fleet->store, "systemconfiguration", "default");
+	json_t *now = json_array(), *server;
+	size_t i;
+
+	json_array_foreach(json_object_get(json_object_get(o ? o->body : NULL, "dns_configuration"), "server_list"), i,
+			   server)
+		json_array_append_new(now, json_string(json_str(server, "addr", "")));
+	if (s->resolvers ? json_equal(s->resolvers, now) : json_array_size(now) == 0) {
+		json_decref(now);
+		return;
+	}
+	json_decref(s->resolvers);
+	s->resolvers = now;
+	say(s, json_pack("{s:s, s:O}", "type", "resolvers", "servers", now));
+	stream_flush(&s->stream);
+}
+
 void session_flush(struct engine *e)
 {
 	struct session *s = e->control;
 	struct fleet *f = e->fleet;
 	struct commit *m;
 
-	if (!s || s->state != UP || stream_is_full(&s->stream) ||
-	    (!holder_is_dirty(&e->holder) && !s->fresh))
+	if (!s || s->state != UP || stream_is_full(&s->stream))
+		return;
+	tell_resolvers(s);
+	if (!holder_is_dirty(&e->holder) && !s->fresh)
 		return;
 	if (!s->fresh)
 		e->traffic.last_commit_bytes = 0;

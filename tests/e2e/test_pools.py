@@ -145,3 +145,22 @@ def test_members_of_an_address_group_serve(lab):
                                     others={"ipaddrgroup/g-1": group})
     until(lambda: client.curl("-s", "-o", "/dev/null", "-w", "%{http_code}", engine.url) == "200", "it answers")
     assert {client.curl("-s", engine.url).strip() for _ in range(9)} == {"web1", "web2", "web3"}
+
+
+def test_names_are_asked_of_the_configured_servers(lab):
+    """The machine's own resolv.conf knows nobody; systemconfiguration does. The runtime says how it went."""
+    web, client = lab.server(), lab.client()
+    engine = lab.engine()
+    with NameServer(lab, engine) as names:
+        names.say("web.test", web)
+        names.start()
+        named = [{"ip": {"addr": "web.test", "type": "DNS"}, "port": 80}]
+        vs = lab.virtual_service(pool=named, wait=False)
+        api = lab.api
+        config = api.get("systemconfiguration")
+        config["dns_configuration"] = {"server_list": [{"addr": names.host.ip4, "type": "V4"}]}
+        api.put("systemconfiguration", config)
+        until(lambda: client.curl("-s", "-o", "/dev/null", "-w", "%{http_code}", vs.url) == "200", "the name serves")
+        pool = api.get("pool", name=f"{vs.name}-pool")["results"][0]
+        said = api.get(f"pool/{pool['uuid']}/runtime/server")
+        assert f"web.test is {web.ip4}." in str(said), said

@@ -1,0 +1,253 @@
+/* Flows of datagrams, with real sockets on the loopback address. */
+#include "base/test.h"
+
+#include "engine/world_test.h"
+
+struct far {
+	int front;                 /* the service's socket, ours to dial */
+	union address at;
+	int server[SERVERS];
+};
+
+static int bound(union address *a)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(*a);
+
+	assert_int_equal(bind(fd, &a->sa, address_len(a)), 0);
+	assert_int_equal(getsockname(fd, &a->sa, &len), 0);
+	limit_waits(fd);
+	return fd;
+}
+
+/* The world's servers have an ear for datagrams at the same ports. */
+static struct far begin(struct world *w)
+{
+	struct far f;
+	int fd;
+
+	assert_int_equal(address_parse(&f.at, "127.0.0.1", 0), 0);
+	fd = bound(&f.at);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	worker_post_listener(w->worker, 0, 77, fd, &f.at, 0, true);
+	for (unsigned i = 0; i < SERVERS; i++) {
+		union address a = w->backend[i]->address;
+
+		f.server[i] = bound(&a);
+	}
+	w->plan.idle_ms = 60000;
+	configure(w);
+	settle(w);
+	return f;
+}
+
+static void end(struct far *f)
+{
+	for (unsigned i = 0; i < SERVERS; i++)
+		if (f->server[i] >= 0)
+			close(f->server[i]);
+}
+
+static int asker(const struct far *f)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	limit_waits(fd);
+	assert_int_equal(connect(fd, &f->at.sa, address_len(&f->at)), 0);
+	return fd;
+}
+
+/* The server that got TEXT; whom it came from. */
+static int got(const struct far *f, const char *text, union address *from)
+{
+	uint64_t deadline = mono_ns() + LIMIT_S * NS_PER_S;
+
+	for (;;) {
+		for (int i = 0; i < SERVERS; i++) {
+			char said[64] = "";
+			socklen_t len = sizeof(*from);
+
+			if (f->server[i] < 0 ||
+			    recvfrom(f->server[i], said, sizeof(said) - 1, MSG_DONTWAIT, &from->sa, &len) < 0)
+				continue;
+			assert_string_equal(said, text);
+			return i;
+		}
+		assert_true(mono_ns() < deadline);
+		usleep(200);
+	}
+}
+
+static void answer_to(const struct far *f, int server, const union address *to, const char *text)
+{
+	assert_int_equal(sendto(f->server[server], text, strlen(text), 0, &to->sa, address_len(to)),
+			 (ssize_t)strlen(text));
+}
+
+static void a_flow_keeps_its_server_and_its_socket(void **state)
+{
+	struct world *w = *state;
+	struct far f = begin(w);
+	int a = asker(&f), b = asker(&f), first, second;
+	union address from, again, other;
+
+	say(a, "one");
+	first = got(&f, "one", &from);
+	answer_to(&f, first, &from, "welcome");
+	hear(a, "welcome");
+	say(a, "two");
+	assert_int_equal(got(&f, "two", &again), first);
+	assert_true(address_equal(&from, &again));
+	say(b, "three");
+	second = got(&f, "three", &other);
+	assert_true(second != first);
+	/* An edit is nothing to them. */
+	configure(w);
+	settle(w);
+	say(a, "four");
+	assert_int_equal(got(&f, "four", &again), first);
+	assert_true(address_equal(&from, &again));
+	counted(&service(w)->conn_open, 2);
+	counted(&service(w)->udp_from_client, 4);
+	counted(&service(w)->udp_to_client, 1);
+	close(a);
+	close(b);
+	end(&f);
+}
+
+static void each_datagram_may_have_a_server_of_its_own(void **state)
+{
+	struct world *w = *state;
+	bool seen[SERVERS] = { 0 };
+	union address from;
+	struct far f;
+	int a;
+
+	w->plan.per_packet = true;
+	f = begin(w);
+	a = asker(&f);
+	for (unsigned i = 0; i < 2 * SERVERS; i++) {
+		int server;
+
+		say(a, "question");
+		server = got(&f, "question", &from);
+		seen[server] = true;
+		answer_to(&f, server, &from, "answer");
+		hear(a, "answer");
+	}
+	for (unsigned i = 0; i < SERVERS; i++)
+		assert_true(seen[i]);
+	counted(&service(w)->conn_open, SERVERS); /* a flow to each, and not one per datagram */
+	close(a);
+	end(&f);
+}
+
+static void a_server_that_falls_refuses_or_goes_loses_its_flows(void **state)
+{
+	struct world *w = *state;
+	struct far f = begin(w);
+	int a = asker(&f), server, next;
+	union address from;
+
+	say(a, "one");
+	server = got(&f, "one", &from);
+	atomic_store(&w->backend[server]->health, BACKEND_DOWN);
+	say(a, "two");
+	next = got(&f, "two", &from);
+	assert_true(next != server);
+	/* Nobody listens there: the datagram that finds out is lost, the next is not. */
+	close(f.server[next]);
+	f.server[next] = -1;
+	say(a, "lost");
+	counted(&counters_server_of(&w->counters, 0, 10 + (unsigned)next)->conn_failed, 1);
+	say(a, "three");
+	server = got(&f, "three", &from);
+	assert_true(server != next);
+	/* Removed: at once. */
+	w->listed[server] = false;
+	configure(w);
+	settle(w);
+	counted(&service(w)->conn_cut_server, 1);
+	counted(&service(w)->conn_open, 0);
+	close(a);
+	end(&f);
+}
+
+static void idle_flows_end_and_their_number_is_bounded_by_time(void **state)
+{
+	struct world *w = *state;
+	struct far f = begin(w);
+	union address from;
+
+	w->plan.idle_ms = 50;
+	configure(w);
+	settle(w);
+	for (unsigned i = 0; i < 50; i++) {
+		int a = asker(&f);
+
+		say(a, "once");
+		got(&f, "once", &from);
+		close(a);
+	}
+	counted(&service(w)->conn_total, 50);
+	counted(&service(w)->conn_open, 0);
+	end(&f);
+}
+
+static void long_and_empty_datagrams_pass(void **state)
+{
+	struct world *w = *state;
+	struct far f = begin(w);
+	static char sent[65000], back[65536];
+	int a = asker(&f);
+	union address from;
+	socklen_t len = sizeof(from);
+	ssize_t n = -1;
+	int server = 0;
+
+	memset(sent, 'x', sizeof(sent));
+	assert_int_equal(send(a, sent, sizeof(sent), 0), (ssize_t)sizeof(sent));
+	for (uint64_t deadline = mono_ns() + LIMIT_S * NS_PER_S; n < 0 && mono_ns() < deadline; usleep(200))
+		for (server = 0; server < SERVERS; server++) {
+			n = recvfrom(f.server[server], back, sizeof(back), MSG_DONTWAIT, &from.sa, &len);
+			if (n >= 0)
+				break;
+		}
+	assert_int_equal(n, sizeof(sent));
+	answer_to(&f, server, &from, "");
+	assert_int_equal(recv(a, back, sizeof(back), 0), 0);
+	close(a);
+	end(&f);
+}
+
+static void a_listener_that_goes_takes_its_flows_with_it(void **state)
+{
+	struct world *w = *state;
+	struct far f = begin(w);
+	int a = asker(&f);
+	union address from;
+
+	say(a, "one");
+	got(&f, "one", &from);
+	counted(&service(w)->conn_open, 1);
+	worker_post_unlisten(w->worker, 0, 77);
+	settle(w);
+	counted(&service(w)->conn_open, 0);
+	counted(&service(w)->conn_cut_listener, 1);
+	close(a);
+	end(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PROMISE(a_flow_keeps_its_server_and_its_socket),
+		PROMISE(each_datagram_may_have_a_server_of_its_own),
+		PROMISE(a_server_that_falls_refuses_or_goes_loses_its_flows),
+		PROMISE(idle_flows_end_and_their_number_is_bounded_by_time),
+		PROMISE(long_and_empty_datagrams_pass),
+		PROMISE(a_listener_that_goes_takes_its_flows_with_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -117,3 +117,81 @@ bool ipset_has(const struct ipset *s, const struct in6_addr *ip)
 	}
 	return low < s->n && s->ranges[low].first <= n;
 }
+
+struct ipset ipset_everybody(void)
+{
+	struct ipset s = { 0 };
+
+	add(&s, 0, ~(number)0);
+	return s;
+}
+
+struct ipset ipset_and(const struct ipset *a, const struct ipset *b, bool without)
+{
+	struct ipset out = { 0 };
+	size_t j = 0;
+
+	for (size_t i = 0; i < a->n; i++) {
+		number at = a->ranges[i].first, last = a->ranges[i].last;
+		bool over = false;
+
+		while (j < b->n && b->ranges[j].last < at)
+			j++;
+		for (size_t k = j; k < b->n && b->ranges[k].first <= last && !over; k++) {
+			const struct ipset_range *r = &b->ranges[k];
+
+			if (!without)
+				add(&out, MAX(at, r->first), MIN(last, r->last));
+			else if (r->first > at)
+				add(&out, at, r->first - 1);
+			over = r->last >= last;
+			at = over ? at : r->last + 1;
+		}
+		if (without && !over)
+			add(&out, at, last);
+	}
+	return out;
+}
+
+static struct in6_addr address_of(number n)
+{
+	struct in6_addr ip;
+
+	for (unsigned i = sizeof(ip.s6_addr); i-- > 0; n >>= 8)
+		ip.s6_addr[i] = (uint8_t)n;
+	return ip;
+}
+
+/* The widest network that begins at FIRST and ends by LAST: its host bits. */
+static unsigned widest(number first, number last)
+{
+	unsigned bits = 0;
+
+	while (bits < 128) {
+		number size_less_one = bits == 127 ? ~(number)0 : ((number)2 << bits) - 1;
+
+		if ((first & size_less_one) || size_less_one > last - first)
+			break;
+		bits++;
+	}
+	return bits;
+}
+
+int ipset_networks(const struct ipset *s, int (*f)(void *arg, const struct in6_addr *net, unsigned len), void *arg)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		number at = s->ranges[i].first, last = s->ranges[i].last, size_less_one;
+
+		do {
+			unsigned bits = widest(at, last);
+			struct in6_addr net = address_of(at);
+			int rc = f(arg, &net, 128 - bits);
+
+			if (rc)
+				return rc;
+			size_less_one = bits == 128 ? ~(number)0 : ((number)1 << bits) - 1;
+			at += size_less_one;
+		} while (at++ != last);
+	}
+	return 0;
+}

@@ -38,4 +38,11 @@ void ipset_seal(struct ipset *s);
 
 bool ipset_has(const struct ipset *s, const struct in6_addr *ip);
 
+/* New sealed sets. */
+struct ipset ipset_everybody(void);
+/* Who is in A and in B (WITHOUT: and not in B). */
+struct ipset ipset_and(const struct ipset *a, const struct ipset *b, bool without);
+/* As networks, LEN of 128 bits (IPv4 in its mapped form); stops when F gives other than 0, and gives that. */
+int ipset_networks(const struct ipset *s, int (*f)(void *arg, const struct in6_addr *net, unsigned len), void *arg);
+
 #endif

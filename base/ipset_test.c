@@ -102,11 +102,76 @@ static void merged_ranges_mean_the_same(void **state)
 	}
 }
 
+static int put_back(void *arg, const struct in6_addr *net, unsigned len)
+{
+	bool v4 = ip_is_v4(net);
+
+	assert_true(len <= 128);
+	if (!v4 || len >= 96)
+		ipset_add_prefix(arg, net, v4 ? len - 96 : len);
+	return 0;
+}
+
+static int last_len(void *arg, const struct in6_addr *net, unsigned len)
+{
+	(void)net;
+	*(unsigned *)arg = len;
+	return 0;
+}
+
+/* Sets made of sets, against the plain way; and networks are the set again. */
+static void sets_of_sets(void **state)
+{
+	struct ipset all = ipset_everybody();
+	unsigned len = 77;
+
+	(void)state;
+	assert_int_equal(ipset_networks(&all, last_len, &len), 0);
+	assert_int_equal(len, 0);
+	for (unsigned round = 0; round < 300; round++) {
+		struct ipset s[2] = { 0 }, both, first, back = { 0 };
+		bool truth[2][256] = { 0 };
+		unsigned seed = round + 7;
+
+		for (unsigned i = 0; i < round % 17; i++) {
+			struct in6_addr a = ip("10.0.0.0"), b = a;
+
+			seed = seed * 1103515245u + 12345;
+			a.s6_addr[15] = (uint8_t)(seed >> 16);
+			b.s6_addr[15] = (uint8_t)MIN(255u, a.s6_addr[15] + (seed >> 8 & 31));
+			assert_int_equal(ipset_add_range(&s[i & 1], &a, &b), 0);
+			for (unsigned x = a.s6_addr[15]; x <= b.s6_addr[15]; x++)
+				truth[i & 1][x] = true;
+		}
+		ipset_seal(&s[0]);
+		ipset_seal(&s[1]);
+		both = ipset_and(&s[0], &s[1], false);
+		first = ipset_and(&s[0], &s[1], true);
+		ipset_networks(&first, put_back, &back);
+		ipset_seal(&back);
+		for (unsigned x = 0; x < 256; x++) {
+			struct in6_addr a = ip("10.0.0.0");
+
+			a.s6_addr[15] = (uint8_t)x;
+			assert_int_equal(ipset_has(&both, &a), truth[0][x] && truth[1][x]);
+			assert_int_equal(ipset_has(&first, &a), truth[0][x] && !truth[1][x]);
+			assert_int_equal(ipset_has(&back, &a), truth[0][x] && !truth[1][x]);
+		}
+		ipset_fini(&s[0]);
+		ipset_fini(&s[1]);
+		ipset_fini(&both);
+		ipset_fini(&first);
+		ipset_fini(&back);
+	}
+	ipset_fini(&all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_in_is_found_and_nothing_else),
 		cmocka_unit_test(families_are_apart),
+		cmocka_unit_test(sets_of_sets),
 		cmocka_unit_test(merged_ranges_mean_the_same),
 	};
 

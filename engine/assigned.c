@@ -7,6 +7,7 @@
 #include "engine/address.h"
 #include "engine/clone.h"
 #include "engine/copies.h"
+#include "engine/guard.h"
 #include "engine/link.h"
 #include "engine/netlink.h"
 #include "engine/ports.h"
@@ -21,6 +22,7 @@ struct assigned_table {
 	struct vips *vips;
 	struct clones *clones;
 	struct ports *ports;
+	struct guards *guards;
 	struct vrfs *vrfs;
 	struct netlink *netlink;
 	unsigned next_index;
@@ -28,7 +30,8 @@ struct assigned_table {
 	size_t n_parting;
 };
 
-struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct ports *p, struct vrfs *r, struct netlink *n)
+struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct ports *p, struct guards *g, struct vrfs *r,
+				    struct netlink *n)
 {
 	struct assigned_table *t = xcalloc(1, sizeof(*t));
 
@@ -36,6 +39,7 @@ struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct por
 	t->vips = v;
 	t->clones = c;
 	t->ports = p;
+	t->guards = g;
 	t->vrfs = r;
 	t->netlink = n;
 	return t;
@@ -215,6 +219,8 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 		want_ports(&want, as->vips[i].addr ? as->vips[i].addr : "", vs, k, device);
 		want_ports(&want, as->vips[i].addr6 ? as->vips[i].addr6 : "", vs, k, device);
 	}
+	/* Guarded before they are open. */
+	guards_follow(a->table->guards, a->uuid, k, want.at, want.n);
 	if (ports_set(a->table->ports, a->uuid, want.at, want.n, &e) < 0)
 		trouble(&a->trouble, &e);
 	/* New ones are held before old ones are let go: an address in both is never withdrawn. */
@@ -263,6 +269,7 @@ void assigned_drop(struct assigned *a)
 	free(a->vips);
 	assigned_let_go(a);
 	ports_set(a->table->ports, a->uuid, NULL, 0, NULL);
+	guards_gone(a->table->guards, a->uuid);
 	assigned_drop_old_clone(a);
 	copies_end(a->copies, a->clone);
 	copies_free(a->copies);

@@ -18,6 +18,7 @@ struct assigned_table;
 struct clone_set;
 struct clones;
 struct copies;
+struct guards;
 struct link;
 struct netlink;
 struct ports;
@@ -52,7 +53,8 @@ struct assigned {
 	unsigned index;            /* the service's number in marks */
 };
 
-struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct ports *p, struct vrfs *r, struct netlink *n);
+struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct ports *p, struct guards *g, struct vrfs *r,
+				    struct netlink *n);
 /* Drops all. */
 void assigned_free(struct assigned_table *t);
 struct list *assigned_list(struct assigned_table *t);

@@ -231,6 +231,48 @@ enum netsec_verdict netsec_ask(struct netsec *n, const union address *client, un
 	return NETSEC_ALLOW;
 }
 
+struct denied {
+	int (*f)(void *arg, uint32_t rule, const struct in6_addr *net, unsigned len);
+	void *arg;
+	uint32_t rule;
+};
+
+static int denied_network(void *arg, const struct in6_addr *net, unsigned len)
+{
+	struct denied *d = arg;
+
+	return d->f(d->arg, d->rule, net, len);
+}
+
+int netsec_denied(const struct netsec *n, int (*f)(void *arg, uint32_t rule, const struct in6_addr *net, unsigned len),
+		  void *arg)
+{
+	struct ipset left = ipset_everybody(), all = ipset_everybody(); /* whom no rule so far has decided about */
+	struct denied d = { .f = f, .arg = arg };
+	int rc = 0;
+
+	for (; d.rule < n->n && rc == 0; d.rule++) {
+		const struct rule *r = &n->rules[d.rule];
+		const struct ipset *who = r->any_client ? &all : &r->clients;
+		bool without = !r->any_client && r->inverted;
+		struct ipset rest;
+
+		if (r->action == NETWORK_SECURITY_POLICY_ACTION_TYPE_DENY && r->ports.any && r->client_ports.any) {
+			struct ipset here = ipset_and(&left, who, without);
+
+			rc = ipset_networks(&here, denied_network, &d);
+			ipset_fini(&here);
+		}
+		/* A rule that asks for ports as well may or may not decide: the proxy will know. */
+		rest = ipset_and(&left, who, !without);
+		ipset_fini(&left);
+		left = rest;
+	}
+	ipset_fini(&left);
+	ipset_fini(&all);
+	return rc;
+}
+
 uint32_t netsec_rules(const struct netsec *n)
 {
 	return n ? n->n : 0;

@@ -41,6 +41,12 @@ void netsec_put(struct netsec *n);
  */
 enum netsec_verdict netsec_ask(struct netsec *n, const union address *client, unsigned port, uint64_t now_ns,
 			       uint32_t *rule);
+/*
+ * What is denied by the client's address alone: F for each network, LEN of 128 bits, and the place of the rule. Gives
+ * what F gave when that was not 0.
+ */
+int netsec_denied(const struct netsec *n, int (*f)(void *arg, uint32_t rule, const struct in6_addr *net, unsigned len),
+		  void *arg);
 uint32_t netsec_rules(const struct netsec *n);
 /* Name of rule I. Borrowed. */
 const char *netsec_rule_name(const struct netsec *n, uint32_t i);

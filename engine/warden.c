@@ -19,6 +19,7 @@
 #include "engine/health/ping.h"
 #include "engine/inquiry.h"
 #include "engine/inspect.h"
+#include "engine/guard.h"
 #include "engine/netlink.h"
 #include "engine/ports.h"
 #include "engine/process.h"
@@ -54,6 +55,7 @@ struct warden {
 	struct inquiries *inquiries;
 	struct books *books;
 	struct ports *ports;
+	struct guards *guards;
 	struct ports_user ports_user;
 	struct process *process;
 	struct process_user process_user;
@@ -398,7 +400,9 @@ static void on_committed(struct link_user *u, uint64_t revision)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
 	bool clones = changed_any(w, "trafficcloneprofile/") || changed_any(w, "network/");
-	bool networks = changed_any(w, "networkprofile/"); /* TCP or UDP? */
+	/* TCP or UDP? And who is denied? */
+	bool networks = changed_any(w, "networkprofile/") || changed_any(w, "networksecuritypolicy/") ||
+			changed_any(w, "ipaddrgroup/");
 	const char *key;
 	json_t *v, *news;
 
@@ -677,6 +681,7 @@ static void stats_send(struct timer *t)
 	if (datapath_counters(w->datapath, gate) == 0)
 		for (unsigned i = 0; i < GATE_COUNTERS; i++)
 			json_object_set_new(engine, datapath_counter_name(i), json_integer((json_int_t)gate[i]));
+	guards_stats(w->guards, stats);
 	link_stats(w->link, stats);
 }
 
@@ -774,8 +779,9 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	}
 	migrate_requests();
 	w->books = books_new(&w->counters);
+	w->guards = guards_new(w->datapath);
 	w->inquiries = inquiries_new(l, &w->records, w->link);
-	w->assigned = assigned_new(w->vips, w->clones, w->ports, w->vrfs, w->netlink);
+	w->assigned = assigned_new(w->vips, w->clones, w->ports, w->guards, w->vrfs, w->netlink);
 	*out = w;
 	return 0;
 }
@@ -805,6 +811,7 @@ void warden_free(struct warden *w)
 	process_free(w->process);
 	ports_free(w->ports);
 	vrfs_free(w->vrfs);
+	guards_free(w->guards);
 	if (w->clones)
 		clones_free(w->clones);
 	if (w->datapath)

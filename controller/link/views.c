@@ -318,43 +318,6 @@ json_t *view_clones(void *arg, const struct subresource_call *call, struct err *
 	return out;
 }
 
-/* What each rule of its network security policy did, by engine; in the order of the rules. */
-static json_t *policy_stats(void *arg, const struct subresource_call *call, struct err *err)
-{
-	struct fleet *f = arg;
-	const char *uuid = call->object->uuid;
-	const char *ref = json_str(call->object->body, "network_security_policy_ref", NULL);
-	const struct object *policy =
-		ref ? store_get(f->store, "networksecuritypolicy", ref_target(ref)) : NULL;
-	json_t *rules = policy ? json_object_get(policy->body, "rules") : NULL, *out = json_array();
-
-	(void)err;
-	LIST_FOREACH(l, &f->engines) {
-		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
-		json_t *list = json_array(), *rule;
-		size_t i;
-
-		json_array_foreach(rules, i, rule) {
-			json_t *one = books_get(&e->books, "rules", uuid, json_str(rule, "name", ""));
-
-			json_object_set(one, "name", json_object_get(rule, "name"));
-			json_object_set(one, "index", json_object_get(rule, "index"));
-			json_object_set(one, "action", json_object_get(rule, "action"));
-			json_array_append_new(list, one);
-		}
-		if (!counts_for(e, "rules", uuid)) {
-			json_decref(list);
-			continue;
-		}
-		json_array_append_new(out,
-				      json_pack("{s:s, s:s, s:o, s:b, s:s, s:o}", "se_uuid", e->uuid,
-						"se_name", e->name, "se_ref", engine_ref(call, e),
-						"connected", e->bulk != NULL, "policy",
-						policy ? policy->name : "", "rule_stats", list));
-	}
-	return out;
-}
-
 /* ---- pools ----------------------------------------------------------- */
 
 static bool server_is_up(const json_t *s)
@@ -599,7 +562,6 @@ static struct subresource views[] = {
 	{ .kind = "virtualservice", .path = "runtime", .get = view_service },
 	{ .kind = "virtualservice", .path = "runtime/detail", .get = service_detail },
 	{ .kind = "virtualservice", .path = "traffic_clone_stats", .get = view_clones },
-	{ .kind = "virtualservice", .path = "networksecuritypolicystats", .get = policy_stats },
 	{ .kind = "pool", .path = "runtime", .get = view_pool },
 	{ .kind = "pool", .path = "runtime/detail", .get = pool_detail },
 	{ .kind = "pool", .path = "runtime/server/hmonstat", .get = pool_hmonstat },

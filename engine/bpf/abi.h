@@ -111,6 +111,17 @@ struct range_key {
 };
 _Static_assert(sizeof(struct range_key) == 24, "no holes");
 
+/* A network of clients, as one guard sees it. */
+struct denial_key {
+	__u32 prefixlen;  /* 32 for the guard, and the network's */
+	__u32 guard;
+	__u8 addr[16];
+};
+_Static_assert(sizeof(struct denial_key) == 24, "no holes");
+
+#define DENIAL_KEY_BITS 160
+#define DENIALS_MAX     262144
+#define GUARD_HITS_MAX  65536
 #define RANGE_KEY_BITS 160
 #define RANGES_MAX     4096
 #define TARGETS_MAX 4096   /* slots; fits COPY_TARGET */

@@ -5,6 +5,7 @@
  */
 #include "engine/bpf/clone.bpf.h"
 #include "engine/bpf/gate.bpf.h"
+#include "engine/bpf/guard.bpf.h"
 #include "engine/bpf/steer.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -35,7 +36,7 @@ int data_ingress(struct __sk_buff *skb)
 
 	packet_parse(skb, &p);
 	p.key.vrf = domain_of(skb->ifindex);
-	if (gate_refuses_in(&p))
+	if (gate_refuses_in(&p) || guard_refuses(&p))
 		return TC_ACT_SHOT;
 	classify_in(skb, &p, &v);
 	clone(skb, &v);

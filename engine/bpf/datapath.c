@@ -261,6 +261,65 @@ int datapath_domain(struct datapath *d, int ifindex, uint32_t vrf)
 	return bpf_map_update_elem(fd, &key, &vrf, BPF_ANY);
 }
 
+/* ---- guards ---- */
+
+static int piece_set(int map, const struct range_key *k, uint32_t number)
+{
+	return bpf_map_update_elem(map, k, &number, BPF_ANY);
+}
+
+int datapath_guard_ports(struct datapath *d, const struct in6_addr *ip, uint8_t proto, uint16_t first, uint16_t last,
+			 uint32_t number)
+{
+	return pieces(first, last, piece_set, bpf_map__fd(d->skel->maps.guarded), range_key(ip, proto), number);
+}
+
+void datapath_unguard_ports(struct datapath *d, const struct in6_addr *ip, uint8_t proto, uint16_t first,
+			    uint16_t last)
+{
+	pieces(first, last, piece_remove, bpf_map__fd(d->skel->maps.guarded), range_key(ip, proto), 0);
+}
+
+static struct denial_key denial_key(uint32_t number, const struct in6_addr *net, unsigned len)
+{
+	struct denial_key k = { .prefixlen = DENIAL_KEY_BITS - 128 + len, .guard = number };
+
+	memcpy(k.addr, net, 16);
+	return k;
+}
+
+int datapath_deny(struct datapath *d, uint32_t number, const struct in6_addr *net, unsigned len, uint32_t hits)
+{
+	struct denial_key k = denial_key(number, net, len);
+
+	return bpf_map_update_elem(bpf_map__fd(d->skel->maps.denied), &k, &hits, BPF_ANY);
+}
+
+void datapath_undeny(struct datapath *d, uint32_t number, const struct in6_addr *net, unsigned len)
+{
+	struct denial_key k = denial_key(number, net, len);
+
+	bpf_map_delete_elem(bpf_map__fd(d->skel->maps.denied), &k);
+}
+
+uint64_t datapath_hits(struct datapath *d, uint32_t hits)
+{
+	uint64_t *one = (uint64_t *)d->per_cpu, sum = 0; /* large enough: a book has more than one counter */
+
+	if (bpf_map_lookup_elem(bpf_map__fd(d->skel->maps.guard_hits), &hits, one) == 0)
+		for (int cpu = 0; cpu < d->cpus; cpu++)
+			sum += one[cpu];
+	return sum;
+}
+
+void datapath_hits_clear(struct datapath *d, uint32_t hits)
+{
+	uint64_t *one = (uint64_t *)d->per_cpu;
+
+	memset(one, 0, (size_t)d->cpus * sizeof(*one));
+	bpf_map_update_elem(bpf_map__fd(d->skel->maps.guard_hits), &hits, one, BPF_ANY);
+}
+
 /* ---- clone targets ---- */
 
 int datapath_target_set(struct datapath *d, uint32_t slot, const struct target *t)

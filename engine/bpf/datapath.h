@@ -62,6 +62,20 @@ int datapath_range_add(struct datapath *d, const struct in6_addr *ip, uint8_t pr
 void datapath_range_remove(struct datapath *d, int number, const struct in6_addr *ip, uint8_t proto, uint16_t first,
 			   uint16_t last);
 
+/* ---- guards: who is denied before anything of his is looked at ---- */
+
+/* What comes to IP, PROTO and FIRST..LAST is looked at by guard NUMBER from now on. -errno. */
+int datapath_guard_ports(struct datapath *d, const struct in6_addr *ip, uint8_t proto, uint16_t first, uint16_t last,
+			 uint32_t number);
+void datapath_unguard_ports(struct datapath *d, const struct in6_addr *ip, uint8_t proto, uint16_t first,
+			    uint16_t last);
+/* Guard NUMBER denies NET/LEN (of 128 bits), counted at HITS; -ENOSPC. */
+int datapath_deny(struct datapath *d, uint32_t number, const struct in6_addr *net, unsigned len, uint32_t hits);
+void datapath_undeny(struct datapath *d, uint32_t number, const struct in6_addr *net, unsigned len);
+/* Denied since it was cleared. */
+uint64_t datapath_hits(struct datapath *d, uint32_t hits);
+void datapath_hits_clear(struct datapath *d, uint32_t hits);
+
 /* ---- clone targets ---- */
 
 int datapath_target_set(struct datapath *d, uint32_t slot, const struct target *t);

@@ -37,7 +37,7 @@ def enters(client, ip: str, port: int = 80, source: int = 0) -> bool:
     """Is a request answered? (A connection that is turned away may look open for a moment.)"""
     with client.entered():
         with contextlib.closing(socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)) as peer:
-            peer.settimeout(2)
+            peer.settimeout(0.5)
             if source:
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 peer.bind(("::" if ":" in ip else "", source))
@@ -51,6 +51,12 @@ def enters(client, ip: str, port: int = 80, source: int = 0) -> bool:
 
 def counter(lab, vs, name: str) -> int:
     return lab.api.get(f"virtualservice/{vs.uuid}/runtime/detail")[0]["stats"].get(name, 0)
+
+
+def by_rule(lab, vs) -> dict[str, dict]:
+    """What each rule of the policy counted."""
+    found = lab.api.get(f"virtualservice/{vs.uuid}/networksecuritypolicystats")
+    return {row["rule"]: row["statistics"] for row in found[0]["statistics"]} if found else {}
 
 
 def applied(lab, vs) -> bool:
@@ -124,11 +130,57 @@ def test_policies(lab, workers):
 
     # What each rule did is told.
     def told() -> bool:
-        found = lab.api.get(f"virtualservice/{vs.uuid}/networksecuritypolicystats")
-        stats = found[0]["rule_stats"][0] if found and found[0]["rule_stats"] else {}
+        stats = by_rule(lab, vs).get("rule 1", {})
         return stats.get("matched", 0) >= 30 and stats["matched"] - stats["refused"] >= inside
     until(told, "the rule's counters", 5)
     assert counter(lab, vs, "conn_refused_policy") > 30
+
+
+def silent(client, ip: str, port: int = 80) -> bool:
+    """Is nothing answered at all, not even with a refusal?"""
+    try:
+        client.connect(ip, port, timeout=0.3).close()
+    except TimeoutError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def test_who_is_denied_by_address_hears_nothing(lab):
+    """In the kernel: no handshake, no reset; thousands of networks; counted, also through changes."""
+    web, one, two = lab.server(), lab.client(), lab.client()
+    lab.engine()
+    policy = lab.api.post("networksecuritypolicy", {"name": "guard", "rules": []})["uuid"]
+    many = [prefix(f"10.{n >> 8}.{n & 255}.0", 25) for n in range(5000)]
+    group = lab.api.post("ipaddrgroup", {"name": "bad", "prefixes": many})["uuid"]
+    vs = lab.virtual_service(pool=[web], http=False, v6=True, monitor=None,
+                             services=[{"port": 80}, {"port": 1000, "port_range_end": 1009}],
+                             network_security_policy_ref=f"/api/networksecuritypolicy/{policy}")
+
+    def rules(*them) -> None:
+        lab.api.patch(f"networksecuritypolicy/{policy}", replace={"rules": list(them)})
+
+    until(lambda: enters(one, vs.vip), "the service answers")
+    rules(rule(1, "ALLOW", client_ip=is_in(addrs=[addr(two.ip4)])),
+          rule(2, "DENY", client_ip=is_in(group_refs=[f"/api/ipaddrgroup/{group}"])))
+    lab.api.patch(f"ipaddrgroup/{group}", replace={"prefixes": many + [prefix(one.ip4, 24), prefix(one.ip6, 128)]})
+    until(lambda: silent(one, vs.vip), "the denied hears nothing")
+    assert silent(one, vs.vip6) and silent(one, vs.vip, 1005)
+    assert enters(two, vs.vip) and enters(two, vs.vip6) and enters(two, vs.vip, 1005)
+    until(lambda: counter(lab, vs, "conn_refused_policy") >= 3, "they are counted", 5)
+    found = until(lambda: by_rule(lab, vs)["rule 1"]["matched"] >= 2 and by_rule(lab, vs), "those who were let in", 5)
+    assert found["rule 2"]["refused"] >= 3 and found["rule 1"]["refused"] == 0
+    # What asks for a port as well is the proxy's: a reset. What is left of the policy is open.
+    rules(rule(3, "DENY", vs_port=is_in(ports=[80]), client_ip=is_in(addrs=[addr(one.ip4)])))
+    until(lambda: not silent(one, vs.vip), "no longer in the kernel")
+    assert not enters(one, vs.vip) and enters(one, vs.vip, 1005) and enters(one, vs.vip6)
+    assert counter(lab, vs, "conn_refused_policy") >= 3
+    rules(rule(4, "DENY", client_ip=is_not_in(addrs=[addr(two.ip4)])))
+    until(lambda: silent(one, vs.vip) and silent(two, vs.vip6), "all others hear nothing")
+    assert enters(two, vs.vip)
+    vs.patch(delete={"network_security_policy_ref": f"/api/networksecuritypolicy/{policy}"})
+    until(lambda: enters(one, vs.vip) and enters(two, vs.vip6), "everybody may come in")
 
 
 def test_a_policy_guards_datagrams(lab):

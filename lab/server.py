@@ -49,7 +49,7 @@ class Server(Host):
         self.ip4, self.ip6, self.mac = self.eth.ip, self.eth.ip6, self.eth.mac
         self.dir: pathlib.Path = lab.dir / name
         (self.dir / "www" / "files").mkdir(parents=True)
-        for size in (128, 16384, 1 << 20):
+        for size in (128, 16384, 131072, 1 << 20):
             (self.dir / "www" / "files" / str(size)).write_bytes(b"x" * (size - 1) + b"\n")
         self.config = self.dir / "nginx.conf"
         self.config.write_text(CONFIG.format(dir=self.dir, name=name, port=port))

@@ -168,7 +168,7 @@ void note_sent(struct exchange *x)
 	const struct conn *server = x->upstream.server;
 	struct record *rec = x->note;
 
-	x->sent_ns = mono_ns();
+	x->sent_ns = loop_now(x->client->worker->loop); /* the clock is a good part of what a note costs */
 	if (!rec)
 		return;
 	rec->server = server->peer;
@@ -229,16 +229,31 @@ static unsigned bucket(uint32_t us)
 	return i;
 }
 
+/* The wall clock at NOW of the other one, which was asked already. */
+static uint64_t wall_at(uint64_t now_ns)
+{
+	static _Thread_local uint64_t read_ns, offset_us;
+
+	if (!read_ns || now_ns - read_ns > NS_PER_S) {
+		read_ns = now_ns;
+		offset_us = wall_us() - now_ns / 1000;
+	}
+	return now_ns / 1000 + offset_us;
+}
+
 void note_end(struct exchange *x)
 {
 	struct worker *w = x->client->worker;
 	struct record *rec = x->note;
 	struct service_counters *c = exchange_counters(x);
-	uint64_t now = mono_ns();
-	uint32_t total = since_us(x->begun_ns, now), app = since_us(x->sent_ns, x->first_ns);
+	uint32_t total, app;
+	uint64_t now;
 
 	if (!rec)
 		return;
+	now = mono_ns();
+	total = since_us(x->begun_ns, now);
+	app = since_us(x->sent_ns, x->first_ns);
 	x->note = NULL;
 	x->id_len = 0;
 	app -= MIN(app, rec->server_rtt_us);
@@ -252,7 +267,7 @@ void note_end(struct exchange *x)
 		counter_add(&s->http_time_us, app);
 		counter_add(&s->http_time_le_1ms + bucket(app), 1);
 	}
-	rec->report_us = wall_us();
+	rec->report_us = wall_at(now);
 	rec->rx_bytes += x->up.bytes;
 	rec->total_us = total;
 	rec->first_byte_us = since_us(x->begun_ns, x->first_ns);

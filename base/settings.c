@@ -100,6 +100,7 @@ static const char *named_file(int argc, char **argv, int i, int *words)
 
 int settings_expand(const struct argp_option *options, int *argc, char ***argv, struct err *e)
 {
+	static char **volatile kept __attribute__((unused)); /* they are the program's words until it ends, and no leak */
 	struct words w = { .options = options };
 	int words;
 
@@ -124,5 +125,6 @@ int settings_expand(const struct argp_option *options, int *argc, char ***argv, 
 			add_word(&w, (*argv)[i]);
 	*argc = w.argc;
 	*argv = w.argv;
+	kept = w.argv;
 	return 0;
 }

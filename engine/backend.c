@@ -17,6 +17,8 @@ struct backend *backend_new(const char *pool_uuid, const union address *a, unsig
 	atomic_init(&b->tasks, -1);
 	atomic_init(&b->tasks_load, 0);
 	atomic_init(&b->device, 0);
+	atomic_init(&b->trouble, 0);
+	atomic_init(&b->trouble_ns, 0);
 	b->slot = slot;
 	b->address = *a;
 	address_ip(a, ip);
@@ -45,6 +47,32 @@ void backend_put(struct backend *b)
 {
 	if (b && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
 		free(b);
+}
+
+#define FADE_NS (10 * NS_PER_S) /* after so long half of it is forgotten */
+
+static unsigned trouble_of(struct backend *b, uint64_t now)
+{
+	unsigned n = atomic_load_explicit(&b->trouble, memory_order_relaxed);
+	uint64_t then = atomic_load_explicit(&b->trouble_ns, memory_order_relaxed);
+
+	return n && now > then ? n >> MIN((now - then) / FADE_NS, (uint64_t)31) : n;
+}
+
+/* Workers that judge at the same time may lose a judgement: it is a tendency, and no book. */
+void backend_judge(struct backend *b, uint64_t now, bool good)
+{
+	unsigned n = trouble_of(b, now);
+
+	if (good && !n) /* nearly always: nobody writes */
+		return;
+	atomic_store_explicit(&b->trouble, good ? n - 1 : MIN(n + 2, 2u * BACKEND_TROUBLE + 1), memory_order_relaxed);
+	atomic_store_explicit(&b->trouble_ns, now, memory_order_relaxed);
+}
+
+unsigned backend_trouble(struct backend *b, uint64_t now)
+{
+	return trouble_of(b, now) / 2;
 }
 
 bool backend_take(struct backend *b, unsigned max)

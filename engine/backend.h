@@ -33,6 +33,8 @@ struct backend {
 	atomic_uint tasks_load;    /* its load then */
 	atomic_int device;         /* interface that its connections are bound to; 0: any, -1: none leads to it */
 	struct rate rate;          /* of connections begun, over all workers */
+	atomic_uint trouble;       /* what exchanges say of it, when they are asked: twice as heavy as the good ones */
+	atomic_ullong trouble_ns;  /* when that was */
 	unsigned slot;             /* of its counters */
 	union address address;
 	char name[64];             /* "10.0.0.5:80", "fd00::5:80": its key in metrics */
@@ -56,6 +58,14 @@ static inline bool backend_is_usable(struct backend *b)
 	return atomic_load_explicit(&b->health, memory_order_relaxed) < BACKEND_DOWN;
 }
 
+/* An exchange at NOW went well, or badly. */
+void backend_judge(struct backend *b, uint64_t now, bool good);
+/*
+ * Its share is 1 of 2^n of what it would be, up to BACKEND_TROUBLE; 0: it does well. Trouble fades by itself, so that
+ * a server that nobody asks is tried again.
+ */
+#define BACKEND_TROUBLE 6
+unsigned backend_trouble(struct backend *b, uint64_t now);
 /* One more connection serves somebody; false when MAX (0: no limit) do already. */
 bool backend_take(struct backend *b, unsigned max);
 void backend_release(struct backend *b);

@@ -731,6 +731,7 @@ static void snapshot_pool(struct config *c, struct snapshot *n, struct snapshot_
 	sp->keep.life_ms = keep ? (uint64_t)keep->upstream_connpool_conn_life_tmo : 600000;
 	sp->keep.max_reuse = keep ? (uint64_t)keep->upstream_connpool_conn_max_reuse : 0;
 	sp->keep.max_idle = keep ? (uint64_t)keep->upstream_connpool_server_max_cache : 0;
+	sp->passive = pool->inline_health_monitor;
 	sp->min_up = (unsigned)pool->min_servers_up;
 	sp->service_port = pool->use_service_port;
 	sp->queue_max = pool->request_queue_enabled ? (unsigned)pool->request_queue_depth : 0;

@@ -63,6 +63,7 @@ struct snapshot_pool {
 		bool while_disabled;          /* a server that is disabled goes on with its clients, as long as it drains */
 	} persist;                        /* how a client stays with its server */
 	unsigned min_up;                  /* with fewer servers up it has none */
+	bool passive;                     /* exchanges that fail lower a server's share */
 	bool service_port;                /* servers are reached at the port that the client came to */
 	unsigned queue_max;               /* exchanges that may wait for a place; 0: none waits */
 	struct pool_state *state;         /* a reference; NULL: in tests */

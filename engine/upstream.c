@@ -193,12 +193,19 @@ static void give_up(struct upstream *u)
 		upstream_queue_look(c->backend->pool);
 }
 
+void upstream_judge(struct upstream *u, bool good)
+{
+	if (u->server && u->pool->passive)
+		backend_judge(u->server->backend->member.backend, loop_now(u->client->worker->loop), good);
+}
+
 /* This attempt failed: the next server, or the bad news. Never from inside the session's own call. */
 static void attempt_failed(struct conn *c, int rc)
 {
 	struct upstream *u = c->upstream;
 
 	trace_put(TRACE_CONNECTED, c->id, rc, 0);
+	upstream_judge(u, false);
 	leave_out(u, c->backend);
 	give_up(u);
 	conn_reset(c);
@@ -415,6 +422,41 @@ static void stay_with(struct upstream *u, struct backend *b)
 		counter_add(&u->client->service->counters->persist_evicted, 1);
 }
 
+/*
+ * Whoever fails is taken each second time, fourth time ... of those that the balancer would have it, as long as there
+ * is another one that does better.
+ */
+static struct lb_member *pick(struct upstream *u, int *why)
+{
+	struct lb *lb = &u->from->lb;
+	struct lb_member *m = lb_pick(lb, &u->ask, why), *other;
+	struct worker_backend *b;
+	unsigned trouble;
+	int none;
+
+	if (!m || !u->pool->passive || u->ask.avoid_n == LB_AVOID)
+		return m;
+	trouble = backend_trouble(m->backend, u->ask.now);
+	b = CONTAINER_OF(m, struct worker_backend, member);
+	if (!trouble || b->passed + 1 >= 1u << trouble) {
+		b->passed = 0;
+		return m;
+	}
+	u->ask.avoid[u->ask.avoid_n++] = m;
+	other = lb_pick(lb, &u->ask, &none);
+	u->ask.avoid_n--;
+	if (!other)
+		return m;
+	if (backend_trouble(other->backend, u->ask.now) >= trouble) {
+		lb_release(lb, other);
+		return m;
+	}
+	b->passed++;
+	counter_add(&b->counters->conn_passed_over, 1);
+	lb_release(lb, m);
+	return other;
+}
+
 /* FRESH: not one at rest; the last one was stale. */
 static int choose(struct upstream *u, bool fresh)
 {
@@ -440,7 +482,7 @@ static int choose(struct upstream *u, bool fresh)
 					  : &u->client->service->counters->persist_lost, 1);
 		}
 		if (!m)
-			m = lb_pick(lb, &u->ask, &rc);
+			m = pick(u, &rc);
 		if (lb->overflows) {
 			counter_add(&u->client->service->counters->server_full, lb->overflows);
 			lb->overflows = 0;
@@ -645,8 +687,10 @@ int upstream_again(struct upstream *u)
 
 	must(u->snapshot && c);
 	/* One that rested too long says nothing about its server. */
-	if (!stale)
+	if (!stale) {
+		upstream_judge(u, false);
 		leave_out(u, c->backend);
+	}
 	give_up(u);
 	conn_reset(c);
 	return u->tries < UPSTREAM_TRIES ? choose(u, stale) : -ECONNREFUSED;

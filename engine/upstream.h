@@ -88,6 +88,8 @@ int upstream_open(struct upstream *u, struct snapshot *s, const struct upstream_
  * drop it and go on with another, new one. Answers as upstream_open(); -ECONNREFUSED when the tries are used up.
  */
 int upstream_again(struct upstream *u);
+/* What the server did was as it should be, or not. Where the pool wants it, who fails gets less to do. */
+void upstream_judge(struct upstream *u, bool good);
 /*
  * Another server for the same exchange, although this one answered: it is left out. Answers as upstream_open(); on
  * failure u->server stays as it is.

@@ -68,6 +68,7 @@ struct worker_backend {
 	struct list flows;                /* of datagrams; each counts in n_conns */
 	uint64_t refused_ns;              /* datagrams: nobody listened there then */
 	size_t n_idle, n_conns;
+	unsigned passed;                  /* choices that passed it over since it was last taken */
 	bool listed;                      /* the newest snapshot has it */
 	uint64_t ended_ns;                /* it was disabled, or fell, then; 0: it is in service */
 	struct timer drain;               /* its connections are cut then */

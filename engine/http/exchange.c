@@ -302,6 +302,7 @@ static void server_lost(struct exchange *x)
 	int rc;
 
 	if (x->answered || !again) {
+		upstream_judge(&x->upstream, false);
 		exchange_refuse(x, &refusal_SERVER_LOST);
 		return;
 	}
@@ -317,6 +318,7 @@ static void server_bad(struct exchange *x, enum http1_error e)
 {
 	trace_put(TRACE_RESPONSE, x->client->id, -1, e);
 	counter_add(&server_counters(x)->http_malformed, 1);
+	upstream_judge(&x->upstream, false);
 	exchange_refuse(x, &refusal_SERVER_BAD);
 }
 
@@ -626,6 +628,8 @@ static size_t answer_head(struct exchange *x, struct gather *g)
 		return 0;
 	}
 	trace_put(TRACE_RESPONSE, x->client->id, h.status, h.len);
+	if (h.status >= 200)
+		upstream_judge(&x->upstream, h.status < 500);
 	again = may_reselect(x);
 	if (again && is_unwanted(again, h.status)) {
 		struct server_counters *its = server_counters(x);
@@ -871,6 +875,7 @@ static void server_late(struct conn *c)
 {
 	struct exchange *x = c->session;
 
+	upstream_judge(&x->upstream, false);
 	if (may_reselect(x) && reselect(x))
 		return;
 	exchange_refuse(x, x->answered ? &refusal_SERVER_LOST : &refusal_SERVER_SILENT);

@@ -324,6 +324,7 @@ static void ready(struct conn *c, uint32_t events)
 static void start(struct session *s)
 {
 	upstream_answered(&s->upstream); /* by the handshake: what an answer is, nobody knows here */
+	upstream_judge(&s->upstream, true);
 	move(s, L4_PASSING);
 	conn_want_in(s->client, true);
 	still_alive(s);

@@ -213,3 +213,42 @@ def test_a_server_in_maintenance_keeps_what_it_has(lab):
     assert mine["checks"] > 0
     detail = lab.api.get(f"pool/{vs.pool_uuid}/runtime/detail")[0]["servers"]
     assert any(s["server_hm_stat"]["history"] == mine["history"] for s in detail)
+
+
+# Answers its word with its status, both from the file `mood`.
+MOODY = """
+import http.server, pathlib, sys
+class Moody(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        status = int(pathlib.Path(sys.argv[1]).read_text())
+        self.send_response(status)
+        self.send_header("Content-Length", "6")
+        self.end_headers()
+        self.wfile.write(b"moody\\n")
+    def log_message(self, *a):
+        pass
+http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Moody).serve_forever()
+"""
+
+
+def test_real_traffic_lowers_the_share_of_a_failing_server(lab):
+    web, other, client = lab.server(), lab.server(), lab.client()
+    mood = lab.dir / "mood"
+    mood.write_text("500")
+    other.start(sys.executable, "-c", MOODY, mood, log="moody")
+    until(lambda: other.run("ss", "-Hltn", "sport = :8080").stdout, "it listens")
+    lab.engine(workers=1)
+    vs = lab.virtual_service(pool=[web, {"ip": {"addr": other.ip4, "type": "V4"}, "port": 8080}], monitor=None,
+                             pool_more={"lb_algorithm": "LB_ALGORITHM_ROUND_ROBIN"})
+
+    def moody(count):
+        return sum(client.fresh_get(vs.url).text == "moody\n" for _ in range(count))
+    moody(20)
+    assert moody(64) <= 8, "it gets little while it fails"
+    mood.write_text("200")
+    until(lambda: moody(20) == 10, "it gets its share back")
+    mood.write_text("500")
+    vs.patch_pool(replace={"inline_health_monitor": False})
+    until(lambda: moody(20) == 10, "nobody looks any more")
+    assert moody(40) == 20

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/base.h"
+#include "base/log.h"
 #include "engine/secure.h"
 #include "engine/snapshot.h"
 #include "engine/worker.h"
@@ -333,10 +334,20 @@ static void count_failed(const struct conn *c, enum tls_cause cause)
 	}
 }
 
+/* Why a pool that its monitors call up answers nobody. Once a minute for each server. */
+static void tell_untrusted(struct worker_backend *b, uint64_t now, const char *why)
+{
+	if (b->untrusted_ns && now - b->untrusted_ns < 60 * NS_PER_S)
+		return;
+	b->untrusted_ns = now;
+	log_warn("server_untrusted pool=%s server=%s reason=\"%s\"", b->member.backend->pool, b->member.backend->name, why);
+}
+
 int tls_shake_on(struct conn *c)
 {
 	struct conn_tls *t = c->tls;
 	struct err e = { 0 };
+	enum tls_cause cause;
 	int rc, error;
 
 	ERR_clear_error();
@@ -367,7 +378,10 @@ int tls_shake_on(struct conn *c)
 	default:
 		break;
 	}
-	count_failed(c, tls_why(t->ssl, &e));
+	cause = tls_why(t->ssl, &e);
+	count_failed(c, cause);
+	if (c->side == CONN_SERVER && cause == TLS_CAUSE_UNTRUSTED)
+		tell_untrusted(c->backend, loop_now(c->worker->loop), e.text);
 	trace_put(TRACE_TLS, c->id, e.code, c->side);
 	return e.code;
 }
@@ -446,7 +460,7 @@ void tls_serve(struct conn *c)
 		return;
 	}
 	/* A flood of half handshakes pushes itself out: who means it is through in a moment. */
-	if (w->n_shaking >= TLS_SHAKING_MAX) {
+	if (w->n_shaking >= w->shaking_max) {
 		struct conn *oldest = LIST_ENTRY(w->shaking.next, struct conn_tls, shaking)->conn;
 
 		counter_add(&oldest->service->counters->tls_flooded, 1);

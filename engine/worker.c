@@ -858,6 +858,7 @@ struct worker *worker_start(unsigned id, struct counters *counters)
 	slab_init(&w->streams, h2_stream_size, CONNS_MAX);
 	slab_init(&w->tls, sizeof(struct conn_tls), CONNS_MAX);
 	list_init(&w->shaking);
+	w->shaking_max = TLS_SHAKING_MAX;
 	tickets_rotate(&w->tickets);
 	slab_init(&w->notes, RECORD_BYTES, CONNS_MAX);
 	must(pthread_create(&w->thread, NULL, worker_run, w) == 0);

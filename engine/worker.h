@@ -74,6 +74,7 @@ struct worker_backend {
 	struct timer drain;               /* its connections are cut then */
 	struct ssl_session_st *tls_session;         /* the newest, to be resumed under ... */
 	struct secure *tls_secure;        /* a reference */
+	uint64_t untrusted_ns;            /* when it was said last that its certificate was not believed; 0: never */
 	struct grave grave;
 };
 
@@ -109,7 +110,7 @@ struct worker {
 	struct udp *udp;                  /* flows of datagrams */
 	char *scratch;                    /* WORKER_SCRATCH bytes for what is passed on within one call */
 	struct list shaking;              /* struct conn_tls: handshakes with clients, the oldest first */
-	unsigned n_shaking;
+	unsigned n_shaking, shaking_max;
 	struct tickets tickets;
 	struct trace trace;
 	bool stopping;

@@ -233,13 +233,11 @@ static bool ticket_mac(EVP_MAC_CTX *mac, struct ticket_key *k)
 }
 
 /* Fetched once: OpenSSL 3.0 takes locks to look for it each time. */
-static const EVP_CIPHER *ticket_cipher(void)
+static const EVP_CIPHER *ticket_cipher(struct worker *w)
 {
-	static _Thread_local EVP_CIPHER *cipher;
-
-	if (!cipher)
-		cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
-	return cipher;
+	if (!w->ticket_cipher)
+		w->ticket_cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+	return w->ticket_cipher;
 }
 
 static int ticket_key_cb(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
@@ -253,14 +251,14 @@ static int ticket_key_cb(SSL *ssl, unsigned char name[16], unsigned char *iv, EV
 
 		memcpy(name, k->name, sizeof(k->name));
 		random_bytes(iv, 16);
-		return EVP_EncryptInit_ex(cipher, ticket_cipher(), NULL, k->cipher, iv) == 1 && ticket_mac(mac, k) ? 1 : -1;
+		return EVP_EncryptInit_ex(cipher, ticket_cipher(c->worker), NULL, k->cipher, iv) == 1 && ticket_mac(mac, k) ? 1 : -1;
 	}
 	for (unsigned i = 0; i < t->n; i++) {
 		struct ticket_key *k = &t->keys[i];
 
 		if (memcmp(name, k->name, sizeof(k->name)) != 0)
 			continue;
-		if (EVP_DecryptInit_ex(cipher, ticket_cipher(), NULL, k->cipher, iv) != 1 || !ticket_mac(mac, k))
+		if (EVP_DecryptInit_ex(cipher, ticket_cipher(c->worker), NULL, k->cipher, iv) != 1 || !ticket_mac(mac, k))
 			return -1;
 		return i == 0 ? 1 : 2;
 	}

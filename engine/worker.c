@@ -877,6 +877,7 @@ void worker_stop(struct worker *w)
 	slab_fini(&w->sessions_h2);
 	slab_fini(&w->streams);
 	slab_fini(&w->tls);
+	EVP_CIPHER_free(w->ticket_cipher);
 	slab_fini(&w->notes);
 	buffer_pool_fini(&w->buffers);
 	pipes_fini(w);

@@ -112,6 +112,7 @@ struct worker {
 	struct list shaking;              /* struct conn_tls: handshakes with clients, the oldest first */
 	unsigned n_shaking, shaking_max;
 	struct tickets tickets;
+	EVP_CIPHER *ticket_cipher;        /* as the library looks it up; NULL: not yet */
 	struct trace trace;
 	bool stopping;
 };

@@ -49,7 +49,7 @@ static int key_parse(struct seal *s, const char *text, struct err *e)
 		int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
 
 		good = high >= 0 && low >= 0;
-		s->key[i] = (unsigned char)(high << 4 | low);
+		s->key[i] = good ? (unsigned char)(high << 4 | low) : 0;
 	}
 	return good ? 0
 		    : err_set(e, -EINVAL, NULL, "%s is no key-encryption key: it must be %d hexadecimal digits.",

@@ -240,7 +240,7 @@ static json_t *shown(const struct record *rec)
 		json_object_set_new(o, "tx_bytes", json_integer((json_int_t)rec->tx_bytes));
 		json_object_set_new(o, "server_rx_bytes", json_integer((json_int_t)rec->server_rx_bytes));
 		json_object_set_new(o, "server_tx_bytes", json_integer((json_int_t)rec->server_tx_bytes));
-		json_object_set_new(o, "protocol", json_string("PROTOCOL_TCP"));
+		json_object_set_new(o, "protocol", json_string(rec->udp ? "PROTOCOL_UDP" : "PROTOCOL_TCP"));
 		return o;
 	}
 	snprintf(version, sizeof(version), "%u.%u", rec->version / 10u % 10, rec->version % 10u);

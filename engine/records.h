@@ -83,7 +83,7 @@ struct record {
 	union address client, vip, server;
 	uint8_t type, reason;
 	uint8_t version;        /* 10, 11, 20 */
-	bool tls;
+	bool tls, udp;
 	uint16_t status, server_status;
 	uint16_t worker;
 	uint16_t port;          /* that the client came to: one of a range */

@@ -10,6 +10,7 @@
 #include "base/base.h"
 #include "base/table.h"
 #include "engine/admission.h"
+#include "engine/records.h"
 #include "engine/persist.h"
 #include "engine/pool_state.h"
 #include "engine/upstream.h"
@@ -34,7 +35,9 @@ struct flow {
 	struct listener *listener;
 	struct worker_backend *backend;
 	union address client;
-	uint64_t seen_ns;
+	uint64_t opened_ns, seen_ns;
+	uint64_t bytes[2];               /* from the client, from the server */
+	enum record_reason reason;
 	uint64_t revision;               /* of the configuration that let it in */
 	uint32_t id;                     /* in traces */
 	bool merged;                     /* answers come merged by the kernel */
@@ -127,10 +130,38 @@ static void flow_release(struct grave *g)
 	slab_put(f->slab, f);
 }
 
+static void record(const struct flow *f)
+{
+	const struct listener *ls = f->listener;
+	const struct worker *w = ls->service->worker;
+	const char *pool = f->backend->pool->uuid;
+	char room[RECORD_BYTES] __attribute__((aligned(8)));
+	struct record *rec = (struct record *)room;
+	uint64_t total_us = (f->seen_ns - f->opened_ns) / 1000;
+
+	memset(rec, 0, sizeof(*rec));
+	rec->type = RECORD_CONNECTION;
+	rec->udp = true;
+	rec->reason = (uint8_t)f->reason;
+	rec->report_us = wall_us();
+	rec->total_us = (uint32_t)MIN(total_us, (uint64_t)UINT32_MAX);
+	rec->client = f->client;
+	rec->vip = ls->address;
+	rec->port = (uint16_t)address_port(&ls->address);
+	rec->server = f->backend->member.backend->address;
+	rec->rx_bytes = rec->server_tx_bytes = f->bytes[0];
+	rec->tx_bytes = rec->server_rx_bytes = f->bytes[1];
+	if (ls->snapshot && ls->snapshot->uuid)
+		record_text(rec, RECORD_T_VS, ls->snapshot->uuid, strlen(ls->snapshot->uuid));
+	record_text(rec, RECORD_T_POOL, pool, strlen(pool));
+	records_put(w->counters->records, w->id, rec);
+}
+
 static void flow_end(struct flow *f)
 {
 	struct worker *w = worker_of(f);
 
+	record(f);
 	trace_put(TRACE_CLOSE, f->id, 0, CONN_SERVER);
 	table_take(&w->udp->flows, &f->by_client);
 	watch_stop(w->loop, &f->watch);
@@ -222,7 +253,7 @@ static struct flow *flow_open(struct listener *ls, const union address *client, 
 	list_insert(&b->flows, &f->of_backend);
 	table_put(&u->flows, &f->by_client, hash_of(u, ls, client, per_packet ? b : NULL));
 	b->n_conns++;
-	f->seen_ns = loop_now(w->loop);
+	f->opened_ns = f->seen_ns = loop_now(w->loop);
 	timer_in(w->loop, &f->idle, idle_ms(f), flow_idle);
 	trace_put(TRACE_CONNECT, f->id, fd, m->backend->slot);
 	counter_add(&ls->service->counters->conn_total, 1);
@@ -313,6 +344,7 @@ static void refused(struct flow *f)
 
 	b->refused_ns = b->service->refused_ns = loop_now(worker_of(f)->loop);
 	counter_add(&b->counters->conn_failed, 1);
+	f->reason = RECORD_SERVER_REFUSED;
 	flow_end(f);
 }
 
@@ -446,6 +478,7 @@ static void from_client(struct listener *ls, const union address *client, char *
 		counter_add(&counters->udp_lost, lost);
 		counter_add(&counters->udp_from_client, pieces - lost);
 		if (lost < pieces) {
+			f->bytes[0] += n;
 			counter_add(&counters->bytes_from_client, n);
 			counter_add(&server->bytes_to_server, n);
 		}
@@ -541,6 +574,7 @@ static void to_client(struct flow *f, struct datagrams *d, unsigned n)
 	}
 	counter_add(&service->udp_to_client, pieces - lost);
 	counter_add(&service->udp_lost, lost);
+	f->bytes[1] += bytes;
 	counter_add(&service->bytes_to_client, bytes);
 	counter_add(&f->backend->counters->bytes_from_server, bytes);
 }
@@ -586,12 +620,18 @@ void udp_follow(struct listener *ls)
 		ls->queue_drops = memory[SK_MEMINFO_DROPS];
 }
 
+static void cut(struct flow *f)
+{
+	f->reason = RECORD_CUT;
+	flow_end(f);
+}
+
 void udp_cut_listener(struct listener *ls, uint64_t *counter)
 {
 	while (!list_empty(&ls->flows)) {
 		if (counter)
 			counter_add(counter, 1);
-		flow_end(LIST_ENTRY(ls->flows.next, struct flow, of_listener));
+		cut(LIST_ENTRY(ls->flows.next, struct flow, of_listener));
 	}
 }
 
@@ -599,6 +639,6 @@ void udp_cut_backend(struct worker_backend *b)
 {
 	while (!list_empty(&b->flows)) {
 		counter_add(&b->service->counters->conn_cut_server, 1);
-		flow_end(LIST_ENTRY(b->flows.next, struct flow, of_backend));
+		cut(LIST_ENTRY(b->flows.next, struct flow, of_backend));
 	}
 }

@@ -103,6 +103,14 @@ def test_flows(lab, workers):
     again = askers[0].ask()
     assert again and again[1] != first[0][1]
 
+    # Each flow that ended has its record.
+    def logs() -> list[dict]:
+        found = lab.api.get("analytics/logs", type=0, virtualservice=vs.uuid, page_size=100, nf="true")["results"]
+        return [log for log in found if log.get("protocol") == "PROTOCOL_UDP"]
+    ended = until(lambda: len(logs()) == 40 and logs(), "records of flows", 5)
+    assert {log["server_ip"] for log in ended} == {host.ip4 for host in hosts}
+    assert max(log["rx_bytes"] for log in ended) >= 70400
+
     # In turn, datagram by datagram.
     lab.api.patch(f"networkprofile/{vs_profile(lab, vs)}",
                   replace={"profile": {"type": "PROTOCOL_TYPE_UDP_FAST_PATH",

@@ -49,7 +49,6 @@ def examples(pems):
         "poolgroup": {"members": [{"pool_ref": "pool:used", "ratio": 2}]},
         "prioritylabels": {"equivalent_labels": [{"labels": ["b", "a"]}]},
         "errorpagebody": {"error_page_body": "<h1>No.</h1>"},
-        "backup": {"file_name": "nightly"},
     }
 
 

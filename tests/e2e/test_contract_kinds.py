@@ -170,7 +170,7 @@ def test_udp_says_what_does_not_fit(admin):
 
 
 def test_a_monitor_that_is_not_built_is_refused_in_words(admin):
-    for name in ("System-HTTPS", "System-Ping", "System-DNS"):
+    for name in ("System-SCTP", "System-Xternal-Shell", "System-Xternal-Perl"):
         text = error(admin.post("pool", {"name": "unbuilt", "health_monitor_refs": [f"/api/healthmonitor?name={name}"]}), 400)
         assert name in text and text.startswith("health_monitor_refs[0]")
 
@@ -352,7 +352,6 @@ BODIES = {
     "backupconfiguration": {"save_local": True, "backup_passphrase": "open sesame"},
     "scheduler": {"backup_config_ref": "/api/backupconfiguration?name=t-backupconfiguration", "frequency": 1,
                   "frequency_unit": "SCHEDULER_FREQUENCY_UNIT_DAY", "run_mode": "RUN_MODE_PERIODIC"},
-    "backup": {"file_name": "b.json", "scheduler_ref": "/api/scheduler?name=t-scheduler"},
     "useraccountprofile": {"max_login_failure_count": 5},
 }
 

@@ -370,6 +370,12 @@ static json_t *server_history(const json_t *said)
 	return out;
 }
 
+/* The engine tells of a server when it is news; its counters come each second. */
+static json_int_t counted(const json_t *said, const char *key, const json_t *stats, const char *counter)
+{
+	return MAX(json_int(said, key, 0), json_int(stats, counter, 0));
+}
+
 /* Of each engine that checks the pool: what it asked how often, and the way the servers went. */
 static json_t *pool_hmonstat(void *arg, const struct subresource_call *call, struct err *err)
 {
@@ -386,19 +392,23 @@ static json_t *pool_hmonstat(void *arg, const struct subresource_call *call, str
 		if (!servers)
 			continue;
 		rows = json_array();
-		json_array_foreach(servers, i, said)
+		json_array_foreach(servers, i, said) {
+			const char *ip = json_str(said, "ip", "");
+			CLEANUP_FREE char *key = xasprintf("%s:%lld", ip, (long long)json_int(said, "port", 0));
+			CLEANUP_JSON json_t *stats = books_get(&e->books, "servers", call->object->uuid, key);
+
 			json_array_append_new(
 				rows,
-				json_pack("{s:{s:s, s:s}, s:I, s:o, s:I, s:I, s:o}", "ip_addr", "addr",
-					  json_str(said, "ip", ""), "type",
-					  strchr(json_str(said, "ip", ""), ':') ? "V6" : "V4", "port",
-					  json_int(said, "port", 0), "oper_status",
+				json_pack("{s:{s:s, s:s}, s:I, s:o, s:I, s:I, s:o}", "ip_addr", "addr", ip, "type",
+					  strchr(ip, ':') ? "V6" : "V4", "port", json_int(said, "port", 0),
+					  "oper_status",
 					  status(json_str(said, "state", "OPER_UNKNOWN"),
 						 json_str(said, "reason", ""),
 						 (uint64_t)json_int(said, "since_us", 0)),
-					  "checks", json_int(said, "checks", 0), "failures",
-					  json_int(said, "failures", 0), "history",
+					  "checks", counted(said, "checks", stats, "health_checks"), "failures",
+					  counted(said, "failures", stats, "health_failures"), "history",
 					  server_history(said)));
+		}
 		json_array_append_new(out, json_pack("{s:o, s:s, s:o}", "se_ref", engine_ref(call, e),
 						     "se_name", e->name, "servers", rows));
 	}

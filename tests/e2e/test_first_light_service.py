@@ -33,6 +33,14 @@ def test_servers_may_speak_ipv6(lab):
     assert client.get(vs.url).text == "web1\n"
 
 
+def test_servers_without_a_port_have_the_pool_s(lab):
+    web, client = lab.server(port=8081), lab.client()
+    lab.engine()
+    vs = lab.virtual_service(pool=[{"ip": {"addr": web.ip4, "type": "V4"}}],
+                             pool_more={"default_server_port": 8081}).wait_servers_up(1)
+    assert client.get(vs.url).text == "web1\n"
+
+
 def test_round_robin_gives_each_server_its_turn(lab):
     web, client = [lab.server() for _ in range(3)], lab.client()
     lab.engine(workers=1)

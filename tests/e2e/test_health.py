@@ -46,6 +46,8 @@ class Services:
             "dns": ["dnsmasq", "-k", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--pid-file=",
                     "--local=/example.com/", "--host-record=www.example.com,192.0.2.7"],
             "udp": [sys.executable, "-c", UDP],
+            # Who shows no certificate is sent away.
+            "mutual": ["openssl", "s_server", "-accept", "4434", "-cert", cert, "-key", key, "-www", "-quiet", "-Verify", "1"],
         }
         self.running = {}
         for name in self.argv:
@@ -252,3 +254,23 @@ def test_real_traffic_lowers_the_share_of_a_failing_server(lab):
     vs.patch_pool(replace={"inline_health_monitor": False})
     until(lambda: moody(20) == 10, "nobody looks any more")
     assert moody(40) == 20
+
+
+def test_a_check_shows_its_certificate(lab):
+    web = lab.server()
+    Services(lab, web)
+    lab.engine()
+    key, cert = certificate(lab.dir, "checker")
+    mine = lab.api.post("sslkeyandcertificate", {
+        "name": "checker", "type": "SSL_CERTIFICATE_TYPE_VIRTUALSERVICE", "key": key.read_text(),
+        "certificate": {"certificate": cert.read_text()}})
+    pool = [{"ip": {"addr": web.ip4, "type": "V4"}, "port": 4434}]
+    ssl = {"ssl_profile_ref": "/api/sslprofile?name=System-Standard"}
+    services = []
+    for name, more in (("with", {"ssl_key_and_certificate_ref": f"/api/sslkeyandcertificate/{mine['uuid']}"}), ("without", {})):
+        monitor = lab.health_monitor("https", f"hm-{name}", **{**FAST, "https_monitor": {
+            "http_request": "GET / HTTP/1.0", "http_response_code": ["HTTP_2XX"], "ssl_attributes": {**ssl, **more}}})
+        services.append(lab.virtual_service(pool=pool, name=name, http=False, monitor=monitor, wait=False))
+    until(lambda: state_of(lab, services[0], 0)["state"] == "OPER_UP", "who shows it is let in")
+    until(lambda: state_of(lab, services[1], 0)["state"] == "OPER_DOWN", "who does not is not")
+    assert "TLS: " in str(state_of(lab, services[1], 0)), state_of(lab, services[1], 0)

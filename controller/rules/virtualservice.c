@@ -201,7 +201,15 @@ static int ports_check(const struct ports *all, size_t n, struct err *e)
 	return 0;
 }
 
-/* Requests are read out of a stream: they need the proxy. */
+/* Requests are read out of a stream, and TLS is one: they need the proxy. */
+static bool needs_stream(const struct object *app, const json_t *service)
+{
+	const char *type = app ? json_str(app->body, "type", "") : "";
+
+	return strcmp(type, "APPLICATION_PROFILE_TYPE_HTTP") == 0 ||
+	       strcmp(type, "APPLICATION_PROFILE_TYPE_SSL") == 0 || json_bool(service, "enable_ssl", false);
+}
+
 static int protocols_check(struct change *c, const json_t *vs, struct err *e)
 {
 	const json_t *service;
@@ -215,14 +223,17 @@ static int protocols_check(struct change *c, const json_t *vs, struct err *e)
 		bool own = json_object_get(service, "override_network_profile_ref");
 		char path[64];
 
-		if (!app || !net ||
-		    strcmp(json_str(app->body, "type", ""), "APPLICATION_PROFILE_TYPE_HTTP") != 0 ||
+		if (!net || !needs_stream(app, service) ||
 		    strcmp(protocol_of(net), "PROTOCOL_TYPE_TCP_PROXY") == 0)
 			continue;
 		snprintf(path, sizeof(path), "services[%zu].override_network_profile_ref", i);
+		if (json_bool(service, "enable_ssl", false))
+			return err_set(e, -EINVAL, own ? path : "network_profile_ref",
+				       "TLS needs a TCP proxy; NetworkProfile '%s' is %s.", net->name,
+				       protocol_of(net));
 		return err_set(e, -EINVAL, own ? path : "network_profile_ref",
-			       "ApplicationProfile '%s' is HTTP and needs a TCP proxy; NetworkProfile '%s'"
-			       " is %s.", app->name, net->name, protocol_of(net));
+			       "ApplicationProfile '%s' needs a TCP proxy; NetworkProfile '%s' is %s.",
+			       app->name, net->name, protocol_of(net));
 	}
 	return 0;
 }

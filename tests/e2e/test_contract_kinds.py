@@ -149,6 +149,9 @@ def test_udp_says_what_does_not_fit(admin):
     text = error(admin.post("virtualservice", {"name": "u", **l4, "network_profile_ref":
                                                "/api/networkprofile?name=System-UDP-No-SNAT", **service()}), 400)
     assert text.startswith("network_profile_ref:") and "snat" in text
+    text = error(admin.post("virtualservice", {"name": "u", **l4, "network_profile_ref": udp,
+                                               "services": [{"port": 443, "enable_ssl": True}]}), 400)
+    assert "TLS needs a TCP proxy" in text
     # One port may be TCP and UDP, but not twice the same; whoever has it already is named.
     address = admin.make("vsvip", name="shared by ports", vip=[vip("10.1.5.9")])["uuid"]
     ports = [{"port": 53}, {"port": 50, "port_range_end": 60, "override_network_profile_ref": udp}]

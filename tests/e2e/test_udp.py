@@ -177,6 +177,7 @@ def test_the_copy_of_a_flow_is_whole(lab):
     vs = lab.virtual_service(
         pool=[{"ip": {"addr": host.ip4, "type": "V4"}, "port": 5000}], http=False, port=5000, monitor=None,
         clone=lab.clone_profile([ids], preserve_client_ip=True),
+        application_profile_ref=lab.ref("applicationprofile", "System-Syslog"),
         network_profile_ref=lab.ref("networkprofile", "System-UDP-Fast-Path"))
     asker = Asker(client, vs.vip, 5000)
     until(lambda: asker.ask(b"hello"), "an answer comes")

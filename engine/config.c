@@ -754,11 +754,69 @@ static void snapshot_pool(struct config *c, struct snapshot *n, struct snapshot_
 	snapshot_rate(sp);
 }
 
+/* Smaller comes first: the place among the labels, or else the larger number. */
+static int64_t order_of(const struct pool_group_member *m, const struct priority_labels *labels)
+{
+	const char *label = m->priority_label ? m->priority_label : "";
+
+	for (size_t i = 0; labels && i < labels->equivalent_labels_n; i++)
+		for (size_t j = 0; j < labels->equivalent_labels[i].labels_n; j++)
+			if (strcmp(labels->equivalent_labels[i].labels[j], label) == 0)
+				return (int64_t)i - INT32_MAX;
+	return labels ? 0 : -(int64_t)strtol(label, NULL, 10);
+}
+
+struct ordered {
+	struct snapshot_member member;
+	int64_t order;
+};
+
+static int by_order(const void *a, const void *b)
+{
+	const struct ordered *x = a, *y = b;
+
+	if (x->order != y->order)
+		return x->order < y->order ? -1 : 1;
+	return (x->member.pool > y->member.pool) - (x->member.pool < y->member.pool);
+}
+
+static void snapshot_group(struct config *c, const struct service_entry *s, struct snapshot *n)
+{
+	CLEANUP_FREE char *key = xasprintf("poolgroup/%s", n->vs->pool_group_ref ? n->vs->pool_group_ref : "");
+	const json_t *object = object_of(c, key);
+	const struct pool_group *g = object ? model_load(&pool_group_message, object, &n->arena) : NULL;
+	CLEANUP_FREE char *labels_key = xasprintf("prioritylabels/%s", g && g->priority_labels_ref ? g->priority_labels_ref : "");
+	const json_t *labels_object = object_of(c, labels_key);
+	const struct priority_labels *labels =
+		labels_object ? model_load(&priority_labels_message, labels_object, &n->arena) : NULL;
+	struct ordered *all;
+
+	if (!g)
+		return;
+	all = xcalloc(g->members_n + 1, sizeof(all[0]));
+	for (size_t i = 0; i < g->members_n; i++)
+		for (size_t p = 0; p < s->n_pools; p++)
+			if (strcmp(s->pools[p]->uuid, g->members[i].pool_ref) == 0)
+				all[n->n_members++] = (struct ordered){ { .pool = p, .ratio = (unsigned)g->members[i].ratio },
+									order_of(&g->members[i], labels) };
+	qsort(all, n->n_members, sizeof(all[0]), by_order);
+	n->members = arena_get(&n->arena, (n->n_members + 1) * sizeof(n->members[0]));
+	for (size_t i = 0; i < n->n_members; i++) {
+		n->members[i] = all[i].member;
+		if (i)
+			n->members[i].rank = n->members[i - 1].rank + (all[i].order != all[i - 1].order);
+	}
+	free(all);
+	n->group_min = (unsigned)g->min_servers;
+	n->group_fail = g->fail_action;
+}
+
 static void snapshot_pools(struct config *c, const struct service_entry *s, struct snapshot *n)
 {
 	n->pools = arena_get(&n->arena, (s->n_pools + 1) * sizeof(n->pools[0]));
 	for (size_t i = 0; i < s->n_pools; i++)
 		snapshot_pool(c, n, &n->pools[n->n_pools++], s->pools[i]);
+	snapshot_group(c, s, n);
 }
 
 /* From here on S is built anew when this object changes. */
@@ -1081,9 +1139,25 @@ static void service_add_pool(struct config *c, struct service_entry *s, const ch
 /* The pools that the objects name; deps follow only when the snapshot is built. */
 static void service_pools(struct config *c, struct service_entry *s, const json_t *vs)
 {
+	const char *group = json_str(vs, "pool_group_ref", ""), *uuid = strrchr(group, '/'), *labels;
+	CLEANUP_FREE char *key = xasprintf("poolgroup/%s", uuid ? uuid + 1 : group);
+	const json_t *object = *group ? object_of(c, key) : NULL, *member;
+	size_t i;
+
 	s->n_pools = 0;
 	json_object_clear(s->named);
 	service_add_pool(c, s, json_str(vs, "pool_ref", ""));
+	if (!*group)
+		return;
+	json_object_set_new(s->named, key, json_true());
+	labels = strrchr(json_str(object, "priority_labels_ref", ""), '/');
+	if (labels) {
+		CLEANUP_FREE char *named = xasprintf("prioritylabels%s", labels);
+
+		json_object_set_new(s->named, named, json_true());
+	}
+	json_array_foreach(json_object_get(object, "members"), i, member)
+		service_add_pool(c, s, json_str(member, "pool_ref", ""));
 }
 
 static void service_commit(struct config *c, struct service_entry *s, uint64_t revision)

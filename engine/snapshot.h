@@ -70,6 +70,13 @@ struct snapshot_pool {
 	struct secure *tls;               /* with its servers; NULL: plain. A reference */
 };
 
+/* A pool of a group, those that come first in front. */
+struct snapshot_member {
+	size_t pool;                      /* of the snapshot's pools */
+	unsigned rank;                    /* 0 comes first */
+	unsigned ratio;                   /* share among those of its rank; 0: none of what is new */
+};
+
 /* Copies of the server side: what the mark of each server connection says. */
 struct snapshot_clone {
 	bool on;
@@ -109,6 +116,10 @@ struct snapshot {
 	const struct analytics_profile *analytics;
 	size_t n_pools;
 	struct snapshot_pool *pools;      /* the first is the service's own, where it has one */
+	size_t n_members;                 /* of the pool group; 0: there is none */
+	struct snapshot_member *members;
+	unsigned group_min;               /* servers that must be up before the next rank is left out; 0: one */
+	const struct fail_action *group_fail;
 
 	/* What the data path asks at each connection, in its own units. */
 	uint64_t idle_ms;                 /* L4: nothing moved; 0: for ever */

@@ -580,19 +580,89 @@ void upstream_init(struct upstream *u, const struct upstream_user *user, void *s
 	list_init(&u->queued);
 }
 
-struct upstream_ask upstream_ask_of(const union address *client, const struct snapshot *s)
+void upstream_ask_pool(struct upstream_ask *ask, const union address *client, const struct snapshot_pool *pool)
 {
-	struct upstream_ask ask = { .pool = s->n_pools ? &s->pools[0] : NULL };
+	unsigned port = address_port(client);
+	uint8_t ip[16];
 
-	if (ask.pool && ask.pool->rules.kind == LB_CONSISTENT_HASH) {
-		uint8_t ip[16];
-		unsigned port = address_port(client);
+	ask->pool = pool;
+	if (pool->rules.kind != LB_CONSISTENT_HASH)
+		return;
+	address_mapped(client, ip);
+	ask->key = lb_hash_bytes(LB_HASH_SEED, ip, sizeof(ip));
+	if (pool->pool->lb_algorithm_hash == LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS_AND_PORT)
+		ask->key = lb_hash_bytes(ask->key, &port, sizeof(port));
+}
 
-		address_mapped(client, ip);
-		ask.key = lb_hash_bytes(LB_HASH_SEED, ip, sizeof(ip));
-		if (ask.pool->pool->lb_algorithm_hash == LB_ALGORITHM_CONSISTENT_HASH_SOURCE_IP_ADDRESS_AND_PORT)
-			ask.key = lb_hash_bytes(ask.key, &port, sizeof(port));
+static bool has_server(const struct worker_service *ws, size_t pool)
+{
+	return ws->pool_at[pool]->open && ws->pool_at[pool]->up;
+}
+
+/* Where the client's address is known already. */
+static const struct snapshot_pool *pool_of_client(const union address *client, const struct worker_service *ws,
+						  const struct snapshot *s)
+{
+	for (size_t i = 0; i < s->n_members; i++) {
+		const struct snapshot_pool *p = &s->pools[s->members[i].pool];
+		struct backend *had;
+		uint8_t key[16];
+
+		if (!p->persist.by_address || !has_server(ws, s->members[i].pool))
+			continue;
+		persist_key(client, p->persist.mask, key);
+		had = persist_find(p->state->persist, key, loop_now(ws->worker->loop), p->persist.keep_ns);
+		backend_put(had);
+		if (had)
+			return p;
 	}
+	return NULL;
+}
+
+/* The ranks from the first on, until servers enough are up; among their pools by ratio. */
+static const struct snapshot_pool *pool_of_group(struct worker_service *ws, const struct snapshot *s)
+{
+	uint64_t sum = 0, turn;
+	size_t up = 0, end = 0;
+
+	for (size_t i = 0; i < s->n_members; i++) {
+		const struct snapshot_member *m = &s->members[i];
+
+		if (up >= MAX(s->group_min, 1u) && m->rank != s->members[i - 1].rank)
+			break;
+		end = i + 1;
+		if (m->ratio && has_server(ws, m->pool)) {
+			up += ws->pool_at[m->pool]->up;
+			sum += m->ratio;
+		}
+	}
+	if (!sum)
+		return NULL;
+	/* Multiples of the golden ratio fall into all shares evenly, however few they are. */
+	turn = (uint64_t)(uint32_t)(ws->group_turn++ * 0x9E3779B9u) * sum >> 32;
+	for (size_t i = 0; i < end; i++) {
+		const struct snapshot_member *m = &s->members[i];
+
+		if (!m->ratio || !has_server(ws, m->pool))
+			continue;
+		if (turn < m->ratio)
+			return &s->pools[m->pool];
+		turn -= m->ratio;
+	}
+	return NULL;
+}
+
+struct upstream_ask upstream_ask_of(const union address *client, struct worker_service *ws, const struct snapshot *s)
+{
+	const struct snapshot_pool *pool = s->n_pools && !s->n_members ? &s->pools[0] : NULL;
+	struct upstream_ask ask = { .fail = s->n_members ? s->group_fail : pool ? pool->pool->fail_action : NULL };
+
+	if (s->n_members)
+		pool = pool_of_client(client, ws, s);
+	if (!pool && s->n_members)
+		pool = pool_of_group(ws, s);
+	if (pool)
+		upstream_ask_pool(&ask, client, pool);
 	return ask;
 }
 

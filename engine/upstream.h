@@ -32,12 +32,15 @@ struct snapshot_server;
 struct worker;
 struct worker_backend;
 struct worker_pool;
+struct worker_service;
+struct fail_action;
 
 /* What an exchange asks of the balancer. */
 struct upstream_ask {
 	const struct snapshot_pool *pool; /* one of the snapshot's; NULL: there is none */
 	uint64_t key;                     /* LB_CONSISTENT_HASH */
 	struct backend *stay;             /* the server that the client had, as HTTP knows; NULL: none. Borrowed */
+	const struct fail_action *fail;   /* what the client gets when there is no server; NULL: nothing is said */
 };
 
 /* Who goes that way. */
@@ -74,8 +77,13 @@ enum { UPSTREAM_READY = 0, UPSTREAM_WAIT = 1 };
 
 /* Once, before the first upstream_open(). Server connections get SESSION as their session. */
 void upstream_init(struct upstream *u, const struct upstream_user *user, void *session, struct conn *client);
-/* The service's own pool, and the client's address as the key. HTTP may know better. */
-struct upstream_ask upstream_ask_of(const union address *client, const struct snapshot *s);
+/*
+ * The service's own pool, or one of its group: where the client's server is, else one of the first rank that has a server
+ * up, by ratio. The client's address as the key. HTTP may know better.
+ */
+struct upstream_ask upstream_ask_of(const union address *client, struct worker_service *ws, const struct snapshot *s);
+/* POOL of S, with the key that it wants. */
+void upstream_ask_pool(struct upstream_ask *ask, const union address *client, const struct snapshot_pool *pool);
 /*
  * Begin an exchange under the newest snapshot S (takes a reference of its own). UPSTREAM_READY: u->server
  * is connected; UPSTREAM_WAIT: user->connected() follows, later than this call; -ENOENT:

@@ -50,7 +50,7 @@ static void client_ready(struct conn *c)
 		over(c);
 		return;
 	}
-	how = upstream_ask_of(&c->peer, c->listener->snapshot);
+	how = upstream_ask_of(&c->peer, c->service, c->listener->snapshot);
 	switch (upstream_open(&s->upstream, c->service->snapshot, &how)) {
 	case UPSTREAM_READY:
 		ask(s);

@@ -128,7 +128,8 @@ static bool proxy_wants(const char *kind)
 	static const char *const kinds[] = { "virtualservice", "pool", "healthmonitor", "networkprofile",
 					     "applicationprofile", "analyticsprofile", "sslprofile",
 					     "sslkeyandcertificate", "pkiprofile", "networksecuritypolicy",
-					     "ipaddrgroup", "applicationpersistenceprofile" };
+					     "ipaddrgroup", "applicationpersistenceprofile", "poolgroup",
+					     "prioritylabels" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (strcmp(kinds[i], kind) == 0)

@@ -295,8 +295,9 @@ static void pool_count(struct worker_pool *p)
 {
 	size_t up = 0, want = p->now ? p->now->min_up : 0;
 
-	for (size_t i = 0; i < p->lb.n && up < want; i++)
+	for (size_t i = 0; i < p->lb.n; i++)
 		up += p->members[i]->enabled && backend_is_usable(p->members[i]->backend);
+	p->up = up;
 	p->open = up >= want;
 	upstream_queue_look(p);
 }

@@ -51,6 +51,7 @@ struct worker_pool {
 	size_t known_mask;
 	struct list backends;             /* also those that only live until their connections end */
 	bool open;                        /* as many servers are up as it wants */
+	size_t up;                        /* so many are */
 	unsigned users;                   /* exchanges between upstream_open() and upstream_done() */
 	struct list queue;                /* of struct upstream: they wait for a place at a server */
 	struct timer queue_timer;
@@ -87,6 +88,7 @@ struct worker_service {
 	struct list clients;
 	struct list pools;
 	struct worker_pool **pool_at;     /* by place in the newest snapshot */
+	uint32_t group_turn;
 	uint32_t clone_turn;
 	struct admission *admission;       /* a reference: what its clients are counted in */
 	uint64_t refused_ns;              /* the newest of its backends */

@@ -10,6 +10,8 @@ const char *const graph_kinds[] = {
 	"virtualservice",
 	"serviceenginegroup",
 	"vsvip",
+	"poolgroup",
+	"prioritylabels",
 	"pool",
 	"applicationpersistenceprofile",
 	"healthmonitor",

@@ -42,13 +42,26 @@ static size_t place_of_cookie(const struct sticky *s, const struct http1_head *h
 
 struct upstream_ask ask_of(struct exchange *x, const struct http1_head *h, const char *in)
 {
-	struct upstream_ask ask = upstream_ask_of(&x->client->peer, x->client->listener->snapshot);
+	const struct snapshot *s = x->client->listener->snapshot;
+	struct upstream_ask ask = upstream_ask_of(&x->client->peer, x->client->service, s);
 
 	x->cookie_place = SIZE_MAX;
-	if (ask.pool && ask.pool->persist.cookie) {
-		x->cookie_place = place_of_cookie(ask.pool->persist.cookie, h, in);
-		if (x->cookie_place < ask.pool->n_servers)
-			ask.stay = ask.pool->servers[x->cookie_place].backend;
+	for (size_t i = 0; i < s->n_pools; i++) {
+		const struct snapshot_pool *p = &s->pools[i];
+		size_t place;
+
+		/* Without a group it is the only one; in a group the client's cookie says which one. */
+		if (!p->persist.cookie || (!s->n_members && p != ask.pool))
+			continue;
+		place = place_of_cookie(p->persist.cookie, h, in);
+		if (place >= p->n_servers)
+			continue;
+		if (p != ask.pool && !(x->client->service->pool_at[i]->open && x->client->service->pool_at[i]->up))
+			continue;
+		upstream_ask_pool(&ask, &x->client->peer, p);
+		x->cookie_place = place;
+		ask.stay = p->servers[place].backend;
+		break;
 	}
 	if (!ask.pool || ask.pool->rules.kind != LB_CONSISTENT_HASH)
 		return ask;

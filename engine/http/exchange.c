@@ -535,7 +535,7 @@ void exchange_begin(struct exchange *x, const struct http1_head *h)
 		ask = ask_of(x, h, exchange_in(x));
 		rc = upstream_open(&x->upstream, x->client->listener->snapshot, &ask);
 		if (rc == -ENOENT)
-			fail_answer(x, ask.pool ? ask.pool->pool->fail_action : NULL, h);
+			fail_answer(x, ask.fail, h);
 		else
 			opened(x, rc, h);
 	}

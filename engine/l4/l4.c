@@ -366,7 +366,7 @@ static void accepted(struct conn *client)
 	client->session = s;
 	conn_want_in(client, false); /* what it says waits in the kernel until somebody listens */
 	upstream_init(&s->upstream, &user, s, client);
-	ask = upstream_ask_of(&client->peer, client->listener->snapshot);
+	ask = upstream_ask_of(&client->peer, client->service, client->listener->snapshot);
 	switch (upstream_open(&s->upstream, client->listener->snapshot, &ask)) {
 	case UPSTREAM_READY:
 		start(s);

@@ -356,7 +356,7 @@ static bool lately(uint64_t then, uint64_t now)
 static struct lb_member *pick(const struct listener *ls, const union address *client)
 {
 	struct worker_service *s = ls->service;
-	struct upstream_ask how = upstream_ask_of(client, ls->snapshot);
+	struct upstream_ask how = upstream_ask_of(client, s, ls->snapshot);
 	struct lb_ask ask = { .now = loop_now(s->worker->loop), .key = how.key };
 	struct worker_pool *p;
 	struct lb_member *m;

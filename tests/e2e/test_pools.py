@@ -164,3 +164,35 @@ def test_names_are_asked_of_the_configured_servers(lab):
         pool = api.get("pool", name=f"{vs.name}-pool")["results"][0]
         said = api.get(f"pool/{pool['uuid']}/runtime/server")
         assert f"web.test is {web.ip4}." in str(said), said
+
+
+def test_a_group_serves_from_the_first_label_that_has_a_server_up(lab):
+    web = [lab.server() for _ in range(3)]
+    client = lab.client()
+    monitor = {"type": "HEALTH_MONITOR_TCP", "send_interval": 1, "receive_timeout": 1, "successful_checks": 1,
+               "failed_checks": 1}
+    group = {"members": [{"pool_ref": f"/api/pool/p-{i}", "ratio": ratio, "priority_label": label}
+                         for i, (ratio, label) in enumerate([(1, "10"), (3, "10"), (1, "5")])],
+             "fail_action": {"type": "FAIL_ACTION_HTTP_LOCAL_RSP", "local_rsp": {
+                 "status_code": "FAIL_HTTP_STATUS_CODE_200",
+                 "file": {"content_type": "text/plain", "file_content": "sorry"}}}}
+    pools = {f"pool/p-{i}": {"servers": lab.pool_body([w]), "health_monitor_refs": ["/api/healthmonitor/hm-1"]}
+             for i, w in enumerate(web)}
+    engine = Headless(lab, 1).serve([], app="HTTP", vs={"pool_ref": "", "pool_group_ref": "/api/poolgroup/g-1"},
+                                    others={"poolgroup/g-1": group, "healthmonitor/hm-1": monitor, **pools})
+
+    def seen(n: int) -> collections.Counter:
+        try:
+            return collections.Counter(client.fresh_get(engine.url, timeout=1).text.strip() for _ in range(n))
+        except OSError:
+            return collections.Counter()
+
+    until(lambda: set(seen(8)) == {"web1", "web2"}, "the first label serves")
+    got = seen(80)
+    assert set(got) == {"web1", "web2"} and abs(got["web1"] - 20) <= 3, got
+    web[0].stop()
+    until(lambda: set(seen(4)) == {"web2"}, "the other pool of the label serves")
+    web[1].stop()
+    until(lambda: set(seen(4)) == {"web3"}, "the next label serves")
+    web[2].stop()
+    until(lambda: set(seen(2)) == {"sorry"}, "the group's fail action answers")

@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 #include "engine/http/exchange.h"
+#include "engine/http/http.h"
 #include "engine/http/polish.h"
 #include "engine/http/refusal.h"
 #include "engine/worker.h"
@@ -289,6 +290,13 @@ static void stream_late(struct timer *t)
 
 	if (s->x.state != EXCHANGE_NONE) {
 		exchange_late(&s->x);
+		return;
+	}
+	if (!s->asked) { /* its head is still under way, and until it ends no other frame may come */
+		counter_add(&exchange_counters(&s->x)->http_client_late, 1);
+		nghttp2_session_terminate_session(s->h2->ng, NGHTTP2_ENHANCE_YOUR_CALM);
+		s->h2->goodbye = true;
+		flush_later(s->h2);
 		return;
 	}
 	/* The answer is complete here, and its client takes nothing of it. */
@@ -642,6 +650,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 	list_insert(&h2->streams, &s->link);
 	h2->open++;
 	nghttp2_session_set_stream_user_data(ng, s->id, s);
+	stream_deadline(s, (uint64_t)profile_of(h2)->client_header_timeout);
 	return 0;
 }
 
@@ -653,6 +662,9 @@ static void request_whole(struct stream *s, bool has_body)
 	struct http1_head h;
 
 	h2->requests++;
+	stream_deadline(s, 0);
+	if (!http_speaks_h2(h2->client)) /* not any more: the next request begins another connection */
+		goodbye(h2, s->id);
 	if (p->max_http2_requests_per_connection &&
 	    h2->requests >= (uint32_t)p->max_http2_requests_per_connection)
 		goodbye(h2, s->id);

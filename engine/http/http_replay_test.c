@@ -59,7 +59,7 @@ static void settle(void)
 
 /* ---- the script ---- */
 
-enum verb { V_END, V_AT, V_CONNECTS, V_ACCEPTS, V_SAYS, V_HEARS, V_SILENT, V_CLOSED };
+enum verb { V_END, V_TOLD, V_AT, V_CONNECTS, V_ACCEPTS, V_SAYS, V_HEARS, V_SILENT, V_CLOSED };
 enum who { CLIENT, SERVER };
 
 struct step {
@@ -67,6 +67,7 @@ struct step {
 	enum who who;
 	const char *text;
 	double second; /* since the beginning */
+	size_t n;      /* of text; 0: it ends with its NUL */
 };
 
 #define END                                                                                        \
@@ -89,6 +90,14 @@ struct step {
 	{                                                                                          \
 		V_SAYS, who, t                                                                     \
 	}
+#define FRAMES(who, t)                                                                             \
+	{                                                                                          \
+		V_SAYS, who, t, 0, sizeof(t) - 1                                                   \
+	}
+#define TOLD(who)                                                                                  \
+	{                                                                                          \
+		V_TOLD, who                                                                        \
+	} /* something, whatever it is */
 #define HEARS(who, t)                                                                              \
 	{                                                                                          \
 		V_HEARS, who, t                                                                    \
@@ -134,9 +143,13 @@ static void hears(int fd, const char *want)
 static void step(const struct step *s, uint64_t begun)
 {
 	int fd = party[s->who];
-	char byte;
+	char byte, all[4096];
+	size_t n;
 
 	switch (s->verb) {
+	case V_TOLD:
+		assert_true(recv(fd, all, sizeof(all), 0) > 0);
+		break;
 	case V_AT:
 		settle();
 		atomic_store(&clock_ns, begun + (uint64_t)(s->second * 1e9));
@@ -151,7 +164,8 @@ static void step(const struct step *s, uint64_t begun)
 		party[SERVER] = limited(accept4(w.server_fd[0], NULL, NULL, SOCK_CLOEXEC));
 		break;
 	case V_SAYS:
-		assert_int_equal(send(fd, s->text, strlen(s->text), MSG_NOSIGNAL), strlen(s->text));
+		n = s->n ? s->n : strlen(s->text);
+		assert_int_equal(send(fd, s->text, n, MSG_NOSIGNAL), n);
 		break;
 	case V_HEARS:
 		hears(fd, s->text);
@@ -289,6 +303,63 @@ static void between_requests_a_connection_rests_half_a_minute(void **state)
 	counted(&server_of(0)->conn_reused, 1);
 }
 
+/* ---- HTTP/2 ---- */
+
+#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
+/* GET / of host a, on stream 1; a POST whose body comes later; a head that goes on. */
+#define GET2	"\0\0\6\1\5\0\0\0\1\x82\x86\x84\1\1a"
+#define POST2	"\0\0\6\1\4\0\0\0\1\x83\x86\x84\1\1a"
+#define BEGIN2	"\0\0\3\1\1\0\0\0\1\x82\x86\x84"
+#define DATA2	"\0\0\5\0\0\0\0\0\1hello"
+
+static void play2(const struct step *script)
+{
+	w.http2 = true;
+	play(script);
+	counted(&service()->http2_connections, 1);
+}
+
+static void a_head_of_http2_has_ten_seconds(void **state)
+{
+	static const struct step script[] = {
+		CONNECTS, FRAMES(CLIENT, PREFACE BEGIN2), TOLD(CLIENT), AT(9.9), SILENT(CLIENT),
+		AT(10.1), TOLD(CLIENT), /* GOAWAY */ CLOSED(CLIENT), END,
+	};
+
+	(void)state;
+	play2(script);
+	counted(&service()->http_client_late, 1);
+}
+
+static void a_body_of_http2_may_pause_for_less_than_its_time(void **state)
+{
+	static const struct step script[] = {
+		CONNECTS, FRAMES(CLIENT, PREFACE POST2), TOLD(CLIENT), ACCEPTS,
+		HEARS(SERVER, "POST / HTTP/1.1\r\nHost: a\r\n"), AT(29), FRAMES(CLIENT, DATA2),
+		HEARS(SERVER, "5\r\nhello\r\n"), AT(58), SILENT(CLIENT),
+		AT(59.2), TOLD(CLIENT), /* 408 */ CLOSED(SERVER), AT(89.3), TOLD(CLIENT), /* GOAWAY */ CLOSED(CLIENT), END,
+	};
+
+	(void)state;
+	play2(script);
+	counted(&service()->http_client_late, 1);
+}
+
+static void a_server_of_http2_has_the_time_of_its_pool(void **state)
+{
+	static const struct step script[] = {
+		CONNECTS, FRAMES(CLIENT, PREFACE GET2), TOLD(CLIENT), ACCEPTS,
+		HEARS(SERVER, "GET / HTTP/1.1\r\nHost: a\r\n"), AT(4.9), SILENT(CLIENT),
+		AT(5.1), TOLD(CLIENT), /* 504 */ CLOSED(SERVER), AT(35.2), TOLD(CLIENT), CLOSED(CLIENT), END,
+	};
+
+	(void)state;
+	w.pool.server_timeout = 5000;
+	play2(script);
+	counted(&service()->http_server_late, 1);
+	counted(&service()->conn_idle_timeout, 1);
+}
+
 static int setup_at_an_hour(void **state)
 {
 	atomic_store(&clock_ns, 3600 * NS_PER_S);
@@ -304,6 +375,9 @@ int main(void)
 		SCRIPT(a_body_may_pause_for_less_than_its_time),
 		SCRIPT(a_server_has_the_time_of_its_pool),
 		SCRIPT(between_requests_a_connection_rests_half_a_minute),
+		SCRIPT(a_head_of_http2_has_ten_seconds),
+		SCRIPT(a_body_of_http2_may_pause_for_less_than_its_time),
+		SCRIPT(a_server_of_http2_has_the_time_of_its_pool),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

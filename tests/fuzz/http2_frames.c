@@ -1,0 +1,70 @@
+/*
+ * http2_frames - what a stranger sends behind the preface of HTTP/2, to a worker as it stands, on a real socket.
+ *
+ * The service has no server, so that every request is answered at once. Whatever came, the connection ends when its
+ * client has ended, nothing of it is left, and each request was counted as answered or gone. The first byte chooses
+ * limits of the profile; the rest is cut into two pieces at the second.
+ */
+#include "engine/http/http_world.h"
+
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdint.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void must_be(const uint64_t *c, uint64_t want)
+{
+	uint64_t deadline = mono_ns() + LIMIT_S * NS_PER_S;
+
+	while (now(c) != want) {
+		must(mono_ns() < deadline);
+		usleep(10);
+	}
+}
+
+static void world_of(unsigned limits)
+{
+	static const unsigned none = 256;
+	static unsigned is = none;
+
+	(void)teardown; /* the world ends with the process */
+
+	if (is == none)
+		must(setup(NULL) == 0);
+	if (is == limits)
+		return;
+	is = limits;
+	w.http2 = true;
+	w.n_servers = 0;
+	w.http.client_max_body_size = limits & 1;
+	w.http.client_max_request_size = limits & 2 ? 1 : 48;
+	configure();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
+	char answer[4096];
+	size_t cut;
+	int fd, one = 1;
+
+	if (size < 2)
+		return 0;
+	world_of(data[0] & 3);
+	cut = 2 + data[1] % (size - 1);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	must(connect(fd, &w.front.sa, address_len(&w.front)) == 0);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (send(fd, preface, sizeof(preface) - 1, MSG_NOSIGNAL) > 0 &&
+	    send(fd, data + 2, cut - 2, MSG_NOSIGNAL) >= 0 && send(fd, data + cut, size - cut, MSG_NOSIGNAL) >= 0)
+		shutdown(fd, SHUT_WR);
+	while (recv(fd, answer, sizeof(answer), 0) > 0)
+		;
+	close(fd);
+	must_be(&service()->conn_open, 0);
+	must(now(&service()->http_requests) ==
+	     now(&service()->http_2xx) + now(&service()->http_3xx) + now(&service()->http_4xx) +
+		     now(&service()->http_5xx) + now(&service()->http_upgrades) + now(&service()->http_client_gone));
+	return 0;
+}

@@ -603,6 +603,9 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, nghttp2_rc
 			return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 		return 0;
 	}
+	/* That all are there nghttp2 sees at the end only. */
+	if (!s->method)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	if (!s->begun)
 		request_line(s);
 	if (buffer_len(s->in) + buffer_len(s->late) > max)
@@ -668,6 +671,7 @@ static void request_whole(struct stream *s, bool has_body)
 	if (p->max_http2_requests_per_connection &&
 	    h2->requests >= (uint32_t)p->max_http2_requests_per_connection)
 		goodbye(h2, s->id);
+	must(s->method);
 	if (!s->begun)
 		request_line(s);
 	if (s->late) {

@@ -19,6 +19,7 @@
 
 struct assigned_table {
 	struct list all;
+	struct table table;
 	struct vips *vips;
 	struct clones *clones;
 	struct ports *ports;
@@ -50,6 +51,7 @@ void assigned_free(struct assigned_table *t)
 	while (!list_empty(&t->all))
 		assigned_drop(LIST_ENTRY(t->all.next, struct assigned, link));
 	assigned_parted(t);
+	table_fini(&t->table);
 	free(t);
 }
 
@@ -62,9 +64,9 @@ struct assigned *assigned_make(struct assigned_table *t, const char *uuid)
 {
 	struct assigned *a;
 
-	LIST_FOREACH(l, &t->all)
-		if (strcmp(LIST_ENTRY(l, struct assigned, link)->uuid, uuid) == 0)
-			return LIST_ENTRY(l, struct assigned, link);
+	for (struct table_link *l = table_first(&t->table, table_hash(TABLE_SEED, uuid)); l; l = table_next(l))
+		if (strcmp(CONTAINER_OF(l, struct assigned, by_uuid)->uuid, uuid) == 0)
+			return CONTAINER_OF(l, struct assigned, by_uuid);
 	a = xcalloc(1, sizeof(*a));
 	a->table = t;
 	a->uuid = xstrdup(uuid);
@@ -73,6 +75,7 @@ struct assigned *assigned_make(struct assigned_table *t, const char *uuid)
 	a->index = ++t->next_index;
 	list_init(&a->link);
 	list_insert(&t->all, &a->link);
+	table_put(&t->table, &a->by_uuid, table_hash(TABLE_SEED, uuid));
 	return a;
 }
 
@@ -274,6 +277,8 @@ void assigned_drop(struct assigned *a)
 	copies_end(a->copies, a->clone);
 	copies_free(a->copies);
 	list_remove(&a->link);
+	table_take(&t->table, &a->by_uuid);
+	json_decref(a->made_of);
 	untrouble(&a->trouble);
 	untrouble(&a->clone_trouble);
 	free(a->clone_key);

@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/list.h"
+#include "base/table.h"
 
 struct assigned_table;
 struct clone_set;
@@ -33,16 +34,19 @@ struct assigned_hold {
 
 struct assigned {
 	struct list link;
+	struct table_link by_uuid;
 	struct assigned_table *table;
 	char *uuid;
 	bool touched;              /* in this commit, or in an earlier one that could not be done whole */
 	uint64_t wanted_revision;  /* the newest of its objects */
+	json_t *made_of;           /* "kind/uuid" -> true: these objects; NULL: not known yet */
 	uint64_t revision;         /* what runs of them */
 	struct assigned_hold *vips; /* held */
 	size_t n_vips;
 	struct assigned_hold *leaving; /* held a moment longer, see assigned_let_go() */
 	size_t n_leaving;
 	bool enabled;
+	bool closes;               /* it has remove_listening_port_on_vs_down */
 	bool silent;               /* all its servers are down, and it wants no ports then */
 	char *trouble;             /* a sentence: what could not be had; NULL: nothing */
 	char *clone_trouble;

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/ip.h"
 #include "base/log.h"
+#include "base/table.h"
 #include "engine/http/http.h"
 #include "engine/l4/l4.h"
 #include "engine/http/sticky.h"
@@ -22,6 +23,7 @@
 /* A pool with its backends; config_pool is what others see of it. */
 struct pool_entry {
 	struct list link;
+	struct table_link by_uuid;
 	struct config_pool seen;
 	struct arena arena;
 	char *uuid;
@@ -43,6 +45,7 @@ enum { DEP_SERVICE, DEP_APPLICATION, DEP_NETWORK, DEP_ANALYTICS, DEP_CLONE, DEPS
 
 struct service_entry {
 	struct list link;
+	struct table_link by_uuid;
 	char *uuid;
 	unsigned index;
 	char *deps[DEPS];          /* "kind/uuid", NULL: none */
@@ -69,7 +72,9 @@ struct config {
 	json_t *vrfs;              /* as the warden tells them */
 	json_t *slots_services, *slots_servers, *slots_rules;
 	struct list services, pools;
+	struct table service_table, pool_table; /* the same by uuid: a thousand are found as fast as ten */
 	json_t *used;              /* index -> true */
+	unsigned lowest;           /* no smaller index is free */
 };
 
 static struct json_t *object_of(struct config *c, const char *key)
@@ -187,9 +192,10 @@ static void pool_entry_clear(struct pool_entry *p)
 	arena_fini(&p->arena);
 }
 
-static void pool_entry_free(struct pool_entry *p)
+static void pool_entry_free(struct config *c, struct pool_entry *p)
 {
 	list_remove(&p->link);
+	table_take(&c->pool_table, &p->by_uuid);
 	pool_entry_clear(p);
 	secure_put(p->tls);
 	json_decref(p->tls_deps);
@@ -405,16 +411,22 @@ static void pool_load(struct config *c, struct pool_entry *p, const json_t *obje
 }
 
 /* KEY is "pool/uuid"; NULL when there is none. */
+static struct pool_entry *pool_find(struct config *c, const char *uuid)
+{
+	for (struct table_link *l = table_first(&c->pool_table, table_hash(TABLE_SEED, uuid)); l; l = table_next(l))
+		if (strcmp(CONTAINER_OF(l, struct pool_entry, by_uuid)->uuid, uuid) == 0)
+			return CONTAINER_OF(l, struct pool_entry, by_uuid);
+	return NULL;
+}
+
 static struct pool_entry *pool_use(struct config *c, const char *key, const char *vrf)
 {
 	const json_t *object = object_of(c, key);
-	struct pool_entry *p = NULL;
+	struct pool_entry *p;
 
 	if (!object)
 		return NULL;
-	LIST_FOREACH(l, &c->pools)
-		if (strcmp(LIST_ENTRY(l, struct pool_entry, link)->uuid, strchr(key, '/') + 1) == 0)
-			p = LIST_ENTRY(l, struct pool_entry, link);
+	p = pool_find(c, strchr(key, '/') + 1);
 	if (!p) {
 		p = xcalloc(1, sizeof(*p));
 		p->uuid = xstrdup(strchr(key, '/') + 1);
@@ -427,6 +439,7 @@ static struct pool_entry *pool_use(struct config *c, const char *key, const char
 		p->monitor_deps = json_object();
 		list_init(&p->link);
 		list_insert(&c->pools, &p->link);
+		table_put(&c->pool_table, &p->by_uuid, table_hash(TABLE_SEED, p->uuid));
 		pool_load(c, p, object);
 		p->changed = true;
 		pool_tell(c, p);
@@ -461,7 +474,7 @@ static void pools_sweep(struct config *c)
 		if (p->users)
 			continue;
 		c->user->pool_gone(c->user, p->uuid);
-		pool_entry_free(p);
+		pool_entry_free(c, p);
 	}
 }
 
@@ -469,9 +482,9 @@ static void pools_sweep(struct config *c)
 
 static struct service_entry *service_find(struct config *c, const char *uuid)
 {
-	LIST_FOREACH(l, &c->services)
-		if (strcmp(LIST_ENTRY(l, struct service_entry, link)->uuid, uuid) == 0)
-			return LIST_ENTRY(l, struct service_entry, link);
+	for (struct table_link *l = table_first(&c->service_table, table_hash(TABLE_SEED, uuid)); l; l = table_next(l))
+		if (strcmp(CONTAINER_OF(l, struct service_entry, by_uuid)->uuid, uuid) == 0)
+			return CONTAINER_OF(l, struct service_entry, by_uuid);
 	return NULL;
 }
 
@@ -489,13 +502,15 @@ static struct service_entry *service_make(struct config *c, const char *uuid)
 	s->dirty = true;
 	s->named = json_object();
 	/* The smallest free number: the workers' tables stay dense. */
+	s->index = c->lowest;
 	do
 		snprintf(key, sizeof(key), "%u", s->index++);
 	while (json_object_get(c->used, key));
-	s->index--;
+	c->lowest = s->index--;
 	json_object_set_new(c->used, key, json_true());
 	list_init(&s->link);
 	list_insert(&c->services, &s->link);
+	table_put(&c->service_table, &s->by_uuid, table_hash(TABLE_SEED, uuid));
 	return s;
 }
 
@@ -505,6 +520,8 @@ static void service_free(struct config *c, struct service_entry *s)
 
 	snprintf(key, sizeof(key), "%u", s->index);
 	json_object_del(c->used, key);
+	c->lowest = MIN(c->lowest, s->index);
+	table_take(&c->service_table, &s->by_uuid);
 	for (unsigned i = 0; i < DEPS; i++)
 		free(s->deps[i]);
 	json_decref(s->more);
@@ -1232,7 +1249,7 @@ void config_free(struct config *c)
 	while (!list_empty(&c->services))
 		service_free(c, LIST_ENTRY(c->services.next, struct service_entry, link));
 	while (!list_empty(&c->pools))
-		pool_entry_free(LIST_ENTRY(c->pools.next, struct pool_entry, link));
+		pool_entry_free(c, LIST_ENTRY(c->pools.next, struct pool_entry, link));
 	json_decref(c->objects);
 	json_decref(c->changed);
 	json_decref(c->vrfs);
@@ -1240,6 +1257,8 @@ void config_free(struct config *c)
 	json_decref(c->slots_servers);
 	json_decref(c->slots_rules);
 	json_decref(c->used);
+	table_fini(&c->service_table);
+	table_fini(&c->pool_table);
 	json_decref(c->names);
 	free(c);
 }

@@ -3,11 +3,13 @@
 #include <errno.h>
 
 #include "base/base.h"
+#include "base/buf.h"
 #include "model/model.h"
 #include "net/digest.h"
 #include "net/seal.h"
 
 #define FILE_MAX (256u << 20)
+#define TEXT     "text" /* of an entry: how it stands in the file, which it does not */
 
 void desired_init(struct desired *d)
 {
@@ -121,6 +123,7 @@ int desired_load(struct desired *d, const char *path, const struct seal *s, stru
 				       path, seal_path(s));
 		json_object_set_new(entry, "object", object);
 		json_object_del(entry, "digest"); /* what the file says of itself is no proof */
+		json_object_del(entry, TEXT);
 		digest += entry_digest(entry);
 	}
 	snprintf(sum, sizeof(sum), "%016llx", (unsigned long long)digest);
@@ -135,28 +138,44 @@ int desired_load(struct desired *d, const char *path, const struct seal *s, stru
 	return 0;
 }
 
+/*
+ * "KEY":{...}, made once in the life of an entry: a change costs what it changes, however much else is held. Borrowed.
+ */
+static const char *entry_text(json_t *entry, const char *key, const struct seal *s)
+{
+	json_t *known = json_object_get(entry, TEXT);
+
+	if (!known) {
+		CLEANUP_JSON json_t *copy = json_copy(entry), *line = json_object();
+		CLEANUP_FREE char *text = NULL;
+
+		json_object_set_new(copy, "object", map_entry(entry, key, s, seal_field));
+		json_object_set(line, key, copy);
+		text = json_text(line);
+		known = json_stringn(text + 1, strlen(text) - 2); /* without the braces */
+		json_object_set_new(entry, TEXT, known);
+	}
+	return json_string_value(known);
+}
+
 char *desired_text(const struct desired *d, const struct seal *s)
 {
-	CLEANUP_JSON json_t *file = NULL, *held = json_copy(d->held);
+	struct buf b = BUF_INIT;
+	CLEANUP_FREE char *epoch = NULL;
+	CLEANUP_JSON json_t *name = json_string(d->epoch);
+	const char *key, *comma = "";
 	json_t *entry;
-	const char *key;
-	char sum[17];
 
+	epoch = json_dumps(name, JSON_ENCODE_ANY);
+	buf_printf(&b, "{\"epoch\":%s,\"format\":%d,\"hash\":\"%016llx\",\"revision\":%lld,\"held\":{",
+		   epoch ? epoch : "\"\"", DESIRED_FORMAT, (unsigned long long)d->digest, (long long)d->revision);
 	json_object_foreach(d->held, key, entry) {
-		json_t *sealed = map_entry(entry, key, s, seal_field);
-
-		if (sealed != json_object_get(entry, "object")) {
-			json_t *copy = json_copy(entry);
-
-			json_object_set(copy, "object", sealed);
-			json_object_set_new(held, key, copy);
-		}
-		json_decref(sealed);
+		buf_puts(&b, comma);
+		buf_puts(&b, entry_text(entry, key, s));
+		comma = ",";
 	}
-	snprintf(sum, sizeof(sum), "%016llx", (unsigned long long)d->digest);
-	file = json_pack("{s:i, s:s, s:I, s:s, s:O}", "format", DESIRED_FORMAT, "epoch", d->epoch,
-			 "revision", (json_int_t)d->revision, "hash", sum, "held", held);
-	return json_text(file);
+	buf_puts(&b, "}}");
+	return buf_cstr(&b); /* nothing was taken from it, so it is what malloc gave */
 }
 
 void desired_begin(struct desired *d, bool replaces)

@@ -666,6 +666,11 @@ void link_service(struct link *k, const char *vs_uuid, uint64_t revision, const 
 
 void link_interfaces(struct link *k, json_t *interfaces)
 {
+	/* Every VIP is an event of its interface, and says nothing new. */
+	if (json_equal(k->interfaces, interfaces)) {
+		json_decref(interfaces);
+		return;
+	}
 	json_decref(k->interfaces);
 	k->interfaces = interfaces;
 	if (k->control.state == UP)

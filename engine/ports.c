@@ -8,6 +8,7 @@
 #include "base/base.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/table.h"
 
 #define BACKLOG        65535 /* the kernel cuts it to somaxconn */
 #define KEEPALIVE_STEP 30
@@ -17,6 +18,7 @@
 /* An address and port of a service: a socket per worker. */
 struct place {
 	struct list link;
+	struct table_link of_service, of_address;
 	char *service;
 	union address address;
 	unsigned last;
@@ -30,6 +32,7 @@ struct place {
 
 struct ports {
 	struct list places;
+	struct table by_service, by_address; /* the address without its port */
 	unsigned workers;
 	uint64_t next_id;
 	struct ports_user *user;
@@ -56,6 +59,10 @@ static void place_close(struct ports *t, struct place *p, bool tell)
 			t->user->closed(t->user, &p->ports[i]);
 		close(p->ports[i].fd);
 	}
+	if (!list_empty(&p->link)) {
+		table_take(&t->by_service, &p->of_service);
+		table_take(&t->by_address, &p->of_address);
+	}
 	list_remove(&p->link);
 	free(p->service);
 	free(p);
@@ -67,6 +74,8 @@ void ports_free(struct ports *t)
 		return;
 	while (!list_empty(&t->places))
 		place_close(t, LIST_ENTRY(t->places.next, struct place, link), false);
+	table_fini(&t->by_service);
+	table_fini(&t->by_address);
 	free(t);
 }
 
@@ -122,10 +131,21 @@ static unsigned last_of(const struct port_want *w)
 	return MAX(w->last, address_port(&w->address));
 }
 
+static uint64_t hash_of(const union address *a)
+{
+	uint8_t ip[16];
+	uint64_t h = TABLE_SEED;
+
+	address_mapped(a, ip);
+	for (size_t i = 0; i < sizeof(ip); i++)
+		h = (h ^ ip[i]) * 0x100000001b3ULL;
+	return h;
+}
+
 static struct place *find(struct ports *t, const char *service, const struct port_want *want)
 {
-	LIST_FOREACH(l, &t->places) {
-		struct place *p = LIST_ENTRY(l, struct place, link);
+	for (struct table_link *l = table_first(&t->by_address, hash_of(&want->address)); l; l = table_next(l)) {
+		struct place *p = CONTAINER_OF(l, struct place, of_address);
 
 		if (address_equal(&p->address, &want->address) && p->udp == want->udp && p->last == last_of(want) &&
 		    p->device == want->device && strcmp(p->service, service) == 0)
@@ -137,8 +157,8 @@ static struct place *find(struct ports *t, const char *service, const struct por
 /* Somebody who has a port of WANT already. */
 static const struct place *taken_by(struct ports *t, const struct port_want *want)
 {
-	LIST_FOREACH(l, &t->places) {
-		const struct place *p = LIST_ENTRY(l, struct place, link);
+	for (struct table_link *l = table_first(&t->by_address, hash_of(&want->address)); l; l = table_next(l)) {
+		const struct place *p = CONTAINER_OF(l, struct place, of_address);
 		union address same = want->address;
 
 		address_set_port(&same, address_port(&p->address));
@@ -232,6 +252,8 @@ static int place_open(struct ports *t, const char *service, const struct port_wa
 		return err_set(e, rc, NULL, "Cannot listen on %s: %s.", text, strerror(-rc));
 	}
 	list_insert(&t->places, &p->link);
+	table_put(&t->by_service, &p->of_service, table_hash(TABLE_SEED, service));
+	table_put(&t->by_address, &p->of_address, hash_of(&p->address));
 	for (unsigned i = 0; i < n; i++)
 		t->user->opened(t->user, &p->ports[i]);
 	log_info("listening address=\"%s\" service=%s", text, service);
@@ -242,8 +264,8 @@ int ports_set(struct ports *t, const char *service, const struct port_want *want
 {
 	struct err first = { 0 };
 
-	LIST_FOREACH(l, &t->places) {
-		struct place *p = LIST_ENTRY(l, struct place, link);
+	for (struct table_link *l = table_first(&t->by_service, table_hash(TABLE_SEED, service)); l; l = table_next(l)) {
+		struct place *p = CONTAINER_OF(l, struct place, of_service);
 
 		if (strcmp(p->service, service) == 0)
 			p->wanted = false;
@@ -255,11 +277,10 @@ int ports_set(struct ports *t, const char *service, const struct port_want *want
 			p->wanted = true;
 	}
 	/* Closed before others are opened: an address may move from one service to another in one commit. */
-	LIST_FOREACH(l, &t->places) {
-		struct place *p = LIST_ENTRY(l, struct place, link);
-
-		if (!p->wanted)
-			place_close(t, p, true);
+	for (struct table_link *l = table_first(&t->by_service, table_hash(TABLE_SEED, service)), *next; l; l = next) {
+		next = table_next(l);
+		if (!CONTAINER_OF(l, struct place, of_service)->wanted)
+			place_close(t, CONTAINER_OF(l, struct place, of_service), true);
 	}
 	for (size_t i = 0; i < n; i++)
 		if (!find(t, service, &want[i])) {

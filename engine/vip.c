@@ -96,6 +96,16 @@ struct vips {
 	struct list ports;
 	int *attached;
 	size_t attached_n;
+	struct seen *seen;
+	size_t seen_n;
+};
+
+/* What of an interface matters to its VIPs. */
+struct seen {
+	int ifindex;
+	bool data, up, carrier;
+	uint8_t mac[6];
+	char name[IF_NAMESIZE];
 };
 
 const char *vip_state_name(enum vip_state s)
@@ -521,9 +531,40 @@ static void attach(struct vips *t, const struct iface *i, bool gone)
 	}
 }
 
+/* Is it news? Each address that is added, a VIP too, is told as a change of its interface. */
+static bool look(struct vips *t, const struct iface *i, bool gone)
+{
+	struct seen now;
+	size_t at = 0;
+
+	memset(&now, 0, sizeof(now)); /* compared as bytes */
+	now.ifindex = i->index;
+	now.data = i->data;
+	now.up = i->up;
+	now.carrier = i->carrier;
+	memcpy(now.mac, i->mac, sizeof(now.mac));
+	memcpy(now.name, i->name, sizeof(now.name));
+	while (at < t->seen_n && t->seen[at].ifindex != i->index)
+		at++;
+	if (gone) {
+		if (at < t->seen_n)
+			t->seen[at] = t->seen[--t->seen_n];
+		return true;
+	}
+	if (at == t->seen_n)
+		t->seen = xrealloc(t->seen, ++t->seen_n * sizeof(now));
+	else if (memcmp(&t->seen[at], &now, sizeof(now)) == 0)
+		return false;
+	memcpy(&t->seen[at], &now, sizeof(now));
+	return true;
+}
+
 static void iface_changed(struct netlink_watch *w, const struct iface *i, bool gone)
 {
 	struct vips *t = CONTAINER_OF(w, struct vips, watch);
+
+	if (!look(t, i, gone))
+		return;
 
 	attach(t, i, gone);
 	for (size_t b = 0; b < BUCKETS; b++)
@@ -633,6 +674,7 @@ void vips_free(struct vips *t)
 		(void)datapath_detach(t->attached[i]);
 	netlink_unwatch(&t->watch);
 	timer_stop(t->loop, &t->tick);
+	free(t->seen);
 	free(t->attached);
 	free(t);
 }

@@ -291,6 +291,7 @@ static bool changed_one(struct warden *w, const char *kind, const char *uuid)
 struct newest {
 	struct warden *w;
 	uint64_t revision;
+	json_t *made_of;
 };
 
 /* The revision of what is referred to, and of what a pool refers to. */
@@ -303,19 +304,36 @@ static int newest_of(void *arg, const char *path, const char *kind, const char *
 
 	(void)path;
 	n->revision = MAX(n->revision, revision);
+	json_object_set_new(n->made_of, key, json_true());
 	if (o && (strcmp(kind, "pool") == 0 || strcmp(kind, "networksecuritypolicy") == 0))
 		model_refs(kind_find(kind), o, newest_of, n);
 	return 0;
 }
 
-static uint64_t newest_revision(struct warden *w, const struct assigned *a)
+/* Is anything that A is made of among what changed? Its own objects are. */
+static bool is_concerned(struct warden *w, const struct assigned *a)
 {
-	struct newest n = { .w = w };
+	const char *key;
+	json_t *v;
+
+	if (!a->made_of)
+		return true;
+	json_object_foreach(a->made_of, key, v)
+		if (json_object_get(w->changed, key))
+			return true;
+	return false;
+}
+
+static uint64_t newest_revision(struct warden *w, struct assigned *a)
+{
+	struct newest n = { .w = w, .made_of = json_object() };
 	const json_t *o = link_object(w->link, "virtualservice", a->uuid);
 
 	newest_of(&n, "", "virtualservice", a->uuid);
 	if (o)
 		model_refs(kind_find("virtualservice"), o, newest_of, &n);
+	json_decref(a->made_of);
+	a->made_of = n.made_of;
 	return n.revision;
 }
 
@@ -360,7 +378,7 @@ static bool is_silent(struct warden *w, const struct assigned *a)
 	const json_t *vs = link_object(w->link, "virtualservice", a->uuid);
 	struct downs d = { .w = w };
 
-	if (!json_bool(vs, "remove_listening_port_on_vs_down", false))
+	if (!a->closes)
 		return false;
 	model_refs(kind_find("virtualservice"), vs, count_down, &d);
 	return d.pools && d.down == d.pools;
@@ -430,8 +448,13 @@ static void on_committed(struct link_user *u, uint64_t revision)
 		bool mine = changed_one(w, "assignment", a->uuid) || changed_one(w, "virtualservice", a->uuid);
 
 		a->touched = a->touched || mine || networks;
-		silence(w, a);
-		a->wanted_revision = newest_revision(w, a);
+		if (mine)
+			a->closes = json_bool(link_object(w->link, "virtualservice", a->uuid),
+					      "remove_listening_port_on_vs_down", false);
+		if (a->closes || a->silent)
+			silence(w, a);
+		if (mine || is_concerned(w, a))
+			a->wanted_revision = newest_revision(w, a);
 		if ((mine || clones) && assigned_follow_clone(a, w->link))
 			clone_tell(w, a);
 	}
@@ -593,6 +616,8 @@ static void all_applied(struct warden *w, uint64_t revision)
 
 		if (a->wanted_revision > revision)
 			continue; /* a later commit is on its way */
+		if (a->revision == a->wanted_revision)
+			continue;
 		a->revision = a->wanted_revision;
 		service_tell(w, a);
 	}
@@ -609,8 +634,13 @@ static void on_health(struct warden *w, const char *pool, json_t *servers, bool 
 	else if (!servers)
 		json_object_del(w->health, pool);
 	link_health(w->link, pool, servers ? json_incref(servers) : NULL, part);
-	LIST_FOREACH(l, assigned_list(w->assigned))
-		other |= silence(w, LIST_ENTRY(l, struct assigned, link));
+	/* Each pool tells its news, and few services want to know. */
+	LIST_FOREACH(l, assigned_list(w->assigned)) {
+		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
+
+		if (a->closes)
+			other |= silence(w, a);
+	}
 	if (other)
 		follow_touched(w);
 }

@@ -1,26 +1,23 @@
 #include "controller/expiry.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 #include "base/base.h"
 #include "base/log.h"
 #include "controller/audit.h"
 #include "controller/certificate.h"
-#include "controller/change.h"
 #include "controller/controller.h"
-#include "controller/rest/subresource.h"
 
 #define LOOK_MS 3600000
 #define EXPIRED (-1)
 
-static const char space[] = "expiry", kind[] = "sslkeyandcertificate";
+static const char space[] = EXPIRY_SPACE;
+static const char kind[] = "sslkeyandcertificate";
 
 struct expiry {
 	struct controller *c;
 	struct timer timer;
 	struct store_watch watch;
-	struct subresource renew;
 };
 
 /* ---- telling --------------------------------------------------------------------- */
@@ -126,35 +123,6 @@ static void committed(struct store_watch *w, uint64_t revision, const struct sto
 			timer_in(x->c->loop, &x->timer, 0, look_now);
 }
 
-/* ---- renewing ---------------------------------------------------------------------- */
-
-static json_t *renew(void *arg, const struct subresource_call *call, struct err *e)
-{
-	struct expiry *x = arg;
-	const struct object *o = call->object;
-	struct change_by by = { .user = "system", .client = "", .tenant = o->tenant, .internal = true };
-	const json_t *cert = json_object_get(o->body, "certificate");
-	CLEANUP_JSON json_t *body = json_deep_copy(o->body);
-	CLEANUP_FREE char *uuid = xstrdup(o->uuid), *pem = NULL;
-	struct change c;
-	int rc = certificate_renew(json_str(cert, "certificate", ""), json_str(o->body, "key", ""), &pem, e);
-
-	if (rc < 0)
-		return NULL;
-	json_object_set_new(json_object_get(body, "certificate"), "certificate", json_string(pem));
-	change_begin(&c, x->c->store, &by);
-	rc = change_update(&c, o->kind, uuid, body, 0, e);
-	if (rc == 0)
-		txn_event(c.txn, audit_event("SSL_CERT_RENEW", "CERT", kind, uuid, json_str(body, "name", ""), by.tenant, NULL,
-					     "Certificate %s was renewed.", json_str(body, "name", "")));
-	if (rc == 0)
-		rc = change_commit(&c, e);
-	else
-		change_abort(&c);
-	model_notes_fini(&c.notes);
-	return rc == 0 ? json_pack("{s:s}", "status", "SYSERR_SUCCESS") : NULL;
-}
-
 struct expiry *expiry_open(struct controller *c)
 {
 	struct expiry *x = xcalloc(1, sizeof(*x));
@@ -162,8 +130,6 @@ struct expiry *expiry_open(struct controller *c)
 	x->c = c;
 	x->watch.committed = committed;
 	store_watch(c->store, &x->watch);
-	x->renew = (struct subresource){ .kind = kind, .path = "renew", .post = renew, .arg = x };
-	subresource_add(c->rest, &x->renew);
 	timer_in(c->loop, &x->timer, 0, look_now);
 	return x;
 }

@@ -1,11 +1,9 @@
 /*
- * expiry - certificates whose end is near are told in time, and renewed by a word.
+ * expiry - certificates whose end is near are told in time.
  *
  * An event SSL_CERT_EXPIRE when a certificate has fewer days left than a number of
  * controllerproperties.ssl_certificate_expiry_warning_days (30, 7 and 1 when nothing is set), and one when it has
  * expired: each once, also across restarts. Looked at each hour, and when a certificate was written.
- *
- * POST /api/sslkeyandcertificate/UUID/renew makes a certificate that signed itself anew, with the same key.
  */
 #ifndef SPANWIRE_CONTROLLER_EXPIRY_H
 #define SPANWIRE_CONTROLLER_EXPIRY_H
@@ -13,6 +11,9 @@
 #include <stdint.h>
 
 #include "controller/store/store.h"
+
+/* Values of the store: uuid -> what was told last. */
+#define EXPIRY_SPACE "expiry"
 
 struct controller;
 struct expiry;

@@ -2,9 +2,12 @@
  * certificate - bodies with keys and certificates: read and made on the pool before anything is stored.
  */
 #include "base/base.h"
+#include "controller/audit.h"
 #include "controller/certificate.h"
+#include "controller/change.h"
 #include "controller/pool.h"
 #include "controller/rest/handlers.h"
+#include "controller/rest/subresource.h"
 
 struct preparing {
 	struct job job;
@@ -86,4 +89,41 @@ enum result certificate_write(struct request *q)
 	free(p);
 	request_refuse(q, 503, "Too many certificates at once: try again.");
 	return RESULT_NOW;
+}
+
+/* ---- POST .../renew ---------------------------------------------------------------- */
+
+static json_t *renew(void *arg, const struct subresource_call *call, struct err *e)
+{
+	struct rest *r = arg;
+	const struct object *o = call->object;
+	struct change_by by = { .user = "system", .client = "", .tenant = o->tenant, .internal = true };
+	const json_t *cert = json_object_get(o->body, "certificate");
+	CLEANUP_JSON json_t *body = json_deep_copy(o->body);
+	CLEANUP_FREE char *uuid = xstrdup(o->uuid), *pem = NULL;
+	struct change c;
+	int rc = certificate_renew(json_str(cert, "certificate", ""), json_str(o->body, "key", ""), &pem, e);
+
+	if (rc < 0)
+		return NULL;
+	json_object_set_new(json_object_get(body, "certificate"), "certificate", json_string(pem));
+	change_begin(&c, r->c->store, &by);
+	rc = change_update(&c, o->kind, uuid, body, 0, e);
+	if (rc == 0)
+		txn_event(c.txn, audit_event("SSL_CERT_RENEW", "CERT", "sslkeyandcertificate", uuid, json_str(body, "name", ""), by.tenant, NULL,
+					     "Certificate %s was renewed.", json_str(body, "name", "")));
+	if (rc == 0)
+		rc = change_commit(&c, e);
+	else
+		change_abort(&c);
+	model_notes_fini(&c.notes);
+	return rc == 0 ? json_pack("{s:s}", "status", "SYSERR_SUCCESS") : NULL;
+}
+
+void certificate_actions(struct rest *r)
+{
+	static struct subresource action = { .kind = "sslkeyandcertificate", .path = "renew", .post = renew };
+
+	action.arg = r;
+	subresource_add(r, &action);
 }

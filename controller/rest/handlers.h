@@ -22,6 +22,7 @@ void login_renew(struct request *q, const struct session *x);
 /* account.c */
 handler useraccount_get, useraccount_put, user_write;
 handler certificate_write;
+void certificate_actions(struct rest *r);
 /* user_token.c */
 handler user_token_list, user_token_make, user_token_delete;
 /* objects.c */

@@ -9,6 +9,7 @@
 #include "base/base.h"
 #include "controller/access.h"
 #include "controller/certificate.h"
+#include "controller/expiry.h"
 #include "controller/resolve.h"
 #include "controller/rules.h"
 #include "controller/rules/tls.h"
@@ -157,6 +158,12 @@ static int certificate_fill(struct change *c, const char *uuid, const json_t *ol
 	return rc;
 }
 
+static int certificate_gone(struct change *c, const char *uuid, const json_t *old, struct err *e)
+{
+	(void)old;
+	return txn_set(c->txn, EXPIRY_SPACE, uuid, NULL, e);
+}
+
 static void certificate_show(struct store *s, const struct object *shown, json_t *out)
 {
 	bool asked = json_object_get(json_object_get(shown->body, "certificate"), "days_until_expire");
@@ -187,6 +194,7 @@ static void certificate_show(struct store *s, const struct object *shown, json_t
 const struct rule rule_sslkeyandcertificate = { .kind = "sslkeyandcertificate",
 						.prepare = certificate_keep_key,
 						.fill = certificate_fill,
+						.gone = certificate_gone,
 						.show = certificate_show };
 
 /* ---- pkiprofile -------------------------------------------------------------------- */

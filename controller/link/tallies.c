@@ -111,6 +111,7 @@ static struct tally tallies[] = {
 	{ "virtualservice", "udpstat",         "services", .about = { "udp_" } },
 	{ "virtualservice", "httpstats",       "services", .about = { "http_" } },
 	{ "virtualservice", "sslsessioncache", "services", .about = { "tls_new", "tls_reused" } },
+	{ "virtualservice", "networksecuritypolicystats", "rules", .part = "rule" },
 	{ "pool",           "algo",            "servers",  .part = "server", .about = { "conn_", "http_requests" } },
 	{ "pool",           "connpool",        "servers",  .part = "server",
 	  .about = { "conn_open", "conn_total", "conn_reused" } },

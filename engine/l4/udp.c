@@ -488,14 +488,14 @@ static void from_client(struct listener *ls, const union address *client, char *
 }
 
 /* Datagrams read, or -errno. */
-static int receive(struct udp *u, int fd, bool named)
+static int receive(struct udp *u, int fd, bool named, unsigned max)
 {
 	struct datagrams *d = &u->in;
 	int n;
 
 	if (!d->bytes)
 		d->bytes = xmalloc((size_t)BATCH * DATAGRAM_MAX);
-	for (unsigned i = 0; i < BATCH; i++) {
+	for (unsigned i = 0; i < max; i++) {
 		d->iov[i] = (struct iovec){ d->bytes + (size_t)i * DATAGRAM_MAX, DATAGRAM_MAX };
 		d->at[i].msg_hdr = (struct msghdr){
 			.msg_name = named ? &d->peer[i] : NULL,
@@ -507,7 +507,7 @@ static int receive(struct udp *u, int fd, bool named)
 		};
 	}
 	do
-		n = recvmmsg(fd, d->at, BATCH, MSG_DONTWAIT, NULL);
+		n = recvmmsg(fd, d->at, max, MSG_DONTWAIT, NULL);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }
@@ -521,7 +521,7 @@ void udp_ready(struct watch *watch, uint32_t events)
 
 	(void)events;
 	for (unsigned round = 0; round < ROUNDS && n == BATCH; round++) {
-		n = receive(u, watch->fd, true);
+		n = receive(u, watch->fd, true, BATCH);
 		for (int i = 0; i < n; i++) {
 			uint32_t drops = ls->queue_drops;
 			size_t segment = segment_of(&d->at[i].msg_hdr, &drops);
@@ -583,7 +583,7 @@ static void flow_ready(struct watch *watch, uint32_t events)
 {
 	struct flow *f = CONTAINER_OF(watch, struct flow, watch);
 	struct worker *w = worker_of(f);
-	int n = receive(w->udp, watch->fd, false);
+	int n = receive(w->udp, watch->fd, false, f->merged ? BATCH : MERGE_FROM);
 
 	(void)events;
 	if (n == -EAGAIN)

@@ -84,8 +84,9 @@ void log_journal_entry(struct buf *out, enum log_level level, const char *progra
 	const char *p = line, *key, *value;
 	size_t key_len, value_len, event = strcspn(line, " ");
 
-	buf_printf(out, "PRIORITY=%d\nSYSLOG_IDENTIFIER=spanwire-%s\nMESSAGE=%s\n", level, program,
-		   line);
+	buf_printf(out, "PRIORITY=%d\nSYSLOG_IDENTIFIER=spanwire-%s\nMESSAGE=", level, program);
+	buf_puts(out, line);
+	buf_puts(out, "\n");
 	if (!memchr(line, '=', event))
 		buf_printf(out, "SPANWIRE_EVENT=%.*s\n", (int)event, line);
 	while (*p) {

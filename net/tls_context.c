@@ -351,7 +351,7 @@ int tls_shake(SSL *ssl, struct err *e)
 			err_set(e, -error, NULL, "TLS handshake: %s", strerror(error));
 			return -error;
 		}
-		/* fall through */
+		__attribute__((fallthrough));
 	default:
 		return tls_why(ssl, e) == TLS_CAUSE_CLOSED ? -ECONNRESET : -EPROTO;
 	}

@@ -664,6 +664,13 @@ void link_service(struct link *k, const char *vs_uuid, uint64_t revision, const 
 		timer_in(k->loop, &k->tell, 0, tell_services);
 }
 
+void link_gateways(struct link *k, json_t *gateways)
+{
+	if (k->control.state == UP)
+		say(&k->control, json_pack("{s:s, s:O}", "type", "gateways", "gateways", gateways));
+	json_decref(gateways);
+}
+
 void link_interfaces(struct link *k, json_t *interfaces)
 {
 	/* Every VIP is an event of its interface, and says nothing new. */

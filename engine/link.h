@@ -112,6 +112,8 @@ void link_applied(struct link *k, uint64_t revision);
  */
 void link_service(struct link *k, const char *vs_uuid, uint64_t revision, const char *state,
 		  const char *reason, json_t *vips);
+/* Whether gateways answer: see gateway.h. Takes GATEWAYS; to be said again after each reconnect. */
+void link_gateways(struct link *k, json_t *gateways);
 /* They changed. Takes INTERFACES. */
 void link_interfaces(struct link *k, json_t *interfaces);
 

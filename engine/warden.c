@@ -20,6 +20,7 @@
 #include "engine/inquiry.h"
 #include "engine/inspect.h"
 #include "engine/guard.h"
+#include "engine/gateway.h"
 #include "engine/netlink.h"
 #include "engine/ports.h"
 #include "engine/process.h"
@@ -49,6 +50,8 @@ struct warden {
 	struct vips_user vips_user;
 	struct vrfs *vrfs;
 	struct vrfs_user vrfs_user;
+	struct gateways *gateways;
+	struct gateways_user gateways_user;
 	struct clones *clones;
 	struct counters counters;
 	struct records records;
@@ -428,6 +431,8 @@ static void on_committed(struct link_user *u, uint64_t revision)
 	/* Where packets go comes before who listens. */
 	if (changed_any(w, "serviceengine/") || changed_any(w, "vrfcontext/") || changed_any(w, "network/"))
 		vrfs_follow(w->vrfs, w->link);
+	if (changed_any(w, "vrfcontext/"))
+		gateways_follow(w->gateways, w->link);
 	json_object_foreach(w->changed, key, v) {
 		const char *slash = strchr(key, '/');
 		CLEANUP_FREE char *kind = xstrndup(key, (size_t)(slash - key));
@@ -480,9 +485,19 @@ static void on_vrfs(struct vrfs_user *u)
 		follow_touched(w);
 }
 
+static void on_gateways(struct gateways_user *u)
+{
+	struct warden *w = CONTAINER_OF(u, struct warden, gateways_user);
+
+	link_gateways(w->link, gateways_json(w->gateways));
+}
+
 static void on_connected(struct link_user *u, bool up)
 {
-	(void)u;
+	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
+
+	if (up)
+		on_gateways(&w->gateways_user);
 	log_info("controller_link state=%s", up ? "up" : "down");
 }
 
@@ -780,6 +795,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->link_user = (struct link_user){ on_put, on_removed, on_committed, on_connected, on_asked, on_resolvers };
 	w->vips_user = (struct vips_user){ on_proof, on_defend, on_domain, on_vip_changed };
 	w->vrfs_user = (struct vrfs_user){ on_vrfs };
+	w->gateways_user = (struct gateways_user){ on_gateways };
 	w->ports_user = (struct ports_user){ on_opened, on_closed, on_steer, on_unsteer };
 	w->process_user = (struct process_user){ on_started, on_message, on_ended };
 	w->process = process_new(l, &w->process_user);
@@ -809,6 +825,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 		return rc;
 	}
 	migrate_requests();
+	w->gateways = gateways_new(l, w->vrfs, &w->gateways_user);
 	w->books = books_new(&w->counters);
 	w->guards = guards_new(w->datapath);
 	w->inquiries = inquiries_new(l, &w->records, w->link);
@@ -841,6 +858,7 @@ void warden_free(struct warden *w)
 		vips_free(w->vips);
 	process_free(w->process);
 	ports_free(w->ports);
+	gateways_free(w->gateways);
 	vrfs_free(w->vrfs);
 	guards_free(w->guards);
 	if (w->clones)

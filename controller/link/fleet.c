@@ -200,6 +200,7 @@ static void engine_free(struct engine *e)
 	books_fini(&e->books);
 	json_decref(e->services);
 	json_decref(e->health);
+	json_decref(e->gateways);
 	free(e->uuid);
 	free(e->name);
 	free(e->group);
@@ -211,6 +212,15 @@ static void reset(char **text, const char *to)
 {
 	free(*text);
 	*text = xstrdup(to);
+}
+
+/* Its gateways are watched before anything is placed: else a service would come and find them silent. */
+static void hold_global(struct fleet *f, struct engine *e, const struct object *o)
+{
+	const struct object *global = store_find(f->store, "vrfcontext", NULL, o->cloud, "global");
+
+	if (global)
+		graph_hold(f->graph, &e->holder, "vrfcontext", global->uuid);
 }
 
 static void engine_changed(struct fleet *f, const char *uuid)
@@ -233,6 +243,7 @@ static void engine_changed(struct fleet *f, const char *uuid)
 		e->since_us = wall_us();
 		e->services = json_object();
 		e->health = json_object();
+		e->gateways = json_array();
 		e->group = xstrdup(group);
 		list_init(&e->commits);
 		list_init(&e->in_fleet);
@@ -241,6 +252,7 @@ static void engine_changed(struct fleet *f, const char *uuid)
 		list_insert(&f->engines, &e->in_fleet);
 		table_put(&f->by_uuid, &e->link, table_hash(TABLE_SEED, uuid));
 		graph_hold(f->graph, &e->holder, "serviceengine", uuid);
+		hold_global(f, e, o);
 	} else if (use_of(o) != e->use || strcmp(group, e->group) != 0) {
 		placement_engine_changed(f->placement, e);
 	}
@@ -302,18 +314,81 @@ static const char *vrf_of(const struct engine *e, const char *name)
 	return global ? global->uuid : "";
 }
 
-/* The object says other routing domains, or gateways came or went. True: something is different. */
+/* Does a gateway of the domain not answer? */
+static bool gateway_down(const struct engine *e, const char *vrf)
+{
+	json_t *g;
+	size_t i;
+
+	json_array_foreach(e->gateways, i, g)
+		if (!json_bool(g, "up", true) && strcmp(json_str(g, "vrf", ""), vrf) == 0)
+			return true;
+	return false;
+}
+
+bool engine_gateway_up(const struct engine *e)
+{
+	json_t *g;
+	size_t i;
+
+	json_array_foreach(e->gateways, i, g)
+		if (!json_bool(g, "up", true))
+			return false;
+	return true;
+}
+
+static const json_t *gateway_of(const json_t *all, const json_t *like)
+{
+	json_t *g;
+	size_t i;
+
+	json_array_foreach(all, i, g)
+		if (strcmp(json_str(g, "ip", ""), json_str(like, "ip", "")) == 0 &&
+		    strcmp(json_str(g, "vrf", ""), json_str(like, "vrf", "")) == 0)
+			return g;
+	return NULL;
+}
+
+void engine_gateways(struct engine *e, json_t *gateways)
+{
+	CLEANUP_JSON json_t *before = e->gateways;
+	json_t *g;
+	size_t i;
+
+	e->gateways = json_incref(gateways);
+	json_array_foreach(gateways, i, g) {
+		bool up = json_bool(g, "up", true),
+		     was = json_bool(gateway_of(before, g), "up", true);
+		const struct object *vrf =
+			store_get(e->fleet->store, "vrfcontext", json_str(g, "vrf", ""));
+
+		if (up != was && vrf)
+			engine_event(e, up ? "SE_GATEWAY_HEARTBEAT_SUCCESS" : "SE_GATEWAY_HEARTBEAT_FAILED",
+				     "Gateway %s of VRF %s %s service engine %s.", json_str(g, "ip", ""),
+				     vrf->name, up ? "answers again to" : "does not answer to", e->name);
+	}
+	if (!follow_domains(e))
+		return;
+	placement_engine_changed(e->fleet->placement, e);
+	fleet_settle(e->fleet);
+}
+
+/* The object says other routing domains, or gateways fell silent or answer. True: something is different. */
 static bool follow_domains(struct engine *e)
 {
+	const struct object *group = store_get(e->fleet->store, "serviceenginegroup", e->group);
+	bool moves = group && json_bool(group->body, "host_gateway_monitor", false);
 	bool changed = false;
 
 	for (size_t i = 0; i < e->n_interfaces; i++) {
 		struct place_interface *f = &e->interfaces[i];
 		const char *vrf = vrf_of(e, f->name);
+		bool cut_off = moves && gateway_down(e, vrf);
 
-		if (strcmp(f->vrf, vrf) == 0)
+		if (strcmp(f->vrf, vrf) == 0 && f->cut_off == cut_off)
 			continue;
-		f->vrf = arena_strdup(&e->arena, vrf);
+		f->vrf = strcmp(f->vrf, vrf) == 0 ? f->vrf : arena_strdup(&e->arena, vrf);
+		f->cut_off = cut_off;
 		changed = true;
 	}
 	return changed;
@@ -621,7 +696,7 @@ static void committed(struct store_watch *w, uint64_t revision, const struct sto
 
 		if (strcmp(kind, "serviceengine") == 0)
 			engine_changed(f, changes[i].uuid);
-		else if (strcmp(kind, "network") == 0)
+		else if (strcmp(kind, "network") == 0 || strcmp(kind, "serviceenginegroup") == 0)
 			network_changed(f);
 		placement_changed(f->placement, kind, changes[i].uuid);
 		graph_changed(f->graph, kind, changes[i].uuid, NULL, NULL);

@@ -60,6 +60,7 @@ struct engine {
 	uint64_t events_left, events_s; /* that it may say now; as of which second */
 
 	json_t *services;              /* vs uuid -> {revision, state, reason, since_us} */
+	json_t *gateways;              /* [{vrf, ip, up}] */
 	json_t *health;                /* pool uuid -> servers */
 	struct books books;
 	struct {
@@ -122,6 +123,9 @@ void engine_lost(struct engine *e);
 void engine_interfaces(struct engine *e, const json_t *interfaces, const char *local);
 /* {revision, state, reason} of a virtual service. Borrowed. */
 void engine_service(struct engine *e, const char *vs, json_t *said);
+/* Which gateways answer it: [{vrf, ip, up}]. Borrowed. */
+void engine_gateways(struct engine *e, json_t *gateways);
+bool engine_gateway_up(const struct engine *e);
 void engine_health(struct engine *e, const char *pool, json_t *servers, bool part);
 /* An event about the engine, in the log and in the store. */
 void engine_event(struct engine *e, const char *id, const char *fmt, ...)

@@ -567,6 +567,14 @@ static void take_service(struct session *s, const json_t *msg)
 	engine_service(s->engine, vs, said);
 }
 
+static void take_gateways(struct session *s, const json_t *msg)
+{
+	json_t *gateways = json_object_get(msg, "gateways");
+
+	if (json_is_array(gateways))
+		engine_gateways(s->engine, gateways);
+}
+
 static void take_interfaces(struct session *s, const json_t *msg)
 {
 	char local[64];
@@ -685,6 +693,7 @@ static const struct {
 	{ "enrol", take_enrol, ANY },
 	{ "ack", take_ack, CONTROL },
 	{ "service", take_service, CONTROL },
+	{ "gateways", take_gateways, CONTROL },
 	{ "interfaces", take_interfaces, CONTROL },
 	{ "bye", take_bye, CONTROL },
 	{ "stats", take_stats, BULK },

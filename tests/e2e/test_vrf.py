@@ -160,3 +160,40 @@ def test_what_makes_no_sense_is_refused(lab):
     assert blue["uuid"] in made["vrf_context_ref"]        # that of its addresses
     refused("virtualservice", {"name": "t", "services": [{"port": 80}], "vip": [{"ip_address": ip("10.1.1.2")}],
                                "pool_ref": shared["url"]}, "serves virtual service 's', which is in another VRF")
+
+
+def test_a_gateway_that_falls_silent_is_told_and_services_leave(lab):
+    router, web, client = lab._host(Host(lab, "router")), lab.server(), lab.client()
+    addresses = lab.front.address(1)
+    router.attach(lab.front, "eth0", *addresses)
+    one, two = lab.engine(), lab.engine()
+    vrf = lab.api.find("vrfcontext", "global")
+    lab.api.patch(f"vrfcontext/{vrf['uuid']}", replace={"gateway_mon": [
+        {"gateway_ip": ip(a), "gateway_monitor_interval": 100, "gateway_monitor_fail_threshold": 3,
+         "gateway_monitor_success_threshold": 3} for a in addresses]})
+    vs = lab.virtual_service(pool=[web])
+    assert vs.owner() is one
+
+    def gateways(engine):
+        return {g["ip"]: g["up"] for g in engine.runtime()["gateways"]}
+    # Also an engine that carries nothing asks.
+    until(lambda: gateways(one) == gateways(two) == {a: True for a in addresses}, "both engines watch both gateways")
+    # The router's answers to one engine get lost.
+    router.ip("route", "add", "blackhole", f"{one.front0.ip}/32")
+    until(lambda: gateways(one) == {addresses[0]: False, addresses[1]: True}, "IPv4 is silent")
+    assert one.runtime()["gateway_up"] is False and two.runtime()["gateway_up"] is True
+
+    def told(event_id):
+        found = lab.api.get("analytics/logs", type=2, page_size=200)["results"]
+        return [e for e in found if e["event_id"] == event_id]
+    assert addresses[0] in told("SE_GATEWAY_HEARTBEAT_FAILED")[0]["event_description"]
+    assert vs.owner() is one                                     # the group does not say that it should go
+    group = lab.api.find("serviceenginegroup", "Default-Group")
+    lab.api.patch(f"serviceenginegroup/{group['uuid']}", replace={"host_gateway_monitor": True})
+    until(lambda: vs.owner() is two and vs.state() == "OPER_UP", "it left for the other engine")
+    until(lambda: client.fresh_get(vs.url).text == "web1\n", "it answers")
+    router.ip("route", "del", "blackhole", f"{one.front0.ip}/32")
+    until(lambda: one.runtime()["gateway_up"], "it answers again")
+    assert told("SE_GATEWAY_HEARTBEAT_SUCCESS") and vs.owner() is two
+    lab.api.patch(f"vrfcontext/{vrf['uuid']}", replace={"gateway_mon": []})
+    until(lambda: gateways(one) == gateways(two) == {}, "nobody asks any more")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import socket
+import struct
 import threading
 import time
 import urllib.parse
@@ -49,23 +50,41 @@ class Client(Host):
         return Load(self, url, rate, connections, reuse, timeout, seconds)
 
     def watch(self, ip: str) -> "AddressWatch":
-        """Ask again and again who has this IPv4 address; `with` or stop() ends it."""
+        """Ask again and again who has this address; `with` or stop() ends it."""
         return AddressWatch(self, ip)
 
 
+def solicitation(mac: bytes, source: str, target: str) -> bytes:
+    """The frame that asks by neighbour discovery who has TARGET (RFC 4861)."""
+    mine, wanted = (socket.inet_pton(socket.AF_INET6, a) for a in (source, target))
+    group = b"\xff\x02" + b"\0" * 9 + b"\x01\xff" + wanted[13:]
+    body = struct.pack("!BBHI", 135, 0, 0, 0) + wanted + b"\x01\x01" + mac
+    total = sum(struct.unpack(f"!{(32 + len(body)) // 2}H", mine + group + body)) + 58 + len(body)
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    body = body[:2] + struct.pack("!H", ~total & 0xFFFF) + body[4:]
+    return (b"\x33\x33" + group[12:] + mac + b"\x86\xdd" +
+            struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + mine + group + body)
+
+
 class AddressWatch:
-    """An ARP request each 10 ms, and who answered when."""
+    """An ARP request or neighbour solicitation each 10 ms, and who answered when."""
 
     def __init__(self, client: Client, ip: str):
         self.answers: list[tuple[float, str]] = []
         self.ending = threading.Event()
         mac = bytes.fromhex(client.mac.replace(":", ""))
-        self.ip = socket.inet_aton(ip)
-        self.question = (b"\xff" * 6 + mac + b"\x08\x06" + b"\0\1\x08\0\6\4\0\1" + mac +
-                         socket.inet_aton(client.ip4) + b"\0" * 6 + self.ip)
+        if ":" in ip:
+            kind, self.question = 0x86DD, solicitation(mac, client.ip6, ip)
+            self.ip, self.at, self.answer = socket.inet_pton(socket.AF_INET6, ip), 62, (54, b"\x88")
+        else:
+            self.ip = socket.inet_aton(ip)
+            kind, self.at, self.answer = 0x0806, 28, (20, b"\0\2")
+            self.question = (b"\xff" * 6 + mac + b"\x08\x06" + b"\0\1\x08\0\6\4\0\1" + mac +
+                             socket.inet_aton(client.ip4) + b"\0" * 6 + self.ip)
         with client.entered():
-            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
-            self.socket.bind(("eth0", 0x0806))
+            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(kind))
+            self.socket.bind(("eth0", kind))
         self.socket.settimeout(0.01)
         self.thread = threading.Thread(target=self._ask, daemon=True)
         self.thread.start()
@@ -81,8 +100,9 @@ class AddressWatch:
                 frame = self.socket.recv(2048)
             except TimeoutError:
                 continue
-            if frame[20:22] == b"\0\2" and frame[28:32] == self.ip:
-                self.answers.append((time.monotonic(), frame[22:28].hex(":")))
+            where, what = self.answer
+            if frame[where:where + len(what)] == what and frame[self.at:self.at + len(self.ip)] == self.ip:
+                self.answers.append((time.monotonic(), frame[6:12].hex(":")))
 
     def stop(self) -> "AddressWatch":
         self.ending.set()

@@ -16,7 +16,7 @@ def shop(lab):
     lab.web, lab.buyer = [lab.server() for _ in range(3)], lab.client()
     for _ in range(2):
         lab.engine()
-    return lab.virtual_service(pool=lab.web, name="shop").wait_servers_up(3)
+    return lab.virtual_service(pool=lab.web, name="shop", v6=True).wait_servers_up(3)
 
 
 def warm(load):
@@ -113,8 +113,8 @@ def test_a_stopped_engine_is_never_a_second_owner(lab, shop, what):
     owner = until(shop.owner, "an engine has the service")
     other = next(engine for engine in lab.engines if engine is not owner)
     proxy = owner.proxy
-    with lab.buyer.watch(shop.vip) as watch:
-        until(lambda: watch.now() == owner.front0.mac, "the owner answers")
+    with lab.buyer.watch(shop.vip) as watch, lab.buyer.watch(shop.vip6) as watch6:
+        until(lambda: watch.now() == watch6.now() == owner.front0.mac, "the owner answers")
         if what == "both":
             owner.hang()
         elif what == "warden":
@@ -123,7 +123,7 @@ def test_a_stopped_engine_is_never_a_second_owner(lab, shop, what):
             owner.signal_proxy(signal.SIGSTOP, proxy)
         try:
             # A proxy alone is replaced in place; the service may stay.
-            until(lambda: watch.now() == other.front0.mac or
+            until(lambda: watch.now() == watch6.now() == other.front0.mac or
                   (what == "proxy" and owner.proxy not in (0, proxy)), "it is taken care of")
             until(lambda: lab.buyer.fresh_get(shop.url, timeout=1).ok, "it answers")
         finally:
@@ -131,10 +131,10 @@ def test_a_stopped_engine_is_never_a_second_owner(lab, shop, what):
             owner.signal_proxy(signal.SIGCONT, proxy)
         settled = time.monotonic() + 1.5
         until(lambda: time.monotonic() > settled, "a while passes")
-    turns = watch.owners()
-    assert turns in ([owner.front0.mac], [owner.front0.mac, other.front0.mac])
-    if what != "proxy":
-        assert len(turns) == 2
+    for turns in (watch.owners(), watch6.owners()):
+        assert turns in ([owner.front0.mac], [owner.front0.mac, other.front0.mac])
+        if what != "proxy":
+            assert len(turns) == 2
     assert lab.buyer.fresh_get(shop.url).ok
 
 

@@ -58,6 +58,9 @@ enum record_reason {
 	X(VS, "virtualservice", 64)                                                                \
 	X(POOL, "pool", 64)                                                                        \
 	X(REQUEST_ID, "request_id", 64)                                                            \
+	X(SNI, "sni_hostname", 96)                                                                 \
+	X(TLS_VERSION, "ssl_version", 16)                                                          \
+	X(TLS_CIPHER, "ssl_cipher", 48)                                                            \
 	X(METHOD, "method", 32)                                                                    \
 	X(HOST, "host", 128)                                                                       \
 	X(PATH, "uri_path", 256)                                                                   \

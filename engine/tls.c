@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 #include "base/log.h"
+#include "engine/records.h"
 #include "engine/secure.h"
 #include "engine/snapshot.h"
 #include "engine/worker.h"
@@ -520,6 +521,20 @@ const char *conn_alpn(const struct conn *c, unsigned *len)
 const char *conn_sni(const struct conn *c)
 {
 	return c->tls && c->tls->ssl ? SSL_get_servername(c->tls->ssl, TLSEXT_NAMETYPE_host_name) : NULL;
+}
+
+void tls_note(const struct conn *c, struct record *rec)
+{
+	const char *sni = conn_sni(c), *version, *cipher;
+
+	if (!c->tls || !c->tls->ssl)
+		return;
+	version = SSL_get_version(c->tls->ssl);
+	cipher = SSL_get_cipher_name(c->tls->ssl);
+	if (sni)
+		record_text(rec, RECORD_T_SNI, sni, strlen(sni));
+	record_text(rec, RECORD_T_TLS_VERSION, version, strlen(version));
+	record_text(rec, RECORD_T_TLS_CIPHER, cipher, strlen(cipher));
 }
 
 struct secure *conn_secure(const struct conn *c)

@@ -17,6 +17,7 @@
 
 #include "engine/conn.h"
 
+struct record;
 struct secure;
 struct ssl_session_st; /* SSL_SESSION */
 struct snapshot;
@@ -54,6 +55,8 @@ int tls_shake_on(struct conn *c);
 const char *conn_alpn(const struct conn *c, unsigned *len);
 /* The name that the client asked for by SNI, or NULL. */
 const char *conn_sni(const struct conn *c);
+/* What was agreed on, into a record. Nothing when the connection is plain. */
+void tls_note(const struct conn *c, struct record *rec);
 static inline bool conn_is_tls(const struct conn *c)
 {
 	return c->tls != NULL;

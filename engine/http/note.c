@@ -104,6 +104,7 @@ static struct record *note_new(struct exchange *x)
 	rec->port = c->port;
 	rec->version = (uint8_t)(x->framed ? 20 : 10 + x->minor);
 	rec->tls = conn_is_tls(c);
+	tls_note(c, rec);
 	rec->client_rtt_us = client_rtt_us(c);
 	if (snap && snap->uuid)
 		record_text(rec, RECORD_T_VS, snap->uuid, strlen(snap->uuid));

@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "engine/l4/pipe.h"
 #include "engine/records.h"
+#include "engine/tls.h"
 #include "engine/upstream.h"
 #include "engine/worker.h"
 
@@ -58,6 +59,7 @@ static void record(const struct session *s)
 	rec->total_us = (uint32_t)MIN(total_us, (uint64_t)UINT32_MAX);
 	rec->client = c->peer;
 	rec->vip = c->listener->address;
+	tls_note(c, rec);
 	rec->port = c->port;
 	rec->rx_bytes = rec->server_tx_bytes = s->bytes[CONN_CLIENT];
 	rec->tx_bytes = rec->server_rx_bytes = s->bytes[CONN_SERVER];

@@ -328,6 +328,8 @@ def test_a_certificate_is_replaced_under_load(lab):
     for thread in threads:
         thread.join(5)
     assert not failed
+    seen = until(lambda: lab.api.get("/api/analytics/logs", virtualservice=shop.uuid, type=1, filter="eq(sni_hostname,shop.example)")["results"], "it is in the log")[0]
+    assert (seen["ssl_version"], seen["ssl_cipher"]) == ("TLSv1.3", "TLS_AES_256_GCM_SHA384")
     # The engine's file has no key that could be read, and the engine starts from it all the same.
     state = (engine.state / "desired.json").read_text()
     assert "BEGIN PRIVATE KEY" not in state and "sealed:1:" in state

@@ -113,7 +113,7 @@ static int first_start(struct controller *c, const struct options *o, struct err
 	int rc;
 
 	if (system_objects_exist(c->store))
-		return system_roles_follow(c->store, e);
+		return system_objects_follow(c->store, e);
 	rc = o->password_file ? given_password(o->password_file, &password, e)
 			      : made_up_password(c->data, &password, e);
 	if (rc == 0)

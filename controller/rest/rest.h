@@ -45,7 +45,7 @@ void rest_stop(struct rest *r);
 /* The objects that a fresh controller holds (system.c). PASSWORD: of the user `admin`. */
 int system_objects_make(struct store *s, const char *password, struct err *e);
 bool system_objects_exist(struct store *s);
-/* The roles of an older controller become those of this one. */
-int system_roles_follow(struct store *s, struct err *e);
+/* What an older controller did not have is made, and its roles become those of this one. */
+int system_objects_follow(struct store *s, struct err *e);
 
 #endif

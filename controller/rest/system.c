@@ -224,16 +224,23 @@ static int make_role(struct change *c, size_t i, struct err *e)
 	return change_create(c, kind_find("role"), v, uuid, e);
 }
 
-static int make_object(struct change *c, size_t i, struct err *e)
+static json_t *object_json(size_t i)
 {
 	CLEANUP_FREE char *text = xstrdup(objects[i].json);
-	CLEANUP_JSON json_t *v = NULL;
-	char uuid[UUID_MAX];
+	json_t *v = NULL;
 
 	for (char *p = text; *p; p++)
 		if (*p == '\'')
 			*p = '"';
-	must(json_read(text, strlen(text), &v, e) == 0);
+	must(json_read(text, strlen(text), &v, NULL) == 0);
+	return v;
+}
+
+static int make_object(struct change *c, size_t i, struct err *e)
+{
+	CLEANUP_JSON json_t *v = object_json(i);
+	char uuid[UUID_MAX];
+
 	snprintf(uuid, sizeof(uuid), "%s", objects[i].uuid ? objects[i].uuid : "");
 	return change_create(c, kind_find(objects[i].kind), v, uuid, e);
 }
@@ -303,7 +310,28 @@ bool system_objects_exist(struct store *s)
 	return store_get(s, "tenant", TENANT_ADMIN) != NULL;
 }
 
-int system_roles_follow(struct store *s, struct err *e)
+/* What an older controller did not have; nobody could delete it. */
+static int make_missing(struct change *c, struct err *e)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(objects); i++) {
+		CLEANUP_JSON json_t *v = object_json(i);
+		const char *name = json_str(v, "name", NULL);
+		bool shared = kind_find(objects[i].kind)->flags & K_TENANT;
+
+		/* The only one of its kind may have another name by now. */
+		if (!name || store_find(c->store, objects[i].kind, shared ? TENANT_ADMIN : NULL, NULL, name) ||
+		    strcmp(objects[i].kind, "cluster") == 0)
+			continue;
+		rc = make_object(c, i, e);
+	}
+	if (rc == 0 && !store_find(c->store, "sslkeyandcertificate", TENANT_ADMIN, NULL, certificates[0].name))
+		rc = make_certificates(c, e);
+	return rc;
+}
+
+int system_objects_follow(struct store *s, struct err *e)
 {
 	struct change_by by = { .user = "system",
 				.client = "",
@@ -314,6 +342,7 @@ int system_roles_follow(struct store *s, struct err *e)
 	int rc = 0;
 
 	change_begin(&c, s, &by);
+	rc = make_missing(&c, e);
 	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(roles); i++) {
 		const struct object *o = store_find(s, "role", TENANT_ADMIN, NULL, roles[i].name);
 		CLEANUP_JSON json_t *v = role_json(i);

@@ -1,6 +1,8 @@
 """kill -9 of the controller in the middle of writes: what was acknowledged is there, nothing is half there."""
 
+import contextlib
 import random
+import sqlite3
 import threading
 import time
 
@@ -98,3 +100,20 @@ def test_only_the_owner_reads_the_data_folder(tmp_path):
     for name in ("ca.key", "server.key", "initial-admin-password", "store.db", "kek"):
         assert (controller.data / name).stat().st_mode & 0o077 == 0, name
     assert controller.stop() == 0
+
+
+def test_a_store_of_an_older_controller_gets_what_it_lacks(tmp_path):
+    controller = Controller(tmp_path).start()
+    controller.stop()
+    with contextlib.closing(sqlite3.connect(controller.data / "store.db")) as db, db:
+        db.execute("DELETE FROM object WHERE kind IN ('sslprofile', 'stringgroup', 'sslkeyandcertificate') AND name LIKE 'System-%'")
+    controller.start()
+    try:
+        admin = controller.session()
+        for kind, name in (("sslprofile", "System-Standard"), ("stringgroup", "System-Devices-Mobile"),
+                           ("sslkeyandcertificate", "System-Default-Cert")):
+            found = admin.find(kind, name)
+            assert found and admin.delete(f"{kind}/{found['uuid']}").status_code == 403, name
+        assert len(admin.get("cloud").json()["results"]) == 1
+    finally:
+        controller.stop()

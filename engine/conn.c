@@ -192,6 +192,9 @@ static void want(struct conn *c, uint32_t bit, bool yes)
 
 	if (c->closed)
 		return;
+	/* TLS waits for it itself. */
+	if (!yes && bit == EPOLLOUT && c->tls && (c->tls->parked || c->tls->ending))
+		return;
 	if (c->watch.active)
 		must(watch_set(l, &c->watch, yes ? c->watch.events | bit : c->watch.events & ~bit) == 0);
 	else if (yes) /* it was parked */

@@ -334,6 +334,12 @@ def test_a_certificate_is_replaced_under_load(lab):
     state = (engine.state / "desired.json").read_text()
     assert "BEGIN PRIVATE KEY" not in state and "sealed:1:" in state
     engine.kill()
+    kek = engine.state / "kek"
+    was = kek.read_text()
+    kek.write_text("0" * 64 + "\n")
+    refused = engine.run(*engine.process.argv[engine.process.argv.index(str(lab.program("spanwire-engine"))):], check=False)
+    assert refused.returncode != 0 and "does not open with the key-encryption key" in refused.stderr
+    kek.write_text(was)
     engine.begin()
     until(lambda: "web1" in client.run("curl", "-sk", "-m", "2", shop.url.replace("http", "https"), check=False).stdout,
           "it serves again", 20)

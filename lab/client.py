@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -157,6 +158,14 @@ class Load:
         for thread in self.threads:
             thread.start()
 
+    def _connection(self) -> http.client.HTTPConnection:
+        host, port = self.url.hostname, self.url.port
+        if self.url.scheme == "https":
+            # Whose certificate it is, other tests ask.
+            return http.client.HTTPSConnection(host, port or 443, timeout=self.timeout,
+                                               context=ssl._create_unverified_context())
+        return http.client.HTTPConnection(host, port or 80, timeout=self.timeout)
+
     def _send(self, first: float, every: float) -> None:
         with self.client.entered():
             connection: Optional[http.client.HTTPConnection] = None
@@ -168,8 +177,7 @@ class Load:
                 error = body = ""
                 try:
                     if connection is None:
-                        connection = http.client.HTTPConnection(
-                            self.url.hostname, self.url.port or 80, timeout=self.timeout)
+                        connection = self._connection()
                     connection.request("GET", self.url.path or "/")
                     answer = connection.getresponse()
                     body = answer.read()[:200].decode(errors="replace").strip()

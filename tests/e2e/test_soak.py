@@ -18,8 +18,9 @@ FILES_SPARE = 16
 
 
 def resident_kb(pid: int) -> int:
+    """Of its own: the rings of records, which are shared memory of a fixed size, are filled slowly."""
     line = next(line for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
-                if line.startswith("VmRSS:"))
+                if line.startswith("RssAnon:"))
     return int(line.split()[1])
 
 
@@ -40,6 +41,8 @@ class Watch:
     def judge(self) -> list[str]:
         """Who grew, in words; prints the figures of all."""
         grown = []
+        if os.environ.get("SOAK_TRACE"):
+            print("\n".join(f"measured: {n}: " + " ".join(str(s[0]) for s in v[::5]) for n, v in self.samples.items()))
         for name, samples in self.samples.items():
             part = len(samples) // 6
             early, late = samples[2 * part:3 * part], samples[-part:]
@@ -63,6 +66,9 @@ def edits(services, web, clone, pool):
             yield vs.patch_pool(replace={"lb_algorithm": ("LB_ALGORITHM_ROUND_ROBIN", "LB_ALGORITHM_LEAST_CONNECTIONS")[n % 2]})
             yield vs.patch_pool(replace={"servers": [{**pool[0], "ratio": 1 + n % 20}, *pool[1:]]})
             yield vs.patch(replace={"description": f"edit {n}"})
+            if vs.name == "tls":
+                for name in ("System-Default-Cert", "System-Default-Cert-EC"):
+                    yield vs.patch(replace={"ssl_key_and_certificate_refs": [vs.lab.ref("sslkeyandcertificate", name)]})
             yield vs.patch(delete={"traffic_clone_profile_ref": clone})
             yield vs.patch_pool(replace={"servers": [{**pool[0], "enabled": False}, *pool[1:]]})
             made = vs.lab.api.post("pool", {"name": f"passing-{n}", "servers": pool})
@@ -74,7 +80,10 @@ def test_load_and_edits_leave_no_trace(lab):
     engines = [lab.engine(), lab.engine()]
     pool = lab.pool_body(web)
     services = [lab.virtual_service(pool=web, name="http").wait_servers_up(3),
-                lab.virtual_service(pool=web, name="l4", http=False, monitor="tcp").wait_servers_up(3)]
+                lab.virtual_service(pool=web, name="l4", http=False, monitor="tcp").wait_servers_up(3),
+                lab.virtual_service(pool=web, name="tls", port=443, services=[{"port": 443, "enable_ssl": True}],
+                                    ssl_key_and_certificate_refs=[lab.ref("sslkeyandcertificate", "System-Default-Cert-EC")],
+                                    ssl_profile_ref=lab.ref("sslprofile", "System-Standard")).wait_servers_up(3)]
     clone = lab.clone_profile([ids])
     watch = Watch({"controller": lab.controller.process.pid,
                    **{f"{engine.name} {part}": getattr(engine, part)
@@ -82,6 +91,7 @@ def test_load_and_edits_leave_no_trace(lab):
     change = edits(services, web, clone, pool)
     loads: list[Load] = []
     for vs in services:
+        vs.url = vs.url.replace("http:", "https:") if vs.name == "tls" else vs.url
         loads += [client.load(vs.url, rate=100), client.load(vs.url, rate=30, reuse=False),
                   client.load(vs.url + "files/1048576", rate=5)]
     changes, began, seconds = 0, time.monotonic(), 0

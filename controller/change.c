@@ -450,14 +450,14 @@ int change_patch(struct change *c, const struct kind_desc *k, const char *uuid, 
 			       "A PATCH is an object with add, replace, delete or json_patch.");
 	resolver(c, &r, o->kind, o->tenant, o->cloud);
 	if (ops) {
-		struct model_write w = { .base_url = "", .secrets = true };
+		struct model_write w = { .base_url = "" };
 
 		if (json_object_size(patch) != 1)
 			return err_set(e, -EINVAL, "json_patch",
 				       "It cannot be mixed with add, replace and delete.");
 		/*
 		 * On the object as a client sees it: it may replace a field that still has its
-		 * default.
+		 * default, and neither copy a secret to where it is shown nor test what it is.
 		 */
 		wire = model_write(k, o->body, &w, &r.model);
 		/* The url is ours to say, and its host is not known here. */

@@ -167,7 +167,7 @@ bool auth_tenant(struct request *q)
 		t = tenant_of(q);
 	/* Where one has no role, nobody shall learn whether there is such a tenant. */
 	if (!all && (!t || !access_enters(&q->viewer, t->uuid))) {
-		request_refuse(q, 403, "Tenant '%s' does not exist!%s%s%s", t && !*q->tenant ? t->name : asked,
+		request_refuse(q, 403, "Tenant '%s' does not exist!%s%s%s", t && !*q->tenant && !*q->tenant_uuid ? t->name : asked,
 			       auth_is_superuser(q) ? "" : " Or user '",
 			       auth_is_superuser(q) ? "" : q->user->name,
 			       auth_is_superuser(q) ? "" : "' has no role in it.");

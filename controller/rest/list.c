@@ -72,11 +72,15 @@ struct order {
 static int order_read(struct list_of *l, struct order *order)
 {
 	const char *sort = query_get(&l->q->query, "sort");
+	const struct field_desc *f;
 
 	order->down = sort && *sort == '-';
 	order->field = sort ? sort + order->down : "";
-	if (!*order->field || strcmp(order->field, "_last_modified") == 0 ||
-	    field_find(l->kind->msg, order->field))
+	if (!*order->field || strcmp(order->field, "_last_modified") == 0)
+		return 0;
+	f = field_find(l->kind->msg, order->field);
+	/* The place of a secret among others that one chose oneself would tell what it is. */
+	if (f && !(f->flags & F_SECRET))
 		return 0;
 	return err_set(&l->e, -EINVAL, "sort", "%s has no field '%.60s' to sort by.",
 		       l->kind->msg->name, order->field);

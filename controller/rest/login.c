@@ -98,6 +98,9 @@ static void check_done(struct job *j)
 	/* The user may have got another password while this one was checked. */
 	bool good = c->good && u && strcmp(record_of(u), c->record) == 0;
 
+	/* Guesses that were let in all at once count one after the other: the account may be locked by now. */
+	good = good && !lockout_holds(&q->rest->lockout, c->name, mono_ns());
+
 	if (good) {
 		password_remember(&q->rest->passwords, c->user, c->record, c->password, mono_ns());
 		lockout_forget(&q->rest->lockout, c->name);

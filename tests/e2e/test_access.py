@@ -475,6 +475,15 @@ def test_rights_follow_at_once(world):
     assert three.get("useraccount").status_code == 401
 
 
+def test_a_uuid_gives_no_name_of_a_tenant(world):
+    """By its uuid a tenant is no more there than by its name, for who has no role in it."""
+    world.grant(("Application-Admin", "red"))
+    uuid = world.admin.find("tenant", "blue")["uuid"]
+    texts = [error(world.one.get("pool", headers={"X-Avi-Tenant": None, "X-Avi-Tenant-UUID": u}), 403)
+             for u in (uuid, "tenant-nobody")]
+    assert "blue" not in texts[0] and texts[0].replace(uuid, "tenant-nobody") == texts[1]
+
+
 def test_a_login_tells_of_own_tenants_only(world):
     world.grant(("Tenant-Admin", "red"))
     body = world.one.login().json()

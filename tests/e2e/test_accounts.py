@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from contract import Controller, error
+from contract import Controller, error, read_answer
 
 GOOD, DAY_US = "Some password 1", 24 * 3600 * 1000000
 
@@ -50,6 +50,19 @@ def test_failures_lock_an_account(world):
     # A new password opens it.
     assert admin.patch(f"user/{uuid}", {"replace": {"password": "another One 1"}}).status_code == 200
     assert login(world, "ann", "another One 1").status_code == 200
+
+
+def test_guesses_at_once_count_one_by_one(world):
+    """Many logins under way at the same time are no way round the lock: the good one comes behind the bad ones."""
+    person(world, "eve", max_login_failure_count=3)
+    body = [json.dumps({"username": "eve", "password": p}).encode() for p in ["guess"] * 12 + [GOOD]]
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(world.tls()) for _ in body]
+        for s, b in zip(sockets, body):
+            s.sendall(b"POST /login HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                      % (world.host.encode(), len(b), b))
+        assert [read_answer(s)[0] for s in sockets] == [401] * len(body)
+    assert "locked" in login(world, "eve").text
 
 
 def test_the_first_user_is_not_locked_out(world):

@@ -360,6 +360,32 @@ def test_bad_patches_change_nothing(admin, patch, text):
     assert admin.find("pool", "p1") == pool
 
 
+def test_a_patch_neither_copies_nor_tests_secrets(admin):
+    """What is sealed is for engines: no operation carries it to where it is shown."""
+    cert = admin.find("sslkeyandcertificate", "System-Default-Cert")
+    user = admin.make("user", name="copied", password="Some password 1")
+    for kind, uuid, secret, shown in (("sslkeyandcertificate", cert["uuid"], "/key", "/created_by"),
+                                      ("user", user["uuid"], "/password", "/full_name")):
+        for op in ("copy", "move"):
+            answer = admin.patch(f"{kind}/{uuid}", {"json_patch": [{"op": op, "from": secret, "path": shown}]})
+            assert "PRIVATE KEY" not in answer.text and "argon2" not in answer.text
+        have = admin.get(f"{kind}/{uuid}").text
+        assert "PRIVATE KEY" not in have and "argon2" not in have
+        # Moved or not, it is still there.
+        assert admin.get(f"{kind}/{uuid}").json()[secret[1:]] == "<sensitive>"
+    events = admin.get("analytics/logs?type=2&page_size=200").text
+    assert "PRIVATE KEY" not in events and "argon2" not in events
+    # A secret stays through an operation on something else.
+    answer = admin.patch(f"user/{user['uuid']}", {"json_patch": [{"op": "add", "path": "/full_name", "value": "x"}]})
+    assert answer.status_code == 200
+    assert admin.controller.session("copied", "Some password 1", login=False).login().status_code == 200
+
+
+def test_secrets_put_nothing_in_order(admin):
+    for kind, field in (("user", "password"), ("sslkeyandcertificate", "key"), ("backupconfiguration", "backup_passphrase")):
+        assert "no field" in error(admin.get(f"{kind}?sort=-{field}"), 400)
+
+
 def test_delete(admin):
     pool = admin.make("pool", name="gone")
     assert admin.send("GET", f"pool/{pool['uuid']}", "{no body at all").status_code == 200

@@ -11,6 +11,7 @@ static const struct rule *const rules[] = {
 	&rule_cloud,
 	&rule_network,
 	&rule_networkprofile,
+	&rule_networksecuritypolicy,
 	&rule_pkiprofile,
 	&rule_pool,
 	&rule_role,

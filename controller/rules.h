@@ -53,6 +53,7 @@ extern const struct rule rule_backupconfiguration;
 extern const struct rule rule_cloud;
 extern const struct rule rule_network;
 extern const struct rule rule_networkprofile;
+extern const struct rule rule_networksecuritypolicy;
 extern const struct rule rule_pkiprofile;
 extern const struct rule rule_pool;
 extern const struct rule rule_role;

@@ -38,11 +38,10 @@ static size_t pool_needs(const struct object *pool)
 	return (size_t)MAX(json_int(pool->body, "min_servers_up", 1), (json_int_t)1);
 }
 
-/* The pool of the service has servers that E checks, and too few are up. */
-static const char *pool_down(const struct fleet *f, const struct object *vs, const struct engine *e,
+/* The pool has servers that E checks, and too few are up. */
+static const char *pool_down(const struct fleet *f, const char *uuid, const struct engine *e,
 			     char why[static 256])
 {
-	const char *uuid = ref_target(json_str(vs->body, "pool_ref", NULL));
 	const json_t *servers = json_object_get(e->health, uuid);
 	const struct object *pool = store_get(f->store, "pool", uuid);
 
@@ -64,6 +63,33 @@ static const char *pool_down(const struct fleet *f, const struct object *vs, con
 			 usable == 1 ? "" : "s", need);
 	else
 		snprintf(why, 256, "Pool %.200s has no server that is up.", pool->name);
+	text_clean(why);
+	return why;
+}
+
+/* The same of what the service has: its pool, or all those of its group that may be asked. */
+static const char *pools_down(const struct fleet *f, const struct object *vs, const struct engine *e,
+			      char why[static 256])
+{
+	const struct object *group = store_get(
+		f->store, "poolgroup", ref_target(json_str(vs->body, "pool_group_ref", NULL)));
+	json_t *members = group ? json_object_get(group->body, "members") : NULL, *m;
+	size_t i, down = 0;
+
+	if (!group)
+		return pool_down(f, ref_target(json_str(vs->body, "pool_ref", NULL)), e, why);
+	json_array_foreach(members, i, m) {
+		const char *uuid = ref_target(json_str(m, "pool_ref", NULL));
+		const struct object *pool = store_get(f->store, "pool", uuid);
+
+		if (json_int(m, "ratio", 1) == 0 || (pool && !json_bool(pool->body, "enabled", true)))
+			continue;
+		if (!pool_down(f, uuid, e, why))
+			return NULL;
+		down++;
+	}
+	if (down != 1)
+		snprintf(why, 256, "No pool of group %.200s has servers enough that are up.", group->name);
 	text_clean(why);
 	return why;
 }
@@ -99,7 +125,7 @@ static json_t *service_status(struct fleet *f, const struct object *vs, const st
 			 at->owner->name);
 		return status("OPER_PROCESSING", why, 0);
 	}
-	if (strcmp(state, "OPER_UP") == 0 && pool_down(f, vs, at->owner, pool))
+	if (strcmp(state, "OPER_UP") == 0 && pools_down(f, vs, at->owner, pool))
 		return status("OPER_DOWN", pool, 0);
 	return status(state, reason, since);
 }

@@ -141,6 +141,30 @@ def test_a_profile_in_use_stays_built(admin):
         assert admin.get(path).json() == before
 
 
+def test_a_policy_names_no_group_whose_members_nobody_knows(admin):
+    """Such a group is empty: IS_IN would match nobody, IS_NOT_IN everybody."""
+    places = admin.make("ipaddrgroup", name="places", country_codes=["FR"])
+    apps = admin.make("ipaddrgroup", name="apps", marathon_app_name="shop")
+    known = admin.make("ipaddrgroup", name="known", addrs=[{"addr": "10.9.9.9", "type": "V4"}])
+
+    def policy(group):
+        return {"name": "by group", "rules": [{
+            "name": "r", "index": 1, "enable": True, "action": "NETWORK_SECURITY_POLICY_ACTION_TYPE_DENY",
+            "match": {"client_ip": {"match_criteria": "IS_NOT_IN", "group_refs": [group["url"]]}}}]}
+    field = "rules[0].match.client_ip.group_refs[0]:"
+    for group in (places, apps):
+        text = error(admin.post("networksecuritypolicy", policy(group)), 400)
+        assert text.startswith(field) and f"'{group['name']}' cannot be used yet" in text
+    made = admin.make("networksecuritypolicy", **policy(known))
+    path, group = f"networksecuritypolicy/{made['uuid']}", f"ipaddrgroup/{known['uuid']}"
+    assert error(admin.put(path, policy(places)), 400).startswith(field)
+    for change in ({"country_codes": ["FR"]}, {"marathon_app_name": "shop"}):
+        text = error(admin.patch(group, {"add": change}), 400)
+        assert text.startswith(next(iter(change))) and "'by group'" in text
+    assert admin.delete(path).status_code == 204
+    assert admin.patch(group, {"add": {"country_codes": ["FR"]}}).status_code == 200
+
+
 def test_udp_says_what_does_not_fit(admin):
     udp = "/api/networkprofile?name=System-UDP-Fast-Path"
     l4 = {"application_profile_ref": "/api/applicationprofile?name=System-L4-Application"}

@@ -338,6 +338,35 @@ def test_a_full_disk_moves_nothing_and_says_so(tmp_path):
         subprocess.run(["umount", tmp_path / "data"], check=True, timeout=10)
 
 
+def test_a_service_is_down_when_all_pools_of_its_group_are(world):
+    one = world.engine("se-1")
+    pools = [world.api.post("pool", {"name": f"p-{n}", "servers": [{"ip": {"addr": f"10.0.1.{n}", "type": "V4"}}]})
+             for n in range(3)]
+    group = world.api.post("poolgroup", {"name": "pg", "members": [
+        {"pool_ref": pool["url"], "priority_label": str(9 - n), "ratio": 0 if n == 2 else 1} for n, pool in enumerate(pools)]})
+    vsvip = world.api.post("vsvip", {"name": "group-vip", "vip": [
+        {"vip_id": "1", "ip_address": {"addr": "10.200.9.7", "type": "V4"}}]})
+    vs = world.api.post("virtualservice", {"name": "grouped", "vsvip_ref": vsvip["url"], "services": [{"port": 80}],
+                                           "pool_group_ref": group["url"]})
+    until(lambda: state(world, vs) == "OPER_UP", "it is up")
+    bulk = one.bulk()
+
+    def health(n, word):
+        bulk.do(lambda: bulk.say("health", pool=pools[n]["uuid"], servers=[{
+            "ip": f"10.0.1.{n}", "port": 80, "state": word, "reason": "", "since_us": 1, "checks": 3, "failures": 0}]))
+    health(2, "OPER_UP")                          # a member of ratio 0 is never asked
+    health(0, "OPER_DOWN")
+    until(lambda: world.events("SERVER_DOWN"), "one is down")
+    assert state(world, vs) == "OPER_UP"          # of the other nothing is known
+    health(1, "OPER_DOWN")
+    until(lambda: state(world, vs) == "OPER_DOWN", "both are down")
+    assert reason(world, vs) == "No pool of group pg has servers enough that are up."
+    world.api.patch(f"pool/{pools[0]['uuid']}", replace={"enabled": False})
+    until(lambda: "Pool p-1 has no server that is up." in reason(world, vs), "one is off, and the other is named")
+    health(1, "OPER_UP")
+    until(lambda: state(world, vs) == "OPER_UP", "one is up")
+
+
 def two_vips(world, name="twin"):
     """A service at two addresses; its object and its vsvip."""
     vsvip = world.api.post("vsvip", {"name": f"{name}-vip", "vip": [

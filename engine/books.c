@@ -4,6 +4,8 @@
 #include "engine/members.h"
 #include "model/structs.h"
 
+#define MANY 1000 /* servers */
+
 struct books {
 	struct counters *counters;
 	json_t *services;           /* uuid -> slot */
@@ -13,6 +15,7 @@ struct books {
 	unsigned next;              /* where the search for a free slot goes on */
 	bool taken[COUNTERS_SLOTS];
 	uint64_t told[COUNTERS_SLOTS]; /* digest of what was read last */
+	bool many;                  /* a message with all numbers of all of them would be too long */
 };
 
 struct books *books_new(struct counters *c)
@@ -46,6 +49,7 @@ static unsigned slot_take(struct books *b)
 			continue;
 		b->taken[slot] = true;
 		b->next = slot + 1;
+		b->told[slot] = 0;
 		counters_clear(b->counters, slot);
 		return slot;
 	}
@@ -183,16 +187,22 @@ json_t *books_news(struct books *b)
 	return m;
 }
 
-/* Is it news? And remember that it was told. */
-static bool differs(struct books *b, const struct counter_set *set, unsigned slot)
+/*
+ * What the numbers of SLOT have to say; NULL: nothing new. Of one that was told of before, only what counts: most of
+ * its numbers have been zero and will be.
+ */
+static json_t *read_slot(struct books *b, const struct counter_set *set, unsigned slot, bool all)
 {
-	uint64_t now = slot < COUNTERS_SLOTS ? counters_digest(b->counters, set, slot) : 1, was;
+	uint64_t now, was;
 
 	if (slot >= COUNTERS_SLOTS)
-		return true;
+		return counters_read(b->counters, set, slot);
+	now = counters_digest(b->counters, set, slot);
 	was = b->told[slot];
 	b->told[slot] = now;
-	return was != now;
+	if ((all || !was) && !b->many)
+		return counters_read(b->counters, set, slot);
+	return all || was != now ? counters_read_some(b->counters, set, slot) : NULL;
 }
 
 static json_t *read_group(struct books *b, json_t *group, const struct counter_set *set, bool all)
@@ -204,10 +214,10 @@ static json_t *read_group(struct books *b, json_t *group, const struct counter_s
 		json_t *one = json_object();
 
 		json_object_foreach(slots, name, slot) {
-			unsigned n = (unsigned)json_integer_value(slot);
+			json_t *read = read_slot(b, set, (unsigned)json_integer_value(slot), all);
 
-			if (differs(b, set, n) || all)
-				json_object_set_new(one, name, counters_read(b->counters, set, n));
+			if (read)
+				json_object_set_new(one, name, read);
 		}
 		if (all || json_object_size(one))
 			json_object_set(out, owner, one);
@@ -219,11 +229,15 @@ static json_t *read_group(struct books *b, json_t *group, const struct counter_s
 json_t *books_read(struct books *b, bool all)
 {
 	json_t *services = json_object(), *slot, *out;
+	size_t servers = 0;
 	const char *uuid;
 
 	json_object_foreach(b->services, uuid, slot)
 		json_object_set_new(services, uuid,
 				    counters_read(b->counters, &counters_service, (unsigned)json_integer_value(slot)));
+	json_object_foreach(b->servers, uuid, slot)
+		servers += json_object_size(slot);
+	b->many = servers > MANY;
 	out = json_pack("{s:o, s:o, s:o, s:o}", "services", services, "servers",
 			read_group(b, b->servers, &counters_server, all), "rules",
 			read_group(b, b->rules, &counters_rule, true), "engine",

@@ -135,6 +135,19 @@ uint64_t counters_digest(const struct counters *c, const struct counter_set *set
 	return x;
 }
 
+json_t *counters_read_some(const struct counters *c, const struct counter_set *set, unsigned slot)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < set->n; i++) {
+		uint64_t sum = sum_of(c, set, i, slot);
+
+		if (sum || set->counters[i].gauge)
+			json_object_set_new(o, set->counters[i].name, json_integer((json_int_t)sum));
+	}
+	return o;
+}
+
 json_t *counters_read(const struct counters *c, const struct counter_set *set, unsigned slot)
 {
 	json_t *o = json_object();

@@ -99,6 +99,8 @@ struct rule_counters *counters_rule_of(const struct counters *c, unsigned worker
 
 /* Another number when the sums over all blocks are others, as good as certainly. */
 uint64_t counters_digest(const struct counters *c, const struct counter_set *set, unsigned slot);
+/* As counters_read(), without the counters that are zero; gauges come in any case. */
+json_t *counters_read_some(const struct counters *c, const struct counter_set *set, unsigned slot);
 /* The sums over all blocks as {name: value}; for the engine SLOT is ignored. New reference. */
 json_t *counters_read(const struct counters *c, const struct counter_set *set, unsigned slot);
 /* The proxy is gone, and what its gauges counted with it. */

@@ -155,9 +155,14 @@ static void fill_up(json_t *now, const json_t *last)
 			json_object_set(now, pool, old);
 			continue;
 		}
-		json_object_foreach(old, server, v)
-			if (!json_object_get(mine, server) && json_object_size(mine) < NAMES_MAX)
+		json_object_foreach(old, server, v) {
+			json_t *one = json_object_get(mine, server);
+
+			if (one) /* what is zero was left out */
+				json_object_update_missing(one, v);
+			else if (json_object_size(mine) < NAMES_MAX)
 				json_object_set(mine, server, v);
+		}
 	}
 }
 

@@ -333,11 +333,22 @@ static const struct http_server_reselect *may_reselect(const struct exchange *x)
 		       : NULL;
 }
 
+/* Does it hold up the exchange, or a client that pauses in its body or takes no answer? That one has its own time. */
+static bool is_servers_turn(const struct exchange *x)
+{
+	return !client_is_behind(x) &&
+	       (x->up.done || x->upstream.server->out || (x->defers && x->up.bytes == 0));
+}
+
 static void server_deadline(struct exchange *x)
 {
 	const struct http_server_reselect *r = may_reselect(x);
 	int64_t ms = x->upstream.pool->pool->server_timeout;
 
+	if (!is_servers_turn(x)) {
+		conn_deadline(x->upstream.server, 0);
+		return;
+	}
 	if (!ms)
 		ms = SERVER_MS;
 	if (r && r->retry_timeout)
@@ -519,6 +530,7 @@ void exchange_begin(struct exchange *x, const struct http1_head *h)
 		     p->websockets_enabled && is_websocket(h, exchange_in(x));
 	x->trailers = h->te_trailers && h->minor == 1;
 	x->expects = h->expect_continue && p->respond_with_100_continue;
+	x->defers = h->expect_continue && !x->expects;
 	x->sent = x->answered = x->switched = false;
 	x->body_max = (uint64_t)p->client_max_body_size * 1024;
 	flow_init(&x->up, h, false, false);

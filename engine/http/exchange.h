@@ -104,6 +104,7 @@ struct exchange {
 	bool trailers;             /* the client takes them */
 	bool upgrade;              /* the client asked to switch protocols */
 	bool expects;              /* ... waits for 100, and it was not sent */
+	bool defers;               /* ... and its server is the one to say it */
 	bool sent;                 /* something may have reached the server */
 	bool answered;             /* the head of the answer went to the client */
 	bool switched;             /* ... with 101 */

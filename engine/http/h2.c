@@ -24,6 +24,7 @@
 #define CONN_WINDOW   (1024u << 10)
 #define OUT_LOW       (32u << 10)   /* the server is read again when so little waits */
 #define CHUNK_LINE    20
+#define HEAD_MAX      (1024u << 10) /* of an answer; max_response_headers_size is far below */
 
 struct h2 {
 	nghttp2_session *ng;
@@ -821,6 +822,10 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
 		counter_add(&exchange_counters(&s->x)->http_requests, 1);
 		counter_add(&exchange_counters(&s->x)->http_client_gone, 1);
 	}
+	/* The stream's window is gone with it; the connection's is not. */
+	if (s->unread)
+		nghttp2_session_consume_connection(ng, s->unread);
+	s->unread = 0;
 	stream_end(s);
 	if (s->x.state != EXCHANGE_NONE)
 		exchange_left(&s->x, 0);
@@ -972,6 +977,7 @@ static nghttp2_session *ng_new(struct h2 *h2)
 	nghttp2_option_set_no_auto_window_update(option, 1);
 	nghttp2_option_set_no_closed_streams(option, 1);
 	nghttp2_option_set_max_outbound_ack(option, 1000);
+	nghttp2_option_set_max_send_header_block_length(option, HEAD_MAX);
 	must(nghttp2_session_server_new2(&ng, callbacks, h2, option) == 0);
 	nghttp2_option_del(option);
 	nghttp2_session_callbacks_del(callbacks);

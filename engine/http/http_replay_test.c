@@ -276,6 +276,54 @@ static void a_server_has_the_time_of_its_pool(void **state)
 	play(script);
 }
 
+static void a_client_that_pauses_is_not_its_server_s_fault(void **state)
+{
+	static const struct step script[] = {
+		CONNECTS,
+		SAYS(CLIENT, POST "he"),
+		ACCEPTS,
+		HEARS(SERVER, POST_ "he"),
+		AT(20),
+		SILENT(CLIENT),
+		SAYS(CLIENT, "llowarde"),
+		HEARS(SERVER, "llowarde"),
+		AT(24.9),
+		SILENT(CLIENT),
+		AT(25.1),
+		HEARS(CLIENT, "HTTP/1.1 504 "),
+		CLOSED(SERVER),
+		END,
+	};
+
+	(void)state;
+	w.pool.server_timeout = 5000;
+	play(script);
+	counted(&service()->http_server_late, 1);
+}
+
+static void a_server_that_is_asked_to_continue_has_its_time(void **state)
+{
+#define EXPECTS "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n"
+	static const struct step script[] = {
+		CONNECTS,
+		SAYS(CLIENT, EXPECTS "\r\n"),
+		ACCEPTS,
+		HEARS(SERVER, EXPECTS "X-Forwarded-For: 127.0.0.1\r\n\r\n"),
+		AT(4.9),
+		SILENT(CLIENT),
+		AT(5.1),
+		HEARS(CLIENT, "HTTP/1.1 504 "),
+		CLOSED(CLIENT),
+		CLOSED(SERVER),
+		END,
+	};
+
+	(void)state;
+	w.pool.server_timeout = 5000;
+	w.http.respond_with_100_continue = false;
+	play(script);
+}
+
 static void between_requests_a_connection_rests_half_a_minute(void **state)
 {
 	static const struct step script[] = {
@@ -374,6 +422,8 @@ int main(void)
 		SCRIPT(a_head_has_ten_seconds_however_it_drips),
 		SCRIPT(a_body_may_pause_for_less_than_its_time),
 		SCRIPT(a_server_has_the_time_of_its_pool),
+		SCRIPT(a_client_that_pauses_is_not_its_server_s_fault),
+		SCRIPT(a_server_that_is_asked_to_continue_has_its_time),
 		SCRIPT(between_requests_a_connection_rests_half_a_minute),
 		SCRIPT(a_head_of_http2_has_ten_seconds),
 		SCRIPT(a_body_of_http2_may_pause_for_less_than_its_time),

@@ -982,6 +982,61 @@ static void large_bodies_pass_without_being_held(void **state)
 	close(s);
 }
 
+#define UPGRADES "Upgrade: websocket\r\nConnection: upgrade\r\n\r\n"
+#define SWITCHED "HTTP/1.1 101 Switching Protocols\r\n" UPGRADES
+
+static uint64_t cpu_ms(void)
+{
+	struct timespec t;
+
+	assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t), 0);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Both have said their last word, and a client takes nothing of what is left: nobody waits busily for it. */
+static void a_tunnel_that_nobody_reads_costs_nothing(void **state)
+{
+	static char block[64 << 10];
+	size_t sent = 0, got = 0;
+	uint64_t head, used;
+	ssize_t n;
+	int c, s;
+
+	(void)state;
+	configure();
+	c = client();
+	say(c, "GET / HTTP/1.1\r\n" H UPGRADES);
+	s = server(0);
+	hear(s, "GET / HTTP/1.1\r\n" H XFF UPGRADES);
+	say(s, SWITCHED);
+	hear(c, SWITCHED);
+	head = now(&service()->bytes_to_client);
+	assert_int_equal(shutdown(c, SHUT_WR), 0);
+	hear_end(s);
+	for (int idle = 0; idle < 50;) { /* until the client's side is full */
+		if (now(&service()->bytes_to_client) >= head + sent) {
+			say_bytes(s, block, sizeof(block));
+			sent += sizeof(block);
+			idle = 0;
+		} else {
+			usleep(2000);
+			idle++;
+		}
+	}
+	close(s);
+	usleep(50000);
+	used = cpu_ms();
+	usleep(300000);
+	assert_in_range(cpu_ms() - used, 0, 100);
+	while ((n = recv(c, block, sizeof(block), 0)) > 0)
+		got += (size_t)n;
+	assert_int_equal(n, 0);
+	assert_int_equal(got, sent);
+	close(c);
+	counted(&service()->conn_open, 0);
+	counted(&server_of(0)->conn_open, 0);
+}
+
 /* ---- HTTP/2 ---- */
 
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
@@ -1130,6 +1185,7 @@ int main(void)
 		TEST(an_edit_disturbs_no_exchange),
 		TEST(a_service_that_goes_says_so),
 		TEST(large_bodies_pass_without_being_held),
+		TEST(a_tunnel_that_nobody_reads_costs_nothing),
 		TEST(cancelled_uploads_give_their_window_back),
 		TEST(a_large_head_of_an_answer_reaches_a_client_of_http2),
 	};

@@ -42,7 +42,7 @@ static void pass(struct exchange *x, struct conn *from, struct conn *to)
 	conn_want_in(from, !to->out && !from->eof);
 	if (from->eof && !to->out) {
 		conn_shutdown(to);
-		if (to->eof) {
+		if (to->eof && !from->out) {
 			exchange_drop(x, false);
 			x->keep = false;
 			x->ops->over(x);
@@ -83,6 +83,8 @@ void tunnel_ready(struct exchange *x, struct conn *c, uint32_t events)
 			pass(x, other, c);
 		return;
 	}
-	if (events & (EPOLLIN | EPOLLHUP))
+	if (other->out && events & EPOLLHUP)
+		conn_park(c); /* a hang-up that cannot be acted on now would wake us for ever */
+	else if (events & (EPOLLIN | EPOLLHUP))
 		pass(x, c, other);
 }

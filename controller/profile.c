@@ -5,6 +5,7 @@
 #include "model/structs.h"
 
 #define SPACE "password" /* user uuid: {"set_us", "history": [records, newest first]} */
+#define TOKENS "user-token" /* of a token: {"user", ...} (controller/rest/user_token.c) */
 
 enum { HISTORY_MAX = 64 };
 
@@ -58,9 +59,31 @@ int password_replaced(struct store *s, struct txn *t, const char *uuid, const ch
 	return txn_set(t, SPACE, uuid, text, e);
 }
 
-int password_forgotten(struct txn *t, const char *uuid, struct err *e)
+struct tokens {
+	const char *user;
+	json_t *keys;
+};
+
+static int note_token(void *arg, const char *key, const char *value)
 {
-	return txn_set(t, SPACE, uuid, NULL, e);
+	struct tokens *t = arg;
+	CLEANUP_JSON json_t *v = NULL;
+
+	if (json_read(value, strlen(value), &v, NULL) == 0 && strcmp(json_str(v, "user", ""), t->user) == 0)
+		json_array_append_new(t->keys, json_string(key));
+	return 0;
+}
+
+int password_forgotten(struct store *s, struct txn *t, const char *uuid, struct err *e)
+{
+	CLEANUP_JSON json_t *keys = json_array();
+	struct tokens tokens = { uuid, keys };
+	int rc = txn_set(t, SPACE, uuid, NULL, e);
+
+	store_values(s, TOKENS, note_token, &tokens);
+	for (size_t i = 0; rc == 0 && i < json_array_size(keys); i++)
+		rc = txn_set(t, TOKENS, json_string_value(json_array_get(keys, i)), NULL, e);
+	return rc;
 }
 
 uint64_t password_set_us(struct store *s, const char *uuid)

@@ -20,8 +20,8 @@ void profile_of(struct store *s, const struct object *user, struct profile *out)
 /* UUID gets another password at NOW_US; OLD, the record that it replaces, may be NULL. Part of T. */
 int password_replaced(struct store *s, struct txn *t, const char *uuid, const char *old,
 		      uint64_t now_us, struct err *e);
-/* The user is gone. */
-int password_forgotten(struct txn *t, const char *uuid, struct err *e);
+/* The user is gone, and with him his tokens: another one may come to have his uuid. */
+int password_forgotten(struct store *s, struct txn *t, const char *uuid, struct err *e);
 /* When UUID's password was set; 0: before anybody noted it. */
 uint64_t password_set_us(struct store *s, const char *uuid);
 /* The last N records, the present one of USER first. New list of strings. */

@@ -225,6 +225,8 @@ static void import_done(struct job *j)
 	struct config_job *c = CONTAINER_OF(j, struct config_job, job);
 	struct request *q = c->request;
 
+	if (c->restore && c->e.code)
+		q->rest->restoring = false;
 	if (c->e.code) {
 		request_error(q, &c->e);
 	} else if (c->restore) {
@@ -256,9 +258,16 @@ enum result configuration_import(struct request *q)
 		request_refuse(q, 503, "The controller is starting anew.");
 		return RESULT_NOW;
 	}
+	if (full && q->rest->restoring) {
+		request_refuse(q, 503, "Another import of a full system is under way: try again.");
+		return RESULT_NOW;
+	}
 	c = config_job(q);
 	c->restore = full;
 	c->job.work = import_work;
 	c->job.done = import_done;
-	return later(q, c);
+	if (later(q, c) == RESULT_NOW)
+		return RESULT_NOW;
+	q->rest->restoring |= full;
+	return RESULT_LATER;
 }

@@ -34,6 +34,7 @@ struct rest {
 	struct list unsynced; /* struct request, whose answers wait for the disk */
 	struct message
 		sync; /* to ourselves, behind the requests that are here; while there are some */
+	bool restoring; /* a full system is read in: there is one place for it, and nothing else comes after it */
 	uint8_t token_key[32]; /* user tokens are made from it (user_token.c) */
 };
 

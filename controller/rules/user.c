@@ -157,7 +157,7 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 static int gone(struct change *c, const char *uuid, const json_t *old, struct err *e)
 {
 	int superusers = 0;
-	int rc = password_forgotten(c->txn, uuid, e);
+	int rc = password_forgotten(c->store, c->txn, uuid, e);
 
 	if (rc < 0)
 		return rc;

@@ -2,6 +2,7 @@
 
 import json
 import select
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -246,6 +247,27 @@ def test_a_full_system_on_a_fresh_controller(world, admin, tmp_path):
         other.start()  # and it stays so
         other.password = world.password
         assert objects(other) == before
+    finally:
+        if other.process.poll() is None:
+            assert other.stop() == 0
+
+
+def test_two_full_systems_at_once_are_one(world, admin, tmp_path):
+    """There is one place for what comes: a second import waits outside, and the controller that follows is whole."""
+    text = export(admin, full_system="true", passphrase=PASS)
+    other = Fixed(tmp_path).start()
+    try:
+        sessions = [other.session() for _ in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda s: bring(s, text, full_system="true", passphrase=PASS), sessions))
+        assert sorted(a.status_code for a in answers) == [200, 503, 503, 503], [a.text for a in answers]
+        other.wait_anew()
+        other.password = world.password
+        assert objects(other) == objects(world)
+        # One that is refused makes place for the next.
+        one = other.session()
+        assert "passphrase" in error(bring(one, text, full_system="true", passphrase="wrong"), 400)
+        assert "passphrase" in error(bring(one, text, full_system="true", passphrase="wrong"), 400)
     finally:
         if other.process.poll() is None:
             assert other.stop() == 0

@@ -173,6 +173,17 @@ def test_user_tokens_log_in(controller, admin):
     error(admin.delete("user-token/" + answer.json()["uuid"]), 404)
 
 
+def test_tokens_go_with_their_user(controller, admin):
+    """Another one may come to have his uuid, and more rights."""
+    him = admin.make("user", name="goes", password="first password", is_superuser=True)
+    token = controller.session("goes", "first password").post("user-token", {"hours": 1}).json()["token"]
+    assert admin.delete(f"user/{him['uuid']}").status_code == 204
+    again = admin.post("user", {"name": "goes", "password": "other password"}, headers={"Slug": him["uuid"]})
+    assert again.status_code == 201
+    assert controller.session(login=False).login(username="goes", token=token).status_code == 401
+    assert admin.delete(f"user/{him['uuid']}").status_code == 204
+
+
 def test_a_new_password_ends_the_other_sessions(controller, admin):
     admin.make("user", name="anna", password="first password", is_superuser=True)
     one, two = controller.session("anna", "first password"), controller.session("anna", "first password")

@@ -456,18 +456,27 @@ struct ask {
 	char named[256]; /* the network that was asked for */
 };
 
-/* The key under which rules/vsvip.c keeps the owner of an address. */
-static bool is_owned(const struct ask *q, const struct in6_addr *a)
+void ipam_vip_key(const char *vrf, const struct in6_addr *a, char key[static IPAM_VIP_KEY_MAX])
 {
-	char hex[33], key[UUID_MAX + 40];
-	CLEANUP_FREE char *owner = NULL;
+	static const unsigned char zero[12];
 	unsigned char raw[16] = { 0 };
+	char hex[33];
 	size_t n;
 	const uint8_t *b = ip_bytes(a, &n);
 
 	memcpy(raw, b, n);
 	hex_encode(hex, raw, 16);
-	snprintf(key, sizeof(key), "%.190s/%s", q->vrf, hex);
+	/* 10.0.0.1 and a00:1:: have the same first bytes, and the rest is zero. */
+	snprintf(key, IPAM_VIP_KEY_MAX, "%.190s/%s%s", vrf, hex,
+		 n == 16 && memcmp(raw + 4, zero, sizeof(zero)) == 0 ? "/6" : "");
+}
+
+static bool is_owned(const struct ask *q, const struct in6_addr *a)
+{
+	char key[IPAM_VIP_KEY_MAX];
+	CLEANUP_FREE char *owner = NULL;
+
+	ipam_vip_key(q->vrf, a, key);
 	owner = store_value(q->change->store, "vip", key);
 	return owner && strcmp(owner, q->uuid) != 0;
 }

@@ -14,6 +14,7 @@
 #ifndef SPANWIRE_CONTROLLER_IPAM_H
 #define SPANWIRE_CONTROLLER_IPAM_H
 
+#include "base/ip.h"
 #include "controller/change.h"
 
 struct ipam;
@@ -30,6 +31,13 @@ struct ipam *ipam_of(const struct store *s);
  */
 int ipam_fill(struct ipam *i, struct change *c, const char *uuid, const json_t *old, json_t *vsvip,
 	      struct err *e);
+
+/*
+ * Who has an address is kept in the store, in the space "vip": this key of its VRF -> uuid of the vsvip. rules/vsvip.c
+ * writes it.
+ */
+enum { IPAM_VIP_KEY_MAX = UUID_MAX + 40 };
+void ipam_vip_key(const char *vrf, const struct in6_addr *a, char key[static IPAM_VIP_KEY_MAX]);
 
 /* [{"prefix", "total_ip_count", "used_ip_count", "free_ip_count", ...}] a subnet. New reference. */
 json_t *ipam_subnets(struct ipam *i, const struct object *network);

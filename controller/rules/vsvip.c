@@ -1,10 +1,10 @@
 /*
  * vsvip: an address belongs to one vsvip of a routing domain.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 
 #include "base/base.h"
+#include "base/ip.h"
 #include "controller/ipam.h"
 #include "controller/resolve.h"
 #include "controller/rules.h"
@@ -30,28 +30,17 @@ static int prepare(struct change *c, const json_t *old, json_t *wire, struct err
 
 static const char *const families[] = { "ip_address", "ip6_address" };
 
-/* 16 bytes either way: an IPv4 address is written in one way, an IPv6 address in many. */
-static bool address(const json_t *vip, const char *field, unsigned char out[static 16])
+static bool address(const json_t *vip, const char *field, struct in6_addr *out)
 {
 	const char *text = json_str(json_object_get(vip, field), "addr", NULL);
 
-	memset(out, 0, 16);
-	return text && (inet_pton(AF_INET, text, out) == 1 || inet_pton(AF_INET6, text, out) == 1);
+	return text && ip_parse(text, out) == 0;
 }
 
-/*
- * Who has an address is kept in the store, in the space "vip": "VRF/HEX" -> uuid of the vsvip. Part
- * of the same transaction as the object, and found without looking through all of them.
- */
-enum { KEY_MAX = UUID_MAX + 40 };
-
-static void key_of(const json_t *body, const unsigned char raw[static 16], char key[static KEY_MAX])
+/* See ipam_vip_key(). Part of the same transaction as the object, and found without looking through all of them. */
+static void key_of(const json_t *body, const struct in6_addr *a, char key[static IPAM_VIP_KEY_MAX])
 {
-	char hex[33];
-
-	hex_encode(hex, raw, 16);
-	snprintf(key, KEY_MAX, "%.190s/%s", ref_target(json_str(body, "vrf_context_ref", NULL)),
-		 hex);
+	ipam_vip_key(ref_target(json_str(body, "vrf_context_ref", NULL)), a, key);
 }
 
 static int release(struct change *c, const json_t *old, struct err *e)
@@ -61,13 +50,13 @@ static int release(struct change *c, const json_t *old, struct err *e)
 
 	json_array_foreach(json_object_get(old, "vip"), i, v) {
 		for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
-			unsigned char raw[16];
-			char key[KEY_MAX];
+			char key[IPAM_VIP_KEY_MAX];
+			struct in6_addr a;
 			int rc = 0;
 
-			if (!address(v, families[f], raw))
+			if (!address(v, families[f], &a))
 				continue;
-			key_of(old, raw, key);
+			key_of(old, &a, key);
 			rc = txn_set(c->txn, "vip", key, NULL, e);
 			if (rc < 0)
 				return rc;
@@ -108,13 +97,13 @@ static int take(struct change *c, const char *uuid, const json_t *new, struct er
 		for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
 			CLEANUP_FREE char *owner = NULL;
 			const struct object *o;
-			unsigned char raw[16];
-			char key[KEY_MAX], path[64];
+			char key[IPAM_VIP_KEY_MAX], path[64];
+			struct in6_addr a;
 			int rc;
 
-			if (!address(v, families[f], raw))
+			if (!address(v, families[f], &a))
 				continue;
-			key_of(new, raw, key);
+			key_of(new, &a, key);
 			owner = store_value(c->store, "vip", key);
 			o = owner ? txn_get(c->txn, "vsvip", owner) : NULL;
 			snprintf(path, sizeof(path), "vip[%zu].%s", i, families[f]);
@@ -156,14 +145,13 @@ static int check_ids(const json_t *new, struct err *e)
 		if (once(ids, id, i) >= 0)
 			return err_set(e, -EINVAL, path, "Two VIPs have the vip_id '%s'.", id);
 		for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
-			unsigned char raw[16];
-			char hex[33];
+			char text[IP_TEXT_MAX];
+			struct in6_addr a;
 
-			if (!address(v, families[f], raw))
+			if (!address(v, families[f], &a))
 				continue;
-			hex_encode(hex, raw, 16);
 			snprintf(path, sizeof(path), "vip[%zu].%s", i, families[f]);
-			before = once(addresses, hex, i);
+			before = once(addresses, ip_text(&a, text), i);
 			if (before >= 0)
 				return err_set(e, -EINVAL, path, "vip[%lld] has the same address.",
 					       (long long)before);

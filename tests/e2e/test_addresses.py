@@ -115,6 +115,15 @@ def test_what_is_in_use_is_not_given(admin):
     text = error(admin.post("vsvip", {"name": "thief", "vip": [{"vip_id": "0", "ip_address": ip("10.24.0.2")}]}), 400)
     assert "busy-own" in text and "busy-shop" in text and text.startswith("vip[0].ip_address")
     admin.patch(f"vrfcontext/{vrf['uuid']}", {"replace": {"static_routes": []}})
+    # The two begin with the same four bytes, and the rest is zero.
+    admin.make("vsvip", name="four", vip=[{"vip_id": "0", "ip_address": ip("10.24.1.1")},
+                                          {"vip_id": "1", "ip_address": ip("10.24.1.2"), "ip6_address": ip("a18:102::")}])
+    six = admin.make("vsvip", name="six", vip=[{"vip_id": "0", "ip6_address": ip("a18:101::")}])
+    for address, kind in (("10.24.1.1", "ip_address"), ("a18:101::", "ip6_address"), ("a18:101:0:0::0", "ip6_address")):
+        thief = admin.post("vsvip", {"name": "thief", "vip": [{"vip_id": "0", kind: ip(address)}]})
+        assert "is in use by" in error(thief, 400)
+    admin.delete(f"vsvip/{six['uuid']}")
+    admin.make("vsvip", name="six again", vip=[{"vip_id": "0", "ip6_address": ip("a18:101::")}])
 
 
 def test_both_families_and_ranges_of_engines(admin):

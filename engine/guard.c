@@ -124,15 +124,16 @@ static void port_turn(struct guards *g, const struct port_want *p, uint32_t numb
 
 	address_mapped(&p->address, ip.s6_addr);
 	if (number)
-		datapath_guard_ports(g->datapath, &ip, proto, first, last, number);
+		datapath_guard_ports(g->datapath, p->device, &ip, proto, first, last, number);
 	else
-		datapath_unguard_ports(g->datapath, &ip, proto, first, last);
+		datapath_unguard_ports(g->datapath, p->device, &ip, proto, first, last);
 }
 
 static bool has_port(const struct port_want *ports, size_t n, const struct port_want *p)
 {
 	for (size_t i = 0; i < n; i++)
-		if (ports[i].udp == p->udp && ports[i].last == p->last && address_equal(&ports[i].address, &p->address))
+		if (ports[i].udp == p->udp && ports[i].last == p->last && ports[i].device == p->device &&
+		    address_equal(&ports[i].address, &p->address))
 			return true;
 	return false;
 }
@@ -226,7 +227,7 @@ void guards_follow(struct guards *g, const char *vs, const struct link *k, const
 		char text[ADDRESS_TEXT];
 
 		address_text(&ports[i].address, text);
-		buf_printf(&key, "%s-%u/%d ", text, ports[i].last, ports[i].udp);
+		buf_printf(&key, "%s-%u/%d@%d ", text, ports[i].last, ports[i].udp, ports[i].device);
 	}
 	key_add(&key, o);
 	if (o)

@@ -196,8 +196,8 @@ static int socket_open(struct ports *t, struct place *p, unsigned i, unsigned po
 	if (rc < 0)
 		p->ports[i].fd = -1;
 	else
-		p->ports[i] = (struct port){ ++t->next_id, p->service, a, p->udp ? port : p->last, p->udp, worker,
-					     p->ports[i].fd };
+		p->ports[i] = (struct port){ ++t->next_id, p->service, a, p->udp ? port : p->last, p->udp,
+					     p->device, worker, p->ports[i].fd };
 	return rc;
 }
 

@@ -34,6 +34,7 @@ struct port {
 	union address address;
 	unsigned last;            /* port, of a range; else the address's own */
 	bool udp;
+	int device;               /* as in struct port_want */
 	unsigned worker;
 	int fd;                   /* stays the table's */
 };

@@ -535,8 +535,8 @@ static int on_steer(struct ports_user *u, const struct port *p)
 	struct in6_addr ip;
 
 	address_mapped(&p->address, ip.s6_addr);
-	return datapath_range_add(w->datapath, &ip, IPPROTO_TCP, (uint16_t)address_port(&p->address), (uint16_t)p->last,
-				  p->fd);
+	return datapath_range_add(w->datapath, p->device, &ip, IPPROTO_TCP, (uint16_t)address_port(&p->address),
+				  (uint16_t)p->last, p->fd);
 }
 
 static void on_unsteer(struct ports_user *u, const struct port *p, int number)
@@ -545,7 +545,7 @@ static void on_unsteer(struct ports_user *u, const struct port *p, int number)
 	struct in6_addr ip;
 
 	address_mapped(&p->address, ip.s6_addr);
-	datapath_range_remove(w->datapath, number, &ip, IPPROTO_TCP, (uint16_t)address_port(&p->address),
+	datapath_range_remove(w->datapath, number, p->device, &ip, IPPROTO_TCP, (uint16_t)address_port(&p->address),
 			      (uint16_t)p->last);
 }
 

@@ -101,15 +101,19 @@ _Static_assert(sizeof(struct target) == 40, "no holes");
 #define COPY_CLIENT     0x00004000u /* the client's address goes into it */
 #define COPY_TARGET     0x00003fffu
 
-/* A range of ports of an address, in pieces: the last bits of the port are not looked at. */
+/*
+ * A range of ports of an address, in pieces: the last bits of the port are not looked at. The same address and port may
+ * be another service's in another routing domain; its sockets are bound to an interface, and so is its range.
+ */
 struct range_key {
 	__u32 prefixlen;  /* RANGE_KEY_BITS, less the bits of the port that vary */
+	__u32 ifindex;    /* where it comes in; 0: by any */
 	__u8 addr[16];
 	__u8 proto;
 	__u8 unused;
 	__be16 port;
 };
-_Static_assert(sizeof(struct range_key) == 24, "no holes");
+_Static_assert(sizeof(struct range_key) == 28, "no holes");
 
 /* A network of clients, as one guard sees it. */
 struct denial_key {
@@ -122,7 +126,7 @@ _Static_assert(sizeof(struct denial_key) == 24, "no holes");
 #define DENIAL_KEY_BITS 160
 #define DENIALS_MAX     262144
 #define GUARD_HITS_MAX  65536
-#define RANGE_KEY_BITS 160
+#define RANGE_KEY_BITS 192
 #define RANGES_MAX     4096
 #define TARGETS_MAX 4096   /* slots; fits COPY_TARGET */
 #define VIPS_MAX    16384

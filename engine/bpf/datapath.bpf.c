@@ -36,7 +36,7 @@ int data_ingress(struct __sk_buff *skb)
 
 	packet_parse(skb, &p);
 	p.key.vrf = domain_of(skb->ifindex);
-	if (gate_refuses_in(&p) || guard_refuses(&p))
+	if (gate_refuses_in(&p) || guard_refuses(&p, skb->ifindex))
 		return TC_ACT_SHOT;
 	classify_in(skb, &p, &v);
 	clone(skb, &v);

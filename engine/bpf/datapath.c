@@ -208,16 +208,16 @@ static int piece_remove(int map, const struct range_key *k, uint32_t number)
 	return 0;
 }
 
-static struct range_key range_key(const struct in6_addr *ip, uint8_t proto)
+static struct range_key range_key(int device, const struct in6_addr *ip, uint8_t proto)
 {
-	struct range_key k = { .proto = proto };
+	struct range_key k = { .ifindex = (uint32_t)device, .proto = proto };
 
 	memcpy(k.addr, ip, 16);
 	return k;
 }
 
-int datapath_range_add(struct datapath *d, const struct in6_addr *ip, uint8_t proto, uint16_t first, uint16_t last,
-		       int fd)
+int datapath_range_add(struct datapath *d, int device, const struct in6_addr *ip, uint8_t proto, uint16_t first,
+		       uint16_t last, int fd)
 {
 	uint64_t value = (uint64_t)fd;
 	uint32_t number = 0;
@@ -229,21 +229,21 @@ int datapath_range_add(struct datapath *d, const struct in6_addr *ip, uint8_t pr
 		return -ENOSPC;
 	rc = bpf_map_update_elem(bpf_map__fd(d->skel->maps.range_sockets), &number, &value, BPF_ANY);
 	if (rc == 0)
-		rc = pieces(first, last, piece_add, bpf_map__fd(d->skel->maps.ranges), range_key(ip, proto), number);
+		rc = pieces(first, last, piece_add, bpf_map__fd(d->skel->maps.ranges), range_key(device, ip, proto), number);
 	if (rc == 0)
 		rc = steer(d);
 	if (rc) {
-		datapath_range_remove(d, (int)number, ip, proto, first, last);
+		datapath_range_remove(d, (int)number, device, ip, proto, first, last);
 		return rc;
 	}
 	d->range_taken[number] = true;
 	return (int)number;
 }
 
-void datapath_range_remove(struct datapath *d, int number, const struct in6_addr *ip, uint8_t proto, uint16_t first,
-			   uint16_t last)
+void datapath_range_remove(struct datapath *d, int number, int device, const struct in6_addr *ip, uint8_t proto,
+			   uint16_t first, uint16_t last)
 {
-	pieces(first, last, piece_remove, bpf_map__fd(d->skel->maps.ranges), range_key(ip, proto), 0);
+	pieces(first, last, piece_remove, bpf_map__fd(d->skel->maps.ranges), range_key(device, ip, proto), 0);
 	bpf_map_delete_elem(bpf_map__fd(d->skel->maps.range_sockets), &number);
 	d->range_taken[number] = false;
 }
@@ -268,16 +268,16 @@ static int piece_set(int map, const struct range_key *k, uint32_t number)
 	return bpf_map_update_elem(map, k, &number, BPF_ANY);
 }
 
-int datapath_guard_ports(struct datapath *d, const struct in6_addr *ip, uint8_t proto, uint16_t first, uint16_t last,
-			 uint32_t number)
+int datapath_guard_ports(struct datapath *d, int device, const struct in6_addr *ip, uint8_t proto, uint16_t first,
+			 uint16_t last, uint32_t number)
 {
-	return pieces(first, last, piece_set, bpf_map__fd(d->skel->maps.guarded), range_key(ip, proto), number);
+	return pieces(first, last, piece_set, bpf_map__fd(d->skel->maps.guarded), range_key(device, ip, proto), number);
 }
 
-void datapath_unguard_ports(struct datapath *d, const struct in6_addr *ip, uint8_t proto, uint16_t first,
+void datapath_unguard_ports(struct datapath *d, int device, const struct in6_addr *ip, uint8_t proto, uint16_t first,
 			    uint16_t last)
 {
-	pieces(first, last, piece_remove, bpf_map__fd(d->skel->maps.guarded), range_key(ip, proto), 0);
+	pieces(first, last, piece_remove, bpf_map__fd(d->skel->maps.guarded), range_key(device, ip, proto), 0);
 }
 
 static struct denial_key denial_key(uint32_t number, const struct in6_addr *net, unsigned len)

@@ -53,21 +53,21 @@ int datapath_domain(struct datapath *d, int ifindex, uint32_t vrf);
 /* ---- ranges of ports ---- */
 
 /*
- * What comes to IP, PROTO (IPPROTO_TCP) and FIRST..LAST goes to the group of listening socket FD. Its number, or -errno:
+ * What comes to IP, PROTO (IPPROTO_TCP) and FIRST..LAST by DEVICE (0: any interface) goes to the group of listening socket FD. Its number, or -errno:
  * -ENOSPC when RANGES_MAX are there, others when the kernel cannot do it. Ranges must not overlap.
  */
-int datapath_range_add(struct datapath *d, const struct in6_addr *ip, uint8_t proto, uint16_t first, uint16_t last,
-		       int fd);
+int datapath_range_add(struct datapath *d, int device, const struct in6_addr *ip, uint8_t proto, uint16_t first,
+		       uint16_t last, int fd);
 /* The same words, and the number. Before its socket is closed. */
-void datapath_range_remove(struct datapath *d, int number, const struct in6_addr *ip, uint8_t proto, uint16_t first,
-			   uint16_t last);
+void datapath_range_remove(struct datapath *d, int number, int device, const struct in6_addr *ip, uint8_t proto,
+			   uint16_t first, uint16_t last);
 
 /* ---- guards: who is denied before anything of his is looked at ---- */
 
-/* What comes to IP, PROTO and FIRST..LAST is looked at by guard NUMBER from now on. -errno. */
-int datapath_guard_ports(struct datapath *d, const struct in6_addr *ip, uint8_t proto, uint16_t first, uint16_t last,
-			 uint32_t number);
-void datapath_unguard_ports(struct datapath *d, const struct in6_addr *ip, uint8_t proto, uint16_t first,
+/* What comes to IP, PROTO and FIRST..LAST by DEVICE (0: any) is looked at by guard NUMBER from now on. -errno. */
+int datapath_guard_ports(struct datapath *d, int device, const struct in6_addr *ip, uint8_t proto, uint16_t first,
+			 uint16_t last, uint32_t number);
+void datapath_unguard_ports(struct datapath *d, int device, const struct in6_addr *ip, uint8_t proto, uint16_t first,
 			    uint16_t last);
 /* Guard NUMBER denies NET/LEN (of 128 bits), counted at HITS; -ENOSPC. */
 int datapath_deny(struct datapath *d, uint32_t number, const struct in6_addr *net, unsigned len, uint32_t hits);

@@ -35,7 +35,7 @@ struct {
 	__type(value, __u64);
 } guard_hits SEC(".maps");
 
-static ALWAYS_INLINE bool guard_refuses(struct packet *p)
+static ALWAYS_INLINE bool guard_refuses(struct packet *p, __u32 ifindex)
 {
 	struct range_key to = { .prefixlen = RANGE_KEY_BITS, .proto = (__u8)p->key.proto, .port = p->key.dport };
 	struct denial_key from = { .prefixlen = DENIAL_KEY_BITS };
@@ -45,7 +45,7 @@ static ALWAYS_INLINE bool guard_refuses(struct packet *p)
 	if (!p->l4 || (p->key.proto == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN))
 		return false;
 	__builtin_memcpy(to.addr, p->key.dst, 16);
-	guard = bpf_map_lookup_elem(&guarded, &to);
+	guard = range_find(&guarded, &to, ifindex);
 	if (!guard)
 		return false;
 	from.guard = *guard;

@@ -75,6 +75,19 @@ static ALWAYS_INLINE __u32 domain_of(__u32 ifindex)
 	return vrf ? *vrf : VRF_MAIN;
 }
 
+/* What MAP says of KEY where it comes in by IFINDEX: what is bound to the interface goes before what is bound to none. */
+static ALWAYS_INLINE __u32 *range_find(void *map, struct range_key *key, __u32 ifindex)
+{
+	__u32 *found = NULL;
+
+	if (any_domain) {
+		key->ifindex = ifindex;
+		found = bpf_map_lookup_elem(map, key);
+		key->ifindex = 0;
+	}
+	return found ? found : bpf_map_lookup_elem(map, key);
+}
+
 static ALWAYS_INLINE void count(__u32 which, __u64 n)
 {
 	__u64 *c = bpf_map_lookup_elem(&counters, &which);

@@ -45,7 +45,7 @@ static ALWAYS_INLINE int steer(struct bpf_sk_lookup *ctx)
 		words[3] = ctx->local_ip6[3];
 	}
 	key.port = bpf_htons((__u16)ctx->local_port);
-	at = bpf_map_lookup_elem(&ranges, &key);
+	at = range_find(&ranges, &key, ctx->ingress_ifindex);
 	if (!at)
 		return SK_PASS;
 	sk = bpf_map_lookup_elem(&range_sockets, at);

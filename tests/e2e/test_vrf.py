@@ -26,7 +26,7 @@ class Domain:
         self.client = lab._host(Client(lab, f"{name}-client", self.switch, 51))
         self.vrf = lab.api.find("vrfcontext", "global") if name == "plain" else lab.api.post("vrfcontext", {"name": name})
 
-    def service(self, servers, name="", number=100, port=80, **more):
+    def service(self, servers, name="", number=100, services=({"port": 80},), **more):
         """At .100 of the domain's network, both families."""
         label = f"{self.name}{name}"
         vip = dict(zip(("ip_address", "ip6_address"), map(ip, self.switch.address(number))))
@@ -36,7 +36,7 @@ class Domain:
             "name": f"{label}-pool", "servers": [{"ip": ip(s), "port": 80} for s in servers], "vrf_ref": self.vrf["url"],
             "health_monitor_refs": [self.lab.health_monitor(kind, f"{label}-{kind}") for kind in ("http", "ping")]})
         return self.lab.api.post("virtualservice", {
-            "name": label, "services": [{"port": port}], "vsvip_ref": vsvip["url"], "pool_ref": pool["url"]})
+            "name": label, "services": list(services), "vsvip_ref": vsvip["url"], "pool_ref": pool["url"], **more})
 
 
 def join(lab, engine, *domains):
@@ -89,6 +89,23 @@ def test_the_same_addresses_in_two_domains_and_routes_beyond(lab):
     for domain in (blue, red):
         for url in (f"http://{vip4}/", f"http://[{vip6}]/"):
             assert domain.client.fresh_get(url).text == f"{domain.name}-web\n"
+    # So do ranges of ports, and who is denied in one domain is not denied in the other.
+    deny = lab.api.post("networksecuritypolicy", {"name": "deny", "rules": [
+        {"index": 1, "name": "r", "enable": True, "action": "NETWORK_SECURITY_POLICY_ACTION_TYPE_DENY",
+         "match": {"client_ip": {"match_criteria": "IS_IN", "addrs": [ip(blue.client.ip4)]}}}]})
+    wide = [{"port": 8000, "port_range_end": 8010}]
+    ranges = [blue.service([near4], "-wide", 102, wide, network_security_policy_ref=deny["url"]),
+              red.service([near6], "-wide", 102, wide)]
+    wait_up(lab, *ranges)
+    vip4, vip6 = blue.switch.address(102)
+    for domain, urls in ((blue, (f"http://[{vip6}]:8007/",)), (red, (f"http://{vip4}:8007/", f"http://[{vip6}]:8007/"))):
+        for url in urls:
+            assert domain.client.fresh_get(url).text == f"{domain.name}-web\n"
+    with pytest.raises(OSError):
+        blue.client.connect(vip4, 8007, timeout=0.5).close()
+    for vs in ranges:
+        lab.api.delete(f"virtualservice/{vs['uuid']}")
+    vip4, vip6 = blue.switch.address(100)
     # And a third time, in global: the main table has the others' network as well, and first.
     plain = Domain(lab, engine, "plain")
     services.append(plain.service([near4, near6]))

@@ -108,7 +108,10 @@ void records_fini(struct records *r)
 
 void record_text(struct record *rec, enum record_text which, const char *p, size_t n)
 {
-	n = MIN(n, MIN(texts[which].max, (size_t)RECORD_TEXT - rec->text_used));
+	/* Which pool it was is known late, and always told. */
+	size_t kept = which == RECORD_T_POOL || rec->texts[RECORD_T_POOL].len ? 0 : texts[RECORD_T_POOL].max;
+
+	n = MIN(n, MIN(texts[which].max, (size_t)RECORD_TEXT - kept - rec->text_used));
 	if (n == 0)
 		return;
 	memcpy(rec->text + rec->text_used, p, n);

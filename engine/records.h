@@ -62,7 +62,7 @@ enum record_reason {
 	X(TLS_VERSION, "ssl_version", 16)                                                          \
 	X(TLS_CIPHER, "ssl_cipher", 48)                                                            \
 	X(METHOD, "method", 32)                                                                    \
-	X(HOST, "host", 128)                                                                       \
+	X(HOST, "host", 255)                                                                       \
 	X(PATH, "uri_path", 256)                                                                   \
 	X(QUERY, "uri_query", 128)                                                                 \
 	X(AGENT, "user_agent", 128)                                                                \

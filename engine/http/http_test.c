@@ -1037,6 +1037,38 @@ static void a_tunnel_that_nobody_reads_costs_nothing(void **state)
 	counted(&server_of(0)->conn_open, 0);
 }
 
+/* A request whose other words fill its record has an id all the same. */
+static void an_id_has_its_room(void **state)
+{
+	char said[8192], word[1201], got[8192] = "";
+	size_t n = 0;
+	int c, s;
+
+	(void)state;
+	memset(word, 'w', sizeof(word) - 1);
+	word[sizeof(word) - 1] = '\0';
+	snprintf(said, sizeof(said), "%.30s /%s?%s HTTP/1.1\r\nHost: %.200s\r\nUser-Agent: %s\r\nReferer: %s\r\n"
+		 "X-Forwarded-For: %s\r\n\r\n", word, word, word, word, word, word, word);
+	configure();
+	c = client();
+	say(c, said);
+	s = server(0);
+	while (!strstr(got, "\r\n\r\n")) {
+		ssize_t r = recv(s, got + n, sizeof(got) - 1 - n, 0);
+
+		assert_true(r > 0);
+		n += (size_t)r;
+	}
+	n = strlen(got);
+	assert_non_null(strstr(got, ID_NAME));
+	assert_int_equal(strspn(strstr(got, ID_NAME) + sizeof(ID_NAME) - 1, "0123456789abcdef"), 32);
+	assert_int_equal(without_ids(got, &n), 0);
+	got[n] = '\0';
+	assert_null(strstr(got, ID_NAME));
+	close(c);
+	close(s);
+}
+
 /* ---- HTTP/2 ---- */
 
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
@@ -1186,6 +1218,7 @@ int main(void)
 		TEST(a_service_that_goes_says_so),
 		TEST(large_bodies_pass_without_being_held),
 		TEST(a_tunnel_that_nobody_reads_costs_nothing),
+		TEST(an_id_has_its_room),
 		TEST(cancelled_uploads_give_their_window_back),
 		TEST(a_large_head_of_an_answer_reaches_a_client_of_http2),
 	};

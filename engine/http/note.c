@@ -66,6 +66,20 @@ static void id_note(struct exchange *x, const char *given, size_t n)
 	x->id = rec->text + rec->text_used;
 	x->id_len = (uint8_t)n;
 	record_text(rec, RECORD_T_REQUEST_ID, given, n);
+	must(rec->texts[RECORD_T_REQUEST_ID].len == n);
+}
+
+static void id_find(struct exchange *x, const struct http1_head *h, const char *in)
+{
+	const struct http1_field *given = NULL;
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < h->fields_n; i++)
+		if (h->fields[i].id == HTTP1_F_X_REQUEST_ID) {
+			given = &h->fields[i];
+			n++;
+		}
+	id_note(x, n == 1 ? in + given->value.at : NULL, n == 1 ? given->value.len : 0);
 }
 
 /* ---- the note ---- */
@@ -114,16 +128,16 @@ static struct record *note_new(struct exchange *x)
 void note_begin(struct exchange *x, const struct http1_head *h, const char *in)
 {
 	struct record *rec = note_new(x);
-	const char *path = in + h->path.at, *query, *given = NULL;
+	const char *path = in + h->path.at, *query;
 	struct service_counters *c = exchange_counters(x);
-	size_t path_len, given_len = 0;
-	unsigned ids = 0;
+	size_t path_len;
 
 	counter_add(h->method == HTTP1_M_GET ? &c->http_get : h->method == HTTP1_M_POST ? &c->http_post
 										       : &c->http_other, 1);
 	if (!rec)
 		return;
 	rec->rx_bytes = h->len;
+	id_find(x, h, in); /* before those that could fill the record */
 	query = memchr(path, '?', h->path.len);
 	path_len = query ? (size_t)(query - path) : h->path.len;
 	record_text(rec, RECORD_T_METHOD, in + h->method_text.at, h->method_text.len);
@@ -142,11 +156,6 @@ void note_begin(struct exchange *x, const struct http1_head *h, const char *in)
 		case HTTP1_F_REFERER:
 			record_text(rec, RECORD_T_REFERER, value, f->value.len);
 			break;
-		case HTTP1_F_X_REQUEST_ID:
-			given = value;
-			given_len = f->value.len;
-			ids++;
-			break;
 		case HTTP1_F_X_FORWARDED_FOR:
 			record_text(rec, RECORD_T_XFF, value, f->value.len);
 			break;
@@ -154,7 +163,6 @@ void note_begin(struct exchange *x, const struct http1_head *h, const char *in)
 			break;
 		}
 	}
-	id_note(x, ids == 1 ? given : NULL, given_len);
 }
 
 void note_malformed(struct exchange *x)

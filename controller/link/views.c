@@ -38,7 +38,7 @@ static size_t pool_needs(const struct object *pool)
 	return (size_t)MAX(json_int(pool->body, "min_servers_up", 1), (json_int_t)1);
 }
 
-/* The pool has servers that E checks, and too few are up. */
+/* The pool is switched off, or has servers that E checks, and too few are up. */
 static const char *pool_down(const struct fleet *f, const char *uuid, const struct engine *e,
 			     char why[static 256])
 {
@@ -47,7 +47,14 @@ static const char *pool_down(const struct fleet *f, const char *uuid, const stru
 
 	size_t usable = 0, need;
 
-	if (!json_array_size(servers) || !pool)
+	if (!pool)
+		return NULL;
+	if (!json_bool(pool->body, "enabled", true)) {
+		snprintf(why, 256, "Pool %.200s is disabled.", pool->name);
+		text_clean(why);
+		return why;
+	}
+	if (!json_array_size(servers))
 		return NULL;
 	for (size_t i = 0; i < json_array_size(servers); i++) {
 		const char *state = json_str(json_array_get(servers, i), "state", "");
@@ -80,9 +87,8 @@ static const char *pools_down(const struct fleet *f, const struct object *vs, co
 		return pool_down(f, ref_target(json_str(vs->body, "pool_ref", NULL)), e, why);
 	json_array_foreach(members, i, m) {
 		const char *uuid = ref_target(json_str(m, "pool_ref", NULL));
-		const struct object *pool = store_get(f->store, "pool", uuid);
 
-		if (json_int(m, "ratio", 1) == 0 || (pool && !json_bool(pool->body, "enabled", true)))
+		if (json_int(m, "ratio", 1) == 0)
 			continue;
 		if (!pool_down(f, uuid, e, why))
 			return NULL;

@@ -412,7 +412,7 @@ static void head(struct exchange *x, const struct http1_head *h, const char *in,
 	static _Thread_local nghttp2_nv nv[4096 + 8];
 	const bool tell_id = exchange_profile(x)->request_id_in_answer && x->id_len && h->status >= 200;
 	const nghttp2_data_provider body = { { .ptr = stream_of(x) }, give_body };
-	static _Thread_local char values[64u << 10]; /* those that were made anew */
+	static _Thread_local char values[512u << 10]; /* those that were made anew: a whole head with what is added */
 	struct stream *s = stream_of(x);
 	struct polish polish;
 	bool date = false, interim = h->status < 200;

@@ -1161,15 +1161,17 @@ static void a_large_head_of_an_answer_reaches_a_client_of_http2(void **state)
 {
 	static char lines[8 * 15000 + 1];
 	char first[1];
+	size_t n;
 	int c, s;
 
 	(void)state;
 	w.http.max_response_headers_size = 256;
+	w.http.httponly_enabled = true; /* each is written anew */
 	for (int i = 0; i < 8; i++) {
 		char *line = lines + i * 15000;
 
 		memset(line, 'v', 15000);
-		memcpy(line, "X-Large: ", 9);
+		memcpy(line, "Set-Cookie: n=", 14);
 		memcpy(line + 14998, "\r\n", 2);
 	}
 	c = client2();
@@ -1179,8 +1181,10 @@ static void a_large_head_of_an_answer_reaches_a_client_of_http2(void **state)
 	say(s, "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\n");
 	say(s, lines);
 	say(s, "\r\nok");
-	assert_in_range(next_frame(c, 1, first, sizeof(first)), 10000, 16384);
+	n = next_frame(c, 1, first, sizeof(first));
 	assert_int_equal(first[0], (char)0x88);
+	while (n < 8 * 15000 * 7 / 8) /* a letter has seven bits in HPACK */
+		n += next_frame(c, 9, first, sizeof(first));
 	close(c);
 	close(s);
 	counted(&service()->conn_open, 0);

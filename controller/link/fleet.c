@@ -544,6 +544,9 @@ void engine_service(struct engine *e, const char *vs, json_t *said)
 						 ? json_int(before, "since_us", 0)
 						 : (json_int_t)wall_us()));
 	json_object_set(e->services, vs, said);
+	/* Of what it does not carry it may speak (it held it when it was last here), but that is no news. */
+	if (!holder_has(e->fleet->graph, &e->holder, "assignment", vs))
+		return;
 	if (is_up && !was_up)
 		service_event(e->fleet, vs, "VS_UP", "up", "", e);
 	else if (!is_up && was_up)

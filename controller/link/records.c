@@ -21,6 +21,7 @@ struct asked {
 	struct gathering *g;
 	char name[256];
 	char ref[128];
+	size_t room;              /* how many more of its records can matter */
 	bool holds;               /* it carries the service: its silence is to be told */
 };
 
@@ -69,6 +70,10 @@ static void heard(void *arg, const json_t *piece, bool last, const char *trouble
 		if (!json_is_object(record) || strcmp(json_str(record, "virtualservice", ""),
 						      json_str(g->query, "virtualservice", "")) != 0)
 			continue;
+		/* It was asked for so many: an engine that was taken over may not fill our memory. */
+		if (!a->room)
+			break;
+		a->room--;
 		json_object_set_new(record, "service_engine", json_string(a->ref));
 		json_object_set_new(record, "se_name", json_string(a->name));
 		json_array_append(g->found, record);
@@ -117,6 +122,7 @@ void records_ask(struct fleet *f, json_t *query, records_heard *done, void *arg)
 		a = xcalloc(1, sizeof(*a));
 		a->g = g;
 		a->holds = holds;
+		a->room = (size_t)json_int(query, "max", 10);
 		snprintf(a->name, sizeof(a->name), "%s", e->name);
 		snprintf(a->ref, sizeof(a->ref), "%s", e->uuid);
 		question = json_copy(query);

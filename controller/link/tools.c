@@ -38,8 +38,9 @@ static void heard(void *arg, const json_t *piece, bool last, const char *trouble
 		return;
 	if (data) {
 		one = json_pack("{s:s, s:s, s:s}", "se_uuid", a->uuid, "se_name", a->name, "se_ref", a->url);
+		/* Who it is, is ours to say. */
 		if (json_is_object(data))
-			json_object_update(one, data);
+			json_object_update_missing(one, data);
 		else
 			json_object_set(one, a->tool, data);
 		subresource_answer(a->request, json_pack("[o]", one), NULL);

@@ -1,11 +1,18 @@
 """Who may join and connect, and what happens to those who may not: engines that speak the link by hand."""
 
+import re
 import ssl
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from link_world import Controller, Engine, Refused, target, until
+
+
+def memory_kb(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return int(re.search(r"VmHWM:\s+(\d+)", f.read())[1])
 
 
 @pytest.fixture
@@ -112,6 +119,8 @@ def test_an_engine_speaks_of_itself_and_what_it_carries(world):
     until(lambda: f"pool/{target(vs['pool_ref'])}" in engine.held, "it holds the pool")
     down = [{"ip": "10.0.1.9", "port": 80, "state": "OPER_DOWN", "reason": "a lie"}]
     bulk, liar = engine.bulk(), other.bulk()
+    for state in ("OPER_UP", "OPER_DOWN"):
+        other.do(lambda: other.say("service", uuid=vs["uuid"], state=state, reason="a lie"))
     liar.do(lambda: liar.say("health", pool=target(vs["pool_ref"]), servers=down))
     liar.do(lambda: liar.say("stats", services={"no-such": {"n": 1}}, servers={}, clones={}, engine={"n": 1 << 62}))
     liar.do(lambda: liar.say("stats", services={}, servers={}, clones={}, engine={"n": 1}))
@@ -122,9 +131,46 @@ def test_an_engine_speaks_of_itself_and_what_it_carries(world):
     bulk.do(lambda: bulk.say("event", event_id="SE_TRUTH", text="so it is", obj_kind="virtualservice", obj_uuid=vs["uuid"]))
     until(lambda: world.events("SE_END") and world.events("SE_TRUTH"), "all was heard")
     assert not [e for e in world.api.get("analytics/logs", type=2, page_size=1000)["results"]
-                if "a lie" in e["event_description"]]
+                if "a lie" in e["event_description"] or "on service engine se-2" in e["event_description"]]
     bulk.halt()
     liar.halt()
+
+
+def test_answers_of_an_engine_are_its_own_and_have_an_end(world):
+    """Asked, it says what it was asked for: not that it is another one, and not more than anybody wants to see."""
+    vs = world.service(1)
+    engine = world.engine().enrol(world.token()).up().run()
+    until(lambda: f"assignment/{vs['uuid']}" in engine.held, "it holds the service")
+    liar = engine.bulk()
+    liar.running = False
+    liar.thread.join(5)
+
+    def asked(path, answer, **query):
+        with ThreadPoolExecutor(1) as pool:
+            got = pool.submit(lambda: world.api.get(path, **query))
+            while (question := liar.hear())["type"] != "ask":
+                pass
+            answer(question["n"])
+            return got.result()
+
+    said = asked(f"serviceengine/{engine.uuid}/cpu",
+                 lambda n: liar.say("answer", n=n, data={"se_uuid": "another", "se_name": "another", "load": 1}))
+    assert (said[0]["se_uuid"], said[0]["se_name"], said[0]["load"]) == (engine.uuid, engine.name, 1)
+
+    record = {"virtualservice": vs["uuid"], "uri_path": "x" * 1000, "report_timestamp": "2024-05-01T12:00:00"}
+
+    def flood(n):
+        before = memory_kb(world.process.pid)
+        for _ in range(300):
+            liar.say("answer", n=n, more=True, results=[record] * 100)
+        liar.say("answer", n=n, results=[], count=1)
+        grown.append(before)
+    grown = []
+    rows = asked("analytics/logs", flood, type=1, virtualservice=vs["uuid"], page_size=10)
+    assert len(rows["results"]) == 10 and not rows["missing"]
+    assert memory_kb(world.process.pid) - grown[0] < 20_000  # of 30 MB that it said
+    engine.halt()
+    liar.close()
 
 
 def test_an_engine_has_its_own_certificate_only(world):

@@ -244,6 +244,9 @@ static const struct route *find(struct request *q, struct buf *allow)
 			break;
 		if (r->method == q->method || r->method == METHOD_OTHER)
 			return r;
+		/* What there are no objects of has no methods: the handler says so, with 404. */
+		if (strstr(r->pattern, ":kind") && !kind_find(q->kind))
+			continue;
 		if (!strstr(allow->len ? buf_cstr(allow) : "", method_names[r->method]))
 			buf_printf(allow, "%s%s", allow->len ? ", " : "", method_names[r->method]);
 	}

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/base.h"
+#include "controller/resolve.h"
 
 /* clang-format off */
 static const struct rule *const rules[] = {
@@ -14,6 +15,7 @@ static const struct rule *const rules[] = {
 	&rule_networksecuritypolicy,
 	&rule_pkiprofile,
 	&rule_pool,
+	&rule_poolgroup,
 	&rule_role,
 	&rule_scheduler,
 	&rule_serviceengine,
@@ -32,6 +34,14 @@ const struct rule *rule_find(const char *kind)
 		if (strcmp(rules[i]->kind, kind) == 0)
 			return rules[i];
 	return NULL;
+}
+
+const char *rule_backup_pool(const json_t *body)
+{
+	const json_t *fail = json_object_get(body, "fail_action");
+	const char *ref = json_str(json_object_get(fail, "backup_pool"), "backup_pool_ref", NULL);
+
+	return ref && strcmp(json_str(fail, "type", ""), "FAIL_ACTION_BACKUP_POOL") == 0 ? ref_target(ref) : NULL;
 }
 
 struct use {

@@ -47,6 +47,10 @@ int rule_uses_built(struct change *c, const struct kind_desc *k, const json_t *s
 int rule_stays_built(struct change *c, const struct kind_desc *k, const char *uuid,
 		     const json_t *new, struct err *e);
 
+/* The pool that stands in for BODY (stored form of a pool or a group), by its fail_action; NULL: none. Borrowed. */
+const char *rule_backup_pool(const json_t *body);
+#define RULE_BACKUPS_MAX 8 /* one for the other */
+
 /* clang-format off */
 extern const struct rule rule_applicationpersistenceprofile;
 extern const struct rule rule_backupconfiguration;
@@ -56,6 +60,7 @@ extern const struct rule rule_networkprofile;
 extern const struct rule rule_networksecuritypolicy;
 extern const struct rule rule_pkiprofile;
 extern const struct rule rule_pool;
+extern const struct rule rule_poolgroup;
 extern const struct rule rule_role;
 extern const struct rule rule_scheduler;
 extern const struct rule rule_serviceengine;

@@ -128,6 +128,18 @@ static bool settings_changed(struct config *c, const struct service_entry *s)
 	return config_any_changed(c, s->more);
 }
 
+/* Also those that stand in for it. */
+static void service_add_pool(struct config *c, struct service_entry *s, const char *ref);
+
+static void service_add_backup(struct config *c, struct service_entry *s, const json_t *pool)
+{
+	const json_t *fail = json_object_get(pool, "fail_action");
+	const char *ref = json_str(json_object_get(fail, "backup_pool"), "backup_pool_ref", NULL);
+
+	if (ref && strcmp(json_str(fail, "type", ""), "FAIL_ACTION_BACKUP_POOL") == 0)
+		service_add_pool(c, s, ref);
+}
+
 static void service_add_pool(struct config *c, struct service_entry *s, const char *ref)
 {
 	const char *uuid = strrchr(ref, '/');
@@ -143,6 +155,7 @@ static void service_add_pool(struct config *c, struct service_entry *s, const ch
 		return;
 	s->pools = xrealloc(s->pools, (s->n_pools + 1) * sizeof(s->pools[0]));
 	s->pools[s->n_pools++] = p;
+	service_add_backup(c, s, config_object(c, key));
 }
 
 /* The pools that the objects name; deps follow only when the snapshot is built. */
@@ -167,6 +180,7 @@ static void service_pools(struct config *c, struct service_entry *s, const json_
 	}
 	json_array_foreach(json_object_get(object, "members"), i, member)
 		service_add_pool(c, s, json_str(member, "pool_ref", ""));
+	service_add_backup(c, s, object);
 }
 
 static void service_commit(struct config *c, struct service_entry *s, uint64_t revision)

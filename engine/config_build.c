@@ -274,6 +274,26 @@ static int by_order(const void *a, const void *b)
 	return (x->member.pool > y->member.pool) - (x->member.pool < y->member.pool);
 }
 
+/* The pool of N that stands in, as FAIL says; NULL: none. */
+static const struct snapshot_pool *backup_of(const struct service_entry *s, const struct snapshot *n,
+					     const struct fail_action *fail)
+{
+	if (!fail || fail->type != FAIL_ACTION_BACKUP_POOL || !fail->backup_pool)
+		return NULL;
+	for (size_t i = 0; i < s->n_pools; i++)
+		if (strcmp(s->pools[i]->uuid, fail->backup_pool->backup_pool_ref) == 0)
+			return &n->pools[i];
+	return NULL;
+}
+
+static bool is_member(const struct snapshot *n, size_t pool)
+{
+	for (size_t i = 0; i < n->n_members; i++)
+		if (n->members[i].pool == pool)
+			return true;
+	return n->n_members == 0 && pool == 0;
+}
+
 static void snapshot_group(struct config *c, const struct service_entry *s, struct snapshot *n)
 {
 	CLEANUP_FREE char *key = xasprintf("poolgroup/%s", n->vs->pool_group_ref ? n->vs->pool_group_ref : "");
@@ -311,6 +331,11 @@ static void snapshot_pools(struct config *c, const struct service_entry *s, stru
 	for (size_t i = 0; i < s->n_pools; i++)
 		snapshot_pool(c, n, &n->pools[n->n_pools++], s->pools[i]);
 	snapshot_group(c, s, n);
+	n->group_backup = backup_of(s, n, n->group_fail);
+	for (size_t i = 0; i < n->n_pools; i++) {
+		n->pools[i].backup = backup_of(s, n, n->pools[i].pool->fail_action);
+		n->pools[i].spare = !is_member(n, i);
+	}
 }
 
 /* From here on S is built anew when this object changes. */

@@ -66,6 +66,8 @@ struct snapshot_pool {
 	bool passive;                     /* exchanges that fail lower a server's share */
 	bool service_port;                /* servers are reached at the port that the client came to */
 	unsigned queue_max;               /* exchanges that may wait for a place; 0: none waits */
+	const struct snapshot_pool *backup; /* asked when no server of it is up; NULL: none */
+	bool spare;                       /* nobody asks it but as a backup */
 	struct pool_state *state;         /* a reference; NULL: in tests */
 	struct secure *tls;               /* with its servers; NULL: plain. A reference */
 };
@@ -120,6 +122,7 @@ struct snapshot {
 	struct snapshot_member *members;
 	unsigned group_min;               /* servers that must be up before the next rank is left out; 0: one */
 	const struct fail_action *group_fail;
+	const struct snapshot_pool *group_backup; /* asked when no pool of the group has a server up; NULL: none */
 
 	/* What the data path asks at each connection, in its own units. */
 	uint64_t idle_ms;                 /* L4: nothing moved; 0: for ever */

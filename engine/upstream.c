@@ -661,6 +661,13 @@ struct upstream_ask upstream_ask_of(const union address *client, struct worker_s
 		pool = pool_of_client(client, ws, s);
 	if (!pool && s->n_members)
 		pool = pool_of_group(ws, s);
+	if (!pool && s->n_members)
+		pool = s->group_backup;
+	/* The circle ends also where somebody made one. */
+	for (size_t i = 0; i < s->n_pools && pool && pool->backup && !has_server(ws, (size_t)(pool - s->pools)); i++)
+		pool = pool->backup;
+	if (pool && (pool->spare || !s->n_members))
+		ask.fail = pool->pool->fail_action;
 	if (pool)
 		upstream_ask_pool(&ask, client, pool);
 	return ask;

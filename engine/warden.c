@@ -307,6 +307,8 @@ static int newest_of(void *arg, const char *path, const char *kind, const char *
 
 	(void)path;
 	n->revision = MAX(n->revision, revision);
+	if (json_object_get(n->made_of, key))
+		return 0;
 	json_object_set_new(n->made_of, key, json_true());
 	if (o && (strcmp(kind, "pool") == 0 || strcmp(kind, "networksecuritypolicy") == 0))
 		model_refs(kind_find(kind), o, newest_of, n);
@@ -350,9 +352,11 @@ static void parted(struct timer *t)
 		assigned_let_go(LIST_ENTRY(l, struct assigned, link));
 }
 
+#define BACKUPS_MAX 10 /* more than stand in, one for the other */
+
 struct downs {
 	struct warden *w;
-	unsigned pools, down;
+	unsigned pools, down, deep;
 };
 
 static int count_down(void *arg, const char *path, const char *kind, const char *uuid)
@@ -364,8 +368,11 @@ static int count_down(void *arg, const char *path, const char *kind, const char 
 	size_t i;
 
 	(void)path;
-	if (strcmp(kind, "poolgroup") == 0 && o)
-		model_refs(kind_find(kind), o, count_down, d);
+	if ((strcmp(kind, "poolgroup") == 0 || strcmp(kind, "pool") == 0) && o && d->deep < BACKUPS_MAX) {
+		d->deep++;
+		model_refs(kind_find(kind), o, count_down, d); /* also the pools that stand in */
+		d->deep--;
+	}
 	if (strcmp(kind, "pool") != 0)
 		return 0;
 	json_array_foreach(servers, i, s)

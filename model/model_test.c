@@ -53,9 +53,8 @@ static const struct {
 	  "sso_policy_ref: Is not built yet; without effect it would mislead. Leave it out." },
 	{ "pool", "{'name': 'p', 'autoscale_policy_ref': '/api/serverautoscalepolicy?name=x'}",
 	  "autoscale_policy_ref: serverautoscalepolicy object not found" },
-	{ "pool", "{'name': 'p', 'fail_action': {'type': 'FAIL_ACTION_BACKUP_POOL'}}",
-	  "fail_action.type: FAIL_ACTION_BACKUP_POOL is not built yet; choose FAIL_ACTION_HTTP_REDIRECT, "
-	  "FAIL_ACTION_HTTP_LOCAL_RSP, FAIL_ACTION_CLOSE_CONN." },
+	{ "pool", "{'name': 'p', 'fail_action': {'type': 'FAIL_ACTION_BACKUP_POOL', 'backup_pool': {}}}",
+	  "fail_action.backup_pool.backup_pool_ref: Is required." },
 	{ "pool", "{'name': 'p', 'placement_networks': [{'network_ref': '/api/network?name=n', 'subnet':"
 		  " {'ip_addr': {'addr': '10.0.0.0', 'type': 'V4'}, 'mask': 33}}]}",
 	  "placement_networks[0].subnet.mask: 33 is out of range: 0 to 32." },

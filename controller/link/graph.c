@@ -142,7 +142,10 @@ static int add_ref(void *arg, const char *path, const char *kind, const char *uu
 	unsigned rank = rank_of(kind);
 
 	(void)path;
-	if (rank >= graph_n_kinds || rank <= r->of->rank)
+	if (rank >= graph_n_kinds || rank < r->of->rank)
+		return 0;
+	/* Among objects of a kind only pools lead on, to those that stand in; never in a circle (rules/pool.c). */
+	if (rank == r->of->rank && (strcmp(kind, "pool") != 0 || strcmp(uuid, r->of->uuid) == 0))
 		return 0;
 	for (size_t i = 0; i < r->n; i++)
 		if (r->refs[i]->rank == rank && strcmp(r->refs[i]->uuid, uuid) == 0)

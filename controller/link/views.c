@@ -10,6 +10,7 @@
 #include "controller/place/actions.h"
 #include "controller/place/place.h"
 #include "controller/resolve.h"
+#include "controller/rules.h"
 #include "controller/rest/subresource.h"
 
 static json_t *status(const char *state, const char *reason, uint64_t since_us)
@@ -74,6 +75,22 @@ static const char *pool_down(const struct fleet *f, const char *uuid, const stru
 	return why;
 }
 
+/* And so have those that stand in for it. BODY: of a pool, or a group. */
+static bool backups_down(const struct fleet *f, const json_t *body, const struct engine *e)
+{
+	const char *uuid = rule_backup_pool(body);
+	char why[256];
+
+	for (unsigned n = 0; uuid && n < RULE_BACKUPS_MAX; n++) {
+		const struct object *pool = store_get(f->store, "pool", uuid);
+
+		if (!pool_down(f, uuid, e, why))
+			return false;
+		uuid = pool ? rule_backup_pool(pool->body) : NULL;
+	}
+	return true;
+}
+
 /* The same of what the service has: its pool, or all those of its group that may be asked. */
 static const char *pools_down(const struct fleet *f, const struct object *vs, const struct engine *e,
 			      char why[static 256])
@@ -81,10 +98,12 @@ static const char *pools_down(const struct fleet *f, const struct object *vs, co
 	const struct object *group = store_get(
 		f->store, "poolgroup", ref_target(json_str(vs->body, "pool_group_ref", NULL)));
 	json_t *members = group ? json_object_get(group->body, "members") : NULL, *m;
+	const char *own = ref_target(json_str(vs->body, "pool_ref", NULL));
+	const struct object *whole = group || !own ? NULL : store_get(f->store, "pool", own);
 	size_t i, down = 0;
 
 	if (!group)
-		return pool_down(f, ref_target(json_str(vs->body, "pool_ref", NULL)), e, why);
+		return pool_down(f, own, e, why) && backups_down(f, whole ? whole->body : NULL, e) ? why : NULL;
 	json_array_foreach(members, i, m) {
 		const char *uuid = ref_target(json_str(m, "pool_ref", NULL));
 
@@ -94,6 +113,8 @@ static const char *pools_down(const struct fleet *f, const struct object *vs, co
 			return NULL;
 		down++;
 	}
+	if (!backups_down(f, group->body, e))
+		return NULL;
 	if (down != 1)
 		snprintf(why, 256, "No pool of group %.200s has servers enough that are up.", group->name);
 	text_clean(why);

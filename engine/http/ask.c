@@ -51,7 +51,7 @@ struct upstream_ask ask_of(struct exchange *x, const struct http1_head *h, const
 		size_t place;
 
 		/* Without a group it is the only one; in a group the client's cookie says which one. */
-		if (!p->persist.cookie || (!s->n_members && p != ask.pool))
+		if (!p->persist.cookie || (p != ask.pool && (p->spare || !s->n_members)))
 			continue;
 		place = place_of_cookie(p->persist.cookie, h, in);
 		if (place >= p->n_servers)

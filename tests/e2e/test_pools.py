@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from headless import Headless
+from lab import ApiError
 from lab.host import until
 
 
@@ -196,3 +197,55 @@ def test_a_group_serves_from_the_first_label_that_has_a_server_up(lab):
     until(lambda: set(seen(4)) == {"web3"}, "the next label serves")
     web[2].stop()
     until(lambda: set(seen(2)) == {"sorry"}, "the group's fail action answers")
+
+
+def test_a_backup_pool_serves_until_a_server_is_up_again(lab):
+    web = [lab.server() for _ in range(3)]
+    client, api = lab.client(), lab.api
+    lab.engine()
+    monitor = lab.health_monitor("http", "quick")
+
+    def pool(name, server, fail):
+        return api.post("pool", {"name": name, "servers": lab.pool_body([server]), "health_monitor_refs": [monitor],
+                                 "fail_action": fail})
+
+    def backup(of):
+        return {"type": "FAIL_ACTION_BACKUP_POOL", "backup_pool": {"backup_pool_ref": of["url"]}}
+
+    last = pool("last", web[2], {"type": "FAIL_ACTION_HTTP_LOCAL_RSP", "local_rsp": {
+        "status_code": "FAIL_HTTP_STATUS_CODE_200", "file": {"content_type": "text/plain", "file_content": "sorry"}}})
+    second = pool("second", web[1], backup(last))
+    vs = lab.virtual_service(pool=[web[0]], monitor=None)
+    first = api.find("pool", f"{vs.name}-pool")
+    api.patch(f"pool/{first['uuid']}", replace={"health_monitor_refs": [monitor], "fail_action": backup(second)})
+
+    def serves(what):
+        until(lambda: client.fresh_get(vs.url, timeout=1).text.strip() == what, f"{what} serves", 10)
+
+    def stands(state):
+        until(lambda: vs.runtime()["oper_status"]["state"] == state, state, 10)
+
+    serves("web1")
+    rows = lambda of: api.get(f"pool/{of['uuid']}/runtime/server")["results"]
+    until(lambda: all(r["oper_status"]["state"] == "OPER_UP" for of in (second, last) for r in rows(of)), "all are asked")
+    for down, heir in zip(web, ("web2", "web3", "sorry")):
+        down.fall_sick()
+        serves(heir)
+        stands("OPER_DOWN" if heir == "sorry" else "OPER_UP")
+    web[0].recover()
+    serves("web1")
+    stands("OPER_UP")
+    for of, to, words in ((last, first, "circular"), (second, second, "stand in for itself")):
+        with pytest.raises(ApiError, match=words) as refused:
+            api.patch(f"pool/{of['uuid']}", replace={"fail_action": backup(to)})
+        assert "fail_action.backup_pool.backup_pool_ref" in str(refused.value)
+    with pytest.raises(ApiError, match="which pool"):
+        api.patch(f"pool/{last['uuid']}", replace={"fail_action": {"type": "FAIL_ACTION_BACKUP_POOL"}})
+    # A group has one as well.
+    group = api.post("poolgroup", {"name": "g", "members": [{"pool_ref": second["url"]}], "fail_action": backup(first)})
+    made = api.get(f"virtualservice/{vs.uuid}")
+    del made["pool_ref"]
+    api.put(f"virtualservice/{vs.uuid}", {**made, "pool_group_ref": group["url"]})
+    serves("web1")
+    web[1].recover()
+    serves("web2")

@@ -1,6 +1,8 @@
 /*
  * certificate - bodies with keys and certificates: read and made on the pool before anything is stored.
  */
+#include <errno.h>
+
 #include "base/base.h"
 #include "controller/audit.h"
 #include "controller/certificate.h"
@@ -9,10 +11,14 @@
 #include "controller/rest/handlers.h"
 #include "controller/rest/subresource.h"
 
+/* A macro makes keys for as long as its request waits, and others wait behind it. */
+enum { MACRO_MAX = 16 };
+
 struct preparing {
 	struct job job;
 	struct request *request;
 	json_t *body; /* a copy of its own: references are not counted across threads */
+	const struct kind_desc *macro; /* kind of its data; NULL: the body is a certificate's */
 	int rc;
 	struct err e;
 };
@@ -39,8 +45,75 @@ static void prepare_work(struct job *j)
 	}
 }
 
+/* ---- macros ------------------------------------------------------------------------ */
+
+static int each_in_message(const struct message_desc *m, json_t *o, int (*f)(json_t *one, struct err *e), struct err *e);
+
+/* Calls F for each certificate in O, an object of K as a macro has it; stops at the first error. */
+static int each_in_object(const struct kind_desc *k, json_t *o, int (*f)(json_t *one, struct err *e), struct err *e)
+{
+	int rc = json_is_object(o) && strcmp(k->path, "sslkeyandcertificate") == 0 ? f(o, e) : 0;
+
+	return rc < 0 ? rc : each_in_message(k->msg, o, f, e);
+}
+
+static int each_in_value(const struct field_desc *f, json_t *v, int (*g)(json_t *one, struct err *e), struct err *e)
+{
+	const struct kind_desc *k = f->type == FT_REF ? kind_find(f->ref) : NULL;
+
+	if (k)
+		return each_in_object(k, v, g, e);
+	return f->type == FT_MSG ? each_in_message(f->msg, v, g, e) : 0;
+}
+
+static int each_in_message(const struct message_desc *m, json_t *o, int (*f)(json_t *one, struct err *e), struct err *e)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && json_is_object(o) && i < m->n_fields; i++) {
+		CLEANUP_FREE char *name = xasprintf("%s%s", m->fields[i].name, m->fields[i].type == FT_REF ? "_data" : "");
+		json_t *v = json_object_get(o, name), *item;
+		char at[32];
+		size_t j;
+
+		if (!json_is_array(v))
+			rc = each_in_value(&m->fields[i], v, f, e);
+		json_array_foreach(v, j, item) {
+			rc = each_in_value(&m->fields[i], item, f, e);
+			if (rc == 0)
+				continue;
+			snprintf(at, sizeof(at), "[%zu]", j);
+			err_within(e, at);
+			break;
+		}
+		if (rc < 0)
+			err_within(e, name);
+	}
+	return rc;
+}
+
+static void macro_work(struct job *j)
+{
+	struct preparing *p = CONTAINER_OF(j, struct preparing, job);
+
+	p->rc = each_in_object(p->macro, json_object_get(p->body, "data"), certificate_prepare, &p->e);
+	if (p->rc < 0)
+		err_within(&p->e, "data");
+}
+
+static size_t counted; /* by the core alone */
+
+static int count_one(json_t *one, struct err *e)
+{
+	(void)one;
+	return ++counted <= MACRO_MAX ? 0
+				      : err_set(e, -EINVAL, NULL, "A macro has at most %d certificates.", MACRO_MAX);
+}
+
 static enum result write_now(struct request *q)
 {
+	if (strcmp(q->path, "/api/macro") == 0)
+		return macro_write_now(q);
 	if (q->method == METHOD_POST)
 		return object_create(q);
 	return q->method == METHOD_PUT ? object_replace(q) : object_patch(q);
@@ -66,9 +139,38 @@ static void prepare_done(struct job *j)
 	route_done(q);
 }
 
+static enum result prepare_later(struct request *q, void (*work)(struct job *j), const struct kind_desc *macro)
+{
+	struct preparing *p = xcalloc(1, sizeof(*p));
+
+	p->job.work = work;
+	p->job.done = prepare_done;
+	p->request = q;
+	p->macro = macro;
+	p->body = json_deep_copy(q->json);
+	if (pool_post(q->rest->c->pool, &p->job) == 0)
+		return RESULT_LATER;
+	json_decref(p->body);
+	free(p);
+	request_refuse(q, 503, "Too many certificates at once: try again.");
+	return RESULT_NOW;
+}
+
+enum result certificate_macro(struct request *q, const struct kind_desc *k, json_t *data)
+{
+	struct err e = { 0 };
+
+	counted = 0;
+	if (each_in_object(k, data, count_one, &e) < 0) {
+		err_within(&e, "data");
+		request_error(q, &e);
+		return RESULT_NOW;
+	}
+	return counted ? prepare_later(q, macro_work, k) : macro_write_now(q);
+}
+
 enum result certificate_write(struct request *q)
 {
-	struct preparing *p;
 	const struct object *o;
 	const char *tenant;
 
@@ -78,17 +180,7 @@ enum result certificate_write(struct request *q)
 	/* Who may not write them shall not make the pool work for him: he is told so at once. */
 	if (!json_is_object(q->json) || auth_may(q, q->kind, tenant, true, NULL) < 0)
 		return write_now(q);
-	p = xcalloc(1, sizeof(*p));
-	p->job.work = prepare_work;
-	p->job.done = prepare_done;
-	p->request = q;
-	p->body = json_deep_copy(q->json);
-	if (pool_post(q->rest->c->pool, &p->job) == 0)
-		return RESULT_LATER;
-	json_decref(p->body);
-	free(p);
-	request_refuse(q, 503, "Too many certificates at once: try again.");
-	return RESULT_NOW;
+	return prepare_later(q, prepare_work, NULL);
 }
 
 /* ---- POST .../renew ---------------------------------------------------------------- */

@@ -22,13 +22,15 @@ void login_renew(struct request *q, const struct session *x);
 /* account.c */
 handler useraccount_get, useraccount_put, user_write;
 handler certificate_write;
+/* A macro about an object of K, whose certificates are made first; then macro_write_now(). */
+enum result certificate_macro(struct request *q, const struct kind_desc *k, json_t *data);
 void certificate_actions(struct rest *r);
 /* user_token.c */
 handler user_token_list, user_token_make, user_token_delete;
 /* objects.c */
 handler object_create, object_get, object_replace, object_patch, object_delete;
 /* macro.c */
-handler macro_write, macro_delete;
+handler macro_write, macro_write_now, macro_delete;
 /* list.c */
 handler object_list;
 typedef json_t *list_row(const struct view *v, struct request *q, const struct object *o);

@@ -243,6 +243,15 @@ enum result macro_write(struct request *q)
 {
 	json_t *data;
 	const struct kind_desc *k = body_kind(q, &data);
+
+	q->asked = true; /* change.c asks about each object */
+	return k ? certificate_macro(q, k, data) : RESULT_NOW;
+}
+
+enum result macro_write_now(struct request *q)
+{
+	json_t *data;
+	const struct kind_desc *k = body_kind(q, &data);
 	struct change_by by = change_by(q);
 	struct macro m = { .q = q };
 	char uuid[UUID_MAX] = "";

@@ -1,5 +1,8 @@
 """POST, PUT and DELETE /api/macro: a virtual service and all it needs in one request, all or nothing."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from contract import error, server, vip
@@ -127,3 +130,31 @@ def test_inner_objects_go_where_their_holder_goes(controller, admin):
     error(mona.post("macro", macro(shop("m7", "10.2.0.7", tenant_ref="/api/tenant?name=admin"))), 403)
     for name in ("m6", "m7"):
         assert admin.find("virtualservice", name) is None
+
+
+def test_keys_are_made_while_others_are_served(controller, admin):
+    """A macro with large keys takes seconds; nobody waits for it, and it makes so many at most."""
+    def cert(name, bits=3072):
+        return {"name": name, "certificate": {"self_signed": True, "subject": {"common_name": "slow.example"}},
+                "key_params": {"algorithm": "SSL_KEY_ALGORITHM_RSA", "rsa_params": {"key_size": f"SSL_KEY_{bits}_BITS"}}}
+
+    def service(certs):
+        return {"model_name": "VirtualService", "data": {"name": "slow keys", "ssl_key_and_certificate_refs_data": certs}}
+    began, longest = time.monotonic(), 0.0
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(admin.post, "macro", service([cert("slow 1"), cert("slow 2"), cert("slow 3")]))
+        while not made.done():
+            asked = time.monotonic()
+            assert controller.session(login=False).http.get(f"{controller.url}/api/initial-data", timeout=60).status_code == 200
+            longest = max(longest, time.monotonic() - asked)
+    assert made.result().status_code == 201, made.result().text
+    assert longest < (time.monotonic() - began) / 2
+    assert [o["name"] for o in made.result().json()] == ["slow 1", "slow 2", "slow 3", "slow keys"]
+    assert "at most 16 certificates" in error(admin.post("macro", service([cert(f"many {i}") for i in range(17)])), 400)
+    bad = cert("bad")
+    bad["certificate"]["subject"]["common_name"] = "x" * 300
+    assert error(admin.post("macro", service([cert("good", 2048), bad])), 400).startswith(
+        "data.ssl_key_and_certificate_refs_data[1].certificate.subject.common_name: ")
+    assert admin.find("sslkeyandcertificate", "good") is None
+    assert admin.send("DELETE", "macro", {"model_name": "VirtualService", "data": {"uuid": made.result().json()[-1]["uuid"]}}
+                      ).status_code == 204

@@ -59,6 +59,8 @@ static void on_pool(struct config_user *u, const struct config_pool *pool)
 	struct health_pool h = { .monitors = pool->monitors, .tls = pool->monitors_tls, .monitors_n = pool->n_monitors, .servers = servers,
 				 .enabled = pool->pool->enabled };
 
+	if (pool->pool->lb_algorithm == LB_ALGORITHM_FEWEST_TASKS)
+		h.tasks_s = (unsigned)pool->pool->fewest_tasks_feedback_delay;
 	if (pool->pool->has_min_health_monitors_up)
 		h.min_up = (unsigned)pool->pool->min_health_monitors_up;
 	for (size_t i = 0; i < pool->n; i++)

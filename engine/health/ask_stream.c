@@ -82,6 +82,32 @@ static bool is_status_line(const char *s, size_t n)
 	       s[10] <= '9' && s[11] >= '0' && s[11] <= '9';
 }
 
+#define TASKS_HEADER "x-server-tasks:"
+#define TASKS_MAX    1000000000
+
+/* What the head of the answer says of the server's tasks; -1: nothing that makes sense. */
+static int tasks_told(const char *s, size_t n)
+{
+	const char *end = memmem(s, n, "\r\n\r\n", 4), *line = s;
+
+	n = end ? (size_t)(end - s) + 2 : n;
+	while ((line = memchr(line, '\n', n - (size_t)(line - s)))) {
+		size_t left = n - (size_t)(++line - s), at = sizeof(TASKS_HEADER) - 1;
+		int tasks = -1;
+
+		if (left <= at || strncasecmp(line, TASKS_HEADER, at) != 0)
+			continue;
+		while (at < left && (line[at] == ' ' || line[at] == '\t'))
+			at++;
+		for (; at < left && line[at] >= '0' && line[at] <= '9'; at++)
+			tasks = MIN(MAX(tasks, 0), TASKS_MAX / 10) * 10 + line[at] - '0';
+		while (at < left && (line[at] == ' ' || line[at] == '\t'))
+			at++;
+		return at < left && line[at] == '\r' ? tasks : -1;
+	}
+	return -1;
+}
+
 /* What is there of an HTTP answer; FINAL: nothing follows. False: go on reading. */
 static bool http_judged(struct probe *p, bool final)
 {
@@ -107,6 +133,11 @@ static bool http_judged(struct probe *p, bool final)
 		}
 		if (!final)
 			return false;
+	}
+	if (q->tasks_ms) {
+		if (!final && !memmem(s, p->in_len, "\r\n\r\n", 4))
+			return false;
+		p->tasks = tasks_told(s, p->in_len);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(q->maintenance); i++)
 		if (code == q->maintenance[i]) {

@@ -138,7 +138,8 @@ static void probe_put(struct probe *p)
 }
 
 /* The monitor of MODEL as it is now; whoever has it already goes on with the new question. */
-static struct monitor *monitor_get(struct health *h, const struct health_monitor *model, const struct tls_settings *tls)
+static struct monitor *monitor_get(struct health *h, const struct health_monitor *model, const struct tls_settings *tls,
+				   unsigned tasks_s)
 {
 	const struct question *old = NULL;
 	struct question new;
@@ -150,9 +151,14 @@ static struct monitor *monitor_get(struct health *h, const struct health_monitor
 			old = &m->question;
 	}
 	question_init(&new, model, h->second_ms, tls, old);
+	if (new.http && tasks_s) {
+		new.tasks_ms = (uint64_t)tasks_s * h->second_ms;
+		new.interval_ms = MIN(new.interval_ms, new.tasks_ms);
+	}
 	LIST_FOREACH(l, &h->monitors) {
 		m = LIST_ENTRY(l, struct monitor, link);
-		if (strcmp(m->question.uuid, new.uuid) != 0)
+		/* Pools that want to know of tasks ask for themselves. */
+		if (strcmp(m->question.uuid, new.uuid) != 0 || m->question.tasks_ms != new.tasks_ms)
 			continue;
 		/* Another port is another address: those probes are made anew. */
 		if (m->question.port != new.port || m->question.apart != new.apart || m->question.ask != new.ask)
@@ -292,6 +298,11 @@ static void checked(struct probe *p, bool passed)
 			counter_add(&m->counters->health_checks, 1);
 			counter_add(&m->counters->health_failures, !passed);
 		}
+		if (p->monitor->question.tasks_ms) {
+			atomic_store_explicit(&m->backend->tasks_load, atomic_load(&m->backend->load), memory_order_relaxed);
+			if (p->tasks >= 0)
+				atomic_store_explicit(&m->backend->tasks, p->tasks, memory_order_relaxed);
+		}
 		judge(h, m);
 	}
 }
@@ -385,7 +396,7 @@ void health_pool_set(struct health *h, const char *pool_uuid, const struct healt
 	pool->members_n = p->servers_n;
 	pool->min_up = p->min_up;
 	for (size_t i = 0; i < p->monitors_n; i++)
-		monitors[i] = monitor_get(h, p->monitors[i], p->tls ? p->tls[i] : NULL);
+		monitors[i] = monitor_get(h, p->monitors[i], p->tls ? p->tls[i] : NULL, p->tasks_s);
 	/* The new ones first: a probe that both have goes on. */
 	for (size_t i = 0; i < p->servers_n; i++) {
 		const struct health_server *s = &p->servers[i];

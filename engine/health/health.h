@@ -55,6 +55,7 @@ struct health_pool {
 	size_t monitors_n;
 	unsigned min_up;                    /* monitors that must pass; 0: all */
 	bool enabled;                       /* false: no server is checked */
+	unsigned tasks_s;                   /* HTTP monitors ask as often for X-Server-Tasks, into the backend; 0: not */
 	const struct health_server *servers;
 	size_t servers_n;
 };

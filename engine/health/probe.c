@@ -140,6 +140,7 @@ static void check_begin(struct timer *t)
 
 	p->started_ns = loop_now(p->loop);
 	p->in_len = p->sent = 0;
+	p->tasks = -1;
 	timer_in(p->loop, &p->timer, p->monitor->question.timeout_ms, timed_out);
 	p->monitor->question.ask->begin(p);
 }

@@ -61,6 +61,7 @@ struct probe {
 	enum verdict verdict;
 	char reason[160];            /* of the last check */
 	uint64_t checks, failures;
+	int tasks;                   /* what the last answer said of them; -1: nothing */
 
 	/* Private to probe.c and the ways of asking. */
 	enum probe_state state;

@@ -31,6 +31,7 @@ struct question {
 	bool quick;                  /* the first checks follow each other quickly */
 	bool apart;                  /* each pool asks for itself */
 
+	uint64_t tasks_ms;           /* HTTP: the answer is to say X-Server-Tasks, so often; 0: nobody wants to know */
 	bool http;                   /* over a stream: HTTP, or whatever the text is */
 	bool half_open;              /* SYN and RST, nothing is said */
 	const char *request;         /* NULL: only connect */

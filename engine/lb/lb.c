@@ -88,14 +88,19 @@ static void look_at_bytes(struct lb *lb, struct lb_member *m)
 	m->looked_ns = lb->now;
 }
 
-static double tasks_of(const struct lb_member *m, unsigned load)
+/* Of a server that told nothing: as many as the others have. */
+static double tasks_of(struct lb *lb, const struct lb_member *m, unsigned load)
 {
 	int tasks = atomic_load_explicit(&m->backend->tasks, memory_order_relaxed);
 	unsigned then = atomic_load_explicit(&m->backend->tasks_load, memory_order_relaxed);
 
-	if (tasks < 0) /* it told nothing: by its load */
+	if (tasks >= 0) {
+		lb->usual_tasks = lb->tasks_told ? lb->usual_tasks + (tasks - lb->usual_tasks) / 16 : tasks;
+		lb->tasks_told = true;
+	} else if (!lb->tasks_told) {
 		return load;
-	return tasks + (load > then ? load - then : 0);
+	}
+	return (tasks < 0 ? lb->usual_tasks : tasks) + (load > then ? load - then : 0);
 }
 
 /* How far its workers are from this one, going round. */
@@ -126,7 +131,7 @@ static double key_of(struct lb *lb, struct lb_member *m)
 	case LB_FEWEST_SERVERS:
 		return load < m->capacity ? m->place : FULL_KEY + load / m->capacity;
 	case LB_FEWEST_TASKS:
-		return tasks_of(m, load) / weight;
+		return tasks_of(lb, m, load) / weight;
 	case LB_CORE_AFFINITY:
 		return distance_of(lb, m);
 	default:

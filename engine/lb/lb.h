@@ -106,6 +106,8 @@ struct lb {
 	uint64_t turn;             /* pass of the last choice */
 	uint64_t random;
 	double usual_ns, usual_bytes; /* of an answer, all members together */
+	double usual_tasks;           /* of those that told any */
+	bool tasks_told;              /* did anybody? */
 	uint32_t *alias;           /* RANDOM */
 	uint32_t *chance;
 	uint64_t overflows;        /* members passed over because they were full */

@@ -1,9 +1,11 @@
 """What a pool does with clients, seen from both ends: an engine by itself, real servers, real clients."""
 
 import collections
+import http.server
 import pathlib
 import shutil
 import signal
+import threading
 
 import pytest
 
@@ -249,3 +251,52 @@ def test_a_backup_pool_serves_until_a_server_is_up_again(lab):
     serves("web1")
     web[1].recover()
     serves("web2")
+
+
+class Busy:
+    """A server that tells how busy it says it is."""
+
+    def __init__(self, host, tasks):
+        self.tasks, busy = tasks, self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                if busy.tasks is not None:
+                    self.send_header("X-Server-Tasks", str(busy.tasks))
+                self.send_header("Content-Length", str(len(host.name)))
+                self.end_headers()
+                self.wfile.write(host.name.encode())
+
+            def log_message(self, *args):
+                pass
+
+        with host.entered():
+            self.server = http.server.ThreadingHTTPServer(("", 8080), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def test_the_server_with_the_fewest_tasks_is_chosen(lab):
+    hosts = [lab.server() for _ in range(3)]
+    busy = [Busy(host, tasks) for host, tasks in zip(hosts, (900, 100, None))]
+    client = lab.client()
+    lab.engine(workers=1)
+    # It asks more often than the monitor would by itself.
+    monitor = lab.health_monitor("http", "slow", send_interval=60)
+    vs = lab.virtual_service(pool=[{"ip": {"addr": host.ip4, "type": "V4"}, "port": 8080} for host in hosts], monitor=None,
+                             pool_more={"lb_algorithm": "LB_ALGORITHM_FEWEST_TASKS", "fewest_tasks_feedback_delay": 1,
+                                        "health_monitor_refs": [monitor], "connection_ramp_duration": 0})
+
+    def seen():
+        return {client.fresh_get(vs.url, timeout=2).text for _ in range(6)}
+
+    until(lambda: seen() == {hosts[1].name}, "the quiet one is chosen")
+    busy[1].tasks = 901
+    until(lambda: seen() == {hosts[0].name} or seen() == {hosts[2].name}, "not the one that is busy now")
+    busy[0].tasks, busy[1].tasks = 10, 500
+    until(lambda: seen() == {hosts[0].name}, "who told nothing is as busy as the others: more than 10")
+    busy[0].tasks, busy[1].tasks = 1000, 900
+    busy[2].tasks = "12 or so"
+    until(lambda: hosts[0].name not in seen(), "and less than 1000")
+    busy[2].tasks = 12
+    until(lambda: seen() == {hosts[2].name}, "now it told")

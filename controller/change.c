@@ -323,6 +323,9 @@ int change_create(struct change *c, const struct kind_desc *k, const json_t *wir
 	json_object_set_new(w, "uuid", json_string(uuid));
 	resolver(c, &r, k, tenant, cloud);
 	rc = model_read(k, w, read_flags(c, NULL), &r.model, &stored, &c->notes, e);
+	/* What was read elsewhere has "<sensitive>" for its secrets: here there are none to keep. */
+	if (rc == 0)
+		rc = model_replace(k, NULL, stored, e);
 	/* Who makes it twice is told that, and not that the first one has its address. */
 	if (rc == 0 && (!*json_str(stored, "name", "") ||
 			!store_find(c->store, k->path, tenant, cloud, json_str(stored, "name", ""))))

@@ -381,6 +381,15 @@ def test_a_patch_neither_copies_nor_tests_secrets(admin):
     assert admin.controller.session("copied", "Some password 1", login=False).login().status_code == 200
 
 
+def test_a_copy_of_an_object_has_no_secrets(admin):
+    """What was read and is sent as a new object: the mask is no password."""
+    body = {"type": "HEALTH_MONITOR_HTTP", "http_monitor": {}, "authentication": {"username": "u", "password": "<sensitive>"}}
+    assert "password" not in admin.make("healthmonitor", name="copied", **body)["authentication"]
+    cert = admin.find("sslkeyandcertificate", "System-Default-Cert")
+    cert = {k: cert[k] for k in ("type", "certificate", "key")} | {"name": "copied"}
+    assert "needs its private key" in error(admin.post("sslkeyandcertificate", cert), 400)
+
+
 def test_secrets_put_nothing_in_order(admin):
     for kind, field in (("user", "password"), ("sslkeyandcertificate", "key"), ("backupconfiguration", "backup_passphrase")):
         assert "no field" in error(admin.get(f"{kind}?sort=-{field}"), 400)

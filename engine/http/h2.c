@@ -19,6 +19,7 @@
  */
 
 #define STALL_MS      60000         /* a client that takes nothing of its answers */
+#define LINGER_MS     2000          /* for a client that is answered before it has said all */
 #define HEAD_OVERFLOW 512           /* a head that is larger than its limit by this is told so without the rest */
 #define WINDOW_MAX    (512u << 10)  /* more than this is never held for one stream */
 #define CONN_WINDOW   (1024u << 10)
@@ -56,6 +57,7 @@ struct stream {
 	bool closed;                   /* nghttp2 knows it no more */
 	bool drained;                  /* out was full, and is not any more */
 	bool done;                     /* the answer is complete in out */
+	bool lingers;                  /* it is out, and the request not yet in */
 	bool no_room;
 };
 
@@ -289,6 +291,11 @@ static void stream_late(struct timer *t)
 {
 	struct stream *s = CONTAINER_OF(t, struct stream, timer);
 
+	if (s->lingers) {
+		nghttp2_submit_rst_stream(s->h2->ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+		flush_later(s->h2);
+		return;
+	}
 	if (s->x.state != EXCHANGE_NONE) {
 		exchange_late(&s->x);
 		return;
@@ -733,6 +740,11 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
 	int n;
 
 	(void)flags;
+	if (s && s->lingers) {
+		nghttp2_session_consume_connection(ng, len);
+		flush_later(h2);
+		return 0;
+	}
 	if (!s || s->closed || s->done || s->x.state == EXCHANGE_NONE) {
 		nghttp2_session_consume(ng, id, len);
 		flush_later(h2);
@@ -797,7 +809,11 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
 	return 0;
 }
 
-/* The answer is out before the request was in: nobody wants the rest. */
+/*
+ * The answer is out before the request was in: nobody wants the rest. But who is told so at once, while he sends (curl,
+ * for one), takes it for a failure and never looks at the answer. So he may go on for a moment, within the window that
+ * he has.
+ */
 static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 {
 	struct stream *s = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
@@ -805,8 +821,10 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	(void)arg;
 	if (s && frame->hd.flags & NGHTTP2_FLAG_END_STREAM &&
 	    (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
-	    nghttp2_session_get_stream_remote_close(ng, s->id) == 0)
-		nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+	    nghttp2_session_get_stream_remote_close(ng, s->id) == 0) {
+		s->lingers = true;
+		stream_deadline(s, LINGER_MS);
+	}
 	return 0;
 }
 

@@ -385,7 +385,8 @@ static void a_body_of_http2_may_pause_for_less_than_its_time(void **state)
 		CONNECTS, FRAMES(CLIENT, PREFACE POST2), TOLD(CLIENT), ACCEPTS,
 		HEARS(SERVER, "POST / HTTP/1.1\r\nHost: a\r\n"), AT(29), FRAMES(CLIENT, DATA2),
 		HEARS(SERVER, "5\r\nhello\r\n"), AT(58), SILENT(CLIENT),
-		AT(59.2), TOLD(CLIENT), /* 408 */ CLOSED(SERVER), AT(89.3), TOLD(CLIENT), /* GOAWAY */ CLOSED(CLIENT), END,
+		AT(59.2), TOLD(CLIENT), /* 408 */ CLOSED(SERVER), AT(61.3), TOLD(CLIENT), /* RST_STREAM */
+		AT(91.5), TOLD(CLIENT), /* GOAWAY */ CLOSED(CLIENT), END,
 	};
 
 	(void)state;

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 import termios
 import time
@@ -245,6 +246,8 @@ def where(demo: Demo) -> str:
 
 def main() -> Optional[int]:
     on_sigterm()
+    # Whoever starts it in the background of a script has it ignore Ctrl-C, which then never cleans up.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     broken = os.environ.get("DEMO_BREAK", "")
     if broken not in ("", "clone", "engine", "server"):
         print("DEMO_BREAK is one of clone, engine, server", file=sys.stderr)

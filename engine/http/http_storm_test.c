@@ -141,6 +141,15 @@ static void change(void)
 	configure();
 }
 
+/* Everything happened that should be survived: how soon depends on who runs first. */
+static bool was_a_storm(void)
+{
+	return now(&service()->http_2xx) >= 100 && now(&service()->http_bad_request) >= 100 &&
+	       now(&service()->http_server_malformed) >= 10 && now(&service()->http_again) >= 1 &&
+	       now(&service()->http_client_gone) >= 10 && now(&service()->http_upgrades) >= 1 &&
+	       now(&service()->http2_connections) >= 20;
+}
+
 static void nothing_is_left_of_a_storm(void **state)
 {
 	int clients[CLIENTS], peers[PEERS], used = 0;
@@ -155,7 +164,7 @@ static void nothing_is_left_of_a_storm(void **state)
 	w.http.client_header_timeout = w.http.client_body_timeout = 20;
 	w.http.keepalive_timeout = w.http.post_accept_timeout = 20;
 	w.pool.server_timeout = 15;
-	for (int step = 0; step < STEPS; step++) {
+	for (int step = 0; step < STEPS || (step < 50 * STEPS && !was_a_storm()); step++) {
 		int *c = &clients[dice(CLIENTS)], *p = &peers[dice((unsigned)MIN(used + 1, PEERS))];
 
 		if (step % 500 == 0)
@@ -184,19 +193,12 @@ static void nothing_is_left_of_a_storm(void **state)
 		w.server_fd[i] = -1;
 		counted(&server_of(i)->conn_open, 0);
 	}
-	/* It was a storm, and not a calm. */
 	assert_int_equal(now(&service()->http_requests),
 			 now(&service()->http_2xx) + now(&service()->http_3xx) +
 				 now(&service()->http_4xx) + now(&service()->http_5xx) +
 				 now(&service()->http_upgrades) +
 				 now(&service()->http_client_gone));
-	assert_in_range(now(&service()->http_2xx), 100, STEPS);
-	assert_in_range(now(&service()->http_bad_request), 100, STEPS);
-	assert_in_range(now(&service()->http_server_malformed), 10, STEPS);
-	assert_in_range(now(&service()->http_again), 1, STEPS);
-	assert_in_range(now(&service()->http_client_gone), 10, STEPS);
-	assert_in_range(now(&service()->http_upgrades), 1, STEPS);
-	assert_in_range(now(&service()->http2_connections), 20, STEPS);
+	assert_true(was_a_storm());
 }
 
 int main(void)

@@ -43,7 +43,7 @@ deps-%:
 run: deps-build+run all
 	@$(SUDO) $(PYTHON) -B -m lab.demo
 
-test: deps-build+run+test all
+test: deps-build+run+deb+test all
 	@$(SUDO) $(PYTHON) -B tools/test-all
 
 deb: deps-build+deb
@@ -63,7 +63,7 @@ fuzz: deps-build+run+test
 soak: deps-build+run+test all
 	@$(SUDO) env SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) tests/e2e/test_soak.py
 
-coverage: deps-build+run+test+coverage all
+coverage: deps-build+run+deb+test+coverage all
 	@$(SUDO) $(PYTHON) -B tools/coverage
 
 compatibility: all

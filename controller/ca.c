@@ -13,6 +13,7 @@
 
 #include "base/base.h"
 #include "base/buf.h"
+#include "controller/pem.h"
 
 enum { DAY = 24 * 3600, CA_DAYS = 7300, ENGINE_DAYS = 3650, SERVER_DAYS = 397, RENEW_DAYS = 30 };
 
@@ -36,51 +37,7 @@ static void cleanup_x509(X509 **x)
 	X509_free(*x);
 }
 
-/* ---- PEM --------------------------------------------------------------- */
-
-static char *bio_text(BIO *b)
-{
-	char *data;
-	long n = BIO_get_mem_data(b, &data);
-	char *s = xstrndup(data, (size_t)n);
-
-	BIO_free(b);
-	return s;
-}
-
-static char *key_text(EVP_PKEY *k)
-{
-	BIO *b = BIO_new(BIO_s_mem());
-
-	must(b && PEM_write_bio_PKCS8PrivateKey(b, k, NULL, NULL, 0, NULL, NULL) == 1);
-	return bio_text(b);
-}
-
-static char *cert_text(X509 *x)
-{
-	BIO *b = BIO_new(BIO_s_mem());
-
-	must(b && PEM_write_bio_X509(b, x) == 1);
-	return bio_text(b);
-}
-
-static EVP_PKEY *key_parse(const char *pem)
-{
-	BIO *b = BIO_new_mem_buf(pem, -1);
-	EVP_PKEY *k = PEM_read_bio_PrivateKey(b, NULL, NULL, NULL);
-
-	BIO_free(b);
-	return k;
-}
-
-static X509 *cert_parse(const char *pem)
-{
-	BIO *b = BIO_new_mem_buf(pem, -1);
-	X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
-
-	BIO_free(b);
-	return x;
-}
+/* ---- files of PEM ------------------------------------------------------- */
 
 static char *path_in(const char *dir, const char *file)
 {
@@ -185,18 +142,18 @@ static int ca_make(struct ca *ca, const char *dir, struct err *e)
 
 	if (rc < 0)
 		return rc;
-	ca->key = key_pem ? key_parse(key_pem) : EVP_EC_gen("P-256");
+	ca->key = key_pem ? pem_read_key(key_pem, NULL) : EVP_EC_gen("P-256");
 	if (!ca->key)
 		return err_set(e, -EINVAL, NULL, "%s/ca.key is damaged, and ca.pem is missing.", dir);
 	if (!key_pem)
-		key_pem = key_text(ca->key);
+		key_pem = pem_key(ca->key);
 	cn = ca_name(ca->key);
 	ca->cert = cert_new(ca->key, cn, NULL, CA_DAYS);
 	add_extension(ca->cert, ca->cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0");
 	add_extension(ca->cert, ca->cert, NID_key_usage, "critical,keyCertSign,cRLSign");
 	add_extension(ca->cert, ca->cert, NID_subject_key_identifier, "hash");
 	must(X509_sign(ca->cert, ca->key, EVP_sha256()) > 0);
-	ca->pem = cert_text(ca->cert);
+	ca->pem = pem_cert(ca->cert);
 	/* The certificate last: it is what says "there is a CA". */
 	rc = write_pem(dir, "ca.key", key_pem, 0600, e);
 	return rc < 0 ? rc : write_pem(dir, "ca.pem", ca->pem, 0644, e);
@@ -214,8 +171,8 @@ static int ca_load(struct ca *ca, const char *dir, struct err *e)
 	rc = read_pem(dir, "ca.key", &key_pem, e);
 	if (rc < 0)
 		return rc;
-	ca->cert = cert_parse(ca->pem);
-	ca->key = key_pem ? key_parse(key_pem) : NULL;
+	ca->cert = pem_read_cert(ca->pem);
+	ca->key = key_pem ? pem_read_key(key_pem, NULL) : NULL;
 	if (!ca->cert || !ca->key || X509_check_private_key(ca->cert, ca->key) != 1)
 		return err_set(e, -EINVAL, NULL,
 			       "%s/ca.pem and ca.key are damaged or do not belong together.", dir);
@@ -320,8 +277,8 @@ static int server_cert(struct ca *ca, const char *dir, const char *extra, struct
 		rc = read_pem(dir, "server.pem", &ca->server_pem, e);
 	if (rc < 0)
 		return rc;
-	key = ca->server_key_pem ? key_parse(ca->server_key_pem) : NULL;
-	x = ca->server_pem ? cert_parse(ca->server_pem) : NULL;
+	key = ca->server_key_pem ? pem_read_key(ca->server_key_pem, NULL) : NULL;
+	x = ca->server_pem ? pem_read_cert(ca->server_pem) : NULL;
 	if (key && x && server_cert_fits(ca, x, key, san))
 		return 0;
 
@@ -333,7 +290,7 @@ static int server_cert(struct ca *ca, const char *dir, const char *extra, struct
 		free(ca->server_key_pem);
 		key = EVP_EC_gen("P-256");
 		must(key);
-		ca->server_key_pem = key_text(key);
+		ca->server_key_pem = pem_key(key);
 		rc = write_pem(dir, "server.key", ca->server_key_pem, 0600, e);
 		if (rc < 0)
 			return rc;
@@ -346,7 +303,7 @@ static int server_cert(struct ca *ca, const char *dir, const char *extra, struct
 	add_extension(x, ca->cert, NID_authority_key_identifier, "keyid");
 	add_extension(x, ca->cert, NID_subject_alt_name, san);
 	must(X509_sign(x, ca->key, EVP_sha256()) > 0);
-	ca->server_pem = cert_text(x);
+	ca->server_pem = pem_cert(x);
 	return write_pem(dir, "server.pem", ca->server_pem, 0644, e);
 }
 
@@ -429,6 +386,6 @@ int ca_sign_csr(struct ca *ca, const char *csr_pem, const char *cn, char **cert_
 	add_extension(x, ca->cert, NID_ext_key_usage, "clientAuth");
 	add_extension(x, ca->cert, NID_authority_key_identifier, "keyid");
 	must(X509_sign(x, ca->key, EVP_sha256()) > 0);
-	*cert_pem = cert_text(x);
+	*cert_pem = pem_cert(x);
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/base.h"
+#include "controller/pem.h"
 
 enum { DAY = 24 * 3600, DAYS_DEFAULT = 365, SKEW = 3600, RSA_MIN = 2048, NAMES_MAX = 100, MEMO = 16 };
 
@@ -26,66 +27,6 @@ AUTO_(EVP_PKEY, key, EVP_PKEY_free)
 AUTO_(X509_REQ, req, X509_REQ_free)
 AUTO_(X509_NAME, name, X509_NAME_free)
 #define AUTO(name) __attribute__((cleanup(release_##name)))
-
-/* ---- PEM ------------------------------------------------------------------ */
-
-static char *bio_text(BIO *b)
-{
-	char *data, *s;
-	long n = BIO_get_mem_data(b, &data);
-
-	s = xstrndup(data, (size_t)n);
-	BIO_free(b);
-	return s;
-}
-
-static char *key_text(EVP_PKEY *k)
-{
-	BIO *b = BIO_new(BIO_s_secmem());
-
-	must(b && PEM_write_bio_PKCS8PrivateKey(b, k, NULL, NULL, 0, NULL, NULL) == 1);
-	return bio_text(b);
-}
-
-static char *cert_text(X509 *x)
-{
-	BIO *b = BIO_new(BIO_s_mem());
-
-	must(b && PEM_write_bio_X509(b, x) == 1);
-	return bio_text(b);
-}
-
-static int passphrase(char *buf, int size, int writing, void *arg)
-{
-	const char *given = arg;
-	size_t n = given ? strlen(given) : 0;
-
-	(void)writing;
-	if (!n || n > (size_t)size)
-		return -1;
-	memcpy(buf, given, n);
-	return (int)n;
-}
-
-static X509 *cert_parse(const char *pem)
-{
-	BIO *b = BIO_new_mem_buf(pem, -1);
-	X509 *x = PEM_read_bio_X509(b, NULL, passphrase, NULL);
-
-	BIO_free(b);
-	ERR_clear_error();
-	return x;
-}
-
-static EVP_PKEY *key_parse(const char *pem, const char *phrase)
-{
-	BIO *b = BIO_new_mem_buf(pem, -1);
-	EVP_PKEY *k = PEM_read_bio_PrivateKey(b, NULL, passphrase, (void *)phrase);
-
-	BIO_free(b);
-	ERR_clear_error();
-	return k;
-}
 
 /* ---- what keys may be --------------------------------------------------------- */
 
@@ -189,7 +130,7 @@ static json_t *name_json(X509_NAME *name)
 	}
 	X509_NAME_print_ex(b, name, 0, (XN_FLAG_RFC2253 & ~(unsigned long)XN_FLAG_SEP_MASK & ~(unsigned long)ASN1_STRFLGS_ESC_MSB) |
 					       XN_FLAG_SEP_CPLUS_SPC);
-	all = bio_text(b);
+	all = pem_bio(b);
 	json_object_set_new(out, "distinguished_name", text_json(all, MIN(strlen(all), 4096u)));
 	free(all);
 	return out;
@@ -260,7 +201,7 @@ static json_t *printed(X509 *x, unsigned long leave_out)
 	json_t *v;
 
 	X509_print_ex(b, x, XN_FLAG_RFC2253, leave_out);
-	text = bio_text(b);
+	text = pem_bio(b);
 	v = text_json(text, MIN(strlen(text), 60000u));
 	free(text);
 	return v;
@@ -291,7 +232,7 @@ static int judge(X509 *x, EVP_PKEY *k, json_t **key_params, struct err *e)
 
 static int read_all(const char *pem, json_t **out, struct err *e)
 {
-	AUTO(x509) X509 *x = cert_parse(pem);
+	AUTO(x509) X509 *x = pem_read_cert(pem);
 	json_t *facts, *params = NULL;
 	EVP_PKEY *k;
 	BIO *b;
@@ -309,7 +250,7 @@ static int read_all(const char *pem, json_t **out, struct err *e)
 	}
 	b = BIO_new(BIO_s_mem());
 	PEM_write_bio_PUBKEY(b, k);
-	public = bio_text(b);
+	public = pem_bio(b);
 	facts = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:o}", "serial_number", serial_json(x),
 			  "subject", name_json(X509_get_subject_name(x)), "issuer",
 			  name_json(X509_get_issuer_name(x)), "not_before", time_json(X509_get0_notBefore(x)),
@@ -382,8 +323,8 @@ int certificate_read(const char *pem, json_t **facts, struct err *e)
 
 int certificate_owns(const char *pem, const char *key, struct err *e)
 {
-	AUTO(x509) X509 *x = cert_parse(pem);
-	AUTO(key) EVP_PKEY *k = key_parse(key, NULL);
+	AUTO(x509) X509 *x = pem_read_cert(pem);
+	AUTO(key) EVP_PKEY *k = pem_read_key(key, NULL);
 	bool fits = x && k && X509_check_private_key(x, k) == 1;
 
 	ERR_clear_error();
@@ -408,8 +349,8 @@ int64_t certificate_days_left(const char *not_after, uint64_t now_us)
 
 bool certificate_is_issued_by(const char *pem, const char *issuer_pem)
 {
-	AUTO(x509) X509 *x = cert_parse(pem);
-	AUTO(x509) X509 *by = cert_parse(issuer_pem);
+	AUTO(x509) X509 *x = pem_read_cert(pem);
+	AUTO(x509) X509 *by = pem_read_cert(issuer_pem);
 	bool is = x && by && X509_NAME_cmp(X509_get_issuer_name(x), X509_get_subject_name(by)) == 0 &&
 		  X509_verify(x, X509_get0_pubkey(by)) == 1;
 
@@ -525,7 +466,7 @@ static char *self_signed_make(EVP_PKEY *key, X509_NAME *name, GENERAL_NAMES *san
 	if (sk_GENERAL_NAME_num(sans) > 0)
 		must(X509_add1_ext_i2d(x, NID_subject_alt_name, sans, 0, 0) == 1);
 	must(X509_sign(x, key, EVP_sha256()) > 0);
-	return cert_text(x);
+	return pem_cert(x);
 }
 
 static char *request_make(EVP_PKEY *key, X509_NAME *name, GENERAL_NAMES *sans)
@@ -542,13 +483,13 @@ static char *request_make(EVP_PKEY *key, X509_NAME *name, GENERAL_NAMES *sans)
 		sk_X509_EXTENSION_pop_free(ext, X509_EXTENSION_free);
 	}
 	must(X509_REQ_sign(req, key, EVP_sha256()) > 0 && PEM_write_bio_X509_REQ(b, req) == 1);
-	return bio_text(b);
+	return pem_bio(b);
 }
 
 int certificate_renew(const char *pem, const char *key, char **out, struct err *e)
 {
-	AUTO(x509) X509 *x = cert_parse(pem);
-	AUTO(key) EVP_PKEY *k = key_parse(key, NULL);
+	AUTO(x509) X509 *x = pem_read_cert(pem);
+	AUTO(key) EVP_PKEY *k = pem_read_key(key, NULL);
 	int days = 0, seconds = 0;
 
 	if (!x || !k || !is_self_signed(x))
@@ -558,7 +499,7 @@ int certificate_renew(const char *pem, const char *key, char **out, struct err *
 	X509_gmtime_adj(X509_getm_notBefore(x), -SKEW);
 	X509_gmtime_adj(X509_getm_notAfter(x), (long)MAX(days, 1) * DAY);
 	must(X509_sign(x, k, EVP_sha256()) > 0);
-	*out = cert_text(x);
+	*out = pem_cert(x);
 	return 0;
 }
 
@@ -574,8 +515,8 @@ void certificate_pair_make(struct certificate_pair *out, const char *cn, const c
 			   const struct certificate_pair *by)
 {
 	AUTO(key) EVP_PKEY *key = rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
-	AUTO(x509) X509 *x = X509_new(), *issuer = by ? cert_parse(by->certificate) : NULL;
-	AUTO(key) EVP_PKEY *issuer_key = by ? key_parse(by->key, NULL) : NULL;
+	AUTO(x509) X509 *x = X509_new(), *issuer = by ? pem_read_cert(by->certificate) : NULL;
+	AUTO(key) EVP_PKEY *issuer_key = by ? pem_read_key(by->key, NULL) : NULL;
 	CLEANUP_JSON json_t *subject = json_pack("{s:s, s:s}", "organization", "Spanwire", "common_name", cn);
 	AUTO(name) X509_NAME *name = name_make(subject, NULL);
 	bool ca = strcmp(usage, "CA") == 0;
@@ -592,7 +533,7 @@ void certificate_pair_make(struct certificate_pair *out, const char *cn, const c
 	if (!ca)
 		add_extension(x, issuer ? issuer : x, NID_ext_key_usage, "serverAuth,clientAuth");
 	must(X509_sign(x, issuer_key ? issuer_key : key, EVP_sha256()) > 0);
-	*out = (struct certificate_pair){ cert_text(x), key_text(key) };
+	*out = (struct certificate_pair){ pem_cert(x), pem_key(key) };
 }
 
 /* ---- bodies -------------------------------------------------------------------------------- */
@@ -609,7 +550,7 @@ static int key_open(json_t *wire, EVP_PKEY **out, struct err *e)
 	*out = NULL;
 	if (!*pem || strcmp(pem, masked) == 0)
 		return 0;
-	*out = key_parse(pem, phrase);
+	*out = pem_read_key(pem, phrase);
 	if (!*out)
 		return err_set(e, -EINVAL, "key", strstr(pem, "ENCRYPTED")
 				       ? "The pass phrase does not open the key."
@@ -620,7 +561,7 @@ static int key_open(json_t *wire, EVP_PKEY **out, struct err *e)
 		return -EINVAL;
 	}
 	json_decref(params);
-	plain = key_text(*out);
+	plain = pem_key(*out);
 	json_object_set_new(wire, "key", json_string(plain));
 	OPENSSL_cleanse(plain, strlen(plain));
 	free(plain);
@@ -655,7 +596,7 @@ static int make(json_t *wire, json_t *cert, EVP_PKEY *given, struct err *e)
 	free(text);
 	GENERAL_NAMES_free(sans);
 	if (made) {
-		text = key_text(made);
+		text = pem_key(made);
 		json_object_set_new(wire, "key", json_string(text));
 		OPENSSL_cleanse(text, strlen(text));
 		free(text);

@@ -169,6 +169,10 @@ void exchange_answer(struct exchange *x, const char *text, size_t n);
 /* The request head H, which stands at IN, as the server gets it. */
 void head_to_server(const struct exchange *x, const struct http1_head *h, const char *in,
 		    struct gather *g);
+/* Is the client told the id of its request? */
+bool head_tells_id(const struct exchange *x, const struct http1_head *h);
+/* Does a field of the response head H go on to the client, whatever version of HTTP he speaks? */
+bool head_passes(const struct http1_head *h, const struct http1_field *f, bool tell_id);
 /* The response head H as a client of HTTP/1 gets it; x->down and x->keep are set. */
 void head_to_client(struct exchange *x, const struct http1_head *h, const char *in,
 		    struct gather *g);

@@ -417,7 +417,7 @@ static ssize_t give_body(nghttp2_session *ng, int32_t id, uint8_t *to, size_t ro
 static void head(struct exchange *x, const struct http1_head *h, const char *in, struct gather *g)
 {
 	static _Thread_local nghttp2_nv nv[4096 + 8];
-	const bool tell_id = exchange_profile(x)->request_id_in_answer && x->id_len && h->status >= 200;
+	const bool tell_id = head_tells_id(x, h);
 	const nghttp2_data_provider body = { { .ptr = stream_of(x) }, give_body };
 	static _Thread_local char values[512u << 10]; /* those that were made anew: a whole head with what is added */
 	struct stream *s = stream_of(x);
@@ -434,11 +434,10 @@ static void head(struct exchange *x, const struct http1_head *h, const char *in,
 	for (uint32_t i = 0; i < h->fields_n; i++) {
 		const struct http1_field *f = &h->fields[i];
 
-		if (f->hop || (f->id == HTTP1_F_CONTENT_LENGTH && (interim || h->status == 204)) ||
-		    (f->id == HTTP1_F_X_REQUEST_ID && tell_id))
+		if (!head_passes(h, f, tell_id))
 			continue;
 		date |= f->id == HTTP1_F_DATE;
-		if (polish.cookies || polish.redirects || polish.hsts_len) {
+		if (polish_wants(&polish)) {
 			struct polished v;
 			bool drop;
 

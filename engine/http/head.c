@@ -179,12 +179,24 @@ static void add_polished(struct gather *g, const struct http1_field *f, const ch
 	gather_literal(g, "\r\n");
 }
 
+bool head_tells_id(const struct exchange *x, const struct http1_head *h)
+{
+	return exchange_profile(x)->request_id_in_answer && x->id_len && h->status >= 200;
+}
+
+bool head_passes(const struct http1_head *h, const struct http1_field *f, bool tell_id)
+{
+	bool no_body = h->status < 200 || h->status == 204;
+
+	return !f->hop && !(f->id == HTTP1_F_CONTENT_LENGTH && no_body) && !(f->id == HTTP1_F_X_REQUEST_ID && tell_id);
+}
+
 void head_to_client(struct exchange *x, const struct http1_head *h, const char *in,
 		    struct gather *g)
 {
 	const struct http_application_profile *p = exchange_profile(x);
 	uint32_t first = h->fields_n ? h->fields[0].name_at : h->len - 2;
-	bool date = false, interim = h->status < 200, tell_id = p->request_id_in_answer && x->id_len && !interim;
+	bool date = false, interim = h->status < 200, tell_id = head_tells_id(x, h);
 	struct polish polish;
 	size_t len;
 
@@ -198,11 +210,10 @@ void head_to_client(struct exchange *x, const struct http1_head *h, const char *
 	for (uint32_t i = 0; i < h->fields_n; i++) {
 		const struct http1_field *f = &h->fields[i];
 
-		if (f->hop || (f->id == HTTP1_F_CONTENT_LENGTH && (interim || h->status == 204)) ||
-		    (f->id == HTTP1_F_X_REQUEST_ID && tell_id))
+		if (!head_passes(h, f, tell_id))
 			continue;
 		date |= f->id == HTTP1_F_DATE;
-		if (polish.cookies || polish.redirects || polish.hsts_len) {
+		if (polish_wants(&polish)) {
 			struct polished v;
 			bool drop;
 

@@ -30,6 +30,12 @@ struct polished {
 };
 
 void polish_init(struct polish *p, const struct exchange *x);
+/* Is there anything to look for in the fields of this answer? */
+static inline bool polish_wants(const struct polish *p)
+{
+	return p->cookies || p->redirects || p->hsts_len;
+}
+
 /* Does the field leave in another form? DROP: it does not leave at all. */
 bool polish_field(const struct polish *p, const struct http1_field *f, const char *in, struct polished *out, bool *drop);
 /* The value in one piece. Bytes of it; 0: it does not fit. */

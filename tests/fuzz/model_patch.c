@@ -3,31 +3,9 @@
  * as it is and writes; what is refused says why in one line, and the object is as it was.
  */
 #include "base/base.h"
-
-#include <errno.h>
-
-#include "model/structs.h"
+#include "tests/fuzz/any_world.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-/* Every reference is a uuid that exists. */
-static int resolve(struct model_resolver *r, const char *kind, const char *text, char *uuid,
-		   size_t size, struct err *e)
-{
-	const char *tail = strrchr(text, '/');
-
-	(void)r, (void)kind, (void)e;
-	snprintf(uuid, size, "%.60s", tail ? tail + 1 : text);
-	return *uuid ? 0 : -ENOENT;
-}
-
-static const char *name_of(struct model_resolver *r, const char *kind, const char *uuid)
-{
-	(void)r, (void)kind;
-	return *uuid ? uuid : NULL;
-}
-
-static struct model_resolver world = { .resolve = resolve, .name = name_of };
 
 static void patched_is_whole(const struct kind_desc *k, const json_t *before, const json_t *after)
 {

@@ -103,19 +103,6 @@ int check_service(const json_t *o, struct err *e)
 	return 0;
 }
 
-int check_clone_server(const json_t *o, struct err *e)
-{
-	const json_t *ip = json_object_get(o, "ip_address");
-
-	if (strcmp(json_str(ip, "type", ""), "DNS") == 0)
-		return err_set(e, -EINVAL, "ip_address.type",
-			       "A receiver has an address, not a name.");
-	if (!ip && !json_str(o, "mac", "")[0] && !json_object_get(o, "network_ref"))
-		return err_set(e, -EINVAL, NULL,
-			       "A receiver needs ip_address, mac or network_ref.");
-	return 0;
-}
-
 static int check_vip_address(const json_t *vip, const char *field, const char *type, size_t i,
 			     struct err *e)
 {

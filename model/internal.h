@@ -54,14 +54,18 @@ bool has_secrets(const struct message_desc *m);
 /* What a secret looks like in an answer; sent back, it keeps the secret. */
 extern const char model_masked[];
 
-/* Checks of single messages and kinds beyond their tables; check.c. */
+/* Checks of single messages and kinds beyond their tables; check.c, check_clone.c. */
 int check_ip_addr(const json_t *o, struct err *e);
 int check_ip_addr_prefix(const json_t *o, struct err *e);
 int check_ip_addr_range(const json_t *o, struct err *e);
 int check_port_range(const json_t *o, struct err *e);
 int check_network_security_rule(const json_t *o, struct err *e);
 int check_service(const json_t *o, struct err *e);
+int check_clone_encapsulation(const json_t *o, struct err *e);
 int check_clone_server(const json_t *o, struct err *e);
+int check_clone_filter(const json_t *o, struct err *e);
+int check_clone_flow_log(const json_t *o, struct err *e);
+int check_traffic_clone_profile(const json_t *o, struct err *e);
 int check_vs_vip(const json_t *o, struct err *e);
 int check_virtual_service(const json_t *o, struct err *e);
 int check_pool(const json_t *o, struct err *e);

@@ -108,7 +108,130 @@ static const struct {
 	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'mac': '02:00:00:00:00:01:02'}]}",
 	  "clone_servers[0].mac: 20 bytes are too long: at most 17." },
 	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{}]}",
-	  "clone_servers[0]: A receiver needs ip_address, mac or network_ref." },
+	  "clone_servers[0]: A receiver needs ip_address or mac." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'network_ref': '/api/network?name=n'}]}",
+	  "clone_servers[0]: A receiver needs ip_address or mac." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'mac': '02:00:00:00:00:01'}]}",
+	  "clone_servers[0].mac: A MAC address alone does not say which interface" },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'mac': 'ff:ff:ff:ff:ff:ff', 'subnet': {'ip_addr': "
+	  "{'addr': '10.0.0.0', 'type': 'V4'}, 'mask': 24}}]}",
+	  "clone_servers[0].mac: ff:ff:ff:ff:ff:ff is that of a group or of everybody" },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'mac': '01:00:5e:00:00:01', 'subnet': {'ip_addr': "
+	  "{'addr': '10.0.0.0', 'type': 'V4'}, 'mask': 24}}]}",
+	  "clone_servers[0].mac: 01:00:5e:00:00:01 is that of a group" },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'mac': '00:00:00:00:00:00', 'subnet': {'ip_addr': "
+	  "{'addr': '10.0.0.0', 'type': 'V4'}, 'mask': 24}}]}",
+	  "clone_servers[0].mac: 00:00:00:00:00:00 is nobody's." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': 'ids.example', 'type': 'DNS'}}]}",
+	  "clone_servers[0].ip_address.type: A receiver has an address, not a name." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '224.0.0.1', 'type': 'V4'}}]}",
+	  "clone_servers[0].ip_address.addr: 224.0.0.1 is not the address of a host" },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '255.255.255.255', 'type': "
+	  "'V4'}}]}",
+	  "clone_servers[0].ip_address.addr: 255.255.255.255 is not the address of a host" },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '0.0.0.0', 'type': 'V4'}}]}",
+	  "clone_servers[0].ip_address.addr: 0.0.0.0 is not the address of a host" },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': 'ff02::1', 'type': 'V6'}}]}",
+	  "clone_servers[0].ip_address.addr: ff02::1 is not the address of a host" },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '::1', 'type': 'V6'}}]}",
+	  "clone_servers[0].ip_address.addr: ::1 is not the address of a host" },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '10.0.0.7', 'type': 'V4'}, "
+	  "'subnet': {'ip_addr': {'addr': 'fd00::', 'type': 'V6'}, 'mask': 64}}]}",
+	  "clone_servers[0].subnet: 10.0.0.7 and this subnet are not of one family." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '10.0.1.7', 'type': 'V4'}, "
+	  "'subnet': {'ip_addr': {'addr': '10.0.0.0', 'type': 'V4'}, 'mask': 24}}]}",
+	  "clone_servers[0].ip_address.addr: 10.0.1.7 is not in its subnet, 10.0.0.0/24." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '10.0.0.255', 'type': 'V4'}, "
+	  "'subnet': {'ip_addr': {'addr': '10.0.0.0', 'type': 'V4'}, 'mask': 24}}]}",
+	  "clone_servers[0].ip_address.addr: 10.0.0.255 is not the address of one host in 10.0.0.0/24." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '10.0.0.7', 'type': 'V4'}}, "
+	  "{'ip_address': {'addr': '10.0.0.8', 'type': 'V4'}}, {'ip_address': {'addr': '10.0.0.7', "
+	  "'type': 'V4'}, 'mac': '02:00:00:00:00:01'}]}",
+	  "clone_servers[2]: Is the same receiver as clone_servers[0]." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': 'fd00::7', 'type': 'V6'}}, "
+	  "{'ip_address': {'addr': 'fd00:0::07', 'type': 'V6'}, 'encapsulation': {'type': "
+	  "'CLONE_ENCAP_GRE'}}]}",
+	  "clone_servers[1]: Is the same receiver as clone_servers[0]." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '10.0.0.7', 'type': 'V4'}, "
+	  "'mac': '02:00:00:00:00:0a'}, {'ip_address': {'addr': '10.0.0.8', 'type': 'V4'}, 'mac': "
+	  "'02:00:00:00:00:0A'}]}",
+	  "clone_servers[1]: Is the same receiver as clone_servers[0]." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}]}",
+	  "clone_servers: 11 items are too many: at most 10." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '10.0.0.7', 'type': 'V4'}, "
+	  "'encapsulation': {'type': 'CLONE_ENCAP_VXLAN', 'vni': 16777216}}]}",
+	  "clone_servers[0].encapsulation.vni: 16777216 is out of range: 0 to 16777215." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '10.0.0.7', 'type': 'V4'}, "
+	  "'encapsulation': {'type': 'CLONE_ENCAP_GRE', 'vni': 5}}]}",
+	  "clone_servers[0].encapsulation.vni: It is a field of CLONE_ENCAP_VXLAN, CLONE_ENCAP_GENEVE; the type is CLONE_ENCAP_GRE." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '10.0.0.7', 'type': 'V4'}, "
+	  "'encapsulation': {'type': 'CLONE_ENCAP_ERSPAN_II', 'port': 5}}]}",
+	  "clone_servers[0].encapsulation.port: It is a field of CLONE_ENCAP_VXLAN" },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '10.0.0.7', 'type': 'V4'}, "
+	  "'encapsulation': {'type': 'CLONE_ENCAP_VXLAN', 'session_id': 5}}]}",
+	  "clone_servers[0].encapsulation.session_id: It is a field of CLONE_ENCAP_ERSPAN_II" },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '10.0.0.7', 'type': 'V4'}, "
+	  "'encapsulation': {'type': 'CLONE_ENCAP_ERSPAN_III', 'session_id': 1024}}]}",
+	  "clone_servers[0].encapsulation.session_id: 1024 is out of range: 0 to 1023." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '10.0.0.7', 'type': 'V4'}, "
+	  "'encapsulation': {'type': 'CLONE_ENCAP_NONE', 'key': 0}}]}",
+	  "clone_servers[0].encapsulation.key: It is a field of CLONE_ENCAP_GRE; the type is CLONE_ENCAP_NONE." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'mac': '02:00:00:00:00:01', 'subnet': {'ip_addr': "
+	  "{'addr': '10.0.0.0', 'type': 'V4'}, 'mask': 24}, 'encapsulation': {'type': "
+	  "'CLONE_ENCAP_GRE'}}]}",
+	  "clone_servers[0].encapsulation.type: CLONE_ENCAP_GRE needs ip_address" },
+	{ "trafficcloneprofile", "{'name': 't', 'filter': {'sample_percent': 0}}",
+	  "filter.sample_percent: 0 is out of range: 1 to 100" },
+	{ "trafficcloneprofile", "{'name': 't', 'filter': {'sample_percent': 101}}",
+	  "filter.sample_percent: 101 is out of range: 1 to 100" },
+	{ "trafficcloneprofile", "{'name': 't', 'filter': {'client_prefixes': [{'ip_addr': {'addr': '10.0.0.0', 'type': "
+	  "'V4'}, 'mask': 33}]}}",
+	  "filter.client_prefixes[0].mask: 33 is out of range" },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'filter': {'hosts': ['a b']}}",
+	  "filter.hosts[0]: \"a b\" is not the name of a host" },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'filter': {'hosts': ['a.example', "
+	  "'A.example']}}",
+	  "filter.hosts[1]: Is the same as item 0 of the list." },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'filter': {'path_prefixes': ['x']}}",
+	  "filter.path_prefixes[0]: \"x\" does not begin with a slash." },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'filter': {'path_prefixes': ['/x?y']}}",
+	  "filter.path_prefixes[0]: A path has no blanks" },
+	{ "trafficcloneprofile", "{'name': 't', 'filter': {'hosts': ['a.example']}}",
+	  "filter.hosts: It needs payload CLONE_DECRYPTED" },
+	{ "trafficcloneprofile", "{'name': 't', 'filter': {'path_prefixes': ['/a']}}",
+	  "filter.path_prefixes: It needs payload CLONE_DECRYPTED" },
+	{ "trafficcloneprofile", "{'name': 't', 'masked_headers': ['Cookie']}",
+	  "masked_headers: It needs payload CLONE_DECRYPTED" },
+	{ "trafficcloneprofile", "{'name': 't', 'decrypted_port': 8080}",
+	  "decrypted_port: It needs payload CLONE_DECRYPTED" },
+	{ "trafficcloneprofile", "{'name': 't', 'marker_mac': '02:00:00:00:00:01'}",
+	  "marker_mac: It needs payload CLONE_DECRYPTED" },
+	{ "trafficcloneprofile", "{'name': 't', 'flow_log': {'type': 'CLONE_LOG_FILE', 'file_name': 'a'}}",
+	  "flow_log: It needs payload CLONE_DECRYPTED" },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'marker_mac': '03:00:00:00:00:01'}",
+	  "marker_mac: 03:00:00:00:00:01 is that of a group" },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'masked_headers': ['a:b']}",
+	  "masked_headers[0]: \"a:b\" is not the name of a header." },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'masked_headers': ['Cookie', 'cookie']}",
+	  "masked_headers[1]: Is the same as item 0 of the list." },
+	{ "trafficcloneprofile", "{'name': 't', 'max_packets_per_second': 5}",
+	  "max_packets_per_second: 5 is out of range: 20 to 1000000000, or 0." },
+	{ "trafficcloneprofile", "{'name': 't', 'max_bits_per_second': 1000}",
+	  "max_bits_per_second: 1000 is out of range: 64000 to 1000000000000, or 0." },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'flow_log': {'type': 'CLONE_LOG_UDP', "
+	  "'port': 5}}",
+	  "flow_log.ip_address: CLONE_LOG_UDP needs the address of a collector." },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'flow_log': {'type': 'CLONE_LOG_UDP', "
+	  "'ip_address': {'addr': '10.0.0.7', 'type': 'V4'}}}",
+	  "flow_log.port: CLONE_LOG_UDP needs the port of the collector." },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'flow_log': {'type': 'CLONE_LOG_FILE', "
+	  "'file_name': '../x'}}",
+	  "flow_log.file_name: A name has letters" },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'flow_log': {'type': 'CLONE_LOG_FILE'}}",
+	  "flow_log.file_name: CLONE_LOG_FILE needs one." },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'flow_log': {'type': 'CLONE_LOG_SYSLOG', "
+	  "'file_name': 'x', 'ip_address': {'addr': '10.0.0.7', 'type': 'V4'}}}",
+	  "flow_log.file_name: It is a field of CLONE_LOG_FILE; the type is CLONE_LOG_SYSLOG." },
 	{ "applicationprofile", "{'name': 'a', 'type': 'APPLICATION_PROFILE_TYPE_HTTP', 'http_profile':"
 				" {'max_rps_cip': 100}}", "http_profile.max_rps_cip: Is not built yet" },
 	{ "analyticsprofile", "{'name': 'a', 'apdex_response_tolerated_factor': 0.5}",

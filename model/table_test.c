@@ -317,9 +317,21 @@ static void make_legal(const struct kind_desc *k, json_t *o)
 		if (json_object_get(o, rates[i]))
 			json_object_set_new(json_object_get(o, rates[i]), "action",
 					    json_pack("{s:s}", "type", "RL_ACTION_CLOSE_CONN"));
-	json_array_foreach(json_object_get(o, "clone_servers"), i, receiver)
+	json_array_foreach(json_object_get(o, "clone_servers"), i, receiver) {
 		json_object_set_new(receiver, "ip_address",
-				    json_pack("{s:s, s:s}", "addr", "fd00::1", "type", "V6"));
+				    json_pack("{s:o, s:s}", "addr", json_sprintf("fd00::%zx", i + 1), "type", "V6"));
+		json_object_del(receiver, "subnet");
+		if (json_object_get(receiver, "encapsulation"))
+			json_object_set_new(receiver, "encapsulation",
+					    json_pack("{s:s, s:i}", "type", "CLONE_ENCAP_GRE", "key", (int)dice(9)));
+	}
+	if (strcmp(k->path, "trafficcloneprofile") == 0) {
+		json_object_set_new(o, "payload", json_string("CLONE_DECRYPTED"));
+		json_object_del(json_object_get(o, "filter"), "path_prefixes");
+		if (json_object_get(o, "flow_log"))
+			json_object_set_new(o, "flow_log", json_pack("{s:s, s:s}", "type", "CLONE_LOG_FILE",
+								     "file_name", "flows.json"));
+	}
 	json_array_foreach(json_object_get(o, "vip"), i, vip) {
 		if (strcmp(k->path, "vsvip") != 0)
 			break;

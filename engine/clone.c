@@ -10,9 +10,8 @@
  * MAC address late, and forgets its entries when the carrier goes.
  *
  * An exit is an interface that copies leave by, in one of two ways: directly,
- * with `tx off`, or through a segmenting pair. When the way changes, a new exit
- * is made first; the old one goes a second later, when nothing is under way in
- * it.
+ * with `tx off`, or through a cutter. When the way changes, a new exit is made
+ * first; the old one goes a second later.
  */
 #include "engine/clone.h"
 
@@ -54,11 +53,10 @@ struct exit {
 	unsigned users;
 	int ifindex;
 	char name[IF_NAMESIZE];
-	bool pair;
+	bool cuts;                /* through `cutter` */
 	bool had_offload;         /* directly: what to put back */
-	int near_index;
-	char near[IF_NAMESIZE];   /* pair */
-	uint64_t attributed;      /* of the near end's tx_dropped: this much is in the books */
+	struct netlink_cutter cutter;
+	int via;                  /* ifindex that copies are given to */
 };
 
 struct slot {
@@ -70,7 +68,6 @@ struct slot {
 	struct target written;    /* as the kernel has it */
 	struct target_counters base;
 	uint64_t device_base;
-	uint64_t lost;            /* in the backlog of a segmenting pair */
 	const char *state;
 };
 
@@ -92,7 +89,7 @@ struct clones {
 	bool used[TARGETS_MAX];
 	uint32_t next;            /* slots are given out in turn: one that was freed rests */
 	uint32_t generation;
-	unsigned pairs;           /* made so far: their names */
+	unsigned cutters;         /* made so far: their names */
 	bool production_known;
 	struct in6_addr *production;
 	size_t production_n;
@@ -166,8 +163,8 @@ static void exit_close(struct exit *x)
 
 	timer_stop(t->loop, &x->retire);
 	list_remove(&x->link);
-	if (x->pair)
-		rc = netlink_link_delete(t->netlink, x->near);
+	if (x->cuts)
+		rc = netlink_cutter_delete(t->netlink, &x->cutter);
 	else
 		rc = x->had_offload ? netlink_tx_offload(x->name, true, NULL) : 0;
 	if (rc && rc != -ENODEV)
@@ -189,37 +186,41 @@ static void exit_put(struct slot *s)
 		timer_in(x->table->loop, &x->retire, RETIRE_MS, exit_retire);
 }
 
-static int pair_open(struct exit *x)
+static struct netlink_cutter cutter_named(unsigned number)
+{
+	struct netlink_cutter c;
+
+	snprintf(c.bridge, sizeof(c.bridge), NETLINK_OWN_PREFIX "c%u", number);
+	snprintf(c.port, sizeof(c.port), NETLINK_OWN_PREFIX "n%u", number);
+	snprintf(c.far_end, sizeof(c.far_end), NETLINK_OWN_PREFIX "f%u", number);
+	return c;
+}
+
+static int cutter_open(struct exit *x)
 {
 	struct clones *t = x->table;
-	char far_end[IF_NAMESIZE];
 	struct err e = { 0 };
 
-	t->pairs++;
-	snprintf(x->near, sizeof(x->near), NETLINK_OWN_PREFIX "n%u", t->pairs);
-	snprintf(far_end, sizeof(far_end), NETLINK_OWN_PREFIX "f%u", t->pairs);
+	x->cutter = cutter_named(++t->cutters);
 
-	int rc = netlink_pair_add(t->netlink, x->near, far_end);
-	if (rc)
-		return rc;
-	x->near_index = (int)if_nametoindex(x->near);
-	rc = netlink_tx_offload(x->near, false, NULL);
+	int rc = netlink_cutter_add(t->netlink, &x->cutter);
 	if (!rc)
-		rc = datapath_attach_pair(t->datapath, (int)if_nametoindex(far_end), &e);
+		rc = netlink_tx_offload(x->cutter.bridge, false, NULL);
 	if (!rc)
-		rc = netlink_tx_dropped(t->netlink, x->near_index, &x->attributed);
+		rc = datapath_attach_cutter(t->datapath, (int)if_nametoindex(x->cutter.port), &e);
+	x->via = (int)if_nametoindex(x->cutter.bridge);
 	if (rc)
-		(void)netlink_link_delete(t->netlink, x->near);
+		(void)netlink_cutter_delete(t->netlink, &x->cutter);
 	return rc;
 }
 
 static int exit_get(struct clones *t, const struct iface *i, struct exit **out)
 {
-	bool pair = iface_is_shared(t, i);
+	bool cuts = iface_is_shared(t, i);
 
 	LIST_FOREACH(l, &t->exits) {
 		struct exit *x = LIST_ENTRY(l, struct exit, link);
-		if (x->ifindex != i->index || x->pair != pair)
+		if (x->ifindex != i->index || x->cuts != cuts)
 			continue;
 		timer_stop(t->loop, &x->retire);
 		x->users++;
@@ -231,9 +232,10 @@ static int exit_get(struct clones *t, const struct iface *i, struct exit **out)
 	x->table = t;
 	x->users = 1;
 	x->ifindex = i->index;
-	x->pair = pair;
+	x->via = i->index;
+	x->cuts = cuts;
 	memcpy(x->name, i->name, sizeof(x->name));
-	int rc = pair ? pair_open(x) : netlink_tx_offload(i->name, false, &x->had_offload);
+	int rc = cuts ? cutter_open(x) : netlink_tx_offload(i->name, false, &x->had_offload);
 	if (rc) {
 		log_error("clone.exit interface=%s error=\"%s\"", i->name, strerror(-rc));
 		free(x);
@@ -241,7 +243,7 @@ static int exit_get(struct clones *t, const struct iface *i, struct exit **out)
 	}
 	list_init(&x->link);
 	list_insert(&t->exits, &x->link);
-	log_info("clone.exit interface=%s way=%s", x->name, pair ? x->near : "direct");
+	log_info("clone.exit interface=%s way=%s", x->name, cuts ? x->cutter.bridge : "direct");
 	*out = x;
 	return 0;
 }
@@ -377,7 +379,7 @@ static void slot_settle(struct slot *s)
 {
 	struct clones *c = s->set->table;
 	struct target t = { .generation = s->set->range.generation };
-	const struct iface *i = slot_iface(s), *near;
+	const struct iface *i = slot_iface(s), *via;
 
 	if (!i) {
 		s->state = "no interface of this engine is in its network";
@@ -386,7 +388,7 @@ static void slot_settle(struct slot *s)
 		exit_put(s);
 		return;
 	}
-	if (!s->exit || s->exit->ifindex != i->index || s->exit->pair != iface_is_shared(c, i)) {
+	if (!s->exit || s->exit->ifindex != i->index || s->exit->cuts != iface_is_shared(c, i)) {
 		struct exit *x;
 		if (exit_get(c, i, &x)) {
 			s->state = "its interface cannot be prepared for copies";
@@ -403,21 +405,21 @@ static void slot_settle(struct slot *s)
 	}
 	neighbour_get(s, i->index);
 
-	t.via = (uint32_t)(s->exit->pair ? s->exit->near_index : i->index);
+	t.via = (uint32_t)s->exit->via;
 	t.out = (uint32_t)i->index;
 	t.mtu = i->mtu;
-	t.flags = s->exit->pair ? TARGET_PAIR : 0;
+	t.flags = s->exit->cuts ? TARGET_CUT : 0;
 	memcpy(t.src_mac, i->mac, 6);
 	if (slot_mac(s))
 		memcpy(t.dst_mac, slot_mac(s), 6);
-	near = s->exit->pair ? netlink_iface(c->netlink, s->exit->near_index) : i;
+	via = netlink_iface(c->netlink, s->exit->via);
 	s->state = "ready";
 	if (slot_mac(s))
 		t.flags |= TARGET_READY;
 	else
 		s->state = "its MAC address is not known: nobody answers";
-	/* A pair that was just made may not be in the table yet; it is up. */
-	if (!i->up || !i->carrier || (near && (!near->up || !near->carrier))) {
+	/* A cutter that was just made may not be in the table yet; it is up. */
+	if (!i->up || !i->carrier || (via && !via->up)) {
 		t.flags |= TARGET_DOWN;
 		s->state = "its interface is down or has no carrier";
 	}
@@ -457,7 +459,7 @@ static void iface_changed(struct netlink_watch *w, const struct iface *i, bool g
 		LIST_FOREACH(l, &t->exits) {
 			struct exit *x = LIST_ENTRY(l, struct exit, link);
 			/* An index can be given again: what stood for it must not be taken for the new one. */
-			if (x->ifindex == i->index || x->near_index == i->index)
+			if (x->ifindex == i->index || x->via == i->index)
 				x->ifindex = -1;
 		}
 	settle_soon(t);
@@ -608,40 +610,6 @@ const struct clone_want *clone_set_want(const struct clone_set *s, uint32_t i)
 
 /* ---- books ---- */
 
-/* What entered the pair, did not come out, and is not booked as lost. */
-static int64_t slot_gap(struct slot *s, struct target_counters *c)
-{
-	(void)datapath_target_read(s->set->table->datapath, s->index, c);
-	return (int64_t)(c->handed - s->base.handed) - (int64_t)(c->arrived - s->base.arrived) - (int64_t)s->lost;
-}
-
-/*
- * The pair's device knows how many frames it lost, but not whose. Those that are missing in a slot's books are; what
- * turns out to have been under way only is given back.
- */
-static void exit_attribute(struct exit *x)
-{
-	struct clones *t = x->table;
-	struct target_counters c;
-	uint64_t dropped;
-
-	if (!x->pair || netlink_tx_dropped(t->netlink, x->near_index, &dropped))
-		return;
-	for (int pass = 0; pass < 2; pass++)
-		LIST_FOREACH(l, &t->sets) {
-			struct clone_set *set = LIST_ENTRY(l, struct clone_set, link);
-			for (uint32_t k = 0; k < set->range.count; k++) {
-				struct slot *s = &set->slots[k];
-				if (s->exit != x)
-					continue;
-				int64_t gap = slot_gap(s, &c), room = (int64_t)(dropped - x->attributed);
-				int64_t take = pass ? MIN(MAX(gap, 0), MAX(room, 0)) : MIN(gap, 0);
-				s->lost = (uint64_t)((int64_t)s->lost + take);
-				x->attributed = (uint64_t)((int64_t)x->attributed + take);
-			}
-		}
-}
-
 void clone_set_read(struct clone_set *set, uint32_t i, struct clone_books *out)
 {
 	must(i < set->range.count);
@@ -650,16 +618,12 @@ void clone_set_read(struct clone_set *set, uint32_t i, struct clone_books *out)
 	struct target_counters now;
 
 	memset(out, 0, sizeof(*out));
-	if (s->exit)
-		exit_attribute(s->exit);
-	int64_t gap = slot_gap(s, &now);
-	out->under_way = (uint64_t)MAX(gap, 0);
+	(void)datapath_target_read(s->set->table->datapath, s->index, &now);
 
 	const uint64_t *n = (const uint64_t *)&now, *base = (const uint64_t *)&s->base;
 	uint64_t *sum = (uint64_t *)&out->c;
 	for (size_t k = 0; k < sizeof(now) / sizeof(*n); k++)
 		sum[k] = n[k] - base[k];
-	out->c.dropped_queue_full += s->lost;
 
 	out->state = s->state;
 	if (slot_mac(s))
@@ -672,9 +636,9 @@ void clone_set_read(struct clone_set *set, uint32_t i, struct clone_books *out)
 
 /* ---- life ---- */
 
-/* Pairs of a warden that died; their programs speak to maps that are nobody's now. */
+/* Cutters of a warden that died; their programs speak to maps that are nobody's now. */
 struct stale {
-	char names[64][IF_NAMESIZE];
+	unsigned numbers[64];
 	size_t n;
 };
 
@@ -682,8 +646,13 @@ static void stale_find(void *arg, const struct iface *i)
 {
 	struct stale *s = arg;
 
-	if (!strncmp(i->name, NETLINK_OWN_PREFIX "n", strlen(NETLINK_OWN_PREFIX) + 1) && s->n < ARRAY_SIZE(s->names))
-		memcpy(s->names[s->n++], i->name, IF_NAMESIZE);
+	static const char *const parts[] = { NETLINK_OWN_PREFIX "c%u", NETLINK_OWN_PREFIX "n%u" };
+	unsigned number;
+
+	/* Both: also what was not made whole. */
+	for (size_t k = 0; k < ARRAY_SIZE(parts) && s->n < ARRAY_SIZE(s->numbers); k++)
+		if (sscanf(i->name, parts[k], &number) == 1)
+			s->numbers[s->n++] = number;
 }
 
 int clones_new(struct loop *l, struct netlink *n, struct datapath *d, struct clones **out, struct err *e)
@@ -692,10 +661,11 @@ int clones_new(struct loop *l, struct netlink *n, struct datapath *d, struct clo
 
 	netlink_each(n, stale_find, &stale);
 	for (size_t i = 0; i < stale.n; i++) {
-		int rc = netlink_link_delete(n, stale.names[i]);
+		struct netlink_cutter c = cutter_named(stale.numbers[i]);
+		int rc = netlink_cutter_delete(n, &c);
 		if (rc && rc != -ENODEV)
 			return err_set(e, rc, NULL, "the interface %s of an earlier run cannot be removed: %s",
-				       stale.names[i], strerror(-rc));
+				       c.bridge, strerror(-rc));
 	}
 
 	struct clones *t = xcalloc(1, sizeof(*t));

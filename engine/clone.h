@@ -11,11 +11,14 @@
  * The copy leaves by the target's interface. An interface that carries nothing
  * but copies gets `tx off`, so that the kernel segments and completes checksums
  * there (restored at the end). One that production uses as well keeps its
- * offloads: copies go through a segmenting pair of ours instead.
+ * offloads: copies go through a cutter of ours first, a bridge with `tx off`
+ * and one port, at whose egress each finished frame is rewritten and sent on.
+ * Either way a copy has left, or is counted as dropped, when the call that made
+ * it returns.
  *
  *	eligible = sent + dropped_no_neighbour + dropped_no_interface + ...
  *
- * holds exactly whenever nothing is under way. Flows are swept from here, too.
+ * holds exactly. Flows are swept from here, too.
  */
 #ifndef SPANWIRE_ENGINE_CLONE_H
 #define SPANWIRE_ENGINE_CLONE_H
@@ -50,8 +53,7 @@ struct clone_range {
 
 /* One clone server's books, since the set was made. */
 struct clone_books {
-	struct target_counters c;  /* dropped_queue_full includes what the segmenting pair lost */
-	uint64_t under_way;        /* handed to the segmenting pair and not out of it yet */
+	struct target_counters c;
 	char interface[16];        /* that the copies leave by; "" when there is none */
 	uint8_t mac[6];            /* of the clone server; zero when not known */
 	uint64_t device_dropped;   /* tx_dropped of the interface since then: what it dropped after it took the copy */
@@ -60,7 +62,7 @@ struct clone_books {
 
 /* All arguments are borrowed and must outlive it. */
 int clones_new(struct loop *l, struct netlink *n, struct datapath *d, struct clones **out, struct err *e);
-/* Restores offloads, removes pairs and managed neighbours. */
+/* Restores offloads, removes cutters and managed neighbours. */
 void clones_free(struct clones *t);
 
 /*
@@ -79,7 +81,7 @@ int clone_set_new(struct clones *t, const struct clone_want *w, size_t n, struct
  * old one; flows of the old range are not followed by the new one (generation).
  */
 void clone_set_free(struct clone_set *s);
-/* The same, but its books can still be read: frames in a segmenting pair are counted a little later. */
+/* The same, but its books can still be read. */
 void clone_set_stop(struct clone_set *s);
 struct clone_range clone_set_range(const struct clone_set *s);
 /* I < count. */

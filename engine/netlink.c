@@ -24,6 +24,7 @@ enum {
 	ADDR_GEN_NONE = 1,      /* IN6_ADDR_GEN_MODE_NONE */
 	BUFFER = 32 << 10,      /* a dump's piece */
 	RECEIVE_BUFFER = 4 << 20,
+	CUTTER_MTU = 65535,
 };
 
 struct netlink {
@@ -565,36 +566,6 @@ static int link_up(struct netlink *n, const char *name, bool up)
 	return ask(n, h, NULL, NULL);
 }
 
-int netlink_pair_add(struct netlink *n, const char *near_end, const char *far_end)
-{
-	char buf[512];
-	struct nlmsghdr *h = message(buf, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
-
-	mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
-	mnl_attr_put_strz(h, IFLA_IFNAME, near_end);
-	mnl_attr_put_u32(h, IFLA_MTU, 65535);
-	struct nlattr *info = mnl_attr_nest_start(h, IFLA_LINKINFO);
-	mnl_attr_put_strz(h, IFLA_INFO_KIND, "veth");
-	struct nlattr *data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
-	struct nlattr *peer = mnl_attr_nest_start(h, VETH_INFO_PEER);
-	mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
-	mnl_attr_put_strz(h, IFLA_IFNAME, far_end);
-	mnl_attr_put_u32(h, IFLA_MTU, 65535);
-	mnl_attr_nest_end(h, peer);
-	mnl_attr_nest_end(h, data);
-	mnl_attr_nest_end(h, info);
-
-	int rc = ask(n, h, NULL, NULL);
-	const char *ends[] = { near_end, far_end };
-	for (size_t i = 0; !rc && i < ARRAY_SIZE(ends); i++) {
-		rc = link_up(n, ends[i], false);
-		/* Without IPv6 in the kernel there is nothing to switch off. */
-		if (!rc || rc == -EAFNOSUPPORT)
-			rc = link_up(n, ends[i], true);
-	}
-	return rc;
-}
-
 int netlink_link_delete(struct netlink *n, const char *name)
 {
 	char buf[256];
@@ -603,6 +574,77 @@ int netlink_link_delete(struct netlink *n, const char *name)
 	mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
 	mnl_attr_put_strz(h, IFLA_IFNAME, name);
 	return ask(n, h, NULL, NULL);
+}
+
+static int pair_add(struct netlink *n, const char *near_end, const char *far_end)
+{
+	char buf[512];
+	struct nlmsghdr *h = message(buf, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+
+	mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
+	mnl_attr_put_strz(h, IFLA_IFNAME, near_end);
+	mnl_attr_put_u32(h, IFLA_MTU, CUTTER_MTU);
+	struct nlattr *info = mnl_attr_nest_start(h, IFLA_LINKINFO);
+	mnl_attr_put_strz(h, IFLA_INFO_KIND, "veth");
+	struct nlattr *data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
+	struct nlattr *peer = mnl_attr_nest_start(h, VETH_INFO_PEER);
+	mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
+	mnl_attr_put_strz(h, IFLA_IFNAME, far_end);
+	mnl_attr_put_u32(h, IFLA_MTU, CUTTER_MTU);
+	mnl_attr_nest_end(h, peer);
+	mnl_attr_nest_end(h, data);
+	mnl_attr_nest_end(h, info);
+	return ask(n, h, NULL, NULL);
+}
+
+static int bridge_add(struct netlink *n, const char *name)
+{
+	char buf[256];
+	struct nlmsghdr *h = message(buf, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+
+	mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
+	mnl_attr_put_strz(h, IFLA_IFNAME, name);
+	struct nlattr *info = mnl_attr_nest_start(h, IFLA_LINKINFO);
+	mnl_attr_put_strz(h, IFLA_INFO_KIND, "bridge");
+	mnl_attr_nest_end(h, info);
+	return ask(n, h, NULL, NULL);
+}
+
+static int enslave(struct netlink *n, const char *port, const char *bridge)
+{
+	char buf[256];
+	struct nlmsghdr *h = message(buf, RTM_NEWLINK, 0);
+
+	mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
+	mnl_attr_put_strz(h, IFLA_IFNAME, port);
+	mnl_attr_put_u32(h, IFLA_MASTER, if_nametoindex(bridge));
+	return ask(n, h, NULL, NULL);
+}
+
+int netlink_cutter_add(struct netlink *n, const struct netlink_cutter *c)
+{
+	const char *parts[] = { c->far_end, c->port, c->bridge };
+	int rc = bridge_add(n, c->bridge);
+
+	if (!rc)
+		rc = pair_add(n, c->port, c->far_end);
+	for (size_t i = 0; !rc && i < ARRAY_SIZE(parts); i++) {
+		rc = link_up(n, parts[i], false);
+		/* Without IPv6 in the kernel there is nothing to switch off. */
+		if (!rc || rc == -EAFNOSUPPORT)
+			rc = link_up(n, parts[i], true);
+	}
+	/* Last: a port that is up forwards at once. */
+	if (!rc)
+		rc = enslave(n, c->port, c->bridge);
+	return rc;
+}
+
+int netlink_cutter_delete(struct netlink *n, const struct netlink_cutter *c)
+{
+	int pair = netlink_link_delete(n, c->port), bridge = netlink_link_delete(n, c->bridge);
+
+	return pair == -ENODEV ? bridge : bridge == -ENODEV ? pair : pair ? pair : bridge;
 }
 
 static int rule_change(struct netlink *n, uint16_t type, uint16_t flags, const struct netlink_path *p)

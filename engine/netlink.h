@@ -88,8 +88,16 @@ int netlink_addr_delete(struct netlink *n, int ifindex, const struct in6_addr *a
 /* A neighbour that the kernel resolves at once and keeps resolved; its answer comes through the watches. */
 int netlink_neighbour_manage(struct netlink *n, int ifindex, const struct in6_addr *ip);
 int netlink_neighbour_forget(struct netlink *n, int ifindex, const struct in6_addr *ip);
-/* A veth pair of ours, both ends up, MTU 65535, without addresses of the kernel's making. -EEXIST. */
-int netlink_pair_add(struct netlink *n, const char *near_end, const char *far_end);
+/*
+ * A bridge of ours with one port: the near end of a veth pair. All up, MTU 65535, without addresses of the kernel's
+ * making. What is sent by the bridge passes the port's egress before the call returns. -EEXIST.
+ */
+struct netlink_cutter {
+	char bridge[IF_NAMESIZE], port[IF_NAMESIZE], far_end[IF_NAMESIZE];
+};
+int netlink_cutter_add(struct netlink *n, const struct netlink_cutter *c);
+/* What of it is there. -ENODEV: nothing. */
+int netlink_cutter_delete(struct netlink *n, const struct netlink_cutter *c);
 int netlink_link_delete(struct netlink *n, const char *name);
 /*
  * A rule or a route of ours. A rule (`rule`) sends what comes in by the interface (`inwards`), or is bound to it, to the

@@ -206,7 +206,7 @@ static void say_books(char **w)
 	printf("books");
 #define TARGET_COUNTER(name, unit, help) printf(" " #name "=%" PRIu64, (uint64_t)b.c.name);
 #include "engine/bpf/counters.h"
-	printf(" under_way=%" PRIu64 " device_dropped=%" PRIu64 " interface=%s mac=%s state=%s\n", b.under_way,
+	printf(" device_dropped=%" PRIu64 " interface=%s mac=%s state=%s\n",
 	       b.device_dropped, b.interface, mac_text(b.mac, mac), b.state);
 }
 

@@ -70,7 +70,7 @@ _Static_assert(sizeof(struct flow) == 56, "no holes");
 enum {
 	TARGET_READY = 1 << 0, /* MAC known; not ready: dropped_no_neighbour */
 	TARGET_DOWN = 1 << 1,  /* its interface is down or without carrier: dropped_link_down */
-	TARGET_PAIR = 1 << 2,  /* `via` is a segmenting pair, whose far end rewrites and sends to `out` */
+	TARGET_CUT = 1 << 2,   /* `via` is a cutter, whose port rewrites and sends to `out` */
 };
 
 /*
@@ -135,7 +135,7 @@ _Static_assert(sizeof(struct denial_key) == 24, "no holes");
 
 /* Per CPU, what the rewriter tells the clone stage in whose call it runs. */
 struct copy_result {
-	__u32 frames; /* rewritten; 0: the rewriter did not run, or gave up */
+	__u32 frames;  /* finished: sent, or, behind a cutter, dropped as well; 0: the rewriter did not run, or gave up */
 	__u32 gave_up;
 };
 

@@ -4,8 +4,9 @@
  * bpf_clone_redirect() calls the egress path of the device it is given before
  * it returns. A device of the copies' own has the rewriter there: the device's
  * answer comes back here, and only what the rewriter has seen *and* the device
- * took is sent. A segmenting pair answers later: its far end rewrites, sends
- * and counts frame by frame.
+ * took is sent. Behind a cutter the kernel has made finished frames of it, which
+ * are rewritten, sent and counted one by one, within the same call: nothing
+ * waits in a queue that could lose a part of a flow unseen.
  *
  * The production packet is never changed: its mark is put back, and its data
  * are not the copy's.
@@ -97,9 +98,10 @@ static ALWAYS_INLINE void clone(struct __sk_buff *skb, struct verdict *v)
 
 	if (result->gave_up) {
 		book->dropped_memory += v->frames;
-	} else if (t->flags & TARGET_PAIR && rc >= 0) {
-		/* Part of a large send may be lost in the backlog: what arrives tells. */
-		book->handed += v->frames;
+	} else if (t->flags & TARGET_CUT) {
+		/* What the kernel could not cut. */
+		if (result->frames < v->frames)
+			copy_dropped(book, rc < 0 ? rc : -ENOMEM, v->frames - result->frames);
 	} else if (rc) {
 		copy_dropped(book, rc, v->frames);
 	} else {
@@ -192,10 +194,11 @@ static ALWAYS_INLINE int copy_leaves(struct __sk_buff *skb, __u32 mark)
 	return TC_ACT_UNSPEC;
 }
 
-/* At the far end of a segmenting pair: one frame, finished. Nothing else passes here. */
-static ALWAYS_INLINE int copy_arrives(struct __sk_buff *skb)
+/* At the port of a cutter, within clone(): one frame, finished. Nothing else passes here. */
+static ALWAYS_INLINE int copy_is_cut(struct __sk_buff *skb)
 {
-	__u32 mark = skb->mark, slot = mark & COPY_TARGET;
+	__u32 zero = 0, mark = skb->mark, slot = mark & COPY_TARGET;
+	struct copy_result *result = bpf_map_lookup_elem(&results, &zero);
 	struct target_counters *book;
 	struct target *t;
 	long rc;
@@ -204,9 +207,9 @@ static ALWAYS_INLINE int copy_arrives(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	t = bpf_map_lookup_elem(&targets, &slot);
 	book = bpf_map_lookup_elem(&books, &slot);
-	if (!t || !book)
+	if (!t || !book || !result)
 		return TC_ACT_SHOT;
-	book->arrived++;
+	result->frames++;
 	if (rewrite(skb, t, mark)) {
 		book->dropped_memory++;
 		return TC_ACT_SHOT;

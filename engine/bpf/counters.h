@@ -5,8 +5,8 @@
  * TARGET_COUNTER(name, unit, help)  per clone target
  *
  * The books of a target: eligible = sent + all of its dropped_... Eligible is
- * counted by the classification, handed and dropped by the clone stage, sent
- * by the rewriter, so that the equation can fail. The unit is the frame on the
+ * counted by the classification, dropped by the clone stage, sent by the
+ * rewriter, so that the equation can fail. The unit is the frame on the
  * wire: a segment of a large send counts as one each.
  */
 #ifndef GATE_COUNTER
@@ -29,12 +29,10 @@ TARGET_COUNTER(eligible,             "frames", "Frames that are to be copied, as
 TARGET_COUNTER(eligible_bytes,       "bytes",  "Their length.")
 TARGET_COUNTER(sent,                 "frames", "Copies that the device took.")
 TARGET_COUNTER(sent_bytes,           "bytes",  "Their length.")
-TARGET_COUNTER(handed,               "frames", "Copies that entered the segmenting pair.")
-TARGET_COUNTER(arrived,              "frames", "Copies that came out of it, to be sent or dropped; others are under way, or were lost in the backlog.")
 TARGET_COUNTER(dropped_no_neighbour, "frames", "The clone server's MAC address is not known.")
 TARGET_COUNTER(dropped_no_interface, "frames", "No interface leads to the clone server, or it went away.")
 TARGET_COUNTER(dropped_link_down,    "frames", "The interface is down or has no carrier.")
-TARGET_COUNTER(dropped_queue_full,   "frames", "The device's queue, or the backlog before it, was full.")
+TARGET_COUNTER(dropped_queue_full,   "frames", "The device's queue was full.")
 TARGET_COUNTER(dropped_too_big,      "frames", "Longer than the clone interface's MTU.")
 TARGET_COUNTER(dropped_memory,       "frames", "No memory for the copy.")
 TARGET_COUNTER(dropped_table_full,   "frames", "Of flows that found the flow table full.")

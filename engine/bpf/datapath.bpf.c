@@ -1,6 +1,6 @@
 /*
  * The entry programs: one per direction of a data interface, with the stages
- * gate, classification, clone; and one at the far end of a segmenting pair.
+ * gate, classification, clone; and one at the port of a cutter.
  * The stages are headers, because XDP will want the same.
  */
 #include "engine/bpf/clone.bpf.h"
@@ -44,9 +44,9 @@ int data_ingress(struct __sk_buff *skb)
 }
 
 SEC("tc")
-int pair_ingress(struct __sk_buff *skb)
+int cut_egress(struct __sk_buff *skb)
 {
-	return copy_arrives(skb);
+	return copy_is_cut(skb);
 }
 
 SEC("sk_lookup")

@@ -113,9 +113,9 @@ int datapath_attach(struct datapath *d, int ifindex, struct err *e)
 	return rc ? rc : attach(ifindex, BPF_TC_INGRESS, d->skel->progs.data_ingress, e);
 }
 
-int datapath_attach_pair(struct datapath *d, int ifindex, struct err *e)
+int datapath_attach_cutter(struct datapath *d, int ifindex, struct err *e)
 {
-	return attach(ifindex, BPF_TC_INGRESS, d->skel->progs.pair_ingress, e);
+	return attach(ifindex, BPF_TC_EGRESS, d->skel->progs.cut_egress, e);
 }
 
 int datapath_detach(int ifindex)
@@ -416,7 +416,7 @@ int datapath_program_fd(const struct datapath *d, enum datapath_program p)
 	const struct bpf_program *const progs[] = {
 		[DATAPATH_INGRESS] = d->skel->progs.data_ingress,
 		[DATAPATH_EGRESS] = d->skel->progs.data_egress,
-		[DATAPATH_PAIR] = d->skel->progs.pair_ingress,
+		[DATAPATH_CUT] = d->skel->progs.cut_egress,
 	};
 
 	return bpf_program__fd(progs[p]);

@@ -2,7 +2,7 @@
  * datapath - the programs in the kernel, as the warden handles them.
  *
  * One entry program per direction on each data interface (lease gate,
- * classification, clone), and one at the far end of each segmenting pair. They
+ * classification, clone), and one at the port of each cutter. They
  * are loaded once a process; a configuration change is a map write, never a
  * reload.
  *
@@ -38,8 +38,8 @@ void datapath_free(struct datapath *d);
 int datapath_attach(struct datapath *d, int ifindex, struct err *e);
 /* Only what has our handle; the clsact qdisc stays when somebody else uses it. 0 also when nothing was there. */
 int datapath_detach(int ifindex);
-/* The far end of a segmenting pair. */
-int datapath_attach_pair(struct datapath *d, int ifindex, struct err *e);
+/* The port of a cutter. */
+int datapath_attach_cutter(struct datapath *d, int ifindex, struct err *e);
 
 /* ---- VIPs: an address in the map passes only before its deadlines ---- */
 
@@ -99,7 +99,7 @@ int datapath_counters(struct datapath *d, uint64_t out[static GATE_COUNTERS]);
 const char *datapath_counter_name(enum gate_counter c);
 
 /* For tests. */
-enum datapath_program { DATAPATH_INGRESS, DATAPATH_EGRESS, DATAPATH_PAIR };
+enum datapath_program { DATAPATH_INGRESS, DATAPATH_EGRESS, DATAPATH_CUT };
 int datapath_program_fd(const struct datapath *d, enum datapath_program p);
 int datapath_flows_fd(const struct datapath *d);
 

@@ -335,7 +335,8 @@ static void reassign(struct placement *p, struct service *s)
 		const struct unit *u = LIST_ENTRY(l, struct unit, in_home);
 		struct engine *e = serves(u) ? fleet_engine(p->fleet, u->owner) : NULL;
 
-		if (!e || s->odd)
+		/* Of a service that is enabled: the VIP itself is not. */
+		if (!e || s->odd || (s->enabled && u->last.verdict == PLACE_OFF))
 			continue;
 		if (e->known) {
 			if (!make_entries(p, u, e, vips))

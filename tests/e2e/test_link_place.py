@@ -424,6 +424,23 @@ def test_each_vip_has_an_engine_of_its_own(world):
     assert owners(world, vs) == [["se-2"]] and state(world, vs) == "OPER_UP"
 
 
+def test_a_disabled_vip_is_not_served_and_the_other_one_is(world):
+    one = world.engine("se-1")
+    vs, vsvip = two_vips(world)
+    until(lambda: state(world, vs) == "OPER_UP" and len(held(one, vs)["vips"]) == 2, "both are up")
+
+    def switch(on):
+        made = world.api.get(f"vsvip/{vsvip['uuid']}")
+        made["vip"][1]["enabled"] = on
+        world.api.put(f"vsvip/{vsvip['uuid']}", made)
+    switch(False)
+    until(lambda: [v["vip_id"] for v in held(one, vs)["vips"]] == ["1"], "the second is off")
+    rows = {row["vip_id"]: row["oper_status"]["state"] for row in world.runtime(vs)["vip_summary"]}
+    assert rows == {"1": "OPER_UP", "2": "OPER_DISABLED"}
+    switch(True)
+    until(lambda: [v["vip_id"] for v in held(one, vs)["vips"]] == ["1", "2"], "the second is on")
+
+
 def test_one_of_two_vips_waits_and_the_other_serves(world):
     one = world.engine("se-1")
     vs, _ = two_vips(world)

@@ -213,7 +213,7 @@ static void profile_s_numbers_arrive_in_our_units(void **state)
 	put(w, "networkprofile", "net-1",
 	    "{\"profile\":{\"type\":\"PROTOCOL_TYPE_TCP_PROXY\",\"tcp_proxy_profile\":"
 	    "{\"idle_connection_type\":\"CLOSE_IDLE\",\"idle_connection_timeout\":7,\"nagles_algorithm\":true,"
-	    "\"ip_dscp\":10}}}");
+	    "\"ip_dscp\":10,\"keepalive_in_halfclose_state\":false}}}");
 	put(w, "pool", "pool-1", "{\"graceful_disable_timeout\":2,\"graceful_hm_down_disable_timeout\":5,"
 				 "\"max_concurrent_connections_per_server\":9,\"servers\":[]}");
 	commit(w);
@@ -222,6 +222,7 @@ static void profile_s_numbers_arrive_in_our_units(void **state)
 	assert_int_equal(s->idle_ms, 7000);
 	assert_false(s->client.nodelay);
 	assert_int_equal(s->dscp, 10);
+	assert_false(s->keepalive_halfclosed);
 	assert_int_equal(s->pools[0].disable_ms, 120000);
 	assert_int_equal(s->pools[0].down_ms, 5000);
 	assert_int_equal(s->pools[0].rules.max_load, 9);
@@ -231,6 +232,26 @@ static void profile_s_numbers_arrive_in_our_units(void **state)
 	put(w, "pool", "pool-1", "{\"graceful_disable_timeout\":-1,\"servers\":[]}");
 	commit(w);
 	assert_int_equal(snapshot_of(w, 0)->pools[0].disable_ms, -1);
+}
+
+static void application_says_whether_clients_share(void **state)
+{
+	static const char *const words[] = { "false", "true" };
+	struct world *w = *state;
+
+	put(w, "virtualservice", "vs-1", "{\"services\":[{\"port\":80}],"
+					  "\"application_profile_ref\":\"/api/applicationprofile/app-1\"}");
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		CLEANUP_FREE char *text = xasprintf("{\"type\":\"APPLICATION_PROFILE_TYPE_HTTP\",\"http_profile\":"
+						    "{\"connection_multiplexing_enabled\":%s}}", words[i]);
+
+		put(w, "applicationprofile", "app-1", text);
+		commit(w);
+		assert_int_equal(snapshot_of(w, 0)->multiplex, i);
+	}
+	put(w, "applicationprofile", "app-1", "{\"type\":\"APPLICATION_PROFILE_TYPE_L4\"}");
+	commit(w);
+	assert_false(snapshot_of(w, 0)->multiplex);
 }
 
 static void servers_may_be_spoken_to_in_another_way(void **state)
@@ -572,6 +593,7 @@ int main(void)
 		PROMISE(what_is_deleted_is_gone_and_its_number_is_used_again),
 		PROMISE(pool_that_is_switched_off_has_no_servers),
 		PROMISE(profile_s_numbers_arrive_in_our_units),
+		PROMISE(application_says_whether_clients_share),
 		PROMISE(servers_may_be_spoken_to_in_another_way),
 		PROMISE(pool_s_numbers_arrive_in_our_units),
 		PROMISE(each_algorithm_has_its_tables),

@@ -261,6 +261,26 @@ static void preserved_client_has_connections_of_his_own(void **state)
 	close(sb);
 }
 
+static void without_multiplexing_nobody_shares(void **state)
+{
+	struct world *w = *state;
+	int a, b, sa, sb;
+
+	w->plan.multiplex = false;
+	configure(w);
+	a = dial(w, 0);
+	b = dial(w, 0);
+	sa = exchange(w, a, -1);
+	sb = exchange(w, b, -1);
+	exchange(w, a, sa);
+	close(a);
+	hear_end(sa);
+	exchange(w, b, sb);
+	close(b);
+	close(sa);
+	close(sb);
+}
+
 static void limits_of_the_profile_are_kept(void **state)
 {
 	struct world *w = *state;
@@ -653,6 +673,7 @@ int main(void)
 		PROMISE(stale_connection_is_replaced_unnoticed),
 		PROMISE(change_of_the_clone_profile_ends_connections_at_rest),
 		PROMISE(preserved_client_has_connections_of_his_own),
+		PROMISE(without_multiplexing_nobody_shares),
 		PROMISE(limits_of_the_profile_are_kept),
 		PROMISE(only_so_many_rest),
 		PROMISE(disabled_server_keeps_none_at_rest),

@@ -283,6 +283,59 @@ static void idle_connection_is_closed_if_the_profile_says_so(void **state)
 	close(s);
 }
 
+/* The worker's end of the test's connection FD. */
+static int other_end(int fd)
+{
+	union address mine, its, a, b;
+	socklen_t len = sizeof(mine);
+
+	assert_int_equal(getsockname(fd, &mine.sa, &len), 0);
+	len = sizeof(its);
+	assert_int_equal(getpeername(fd, &its.sa, &len), 0);
+	for (int other = 0; other < 1024; other++) {
+		socklen_t la = sizeof(a), lb = sizeof(b);
+
+		if (getsockname(other, &a.sa, &la) == 0 && getpeername(other, &b.sa, &lb) == 0 &&
+		    address_equal(&a, &its) && address_equal(&b, &mine))
+			return other;
+	}
+	fail_msg("the worker has no such connection");
+	return -1;
+}
+
+static int is_kept_alive(int fd)
+{
+	int on = -1;
+	socklen_t len = sizeof(on);
+
+	assert_int_equal(getsockopt(other_end(fd), SOL_SOCKET, SO_KEEPALIVE, &on, &len), 0);
+	return on;
+}
+
+static void half_closed_is_kept_alive_if_the_profile_says_so(void **state)
+{
+	struct world *w = *state;
+	int c, s;
+
+	w->plan.server.keepalive_s = 77;
+	for (int keep = 0; keep < 2; keep++) {
+		w->plan.keepalive_halfclosed = keep;
+		configure(w);
+		couple(w, 0, keep, &c, &s);
+		assert_int_equal(is_kept_alive(s), 1);
+		/* The client's end has it from its listener, which the warden made. */
+		assert_int_equal(setsockopt(other_end(c), SOL_SOCKET, SO_KEEPALIVE, &(int){ 1 }, sizeof(int)), 0);
+		shutdown(c, SHUT_WR);
+		hear_end(s);
+		settle(w);
+		assert_int_equal(is_kept_alive(c), keep);
+		assert_int_equal(is_kept_alive(s), keep);
+		close(s);
+		hear_end(c);
+		close(c);
+	}
+}
+
 static void limit_of_connections_is_kept(void **state)
 {
 	struct world *w = *state;
@@ -320,6 +373,7 @@ int main(void)
 		PROMISE(removed_listener_cuts_its_own_only),
 		PROMISE(clients_wait_for_the_configuration),
 		PROMISE(idle_connection_is_closed_if_the_profile_says_so),
+		PROMISE(half_closed_is_kept_alive_if_the_profile_says_so),
 		PROMISE(limit_of_connections_is_kept),
 	};
 

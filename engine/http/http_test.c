@@ -396,6 +396,34 @@ static void large_heads_are_refused(void **state)
 	counted(&service()->http_head_large, 3);
 }
 
+static void a_large_head_of_an_answer_is_not_passed_on(void **state)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: ";
+	char line[3000];
+	int c, s;
+
+	(void)state;
+	memset(line, 'x', sizeof(line));
+	for (int kib = 2; kib <= 4; kib += 2) {
+		w.http.max_response_headers_size = kib;
+		configure();
+		c = client();
+		say(c, GET);
+		s = server(0);
+		hear(s, GET_);
+		say(s, head);
+		say_bytes(s, line, sizeof(line));
+		say(s, "\r\n\r\n");
+		if (kib == 2)
+			hear_refusal(c, 502, false);
+		else
+			hear(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: xxx");
+		close(c);
+		close(s);
+	}
+	counted(&server_of(0)->http_malformed, 1);
+}
+
 static void a_bad_chunk_ends_the_request(void **state)
 {
 	int c, s;
@@ -803,6 +831,28 @@ static void a_connection_has_so_many_requests(void **state)
 	close(s);
 }
 
+static void a_client_is_told_how_long_it_may_rest(void **state)
+{
+	int c, s;
+
+	(void)state;
+	w.http.keepalive_header = true;
+	configure();
+	c = client();
+	say(c, GET);
+	s = server(0);
+	hear(s, GET_);
+	say(s, OK);
+	hear(c, "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\nKeep-Alive: timeout=5\r\n\r\nok");
+	/* Not where it may not. */
+	say(c, "GET / HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
+	hear(s, GET_);
+	say(s, OK);
+	hear(c, "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\nConnection: close\r\n\r\nok");
+	close(c);
+	close(s);
+}
+
 /* ---- time ---- */
 
 static void whoever_is_late_is_told(void **state)
@@ -1200,6 +1250,7 @@ int main(void)
 		TEST(a_bad_header_name_of_the_profile_is_not_used),
 		TEST(bad_requests_are_answered_here),
 		TEST(large_heads_are_refused),
+		TEST(a_large_head_of_an_answer_is_not_passed_on),
 		TEST(a_bad_chunk_ends_the_request),
 		TEST(bad_answers_are_never_passed_on),
 		TEST(an_answer_cut_short_is_seen_as_such),
@@ -1217,6 +1268,7 @@ int main(void)
 		TEST(websockets_pass),
 		TEST(another_upgrade_beside_it_is_none),
 		TEST(a_connection_has_so_many_requests),
+		TEST(a_client_is_told_how_long_it_may_rest),
 		TEST(whoever_is_late_is_told),
 		TEST(an_edit_disturbs_no_exchange),
 		TEST(a_service_that_goes_says_so),

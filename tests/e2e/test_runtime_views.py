@@ -50,6 +50,11 @@ def test_an_engine_tells_about_its_machine(lab):
         assert row["server"] == f"{web.ip4}:80" and part in row["statistics"]
     for kind, uuid in (("virtualservice", vs.uuid), ("pool", vs.pool_uuid), ("serviceengine", engine.uuid)):
         assert lab.api.send("GET", f"{kind}/{uuid}/nosuchthing").status_code == 404
+    # The interface by which it speaks to its controller is no data interface.
+    made = lab.api.get(f"serviceengine/{engine.uuid}")
+    assert made["mgmt_vnic"]["linux_name"] == "mgmt0" and "mgmt0" not in str(made["data_vnics"])
+    carrier, = vs.runtime()["vip_summary"][0]["service_engine"]
+    assert carrier["mgmt_ip"] == engine.mgmt0.ip
     engine.stop()
     until(lambda: lab.api.send("GET", f"serviceengine/{engine.uuid}/cpu").status_code == 503, "the engine is gone")
 

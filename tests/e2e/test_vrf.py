@@ -143,6 +143,14 @@ def test_the_same_addresses_in_two_domains_and_routes_beyond(lab):
     engine.ip("-6", "addr", "replace", f"{blue.switch.address(engine.number)[1]}/64", "dev", "blue0", "nodad")
     wait_up(lab, services[0])
     until(lambda: blue.client.fresh_get(f"http://{vip4}/").text == "blue-web\n", "blue answers again")
+    # A gateway that every interface may have: the route says which one leads to it.
+    routes[1]["next_hop"] = ip(next(line.split()[3].split("/")[0] for line in router.ip(
+        "-6", "-o", "addr", "show", "dev", "in", "scope", "link").splitlines()))
+    for name, by in (("blue0", {"blue0"}), ("elsewhere0", set())):
+        routes[1]["if_name"] = name
+        lab.api.patch(vrf, replace={"static_routes": routes})
+        until(lambda: {line.split()[4] for line in ours(engine) if line.startswith("fd00:5:0:6::/64 via fe80")} == by,
+              f"the route goes by {name}")
     lab.api.patch(vrf, replace={"static_routes": []})
     until(lambda: not any(line.startswith("198.18.7.0/24") for line in ours(engine)), "the route is gone")
     # A warden that died leaves its rules; the next one sweeps them, and at a clean end nothing is left.

@@ -359,14 +359,14 @@ static void live(struct outcome *o, struct history *h)
 	o->in_closing += power_is_off();
 }
 
-/* ROUNDS power failures, in histories of about ten each. */
+/* ROUNDS power failures, in histories of about five each. */
 static struct outcome fail_often(enum power_lie lie, bool tear)
 {
 	struct history h = { 0 };
 	struct outcome o = { 0 };
 
 	for (; o.rounds < ROUNDS && !o.wrong; o.rounds++) {
-		if (random64() % 10 == 0) {
+		if (random64() % 5 == 0) {
 			h = (struct history){ 0 };
 			power_reset(lie);
 		}

@@ -31,6 +31,7 @@ struct file {
 struct handle {
 	sqlite3_file base;
 	struct file *file;
+	bool folder_too; /* the next sync of it syncs the folder as well */
 };
 
 static struct file files[FILES_MAX];
@@ -227,7 +228,8 @@ static int on_truncate(sqlite3_file *h, sqlite3_int64 size)
 
 static int on_sync(sqlite3_file *h, int flags)
 {
-	struct file *f = ((struct handle *)h)->file;
+	struct handle *handle = (struct handle *)h;
+	struct file *f = handle->file;
 	(void)flags;
 
 	if (refusal)
@@ -238,13 +240,10 @@ static int on_sync(sqlite3_file *h, int flags)
 		return SQLITE_OK;
 	bytes_copy(&f->disk, &f->seen);
 	forget_pending(f);
-	/*
-	 * What the unix files of SQLite do: the first sync of a file that they created syncs its
-	 * folder as well.
-	 */
-	if (f->exists != f->exists_on_disk)
+	if (handle->folder_too)
 		for (size_t i = 0; i < FILES_MAX; i++)
 			files[i].exists_on_disk = files[i].exists;
+	handle->folder_too = false;
 	return SQLITE_OK;
 }
 
@@ -326,6 +325,13 @@ static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *h, int fla
 			f->exists_on_disk = true;
 	}
 	handle->file = f;
+	/*
+	 * What the unix files of SQLite do: the first sync of a journal or a log behind its
+	 * opening syncs the folder, whether they made it or found it. (Not that of a journal that
+	 * is only played back.)
+	 */
+	handle->folder_too = (flags & SQLITE_OPEN_CREATE) &&
+			     (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL));
 	h->pMethods = &methods;
 	if (out_flags)
 		*out_flags = flags;

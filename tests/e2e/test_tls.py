@@ -2,9 +2,11 @@
 
 import pathlib
 import re
+import select
 import socket
 import ssl
 import threading
+import time
 
 import pytest
 
@@ -86,6 +88,32 @@ class World:
         with self.client.entered():
             plain = socket.create_connection((self.vip, 443), 5)
         return (context or self.context()).wrap_socket(plain, server_hostname=name, session=session)
+
+
+def both_ways(peer: ssl.SSLSocket, said: bytes, wanted: int) -> bytes:
+    """Says SAID while it listens, until WANTED bytes came. By one thread: two may not use one TLS connection at once."""
+    peer.setblocking(False)
+    heard, rest, deadline = bytearray(), memoryview(said), time.monotonic() + 20
+    while len(heard) < wanted:
+        moved = 0
+        try:
+            while piece := peer.recv(65536):
+                heard += piece
+                moved += len(piece)
+            break
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        try:
+            while rest:
+                n = peer.send(rest[:65536])
+                rest, moved = rest[n:], moved + n
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        if not moved:
+            assert time.monotonic() < deadline, f"{len(said) - len(rest)} bytes said, {len(heard)} heard"
+            select.select([peer], [peer] if rest else [], [], 1)
+    peer.settimeout(5)
+    return bytes(heard)
 
 
 def test_clients_are_shown_the_certificate_that_they_ask_for(lab):
@@ -177,13 +205,7 @@ def test_a_service_of_ssl_passes_bytes_as_they_are(lab, workers):
     world = World(lab, app="SSL", workers=workers, servers=[{"ip": {"addr": host.ip4, "type": "V4"}, "port": 9000}])
     sent = bytes(range(256)) * 8_000
     with world.connect() as peer:
-        heard = b""
-        writer = threading.Thread(target=peer.sendall, args=(sent,), daemon=True)
-        writer.start()
-        while len(heard) < len(sent):
-            heard += peer.recv(65536)
-        assert heard == sent
-        writer.join(5)
+        assert both_ways(peer, sent, len(sent)) == sent
         # Our end is passed on, and the other end comes back as an end, not as a loss.
         plain = peer.unwrap()
         plain.close()

@@ -155,7 +155,9 @@ void audit_change(struct change *c, const struct kind_desc *k, const char *uuid,
 			    json_pack("{s:o}", members[what], d), "Config %s %s %s by %s success",
 			    k->path, name, verbs[what], c->by.user);
 	json_object_set_new(event, "reason_code", json_string("SYSERR_SUCCESS"));
-	if (c->notes.inert.len)
+	if (c->notes.warnings.len)
+		json_object_set_new(event, "details_summary", json_sprintf("%.1000s", buf_cstr(&c->notes.warnings)));
+	else if (c->notes.inert.len)
 		json_object_set_new(event, "details_summary",
 				    json_sprintf("Set, but without effect yet: %.1000s",
 						 buf_cstr(&c->notes.inert)));

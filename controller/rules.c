@@ -22,6 +22,7 @@ static const struct rule *const rules[] = {
 	&rule_sslkeyandcertificate,
 	&rule_sslprofile,
 	&rule_tenant,
+	&rule_trafficcloneprofile,
 	&rule_user,
 	&rule_virtualservice,
 	&rule_vsvip,

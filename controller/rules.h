@@ -67,6 +67,7 @@ extern const struct rule rule_serviceengine;
 extern const struct rule rule_sslkeyandcertificate;
 extern const struct rule rule_sslprofile;
 extern const struct rule rule_tenant;
+extern const struct rule rule_trafficcloneprofile;
 extern const struct rule rule_user;
 extern const struct rule rule_virtualservice;
 extern const struct rule rule_vsvip;

@@ -233,14 +233,7 @@ int check_clone_flow_log(const json_t *o, struct err *e)
 	return 0;
 }
 
-static bool same_member(const json_t *a, const json_t *b, const char *field)
-{
-	const json_t *x = json_object_get(a, field), *y = json_object_get(b, field);
-
-	return x && y ? json_equal(x, y) : x == y;
-}
-
-/* Two receivers are one when their frames could not be told apart: by address, or by MAC in one network. */
+/* Two receivers are one when their frames could not be told apart: by address or by MAC. */
 static bool is_same(const json_t *a, const json_t *b)
 {
 	const char *mac[] = { json_str(a, "mac", ""), json_str(b, "mac", "") };
@@ -250,9 +243,7 @@ static bool is_same(const json_t *a, const json_t *b)
 	    ip_equal(&ip[0], &ip[1]))
 		return true;
 	/* That of a router leads to many. */
-	if (!*mac[0] || strcasecmp(mac[0], mac[1]) != 0 || is_wrapped(a) || is_wrapped(b))
-		return false;
-	return same_member(a, b, "subnet") && same_member(a, b, "network_ref");
+	return *mac[0] && strcasecmp(mac[0], mac[1]) == 0 && !is_wrapped(a) && !is_wrapped(b);
 }
 
 static int check_servers(const json_t *o, struct err *e)

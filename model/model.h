@@ -152,8 +152,9 @@ struct model_resolver {
 struct model_notes {
 	struct buf ignored; /* "a,b.c": unknown fields that were dropped */
 	struct buf inert;   /* "d,e[0].f": inert fields set to other than their default */
+	struct buf warnings; /* sentences: it is stored, and cannot work now */
 };
-#define MODEL_NOTES_INIT { BUF_INIT, BUF_INIT }
+#define MODEL_NOTES_INIT { BUF_INIT, BUF_INIT, BUF_INIT }
 void model_notes_fini(struct model_notes *n);
 
 enum model_read_flags {

@@ -181,4 +181,5 @@ void model_notes_fini(struct model_notes *n)
 {
 	buf_fini(&n->ignored);
 	buf_fini(&n->inert);
+	buf_fini(&n->warnings);
 }

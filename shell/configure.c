@@ -60,6 +60,7 @@ static void tell(const struct configure *c, const json_t *kind, const json_t *an
 		 const char *what)
 {
 	CLEANUP_FREE char *inert = client_header(c->client, "X-Spanwire-Inert");
+	CLEANUP_FREE char *warning = client_header(c->client, "X-Spanwire-Warning");
 
 	if (c->json) {
 		json_dumpf(answer, c->out, JSON_INDENT(2));
@@ -72,6 +73,8 @@ static void tell(const struct configure *c, const json_t *kind, const json_t *an
 	if (inert)
 		fprintf(c->warn, "spanwire: stored, but without effect yet: %s\n",
 			text_harmless(inert));
+	if (warning)
+		fprintf(c->warn, "spanwire: %s\n", text_harmless(warning));
 }
 
 static int with_kind(struct client *c, const char *word, json_t **model, const json_t **kind,

@@ -137,7 +137,7 @@ const struct object *object_of(struct request *q, const struct kind_desc *k, enu
 bool object_uuid_from_input(const struct request *q);
 /* Who writes, for change_begin(). Borrows from Q. */
 struct change_by change_by(struct request *q);
-/* X-Spanwire-Ignored and X-Spanwire-Inert. */
+/* X-Spanwire-Ignored, X-Spanwire-Inert and X-Spanwire-Warning. */
 void notes_headers(struct request *q, const struct model_notes *n);
 
 #endif

@@ -203,6 +203,7 @@ void notes_headers(struct request *q, const struct model_notes *n)
 {
 	notes_header(q, "X-Spanwire-Ignored", &n->ignored);
 	notes_header(q, "X-Spanwire-Inert", &n->inert);
+	notes_header(q, "X-Spanwire-Warning", &n->warnings);
 }
 
 /* ---- common steps ---------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "controller/resolve.h"
 #include "controller/rules.h"
+#include "controller/rules/clone.h"
 #include "controller/rules/tls.h"
 
 /* Older still: one `ip_address` in place of the list. */
@@ -354,6 +355,8 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 		rc = protocols_check(c, new, e);
 	if (rc == 0)
 		rc = rule_tls_of_service(c, new, e);
+	if (rc == 0)
+		rc = rule_clone_of_service(c, uuid, old, new, e);
 	if (rc < 0)
 		return rc;
 	return store_referrers(c->store, "vsvip", ref_target(json_str(new, "vsvip_ref", NULL)),

@@ -1,0 +1,456 @@
+#include "controller/rules/clone.h"
+
+#include <errno.h>
+
+#include "base/base.h"
+#include "base/ip.h"
+#include "controller/resolve.h"
+#include "controller/rules.h"
+
+enum { WARNINGS_MAX = 8 };
+
+static bool is_decrypted(const json_t *profile)
+{
+	return strcmp(json_str(profile, "payload", "CLONE_AS_SENT"), "CLONE_DECRYPTED") == 0;
+}
+
+static bool is_wrapped(const json_t *server)
+{
+	return strcmp(json_str(json_object_get(server, "encapsulation"), "type", "CLONE_ENCAP_NONE"),
+		      "CLONE_ENCAP_NONE") != 0;
+}
+
+static const struct object *profile_of(struct change *c, const json_t *vs)
+{
+	const char *ref = json_str(vs, "traffic_clone_profile_ref", NULL);
+
+	return ref ? txn_get(c->txn, "trafficcloneprofile", ref_target(ref)) : NULL;
+}
+
+/* ---- what can never work -------------------------------------------------------- */
+
+/* What a service says of itself, or else its virtual service. */
+static const struct object *setting(struct change *c, const char *kind, const json_t *vs, const json_t *service,
+				    const char *own, const char *field)
+{
+	const char *ref = json_str(service, own, json_str(vs, field, NULL));
+
+	return ref ? txn_get(c->txn, kind, ref_target(ref)) : NULL;
+}
+
+static bool is_http(struct change *c, const json_t *vs, const json_t *service)
+{
+	const struct object *o = setting(c, "applicationprofile", vs, service, "override_application_profile_ref",
+					 "application_profile_ref");
+
+	return !o || strcmp(json_str(o->body, "type", ""), "APPLICATION_PROFILE_TYPE_HTTP") == 0;
+}
+
+static bool is_udp(struct change *c, const json_t *vs, const json_t *service)
+{
+	const struct object *o = setting(c, "networkprofile", vs, service, "override_network_profile_ref",
+					 "network_profile_ref");
+	const char *type = o ? json_str(json_object_get(o->body, "profile"), "type", "") : "";
+
+	return strncmp(type, "PROTOCOL_TYPE_UDP_", 18) == 0;
+}
+
+/* What only requests have. NULL: nothing of it is asked for. */
+static const char *asks_of_requests(const json_t *profile)
+{
+	const json_t *filter = json_object_get(profile, "filter");
+
+	if (json_array_size(json_object_get(filter, "hosts")))
+		return "filter.hosts";
+	if (json_array_size(json_object_get(filter, "path_prefixes")))
+		return "filter.path_prefixes";
+	return json_array_size(json_object_get(profile, "masked_headers")) ? "masked_headers" : NULL;
+}
+
+/* The field by which PROFILE cannot copy this service of VS, and WHY, without a period; NULL: it can. */
+static const char *misfit(struct change *c, const json_t *profile, const json_t *vs, const json_t *service,
+			  const char **why)
+{
+	const char *asks = asks_of_requests(profile);
+
+	if (!is_decrypted(profile) && json_bool(service, "enable_ssl", false) &&
+	    strcmp(json_str(profile, "side", "CLONE_SIDE_SERVER"), "CLONE_SIDE_SERVER") != 0) {
+		*why = "is TLS, of which the side of clients is copied with payload CLONE_DECRYPTED only";
+		return "side";
+	}
+	if (is_decrypted(profile) && is_udp(c, vs, service)) {
+		*why = "is UDP, which has no decrypted copy";
+		return "payload";
+	}
+	*why = "is not HTTP: it has no requests to choose from or to mask";
+	return asks && !is_http(c, vs, service) ? asks : NULL;
+}
+
+/* Does PROFILE fit all ports of VS? PATH NULL: it is the profile that is written. */
+static int fits(struct change *c, const json_t *profile, const char *name, const json_t *vs, const char *vs_name,
+		const char *path, struct err *e)
+{
+	const json_t *service;
+	const char *why, *field;
+	size_t i;
+
+	json_array_foreach(json_object_get(vs, "services"), i, service) {
+		field = misfit(c, profile, vs, service, &why);
+		if (field)
+			return err_set(e, -EINVAL, path ? path : field,
+				       "TrafficCloneProfile '%s' (%s) does not fit virtual service '%s': port %lld %s.",
+				       name, field, vs_name, (long long)json_int(service, "port", 0), why);
+	}
+	return 0;
+}
+
+/* ---- what cannot work now ---------------------------------------------------------- */
+
+static void warn(struct change *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void warn(struct change *c, const char *fmt, ...)
+{
+	struct buf *b = &c->notes.warnings;
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	/* Several services of one group say the same. */
+	if (strstr(buf_cstr(b), text))
+		return;
+	buf_printf(b, "%s%s", b->len ? " " : "", text);
+}
+
+/* Where a receiver is looked for: one address, or a network. */
+struct net {
+	struct in6_addr addr;
+	unsigned len;
+	bool host;
+};
+
+static bool read_prefix(const json_t *prefix, struct net *out)
+{
+	*out = (struct net){ .len = (unsigned)json_int(prefix, "mask", 0) };
+	return ip_parse(json_str(json_object_get(prefix, "ip_addr"), "addr", ""), &out->addr) == 0;
+}
+
+/* As engines do it: the subnet, that of the network in which the address lies or its first, else the address. */
+static bool place_of(struct change *c, const json_t *server, struct net *out)
+{
+	const char *ip = json_str(json_object_get(server, "ip_address"), "addr", "");
+	const char *ref = json_str(server, "network_ref", NULL);
+	const struct object *network = ref ? txn_get(c->txn, "network", ref_target(ref)) : NULL;
+	const json_t *subnet;
+	struct in6_addr addr;
+	size_t i;
+
+	if (read_prefix(json_object_get(server, "subnet"), out))
+		return true;
+	json_array_foreach(json_object_get(network ? network->body : NULL, "configured_subnets"), i, subnet)
+		if (read_prefix(json_object_get(subnet, "prefix"), out) &&
+		    (ip_parse(ip, &addr) < 0 || ip_within(&addr, &out->addr, out->len)))
+			return true;
+	*out = (struct net){ .host = true };
+	return ip_parse(ip, &out->addr) == 0;
+}
+
+struct search {
+	const char *group, *cloud;   /* NULL: any */
+	struct net net;
+	bool found;
+};
+
+static bool vnic_is_in(const json_t *vnic, const struct net *net)
+{
+	const json_t *one;
+	struct net own;
+	size_t i;
+
+	json_array_foreach(json_object_get(vnic, "vnic_networks"), i, one) {
+		if (!read_prefix(json_object_get(one, "ip"), &own))
+			continue;
+		if (net->host ? ip_within(&net->addr, &own.addr, own.len) : ip_within(&own.addr, &net->addr, net->len))
+			return true;
+	}
+	return false;
+}
+
+static int is_in(void *arg, const struct object *o)
+{
+	struct search *s = arg;
+	const json_t *vnic;
+	size_t i;
+
+	if (s->group && strcmp(ref_target(json_str(o->body, "se_group_ref", NULL)), s->group) != 0)
+		return 0;
+	if (s->cloud && strcmp(o->cloud, s->cloud) != 0)
+		return 0;
+	s->found = vnic_is_in(json_object_get(o->body, "mgmt_vnic"), &s->net);
+	json_array_foreach(json_object_get(o->body, "data_vnics"), i, vnic)
+		s->found = s->found || vnic_is_in(vnic, &s->net);
+	return s->found;
+}
+
+/* The receiver as sentences call it. */
+static const char *server_name(const json_t *server)
+{
+	const char *ip = json_str(json_object_get(server, "ip_address"), "addr", NULL);
+
+	return ip ? ip : json_str(server, "mac", "?");
+}
+
+/* GROUP (uuid), or all engines of CLOUD when nobody uses the profile yet. */
+static void warn_of_places(struct change *c, const json_t *profile, const char *group, const char *cloud)
+{
+	const struct object *g = group ? txn_get(c->txn, "serviceenginegroup", group) : NULL;
+	const json_t *server;
+	size_t i;
+
+	json_array_foreach(json_object_get(profile, "clone_servers"), i, server) {
+		struct search s = { .group = group, .cloud = cloud };
+		bool wrapped = is_wrapped(server);
+
+		/* Those are routed, wherever they are. */
+		if (wrapped && !json_object_get(server, "subnet") && !json_object_get(server, "network_ref"))
+			continue;
+		if (!place_of(c, server, &s.net)) {
+			warn(c, "clone_servers[%zu]: %.40s cannot be copied to: its network has no configured subnet.", i,
+			     server_name(server));
+			continue;
+		}
+		store_each(c->store, "serviceengine", is_in, &s);
+		if (!s.found)
+			warn(c, "clone_servers[%zu]: no service engine of %s%.60s has an interface in the network of %.40s,"
+				"%s copies begin when one has.", i, g ? "group " : "the cloud", g ? g->name : "",
+			     server_name(server), wrapped ? "" : " and it has no encapsulation to be routed to it by;");
+	}
+}
+
+/* ---- two services in tandem ------------------------------------------------------------ */
+
+struct tandem {
+	struct change *change;
+	const char *uuid, *group;    /* of the first */
+	const char *name;
+	const json_t *pool;
+};
+
+static bool has_server(const json_t *pool, const char *addr)
+{
+	const json_t *server;
+	struct in6_addr a, b;
+	size_t i;
+
+	json_array_foreach(json_object_get(pool, "servers"), i, server)
+		if (ip_parse(json_str(json_object_get(server, "ip"), "addr", ""), &a) == 0 && ip_parse(addr, &b) == 0 &&
+		    ip_equal(&a, &b))
+			return true;
+	return false;
+}
+
+static bool pool_leads_to(const json_t *pool, const json_t *vsvip)
+{
+	static const char *const fields[] = { "ip_address", "ip6_address" };
+	const json_t *vip;
+	size_t i;
+
+	json_array_foreach(json_object_get(vsvip, "vip"), i, vip)
+		for (size_t f = 0; f < ARRAY_SIZE(fields); f++) {
+			const char *addr = json_str(json_object_get(vip, fields[f]), "addr", NULL);
+
+			if (addr && has_server(pool, addr))
+				return true;
+		}
+	return false;
+}
+
+static void warn_of_tandem(struct change *c, const char *first, const char *second)
+{
+	warn(c, "Virtual services %.60s and %.60s are of one service engine group: on one engine no packet passes an interface"
+		" between them, and nothing of it is copied; give one of them another group.", first, second);
+}
+
+static const char *group_of(const json_t *vs)
+{
+	return ref_target(json_str(vs, "se_group_ref", NULL));
+}
+
+static int is_second(void *arg, const struct object *o)
+{
+	struct tandem *t = arg;
+	const struct object *vsvip;
+
+	if (strcmp(o->uuid, t->uuid) == 0 || strcmp(group_of(o->body), t->group) != 0)
+		return 0;
+	vsvip = txn_get(t->change->txn, "vsvip", ref_target(json_str(o->body, "vsvip_ref", NULL)));
+	if (!vsvip || !pool_leads_to(t->pool, vsvip->body) || !change_shows(t->change, o))
+		return 0;
+	warn_of_tandem(t->change, t->name, o->name);
+	return 1;
+}
+
+/* VS copies what it says to its servers: is one of them a virtual service beside it? */
+static void warn_of_second(struct change *c, const char *uuid, const json_t *vs)
+{
+	const struct object *pool = txn_get(c->txn, "pool", ref_target(json_str(vs, "pool_ref", NULL)));
+	struct tandem t = { c, uuid, group_of(vs), json_str(vs, "name", ""), pool ? pool->body : NULL };
+
+	if (pool)
+		store_each(c->store, "virtualservice", is_second, &t);
+}
+
+struct first {
+	struct change *change;
+	const char *uuid;
+	const json_t *second, *vsvip;
+};
+
+static int is_first(void *arg, const struct object *o)
+{
+	struct first *f = arg;
+	const struct object *pool;
+
+	if (strcmp(o->kind->path, "virtualservice") != 0 || strcmp(o->uuid, f->uuid) == 0 ||
+	    strcmp(group_of(o->body), group_of(f->second)) != 0)
+		return 0;
+	pool = txn_get(f->change->txn, "pool", ref_target(json_str(o->body, "pool_ref", NULL)));
+	if (!pool || !pool_leads_to(pool->body, f->vsvip) || !change_shows(f->change, o))
+		return 0;
+	warn_of_tandem(f->change, o->name, json_str(f->second, "name", ""));
+	return 1;
+}
+
+static int users_of(void *arg, const struct object *profile)
+{
+	struct first *f = arg;
+
+	return store_referrers(f->change->store, "trafficcloneprofile", profile->uuid, is_first, f);
+}
+
+/* VS may be a server of one that copies what it says to it. */
+static void warn_of_first(struct change *c, const char *uuid, const json_t *vs)
+{
+	const struct object *vsvip = txn_get(c->txn, "vsvip", ref_target(json_str(vs, "vsvip_ref", NULL)));
+	struct first f = { c, uuid, vs, vsvip ? vsvip->body : NULL };
+
+	if (vsvip)
+		store_each(c->store, "trafficcloneprofile", users_of, &f);
+}
+
+/* ---- who may ---------------------------------------------------------------------------- */
+
+/* What is copied decrypted is a capture that does not end. */
+static int may_decrypt(struct change *c, const json_t *body, const char *path, struct err *e)
+{
+	const char *tenant = ref_target(json_str(body, "tenant_ref", NULL));
+
+	if (!c->by.viewer || access_may(c->by.viewer, GUARD_debug_virtual_service, tenant, ACCESS_WRITE, NULL) == 0)
+		return 0;
+	return err_set(e, -EACCES, path, "Copying decrypted needs write access to PERMISSION_TRAFFIC_CAPTURE.");
+}
+
+static int may_switch(struct change *c, const json_t *old, const json_t *new, const struct object *profile,
+		      struct err *e)
+{
+	const char *tenant = ref_target(json_str(new, "tenant_ref", NULL));
+
+	if (!c->by.viewer || strcmp(json_str(old, "traffic_clone_profile_ref", ""),
+				    json_str(new, "traffic_clone_profile_ref", "")) == 0)
+		return 0;
+	if (access_may(c->by.viewer, GUARD_traffic_clone_profile, tenant, ACCESS_WRITE, NULL) < 0)
+		return err_set(e, -EACCES, "traffic_clone_profile_ref",
+			       "Switching copies on or off needs write access to PERMISSION_TRAFFICCLONEPROFILE.");
+	return profile && is_decrypted(profile->body) ? may_decrypt(c, new, "traffic_clone_profile_ref", e) : 0;
+}
+
+/* ---- the rules -------------------------------------------------------------------------------- */
+
+int rule_clone_of_service(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
+{
+	const struct object *profile = profile_of(c, new);
+	int rc = may_switch(c, old, new, profile, e);
+
+	if (rc < 0)
+		return rc;
+	warn_of_first(c, uuid, new);
+	if (!profile)
+		return 0;
+	rc = fits(c, profile->body, profile->name, new, json_str(new, "name", ""), "traffic_clone_profile_ref", e);
+	if (rc < 0)
+		return rc;
+	warn_of_places(c, profile->body, group_of(new), NULL);
+	warn_of_second(c, uuid, new);
+	return 0;
+}
+
+/* An address outside the subnets of its own network. */
+static int check_networks(struct change *c, const json_t *profile, struct err *e)
+{
+	const json_t *server, *subnet;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(profile, "clone_servers"), i, server) {
+		const char *ip = json_str(json_object_get(server, "ip_address"), "addr", ""), *ref;
+		const struct object *network;
+		struct in6_addr addr;
+		char path[64];
+		bool some = false, inside = false;
+		struct net net;
+
+		ref = json_str(server, "network_ref", NULL);
+		network = ref ? txn_get(c->txn, "network", ref_target(ref)) : NULL;
+		if (!network || ip_parse(ip, &addr) < 0 || is_wrapped(server))
+			continue;
+		json_array_foreach(json_object_get(network->body, "configured_subnets"), k, subnet) {
+			if (!read_prefix(json_object_get(subnet, "prefix"), &net))
+				continue;
+			some = true;
+			inside = inside || ip_within(&addr, &net.addr, net.len);
+		}
+		if (!some || inside)
+			continue;
+		snprintf(path, sizeof(path), "clone_servers[%zu].ip_address.addr", i);
+		return err_set(e, -EINVAL, path, "%.60s is in no subnet of Network '%s'.", ip, network->name);
+	}
+	return 0;
+}
+
+struct user {
+	struct change *change;
+	const json_t *profile;
+	unsigned n;
+	struct err *e;
+};
+
+static int check_user(void *arg, const struct object *o)
+{
+	struct user *u = arg;
+	const char *name = change_shows(u->change, o) ? o->name : "of another tenant";
+	int rc;
+
+	if (strcmp(o->kind->path, "virtualservice") != 0)
+		return 0;
+	rc = fits(u->change, u->profile, json_str(u->profile, "name", ""), o->body, name, NULL, u->e);
+	if (rc == 0 && u->n++ < WARNINGS_MAX) {
+		warn_of_places(u->change, u->profile, group_of(o->body), NULL);
+		warn_of_second(u->change, o->uuid, o->body);
+	}
+	return rc;
+}
+
+static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
+{
+	struct user u = { .change = c, .profile = new, .e = e };
+	int rc = check_networks(c, new, e);
+
+	if (rc == 0 && (is_decrypted(new) || is_decrypted(old)))
+		rc = may_decrypt(c, new, "payload", e);
+	if (rc == 0 && old)
+		rc = store_referrers(c->store, "trafficcloneprofile", uuid, check_user, &u);
+	if (rc == 0 && !u.n)
+		warn_of_places(c, new, NULL, ref_target(json_str(new, "cloud_ref", NULL)));
+	return rc;
+}
+
+const struct rule rule_trafficcloneprofile = { .kind = "trafficcloneprofile", .check = check };

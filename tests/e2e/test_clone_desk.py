@@ -1,0 +1,174 @@
+"""The control side of copies: what is refused and what is warned of, who may, what is told and shown."""
+
+import contextlib
+
+import pytest
+
+from contract import error, server
+
+VXLAN = {"type": "CLONE_ENCAP_VXLAN", "vni": 7}
+
+
+def ip(addr, **more):
+    return {"ip_address": {"addr": addr, "type": "V6" if ":" in addr else "V4"}, **more}
+
+
+def prefix(addr, mask):
+    return {"ip_addr": {"addr": addr, "type": "V6" if ":" in addr else "V4"}, "mask": mask}
+
+
+class Desk:
+    """Objects that are made for one question and gone afterwards."""
+
+    def __init__(self, admin):
+        self.admin, self.n = admin, 0
+
+    @contextlib.contextmanager
+    def made(self, kind, session=None, **body):
+        self.n += 1
+        answer = (session or self.admin).post(kind, {"name": f"{kind}-{self.n}", **body})
+        assert answer.status_code == 201, answer.text
+        try:
+            yield answer.json()
+        finally:
+            self.admin.delete(f"{kind}/{answer.json()['uuid']}")
+
+    @contextlib.contextmanager
+    def service(self, pool=(), **body):
+        """A virtual service; body as for POST."""
+        self.n += 1
+        vip = [{"vip_id": "0", "ip_address": {"addr": f"10.77.0.{self.n}", "type": "V4"}}]
+        with self.made("vsvip", vip=vip) as at, \
+                self.made("pool", servers=[server(addr) for addr in pool or ["10.78.0.1"]]) as to, \
+                self.made("virtualservice", **{"vsvip_ref": at["url"], "pool_ref": to["url"],
+                                               "services": [{"port": 80}], **body}) as vs:
+            yield vs
+
+
+@pytest.fixture(scope="module")
+def desk(admin):
+    return Desk(admin)
+
+
+def test_a_profile_and_its_service_must_fit(admin, desk):
+    """Refused from whichever side it is written, and the other object is as it was."""
+    l4 = {"application_profile_ref": "/api/applicationprofile?name=System-L4-Application"}
+    udp = {**l4, "network_profile_ref": "/api/networkprofile?name=System-UDP-Fast-Path"}
+    tls = {"services": [{"port": 443, "enable_ssl": True}],
+           "ssl_key_and_certificate_refs": ["/api/sslkeyandcertificate?name=System-Default-Cert"]}
+    decrypted = {"payload": "CLONE_DECRYPTED"}
+    cases = [
+        (tls, {"side": "CLONE_SIDE_CLIENT"}, "side", "port 443 is TLS"),
+        (tls, {"side": "CLONE_SIDE_BOTH"}, "side", "port 443 is TLS"),
+        (udp, decrypted, "payload", "port 80 is UDP"),
+        (l4, {**decrypted, "filter": {"hosts": ["a.example"]}}, "filter.hosts", "port 80 is not HTTP"),
+        (l4, {**decrypted, "filter": {"path_prefixes": ["/a"]}}, "filter.path_prefixes", "port 80 is not HTTP"),
+        (l4, {**decrypted, "masked_headers": ["Cookie"]}, "masked_headers", "port 80 is not HTTP"),
+        ({"services": [{"port": 80}, {"port": 81, "override_application_profile_ref": l4["application_profile_ref"]}]},
+         {**decrypted, "masked_headers": ["Cookie"]}, "masked_headers", "port 81 is not HTTP"),
+    ]
+    for service, profile, path, why in cases:
+        with desk.made("trafficcloneprofile", clone_servers=[ip("10.9.0.1")]) as harmless, \
+                desk.made("trafficcloneprofile", clone_servers=[ip("10.9.0.1")], **profile) as bad, \
+                desk.service(traffic_clone_profile_ref=harmless["url"], **service) as vs:
+            said = error(admin.patch(f"virtualservice/{vs['uuid']}", {"replace": {"traffic_clone_profile_ref": bad["url"]}}), 400)
+            assert said.startswith("traffic_clone_profile_ref: ") and path in said and why in said
+            said = error(admin.patch(f"trafficcloneprofile/{harmless['uuid']}", {"replace": profile}), 400)
+            assert said.startswith(f"{path}: ") and vs["name"] in said and why in said
+            assert "filter" not in admin.get(f"trafficcloneprofile/{harmless['uuid']}?skip_default=true").json()
+
+
+def test_networks_clouds_and_tenants_are_kept_apart(admin, desk):
+    with desk.made("network", configured_subnets=[{"prefix": prefix("10.9.0.0", 24)}]) as net:
+        for addr, status in (("10.9.0.7", 201), ("10.9.1.7", 400)):
+            answer = admin.post("trafficcloneprofile", {"name": addr, "clone_servers": [ip(addr, network_ref=net["url"])]})
+            assert answer.status_code == status, answer.text
+        assert error(answer, 400) == ("clone_servers[0].ip_address.addr: 10.9.1.7 is in no subnet of"
+                                      f" Network '{net['name']}'.")
+        # A routed copy leaves by that network and arrives elsewhere.
+        with desk.made("trafficcloneprofile", clone_servers=[ip("10.9.1.7", network_ref=net["url"], encapsulation=VXLAN)]):
+            pass
+        admin.delete("trafficcloneprofile/" + admin.find("trafficcloneprofile", "10.9.0.7")["uuid"])
+    with desk.made("cloud", vtype="CLOUD_NONE") as cloud, \
+            desk.made("trafficcloneprofile", clone_servers=[ip("10.9.0.1")], cloud_ref=cloud["url"]) as elsewhere, \
+            desk.made("tenant") as tenant:
+        said = error(admin.post("virtualservice", {"name": "v", "services": [{"port": 80}],
+                                                   "traffic_clone_profile_ref": elsewhere["url"]}), 400)
+        assert said == f"traffic_clone_profile_ref: TrafficCloneProfile '{elsewhere['name']}' is in another cloud."
+        there = {"X-Avi-Tenant": tenant["name"]}
+        made = admin.post("trafficcloneprofile", {"name": "theirs", "clone_servers": [ip("10.9.0.1")]}, headers=there).json()
+        for ref in (made["url"], "/api/trafficcloneprofile?name=theirs"):
+            answer = admin.post("virtualservice", {"name": "v", "services": [{"port": 80}], "traffic_clone_profile_ref": ref})
+            assert answer.status_code in (400, 404) and answer.json()["error"].startswith(
+                "traffic_clone_profile_ref: TrafficCloneProfile object not found"), answer.text
+        admin.delete(f"trafficcloneprofile/{made['uuid']}", headers=there)
+
+
+def test_what_cannot_work_now_is_a_warning(admin, desk):
+    """Objects are made before engines: stored, said in the answer and in its event."""
+    answer = admin.post("trafficcloneprofile", {"name": "early", "clone_servers": [
+        ip("10.9.0.1"), ip("10.9.0.2", encapsulation=VXLAN), ip("10.9.0.3", subnet=prefix("10.9.0.0", 24), encapsulation=VXLAN)]})
+    said = answer.headers["X-Spanwire-Warning"]
+    assert answer.status_code == 201
+    assert said.startswith("clone_servers[0]: no service engine of the cloud has an interface in the network of 10.9.0.1, ")
+    assert "clone_servers[1]" not in said and "clone_servers[2]" in said
+    assert answer.headers["X-Spanwire-Inert"]
+    made = answer.json()
+    told = [e for e in admin.get("analytics/logs?type=2&page_size=50").json()["results"] if e.get("obj_uuid") == made["uuid"]]
+    assert told[0]["details_summary"].startswith("clone_servers[0]: no service engine")
+    with desk.service(traffic_clone_profile_ref=made["url"]) as vs:
+        answer = admin.patch(f"virtualservice/{vs['uuid']}", {"replace": {"enabled": False}})
+        assert "no service engine of group Default-Group has" in answer.headers["X-Spanwire-Warning"]
+        # Two services in a row on one group of engines, from either end.
+        with desk.service(pool=["10.78.0.1", vs_address(admin, vs)], traffic_clone_profile_ref=made["url"]) as first:
+            answer = admin.get(f"virtualservice/{first['uuid']}")
+            for one in (first, vs):
+                answer = admin.put(f"virtualservice/{one['uuid']}", admin.get(f"virtualservice/{one['uuid']}").json())
+                said = answer.headers["X-Spanwire-Warning"]
+                assert f"Virtual services {first['name']} and {vs['name']} are of one service engine group" in said
+            with desk.made("serviceenginegroup") as other:
+                admin.patch(f"virtualservice/{vs['uuid']}", {"replace": {"se_group_ref": other["url"]}})
+                answer = admin.put(f"virtualservice/{first['uuid']}", admin.get(f"virtualservice/{first['uuid']}").json())
+                assert "are of one service engine group" not in answer.headers["X-Spanwire-Warning"]
+                admin.patch(f"virtualservice/{vs['uuid']}", {"replace": {"se_group_ref": "/api/serviceenginegroup?name=Default-Group"}})
+    assert admin.delete(f"trafficcloneprofile/{made['uuid']}").status_code == 204
+
+
+def vs_address(admin, vs):
+    vip = admin.get("vsvip/" + vs["vsvip_ref"].split("/")[-1].split("#")[0]).json()
+    return vip["vip"][0]["ip_address"]["addr"]
+
+
+def test_who_may_copy(controller, admin, desk):
+    """Profiles and the switch: TRAFFICCLONEPROFILE. What is decrypted: TRAFFIC_CAPTURE as well."""
+    def person(name, *resources):
+        role = admin.make("role", name=name, privileges=[
+            {"resource": f"PERMISSION_{r}", "type": "WRITE_ACCESS"} for r in resources])
+        admin.make("user", name=name, password="Xx-12345-6789", access=[{"role_ref": role["url"], "tenant_ref": "/api/tenant/admin"}])
+        return controller.session(name, "Xx-12345-6789")
+
+    common = ("VIRTUALSERVICE", "POOL", "APPLICATIONPROFILE", "NETWORKPROFILE")
+    operator = person("operator", *common)
+    cloner = person("cloner", *common, "TRAFFICCLONEPROFILE")
+    reader = person("reader", *common, "TRAFFICCLONEPROFILE", "TRAFFIC_CAPTURE")
+    raw, plain = {"clone_servers": [ip("10.9.0.1")]}, {"clone_servers": [ip("10.9.0.1")], "payload": "CLONE_DECRYPTED"}
+    assert operator.post("trafficcloneprofile", {"name": "x", **raw}).status_code == 403
+    said = error(cloner.post("trafficcloneprofile", {"name": "x", **plain}), 403)
+    assert said == "payload: Copying decrypted needs write access to PERMISSION_TRAFFIC_CAPTURE."
+    with desk.made("trafficcloneprofile", session=cloner, **raw) as copies, \
+            desk.made("trafficcloneprofile", session=reader, **plain) as reads, desk.service() as vs:
+        path = f"virtualservice/{vs['uuid']}"
+        on, off = [{verb: {"traffic_clone_profile_ref": copies["url"]}} for verb in ("replace", "delete")]
+        said = error(operator.patch(path, on), 403)
+        assert said == ("traffic_clone_profile_ref: Switching copies on or off needs write access to"
+                        " PERMISSION_TRAFFICCLONEPROFILE.")
+        assert cloner.patch(path, on).status_code == 200
+        # What he may not switch he may leave as it is.
+        assert operator.put(path, {**operator.get(path).json(), "enabled": False}).status_code == 200
+        error(operator.patch(path, off), 403)
+        decrypts = {"replace": {"traffic_clone_profile_ref": reads["url"]}}
+        error(cloner.patch(path, decrypts), 403)
+        error(cloner.patch(f"trafficcloneprofile/{copies['uuid']}", {"replace": {"payload": "CLONE_DECRYPTED"}}), 403)
+        error(cloner.patch(f"trafficcloneprofile/{reads['uuid']}", {"replace": {"clone_servers": [ip("10.9.0.2")]}}), 403)
+        assert reader.patch(path, decrypts).status_code == 200
+        assert cloner.patch(path, off).status_code == 200

@@ -28,7 +28,7 @@ enum {
 	SWEEP_MS = 100,       /* this often we look at */
 	SWEEP_BUDGET = 4096,  /* so many flows, and remove those that are */
 	LINGER_S = 5,         /* so long closed, or */
-	IDLE_S = 900,         /* so long unused */
+	IDLE_S = 3600,        /* so long unused */
 	RETIRE_MS = 1000,
 	ASK_MS = 1000,
 	JUDGED_MAX = 64,

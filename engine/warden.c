@@ -31,10 +31,6 @@
 
 #define STATS_MS       1000
 #define PARTING_MS     100  /* for the proxy to cut, and for its last words to leave */
-#define SWEEP_MS       1000
-#define SWEEP_BUDGET   65536
-#define FLOW_LINGER_NS (5 * NS_PER_S)
-#define FLOW_IDLE_NS   (3600 * NS_PER_S)
 
 struct warden {
 	json_t *resolvers;         /* name servers that the controller told; NULL: none */
@@ -66,7 +62,7 @@ struct warden {
 	json_t *changed;                   /* "kind/uuid" since the last commit -> true */
 	json_t *revisions;                 /* "kind/uuid" -> revision */
 	json_t *health;                    /* pool -> its servers as the proxy told last; those that are checked */
-	struct timer stats, sweep, parting;
+	struct timer stats, parting;
 };
 
 /* ---- states of services ---- */
@@ -738,14 +734,6 @@ static void stats_send(struct timer *t)
 	link_stats(w->link, stats);
 }
 
-static void sweep(struct timer *t)
-{
-	struct warden *w = CONTAINER_OF(t, struct warden, sweep);
-
-	timer_in(w->loop, t, SWEEP_MS, sweep);
-	datapath_sweep(w->datapath, SWEEP_BUDGET, FLOW_LINGER_NS, FLOW_IDLE_NS);
-}
-
 static void on_iface(struct netlink_watch *nw, const struct iface *i, bool gone)
 {
 	struct warden *w = CONTAINER_OF(nw, struct warden, netlink_watch);
@@ -848,13 +836,11 @@ void warden_start(struct warden *w)
 	w->netlink_watch.iface = on_iface;
 	netlink_watch(w->netlink, &w->netlink_watch);
 	timer_in(w->loop, &w->stats, STATS_MS, stats_send);
-	timer_in(w->loop, &w->sweep, SWEEP_MS, sweep);
 }
 
 void warden_free(struct warden *w)
 {
 	timer_stop(w->loop, &w->stats);
-	timer_stop(w->loop, &w->sweep);
 	timer_stop(w->loop, &w->parting);
 	if (w->netlink_watch.iface)
 		netlink_unwatch(&w->netlink_watch);

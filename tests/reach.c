@@ -369,7 +369,7 @@ static void input_ready(struct watch *w, uint32_t events)
 	}
 }
 
-/* reach [ENTRIES]: so many fit the flow table, two a connection. */
+/* reach [FLOWS]: so many fit the flow table. */
 int main(int argc, char **argv)
 {
 	const struct datapath_config config = { .flows_max = argc > 1 ? (uint32_t)atoi(argv[1]) : 0 };

@@ -35,37 +35,67 @@ struct vip_lease {
 };
 _Static_assert(sizeof(struct vip_lease) == 24, "no holes");
 
-/* A flow in the direction of its packets; a connection has two entries. */
+/* A connection as the engine sees it, one entry for both directions. */
 struct flow_key {
 	__u32 vrf;
 	__u16 proto;
 	__u16 unused;
-	__u8 src[16];
-	__u8 dst[16];
-	__be16 sport;
-	__be16 dport;
+	__u8 local[16];
+	__u8 remote[16];
+	__be16 local_port;
+	__be16 remote_port;
 };
 _Static_assert(sizeof(struct flow_key) == 44, "no holes");
 
 enum {
-	FLOW_OUT = 1 << 0,         /* engine to server */
 	FLOW_CLONE = 1 << 1,
 	FLOW_CLIENT_ADDR = 1 << 2, /* `client_addr` goes into the copy */
+	FLOW_CLIENT = 1 << 3,      /* it is a client's; without: it is to a server */
+	FLOW_MONITOR = 1 << 4,     /* to a server, a health monitor's */
 };
 
+enum { FLOW_IN, FLOW_OUT };        /* to the engine, from it */
+
 struct flow {
+	__u64 id;         /* flow_id() */
 	__u64 seen_ns;    /* last packet, with a grain of a second */
-	__u64 closing_ns; /* FIN or RST of this direction; 0: none yet */
+	__u64 closing_ns; /* the last FIN or RST */
 	__u32 flags;
 	__u32 service;
 	__u32 target;
 	__u32 generation;
 	__u8 client_addr[16];
 	__be16 client_port;
-	__u16 idle_s;     /* from the mark */
-	__u16 unused[2];
+	__u16 idle_s;     /* from the mark, or the leg */
+	__u8 closed[2];   /* by direction: FIN or RST seen. Bytes, because each direction has a CPU of its own */
+	__u16 unused;
 };
-_Static_assert(sizeof(struct flow) == 56, "no holes");
+_Static_assert(sizeof(struct flow) == 64, "no holes");
+
+/*
+ * What is wanted of the clients of an address and port: a service that wants nothing of them has none. Their SYN and the
+ * answer to it go by this alone, so that a flood makes no flows; a connection becomes one by the client's first packet
+ * after the answer. Which of the clone targets it goes to, its id says.
+ */
+enum {
+	LEG_CLONE = 1 << 0,        /* copy them, to one of `count` targets from `first` on */
+	LEG_FOLLOW = 1 << 1,       /* it is known whose their packets are, also of connections older than this */
+};
+
+struct leg {
+	__u64 since_ns;   /* that it is as it is: who began before has his connection not copied */
+	__u32 flags;
+	__u32 service;
+	__u32 first;
+	__u32 count;
+	__u32 generation;
+	__u32 idle_s;     /* UDP, as in the mark */
+};
+_Static_assert(sizeof(struct leg) == 32, "no holes");
+
+/* Handshakes that began after `since_ns`, while there may be others under way. */
+#define BEGUN_MAX 16384
+#define HANDSHAKE_NS (130 * 1000000000ULL) /* the longest that the kernel knows: a SYN cookie's two minutes */
 
 enum {
 	TARGET_READY = 1 << 0, /* MAC known; not ready: dropped_no_neighbour */
@@ -99,7 +129,8 @@ _Static_assert(sizeof(struct target) == 40, "no holes");
 #define COPY_MARK_MASK  0xffff0000u
 #define COPY_DONE       0x00008000u /* rewritten and counted: leave it alone */
 #define COPY_CLIENT     0x00004000u /* the client's address goes into it */
-#define COPY_TARGET     0x00003fffu
+#define COPY_OUT        0x00002000u /* of a packet that left the engine */
+#define COPY_TARGET     0x00000fffu
 
 /*
  * A range of ports of an address, in pieces: the last bits of the port are not looked at. The same address and port may
@@ -131,7 +162,8 @@ _Static_assert(sizeof(struct denial_key) == 24, "no holes");
 #define TARGETS_MAX 4096   /* slots; fits COPY_TARGET */
 #define VIPS_MAX    16384
 #define DOMAINS_MAX 4096   /* interfaces */
-#define FLOWS_MAX   262144 /* two a connection */
+#define FLOWS_MAX   131072
+#define LEGS_MAX    16384
 
 /* Per CPU, what the rewriter tells the clone stage in whose call it runs. */
 struct copy_result {

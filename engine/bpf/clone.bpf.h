@@ -89,6 +89,8 @@ static ALWAYS_INLINE void clone(struct __sk_buff *skb, struct verdict *v)
 	mark = COPY_MARK | (v->slot & COPY_TARGET);
 	if (v->with_client_addr)
 		mark |= COPY_CLIENT;
+	if (v->out)
+		mark |= COPY_OUT;
 	result->frames = 0;
 	result->gave_up = 0;
 	old = skb->mark;
@@ -136,7 +138,7 @@ static ALWAYS_INLINE long rewrite_v6(struct __sk_buff *skb, __u32 at, __u32 csum
 }
 
 /* The client's address instead of the engine's: the source of what went out, the destination of what came in. */
-static ALWAYS_INLINE long rewrite_client(struct __sk_buff *skb)
+static ALWAYS_INLINE long rewrite_client(struct __sk_buff *skb, bool out)
 {
 	struct packet p;
 	struct flow *f;
@@ -144,7 +146,7 @@ static ALWAYS_INLINE long rewrite_client(struct __sk_buff *skb)
 	__u32 csum;
 	__u64 udp;
 
-	packet_parse(skb, &p);
+	packet_parse(skb, &p, out);
 	if (!p.l4)
 		return -1;
 	f = bpf_map_lookup_elem(&flows, &p.key);
@@ -154,8 +156,8 @@ static ALWAYS_INLINE long rewrite_client(struct __sk_buff *skb)
 	udp = p.key.proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	csum = p.l4 + (udp ? 6 : 16);
 	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return rewrite_v4(skb, &p, p.l3 + (f->flags & FLOW_OUT ? 12 : 16), csum, udp, client);
-	return rewrite_v6(skb, p.l3 + (f->flags & FLOW_OUT ? 8 : 24), csum, udp, client);
+		return rewrite_v4(skb, &p, p.l3 + (out ? 12 : 16), csum, udp, client);
+	return rewrite_v6(skb, p.l3 + (out ? 8 : 24), csum, udp, client);
 }
 
 /* 0, or not 0 when the copy must not leave. */
@@ -167,7 +169,7 @@ static ALWAYS_INLINE long rewrite(struct __sk_buff *skb, const struct target *t,
 	__builtin_memcpy(macs + 6, t->src_mac, 6);
 	if (bpf_skb_store_bytes(skb, 0, macs, 12, 0))
 		return -1;
-	return mark & COPY_CLIENT ? rewrite_client(skb) : 0;
+	return mark & COPY_CLIENT ? rewrite_client(skb, mark & COPY_OUT) : 0;
 }
 
 /* On the egress of a device of the copies' own, within clone(). */
@@ -185,7 +187,7 @@ static ALWAYS_INLINE int copy_leaves(struct __sk_buff *skb, __u32 mark)
 		return TC_ACT_SHOT;
 	}
 	if (!skb->gso_segs && skb->gso_size) {
-		packet_parse(skb, &p);
+		packet_parse(skb, &p, true);
 		header_len = p.header_len;
 	}
 	result->frames += packet_frames(skb, header_len);

@@ -19,7 +19,7 @@ int data_egress(struct __sk_buff *skb)
 
 	if (copy_is(mark))
 		return mark & COPY_DONE ? TC_ACT_UNSPEC : copy_leaves(skb, mark);
-	packet_parse(skb, &p);
+	packet_parse(skb, &p, true);
 	p.key.vrf = domain_of(skb->ifindex);
 	if (gate_refuses_out(skb, &p))
 		return TC_ACT_SHOT;
@@ -34,7 +34,7 @@ int data_ingress(struct __sk_buff *skb)
 	struct verdict v = {};
 	struct packet p;
 
-	packet_parse(skb, &p);
+	packet_parse(skb, &p, false);
 	p.key.vrf = domain_of(skb->ifindex);
 	if (gate_refuses_in(&p) || guard_refuses(&p, skb->ifindex))
 		return TC_ACT_SHOT;

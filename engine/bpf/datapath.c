@@ -71,6 +71,7 @@ int datapath_new(const struct datapath_config *c, struct datapath **out, struct 
 
 	struct datapath *d = xcalloc(1, sizeof(*d));
 	d->skel = skel;
+	random_bytes(&skel->bss->flow_seed, sizeof(skel->bss->flow_seed));
 	d->cpus = libbpf_num_possible_cpus();
 	d->per_cpu = xcalloc((size_t)d->cpus, sizeof(*d->per_cpu));
 	*out = d;
@@ -177,8 +178,8 @@ static int steer(struct datapath *d)
 }
 
 /* F for each piece of FIRST..LAST: the widest power of two that begins there and fits. */
-static int pieces(uint16_t first, uint16_t last, int (*f)(int map, const struct range_key *k, uint32_t number), int map,
-		  struct range_key k, uint32_t number)
+static int pieces(uint16_t first, uint16_t last, int (*f)(int map, const struct range_key *k, const void *value), int map,
+		  struct range_key k, const void *value)
 {
 	for (uint32_t at = first; at <= last;) {
 		uint32_t bits = 0;
@@ -188,7 +189,7 @@ static int pieces(uint16_t first, uint16_t last, int (*f)(int map, const struct 
 			bits++;
 		k.prefixlen = RANGE_KEY_BITS - bits;
 		k.port = htons((uint16_t)at);
-		rc = f(map, &k, number);
+		rc = f(map, &k, value);
 		if (rc)
 			return rc;
 		at += 1u << bits;
@@ -196,14 +197,14 @@ static int pieces(uint16_t first, uint16_t last, int (*f)(int map, const struct 
 	return 0;
 }
 
-static int piece_add(int map, const struct range_key *k, uint32_t number)
+static int piece_add(int map, const struct range_key *k, const void *value)
 {
-	return bpf_map_update_elem(map, k, &number, BPF_NOEXIST);
+	return bpf_map_update_elem(map, k, value, BPF_NOEXIST);
 }
 
-static int piece_remove(int map, const struct range_key *k, uint32_t number)
+static int piece_remove(int map, const struct range_key *k, const void *value)
 {
-	(void)number;
+	(void)value;
 	bpf_map_delete_elem(map, k);
 	return 0;
 }
@@ -229,7 +230,7 @@ int datapath_range_add(struct datapath *d, int device, const struct in6_addr *ip
 		return -ENOSPC;
 	rc = bpf_map_update_elem(bpf_map__fd(d->skel->maps.range_sockets), &number, &value, BPF_ANY);
 	if (rc == 0)
-		rc = pieces(first, last, piece_add, bpf_map__fd(d->skel->maps.ranges), range_key(device, ip, proto), number);
+		rc = pieces(first, last, piece_add, bpf_map__fd(d->skel->maps.ranges), range_key(device, ip, proto), &number);
 	if (rc == 0)
 		rc = steer(d);
 	if (rc) {
@@ -243,7 +244,7 @@ int datapath_range_add(struct datapath *d, int device, const struct in6_addr *ip
 void datapath_range_remove(struct datapath *d, int number, int device, const struct in6_addr *ip, uint8_t proto,
 			   uint16_t first, uint16_t last)
 {
-	pieces(first, last, piece_remove, bpf_map__fd(d->skel->maps.ranges), range_key(device, ip, proto), 0);
+	pieces(first, last, piece_remove, bpf_map__fd(d->skel->maps.ranges), range_key(device, ip, proto), NULL);
 	bpf_map_delete_elem(bpf_map__fd(d->skel->maps.range_sockets), &number);
 	d->range_taken[number] = false;
 }
@@ -263,21 +264,21 @@ int datapath_domain(struct datapath *d, int ifindex, uint32_t vrf)
 
 /* ---- guards ---- */
 
-static int piece_set(int map, const struct range_key *k, uint32_t number)
+static int piece_set(int map, const struct range_key *k, const void *value)
 {
-	return bpf_map_update_elem(map, k, &number, BPF_ANY);
+	return bpf_map_update_elem(map, k, value, BPF_ANY);
 }
 
 int datapath_guard_ports(struct datapath *d, int device, const struct in6_addr *ip, uint8_t proto, uint16_t first,
 			 uint16_t last, uint32_t number)
 {
-	return pieces(first, last, piece_set, bpf_map__fd(d->skel->maps.guarded), range_key(device, ip, proto), number);
+	return pieces(first, last, piece_set, bpf_map__fd(d->skel->maps.guarded), range_key(device, ip, proto), &number);
 }
 
 void datapath_unguard_ports(struct datapath *d, int device, const struct in6_addr *ip, uint8_t proto, uint16_t first,
 			    uint16_t last)
 {
-	pieces(first, last, piece_remove, bpf_map__fd(d->skel->maps.guarded), range_key(device, ip, proto), 0);
+	pieces(first, last, piece_remove, bpf_map__fd(d->skel->maps.guarded), range_key(device, ip, proto), NULL);
 }
 
 static struct denial_key denial_key(uint32_t number, const struct in6_addr *net, unsigned len)
@@ -320,6 +321,45 @@ void datapath_hits_clear(struct datapath *d, uint32_t hits)
 	bpf_map_update_elem(bpf_map__fd(d->skel->maps.guard_hits), &hits, one, BPF_ANY);
 }
 
+/* ---- clients' legs ---- */
+
+static int leg_change(struct datapath *d, int device, const struct in6_addr *ip, uint8_t proto, uint16_t first,
+		      uint16_t last, const struct leg *leg, int (*f)(int map, const struct range_key *k, const void *leg))
+{
+	return pieces(first, last, f, bpf_map__fd(first == last ? d->skel->maps.legs : d->skel->maps.leg_ranges),
+		      range_key(device, ip, proto), leg);
+}
+
+int datapath_leg_set(struct datapath *d, int device, const struct in6_addr *ip, uint8_t proto, uint16_t first,
+		     uint16_t last, const struct leg *leg)
+{
+	/* First the question, then the answers. */
+	d->skel->bss->any_leg = 1;
+	if (first != last)
+		d->skel->bss->any_leg_range = 1;
+	return leg_change(d, device, ip, proto, first, last, leg, piece_set);
+}
+
+static bool is_empty(const struct bpf_map *m)
+{
+	struct range_key first;
+
+	return bpf_map_get_next_key(bpf_map__fd(m), NULL, &first) != 0;
+}
+
+void datapath_leg_clear(struct datapath *d, int device, const struct in6_addr *ip, uint8_t proto, uint16_t first,
+			uint16_t last)
+{
+	leg_change(d, device, ip, proto, first, last, NULL, piece_remove);
+	d->skel->bss->any_leg_range = !is_empty(d->skel->maps.leg_ranges);
+	d->skel->bss->any_leg = d->skel->bss->any_leg_range || !is_empty(d->skel->maps.legs);
+}
+
+uint64_t datapath_flow_seed(const struct datapath *d)
+{
+	return d->skel->bss->flow_seed;
+}
+
 /* ---- clone targets ---- */
 
 int datapath_target_set(struct datapath *d, uint32_t slot, const struct target *t)
@@ -345,18 +385,9 @@ int datapath_target_read(struct datapath *d, uint32_t slot, struct target_counte
 
 /* ---- flows ---- */
 
-static struct flow_key reversed(const struct flow_key *k)
-{
-	struct flow_key r = { .vrf = k->vrf, .proto = k->proto, .sport = k->dport, .dport = k->sport };
-
-	memcpy(r.src, k->dst, 16);
-	memcpy(r.dst, k->src, 16);
-	return r;
-}
-
 static bool flow_is_over(const struct flow *f, uint64_t now, uint64_t linger_ns, uint64_t idle_ns)
 {
-	if (f->closing_ns && now > f->closing_ns && now - f->closing_ns > linger_ns)
+	if (f->closed[FLOW_IN] && f->closed[FLOW_OUT] && now > f->closing_ns && now - f->closing_ns > linger_ns)
 		return true;
 	if (f->idle_s)
 		idle_ns = f->idle_s * NS_PER_S;
@@ -378,18 +409,9 @@ int datapath_sweep(struct datapath *d, unsigned budget, uint64_t linger_ns, uint
 			d->sweeping = false;
 			return rc;
 		}
-		for (uint32_t i = 0; i < n; i++) {
-			if (!flow_is_over(&d->values[i], now, linger_ns, idle_ns))
-				continue;
-			/* The connection is over when both directions are; one that vanished has gone already. */
-			struct flow_key back = reversed(&d->keys[i]);
-			struct flow other;
-			bool alone = bpf_map_lookup_elem(fd, &back, &other) != 0;
-			if (!alone && !flow_is_over(&other, now, linger_ns, idle_ns))
-				continue;
-			removed += bpf_map_delete_elem(fd, &d->keys[i]) == 0;
-			removed += !alone && bpf_map_delete_elem(fd, &back) == 0;
-		}
+		for (uint32_t i = 0; i < n; i++)
+			if (flow_is_over(&d->values[i], now, linger_ns, idle_ns))
+				removed += bpf_map_delete_elem(fd, &d->keys[i]) == 0;
 		d->sweeping = rc == 0;
 		d->sweep_at = next;
 		if (rc)

@@ -26,7 +26,7 @@
 struct datapath;
 
 struct datapath_config {
-	uint32_t flows_max; /* entries of the flow table, two a connection; 0: FLOWS_MAX */
+	uint32_t flows_max; /* connections in the flow table; 0: FLOWS_MAX */
 };
 
 /* Loads, attaches nothing. C may be NULL. -EPERM without CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. */
@@ -75,6 +75,17 @@ void datapath_undeny(struct datapath *d, uint32_t number, const struct in6_addr 
 /* Denied since it was cleared. */
 uint64_t datapath_hits(struct datapath *d, uint32_t hits);
 void datapath_hits_clear(struct datapath *d, uint32_t hits);
+
+/* ---- clients' legs: what is wanted of those who come to a service ---- */
+
+/* Of who comes to IP, PROTO and FIRST..LAST by DEVICE (0: any) LEG is wanted from now on. -errno. */
+int datapath_leg_set(struct datapath *d, int device, const struct in6_addr *ip, uint8_t proto, uint16_t first,
+		     uint16_t last, const struct leg *leg);
+/* Nothing any more; flows that are in the table stay. */
+void datapath_leg_clear(struct datapath *d, int device, const struct in6_addr *ip, uint8_t proto, uint16_t first,
+			uint16_t last);
+/* For flow_id(). */
+uint64_t datapath_flow_seed(const struct datapath *d);
 
 /* ---- clone targets ---- */
 

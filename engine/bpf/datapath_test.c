@@ -336,13 +336,14 @@ static struct target_counters book(uint32_t slot)
 	return c;
 }
 
-static struct flow_key key_of(uint8_t proto, const char *src, uint16_t sport, const char *dst, uint16_t dport)
+static struct flow_key key_of(uint8_t proto, const char *local, uint16_t local_port, const char *remote,
+			      uint16_t remote_port)
 {
-	struct in6_addr s = ip(src), d = ip(dst);
-	struct flow_key k = { .proto = proto, .sport = htons(sport), .dport = htons(dport) };
+	struct in6_addr l = ip(local), r = ip(remote);
+	struct flow_key k = { .proto = proto, .local_port = htons(local_port), .remote_port = htons(remote_port) };
 
-	memcpy(k.src, &s, 16);
-	memcpy(k.dst, &d, 16);
+	memcpy(k.local, &l, 16);
+	memcpy(k.remote, &r, 16);
 	return k;
 }
 
@@ -385,21 +386,23 @@ static void rewriter(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases) * 2; i++) {
 		const typeof(cases[0]) *c = &cases[i / 2];
 		bool cut = i & 1;
-		struct flow_key k = key_of(c->proto, c->src, 1234, c->dst, 80);
+		struct flow_key k = c->out ? key_of(c->proto, c->src, 1234, c->dst, 80)
+					   : key_of(c->proto, c->dst, 80, c->src, 1234);
+		uint32_t mark = COPY_MARK | COPY_CLIENT | (c->out ? COPY_OUT : 0) | SLOT;
 		struct frame f = transport(c->proto, c->src, 1234, c->dst, 80, 0x18, c->payload);
 		struct frame want = transport(c->proto, c->want_src, 1234, c->want_dst, 80, 0x18, c->payload);
 		struct target_counters before = book(SLOT);
 
 		memcpy(want.b, target.dst_mac, 6);
 		memcpy(want.b + 6, target.src_mac, 6);
-		put_flow(k, FLOW_CLONE | (c->out ? FLOW_OUT : 0), c->client);
+		put_flow(k, FLOW_CLONE, c->client);
 		struct answer a = run(cut ? DATAPATH_CUT : DATAPATH_EGRESS, &f,
-				      (struct __sk_buff){ .ifindex = LO, .mark = COPY_MARK | COPY_CLIENT | SLOT });
+				      (struct __sk_buff){ .ifindex = LO, .mark = mark });
 		drop_flow(k);
 		assert_int_equal(a.f.len, want.len);
 		assert_memory_equal(a.f.b, want.b, want.len);
 		assert_int_equal(a.verdict, cut ? TC_ACT_SHOT : TC_ACT_UNSPEC);
-		assert_int_equal(a.mark, COPY_MARK | COPY_CLIENT | COPY_DONE | SLOT);
+		assert_int_equal(a.mark, mark | COPY_DONE);
 		if (cut) {
 			/* It went on by an interface that does not exist: that is counted, too. */
 			struct target_counters after = book(SLOT);
@@ -437,7 +440,7 @@ static void eligible_frames_are_counted_with_their_outcome(void **state)
 		skip();
 
 	struct frame f = transport(IPPROTO_TCP, "10.0.0.9", 80, "10.0.0.1", 1234, 0x18, 1000);
-	struct flow_key k = key_of(IPPROTO_TCP, "10.0.0.9", 80, "10.0.0.1", 1234);
+	struct flow_key k = key_of(IPPROTO_TCP, "10.0.0.1", 1234, "10.0.0.9", 80);
 	struct __sk_buff ctx = { .ifindex = LO, .mark = 0xabcd };
 	const struct {
 		uint32_t flags, generation, via, gso_segs;
@@ -482,42 +485,199 @@ static void eligible_frames_are_counted_with_their_outcome(void **state)
 	drop_flow(k);
 }
 
-static void sweep_takes_both_directions_or_none(void **state)
+static void sweep_takes_what_both_sides_closed(void **state)
 {
 	(void)state;
 	if (!dp)
 		skip();
 
-	struct flow_key out = key_of(IPPROTO_TCP, "10.0.0.1", 1, "10.0.0.9", 80);
-	struct flow_key in = key_of(IPPROTO_TCP, "10.0.0.9", 80, "10.0.0.1", 1);
+	struct flow_key tcp = key_of(IPPROTO_TCP, "10.0.0.1", 1, "10.0.0.9", 80);
 	struct flow_key lone = key_of(IPPROTO_UDP, "10.0.0.1", 2, "10.0.0.9", 53);
 	struct flow_key patient = key_of(IPPROTO_UDP, "10.0.0.1", 3, "10.0.0.9", 53);
-	struct flow f = { .seen_ns = mono_ns(), .closing_ns = mono_ns() - 10 };
+	struct flow f = { .seen_ns = mono_ns(), .closing_ns = mono_ns() - 10, .closed = { 1, 0 } };
 	int fd = datapath_flows_fd(dp);
 
 	/* Closed by one side only: alive. */
-	assert_int_equal(bpf_map_update_elem(fd, &out, &f, BPF_ANY), 0);
-	f.closing_ns = 0;
-	assert_int_equal(bpf_map_update_elem(fd, &in, &f, BPF_ANY), 0);
+	assert_int_equal(bpf_map_update_elem(fd, &tcp, &f, BPF_ANY), 0);
 	assert_int_equal(datapath_sweep(dp, 100, 0, NS_PER_S), 0);
 	/* By both, but just now. */
+	f.closed[FLOW_OUT] = 1;
 	f.closing_ns = mono_ns();
-	assert_int_equal(bpf_map_update_elem(fd, &in, &f, BPF_ANY), 0);
+	assert_int_equal(bpf_map_update_elem(fd, &tcp, &f, BPF_ANY), 0);
 	assert_int_equal(datapath_sweep(dp, 100, NS_PER_S, NS_PER_S), 0);
 	f.closing_ns -= 10;
-	assert_int_equal(bpf_map_update_elem(fd, &in, &f, BPF_ANY), 0);
-	f.closing_ns = 0;
+	assert_int_equal(bpf_map_update_elem(fd, &tcp, &f, BPF_ANY), 0);
+	f.closed[FLOW_IN] = f.closed[FLOW_OUT] = 0;
 	f.seen_ns -= 2 * NS_PER_S;
 	assert_int_equal(bpf_map_update_elem(fd, &lone, &f, BPF_ANY), 0);
 	f.idle_s = 3; /* it says itself how long */
 	assert_int_equal(bpf_map_update_elem(fd, &patient, &f, BPF_ANY), 0);
-	assert_int_equal(datapath_sweep(dp, 100, 0, NS_PER_S), 3);
+	assert_int_equal(datapath_sweep(dp, 100, 0, NS_PER_S), 2);
 	f.seen_ns -= 2 * NS_PER_S;
 	assert_int_equal(bpf_map_update_elem(fd, &patient, &f, BPF_EXIST), 0);
 	assert_int_equal(datapath_sweep(dp, 100, 0, 3600 * NS_PER_S), 1);
-	assert_int_equal(bpf_map_lookup_elem(fd, &out, &f), -ENOENT);
-	assert_int_equal(bpf_map_lookup_elem(fd, &in, &f), -ENOENT);
+	assert_int_equal(bpf_map_lookup_elem(fd, &tcp, &f), -ENOENT);
 	assert_int_equal(bpf_map_lookup_elem(fd, &lone, &f), -ENOENT);
+}
+
+/* ---- the client's leg ---- */
+
+static struct flow flow_of(struct flow_key k)
+{
+	struct flow f = { 0 };
+
+	(void)bpf_map_lookup_elem(datapath_flows_fd(dp), &k, &f);
+	return f;
+}
+
+/* One packet; how many frames became eligible by it. */
+static uint64_t eligible_by(enum datapath_program p, struct frame f)
+{
+	uint64_t before = book(SLOT).eligible;
+
+	assert_true(passes(p, f));
+	return book(SLOT).eligible - before;
+}
+
+static const struct leg leg = { .flags = LEG_CLONE, .service = 9, .first = SLOT, .count = 1, .generation = 3 };
+
+static struct frame from_client(uint8_t proto, const char *vip, uint16_t port, uint8_t flags)
+{
+	bool v6 = strchr(vip, ':');
+
+	return transport(proto, v6 ? "fd00::9" : "10.0.0.9", 4000, vip, port, flags, 5);
+}
+
+static void legs_know_their_clients(void **state)
+{
+	(void)state;
+	if (!dp)
+		skip();
+
+	const enum datapath_program EG = DATAPATH_EGRESS, IN = DATAPATH_INGRESS;
+	const struct {
+		const char *vip;
+		uint16_t first, last, port;
+		bool known;
+	} cases[] = {
+		{ "10.0.1.1", 80, 80, 80, true },      { "10.0.1.1", 80, 80, 81, false },
+		{ "fd00:1::1", 80, 80, 80, true },     { "10.0.1.2", 1000, 1999, 999, false },
+		{ "10.0.1.2", 1000, 1999, 1000, true }, { "10.0.1.2", 1000, 1999, 1500, true },
+		{ "10.0.1.2", 1000, 1999, 1999, true }, { "10.0.1.2", 1000, 1999, 2000, false },
+	};
+
+	assert_int_equal(datapath_target_set(dp, SLOT, &target), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct in6_addr vip = ip(cases[i].vip);
+		struct frame syn = from_client(IPPROTO_TCP, cases[i].vip, cases[i].port, 0x02);
+		struct frame answer = transport(IPPROTO_TCP, cases[i].vip, cases[i].port, ip_is_v4(&vip) ? "10.0.0.9" : "fd00::9", 4000,
+						0x12, 0);
+		uint64_t opened = counter(GATE_flow_opened);
+
+		assert_int_equal(datapath_leg_set(dp, 0, &vip, IPPROTO_TCP, cases[i].first, cases[i].last, &leg), 0);
+		assert_int_equal(eligible_by(IN, syn), cases[i].known);
+		assert_int_equal(eligible_by(EG, answer), cases[i].known);
+		/* Not of a handshake that is in the kernel's table: older, or made up. */
+		assert_int_equal(eligible_by(IN, from_client(IPPROTO_TCP, cases[i].vip, cases[i].port, 0x10)), 0);
+		assert_int_equal(eligible_by(IN, from_client(IPPROTO_TCP, cases[i].vip, cases[i].port, 0x04)), 0);
+		assert_int_equal(counter(GATE_flow_opened), opened);
+		datapath_leg_clear(dp, 0, &vip, IPPROTO_TCP, cases[i].first, cases[i].last);
+		assert_int_equal(eligible_by(IN, syn), 0);
+	}
+}
+
+static void a_leg_by_one_interface_only(void **state)
+{
+	(void)state;
+	if (!dp)
+		skip();
+
+	struct in6_addr vip = ip("10.0.1.1");
+	struct frame syn = from_client(IPPROTO_TCP, "10.0.1.1", 80, 0x02);
+
+	assert_int_equal(datapath_domain(dp, 99, 7), 0);
+	assert_int_equal(datapath_leg_set(dp, 99, &vip, IPPROTO_TCP, 80, 80, &leg), 0);
+	assert_int_equal(eligible_by(DATAPATH_INGRESS, syn), 0);
+	assert_int_equal(datapath_leg_set(dp, LO, &vip, IPPROTO_TCP, 80, 80, &leg), 0);
+	assert_int_equal(eligible_by(DATAPATH_INGRESS, syn), 1);
+	datapath_leg_clear(dp, LO, &vip, IPPROTO_TCP, 80, 80);
+	datapath_leg_clear(dp, 99, &vip, IPPROTO_TCP, 80, 80);
+	assert_int_equal(datapath_domain(dp, 99, 0), 0);
+}
+
+static void datagrams_of_a_client_are_a_flow(void **state)
+{
+	(void)state;
+	if (!dp)
+		skip();
+
+	struct in6_addr vip = ip("10.0.1.1"), client = ip("10.0.0.9");
+	struct flow_key k = key_of(IPPROTO_UDP, "10.0.1.1", 53, "10.0.0.9", 4000);
+	struct leg udp = leg;
+	struct flow f;
+
+	udp.idle_s = 30;
+	assert_int_equal(datapath_leg_set(dp, 0, &vip, IPPROTO_UDP, 53, 53, &udp), 0);
+	assert_int_equal(eligible_by(DATAPATH_INGRESS, from_client(IPPROTO_UDP, "10.0.1.1", 53, 0)), 1);
+	f = flow_of(k);
+	assert_int_equal(f.flags, FLOW_CLIENT | FLOW_CLONE);
+	assert_int_equal(f.service, 9);
+	assert_int_equal(f.idle_s, 30);
+	/* The same words, the same id: by them the two legs of a connection find together. */
+	assert_true(f.id == flow_id(datapath_flow_seed(dp), client.s6_addr, htons(4000), vip.s6_addr, htons(53),
+				    IPPROTO_UDP));
+	/* It is a flow now, with and without its leg. */
+	datapath_leg_clear(dp, 0, &vip, IPPROTO_UDP, 53, 53);
+	assert_int_equal(eligible_by(DATAPATH_EGRESS, transport(IPPROTO_UDP, "10.0.1.1", 53, "10.0.0.9", 4000, 0, 9)), 1);
+	drop_flow(k);
+	assert_int_equal(eligible_by(DATAPATH_INGRESS, from_client(IPPROTO_UDP, "10.0.1.1", 53, 0)), 0);
+}
+
+/* Of a handshake under way when the leg became what it is, the rest is not copied. */
+static void a_copy_begins_with_the_first_packet(void **state)
+{
+	(void)state;
+	if (!dp)
+		skip();
+
+	struct in6_addr vip = ip("10.0.1.1");
+	struct leg young = leg;
+	struct frame answer = transport(IPPROTO_TCP, "10.0.1.1", 80, "10.0.0.9", 4000, 0x12, 0);
+
+	young.since_ns = mono_ns();
+	assert_int_equal(datapath_leg_set(dp, 0, &vip, IPPROTO_TCP, 80, 80, &young), 0);
+	assert_int_equal(eligible_by(DATAPATH_EGRESS, answer), 0);
+	assert_int_equal(eligible_by(DATAPATH_INGRESS, from_client(IPPROTO_TCP, "10.0.1.1", 80, 0x02)), 1);
+	assert_int_equal(eligible_by(DATAPATH_EGRESS, answer), 1);
+	/* And once more: what was noted was noted for the leg as it was. */
+	young.generation = 4;
+	assert_int_equal(datapath_leg_set(dp, 0, &vip, IPPROTO_TCP, 80, 80, &young), 0);
+	assert_int_equal(eligible_by(DATAPATH_EGRESS, answer), 0);
+	datapath_leg_clear(dp, 0, &vip, IPPROTO_TCP, 80, 80);
+}
+
+/* A port that a client uses again, after both sides had closed: another connection. */
+static void a_closed_flow_ends_with_the_next_syn(void **state)
+{
+	(void)state;
+	if (!dp)
+		skip();
+
+	struct in6_addr vip = ip("10.0.1.1");
+	struct flow_key k = key_of(IPPROTO_TCP, "10.0.1.1", 80, "10.0.0.9", 4000);
+	struct frame syn = from_client(IPPROTO_TCP, "10.0.1.1", 80, 0x02);
+
+	assert_int_equal(datapath_leg_set(dp, 0, &vip, IPPROTO_TCP, 80, 80, &leg), 0);
+	put_flow(k, FLOW_CLIENT | FLOW_CLONE, "10.0.0.9");
+	assert_int_equal(eligible_by(DATAPATH_INGRESS, syn), 1);
+	assert_int_equal(flow_of(k).flags, FLOW_CLIENT | FLOW_CLONE);
+	assert_int_equal(eligible_by(DATAPATH_INGRESS, from_client(IPPROTO_TCP, "10.0.1.1", 80, 0x11)), 1);
+	assert_int_equal(eligible_by(DATAPATH_INGRESS, syn), 1);
+	assert_int_equal(flow_of(k).flags, FLOW_CLIENT | FLOW_CLONE);
+	assert_int_equal(eligible_by(DATAPATH_EGRESS, transport(IPPROTO_TCP, "10.0.1.1", 80, "10.0.0.9", 4000, 0x11, 0)), 1);
+	assert_int_equal(eligible_by(DATAPATH_INGRESS, syn), 1);
+	assert_int_equal(flow_of(k).flags, 0);
+	datapath_leg_clear(dp, 0, &vip, IPPROTO_TCP, 80, 80);
 }
 
 int main(void)
@@ -530,7 +690,12 @@ int main(void)
 		cmocka_unit_test(rewriter),
 		cmocka_unit_test(copies_are_let_alone),
 		cmocka_unit_test(eligible_frames_are_counted_with_their_outcome),
-		cmocka_unit_test(sweep_takes_both_directions_or_none),
+		cmocka_unit_test(sweep_takes_what_both_sides_closed),
+		cmocka_unit_test(legs_know_their_clients),
+		cmocka_unit_test(a_leg_by_one_interface_only),
+		cmocka_unit_test(datagrams_of_a_client_are_a_flow),
+		cmocka_unit_test(a_copy_begins_with_the_first_packet),
+		cmocka_unit_test(a_closed_flow_ends_with_the_next_syn),
 	};
 
 	return cmocka_run_group_tests(tests, load, unload);

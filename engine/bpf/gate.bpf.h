@@ -63,12 +63,12 @@ static ALWAYS_INLINE bool gate_refuses_out(struct __sk_buff *skb, struct packet 
 	if (p->na_target && !bpf_skb_load_bytes(skb, p->na_target, addr, 16) &&
 	    gate_refuses_claim(skb, p->key.vrf, addr, GATE_gate_neighbour))
 		return true;
-	return gate_refuses_packet(p->key.vrf, p->key.src, GATE_gate_out);
+	return gate_refuses_packet(p->key.vrf, p->key.local, GATE_gate_out);
 }
 
 static ALWAYS_INLINE bool gate_refuses_in(struct packet *p)
 {
-	return p->kind == PACKET_IP && gate_refuses_packet(p->key.vrf, p->key.dst, GATE_gate_in);
+	return p->kind == PACKET_IP && gate_refuses_packet(p->key.vrf, p->key.local, GATE_gate_in);
 }
 
 #endif

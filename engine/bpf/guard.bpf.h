@@ -37,19 +37,19 @@ struct {
 
 static ALWAYS_INLINE bool guard_refuses(struct packet *p, __u32 ifindex)
 {
-	struct range_key to = { .prefixlen = RANGE_KEY_BITS, .proto = (__u8)p->key.proto, .port = p->key.dport };
+	struct range_key to = { .prefixlen = RANGE_KEY_BITS, .proto = (__u8)p->key.proto, .port = p->key.local_port };
 	struct denial_key from = { .prefixlen = DENIAL_KEY_BITS };
 	__u32 *guard, *at;
 	__u64 *hits;
 
 	if (!p->l4 || (p->key.proto == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN))
 		return false;
-	__builtin_memcpy(to.addr, p->key.dst, 16);
+	__builtin_memcpy(to.addr, p->key.local, 16);
 	guard = range_find(&guarded, &to, ifindex);
 	if (!guard)
 		return false;
 	from.guard = *guard;
-	__builtin_memcpy(from.addr, p->key.src, 16);
+	__builtin_memcpy(from.addr, p->key.remote, 16);
 	at = bpf_map_lookup_elem(&denied, &from);
 	if (!at)
 		return false;

@@ -28,6 +28,31 @@ struct {
 	__type(value, struct flow);
 } flows SEC(".maps");
 
+/* By address and port; the key is that of a range that is one port. Ranges have a map of their own. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LEGS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct range_key);
+	__type(value, struct leg);
+} legs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, RANGES_MAX * 30);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct range_key);
+	__type(value, struct leg);
+} leg_ranges SEC(".maps");
+
+/* Ids of clients' handshakes under a new leg; one that is overwritten is not copied. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, BEGUN_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} begun SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, TARGETS_MAX);
@@ -65,8 +90,9 @@ struct {
 	__type(value, __u32);
 } domains SEC(".maps");
 
-/* Has `domains` any? Most engines have one domain, and pay for no look-up. */
-__u32 any_domain;
+/* Has `domains` any? Most engines have one domain, and pay for no look-up. Likewise `legs` and `leg_ranges`. */
+__u32 any_domain, any_leg, any_leg_range;
+__u64 flow_seed;
 
 static ALWAYS_INLINE __u32 domain_of(__u32 ifindex)
 {
@@ -76,9 +102,9 @@ static ALWAYS_INLINE __u32 domain_of(__u32 ifindex)
 }
 
 /* What MAP says of KEY where it comes in by IFINDEX: what is bound to the interface goes before what is bound to none. */
-static ALWAYS_INLINE __u32 *range_find(void *map, struct range_key *key, __u32 ifindex)
+static ALWAYS_INLINE void *range_find(void *map, struct range_key *key, __u32 ifindex)
 {
-	__u32 *found = NULL;
+	void *found = NULL;
 
 	if (any_domain) {
 		key->ifindex = ifindex;

@@ -30,6 +30,7 @@ enum packet_kind { PACKET_OTHER, PACKET_ARP, PACKET_IP };
 
 struct packet {
 	struct flow_key key; /* addresses of PACKET_IP; ports when l4 is set */
+	bool out;            /* it leaves the engine: its source is the local one */
 	__u32 kind;
 	__u32 l3;
 	__u32 l4;         /* offset of the TCP or UDP header; 0: neither, or not the first fragment */
@@ -71,14 +72,17 @@ static ALWAYS_INLINE void packet_parse_l4(struct __sk_buff *skb, struct packet *
 	} else {
 		return;
 	}
-	__builtin_memcpy(&p->key.sport, h, 2);
-	__builtin_memcpy(&p->key.dport, h + 2, 2);
+	__builtin_memcpy(p->out ? &p->key.local_port : &p->key.remote_port, h, 2);
+	__builtin_memcpy(p->out ? &p->key.remote_port : &p->key.local_port, h + 2, 2);
 	p->l4 = at;
 }
 
-static ALWAYS_INLINE void packet_parse(struct __sk_buff *skb, struct packet *p)
+static ALWAYS_INLINE void packet_parse(struct __sk_buff *skb, struct packet *p, bool out)
 {
+	__u8 *src = out ? p->key.local : p->key.remote, *dst = out ? p->key.remote : p->key.local;
+
 	__builtin_memset(p, 0, sizeof(*p));
+	p->out = out;
 	p->l3 = ETH_HLEN;
 	p->key.vrf = VRF_MAIN;
 
@@ -94,8 +98,8 @@ static ALWAYS_INLINE void packet_parse(struct __sk_buff *skb, struct packet *p)
 			return;
 		p->kind = PACKET_IP;
 		p->key.proto = ip.protocol;
-		addr_from_v4(p->key.src, ip.saddr);
-		addr_from_v4(p->key.dst, ip.daddr);
+		addr_from_v4(src, ip.saddr);
+		addr_from_v4(dst, ip.daddr);
 		if (!(ip.frag_off & bpf_htons(0x1fff)))
 			packet_parse_l4(skb, p, ETH_HLEN + ip.ihl * 4);
 	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
@@ -106,8 +110,8 @@ static ALWAYS_INLINE void packet_parse(struct __sk_buff *skb, struct packet *p)
 			return;
 		p->kind = PACKET_IP;
 		p->key.proto = ip.nexthdr;
-		__builtin_memcpy(p->key.src, &ip.saddr, 16);
-		__builtin_memcpy(p->key.dst, &ip.daddr, 16);
+		__builtin_memcpy(src, &ip.saddr, 16);
+		__builtin_memcpy(dst, &ip.daddr, 16);
 		if (ip.nexthdr != IPPROTO_ICMPV6)
 			packet_parse_l4(skb, p, ETH_HLEN + sizeof(ip));
 		else if (!bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(ip), &type, 1) && type == 136)

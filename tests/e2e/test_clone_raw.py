@@ -297,7 +297,7 @@ def test_frames_that_the_cutter_refuses_are_in_the_books(world):
     assert world.books()["dropped_memory"] == before["dropped_memory"]
 
 
-@pytest.mark.parametrize("world", [{"flows": 8}], indirect=True, ids=["4_flows"])
+@pytest.mark.parametrize("world", [{"flows": 4}], indirect=True, ids=["4_flows"])
 def test_full_flow_table_refuses_whole_flows(world):
     world.clone(world.sensor.ip4)
     world.ready()

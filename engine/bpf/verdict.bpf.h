@@ -1,0 +1,127 @@
+/*
+ * verdict - what the classification says of a packet, and the flow table that it says it from.
+ */
+#ifndef SPANWIRE_ENGINE_BPF_VERDICT_BPF_H
+#define SPANWIRE_ENGINE_BPF_VERDICT_BPF_H
+
+#include "engine/bpf/maps.bpf.h"
+
+#define SEEN_GRAIN_NS 1000000000ULL
+
+struct verdict {
+	/* Whose packet it is. */
+	__u32 service;                /* 0: nobody's, and the rest says nothing */
+	__u32 flags;                  /* FLOW_CLIENT, FLOW_MONITOR: the leg */
+	__u64 flow_id;
+	bool out;                     /* it leaves the engine */
+
+	/* What the clone stage works on. */
+	bool with_client_addr;
+	struct target *target;        /* NULL: nothing to copy */
+	struct target_counters *book;
+	__u32 slot;
+	__u32 frames;
+	__u64 bytes;                  /* on the wire */
+};
+
+/* ---- flows ---- */
+
+/* Enters F, which says all but the time. NULL: there is no room. */
+static ALWAYS_INLINE struct flow *flow_open(const struct flow_key *k, struct flow *f)
+{
+	f->seen_ns = bpf_ktime_get_coarse_ns();
+	if (bpf_map_update_elem(&flows, k, f, BPF_ANY)) {
+		count(GATE_flow_refused, 1);
+		return NULL;
+	}
+	count(GATE_flow_opened, 1);
+	return bpf_map_lookup_elem(&flows, k);
+}
+
+static ALWAYS_INLINE void flow_reopen(struct flow *f)
+{
+	f->closed[FLOW_IN] = 0;
+	f->closed[FLOW_OUT] = 0;
+}
+
+static ALWAYS_INLINE void flow_touch(struct flow *f, const struct packet *p)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+
+	if (now - f->seen_ns > SEEN_GRAIN_NS)
+		f->seen_ns = now;
+	if (!(p->tcp_flags & (TCP_FIN | TCP_RST)))
+		return;
+	f->closing_ns = now;
+	if (p->out || p->tcp_flags & TCP_RST)
+		f->closed[FLOW_OUT] = 1;
+	if (!p->out || p->tcp_flags & TCP_RST)
+		f->closed[FLOW_IN] = 1;
+}
+
+/* ---- verdicts ---- */
+
+static ALWAYS_INLINE void verdict_whose(struct verdict *v, const struct packet *p, __u32 service, __u32 flags, __u64 id)
+{
+	v->service = service;
+	v->flags = flags;
+	v->flow_id = id;
+	v->out = p->out;
+}
+
+/* Counts as eligible; a slot that has gone to another service since is none of this flow's. */
+static ALWAYS_INLINE void verdict_eligible(struct __sk_buff *skb, struct verdict *v, const struct packet *p, __u32 slot,
+					   __u32 generation)
+{
+	struct target *t = bpf_map_lookup_elem(&targets, &slot);
+
+	v->frames = packet_frames(skb, p->header_len);
+	v->bytes = skb->len + (__u64)(v->frames - 1) * p->header_len;
+	v->slot = slot;
+	if (!t || !slot || t->generation != generation) {
+		count(GATE_flow_stale, v->frames);
+		return;
+	}
+	v->book = bpf_map_lookup_elem(&books, &slot);
+	if (!v->book)
+		return;
+	v->book->eligible += v->frames;
+	v->book->eligible_bytes += v->bytes;
+	v->target = t;
+}
+
+/* Eligible, but there was no room for its flow. */
+static ALWAYS_INLINE void verdict_table_full(struct verdict *v)
+{
+	if (v->target)
+		v->book->dropped_table_full += v->frames;
+	v->target = NULL;
+}
+
+/* A packet of a flow that is in the table. */
+static ALWAYS_INLINE void verdict_flow(struct __sk_buff *skb, struct verdict *v, const struct packet *p, struct flow *f)
+{
+	flow_touch(f, p);
+	verdict_whose(v, p, f->service, f->flags, f->id);
+	if (!(f->flags & FLOW_CLONE))
+		return;
+	verdict_eligible(skb, v, p, f->target, f->generation);
+	if (!v->target || !(f->flags & FLOW_CLIENT_ADDR))
+		return;
+	v->with_client_addr = addr_is_v4(f->client_addr) == (skb->protocol == bpf_htons(ETH_P_IP));
+	if (!v->with_client_addr)
+		v->book->other_family += v->frames;
+}
+
+/* A packet of a marked socket whose flow is not in the table. */
+static ALWAYS_INLINE void verdict_refused(struct __sk_buff *skb, struct verdict *v, const struct packet *p,
+					  const struct sock_mark *m)
+{
+	verdict_whose(v, p, m->service, m->flags & MARK_MONITOR ? FLOW_MONITOR : 0, m->flow_id);
+	if (!(m->flags & MARK_CLONE))
+		return;
+	verdict_eligible(skb, v, p, m->target, m->generation);
+	verdict_table_full(v);
+}
+
+#endif

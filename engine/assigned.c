@@ -273,8 +273,8 @@ void assigned_drop(struct assigned *a)
 	assigned_let_go(a);
 	ports_set(a->table->ports, a->uuid, NULL, 0, NULL);
 	guards_gone(a->table->guards, a->uuid);
-	assigned_drop_old_clone(a);
-	copies_end(a->copies, a->clone);
+	assigned_retire_clone(a);
+	copies_follow(a->copies, a->clone, NULL);
 	copies_free(a->copies);
 	list_remove(&a->link);
 	table_take(&t->table, &a->by_uuid);
@@ -428,7 +428,7 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 		preserve = p->preserve_client_ip;
 		key = clone_key_of(want, n, preserve);
 		if (n && strcmp(key, a->clone_key) != 0)
-			clone_set_new(a->table->clones, want, n, &set, &e);
+			clone_set_new(a->table->clones, NULL, want, n, &set, &e);
 	} else {
 		key = xstrdup("");
 	}
@@ -445,16 +445,20 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 	free(a->clone_key);
 	a->clone_key = key;
 	a->preserve_client_ip = preserve;
-	assigned_drop_old_clone(a);
+	assigned_retire_clone(a);
 	a->old_clone = a->clone;
 	a->clone = set;
+	a->clone_changed = true;
 	return true;
 }
 
-void assigned_drop_old_clone(struct assigned *a)
+void assigned_retire_clone(struct assigned *a)
 {
-	copies_end(a->copies, a->old_clone);
+	if (!a->clone_changed)
+		return;
+	copies_follow(a->copies, a->old_clone, a->clone);
 	a->old_clone = NULL;
+	a->clone_changed = false;
 }
 
 json_t *assigned_clone_message(const struct assigned *a)

@@ -50,7 +50,8 @@ struct assigned {
 	bool silent;               /* all its servers are down, and it wants no ports then */
 	char *trouble;             /* a sentence: what could not be had; NULL: nothing */
 	char *clone_trouble;
-	struct clone_set *clone, *old_clone; /* the old one lives until the proxy was told of the new one */
+	struct clone_set *clone, *old_clone; /* the old one is retired when the proxy was told of the new one */
+	bool clone_changed;
 	char *clone_key;           /* what the set was made from, as text; "" none */
 	struct copies *copies;     /* books of all the sets that it had */
 	bool preserve_client_ip;
@@ -79,7 +80,8 @@ bool assigned_follow(struct assigned *a, const struct link *k);
 bool assigned_let_go(struct assigned *a);
 /* true: the clone range is another one: the proxy wants to know. */
 bool assigned_follow_clone(struct assigned *a, const struct link *k);
-void assigned_drop_old_clone(struct assigned *a);
+/* The proxy was told: the old set gets no new flows any more. */
+void assigned_retire_clone(struct assigned *a);
 
 bool assigned_has_vip(const struct assigned *a, const struct vip *v);
 /* An OperState and a sentence ("" when up). Borrowed. */

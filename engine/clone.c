@@ -29,6 +29,7 @@ enum {
 	SWEEP_BUDGET = 4096,  /* so many flows, and remove those that are */
 	LINGER_S = 5,         /* so long closed, or */
 	IDLE_S = 3600,        /* so long unused */
+	MARKED_S = 2,         /* a socket that was marked under the old set has sent its SYN by then */
 	RETIRE_MS = 1000,
 	ASK_MS = 1000,
 	JUDGED_MAX = 64,
@@ -68,6 +69,8 @@ struct slot {
 	struct target written;    /* as the kernel has it */
 	struct target_counters base;
 	uint64_t device_base;
+	bool ended;               /* its clone server was taken away: no more copies, also not of running flows */
+	struct clone_books *last; /* what it counted, when the slot itself is no longer its; else NULL */
 	const char *state;
 };
 
@@ -75,7 +78,9 @@ struct clone_set {
 	struct list link;
 	struct clones *table;
 	struct clone_range range;
-	bool stopped;
+	struct clone_plan plan;
+	uint64_t retired_ns;      /* 0: not */
+	bool vacated;             /* its slots are not its any more */
 	struct slot slots[];
 };
 
@@ -378,11 +383,11 @@ static uint64_t device_dropped(struct slot *s)
 static void slot_settle(struct slot *s)
 {
 	struct clones *c = s->set->table;
-	struct target t = { .generation = s->set->range.generation };
-	const struct iface *i = slot_iface(s), *via;
+	struct target t = { .generation = s->set->range.generation, .flags = s->ended ? TARGET_ENDED : 0 };
+	const struct iface *i = s->ended ? NULL : slot_iface(s), *via;
 
 	if (!i) {
-		s->state = "no interface of this engine is in its network";
+		s->state = s->ended ? "it was taken away" : "no interface of this engine is in its network";
 		slot_write(s, &t);
 		neighbour_put(s);
 		exit_put(s);
@@ -428,9 +433,7 @@ static void slot_settle(struct slot *s)
 
 static void set_settle(struct clone_set *s)
 {
-	if (s->stopped)
-		return;
-	for (uint32_t k = 0; k < s->range.count; k++)
+	for (uint32_t k = 0; k < s->range.count && !s->vacated; k++)
 		slot_settle(&s->slots[k]);
 }
 
@@ -511,6 +514,11 @@ static void sweep(struct timer *timer)
 
 /* ---- sets ---- */
 
+bool clone_want_is(const struct clone_want *a, const struct clone_want *b)
+{
+	return !memcmp(a, b, sizeof(*a));
+}
+
 static int want_check(const struct clone_want *w, size_t at, struct err *e)
 {
 	char path[48];
@@ -527,7 +535,7 @@ static int want_check(const struct clone_want *w, size_t at, struct err *e)
 }
 
 /* N slots in a row; 0: none. Slot 0 is never given out. */
-static uint32_t slots_take(struct clones *t, uint32_t n)
+static uint32_t slots_find(struct clones *t, uint32_t n)
 {
 	for (uint32_t tried = 0, run = 0; tried < 2 * TARGETS_MAX; tried++, t->next++) {
 		if (t->next >= TARGETS_MAX) {
@@ -544,7 +552,52 @@ static uint32_t slots_take(struct clones *t, uint32_t n)
 	return 0;
 }
 
-int clone_set_new(struct clones *t, const struct clone_want *w, size_t n, struct clone_set **out, struct err *e)
+/* The slots are given back; what they counted is kept. */
+static void set_vacate(struct clone_set *set)
+{
+	for (uint32_t k = 0; k < set->range.count && !set->vacated; k++) {
+		struct slot *s = &set->slots[k];
+		struct clone_books *last = xmalloc(sizeof(*last));
+
+		slot_write(s, &(struct target){ 0 });
+		clone_set_read(set, k, last);
+		s->last = last;
+		neighbour_put(s);
+		exit_put(s);
+		set->table->used[s->index] = false;
+	}
+	set->vacated = true;
+}
+
+/* The one that was retired first. NULL: none. */
+static struct clone_set *oldest_retired(struct clones *t)
+{
+	struct clone_set *oldest = NULL;
+
+	LIST_FOREACH(l, &t->sets) {
+		struct clone_set *s = LIST_ENTRY(l, struct clone_set, link);
+
+		if (s->retired_ns && !s->vacated && (!oldest || s->retired_ns < oldest->retired_ns))
+			oldest = s;
+	}
+	return oldest;
+}
+
+static uint32_t slots_take(struct clones *t, uint32_t n)
+{
+	for (;;) {
+		uint32_t first = slots_find(t, n);
+		struct clone_set *s = first ? NULL : oldest_retired(t);
+
+		if (!s)
+			return first;
+		log_warn("clone.vacated first=%u count=%u", s->range.first, s->range.count);
+		set_vacate(s);
+	}
+}
+
+int clone_set_new(struct clones *t, const struct clone_plan *p, const struct clone_want *w, size_t n,
+		  struct clone_set **out, struct err *e)
 {
 	if (!n || n > SET_MAX)
 		return err_set(e, -EINVAL, "clone_servers", "between 1 and %d clone servers are possible", SET_MAX);
@@ -560,6 +613,8 @@ int clone_set_new(struct clones *t, const struct clone_want *w, size_t n, struct
 
 	struct clone_set *set = xcalloc(1, sizeof(*set) + n * sizeof(set->slots[0]));
 	set->table = t;
+	if (p)
+		set->plan = *p;
 	set->range = (struct clone_range){ .first = first, .count = (uint32_t)n, .generation = ++t->generation };
 	list_init(&set->link);
 	list_insert(&t->sets, &set->link);
@@ -575,25 +630,40 @@ int clone_set_new(struct clones *t, const struct clone_want *w, size_t n, struct
 	return 0;
 }
 
-void clone_set_stop(struct clone_set *set)
+static bool has_server(const struct clone_set *set, const struct clone_want *w)
 {
-	set->stopped = true;
-	for (uint32_t k = 0; k < set->range.count; k++)
-		slot_write(&set->slots[k], &(struct target){ 0 });
+	for (uint32_t k = 0; set && k < set->range.count; k++)
+		if (clone_want_is(&set->slots[k].want, w))
+			return true;
+	return false;
+}
+
+void clone_set_retire(struct clone_set *set, const struct clone_set *next)
+{
+	if (!set->retired_ns)
+		set->retired_ns = mono_ns();
+	for (uint32_t k = 0; k < set->range.count; k++) {
+		struct slot *s = &set->slots[k];
+
+		/* One that is taken away and comes back is another one: no flow is copied with a hole. */
+		s->ended = s->ended || !has_server(next, &s->want);
+	}
+	set_settle(set);
+}
+
+bool clone_set_is_over(const struct clone_set *set)
+{
+	return set->vacated || (set->retired_ns && datapath_flows_none(set->table->datapath, set->range.first,
+								       set->range.count,
+								       set->retired_ns + MARKED_S * NS_PER_S));
 }
 
 void clone_set_free(struct clone_set *set)
 {
-	struct clones *t = set->table;
-
-	clone_set_stop(set);
+	set_vacate(set);
 	list_remove(&set->link);
-	for (uint32_t k = 0; k < set->range.count; k++) {
-		struct slot *s = &set->slots[k];
-		neighbour_put(s);
-		exit_put(s);
-		t->used[s->index] = false;
-	}
+	for (uint32_t k = 0; k < set->range.count; k++)
+		free(set->slots[k].last);
 	free(set);
 }
 
@@ -617,6 +687,10 @@ void clone_set_read(struct clone_set *set, uint32_t i, struct clone_books *out)
 	struct slot *s = &set->slots[i];
 	struct target_counters now;
 
+	if (s->last) {
+		*out = *s->last;
+		return;
+	}
 	memset(out, 0, sizeof(*out));
 	(void)datapath_target_read(s->set->table->datapath, s->index, &now);
 

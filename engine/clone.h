@@ -36,13 +36,28 @@ struct netlink;
 struct clones;
 struct clone_set;
 
-/* A clone server as the profile gives it; what is not given is zero. */
+/* A clone server as the profile gives it; what is not given is zero, and what lies between the members as well. */
 struct clone_want {
 	bool has_ip, has_mac, has_subnet;
 	struct in6_addr ip;
 	uint8_t mac[6];
 	struct in6_addr subnet;   /* of `subnet` or of the network: the copies leave on its interface */
 	unsigned subnet_len;
+};
+
+bool clone_want_is(const struct clone_want *a, const struct clone_want *b);
+
+#define CLONE_PREFIXES_MAX 32
+
+/* Which flows of a service are copied; zero: all. */
+struct clone_plan {
+	unsigned sample_percent;                  /* 0: all */
+	uint64_t bits_per_s, packets_per_s;       /* above it new flows are not; 0: no limit */
+	size_t prefixes_n;                        /* of clients; 0: all */
+	struct clone_prefix {
+		struct in6_addr net;
+		unsigned len;                     /* of the written form: /24 */
+	} prefixes[CLONE_PREFIXES_MAX];
 };
 
 struct clone_range {
@@ -72,17 +87,22 @@ void clones_free(struct clones *t);
 void clones_production(struct clones *t, const struct in6_addr *addrs, size_t n);
 
 /*
- * A set of N targets (1..64). -ENOSPC when the slots are used up; -EINVAL with the path "clone_servers[i]..." for one
+ * A set of N targets (1..64), for flows that P admits (NULL: all). -ENOSPC when the slots are used up; -EINVAL with the path "clone_servers[i]..." for one
  * that can never work. What cannot work now is accepted: its frames are counted as dropped.
  */
-int clone_set_new(struct clones *t, const struct clone_want *w, size_t n, struct clone_set **out, struct err *e);
-/*
- * Copying to it stops at once. A changed profile is another set: make the new one, tell the proxy its range, free the
- * old one; flows of the old range are not followed by the new one (generation).
- */
+int clone_set_new(struct clones *t, const struct clone_plan *p, const struct clone_want *w, size_t n,
+		  struct clone_set **out, struct err *e);
+/* Copying to it stops at once; packets of its flows are nobody's from now on. */
 void clone_set_free(struct clone_set *s);
-/* The same, but its books can still be read. */
-void clone_set_stop(struct clone_set *s);
+/*
+ * A changed profile is another set: make the new one, tell the proxy its range, retire the old one. Flows of the old set
+ * are copied to their end where the clone server is one of NEXT as well, or dropped and counted so (`dropped_ended`) where
+ * not; NEXT is NULL when copying ends. Again with each later NEXT, until it is over; then free it. When slots become
+ * scarce, what is retired loses its slots early; its books can still be read.
+ */
+void clone_set_retire(struct clone_set *s, const struct clone_set *next);
+/* It was retired, and its last flow is gone. */
+bool clone_set_is_over(const struct clone_set *s);
 struct clone_range clone_set_range(const struct clone_set *s);
 /* I < count. */
 const struct clone_want *clone_set_want(const struct clone_set *s, uint32_t i);

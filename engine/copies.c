@@ -6,24 +6,27 @@
 #include "base/list.h"
 #include "engine/clone.h"
 
-#define THROUGH_NS (2 * NS_PER_S) /* then the backlog of a segmenting pair is empty for sure */
+#define RETIRED_MAX 8 /* sets of a service that still have flows; the oldest goes then */
 
 struct line {
 	struct list link;
 	struct clone_want want;
 	struct clone_books past;  /* of sets that are freed */
 	struct clone_books sum;   /* with those that are not */
-	bool in_use;              /* ... the present one among them: the words are its */
+	struct clone_books since; /* of the present one alone */
+	bool in_use;              /* there is a present one: the words are its */
 };
 
+/* A set that is retired, and may have flows yet. */
 struct ended {
 	struct list link;
 	struct clone_set *set;
-	uint64_t at_ns;
 };
 
 struct copies {
 	struct list lines, ended;
+	size_t n_ended;
+	uint64_t since_us; /* when the present set was made */
 };
 
 struct copies *copies_new(void)
@@ -35,17 +38,18 @@ struct copies *copies_new(void)
 	return c;
 }
 
-static void ended_free(struct ended *e)
+static void ended_free(struct copies *c, struct ended *e)
 {
 	clone_set_free(e->set);
 	list_remove(&e->link);
 	free(e);
+	c->n_ended--;
 }
 
 void copies_free(struct copies *c)
 {
 	LIST_FOREACH(l, &c->ended)
-		ended_free(LIST_ENTRY(l, struct ended, link));
+		ended_free(c, LIST_ENTRY(l, struct ended, link));
 	LIST_FOREACH(l, &c->lines) {
 		struct line *line = LIST_ENTRY(l, struct line, link);
 
@@ -55,35 +59,13 @@ void copies_free(struct copies *c)
 	free(c);
 }
 
-void copies_end(struct copies *c, struct clone_set *s)
-{
-	struct ended *e;
-
-	if (!s)
-		return;
-	clone_set_stop(s);
-	e = xcalloc(1, sizeof(*e));
-	list_init(&e->link);
-	e->set = s;
-	e->at_ns = mono_ns();
-	list_insert(&c->ended, &e->link);
-}
-
-static bool want_is(const struct clone_want *a, const struct clone_want *b)
-{
-	return a->has_ip == b->has_ip && a->has_mac == b->has_mac &&
-	       a->has_subnet == b->has_subnet && a->subnet_len == b->subnet_len &&
-	       ip_equal(&a->ip, &b->ip) && ip_equal(&a->subnet, &b->subnet) &&
-	       memcmp(a->mac, b->mac, sizeof(a->mac)) == 0;
-}
-
 static struct line *line_of(struct copies *c, const struct clone_want *want)
 {
 	struct line *line;
 
 	LIST_FOREACH(l, &c->lines) {
 		line = LIST_ENTRY(l, struct line, link);
-		if (want_is(&line->want, want))
+		if (clone_want_is(&line->want, want))
 			return line;
 	}
 	line = xcalloc(1, sizeof(*line));
@@ -116,36 +98,67 @@ static void add_set(struct copies *c, struct clone_set *set, enum age age)
 		if (age != NOW)
 			continue;
 		line->in_use = true;
+		line->since = b;
 		memcpy(line->sum.interface, b.interface, sizeof(b.interface));
 		memcpy(line->sum.mac, b.mac, sizeof(b.mac));
 		line->sum.state = b.state;
 	}
 }
 
-static json_t *line_json(const struct line *line, size_t index)
+void copies_follow(struct copies *c, struct clone_set *old, struct clone_set *now)
 {
-	const struct clone_books *b = &line->sum;
-	char ip[IP_TEXT_MAX], mac[18];
-	json_t *o = json_object();
+	struct ended *e;
 
-	json_object_set_new(o, "index", json_integer((json_int_t)index));
-	json_object_set_new(o, "ip", line->want.has_ip ? json_string(ip_text(&line->want.ip, ip))
-						       : json_null());
+	c->since_us = wall_us();
+	if (old) {
+		e = xcalloc(1, sizeof(*e));
+		list_init(&e->link);
+		e->set = old;
+		list_insert(c->ended.next, &e->link); /* the oldest is last */
+		c->n_ended++;
+	}
+	LIST_FOREACH(l, &c->ended)
+		clone_set_retire(LIST_ENTRY(l, struct ended, link)->set, now);
+	if (c->n_ended <= RETIRED_MAX)
+		return;
+	e = LIST_ENTRY(c->ended.prev, struct ended, link);
+	add_set(c, e->set, OVER);
+	ended_free(c, e);
+}
+
+static void counters_json(json_t *o, const struct clone_books *b)
+{
 #define TARGET_COUNTER(name, unit, help)                                                           \
 	json_object_set_new(o, #name, json_integer((json_int_t)b->c.name));
 #include "engine/bpf/counters.h"
 	json_object_set_new(o, "device_dropped", json_integer((json_int_t)b->device_dropped));
-	if (line->in_use) {
-		json_object_set_new(o, "interface", json_string(b->interface));
-		json_object_set_new(o, "mac", json_string(mac_text(b->mac, mac)));
-		json_object_set_new(o, "state", json_string(b->state));
-	}
+}
+
+static json_t *line_json(const struct copies *c, const struct line *line, size_t index)
+{
+	const struct clone_books *b = &line->sum;
+	char ip[IP_TEXT_MAX], mac[18];
+	json_t *o = json_object(), *since;
+
+	json_object_set_new(o, "index", json_integer((json_int_t)index));
+	json_object_set_new(o, "ip", line->want.has_ip ? json_string(ip_text(&line->want.ip, ip))
+						       : json_null());
+	counters_json(o, b);
+	if (line->want.has_mac)
+		json_object_set_new(o, "mac", json_string(mac_text(line->want.mac, mac)));
+	if (!line->in_use)
+		return o;
+	since = json_pack("{s:I}", "time_us", (json_int_t)c->since_us);
+	counters_json(since, &line->since);
+	json_object_set_new(o, "since", since);
+	json_object_set_new(o, "interface", json_string(b->interface));
+	json_object_set_new(o, "mac", json_string(mac_text(b->mac, mac)));
+	json_object_set_new(o, "state", json_string(b->state));
 	return o;
 }
 
 json_t *copies_read(struct copies *c, struct clone_set *now)
 {
-	uint64_t now_ns = mono_ns();
 	json_t *list;
 	size_t n = 0;
 
@@ -157,11 +170,11 @@ json_t *copies_read(struct copies *c, struct clone_set *now)
 	}
 	LIST_FOREACH(l, &c->ended) {
 		struct ended *e = LIST_ENTRY(l, struct ended, link);
-		bool over = now_ns - e->at_ns > THROUGH_NS;
+		bool over = clone_set_is_over(e->set);
 
 		add_set(c, e->set, over ? OVER : ENDED);
 		if (over)
-			ended_free(e);
+			ended_free(c, e);
 	}
 	if (now)
 		add_set(c, now, NOW);
@@ -169,6 +182,6 @@ json_t *copies_read(struct copies *c, struct clone_set *now)
 		return NULL;
 	list = json_array();
 	LIST_FOREACH(l, &c->lines)
-		json_array_append_new(list, line_json(LIST_ENTRY(l, struct line, link), n++));
+		json_array_append_new(list, line_json(c, LIST_ENTRY(l, struct line, link), n++));
 	return list;
 }

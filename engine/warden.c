@@ -468,7 +468,7 @@ static void on_committed(struct link_user *u, uint64_t revision)
 	}
 	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision", (json_int_t)revision), -1);
 	LIST_FOREACH(l, assigned_list(w->assigned))
-		assigned_drop_old_clone(LIST_ENTRY(l, struct assigned, link));
+		assigned_retire_clone(LIST_ENTRY(l, struct assigned, link));
 	follow_touched(w);
 	follow_touched(w); /* those that wanted what another one still had */
 	json_object_clear(w->changed);

@@ -110,7 +110,7 @@ class VirtualService:
         def add(node: Any) -> int:
             if isinstance(node, dict):
                 return sum(value if name == counter and isinstance(value, int) else add(value)
-                           for name, value in node.items())
+                           for name, value in node.items() if name != "since")
             return sum(map(add, node)) if isinstance(node, list) else 0
         return add(self.clone_stats())
 

@@ -174,7 +174,7 @@ static void clone_to(char **w)
 				want->has_ip = ip_parse(part, &want->ip) == 0;
 		}
 	}
-	if (clone_set_new(clones, wants, n, &set, &e)) {
+	if (clone_set_new(clones, NULL, wants, n, &set, &e)) {
 		printf("error %s\n", err_line(&e));
 		return;
 	}

@@ -104,23 +104,24 @@ static void keep_ended_items(json_t *base, const char *group, const json_t *old,
 
 void books_init(struct books *b)
 {
-	*b = (struct books){ .last = json_object(), .base = json_object() };
+	*b = (struct books){ .last = json_object(), .since = json_object(), .base = json_object() };
 }
 
 void books_fini(struct books *b)
 {
 	json_decref(b->last);
+	json_decref(b->since);
 	json_decref(b->base);
 }
 
-/* {vs: [{"ip", "index", ...}]} -> {vs: {"ip index": {...}}} */
-static json_t *clones_by_key(const json_t *clones)
+/* {vs: [{"ip", "index", ...}]} -> {vs: {"ip index": {...}}}; what counts `since` the last change goes to SINCE, likewise. */
+static json_t *clones_by_key(const json_t *clones, json_t *since)
 {
 	json_t *out = json_object(), *list;
 	const char *vs;
 
 	json_object_foreach((json_t *)clones, vs, list) {
-		json_t *by_key = json_object();
+		json_t *by_key = json_object(), *since_by_key = json_object();
 
 		for (size_t i = 0; i < json_array_size(list); i++) {
 			json_t *one = json_array_get(list, i);
@@ -130,9 +131,13 @@ static json_t *clones_by_key(const json_t *clones)
 			if (json_is_object(one)) {
 				json_object_set_new(by_key, key, json_copy(one));
 				json_object_del(json_object_get(by_key, key), "index");
+				json_object_del(json_object_get(by_key, key), "since");
+				if (json_is_object(json_object_get(one, "since")))
+					json_object_set(since_by_key, key, json_object_get(one, "since"));
 			}
 		}
 		json_object_set_new(out, vs, by_key);
+		json_object_set_new(since, vs, since_by_key);
 	}
 	return out;
 }
@@ -168,7 +173,7 @@ static void fill_up(json_t *now, const json_t *last)
 
 void books_take(struct books *b, const json_t *stats)
 {
-	json_t *now = json_object();
+	json_t *now = json_object(), *since = json_object();
 	bool part = json_bool(stats, "part", false);
 
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
@@ -180,7 +185,7 @@ void books_take(struct books *b, const json_t *stats)
 		if (group && part && strcmp(name, "servers") == 0)
 			fill_up(group, json_object_get(b->last, name));
 		if (strcmp(name, "clones") == 0)
-			json_object_set_new(now, name, clones_by_key(group));
+			json_object_set_new(now, name, clones_by_key(group, since));
 		else if (group)
 			json_object_set(now, name, group);
 		keep_ended_items(b->base, name, json_object_get(b->last, name),
@@ -189,7 +194,9 @@ void books_take(struct books *b, const json_t *stats)
 	if (json_is_object(json_object_get(stats, "engine")))
 		json_object_set(now, "engine", json_object_get(stats, "engine"));
 	json_decref(b->last);
+	json_decref(b->since);
 	b->last = now;
+	b->since = since;
 	b->time_us = (uint64_t)json_int(stats, "time_us", 0);
 }
 
@@ -197,6 +204,7 @@ void books_end(struct books *b)
 {
 	books_add(b->base, b->last, false);
 	json_object_clear(b->last);
+	json_object_clear(b->since);
 	b->time_us = 0;
 }
 
@@ -226,6 +234,9 @@ json_t *books_clones(const struct books *b, const char *vs)
 				json_object_foreach(v, name, word)
 					if (json_is_string(word))
 						json_object_set(sum, name, word);
+				word = json_object_get(json_object_get(b->since, vs), key);
+				if (word)
+					json_object_set_new(sum, "since", json_copy(word));
 			}
 			books_add(sum, v, true);
 		}

@@ -18,6 +18,7 @@
 
 struct books {
 	json_t *last, *base;
+	json_t *since;        /* {uuid: {"ip index": {...}}}: what clones counted since their last change */
 	uint64_t time_us;     /* of last, by the engine's clock; 0: none */
 };
 
@@ -33,7 +34,7 @@ void books_end(struct books *b);
  */
 json_t *books_get(const struct books *b, const char *group, const char *key, const char *item);
 
-/* {ip: {counter: n, "state": ...}} of a virtual service's clone servers. New reference. */
+/* {ip: {counter: n, "state": ..., "since": {"time_us", counter: n}}} of a virtual service's clone servers. New reference. */
 json_t *books_clones(const struct books *b, const char *vs);
 
 /* Add all numbers of FROM to those of TO, recursively. GAUGES: also the gauges. */

@@ -100,6 +100,7 @@ _Static_assert(sizeof(struct leg) == 32, "no holes");
 enum {
 	TARGET_READY = 1 << 0, /* MAC known; not ready: dropped_no_neighbour */
 	TARGET_DOWN = 1 << 1,  /* its interface is down or without carrier: dropped_link_down */
+	TARGET_ENDED = 1 << 4, /* taken away while its flows run on: dropped_ended */
 	TARGET_CUT = 1 << 2,   /* `via` is a cutter, whose port rewrites and sends to `out` */
 };
 

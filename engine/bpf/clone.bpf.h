@@ -68,6 +68,10 @@ static ALWAYS_INLINE void clone(struct __sk_buff *skb, struct verdict *v)
 
 	if (!t || !book)
 		return;
+	if (t->flags & TARGET_ENDED) {
+		book->dropped_ended += v->frames;
+		return;
+	}
 	result = bpf_map_lookup_elem(&results, &zero);
 	if (!result || !t->via) {
 		book->dropped_no_interface += v->frames;

@@ -24,6 +24,9 @@ struct datapath {
 	struct target_counters *per_cpu; /* one for each */
 	bool sweeping;                   /* `sweep_at` is valid */
 	uint32_t sweep_at;
+	uint64_t sweep_began_ns;         /* of the present round through the table */
+	uint64_t swept_ns;               /* when the last whole one began */
+	uint64_t seen_ns[TARGETS_MAX];   /* by slot: a round saw a flow of it */
 	struct flow_key keys[SWEEP_BATCH];
 	struct flow values[SWEEP_BATCH];
 };
@@ -401,6 +404,8 @@ int datapath_sweep(struct datapath *d, unsigned budget, uint64_t linger_ns, uint
 	int removed = 0;
 
 	for (unsigned seen = 0; seen < budget;) {
+		if (!d->sweeping)
+			d->sweep_began_ns = now;
 		LIBBPF_OPTS(bpf_map_batch_opts, opts);
 		uint32_t n = SWEEP_BATCH, next;
 		int rc = bpf_map_lookup_batch(fd, d->sweeping ? &d->sweep_at : NULL, &next, d->keys, d->values, &n,
@@ -409,16 +414,31 @@ int datapath_sweep(struct datapath *d, unsigned budget, uint64_t linger_ns, uint
 			d->sweeping = false;
 			return rc;
 		}
-		for (uint32_t i = 0; i < n; i++)
+		for (uint32_t i = 0; i < n; i++) {
+			if (d->values[i].target < TARGETS_MAX)
+				d->seen_ns[d->values[i].target] = now;
 			if (flow_is_over(&d->values[i], now, linger_ns, idle_ns))
 				removed += bpf_map_delete_elem(fd, &d->keys[i]) == 0;
+		}
 		d->sweeping = rc == 0;
 		d->sweep_at = next;
-		if (rc)
+		if (rc) {
+			d->swept_ns = d->sweep_began_ns;
 			break;
+		}
 		seen += n;
 	}
 	return removed;
+}
+
+bool datapath_flows_none(const struct datapath *d, uint32_t first, uint32_t count, uint64_t since_ns)
+{
+	if (d->swept_ns <= since_ns)
+		return false;
+	for (uint32_t slot = first; slot < first + count && slot < TARGETS_MAX; slot++)
+		if (d->seen_ns[slot] >= d->swept_ns)
+			return false;
+	return true;
 }
 
 /* ---- the rest ---- */

@@ -100,6 +100,8 @@ int datapath_target_read(struct datapath *d, uint32_t slot, struct target_counte
  * LINGER_NS or unused for IDLE_NS. The number of entries removed, or -errno.
  */
 int datapath_sweep(struct datapath *d, unsigned budget, uint64_t linger_ns, uint64_t idle_ns);
+/* A sweep that began after SINCE_NS has been through the whole table, and there was no flow of these slots. */
+bool datapath_flows_none(const struct datapath *d, uint32_t first, uint32_t count, uint64_t since_ns);
 
 /* The socket storage map that the proxy is given (engine/bpf/mark.h), and that alone. Stays the datapath's. */
 int datapath_marks_fd(const struct datapath *d);

@@ -8,6 +8,7 @@
 #include "engine/clone.h"
 #include "engine/copies.h"
 #include "engine/guard.h"
+#include "engine/legs.h"
 #include "engine/link.h"
 #include "engine/netlink.h"
 #include "engine/ports.h"
@@ -16,6 +17,8 @@
 #include "model/structs.h"
 
 #define CLONE_SERVERS_MAX 64
+#define UDP_IDLE_S        10 /* the profile's default */
+#define UDP_LINGER_S      5
 
 struct assigned_table {
 	struct list all;
@@ -26,13 +29,14 @@ struct assigned_table {
 	struct guards *guards;
 	struct vrfs *vrfs;
 	struct netlink *netlink;
+	struct datapath *datapath;
 	unsigned next_index;
 	struct assigned_hold *parting;
 	size_t n_parting;
 };
 
 struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct ports *p, struct guards *g, struct vrfs *r,
-				    struct netlink *n)
+				    struct netlink *n, struct datapath *d)
 {
 	struct assigned_table *t = xcalloc(1, sizeof(*t));
 
@@ -43,6 +47,7 @@ struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct por
 	t->guards = g;
 	t->vrfs = r;
 	t->netlink = n;
+	t->datapath = d;
 	return t;
 }
 
@@ -73,6 +78,7 @@ struct assigned *assigned_make(struct assigned_table *t, const char *uuid)
 	a->clone_key = xstrdup("");
 	a->copies = copies_new();
 	a->index = ++t->next_index;
+	a->legs = legs_new(t->datapath, a->index);
 	list_init(&a->link);
 	list_insert(&t->all, &a->link);
 	table_put(&t->table, &a->by_uuid, table_hash(TABLE_SEED, uuid));
@@ -98,12 +104,23 @@ struct wanted {
 	size_t n;
 };
 
-static bool is_udp(const struct link *k, const struct virtual_service *vs, const struct service *s)
+static const json_t *network_of(const struct link *k, const struct virtual_service *vs, const struct service *s)
 {
 	const char *uuid = s->override_network_profile_ref ? s->override_network_profile_ref : vs->network_profile_ref;
-	const json_t *profile = uuid ? link_object(k, "networkprofile", uuid) : NULL;
 
-	return strncmp(json_str(json_object_get(profile, "profile"), "type", ""), "PROTOCOL_TYPE_UDP_", 18) == 0;
+	return uuid ? json_object_get(link_object(k, "networkprofile", uuid), "profile") : NULL;
+}
+
+static bool is_udp(const json_t *network)
+{
+	return strncmp(json_str(network, "type", ""), "PROTOCOL_TYPE_UDP_", 18) == 0;
+}
+
+/* After which a client of datagrams is gone, with a little more for what is under way. */
+static unsigned idle_of(const json_t *network)
+{
+	return (unsigned)json_int(json_object_get(network, "udp_fast_path_profile"), "session_idle_timeout", UDP_IDLE_S) +
+	       UDP_LINGER_S;
 }
 
 static void want_ports(struct wanted *w, const char *ip, const struct virtual_service *vs, const struct link *k,
@@ -111,10 +128,12 @@ static void want_ports(struct wanted *w, const char *ip, const struct virtual_se
 {
 	for (size_t i = 0; i < vs->services_n; i++) {
 		int64_t last = MAX(vs->services[i].port_range_end, vs->services[i].port);
-		bool udp = is_udp(k, vs, &vs->services[i]);
+		const json_t *network = network_of(k, vs, &vs->services[i]);
+		bool udp = is_udp(network);
 
 		w->at = xrealloc(w->at, (w->n + 1) * sizeof(w->at[0]));
-		w->at[w->n] = (struct port_want){ .last = (unsigned)last, .udp = udp, .device = device };
+		w->at[w->n] = (struct port_want){ .last = (unsigned)last, .udp = udp, .device = device,
+						   .idle_s = udp ? idle_of(network) : 0 };
 		if (address_parse(&w->at[w->n].address, ip, (unsigned)vs->services[i].port) == 0)
 			w->n++;
 	}
@@ -222,7 +241,8 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 		want_ports(&want, as->vips[i].addr ? as->vips[i].addr : "", vs, k, device);
 		want_ports(&want, as->vips[i].addr6 ? as->vips[i].addr6 : "", vs, k, device);
 	}
-	/* Guarded before they are open. */
+	/* Guarded, and their clients known, before they are open. */
+	legs_ports(a->legs, want.at, want.n);
 	guards_follow(a->table->guards, a->uuid, k, want.at, want.n);
 	if (ports_set(a->table->ports, a->uuid, want.at, want.n, &e) < 0)
 		trouble(&a->trouble, &e);
@@ -273,6 +293,7 @@ void assigned_drop(struct assigned *a)
 	assigned_let_go(a);
 	ports_set(a->table->ports, a->uuid, NULL, 0, NULL);
 	guards_gone(a->table->guards, a->uuid);
+	legs_free(a->legs);
 	assigned_retire_clone(a);
 	copies_follow(a->copies, a->clone, NULL);
 	copies_free(a->copies);
@@ -390,14 +411,12 @@ static size_t clone_wants(const struct link *k, const struct traffic_clone_profi
 }
 
 /* Everything that the targets are made of, as text: equal text, same targets. */
-static char *clone_key_of(const struct clone_want *w, size_t n, bool preserve)
+static char *clone_key_of(const struct clone_want *w, size_t n, bool preserve, enum clone_side side)
 {
-	char *key = xmalloc(n * sizeof(*w) * 2 + 3);
+	CLEANUP_FREE char *wants = xmalloc(n * sizeof(*w) * 2 + 1);
 
-	hex_encode(key, w, n * sizeof(*w));
-	key[n * sizeof(*w) * 2] = preserve ? '+' : '-';
-	key[n * sizeof(*w) * 2 + 1] = '\0';
-	return key;
+	hex_encode(wants, w, n * sizeof(*w));
+	return xasprintf("%s%c%d", wants, preserve ? '+' : '-', side);
 }
 
 static const char *uuid_of(const char *ref)
@@ -416,6 +435,7 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 	struct arena arena = ARENA_INIT;
 	struct clone_set *set = NULL;
 	struct err e = { 0 };
+	enum clone_side side = CLONE_SIDE_SERVER;
 	bool preserve = false;
 	char *key;
 
@@ -426,7 +446,8 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 		size_t n = clone_wants(k, p, want, &arena);
 
 		preserve = p->preserve_client_ip;
-		key = clone_key_of(want, n, preserve);
+		side = p->side;
+		key = clone_key_of(want, n, preserve, side);
 		if (n && strcmp(key, a->clone_key) != 0)
 			clone_set_new(a->table->clones, NULL, want, n, &set, &e);
 	} else {
@@ -445,10 +466,12 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 	free(a->clone_key);
 	a->clone_key = key;
 	a->preserve_client_ip = preserve;
+	a->clone_side = side;
 	assigned_retire_clone(a);
 	a->old_clone = a->clone;
 	a->clone = set;
 	a->clone_changed = true;
+	legs_clone(a->legs, set && side != CLONE_SIDE_SERVER ? clone_set_range(set) : (struct clone_range){ 0 });
 	return true;
 }
 
@@ -465,10 +488,10 @@ json_t *assigned_clone_message(const struct assigned *a)
 {
 	struct clone_range r = a->clone ? clone_set_range(a->clone) : (struct clone_range){ 0 };
 
-	return json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:I, s:b}", "type", "clone", "virtualservice", a->uuid, "on",
-			 a->clone != NULL, "service", (int)a->index, "first", (json_int_t)r.first, "count",
+	return json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:I, s:b, s:b}", "type", "clone", "virtualservice", a->uuid, "on",
+			 a->clone && a->clone_side != CLONE_SIDE_CLIENT, "service", (int)a->index, "first", (json_int_t)r.first, "count",
 			 (json_int_t)r.count, "generation", (json_int_t)r.generation, "preserve_client_ip",
-			 a->preserve_client_ip);
+			 a->preserve_client_ip, "by_client", a->clone_side == CLONE_SIDE_BOTH);
 }
 
 json_t *assigned_clone_books(struct assigned *a)

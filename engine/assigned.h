@@ -14,12 +14,15 @@
 #include "base/json.h"
 #include "base/list.h"
 #include "base/table.h"
+#include "model/structs.h"
 
 struct assigned_table;
 struct clone_set;
 struct clones;
 struct copies;
+struct datapath;
 struct guards;
+struct legs;
 struct link;
 struct netlink;
 struct ports;
@@ -54,12 +57,14 @@ struct assigned {
 	bool clone_changed;
 	char *clone_key;           /* what the set was made from, as text; "" none */
 	struct copies *copies;     /* books of all the sets that it had */
+	struct legs *legs;         /* what is wanted of its clients */
 	bool preserve_client_ip;
+	enum clone_side clone_side;
 	unsigned index;            /* the service's number in marks */
 };
 
 struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct ports *p, struct guards *g, struct vrfs *r,
-				    struct netlink *n);
+				    struct netlink *n, struct datapath *d);
 /* Drops all. */
 void assigned_free(struct assigned_table *t);
 struct list *assigned_list(struct assigned_table *t);

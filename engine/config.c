@@ -305,6 +305,7 @@ void config_clone(struct config *c, const json_t *m)
 	s->clone = (struct snapshot_clone){
 		.on = json_bool(m, "on", false),
 		.preserve_client_ip = json_bool(m, "preserve_client_ip", false),
+		.by_client = json_bool(m, "by_client", false),
 		.service = (uint32_t)json_int(m, "service", 0),
 		.first = (uint32_t)json_int(m, "first", 0),
 		.n = (uint32_t)json_int(m, "count", 0),

@@ -54,6 +54,7 @@ struct port_want {
 	unsigned last;            /* 0: one port */
 	bool udp;
 	int device;               /* only what comes in by this interface; 0: any */
+	unsigned idle_s;          /* UDP: a client is gone after such a silence. Not for the socket */
 };
 
 #define PORTS_UDP_MAX 4096        /* in one range of UDP */

@@ -212,9 +212,8 @@ static void on_vrfs(struct proxy *p, const json_t *m, int fd)
 
 static void on_maps(struct proxy *p, const json_t *m, int fd)
 {
-	(void)m;
 	for (unsigned i = 0; i < p->n_workers; i++)
-		worker_post_mark_map(p->workers[i], fd);
+		worker_post_mark_map(p->workers[i], fd, (uint64_t)json_int(m, "flow_seed", 0));
 }
 
 static void on_ping_socket(struct proxy *p, const json_t *m, int fd)

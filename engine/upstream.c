@@ -309,6 +309,7 @@ static int dial(struct upstream *u, struct worker_backend *b)
 {
 	const struct snapshot *s = u->snapshot;
 	const union address at = address_for(u, b), *to = &at;
+	union address vip = u->client->listener->address;
 	struct worker *w = u->client->worker;
 	struct conn *c;
 	int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
@@ -326,9 +327,10 @@ static int dial(struct upstream *u, struct worker_backend *b)
 	c->upstream = u;
 	if (s->clone.on) {
 		/* Before the SYN, so that the copy has the whole flow. */
+		address_set_port(&vip, u->client->port);
 		c->cloned = true;
 		c->clone_generation = s->clone.generation;
-		if (worker_mark(c->service, fd, &u->client->peer, s, 0) < 0)
+		if (worker_mark(c->service, fd, &u->client->peer, &vip, s, 0) < 0)
 			counter_add(&c->service->counters->clone_unmarked, 1);
 	}
 	list_insert(&b->busy, &c->link);

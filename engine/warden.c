@@ -595,7 +595,9 @@ static void on_started(struct process_user *u)
 	process_send(w->process, json_pack("{s:s, s:b, s:i, s:i}", "type", "start", "fd", 1, "workers",
 					   (int)w->config.workers, "log_level", w->config.log_level),
 		     w->counters.fd);
-	process_send(w->process, json_pack("{s:s, s:b}", "type", "maps", "fd", 1), datapath_marks_fd(w->datapath));
+	process_send(w->process, json_pack("{s:s, s:b, s:I}", "type", "maps", "fd", 1, "flow_seed",
+					   (json_int_t)datapath_flow_seed(w->datapath)),
+		     datapath_marks_fd(w->datapath));
 	for (int v6 = 0; v6 < 2; v6++)
 		ping_socket_give(w, v6);
 	/* What the disk held was in no commit yet, and who serves without a number is counted nowhere. */
@@ -824,7 +826,8 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->books = books_new(&w->counters);
 	w->guards = guards_new(w->datapath);
 	w->inquiries = inquiries_new(l, &w->records, w->link);
-	w->assigned = assigned_new(w->vips, w->clones, w->ports, w->guards, w->vrfs, w->netlink);
+	w->assigned = assigned_new(w->vips, w->clones, w->ports, w->guards, w->vrfs, w->netlink,
+				   w->datapath);
 	*out = w;
 	return 0;
 }

@@ -474,24 +474,37 @@ void worker_backend_left(struct worker_backend *b)
 
 /* ---- clone marks ---- */
 
-int worker_mark(struct worker_service *ws, int fd, const union address *client, const struct snapshot *s,
-		unsigned idle_s)
+static uint64_t flow_id_of(const struct worker *w, const union address *client, const union address *vip, bool udp)
+{
+	uint8_t from[16], to[16];
+
+	address_mapped(client, from);
+	address_mapped(vip, to);
+	return flow_id(w->flow_seed, from, htons((uint16_t)address_port(client)), to,
+		       htons((uint16_t)address_port(vip)), udp ? IPPROTO_UDP : IPPROTO_TCP);
+}
+
+int worker_mark(struct worker_service *ws, int fd, const union address *client, const union address *vip,
+		const struct snapshot *s, unsigned idle_s)
 {
 	struct worker *w = ws->worker;
 	const struct snapshot_clone *clone = &s->clone;
-	struct sock_mark m = { .flags = MARK_CLONE, .service = clone->service, .generation = clone->generation,
+	struct sock_mark m = { .flow_id = flow_id_of(w, client, vip, idle_s), .flags = MARK_CLONE,
+			       .service = clone->service, .generation = clone->generation,
 			       .idle_s = (uint16_t)MIN(idle_s, (unsigned)UINT16_MAX) };
 	union bpf_attr attr = { .map_fd = (uint32_t)w->mark_map };
 
 	if (w->mark_map < 0 || !clone->n)
 		return -ENOENT;
 	/* Flows go to the clone servers in turn; workers begin at different ones. */
-	m.target = clone->first + (ws->clone_turn++ + w->id) % clone->n;
-	if (clone->preserve_client_ip) {
+	if (clone->by_client)
+		m.target = clone->first + (uint32_t)m.flow_id % clone->n;
+	else
+		m.target = clone->first + (ws->clone_turn++ + w->id) % clone->n;
+	address_mapped(client, m.client_addr);
+	m.client_port = htons((uint16_t)address_port(client));
+	if (clone->preserve_client_ip)
 		m.flags |= MARK_CLIENT_ADDR;
-		address_mapped(client, m.client_addr);
-		m.client_port = htons((uint16_t)address_port(client));
-	}
 	attr.key = (uint64_t)(uintptr_t)&fd;
 	attr.value = (uint64_t)(uintptr_t)&m;
 	return syscall(SYS_bpf, BPF_MAP_UPDATE_ELEM, &attr, sizeof(attr)) < 0 ? -errno : 0;
@@ -723,6 +736,7 @@ static void post_deliver(struct message *m)
 		break;
 	case POST_MARK_MAP:
 		w->mark_map = p->fd;
+		w->flow_seed = p->id;
 		break;
 	case POST_TICKETS:
 		w->tickets = *p->tickets;
@@ -780,9 +794,9 @@ void worker_post_tickets(struct worker *w, const struct tickets *t)
 	post(w, (struct post){ .kind = POST_TICKETS, .tickets = copy });
 }
 
-void worker_post_mark_map(struct worker *w, int fd)
+void worker_post_mark_map(struct worker *w, int fd, uint64_t flow_seed)
 {
-	post(w, (struct post){ .kind = POST_MARK_MAP, .fd = fd });
+	post(w, (struct post){ .kind = POST_MARK_MAP, .fd = fd, .id = flow_seed });
 }
 
 struct round {

@@ -108,6 +108,7 @@ struct worker {
 	size_t n_services;
 	uint32_t next_id;
 	int mark_map;                     /* socket storage of the clone; -1: none */
+	uint64_t flow_seed;
 	struct pipe *pipes;               /* for splice(2), at rest */
 	struct udp *udp;                  /* flows of datagrams */
 	char *scratch;                    /* WORKER_SCRATCH bytes for what is passed on within one call */
@@ -141,8 +142,8 @@ void worker_post_unlisten(struct worker *w, unsigned index, uint64_t id);
 void worker_post_down(struct worker *w, unsigned index, struct backend *b);
 /* The keys of tickets from now on; copied. */
 void worker_post_tickets(struct worker *w, const struct tickets *t);
-/* The socket storage map for clone marks. Borrowed for ever. */
-void worker_post_mark_map(struct worker *w, int fd);
+/* The socket storage map for marks, borrowed for ever, and what flow_id() is seeded with. */
+void worker_post_mark_map(struct worker *w, int fd, uint64_t flow_seed);
 /*
  * When all N workers have done everything that was posted before, DONE(ARG, NUMBER) is called on the thread of HOME: what
  * a change that runs everywhere, and a proof of life, are made of.
@@ -153,11 +154,11 @@ void workers_round(struct worker **w, unsigned n, struct inbox *home, void (*don
 /* ---- on its own thread ---- */
 
 /*
- * Tell the kernel which clone server gets the copies of server socket FD, before it is connected for CLIENT.
- * IDLE_S: a silence after which the flow is over; 0: it has an end of its own. -errno.
+ * Tell the kernel which clone server gets the copies of server socket FD, before it is connected for CLIENT,
+ * who came to VIP. IDLE_S: a silence after which the flow is over; 0: it has an end of its own. -errno.
  */
-int worker_mark(struct worker_service *ws, int fd, const union address *client, const struct snapshot *s,
-		unsigned idle_s);
+int worker_mark(struct worker_service *ws, int fd, const union address *client, const union address *vip,
+		const struct snapshot *s, unsigned idle_s);
 /* One that was counted in n_conns is gone. */
 void worker_backend_left(struct worker_backend *b);
 /* The TLS session that would be resumed with B. */

@@ -41,24 +41,6 @@ static json_t *kept(struct store *s, const char *uuid)
 	return v;
 }
 
-int password_replaced(struct store *s, struct txn *t, const char *uuid, const char *old,
-		      uint64_t now_us, struct err *e)
-{
-	CLEANUP_JSON json_t *was = kept(s, uuid),
-			    *v = json_pack("{s:I}", "set_us", (json_int_t)now_us);
-	CLEANUP_FREE char *text = NULL;
-	json_t *history = json_array();
-
-	if (old)
-		json_array_append_new(history, json_string(old));
-	json_array_extend(history, json_object_get(was, "history"));
-	while (json_array_size(history) > HISTORY_MAX)
-		json_array_remove(history, HISTORY_MAX);
-	json_object_set_new(v, "history", history);
-	text = json_text(v);
-	return txn_set(t, SPACE, uuid, text, e);
-}
-
 struct tokens {
 	const char *user;
 	json_t *keys;
@@ -74,16 +56,42 @@ static int note_token(void *arg, const char *key, const char *value)
 	return 0;
 }
 
-int password_forgotten(struct store *s, struct txn *t, const char *uuid, struct err *e)
+static int end_tokens(struct store *s, struct txn *t, const char *uuid, struct err *e)
 {
 	CLEANUP_JSON json_t *keys = json_array();
 	struct tokens tokens = { uuid, keys };
-	int rc = txn_set(t, SPACE, uuid, NULL, e);
+	int rc = 0;
 
 	store_values(s, TOKENS, note_token, &tokens);
 	for (size_t i = 0; rc == 0 && i < json_array_size(keys); i++)
 		rc = txn_set(t, TOKENS, json_string_value(json_array_get(keys, i)), NULL, e);
 	return rc;
+}
+
+int password_replaced(struct store *s, struct txn *t, const char *uuid, const char *old,
+		      uint64_t now_us, struct err *e)
+{
+	CLEANUP_JSON json_t *was = kept(s, uuid),
+			    *v = json_pack("{s:I}", "set_us", (json_int_t)now_us);
+	CLEANUP_FREE char *text = NULL;
+	json_t *history = json_array();
+	int rc = end_tokens(s, t, uuid, e);
+
+	if (old)
+		json_array_append_new(history, json_string(old));
+	json_array_extend(history, json_object_get(was, "history"));
+	while (json_array_size(history) > HISTORY_MAX)
+		json_array_remove(history, HISTORY_MAX);
+	json_object_set_new(v, "history", history);
+	text = json_text(v);
+	return rc < 0 ? rc : txn_set(t, SPACE, uuid, text, e);
+}
+
+int password_forgotten(struct store *s, struct txn *t, const char *uuid, struct err *e)
+{
+	int rc = txn_set(t, SPACE, uuid, NULL, e);
+
+	return rc < 0 ? rc : end_tokens(s, t, uuid, e);
 }
 
 uint64_t password_set_us(struct store *s, const char *uuid)

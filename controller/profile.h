@@ -17,7 +17,10 @@ struct profile {
 /* USER NULL: of nobody, the default. Without profiles there are no limits. */
 void profile_of(struct store *s, const struct object *user, struct profile *out);
 
-/* UUID gets another password at NOW_US; OLD, the record that it replaces, may be NULL. Part of T. */
+/*
+ * UUID gets another password at NOW_US; OLD, the record that it replaces, may be NULL. His tokens end: whoever had the
+ * old password may have made some. Part of T.
+ */
 int password_replaced(struct store *s, struct txn *t, const char *uuid, const char *old,
 		      uint64_t now_us, struct err *e);
 /* The user is gone, and with him his tokens: another one may come to have his uuid. */

@@ -185,8 +185,11 @@ def test_tokens_go_with_their_user(controller, admin):
 
 
 def test_a_new_password_ends_the_other_sessions(controller, admin):
-    admin.make("user", name="anna", password="first password", is_superuser=True)
+    anna = admin.make("user", name="anna", password="first password", is_superuser=True)
     one, two = controller.session("anna", "first password"), controller.session("anna", "first password")
+    token = two.post("user-token", {"hours": 24}).json()["token"]
+    assert controller.session(login=False).login(username="anna", token=token).status_code == 200
+    kept = admin.post("user-token", {"hours": 24}).json()
     assert "old_password" in error(one.put("useraccount", {"username": "anna", "password": "second password",
                                                            "old_password": "wrong"}), 400)
     assert "old_password" in error(one.put("useraccount", {"password": "second password"}), 400)
@@ -199,6 +202,18 @@ def test_a_new_password_ends_the_other_sessions(controller, admin):
     # Also the cheap repeated login must have forgotten the old one.
     error(two.login(), 401)
     assert controller.session("anna", "second password").get("pool").status_code == 200
+    # So is what was made with it to last: tokens, of her alone.
+    error(controller.session(login=False).login(username="anna", token=token), 401)
+    assert one.get("user-token").json()["count"] == 0
+    assert controller.session(login=False).login(username="admin", token=kept["token"]).status_code == 200
+    assert admin.delete("user-token/" + kept["uuid"]).status_code == 204
+    # The same when somebody else sets it; not when it stays.
+    token = one.post("user-token", {"hours": 24}).json()["token"]
+    assert admin.patch(f"user/{anna['uuid']}", {"replace": {"email": "anna@example.com"}}).status_code == 200
+    assert controller.session(login=False).login(username="anna", token=token).status_code == 200
+    assert admin.patch(f"user/{anna['uuid']}", {"replace": {"password": "third password"}}).status_code == 200
+    error(controller.session(login=False).login(username="anna", token=token), 401)
+    error(one.get("pool"), 401)
 
 
 def test_a_user_who_is_gone_is_out(controller, admin):

@@ -37,14 +37,6 @@ const struct rule *rule_find(const char *kind)
 	return NULL;
 }
 
-const char *rule_backup_pool(const json_t *body)
-{
-	const json_t *fail = json_object_get(body, "fail_action");
-	const char *ref = json_str(json_object_get(fail, "backup_pool"), "backup_pool_ref", NULL);
-
-	return ref && strcmp(json_str(fail, "type", ""), "FAIL_ACTION_BACKUP_POOL") == 0 ? ref_target(ref) : NULL;
-}
-
 struct use {
 	struct change *change;
 	struct err *e;

@@ -47,10 +47,6 @@ int rule_uses_built(struct change *c, const struct kind_desc *k, const json_t *s
 int rule_stays_built(struct change *c, const struct kind_desc *k, const char *uuid,
 		     const json_t *new, struct err *e);
 
-/* The pool that stands in for BODY (stored form of a pool or a group), by its fail_action; NULL: none. Borrowed. */
-const char *rule_backup_pool(const json_t *body);
-#define RULE_BACKUPS_MAX 8 /* one for the other */
-
 /* clang-format off */
 extern const struct rule rule_applicationpersistenceprofile;
 extern const struct rule rule_backupconfiguration;

@@ -1,5 +1,6 @@
 #include "controller/link/fleet.h"
 #include "controller/link/records.h"
+#include "controller/link/servers.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -558,21 +559,6 @@ void engine_service(struct engine *e, const char *vs, json_t *said)
 	}
 }
 
-/* Lists mostly stay as they are: looking begins at HINT. */
-static const json_t *server_of(const json_t *servers, const json_t *like, size_t hint)
-{
-	size_t n = json_array_size(servers);
-
-	for (size_t i = 0; i < n; i++) {
-		const json_t *s = json_array_get(servers, (hint + i) % n);
-
-		if (strcmp(json_str(s, "ip", ""), json_str(like, "ip", "")) == 0 &&
-		    json_int(s, "port", 0) == json_int(like, "port", 0))
-			return s;
-	}
-	return NULL;
-}
-
 static bool is_state(const json_t *server, const char *state)
 {
 	return strcmp(json_str(server, "state", ""), state) == 0;
@@ -595,16 +581,9 @@ static const char *server_news(const json_t *was, const json_t *now)
 		       : NULL;
 }
 
-/* As many servers of the pool O are up as it wants. */
-static bool enough_up(const struct object *o, const json_t *servers)
+static bool enough_up(const struct object *o, const json_t *health)
 {
-	json_int_t up = 0, want = json_int(o->body, "min_servers_up", 1);
-	const json_t *server;
-	size_t i;
-
-	json_array_foreach(servers, i, server)
-		up += is_state(server, "OPER_UP");
-	return up >= MAX(want, (json_int_t)1);
+	return servers_heard(health).up >= servers_needed(o);
 }
 
 static void server_event(struct engine *e, const struct object *o, const char *id, const json_t *now)
@@ -649,7 +628,7 @@ void engine_health(struct engine *e, const char *pool, json_t *servers, bool par
 	for (size_t i = 0; i < json_array_size(servers); i++) {
 		json_t *now = json_array_get(servers, i);
 		size_t at = part ? (size_t)json_int(now, "at", -1) : i;
-		const char *id = server_news(server_of(before, now, at), now);
+		const char *id = server_news(servers_find(before, json_str(now, "ip", ""), json_int(now, "port", 0), at), now);
 
 		if (id)
 			server_event(e, o, id, now);

@@ -5,6 +5,7 @@
 #include "controller/controller.h"
 #include "controller/ipam.h"
 #include "controller/link/fleet.h"
+#include "controller/pools.h"
 #include "controller/resolve.h"
 #include "controller/rest/subresource.h"
 
@@ -84,39 +85,58 @@ static json_t *group_runtime(void *arg, const struct subresource_call *call, str
 
 /* ---- groups of pools --------------------------------------------------------------------- */
 
+struct group {
+	struct fleet *fleet;
+	const struct subresource_call *call;
+	json_t *members, *backups;
+	json_int_t servers, enabled, up;
+	size_t pools_up, backups_up;
+};
+
+static int add_pool(void *arg, const struct object *pool, enum pools_role role)
+{
+	struct group *g = arg;
+	struct subresource_call of = *g->call;
+	struct err none;
+	json_t *one;
+	bool is_up;
+
+	of.object = pool;
+	one = view_pool(g->fleet, &of, &none);
+	is_up = strcmp(json_str(json_object_get(one, "oper_status"), "state", ""), "OPER_UP") == 0;
+	json_object_set_new(one, "pool_ref", subresource_ref(g->call, "pool", pool->uuid, pool->name));
+	json_array_append_new(role == POOLS_BACKUP ? g->backups : g->members, one);
+	if (role == POOLS_BACKUP) {
+		g->backups_up += is_up;
+		return 0;
+	}
+	g->servers += json_int(one, "num_servers", 0);
+	g->enabled += json_int(one, "num_servers_enabled", 0);
+	g->up += json_int(one, "num_servers_up", 0);
+	g->pools_up += is_up;
+	return 0;
+}
+
 static json_t *pools_runtime(void *arg, const struct subresource_call *call, struct err *err)
 {
-	struct fleet *f = arg;
-	json_t *members = json_object_get(call->object->body, "members"), *member,
-	       *rows = json_array();
-	json_int_t servers = 0, enabled = 0, up = 0;
-	size_t i, pools_up = 0;
+	struct group g = { .fleet = arg, .call = call, .members = json_array(), .backups = json_array() };
+	json_t *out;
+	size_t n;
 
-	json_array_foreach(members, i, member) {
-		const struct object *pool = store_get(
-			f->store, "pool", ref_target(json_str(member, "pool_ref", NULL)));
-		struct subresource_call of = *call;
-		json_t *one;
-
-		if (!pool)
-			continue;
-		of.object = pool;
-		one = view_pool(arg, &of, err);
-		servers += json_int(one, "num_servers", 0);
-		enabled += json_int(one, "num_servers_enabled", 0);
-		up += json_int(one, "num_servers_up", 0);
-		pools_up += strcmp(json_str(json_object_get(one, "oper_status"), "state", ""),
-				   "OPER_UP") == 0;
-		json_object_set_new(one, "pool_ref", subresource_ref(call, "pool", pool->uuid, pool->name));
-		json_array_append_new(rows, one);
-	}
-	i = json_array_size(rows);
-	return json_pack("{s:I, s:I, s:I, s:i, s:i, s:o, s:o}", "num_servers", servers,
-			 "num_servers_enabled", enabled, "num_servers_up", up, "num_pools", (int)i,
-			 "num_pools_up", (int)pools_up, "members", rows, "oper_status",
-			 pools_up ? oper("OPER_UP", "")
-			 : i	  ? oper("OPER_DOWN", "No pool of it is up.")
-				  : oper("OPER_UNUSED", "It has no pools."));
+	(void)err;
+	pools_each_of(g.fleet->store, call->object->body, add_pool, &g);
+	n = json_array_size(g.members);
+	out = json_pack("{s:I, s:I, s:I, s:i, s:i, s:o, s:o}", "num_servers", g.servers,
+			"num_servers_enabled", g.enabled, "num_servers_up", g.up, "num_pools", (int)n,
+			"num_pools_up", (int)g.pools_up, "members", g.members, "oper_status",
+			g.pools_up     ? oper("OPER_UP", "")
+			: g.backups_up ? oper("OPER_UP", "No pool of it is up; a backup pool answers.")
+			: n	       ? oper("OPER_DOWN", "No pool of it is up.")
+				       : oper("OPER_UNUSED", "It has no pools."));
+	if (json_array_size(g.backups))
+		json_object_set(out, "backups", g.backups);
+	json_decref(g.backups);
+	return out;
 }
 
 static json_t *pools_detail(void *arg, const struct subresource_call *call, struct err *err)

@@ -7,10 +7,11 @@
  */
 #include "base/ip.h"
 #include "controller/link/fleet.h"
+#include "controller/link/servers.h"
 #include "controller/place/actions.h"
 #include "controller/place/place.h"
+#include "controller/pools.h"
 #include "controller/resolve.h"
-#include "controller/rules.h"
 #include "controller/rest/subresource.h"
 
 static json_t *status(const char *state, const char *reason, uint64_t since_us)
@@ -33,40 +34,18 @@ static json_t *engine_ref(const struct subresource_call *call, const struct engi
 
 /* ---- virtual services ------------------------------------------------ */
 
-/* Servers that must be up for the pool to be. */
-static size_t pool_needs(const struct object *pool)
-{
-	return (size_t)MAX(json_int(pool->body, "min_servers_up", 1), (json_int_t)1);
-}
-
 /* The pool is switched off, or has servers that E checks, and too few are up. */
-static const char *pool_down(const struct fleet *f, const char *uuid, const struct engine *e,
-			     char why[static 256])
+static const char *pool_down(const struct object *pool, const struct engine *e, char why[static 256])
 {
-	const json_t *servers = json_object_get(e->health, uuid);
-	const struct object *pool = store_get(f->store, "pool", uuid);
+	struct servers n = servers_heard(json_object_get(e->health, pool->uuid));
+	/* While nothing is known yet a server is used. */
+	size_t usable = n.enabled - n.down, need = servers_needed(pool);
 
-	size_t usable = 0, need;
-
-	if (!pool)
-		return NULL;
-	if (!json_bool(pool->body, "enabled", true)) {
+	if (!json_bool(pool->body, "enabled", true))
 		snprintf(why, 256, "Pool %.200s is disabled.", pool->name);
-		text_clean(why);
-		return why;
-	}
-	if (!json_array_size(servers))
+	else if (!n.all || usable >= need)
 		return NULL;
-	for (size_t i = 0; i < json_array_size(servers); i++) {
-		const char *state = json_str(json_array_get(servers, i), "state", "");
-
-		/* While nothing is known yet a server is used. */
-		usable += strcmp(state, "OPER_UP") == 0 || strcmp(state, "OPER_INITIALIZING") == 0;
-	}
-	need = pool_needs(pool);
-	if (usable >= need)
-		return NULL;
-	if (usable)
+	else if (usable)
 		snprintf(why, 256, "Pool %.150s has %zu server%s up and needs %zu.", pool->name, usable,
 			 usable == 1 ? "" : "s", need);
 	else
@@ -75,47 +54,39 @@ static const char *pool_down(const struct fleet *f, const char *uuid, const stru
 	return why;
 }
 
-/* And so have those that stand in for it. BODY: of a pool, or a group. */
-static bool backups_down(const struct fleet *f, const json_t *body, const struct engine *e)
+struct pools_seen {
+	const struct engine *e;
+	char *why;
+	size_t down;
+};
+
+/* 1: requests are answered by this one. */
+static int is_not_down(void *arg, const struct object *pool, enum pools_role role)
 {
-	const char *uuid = rule_backup_pool(body);
+	struct pools_seen *seen = arg;
 	char why[256];
 
-	for (unsigned n = 0; uuid && n < RULE_BACKUPS_MAX; n++) {
-		const struct object *pool = store_get(f->store, "pool", uuid);
-
-		if (!pool_down(f, uuid, e, why))
-			return false;
-		uuid = pool ? rule_backup_pool(pool->body) : NULL;
-	}
-	return true;
+	if (role == POOLS_IDLE)
+		return 0;
+	if (!pool_down(pool, seen->e, why))
+		return 1;
+	/* That those who stand in are down as well goes without saying. */
+	if (role == POOLS_OWN && seen->down++ == 0)
+		memcpy(seen->why, why, sizeof(why));
+	return 0;
 }
 
-/* The same of what the service has: its pool, or all those of its group that may be asked. */
+/* The same of all that the service has: its pool or those of its group, and those that stand in. */
 static const char *pools_down(const struct fleet *f, const struct object *vs, const struct engine *e,
 			      char why[static 256])
 {
 	const struct object *group = store_get(
 		f->store, "poolgroup", ref_target(json_str(vs->body, "pool_group_ref", NULL)));
-	json_t *members = group ? json_object_get(group->body, "members") : NULL, *m;
-	const char *own = ref_target(json_str(vs->body, "pool_ref", NULL));
-	const struct object *whole = group || !own ? NULL : store_get(f->store, "pool", own);
-	size_t i, down = 0;
+	struct pools_seen seen = { e, why, 0 };
 
-	if (!group)
-		return pool_down(f, own, e, why) && backups_down(f, whole ? whole->body : NULL, e) ? why : NULL;
-	json_array_foreach(members, i, m) {
-		const char *uuid = ref_target(json_str(m, "pool_ref", NULL));
-
-		if (json_int(m, "ratio", 1) == 0)
-			continue;
-		if (!pool_down(f, uuid, e, why))
-			return NULL;
-		down++;
-	}
-	if (!backups_down(f, group->body, e))
+	if (pools_each(f->store, vs->body, is_not_down, &seen) || (!group && !seen.down))
 		return NULL;
-	if (down != 1)
+	if (group && seen.down != 1)
 		snprintf(why, 256, "No pool of group %.200s has servers enough that are up.", group->name);
 	text_clean(why);
 	return why;
@@ -373,37 +344,6 @@ json_t *view_clones(void *arg, const struct subresource_call *call, struct err *
 
 /* ---- pools ----------------------------------------------------------- */
 
-static bool server_is_up(const json_t *s)
-{
-	return strcmp(json_str(s, "state", ""), "OPER_UP") == 0;
-}
-
-/*
- * What engines say of one server of the pool: the worst of the first that answers; NULL: nobody
- * checks it.
- */
-static const json_t *server_said(struct fleet *f, const char *pool, const char *ip, json_int_t port,
-				 size_t hint, const struct engine **by)
-{
-	LIST_FOREACH(l, &f->engines) {
-		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
-		const json_t *servers = json_object_get(e->health, pool);
-
-		size_t n = json_array_size(servers);
-
-		for (size_t i = 0; i < n; i++) {
-			const json_t *s = json_array_get(servers, (hint + i) % n);
-
-			if (json_int(s, "port", 0) == port &&
-			    strcmp(json_str(s, "ip", ""), ip) == 0) {
-				*by = e;
-				return s;
-			}
-		}
-	}
-	return NULL;
-}
-
 /* What became of a server, the newest last, as its engine remembers it. */
 static json_t *server_history(const json_t *said)
 {
@@ -468,92 +408,66 @@ static json_t *pool_hmonstat(void *arg, const struct subresource_call *call, str
 	return out;
 }
 
-static json_t *server_row(struct fleet *f, const struct subresource_call *call,
-			  const json_t *server, size_t hint)
-{
-	json_t *ip_addr = json_object_get(server, "ip"), *stats = json_object(), *row;
-	const char *given = json_str(ip_addr, "addr", ""), *ip = given;
-	json_int_t port = json_int(server, "port", 0);
-	const bool enabled = json_bool(server, "enabled", true);
-	const struct engine *by = NULL;
-	const json_t *said;
-	CLEANUP_FREE char *key = NULL;
-	struct in6_addr address;
-	char text[IP_TEXT_MAX];
+struct rows {
+	struct fleet *fleet;
+	const struct subresource_call *call;
+	json_t *rows;
+};
 
-	/* Engines have one form for an address, whatever the configuration wrote. */
-	if (ip_parse(given, &address) == 0)
-		ip = ip_text(&address, text);
-	if (!port)
-		port = json_int(call->object->body, "default_server_port", 80);
-	key = xasprintf("%s:%lld", ip, (long long)port);
-	said = server_said(f, call->object->uuid, ip, port, hint, &by);
-	row = json_pack("{s:O, s:I, s:s, s:b, s:I, s:o}", "ip_addr", ip_addr, "port", port,
-			"hostname", json_str(server, "hostname", given), "enabled", enabled,
-			"ratio", json_int(server, "ratio", 1), "oper_status",
-			!enabled ? status("OPER_DISABLED", "It is disabled.", 0)
-			: said	 ? status(json_str(said, "state", "OPER_UNKNOWN"),
-					  json_str(said, "reason", ""),
-					  (uint64_t)json_int(said, "since_us", 0))
-				 : status("OPER_UNKNOWN", "No service engine carries the pool.", 0));
-	if (said)
+static void add_row(void *arg, const struct server_seen *s)
+{
+	struct rows *r = arg;
+	json_t *stats = json_object(), *row, *ip_addr;
+	const char *given = json_str(json_object_get(s->own, "ip"), "addr", s->ip);
+	CLEANUP_FREE char *key = xasprintf("%s:%lld", s->ip, (long long)s->port);
+
+	ip_addr = s->own ? json_incref(json_object_get(s->own, "ip"))
+			 : json_pack("{s:s, s:s}", "addr", s->ip, "type", strchr(s->ip, ':') ? "V6" : "V4");
+	row = json_pack("{s:o, s:I, s:s, s:b, s:I, s:o}", "ip_addr", ip_addr, "port", s->port,
+			"hostname", json_str(s->own, "hostname", given), "enabled", s->enabled,
+			"ratio", json_int(s->own, "ratio", 1), "oper_status",
+			status(s->state, s->reason, s->enabled ? (uint64_t)json_int(s->said, "since_us", 0) : 0));
+	if (s->said)
 		json_object_set_new(row, "server_hm_stat",
-				    json_pack("{s:o, s:I, s:I, s:o}", "se_ref", engine_ref(call, by),
-					      "checks", json_int(said, "checks", 0), "failures",
-					      json_int(said, "failures", 0), "history",
-					      server_history(said)));
-	LIST_FOREACH(l, &f->engines) {
+				    json_pack("{s:o, s:I, s:I, s:o}", "se_ref", engine_ref(r->call, s->by),
+					      "checks", json_int(s->said, "checks", 0), "failures",
+					      json_int(s->said, "failures", 0), "history",
+					      server_history(s->said)));
+	LIST_FOREACH(l, &r->fleet->engines) {
 		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
-		CLEANUP_JSON json_t *one = books_get(&e->books, "servers", call->object->uuid, key);
+		CLEANUP_JSON json_t *one = books_get(&e->books, "servers", r->call->object->uuid, key);
 
 		books_add(stats, one, true);
 	}
 	json_object_set_new(row, "stats", stats);
-	return row;
+	json_array_append_new(r->rows, row);
 }
 
 json_t *view_servers(void *arg, const struct subresource_call *call, struct err *err)
 {
-	json_t *servers = json_object_get(call->object->body, "servers"), *rows = json_array();
+	struct rows r = { arg, call, json_array() };
+	struct servers n;
 
 	(void)err;
-	for (size_t i = 0; i < json_array_size(servers); i++)
-		json_array_append_new(rows, server_row(arg, call, json_array_get(servers, i), i));
-	return json_pack("{s:i, s:o}", "count", (int)json_array_size(rows), "results", rows);
+	servers_look(arg, call->object, &n, add_row, &r);
+	return json_pack("{s:i, s:o}", "count", (int)n.all, "results", r.rows);
 }
 
 json_t *view_pool(void *arg, const struct subresource_call *call, struct err *err)
 {
-	struct fleet *f = arg;
-	json_t *servers = json_object_get(call->object->body, "servers");
-	size_t n = json_array_size(servers), enabled = 0, up = 0, said_n = 0;
+	struct servers n;
 
 	(void)err;
-	for (size_t i = 0; i < n; i++) {
-		const json_t *s = json_array_get(servers, i);
-		const struct engine *by;
-		const json_t *said = server_said(
-			f, call->object->uuid, json_str(json_object_get(s, "ip"), "addr", ""),
-			json_int(s, "port",
-				 json_int(call->object->body, "default_server_port", 80)),
-			i, &by);
-
-		if (!json_bool(s, "enabled", true))
-			continue;
-		enabled++;
-		up += server_is_up(said);
-		said_n += said != NULL;
-	}
-	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:o}", "num_servers", (int)n,
-			 "num_servers_enabled", (int)enabled, "num_servers_up", (int)up,
-			 "percent_servers_up_enabled", enabled ? (int)(up * 100 / enabled) : 0,
-			 "percent_servers_up_total", n ? (int)(up * 100 / n) : 0, "oper_status",
-			 up >= pool_needs(call->object) ? status("OPER_UP", "", 0)
-			 : up	  ? status("OPER_DOWN", "Fewer servers are up than it needs.", 0)
-			 : said_n ? status("OPER_DOWN", "No server is up.", 0)
-			 : !json_bool(call->object->body, "enabled", true)
-				 ? status("OPER_DISABLED", "It is disabled.", 0)
-				 : status("OPER_UNUSED", "No service engine carries it.", 0));
+	servers_look(arg, call->object, &n, NULL, NULL);
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:o}", "num_servers", (int)n.all,
+			 "num_servers_enabled", (int)n.enabled, "num_servers_up", (int)n.up,
+			 "percent_servers_up_enabled", n.enabled ? (int)(n.up * 100 / n.enabled) : 0,
+			 "percent_servers_up_total", n.all ? (int)(n.up * 100 / n.all) : 0, "oper_status",
+			 !json_bool(call->object->body, "enabled", true) ? status("OPER_DISABLED", "It is disabled.", 0)
+			 : n.up >= servers_needed(call->object)		 ? status("OPER_UP", "", 0)
+			 : n.up	  ? status("OPER_DOWN", "Fewer servers are up than it needs.", 0)
+			 : n.said ? status("OPER_DOWN", "No server is up.", 0)
+				  : status("OPER_UNUSED", "No service engine carries it.", 0));
 }
 
 static json_t *pool_detail(void *arg, const struct subresource_call *call, struct err *err)

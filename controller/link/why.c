@@ -12,7 +12,8 @@
 
 #include "base/base.h"
 #include "base/buf.h"
-#include "controller/link/fleet.h"
+#include "controller/link/servers.h"
+#include "controller/pools.h"
 #include "controller/resolve.h"
 #include "controller/rest/subresource.h"
 
@@ -304,93 +305,93 @@ static void look_at_certificates(struct why *w)
 /* ---- servers -------------------------------------------------------------------------- */
 
 struct pools {
+	struct why *why;
 	struct some down; /* servers that should be up, and why not */
-	struct some names, off;
-	size_t pools, servers, enabled, up, unchecked;
+	struct some names, off, backups;
+	struct servers sum;
+	size_t pools, backups_up;
 };
 
-static void count_server(struct pools *p, const json_t *row)
+static void note_server(void *arg, const struct server_seen *s)
 {
-	const json_t *oper = json_object_get(row, "oper_status");
-	const char *state = json_str(oper, "state", ""), *addr, *reason;
+	struct pools *p = arg;
 	char text[REASON_MAX];
 
-	p->servers++;
-	if (!json_bool(row, "enabled", true))
-		return;
-	p->enabled++;
-	if (strcmp(state, "OPER_UP") == 0) {
-		p->up++;
-		return;
-	}
-	if (strcmp(state, "OPER_DOWN") != 0) {
-		p->unchecked++;
-		return;
-	}
-	addr = json_str(json_object_get(row, "ip_addr"), "addr", "");
-	reason = json_string_value(json_array_get(json_object_get(oper, "reason"), 0));
-	some_add(&p->down, strchr(addr, ':') ? "[%s]:%lld %s" : "%s:%lld %s", addr,
-		 (long long)json_int(row, "port", 0), clause(reason ? reason : "", text));
+	if (strcmp(s->state, "OPER_DOWN") == 0)
+		some_add(&p->down, strchr(s->ip, ':') ? "[%s]:%lld %s" : "%s:%lld %s", s->ip, (long long)s->port,
+			 clause(s->reason, text));
 }
 
-static void count_pool(struct why *w, struct pools *p, const struct object *pool)
+/* One that stands in matters while the others have nobody. */
+static void note_backup(struct pools *p, const struct object *pool)
 {
-	struct subresource_call call = *w->call;
-	CLEANUP_JSON json_t *servers = NULL;
-	json_t *row;
-	size_t i;
+	struct servers n;
 
-	if (!pool)
-		return;
+	servers_look(p->why->fleet, pool, &n, NULL, NULL);
+	if (json_bool(pool->body, "enabled", true) && n.up >= servers_needed(pool)) {
+		p->backups_up++;
+		some_add(&p->backups, "%s", pool->name);
+	}
+}
+
+static int note_pool(void *arg, const struct object *pool, enum pools_role role)
+{
+	struct pools *p = arg;
+	struct servers n;
+
+	if (role == POOLS_BACKUP)
+		note_backup(p, pool);
+	if (role != POOLS_OWN)
+		return 0;
 	p->pools++;
 	some_add(&p->names, "%s", pool->name);
 	if (!json_bool(pool->body, "enabled", true)) {
 		some_add(&p->off, "%s", pool->name);
-		return;
+		return 0;
 	}
-	call.object = pool;
-	servers = view_servers(w->fleet, &call, NULL);
-	json_array_foreach(json_object_get(servers, "results"), i, row)
-		count_server(p, row);
+	servers_look(p->why->fleet, pool, &n, note_server, p);
+	p->sum.all += n.all;
+	p->sum.enabled += n.enabled;
+	p->sum.up += n.up;
+	return 0;
 }
 
 static void look_at_pools(struct why *w)
 {
-	const struct object *group = target(w, "poolgroup", w->service, "pool_group_ref");
-	struct pools p = { 0 };
-	const char *name;
-	json_t *member;
-	size_t i;
+	struct pools p = { .why = w };
+	const char *name, *bad, *instead, *backups;
 
-	count_pool(w, &p, target(w, "pool", w->service, "pool_ref"));
-	json_array_foreach(json_object_get(group ? group->body : NULL, "members"), i, member)
-		count_pool(w, &p, target(w, "pool", member, "pool_ref"));
+	pools_each(w->fleet->store, w->service, note_pool, &p);
 	name = some_text(&p.names);
+	backups = some_text(&p.backups);
+	/* Requests are answered as long as somebody stands in. */
+	bad = p.backups_up ? "warning" : "broken";
+	instead = p.backups_up ? "; the backup pool answers: " : "";
 	if (!p.pools)
 		add(w, "pool", "broken", "It has no pool.");
 	else if (p.off.n == p.pools)
-		add(w, "pool", "broken", "Pool %s is disabled: enabled is false.", name);
-	else if (!p.servers)
-		add(w, "pool", "broken", "Pool %s has no servers.", name);
-	else if (!p.enabled)
-		add(w, "pool", "broken", "No server of pool %s is enabled.", name);
+		add(w, "pool", bad, "Pool %s is disabled: enabled is false%s%s.", name, instead, backups);
+	else if (!p.sum.all)
+		add(w, "pool", bad, "Pool %s has no servers%s%s.", name, instead, backups);
+	else if (!p.sum.enabled)
+		add(w, "pool", bad, "No server of pool %s is enabled%s%s.", name, instead, backups);
 	else
-		add(w, "pool", "ok", "%s, %zu servers, %zu enabled.", name, p.servers, p.enabled);
-	if (!p.enabled)
+		add(w, "pool", "ok", "%s, %zu servers, %zu enabled.", name, p.sum.all, p.sum.enabled);
+	if (!p.sum.enabled)
 		;
-	else if (p.down.n == p.enabled)
-		add(w, "servers", "broken", "No server of pool %s is up (%s).", name,
-		    some_text(&p.down));
+	else if (p.down.n == p.sum.enabled)
+		add(w, "servers", bad, "No server of pool %s is up (%s)%s%s.", name, some_text(&p.down), instead, backups);
 	else if (p.down.n)
-		add(w, "servers", "warning", "%zu of %zu servers are up (%s).", p.up, p.enabled,
+		add(w, "servers", "warning", "%zu of %zu servers are up (%s).", p.sum.up, p.sum.enabled,
 		    some_text(&p.down));
-	else if (!p.up)
+	else if (!p.sum.up)
 		add(w, "servers", "unknown", "Nobody has said yet whether they are up.");
 	else
-		add(w, "servers", "ok", "%zu of %zu are up.", p.up, p.enabled);
+		add(w, "servers", "ok", "%zu of %zu are up.", p.sum.up, p.sum.enabled);
 	buf_fini(&p.down.text);
 	buf_fini(&p.names.text);
 	buf_fini(&p.off.text);
+	buf_fini(&p.backups.text);
 }
 
 /* ---- copies ------------------------------------------------------------------------------ */

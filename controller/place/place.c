@@ -15,6 +15,7 @@
 #include "controller/audit.h"
 #include "controller/link/fleet.h"
 #include "controller/place/reach.h"
+#include "controller/pools.h"
 #include "controller/resolve.h"
 
 #define SPACE "place"
@@ -434,20 +435,21 @@ static int service_seen(void *arg, const struct object *o)
 	return 0;
 }
 
-struct pool_change {
-	struct placement *p;
-	bool asks; /* the pool has placement_networks now */
-};
-
-static int uses_pool(void *arg, const struct object *o)
+static int asks_for_networks(void *arg, const struct object *pool, enum pools_role role)
 {
-	const struct pool_change *c = arg;
-	struct service *s = strcmp(o->kind->path, "virtualservice") == 0
-				    ? service_find(c->p, o->uuid)
-				    : NULL;
+	(void)arg;
+	(void)role;
+	return json_object_get(pool->body, "placement_networks") != NULL;
+}
 
-	if (s && s->home && (c->asks || s->home->reaches))
-		mark(c->p, s->home);
+/* What O sends requests to is another: that matters when servers ask, or asked, for networks. */
+static int pools_changed(void *arg, const struct object *o)
+{
+	struct placement *p = arg;
+	struct service *s = strcmp(o->kind->path, "virtualservice") == 0 ? service_find(p, o->uuid) : NULL;
+
+	if (s && s->home && (s->home->reaches || pools_each(p->store, o->body, asks_for_networks, NULL)))
+		mark(p, s->home);
 	return 0;
 }
 
@@ -462,11 +464,9 @@ void placement_changed(struct placement *p, const char *kind, const char *uuid)
 		if (h)
 			mark(p, h);
 	} else if (strcmp(kind, "pool") == 0) {
-		const struct object *o = store_get(p->store, kind, uuid);
-
-		struct pool_change c = { p, o && json_object_get(o->body, "placement_networks") };
-
-		store_referrers(p->store, kind, uuid, uses_pool, &c);
+		pools_users(p->store, uuid, pools_changed, p);
+	} else if (strcmp(kind, "poolgroup") == 0) {
+		store_referrers(p->store, kind, uuid, pools_changed, p);
 	} else if (strcmp(kind, "serviceenginegroup") == 0 || strcmp(kind, "network") == 0) {
 		p->all = true;
 	}

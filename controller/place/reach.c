@@ -1,5 +1,6 @@
 #include "controller/place/reach.h"
 
+#include "controller/pools.h"
 #include "controller/resolve.h"
 
 /* One prefix of {ip_addr: {addr}, mask}; false: there is none. */
@@ -99,12 +100,20 @@ size_t reach_addresses(struct store *s, const struct object *vsvip, const char *
 	return n;
 }
 
+static int reach_pool(void *arg, const struct object *pool, enum pools_role role)
+{
+	json_t *places = json_object_get(pool->body, "placement_networks"), *place;
+	size_t i;
+
+	if (role != POOLS_IDLE)
+		json_array_foreach(places, i, place)
+			nets_of(arg, place);
+	return 0;
+}
+
 void reach_pools(struct store *s, const struct object *vs, const struct place_net **nets, size_t *n,
 		 struct arena *a)
 {
-	const struct object *pool =
-		store_get(s, "pool", ref_target(json_str(vs->body, "pool_ref", NULL)));
-	json_t *places = pool ? json_object_get(pool->body, "placement_networks") : NULL;
 	struct nets l = { .store = s, .arena = a, .any_family = true };
 
 	if (json_bool(vs->body, "ign_pool_net_reach", false))
@@ -116,8 +125,7 @@ void reach_pools(struct store *s, const struct object *vs, const struct place_ne
 		}
 		l.all[l.n++] = (*nets)[i];
 	}
-	for (size_t i = 0; i < json_array_size(places); i++)
-		nets_of(&l, json_array_get(places, i));
+	pools_each(s, vs->body, reach_pool, &l);
 	*nets = l.all;
 	*n = l.n;
 }

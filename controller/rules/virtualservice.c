@@ -9,6 +9,7 @@
 #include "controller/rules.h"
 #include "controller/rules/clone.h"
 #include "controller/rules/tls.h"
+#include "controller/rules/vrf.h"
 
 /* Older still: one `ip_address` in place of the list. */
 static void list_of_one(json_t *wire)
@@ -299,42 +300,6 @@ static int fill(struct change *c, const char *uuid, const json_t *old, json_t *n
 	return 0;
 }
 
-struct pool_vrf {
-	const char *uuid, *vrf;
-	const struct object *other;
-};
-
-static int other_vrf(void *arg, const struct object *o)
-{
-	struct pool_vrf *p = arg;
-
-	if (strcmp(o->kind->path, "virtualservice") != 0 || strcmp(o->uuid, p->uuid) == 0 ||
-	    strcmp(ref_target(json_str(o->body, "vrf_context_ref", NULL)), p->vrf) == 0)
-		return 0;
-	p->other = o;
-	return 1;
-}
-
-/* Servers are reached, and checked, in one routing domain. */
-static int pool_vrf_check(struct change *c, const char *uuid, const json_t *new, struct err *e)
-{
-	const struct object *pool =
-		txn_get(c->txn, "pool", ref_target(json_str(new, "pool_ref", NULL)));
-	const char *says = pool ? json_str(pool->body, "vrf_ref", NULL) : NULL;
-	struct pool_vrf p = { uuid, ref_target(json_str(new, "vrf_context_ref", NULL)), NULL };
-
-	if (!pool)
-		return 0;
-	if (says && strcmp(ref_target(says), p.vrf) != 0)
-		return err_set(e, -EINVAL, "pool_ref",
-			       "Pool '%s' is in another VRF than the virtual service.", pool->name);
-	if (!says && store_referrers(c->store, "pool", pool->uuid, other_vrf, &p) != 0)
-		return err_set(e, -EINVAL, "pool_ref",
-			       "Pool '%s' serves virtual service '%s', which is in another VRF.",
-			       pool->name, p.other->name);
-	return 0;
-}
-
 static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new,
 		 struct err *e)
 {
@@ -348,7 +313,7 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 			       "Cannot modify VrfContext of an existing VirtualService.");
 	rc = rule_uses_built(c, kind_find("virtualservice"), new, e);
 	if (rc == 0)
-		rc = pool_vrf_check(c, uuid, new, e);
+		rc = rule_vrf_of_service(c, uuid, new, e);
 	if (rc == 0)
 		rc = ports_check(ports, json_array_size(json_object_get(new, "services")), e);
 	if (rc == 0)

@@ -365,6 +365,25 @@ def test_a_service_is_down_when_all_pools_of_its_group_are(world):
     assert state(world, vs) == "OPER_DOWN"
     health(1, "OPER_UP")
     until(lambda: state(world, vs) == "OPER_UP", "one is up")
+    # Who stands in for the group is told beside its members, and does not count among their servers.
+    runtime = f"poolgroup/{group['uuid']}/runtime"
+    assert world.api.get(runtime)["oper_status"]["state"] == "OPER_UP" and "backups" not in world.api.get(runtime)
+    spare = world.api.post("pool", {"name": "spare", "servers": [{"ip": {"addr": "10.0.1.9", "type": "V4"}}]})
+    pools.append(spare)
+    world.api.patch(f"poolgroup/{group['uuid']}", replace={"fail_action": {
+        "type": "FAIL_ACTION_BACKUP_POOL", "backup_pool": {"backup_pool_ref": spare["url"]}}})
+    until(lambda: one.held.get(f"pool/{spare['uuid']}"), "the engine has it")
+    bulk.do(lambda: bulk.say("health", pool=spare["uuid"], servers=[{
+        "ip": "10.0.1.9", "port": 80, "state": "OPER_UP", "reason": "", "since_us": 1, "checks": 3, "failures": 0}]))
+    health(1, "OPER_DOWN")
+    health(2, "OPER_DOWN")
+    until(lambda: world.api.get(runtime)["num_pools_up"] == 0, "no member is up")
+    told = world.api.get(runtime)
+    assert told["oper_status"]["state"] == "OPER_UP" and "a backup pool answers" in str(told["oper_status"])
+    assert [told["num_servers"], told["num_servers_up"]] == [3, 0] and told["backups"][0]["num_servers_up"] == 1
+    assert state(world, vs) == "OPER_UP"
+    world.api.patch(f"poolgroup/{group['uuid']}", delete={"fail_action": {}})
+    until(lambda: state(world, vs) == "OPER_DOWN", "nobody stands in any more")
     world.api.patch(f"virtualservice/{vs['uuid']}", delete={"pool_group_ref": ""}, add={"pool_ref": pools[0]["url"]})
     until(lambda: state(world, vs) == "OPER_DOWN" and reason(world, vs) == "Pool p-0 is disabled.", "its only pool is off")
 
@@ -471,6 +490,21 @@ def test_a_pool_says_where_its_servers_are(world):
     until(lambda: not held(one, vs), "it was taken away")
     world.api.patch(f"pool/{pool}", delete={"placement_networks": [{"network_ref": made["url"], "subnet": net}]})
     until(lambda: held(one, vs), "the pool asks for nothing any more")
+    # So does one that stands in for it, and one in a group.
+    asks = {"placement_networks": [{"network_ref": made["url"], "subnet": net}]}
+    spare = world.api.post("pool", {"name": "spare", **asks})
+    world.api.patch(f"pool/{pool}", replace={"fail_action": {
+        "type": "FAIL_ACTION_BACKUP_POOL", "backup_pool": {"backup_pool_ref": spare["url"]}}})
+    until(lambda: not held(one, vs), "it cannot be served by the spare pool")
+    world.api.patch(f"pool/{spare['uuid']}", delete=asks)
+    until(lambda: held(one, vs), "the spare pool asks for nothing any more")
+    group = world.api.post("poolgroup", {"name": "group", "members": [{"pool_ref": spare["url"]}]})
+    world.api.patch(f"virtualservice/{vs['uuid']}", delete={"pool_ref": ""}, add={"pool_group_ref": group["url"]})
+    world.api.patch(f"pool/{spare['uuid']}", add=asks)
+    until(lambda: not held(one, vs), "it cannot be served by the member")
+    world.api.patch(f"poolgroup/{group['uuid']}", replace={"members": [{"pool_ref": vs["pool_ref"]}]})
+    world.api.patch(f"pool/{pool}", delete={"fail_action": {}})
+    until(lambda: held(one, vs), "the member is another")
 
 
 def test_a_group_has_a_greatest_size(world):

@@ -185,6 +185,25 @@ def test_what_makes_no_sense_is_refused(lab):
     assert blue["uuid"] in made["vrf_context_ref"]        # that of its addresses
     refused("virtualservice", {"name": "t", "services": [{"port": 80}], "vip": [{"ip_address": ip("10.1.1.2")}],
                                "pool_ref": shared["url"]}, "serves virtual service 's', which is in another VRF")
+    # Also of those that stand in, and of members of a group, whoever is changed.
+    backup = {"type": "FAIL_ACTION_BACKUP_POOL", "backup_pool": {"backup_pool_ref": other["url"]}}
+
+    def change_refused(kind, made, words, **change):
+        with pytest.raises(ApiError) as refusal:
+            api.patch(f"{kind}/{made['uuid']}", replace=change)
+        assert refusal.value.status == 400 and words in refusal.value.text, refusal.value.text
+    change_refused("pool", shared, "fail_action.backup_pool.backup_pool_ref: Pool 'red' is in another VRF than virtual service 's'",
+                   fail_action=backup)
+    change_refused("pool", shared, "vrf_ref: Virtual service 's', which it serves, is in another VRF", vrf_ref=red["url"])
+    sad = api.post("pool", {"name": "sad", "fail_action": backup})
+    change_refused("virtualservice", made, "pool_ref: Pool 'red' is in another VRF", pool_ref=sad["url"])
+    group = api.post("poolgroup", {"name": "g", "members": [{"pool_ref": other["url"]}]})
+    api.patch(f"virtualservice/{made['uuid']}", delete={"pool_ref": ""})
+    change_refused("virtualservice", made, "pool_group_ref: Pool 'red' is in another VRF", pool_group_ref=group["url"])
+    api.patch(f"poolgroup/{group['uuid']}", replace={"members": []})
+    api.patch(f"virtualservice/{made['uuid']}", add={"pool_group_ref": group["url"]})
+    change_refused("poolgroup", group, "members: Pool 'red' is in another VRF than virtual service 's'",
+                   members=[{"pool_ref": other["url"]}])
 
 
 def test_a_gateway_that_falls_silent_is_told_and_services_leave(lab):

@@ -111,6 +111,19 @@ def test_servers_that_do_not_work(shop):
     assert spanwire(shop, "why", "shop")[0] == 0
     shop.web[1].stop()
     wait_broken(shop, "servers", "No server of pool shop-pool is up (", shop.web[0].ip4, shop.web[1].ip4, "refused")
+    # Somebody stands in: it answers.
+    spare = shop.lab.server()
+    made = shop.lab.api.post("pool", {"name": "spare", "servers": shop.lab.pool_body([spare]), "health_monitor_refs": [
+        f"/api/healthmonitor?name=shop-monitor"]})
+    fail = {"type": "FAIL_ACTION_BACKUP_POOL", "backup_pool": {"backup_pool_ref": made["url"]}}
+    shop.patch_pool(replace={"fail_action": fail})
+    until(lambda: why(shop)["broken"] is None, "the backup pool answers")
+    answer = why(shop)
+    assert answer["verdict"].startswith("shop answers, but: No server of pool shop-pool is up (")
+    assert answer["verdict"].endswith("; the backup pool answers: spare.") and shop.state() == "OPER_UP"
+    assert shop.lab.client().fresh_get(shop.url).text == "web3\n"
+    spare.stop()
+    wait_broken(shop, "servers", "No server of pool shop-pool is up (")
     shop.web[0].serve()
     shop.web[1].serve()
     wait_well(shop)

@@ -2,11 +2,13 @@
  * client - a session with a controller: log in, ask, log out.
  *
  * An answer is JSON. What the controller refuses comes back as its own sentence: -ENOENT for 404,
- * -EREMOTEIO for anything else; what keeps us from asking at all (no connection, a certificate
- * that is not trusted) is -ENOTCONN.
+ * -EACCES for 401, -EREMOTEIO for anything else; what keeps us from asking at all (no connection, a
+ * certificate that is not trusted) is -ENOTCONN; -EINTR after Ctrl-C (interrupt.h).
  */
 #ifndef SPANWIRE_SHELL_CLIENT_H
 #define SPANWIRE_SHELL_CLIENT_H
+
+#include <stdio.h>
 
 #include "base/err.h"
 #include "base/json.h"
@@ -23,6 +25,15 @@ int client_get(struct client *c, const char *path, json_t **out, struct err *e);
 /* POST, PUT or DELETE; BODY (borrowed) and OUT may be NULL. */
 int client_send(struct client *c, const char *method, const char *path, const json_t *body,
 		json_t **out, struct err *e);
+/* What /api/model answers, asked for once. Borrowed. */
+int client_model(struct client *c, const json_t **model, struct err *e);
+/* In which tenant the next requests are. */
+const char *client_tenant(const struct client *c);
+void client_switch(struct client *c, const char *tenant);
+/* On a terminal with a line that says how far it is. */
+int client_download(struct client *c, const char *path, FILE *file, struct err *e);
+/* As a form with one file. */
+int client_upload(struct client *c, const char *path, const char *file, json_t **out, struct err *e);
 /* A header of the last answer; NULL: it had none. Caller frees. */
 char *client_header(struct client *c, const char *name);
 /* For a part of a path or a query. Caller frees. */

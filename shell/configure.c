@@ -9,33 +9,11 @@
 #include "shell/objects.h"
 #include "shell/text.h"
 
-#define FILE_MAX (1 << 20)
-
-/* "@FILE": what is in it. Caller frees. */
-static int value_text(const char *field, const char *word, char **text, struct err *e)
-{
-	size_t len;
-	int rc;
-
-	*text = NULL;
-	if (*word != '@') {
-		*text = xstrdup(word);
-		return 0;
-	}
-	rc = file_read(word + 1, FILE_MAX, text, &len);
-	if (rc < 0)
-		return err_set(e, rc == -ENOENT ? -EINVAL : rc, field, "%s cannot be read: %s.",
-			       word + 1, strerror(-rc));
-	if (strlen(*text) != len)
-		return err_set(e, -EINVAL, field, "%s is not text.", word + 1);
-	return 0;
-}
-
 static int set(const json_t *model, const char *message, json_t *object, const char *field,
 	       const char *word, struct err *e)
 {
 	CLEANUP_FREE char *text = NULL;
-	int rc = value_text(field, word, &text, e);
+	int rc = edit_text(field, word, &text, e);
 
 	return rc ? rc : edit_set(model, message, object, field, text, e);
 }
@@ -56,12 +34,21 @@ static int apply(const json_t *model, const json_t *kind, json_t *object, const 
 	return rc;
 }
 
+void configure_tell(struct client *c, FILE *warn)
+{
+	CLEANUP_FREE char *inert = client_header(c, "X-Spanwire-Inert");
+	CLEANUP_FREE char *warning = client_header(c, "X-Spanwire-Warning");
+
+	if (inert)
+		fprintf(warn, "spanwire: stored, but without effect yet: %s\n",
+			text_harmless(inert));
+	if (warning)
+		fprintf(warn, "spanwire: %s\n", text_harmless(warning));
+}
+
 static void tell(const struct configure *c, const json_t *kind, const json_t *answer,
 		 const char *what)
 {
-	CLEANUP_FREE char *inert = client_header(c->client, "X-Spanwire-Inert");
-	CLEANUP_FREE char *warning = client_header(c->client, "X-Spanwire-Warning");
-
 	if (c->json) {
 		json_dumpf(answer, c->out, JSON_INDENT(2));
 		fputc('\n', c->out);
@@ -70,17 +57,13 @@ static void tell(const struct configure *c, const json_t *kind, const json_t *an
 
 		fprintf(c->out, "%s %s %s.\n", json_str(kind, "kind", ""), name, what);
 	}
-	if (inert)
-		fprintf(c->warn, "spanwire: stored, but without effect yet: %s\n",
-			text_harmless(inert));
-	if (warning)
-		fprintf(c->warn, "spanwire: %s\n", text_harmless(warning));
+	configure_tell(c->client, c->warn);
 }
 
-static int with_kind(struct client *c, const char *word, json_t **model, const json_t **kind,
+static int with_kind(struct client *c, const char *word, const json_t **model, const json_t **kind,
 		     struct err *e)
 {
-	int rc = client_get(c, "/api/model", model, e);
+	int rc = client_model(c, model, e);
 
 	return rc ? rc : kinds_find(*model, word, kind, e);
 }
@@ -88,9 +71,9 @@ static int with_kind(struct client *c, const char *word, json_t **model, const j
 int configure(const struct configure *c, const char *word, const char *name,
 	      const char *const *words, size_t n, struct err *e)
 {
-	CLEANUP_JSON json_t *model = NULL, *object = NULL, *answer = NULL;
+	CLEANUP_JSON json_t *object = NULL, *answer = NULL;
 	CLEANUP_FREE char *path = NULL;
-	const json_t *kind;
+	const json_t *model, *kind;
 	bool made = false;
 	int rc = with_kind(c->client, word, &model, &kind, e);
 
@@ -120,9 +103,9 @@ int configure(const struct configure *c, const char *word, const char *name,
 
 int configure_delete(const struct configure *c, const char *word, const char *name, struct err *e)
 {
-	CLEANUP_JSON json_t *model = NULL, *object = NULL;
+	CLEANUP_JSON json_t *object = NULL;
 	CLEANUP_FREE char *path = NULL;
-	const json_t *kind;
+	const json_t *model, *kind;
 	int rc = with_kind(c->client, word, &model, &kind, e);
 
 	rc = rc ? rc : objects_find(c->client, kind, name, "&skip_default=true", &object, e);

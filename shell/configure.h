@@ -25,4 +25,7 @@ int configure(const struct configure *c, const char *kind, const char *name,
 	      const char *const *words, size_t n, struct err *e);
 int configure_delete(const struct configure *c, const char *kind, const char *name, struct err *e);
 
+/* What the last answer's headers say about the object that was written. */
+void configure_tell(struct client *c, FILE *warn);
+
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "base/settings.h"
+#include "shell/token.h"
 
 #define FILE_MAX_BYTES 65536
 
@@ -31,6 +32,7 @@ void credentials_fini(struct credentials *c)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
 		free(*member(c, &settings[i]));
+	free(c->token);
 	*c = (struct credentials){ 0 };
 }
 
@@ -81,7 +83,7 @@ static int take(void *arg, const char *name, const char *value, struct err *e)
 	return err_set(e, -EINVAL, NULL, "there is no setting '%.40s'.", name);
 }
 
-static int read_private(const char *path, char **text, struct err *e)
+int credentials_read_private(const char *path, char **text, struct err *e)
 {
 	CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
@@ -117,7 +119,7 @@ int credentials_from_file(struct credentials *c, const char *path, struct err *e
 {
 	struct reading r = { c, c->password || c->password_file };
 	CLEANUP_FREE char *text = NULL;
-	int rc = read_private(path, &text, e);
+	int rc = credentials_read_private(path, &text, e);
 
 	if (rc)
 		return rc == -ENOENT || rc == -ENOTDIR ? 0 : rc;
@@ -130,9 +132,11 @@ static int read_password(struct credentials *c, struct err *e)
 
 	if (c->password)
 		return 0;
+	if (!c->password_file && c->token)
+		return 0;
 	if (!c->password_file)
 		return err_set(
-			e, -EINVAL, NULL,
+			e, -ENOKEY, NULL,
 			"No password: set SPANWIRE_PASSWORD_FILE, or write one to the credentials file.");
 	rc = file_read(c->password_file, FILE_MAX_BYTES, &c->password, NULL);
 	if (rc)
@@ -170,6 +174,11 @@ int credentials_complete(struct credentials *c, struct err *e)
 	len = strlen(c->controller);
 	while (c->controller[len - 1] == '/')
 		c->controller[--len] = '\0';
+	if (!c->password && !c->password_file) {
+		rc = token_find(c, e);
+		if (rc)
+			return rc;
+	}
 	if (!c->user)
 		c->user = xstrdup("admin");
 	if (!c->tenant)

@@ -19,6 +19,7 @@ struct credentials {
 	char *user;
 	char *password_file;
 	char *password;
+	char *token; /* kept by token.h; in place of a password */
 	char *tenant;
 	char *ca; /* file of certificates to trust; NULL: the system's */
 	bool insecure; /* do not check the controller's certificate */
@@ -33,8 +34,11 @@ char *credentials_path(void);
  */
 int credentials_from_file(struct credentials *c, const char *path, struct err *e);
 void credentials_from_environment(struct credentials *c);
+/* What is in a file that belongs to us alone. -ENOENT; -EPERM. Caller frees. */
+int credentials_read_private(const char *path, char **text, struct err *e);
 /*
  * All sources in their order, defaults, the password read from its file, and the address checked.
+ * -ENOKEY: there is neither a password nor a token; all else is complete.
  */
 int credentials_complete(struct credentials *c, struct err *e);
 

@@ -8,6 +8,9 @@
 #include "base/base.h"
 #include "base/buf.h"
 #include "shell/kinds.h"
+#include "shell/words.h"
+
+#define FILE_MAX (1 << 20)
 
 /* ---- values ----------------------------------------------------------------- */
 
@@ -427,6 +430,57 @@ static int walk(const struct edit *w, const char *message, json_t *object, const
 		json_object_set_new(object, name, below);
 	}
 	return walk(w, json_str(field, "message", ""), below, path + 1);
+}
+
+static const char *name_of(const void *fields, size_t i)
+{
+	return json_str(json_array_get(fields, i), "name", "");
+}
+
+const json_t *edit_field(const json_t *model, const char *message, const char *word, struct err *e)
+{
+	struct edit w = { .model = model, .e = e };
+	const json_t *fields = kinds_fields(model, message);
+	struct buf several = BUF_INIT;
+	int at = words_choose(word, json_array_size(fields), name_of, fields);
+
+	if (at >= 0)
+		return json_array_get(fields, (size_t)at);
+	if (at == -1) {
+		no_field(&w, message, word);
+		return NULL;
+	}
+	for (size_t i = 0; i < json_array_size(fields); i++)
+		if (!strncasecmp(name_of(fields, i), word, strlen(word)))
+			buf_printf(&several, "%s%s", several.len ? ", " : "", name_of(fields, i));
+	err_set(e, -EINVAL, word, "It could be any of: %s.", buf_cstr(&several));
+	buf_fini(&several);
+	return NULL;
+}
+
+int edit_text(const char *field, const char *word, char **text, struct err *e)
+{
+	size_t len;
+	int rc;
+
+	*text = NULL;
+	if (*word != '@') {
+		*text = xstrdup(word);
+		return 0;
+	}
+	rc = file_read(word + 1, FILE_MAX, text, &len);
+	if (rc < 0)
+		return err_set(e, rc == -ENOENT ? -EINVAL : rc, field, "%s cannot be read: %s.",
+			       word + 1, strerror(-rc));
+	if (strlen(*text) != len)
+		return err_set(e, -EINVAL, field, "%s is not text.", word + 1);
+	return 0;
+}
+
+json_t *edit_value(const json_t *model, const json_t *field, const char *text, struct err *e)
+{
+	*e = (struct err){ 0 };
+	return read_value(model, field, text, e);
 }
 
 int edit_set(const json_t *model, const char *message, json_t *object, const char *path,

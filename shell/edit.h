@@ -24,4 +24,14 @@ int edit_set(const json_t *model, const char *message, json_t *object, const cha
 int edit_unset(const json_t *model, const char *message, json_t *object, const char *path,
 	       struct err *e);
 
+/*
+ * The field of a message that WORD names, or that alone begins so. NULL with a sentence that has what
+ * was perhaps meant.
+ */
+const json_t *edit_field(const json_t *model, const char *message, const char *word, struct err *e);
+/* What a word says: itself, or with "@FILE" what is in that file. Caller frees. */
+int edit_text(const char *field, const char *word, char **text, struct err *e);
+/* One value of the field, or one item of its list. A new reference; NULL with a sentence. */
+json_t *edit_value(const json_t *model, const json_t *field, const char *text, struct err *e);
+
 #endif

@@ -5,6 +5,7 @@
 #ifndef SPANWIRE_SHELL_GRID_H
 #define SPANWIRE_SHELL_GRID_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -20,6 +21,11 @@ void grid_column_of(struct grid *g, const char *object);
 void grid_row(struct grid *g);
 /* A cell of the newest row. Takes TEXT; NULL: empty. */
 void grid_cell(struct grid *g, size_t column, char *text);
+/* In frames, +---+---+; for all tables from here on. */
+void grid_framed(bool framed);
+bool grid_is_framed(void);
+/* How wide a terminal is; 0: as it says itself. */
+void grid_width(int columns);
 void grid_print(struct grid *g, FILE *out);
 
 #endif

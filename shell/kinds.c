@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "base/buf.h"
 #include "shell/text.h"
+#include "shell/words.h"
 
 /*
  * How many characters of TEXT, without hyphens and underscores, KIND begins with; -1 when they
@@ -73,6 +74,34 @@ const json_t *kinds_field(const json_t *fields, const char *name)
 		if (!strcmp(json_str(f, "name", ""), name))
 			return f;
 	return NULL;
+}
+
+bool kinds_is_secret(const json_t *model, const char *path)
+{
+	const char *dot = strrchr(path, '.'), *name = dot ? dot + 1 : path, *message;
+	const json_t *m;
+
+	name += strspn(name, "-");
+	json_object_foreach(json_object_get(model, "messages"), message, m) {
+		const json_t *f = kinds_field(json_object_get(m, "fields"), name);
+
+		if (json_bool(f, "secret", false))
+			return true;
+	}
+	return false;
+}
+
+static const char *action_name(const void *actions, size_t i)
+{
+	return json_str(json_array_get(actions, i), "name", "");
+}
+
+const json_t *kinds_action(const json_t *kind, const char *name)
+{
+	const json_t *actions = json_object_get(kind, "actions");
+	int at = words_choose(name, json_array_size(actions), action_name, actions);
+
+	return at < 0 ? NULL : json_array_get(actions, (size_t)at);
 }
 
 /* Do the items of the list have something to go by: a key, or an address? */

@@ -7,6 +7,7 @@
 #ifndef SPANWIRE_SHELL_KINDS_H
 #define SPANWIRE_SHELL_KINDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -22,6 +23,11 @@ int kinds_find(const json_t *model, const char *text, const json_t **kind, struc
 const json_t *kinds_fields(const json_t *model, const char *message);
 /* The one of FIELDS that is called NAME; NULL: none. */
 const json_t *kinds_field(const json_t *fields, const char *name);
+
+/* Does some message have a secret field of that name, alone or at the end of a path? */
+bool kinds_is_secret(const json_t *model, const char *path);
+/* The action of a kind that is called NAME ("migrate"), or alone begins so; NULL: none. */
+const json_t *kinds_action(const json_t *kind, const char *name);
 
 /*
  * The fields that tell the objects of a list apart: live ones that some object has set, lists

@@ -7,54 +7,36 @@
 #include <argp.h>
 #include <errno.h>
 #include <locale.h>
+#include <unistd.h>
 
 #include "base/base.h"
-#include "shell/client.h"
-#include "shell/configure.h"
+#include "shell/candidates.h"
+#include "shell/commands.h"
 #include "shell/credentials.h"
-#include "shell/show.h"
+#include "shell/editor.h"
+#include "shell/grid.h"
+#include "shell/script.h"
 #include "shell/text.h"
-#include "shell/why.h"
+#include "shell/token.h"
 
 const char *argp_program_version = "spanwire " SPANWIRE_VERSION;
 
-struct command_line;
-
-/* Negative errno, or what main() exits with. */
-typedef int command(struct command_line *c, struct client *client, struct err *e);
-
-static command do_show, do_configure, do_delete, do_why;
-
-/* What can be done; MIN and MAX count the words behind the command. */
-static const struct {
-	const char *name;
-	command *run;
-	size_t min, max;
-} commands[] = {
-	{ "show", do_show, 0, 3 },
-	{ "configure", do_configure, 2, SIZE_MAX },
-	{ "delete", do_delete, 2, 2 },
-	{ "why", do_why, 1, 1 },
-};
-
-static const char args_doc[] = "show [KIND [NAME [VIEW]]]\n"
-			       "configure KIND NAME [FIELD VALUE | no FIELD]...\n"
-			       "delete KIND NAME\n"
-			       "why VIRTUALSERVICE";
+static const char args_doc[] = "[COMMAND...]";
 
 static const char doc[] =
 	"Ask a Spanwire controller, and tell it what is wanted."
 	"\v"
-	"Without KIND all kinds are listed; KIND may be shortened as long as one kind is meant. "
-	"NAME is a name or a uuid. VIEW is a sub-resource: "
+	"Without COMMAND it is a shell: TAB completes, ? says what may follow. From a pipe, or with --file, lines are "
+	"read and no question is asked; the first one that fails ends it.\n"
+	"\n"
+	"`spanwire help` lists the commands: show, configure, delete, debug, why and more. KIND may be shortened as "
+	"long as one kind is meant. NAME is a name or a uuid. VIEW is a sub-resource: "
 	"`spanwire show virtualservice shop runtime`.\n"
 	"\n"
 	"`configure` makes the object when there is none of that name. "
 	"FIELD may lead into the object: servers.1.port, 'servers[10.0.0.5:80].enabled'. "
 	"VALUE is what `show` prints: round_robin, web-pool, 10.0.0.5:80,10.0.0.6:80; with + before "
 	"it, added to a list; JSON, when it begins with a brace; @FILE is what is in that file.\n"
-	"\n"
-	"`why` says whether a virtual service answers, and what keeps it from it.\n"
 	"\n"
 	"Who asks, and whom, comes from the environment: SPANWIRE_CONTROLLER, "
 	"SPANWIRE_USER (admin), SPANWIRE_PASSWORD_FILE or SPANWIRE_PASSWORD, "
@@ -72,7 +54,9 @@ enum {
 	OPTION_CA,
 	OPTION_INSECURE,
 	OPTION_JSON,
-	OPTION_ALL
+	OPTION_ALL,
+	OPTION_CANDIDATES,
+	OPTION_REFERENCE
 };
 
 static const struct argp_option options[] = {
@@ -83,6 +67,9 @@ static const struct argp_option options[] = {
 	{ "insecure", OPTION_INSECURE, NULL, 0, "Do not check the controller's certificate", 0 },
 	{ "json", OPTION_JSON, NULL, 0, "Print what the controller answered", 0 },
 	{ "all", OPTION_ALL, NULL, 0, "Of an object also the defaults", 0 },
+	{ "file", 'f', "FILE", 0, "Run the lines of a file", 0 },
+	{ "candidates", OPTION_CANDIDATES, "LINE", OPTION_HIDDEN, "What may follow LINE", 0 },
+	{ "reference", OPTION_REFERENCE, NULL, OPTION_HIDDEN, "The commands, for the manual", 0 },
 	{ 0 },
 };
 
@@ -90,8 +77,10 @@ struct command_line {
 	struct credentials credentials;
 	const char **words; /* the command first */
 	size_t n_words;
-	size_t command; /* in commands[] */
-	bool json, all;
+	const char *file, *candidates;
+	bool json, all, reference;
+	bool asks;  /* somebody sits there, for longer than a command */
+	bool typed; /* the password was */
 };
 
 static void replace(char **at, const char *value)
@@ -100,12 +89,36 @@ static void replace(char **at, const char *value)
 	*at = xstrdup(value);
 }
 
-static void find_command(struct command_line *c, struct argp_state *state, const char *word)
+static bool takes_fields(const char *const *words)
 {
-	for (c->command = 0; c->command < ARRAY_SIZE(commands); c->command++)
-		if (!strcmp(commands[c->command].name, word))
-			return;
-	argp_error(state, "there is no command '%s'; see --help", word);
+	struct err e;
+	size_t used;
+	const struct command *c = session_command(NULL, words, 1, &used, &e);
+
+	return c && (c->run == do_configure || c->run == do_debug);
+}
+
+/* LINE without its first word and the options before the command. */
+static const char *after_options(const char *line)
+{
+	line += strcspn(line, " ");
+	for (;;) {
+		const struct argp_option *o = options;
+		size_t len;
+
+		line += strspn(line, " ");
+		if (*line != '-')
+			return line;
+		len = strcspn(line, " =");
+		for (; o->name; o++)
+			if (len > 2 && strlen(o->name) == len - 2 && !strncmp(o->name, line + 2, len - 2))
+				break;
+		line += strcspn(line, " ");
+		if (o->name && o->arg && line[len] != '=') {
+			line += strspn(line, " ");
+			line += strcspn(line, " ");
+		}
+	}
 }
 
 static error_t parse_one(int key, char *arg, struct argp_state *state)
@@ -134,79 +147,157 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 	case OPTION_ALL:
 		c->all = true;
 		return 0;
+	case 'f':
+		c->file = arg;
+		return 0;
+	case OPTION_CANDIDATES:
+		c->candidates = arg;
+		return 0;
+	case OPTION_REFERENCE:
+		c->reference = true;
+		return 0;
 	case ARGP_KEY_ARG:
 		if (!*arg)
 			argp_error(state, "a word is empty");
-		if (c->n_words == 0)
-			find_command(c, state, arg);
 		c->words[c->n_words++] = arg;
 		/* From here on they are fields and values, "-1" too. */
-		if (commands[c->command].run == do_configure && c->n_words == 3)
+		if (c->n_words == 3 && takes_fields(c->words))
 			while (state->next < state->argc)
 				c->words[c->n_words++] = state->argv[state->next++];
 		return 0;
 	case ARGP_KEY_END:
-		if (!c->n_words)
-			argp_error(state, "what shall be done? try `spanwire show`");
-		if (c->n_words - 1 < commands[c->command].min)
-			argp_error(state, "%s needs more words", c->words[0]);
-		if (c->n_words - 1 > commands[c->command].max)
-			argp_error(state, "too many words: %s", c->words[c->n_words - 1]);
+		if (c->n_words && c->file)
+			argp_error(state, "a command and --file are two things");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
 }
 
-static int do_show(struct command_line *c, struct client *client, struct err *e)
-{
-	struct show s = { .client = client, .out = stdout, .json = c->json, .all = c->all };
+static const struct argp argp = { options, parse_one, args_doc, doc, NULL, NULL, NULL };
 
-	return show(&s, c->words[1], c->words[2], c->words[3], e);
+/* What needs no controller. */
+static bool stands_alone(const struct command_line *c, struct err *e)
+{
+	size_t used;
+	const struct command *cmd = c->n_words ? session_command(NULL, c->words, c->n_words, &used, e) : NULL;
+
+	return cmd && (cmd->run == do_completion || cmd->run == do_help);
 }
 
-static int do_configure(struct command_line *c, struct client *client, struct err *e)
+/* Asks for what is missing, where somebody can answer. */
+static int complete_login(struct command_line *c, struct err *e)
 {
-	struct configure f = { .client = client, .out = stdout, .warn = stderr, .json = c->json };
+	int rc = credentials_complete(&c->credentials, e);
+	CLEANUP_FREE char *question = NULL;
 
-	return configure(&f, c->words[1], c->words[2], c->words + 3, c->n_words - 3, e);
+	if (rc != -ENOKEY || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+		return rc;
+	question = xasprintf("Password of %s at %s: ", c->credentials.user, c->credentials.controller);
+	c->credentials.password = editor_ask(NULL, text_harmless(question), true);
+	c->typed = c->credentials.password != NULL;
+	return c->typed ? 0 : rc;
 }
 
-static int do_delete(struct command_line *c, struct client *client, struct err *e)
+static int open_session(struct command_line *c, struct session *s, struct err *e)
 {
-	struct configure f = { .client = client, .out = stdout, .warn = stderr, .json = c->json };
+	bool kept;
+	int rc = complete_login(c, e);
 
-	return configure_delete(&f, c->words[1], c->words[2], e);
+	if (rc)
+		return 2;
+	kept = c->credentials.token && !c->credentials.password;
+	rc = client_open(&c->credentials, &s->client, e);
+	if (rc == -EACCES && kept) {
+		/* It is older than a day. */
+		token_drop(NULL, &c->credentials, &(struct err){ 0 });
+		free(c->credentials.token);
+		c->credentials.token = NULL;
+		rc = complete_login(c, e);
+		if (rc)
+			return 2;
+		rc = client_open(&c->credentials, &s->client, e);
+	}
+	if (!rc && c->typed && c->asks)
+		token_make(s->client, &c->credentials, stderr, &(struct err){ 0 });
+	return rc;
 }
 
-static int do_why(struct command_line *c, struct client *client, struct err *e)
+/* Words of the line that follow the program's name and its options; words of options for "-". */
+static int print_candidates(struct command_line *c, struct session *s, struct err *e)
 {
-	bool broken = false;
-	int rc = why(client, stdout, c->json, c->words[1], &broken, e);
+	const char *line = c->candidates, *word = strrchr(line, ' ');
+	struct candidates found;
 
-	return rc ? rc : broken;
+	if (word && word[1] == '-') {
+		for (const struct argp_option *o = options; o->name; o++)
+			if (!(o->flags & OPTION_HIDDEN) && !strncmp(o->name, word + (word[2] ? 3 : 2), strlen(word + (word[2] ? 3 : 2))))
+				printf("--%s\n", o->name);
+		fputs("--help\n--version\n", stdout);
+		return 0;
+	}
+	if (open_session(c, s, e))
+		return 2;
+	line = after_options(line);
+	candidates_of(s, line, &found);
+	for (size_t i = 0; i < found.n; i++)
+		printf("%s\n", found.list[i].text);
+	candidates_fini(&found);
+	return 0;
 }
 
 /* What the controller said no to is 1; what kept us from asking is 2. */
+static int status_of(int rc)
+{
+	return rc >= 0 ? rc : rc == -ENOENT || rc == -EREMOTEIO || rc == -EACCES ? 1 : 2;
+}
+
 static int run(struct command_line *c, struct err *e)
 {
-	struct client *client = NULL;
-	int rc;
+	bool seated = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+	struct session s = { .credentials = &c->credentials,
+			     .out = stdout,
+			     .json = c->json,
+			     .all = c->all,
+			     .json_always = c->json };
+	int rc = 0;
 
-	if (credentials_complete(&c->credentials, e))
-		return 2;
-	rc = client_open(&c->credentials, &client, e);
-	if (!rc)
-		rc = commands[c->command].run(c, client, e);
-	client_close(client);
+	if (c->reference) {
+		commands_reference(stdout);
+		return 0;
+	}
+	if (c->candidates) {
+		rc = print_candidates(c, &s, e);
+		session_fini(&s);
+		return rc;
+	}
+	c->asks = seated && !c->file && !c->n_words;
+	if (seated)
+		s.ask = editor_ask;
+	if (!stands_alone(c, e)) {
+		rc = open_session(c, &s, e);
+		if (rc > 0)
+			return rc;
+	}
+	if (!rc && c->n_words) {
+		rc = session_words(&s, c->words, c->n_words, e);
+	} else if (!rc && seated && !c->file) {
+		s.lines = s.terminal = true;
+		grid_framed(true);
+		rc = editor_run(&s);
+	} else if (!rc) {
+		s.lines = true;
+		s.ask = NULL;
+		rc = script_run(&s, c->file, e);
+	}
+	session_fini(&s);
 	if (rc >= 0 && (fflush(stdout) || ferror(stdout)))
 		rc = err_set(e, -EIO, NULL, "Cannot write the answer.");
-	return rc >= 0 ? rc : rc == -ENOENT || rc == -EREMOTEIO ? 1 : 2;
+	return status_of(rc);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = { options, parse_one, args_doc, doc, NULL, NULL, NULL };
 	struct command_line c = { 0 };
 	struct err e = { 0 };
 	int status;

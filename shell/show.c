@@ -443,9 +443,8 @@ static int show_one(const struct show *s, const json_t *model, const json_t *kin
 
 int show(const struct show *s, const char *kind, const char *name, const char *view, struct err *e)
 {
-	CLEANUP_JSON json_t *model = NULL;
-	const json_t *k;
-	int rc = client_get(s->client, "/api/model", &model, e);
+	const json_t *model, *k;
+	int rc = client_model(s->client, &model, e);
 
 	if (rc)
 		return rc;

@@ -1,18 +1,43 @@
 #include "shell/text.h"
 
+#include <ctype.h>
 #include <time.h>
 
 #include "base/base.h"
 
-static const char *ref_name(const char *s)
+/* "a%20b" is "a b". In place. */
+static char *unescaped(char *s)
 {
-	const char *api = strstr(s, "/api/"), *hash, *slash;
+	char *to = s;
+
+	for (const char *p = s; *p; p++) {
+		char two[3] = { 0 };
+
+		if (*p == '%' && isxdigit((unsigned char)p[1]) && isxdigit((unsigned char)p[2])) {
+			two[0] = p[1];
+			two[1] = p[2];
+			*to++ = (char)strtoul(two, NULL, 16);
+			p += 2;
+		} else {
+			*to++ = *p;
+		}
+	}
+	*to = '\0';
+	return s;
+}
+
+static char *ref_name(const char *s)
+{
+	static const char query[] = "?name=";
+	const char *api = strstr(s, "/api/"), *hash, *name;
 
 	if (!api || (api != s && strncmp(s, "http", 4)))
-		return s;
+		return xstrdup(s);
 	hash = strchr(api, '#');
-	slash = strrchr(api, '/');
-	return hash ? hash + 1 : slash + 1;
+	name = strstr(api, query);
+	if (!hash && name)
+		return unescaped(xstrdup(name + strlen(query)));
+	return xstrdup(hash ? hash + 1 : strrchr(api, '/') + 1);
 }
 
 /* An IpAddr or an IpAddrPrefix of the contract; NULL: neither. */
@@ -79,7 +104,7 @@ char *text_of(const json_t *v)
 	case JSON_NULL:
 		return xstrdup("");
 	case JSON_STRING:
-		return xstrdup(ref_name(json_string_value(v)));
+		return ref_name(json_string_value(v));
 	case JSON_REAL:
 		return xasprintf("%g", json_real_value(v));
 	case JSON_ARRAY:

@@ -34,11 +34,11 @@ static void show_link(FILE *out, const json_t *link)
 
 int why(struct client *c, FILE *out, bool json, const char *name, bool *broken, struct err *e)
 {
-	CLEANUP_JSON json_t *model = NULL, *object = NULL, *answer = NULL;
+	CLEANUP_JSON json_t *object = NULL, *answer = NULL;
 	CLEANUP_FREE char *path = NULL, *full = NULL, *verdict = NULL;
-	const json_t *kind, *link;
+	const json_t *model, *kind, *link;
 	size_t i;
-	int rc = client_get(c, "/api/model", &model, e);
+	int rc = client_model(c, &model, e);
 
 	rc = rc ? rc : kinds_find(model, "virtualservice", &kind, e);
 	rc = rc ? rc : objects_find(c, kind, name, "&skip_default=true", &object, e);

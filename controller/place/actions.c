@@ -84,12 +84,24 @@ static json_t *scale(void *arg, const struct subresource_call *call, struct err 
 	return NULL;
 }
 
+#define VIP { "vip_id", "string", NULL, "Which VIP, when there are several." }
+#define FROM { "from_se_ref", "ref", "serviceengine", "The engine that carries it now." }
+#define TO { "to_se_ref", "ref", "serviceengine", "The engine that is to carry it; any other when not said." }
+#define NEW { "to_new_se", "bool", NULL, "On an engine that does not exist yet." }
+
+static const struct parameter migrate_parameters[] = { FROM, TO, NEW, VIP, { 0 } };
+static const struct parameter switchover_parameters[] = {
+	{ "se_uuid", "ref", "serviceengine", "The engine that is to carry it; any other when not said." }, VIP, { 0 }
+};
+static const struct parameter scaleout_parameters[] = { TO, NEW, VIP, { 0 } };
+static const struct parameter scalein_parameters[] = { FROM, VIP, { 0 } };
+
 static struct subresource actions[] = {
-	{ .kind = "virtualservice", .path = "migrate", .post = migrate },
-	{ .kind = "virtualservice", .path = "switchover", .post = switchover },
+	{ .kind = "virtualservice", .path = "migrate", .post = migrate, .parameters = migrate_parameters },
+	{ .kind = "virtualservice", .path = "switchover", .post = switchover, .parameters = switchover_parameters },
 	{ .kind = "virtualservice", .path = "retryplacement", .post = retry },
-	{ .kind = "virtualservice", .path = "scaleout", .post = scale },
-	{ .kind = "virtualservice", .path = "scalein", .post = scale },
+	{ .kind = "virtualservice", .path = "scaleout", .post = scale, .parameters = scaleout_parameters },
+	{ .kind = "virtualservice", .path = "scalein", .post = scale, .parameters = scalein_parameters },
 };
 
 void actions_open(struct fleet *f)

@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "controller/controller.h"
 #include "controller/rest/handlers.h"
+#include "controller/rest/subresource.h"
 
 json_t *state_version(void)
 {
@@ -101,7 +102,10 @@ enum result cluster_version(struct request *q)
 
 enum result model_get(struct request *q)
 {
-	request_json(q, 200, model_describe());
+	json_t *model = model_describe();
+
+	subresource_describe(q->rest, model);
+	request_json(q, 200, model);
 	return RESULT_NOW;
 }
 

@@ -30,6 +30,52 @@ static struct subresource *find(struct rest *r, const char *kind, const char *pa
 	return NULL;
 }
 
+static json_t *describe_action(const struct subresource *s)
+{
+	json_t *list = json_array();
+
+	for (const struct parameter *p = s->parameters; p && p->name; p++)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s*, s:s}", "name", p->name, "type",
+						      p->type, "ref", p->ref, "help", p->help));
+	return json_pack("{s:s, s:o}", "name", s->path, "parameters", list);
+}
+
+/* Where ITEM goes, so that a list reads the same whoever registered first. */
+static void insert(json_t *list, json_t *item)
+{
+	const char *name = json_is_string(item) ? json_string_value(item) : json_str(item, "name", "");
+	size_t i = 0;
+
+	for (; i < json_array_size(list); i++) {
+		const json_t *v = json_array_get(list, i);
+
+		if (strcmp(json_is_string(v) ? json_string_value(v) : json_str(v, "name", ""), name) > 0)
+			break;
+	}
+	json_array_insert_new(list, i, item);
+}
+
+void subresource_describe(const struct rest *r, json_t *model)
+{
+	json_t *k;
+	size_t i;
+
+	json_array_foreach(json_object_get(model, "kinds"), i, k) {
+		json_t *views = json_array(), *actions = json_array();
+
+		for (const struct subresource *s = r->subresources; s; s = s->next) {
+			if (strcmp(s->kind, json_str(k, "kind", "")) != 0)
+				continue;
+			if (s->get || s->ask)
+				insert(views, json_string(s->path));
+			if (s->post)
+				insert(actions, describe_action(s));
+		}
+		json_object_set_new(k, "views", views);
+		json_object_set_new(k, "actions", actions);
+	}
+}
+
 void subresource_answer(struct request *q, json_t *answer, const struct err *e)
 {
 	if (answer)

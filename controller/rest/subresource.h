@@ -27,6 +27,11 @@ struct subresource_call {
 	const json_t *body; /* of a POST; may be NULL */
 };
 
+/* A member of an action's body, as /api/model tells it: the type as those of fields. */
+struct parameter {
+	const char *name, *type, *ref, *help;
+};
+
 struct subresource {
 	const char *kind;
 	const char *path; /* without slashes at its ends */
@@ -43,11 +48,15 @@ struct subresource {
 	 */
 	void (*ask)(void *arg, const struct subresource_call *call, struct request *request);
 	void *arg;
+	const struct parameter *parameters; /* of a POST, up to one without a name; may be NULL */
 	struct subresource *next; /* REST's */
 };
 
 /* S stays the caller's and must outlive REST. */
 void subresource_add(struct rest *r, struct subresource *s);
+
+/* Adds to each kind of a model_describe() its `views` (paths) and `actions` (names, parameters). */
+void subresource_describe(const struct rest *r, json_t *model);
 
 /* ANSWER is taken; NULL: E says why. REQUEST is gone afterwards. */
 void subresource_answer(struct request *request, json_t *answer, const struct err *e);

@@ -81,7 +81,7 @@ def test_manuals_name_every_option():
         options = set(re.findall(r"--[a-z-]+", said.split("\n\n")[1] if program == "spanwire" else said))
         assert options - {"--no"} and {o for o in options if f"*{o}*" not in manual and o not in ("--config",)} <= set()
     assert set(re.findall(r"--[a-z]+", command(ROOT / "build/bin/spanwire", "--help").stdout)) <= \
-        set(re.findall(r"--[a-z]+", (ROOT / "deploy/spanwire.bash").read_text())) | {"--usage"}
+        set(command(ROOT / "build/bin/spanwire", "--candidates", "spanwire --").stdout.split()) | {"--usage"}
 
 
 def test_units_are_legal_and_hardened(tree):

@@ -1,0 +1,548 @@
+#include "shell/commands.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "shell/candidates.h"
+#include "shell/captures.h"
+#include "shell/completion.h"
+#include "shell/configure.h"
+#include "shell/edit.h"
+#include "shell/grid.h"
+#include "shell/interrupt.h"
+#include "shell/kinds.h"
+#include "shell/objects.h"
+#include "shell/show.h"
+#include "shell/text.h"
+#include "shell/token.h"
+#include "shell/verbs.h"
+#include "shell/why.h"
+
+static int find_kind(struct session *s, const char *word, const json_t **model, const json_t **kind, struct err *e)
+{
+	int rc = client_model(s->client, model, e);
+
+	return rc ? rc : kinds_find(*model, word, kind, e);
+}
+
+/* The kind that is OF the one that WORD names: "virtualservice" is debugvirtualservice. */
+static int find_debug(struct session *s, const char *word, const json_t **model, const json_t **kind, struct err *e)
+{
+	const json_t *of, *k;
+	size_t i;
+	int rc = find_kind(s, word, model, &of, e);
+
+	if (rc)
+		return rc;
+	json_array_foreach(json_object_get(*model, "kinds"), i, k)
+		if (!strcmp(json_str(k, "of", ""), json_str(of, "kind", "")) || (k == of && json_object_get(k, "of"))) {
+			*kind = k;
+			return 0;
+		}
+	return err_set(e, -EINVAL, NULL, "There is nothing to debug of a %s.", json_str(of, "kind", ""));
+}
+
+/* ---- show ------------------------------------------------------------------------------------- */
+
+int do_show(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	struct show show_how = { .client = s->client, .out = s->out, .json = s->json, .all = s->all };
+	struct buf view = BUF_INIT;
+	int rc;
+
+	/* "runtime detail" is runtime/detail. */
+	for (size_t i = 2; i < n; i++)
+		buf_printf(&view, "%s%s", i > 2 ? "/" : "", words[i]);
+	rc = show(&show_how, n > 0 ? words[0] : NULL, n > 1 ? words[1] : NULL, view.len ? buf_cstr(&view) : NULL, e);
+	buf_fini(&view);
+	return rc;
+}
+
+int do_show_debug(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	struct show show_how = { .client = s->client, .out = s->out, .json = s->json, .all = s->all };
+	const json_t *model, *kind;
+	int rc = find_debug(s, words[0], &model, &kind, e);
+
+	if (rc)
+		return rc;
+	if (n == 2)
+		return show(&show_how, json_str(kind, "kind", ""), words[1], NULL, e);
+	if (strncasecmp("capture", words[2], strlen(words[2])))
+		return err_set(e, -EINVAL, NULL, "There is no '%s' to show of it: capture.", words[2]);
+	return captures_show(s, words[1], n > 3 ? words[3] : NULL, e);
+}
+
+int do_why(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	bool broken = false;
+	int rc;
+
+	(void)n;
+	rc = why(s->client, s->out, s->json, words[0], &broken, e);
+	return rc ? rc : broken;
+}
+
+int do_watch(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	bool screen = s->terminal && isatty(fileno(s->out));
+	int rc;
+
+	interrupt_forget();
+	for (;;) {
+		char now[40];
+		time_t at = time(NULL);
+		struct tm tm;
+
+		localtime_r(&at, &tm);
+		strftime(now, sizeof(now), "%F %T", &tm);
+		if (screen)
+			fputs("\033[H\033[2J", s->out);
+		fprintf(s->out, "%s  (Ctrl-C ends)\n", now);
+		rc = session_words(s, words, n, e);
+		fflush(s->out);
+		if (rc < 0 && rc != -EINTR)
+			return rc;
+		if (s->mode.n) {
+			mode_close(&s->mode);
+			return err_set(e, -EINVAL, NULL, "Watch a show, not an edit.");
+		}
+		if (interrupt_seen())
+			break;
+		poll(NULL, 0, 2000);
+		if (interrupt_seen())
+			break;
+	}
+	e->code = 0;
+	interrupt_forget();
+	return 0;
+}
+
+/* ---- objects ------------------------------------------------------------------------------------ */
+
+/* Into its mode; made when there is none of that name. */
+static int enter(struct session *s, const json_t *model, const json_t *kind, const char *name, struct err *e)
+{
+	CLEANUP_FREE char *path = NULL, *full = NULL;
+	json_t *object = NULL;
+	bool is_new = false, single = json_bool(kind, "singleton", false);
+	int rc;
+
+	if (single) {
+		path = objects_path(s->client, kind, NULL);
+		full = xasprintf("%s?include_name&skip_default=true", path);
+		rc = client_get(s->client, full, &object, e);
+	} else if (!name) {
+		return err_set(e, -EINVAL, NULL, "Which %s? Its name follows.", json_str(kind, "kind", ""));
+	} else {
+		rc = objects_find(s->client, kind, name, "&skip_default=true", &object, e);
+		if (rc == -ENOENT && !object && !json_object_get(kind, "of")) {
+			is_new = true;
+			object = json_pack("{s:s}", "name", name);
+			rc = object ? 0 : err_set(e, -EINVAL, "name", "It is not UTF-8.");
+		}
+	}
+	if (rc) {
+		json_decref(object);
+		return rc;
+	}
+	e->code = 0;
+	/* Its address is no member of it. */
+	json_object_del(object, "url");
+	verbs_enter(s, model, kind, object, is_new);
+	return 0;
+}
+
+static int one_line(struct session *s, const char *kind, const char *name, const char *const *words, size_t n,
+		    struct err *e)
+{
+	struct configure f = { .client = s->client, .out = s->out, .warn = stderr, .json = s->json };
+
+	return configure(&f, kind, name, words, n, e);
+}
+
+int do_configure(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	const json_t *model, *kind;
+	int rc = find_kind(s, words[0], &model, &kind, e);
+	CLEANUP_FREE const char **bare = xcalloc(n + 1, sizeof(*bare));
+
+	if (rc)
+		return rc;
+	if (n <= 2 && (s->lines || n < 2))
+		return enter(s, model, kind, n > 1 ? words[1] : NULL, e);
+	/* "--servers.2.ip": where fields are options. */
+	for (size_t i = 2; i < n; i++) {
+		bare[i - 2] = words[i] + ((i % 2 == 0) && !strncmp(words[i], "--", 2) ? 2 : 0);
+		s->secret |= kinds_is_secret(model, bare[i - 2]);
+	}
+	rc = one_line(s, json_str(kind, "kind", ""), words[1], bare, n - 2, e);
+	candidates_forget(s);
+	return rc;
+}
+
+int do_debug(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	const json_t *model, *kind;
+	int rc = find_debug(s, words[0], &model, &kind, e);
+
+	if (rc)
+		return rc;
+	if (n == 2)
+		return enter(s, model, kind, words[1], e);
+	return one_line(s, json_str(kind, "kind", ""), words[1], words + 2, n - 2, e);
+}
+
+int do_delete(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	struct configure f = { .client = s->client, .out = s->out, .warn = stderr, .json = s->json };
+
+	(void)n;
+	candidates_forget(s);
+	return configure_delete(&f, words[0], words[1], e);
+}
+
+int do_rename(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	const char *fields[] = { "name", words[2], NULL };
+	const json_t *model, *kind;
+	CLEANUP_JSON json_t *object = NULL;
+	int rc = find_kind(s, words[0], &model, &kind, e);
+
+	(void)n;
+	rc = rc ? rc : objects_find(s->client, kind, words[1], "&skip_default=true", &object, e);
+	candidates_forget(s);
+	return rc ? rc : one_line(s, words[0], words[1], fields, 2, e);
+}
+
+/* ---- actions -------------------------------------------------------------------------------------- */
+
+static int act(struct session *s, const json_t *kind, const char *name, const json_t *action, const json_t *body,
+	       struct err *e)
+{
+	CLEANUP_JSON json_t *object = NULL, *answer = NULL;
+	CLEANUP_FREE char *path = NULL, *full = NULL, *clean = NULL;
+	int rc = objects_find(s->client, kind, name, "&skip_default=true", &object, e);
+
+	if (rc)
+		return rc;
+	path = objects_path(s->client, kind, json_str(object, "uuid", ""));
+	full = xasprintf("%s/%s", path, json_str(action, "name", ""));
+	rc = client_send(s->client, "POST", full, body, &answer, e);
+	if (rc)
+		return rc;
+	clean = text_harmless(xstrdup(json_str(object, "name", name)));
+	if (s->json) {
+		json_dumpf(answer, s->out, JSON_INDENT(2));
+		fputc('\n', s->out);
+	} else if (json_object_size(answer) > 1) {
+		show_tree(s->out, answer);
+	} else {
+		fprintf(s->out, "%s %s: %s.\n", json_str(kind, "kind", ""), clean, json_str(action, "name", ""));
+	}
+	return 0;
+}
+
+int do_action(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	const json_t *model, *kind = NULL, *action;
+	CLEANUP_JSON json_t *as_model = NULL;
+	struct mode body = { 0 };
+	int rc;
+
+	if (n < 3)
+		return err_set(e, -EINVAL, NULL, "%s needs a kind and a name.", words[0]);
+	rc = find_kind(s, words[1], &model, &kind, e);
+	if (rc)
+		return rc;
+	action = kinds_action(kind, words[0]);
+	if (!action)
+		return err_set(e, -EINVAL, NULL, "A %s has no '%s'.", json_str(kind, "kind", ""), words[0]);
+	as_model = json_pack("{s:{s:{s:O}}}", "messages", "", "fields", json_object_get(action, "parameters"));
+	mode_open(&body, as_model, as_model, json_object(), true);
+	rc = n > 3 ? mode_edit(&body, words + 3, n - 3, e) : 0;
+	rc = rc ? rc : act(s, kind, words[2], action, body.level[0].value, e);
+	mode_close(&body);
+	return rc;
+}
+
+int do_clear(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	const json_t *model, *kind, *a, *found = NULL;
+	struct buf list = BUF_INIT;
+	size_t i, many = 0;
+	int rc = find_kind(s, words[0], &model, &kind, e);
+
+	if (rc)
+		return rc;
+	json_array_foreach(json_object_get(kind, "actions"), i, a) {
+		const char *name = json_str(a, "name", "");
+
+		if (!strstr(name, "clear") || (n > 2 && strncmp(name, words[2], strlen(words[2]))))
+			continue;
+		buf_printf(&list, "%s%s", many++ ? ", " : "", name);
+		found = a;
+	}
+	if (many == 1)
+		rc = act(s, kind, words[1], found, NULL, e);
+	else if (many)
+		rc = err_set(e, -EINVAL, NULL, "Clear what? There is: %s.", buf_cstr(&list));
+	else
+		rc = err_set(e, -EINVAL, NULL, "Of a %s there is nothing to clear.", json_str(kind, "kind", ""));
+	buf_fini(&list);
+	return rc;
+}
+
+/* ---- the configuration ------------------------------------------------------------------------------- */
+
+struct transfer {
+	const char *file;
+	bool full;
+	char *passphrase;
+};
+
+static int transfer_read(struct session *s, const char *const *words, size_t n, struct transfer *t, struct err *e)
+{
+	bool wanted = false;
+
+	*t = (struct transfer){ 0 };
+	for (size_t i = 0; i < n; i++) {
+		if (!strcmp(words[i], "full_system"))
+			t->full = true;
+		else if (!strcmp(words[i], "passphrase"))
+			wanted = true;
+		else if (!t->file)
+			t->file = words[i];
+		else
+			return err_set(e, -EINVAL, NULL, "'%s' is one word too many.", words[i]);
+	}
+	if (!wanted)
+		return 0;
+	if (s->ask)
+		t->passphrase = s->ask(s->arg, "Passphrase: ", true);
+	else if (getenv("SPANWIRE_PASSPHRASE"))
+		t->passphrase = xstrdup(getenv("SPANWIRE_PASSPHRASE"));
+	return t->passphrase && *t->passphrase
+		       ? 0
+		       : err_set(e, -EINVAL, NULL, "There is no passphrase: without a terminal it is SPANWIRE_PASSPHRASE.");
+}
+
+static char *transfer_path(struct session *s, const char *path, const struct transfer *t)
+{
+	CLEANUP_FREE char *escaped = t->passphrase ? client_escape(s->client, t->passphrase) : NULL;
+
+	return xasprintf("%s?full_system=%s%s%s", path, t->full ? "true" : "false", escaped ? "&passphrase=" : "",
+			 escaped ? escaped : "");
+}
+
+static void transfer_fini(struct transfer *t)
+{
+	if (t->passphrase)
+		explicit_bzero(t->passphrase, strlen(t->passphrase));
+	free(t->passphrase);
+}
+
+int do_export(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	CLEANUP_FREE char *path = NULL;
+	struct transfer t;
+	int rc = transfer_read(s, words, n, &t, e);
+
+	if (!rc) {
+		path = transfer_path(s, "/api/configuration/export", &t);
+		rc = t.file ? captures_download(s, path, t.file, e) : client_download(s->client, path, s->out, e);
+		if (!rc && t.file)
+			fprintf(s->out, "The configuration is in %s%s.\n", t.file,
+				t.passphrase ? ", its secrets sealed" : ", without its secrets");
+	}
+	transfer_fini(&t);
+	return rc;
+}
+
+int do_import(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	CLEANUP_JSON json_t *answer = NULL;
+	CLEANUP_FREE char *path = NULL;
+	struct transfer t;
+	int rc = transfer_read(s, words, n, &t, e);
+
+	if (!rc && !t.file)
+		rc = err_set(e, -EINVAL, NULL, "Import which file?");
+	if (!rc) {
+		path = transfer_path(s, "/api/configuration/import", &t);
+		rc = client_upload(s->client, path, t.file, &answer, e);
+	}
+	if (!rc && t.full)
+		fputs("The system was restored; the controller starts anew with it.\n", s->out);
+	else if (!rc)
+		fprintf(s->out, "%lld objects were imported.\n", (long long)json_int(answer, "objects", 0));
+	transfer_fini(&t);
+	candidates_forget(s);
+	return rc;
+}
+
+/* ---- the session ----------------------------------------------------------------------------------------- */
+
+int do_switchto(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	CLEANUP_FREE char *old = xstrdup(client_tenant(s->client));
+	CLEANUP_JSON json_t *answer = NULL;
+	int rc;
+
+	(void)n;
+	client_switch(s->client, words[0]);
+	candidates_forget(s);
+	/* Whether there is such a tenant, and one may be there, any question tells. */
+	rc = client_get(s->client, "/api/virtualservice?page_size=1", &answer, e);
+	if (rc)
+		client_switch(s->client, old);
+	return rc;
+}
+
+static int number(const char *word, int *out, struct err *e)
+{
+	char *end;
+	long n = strtol(word, &end, 10);
+
+	if (!*word || *end || n < 0 || n > 10000)
+		return err_set(e, -EINVAL, NULL, "'%s' is no number from 0 to 10000.", word);
+	*out = (int)n;
+	return 0;
+}
+
+static int truth(const char *word, bool *out, struct err *e)
+{
+	if (strcasecmp(word, "on") && strcasecmp(word, "off"))
+		return err_set(e, -EINVAL, NULL, "'%s' is not on or off.", word);
+	*out = !strcasecmp(word, "on");
+	return 0;
+}
+
+int do_terminal(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	const char *value = n > 1 ? words[1] : "on";
+	int rc;
+
+	if (n == 0) {
+		fprintf(s->out, "json %s\nframes %s\nwidth %d\nlength %d\n", s->json_always ? "on" : "off",
+			grid_is_framed() ? "on" : "off", s->width, s->length);
+		return 0;
+	}
+	if (!strcmp(words[0], "json"))
+		return truth(value, &s->json_always, e);
+	if (!strcmp(words[0], "frames")) {
+		bool framed;
+
+		rc = truth(value, &framed, e);
+		if (!rc)
+			grid_framed(framed);
+		return rc;
+	}
+	if (!strcmp(words[0], "width")) {
+		rc = number(n > 1 ? words[1] : "", &s->width, e);
+		if (!rc)
+			grid_width(s->width);
+		return rc;
+	}
+	if (!strcmp(words[0], "length"))
+		return number(n > 1 ? words[1] : "", &s->length, e);
+	/* Fields as options are understood in every mode. */
+	if (!strcmp(words[0], "mode") && (!strcmp(value, "linux_command_line") || !strcmp(value, "shell")))
+		return 0;
+	return err_set(e, -EINVAL, NULL, "There is no setting '%s': json, frames, width, length, mode.", words[0]);
+}
+
+int do_login(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	(void)words, (void)n;
+	if (!s->ask)
+		return err_set(e, -EINVAL, NULL, "A login is typed at a terminal.");
+	return token_make(s->client, s->credentials, s->out, e);
+}
+
+int do_logout(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	(void)words, (void)n;
+	return token_drop(s->client, s->credentials, e);
+}
+
+int do_history(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	(void)words, (void)n;
+	if (!s->history)
+		return err_set(e, -EINVAL, NULL, "Only lines that are typed at a terminal are kept.");
+	s->history(s->arg, s->out);
+	return 0;
+}
+
+int do_completion(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	(void)n;
+	return completion_script(s->out, words[0], e);
+}
+
+int do_help(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	const json_t *model = NULL;
+	struct grid *g = grid_new();
+	struct err ignored;
+	const char *name;
+
+	if (s->client)
+		client_model(s->client, &model, &ignored);
+	grid_column_of(g, "Command");
+	grid_column_of(g, "What it does");
+	for (size_t i = 0; i < session_n_commands; i++) {
+		const struct command *c = &session_commands[i];
+
+		if (n && strncasecmp(c->name, words[0], strlen(words[0])))
+			continue;
+		grid_row(g);
+		grid_cell(g, 0, xasprintf("%s %s", c->name, c->words));
+		grid_cell(g, 1, xstrdup(c->help));
+	}
+	for (size_t i = 0; (name = session_action(model, i)); i++) {
+		if (n && strncasecmp(name, words[0], strlen(words[0])))
+			continue;
+		grid_row(g);
+		grid_cell(g, 0, xasprintf("%s KIND NAME [PARAMETERS...]", name));
+		grid_cell(g, 1, xstrdup("An action on an object."));
+	}
+	(void)e;
+	grid_print(g, s->out);
+	grid_free(g);
+	return 0;
+}
+
+int do_exit(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	(void)words, (void)n, (void)e;
+	s->ended = true;
+	return 0;
+}
+
+/* ---- the manual -------------------------------------------------------------------------------------------- */
+
+static void reference(FILE *out, const struct command *c, size_t n)
+{
+	fputs("| | |\n|---|---|\n", out);
+	for (size_t i = 0; i < n; i++) {
+		fprintf(out, "| `%s%s", c[i].name, *c[i].words ? " " : "");
+		for (const char *p = c[i].words; *p; p++)
+			fprintf(out, *p == '|' ? "\\|" : "%c", *p);
+		fprintf(out, "` | %s |\n", c[i].help);
+	}
+}
+
+void commands_reference(FILE *out)
+{
+	fputs("### Commands\n\n", out);
+	reference(out, session_commands, session_n_commands);
+	fputs("\n### Inside an object\n\n", out);
+	reference(out, session_verbs, session_n_verbs);
+}

@@ -1,0 +1,49 @@
+#include "shell/completion.h"
+
+#include <errno.h>
+
+#include "base/base.h"
+
+static const struct {
+	const char *shell, *script;
+} scripts[] = {
+	{ "bash", "# bash completion for spanwire(1). What may follow, it asks the program, and that the controller.\n"
+		  "\n"
+		  "_spanwire()\n"
+		  "{\n"
+		  "\tlocal line=${COMP_LINE:0:COMP_POINT} cur=${COMP_WORDS[COMP_CWORD]} word\n"
+		  "\n"
+		  "\tCOMPREPLY=()\n"
+		  "\twhile IFS= read -r word; do\n"
+		  "\t\tCOMPREPLY+=(\"$(printf %q \"$word\")\")\n"
+		  "\tdone < <(spanwire --candidates \"$line\" 2>/dev/null </dev/null)\n"
+		  "\t# A colon parts words for bash, not for us.\n"
+		  "\tif [[ $cur != *:* && $line == *:\"$cur\" ]]; then\n"
+		  "\t\tword=${line##*[[:space:]]}\n"
+		  "\t\tCOMPREPLY=(\"${COMPREPLY[@]#\"${word%\"$cur\"}\"}\")\n"
+		  "\tfi\n"
+		  "}\n"
+		  "\n"
+		  "complete -o default -F _spanwire spanwire\n" },
+	{ "zsh", "#compdef spanwire\n"
+		 "# zsh completion for spanwire(1). What may follow, it asks the program, and that the controller.\n"
+		 "\n"
+		 "_spanwire()\n"
+		 "{\n"
+		 "\tlocal -a words_there\n"
+		 "\twords_there=(${(f)\"$(spanwire --candidates \"$LBUFFER\" 2>/dev/null </dev/null)\"})\n"
+		 "\tcompadd -- $words_there || _files\n"
+		 "}\n"
+		 "\n"
+		 "compdef _spanwire spanwire\n" },
+};
+
+int completion_script(FILE *out, const char *shell, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++)
+		if (!strcmp(scripts[i].shell, shell)) {
+			fputs(scripts[i].script, out);
+			return 0;
+		}
+	return err_set(e, -EINVAL, NULL, "There is completion for bash and zsh, not for %s.", shell);
+}

@@ -1,0 +1,403 @@
+#include "shell/editor.h"
+
+#include <errno.h>
+#include <histedit.h>
+#include <limits.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "shell/candidates.h"
+#include "shell/credentials.h"
+#include "shell/grid.h"
+#include "shell/interrupt.h"
+#include "shell/kinds.h"
+#include "shell/text.h"
+#include "shell/words.h"
+
+#define HISTORY_MAX 2000
+
+struct editor {
+	struct session *session;
+	EditLine *el;
+	History *history;
+	char *prompt, *file;
+	bool dropped; /* Ctrl-C: the line counts for nothing */
+};
+
+/* ---- asking -------------------------------------------------------------------------- */
+
+char *editor_ask(void *arg, const char *question, bool secret)
+{
+	struct termios was, quiet;
+	bool changed = false;
+	char *line = NULL;
+	size_t size = 0;
+	ssize_t n;
+
+	(void)arg;
+	interrupt_forget();
+	fputs(question, stdout);
+	fflush(stdout);
+	if (secret && tcgetattr(STDIN_FILENO, &was) == 0) {
+		quiet = was;
+		quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
+		changed = tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) == 0;
+	}
+	clearerr(stdin);
+	n = getline(&line, &size, stdin);
+	if (changed) {
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &was);
+		putchar('\n');
+	} else if (n < 0) {
+		putchar('\n');
+	}
+	clearerr(stdin);
+	if (n < 0 || interrupt_seen()) {
+		interrupt_forget();
+		free(line);
+		return NULL;
+	}
+	line[strcspn(line, "\r\n")] = '\0';
+	return line;
+}
+
+/* ---- keys ------------------------------------------------------------------------------ */
+
+static struct editor *editor_of(EditLine *el)
+{
+	void *e = NULL;
+
+	el_get(el, EL_CLIENTDATA, &e);
+	return e;
+}
+
+static char *prompt(EditLine *el)
+{
+	return editor_of(el)->prompt;
+}
+
+/* The line up to the cursor. Caller frees. */
+static char *so_far(EditLine *el)
+{
+	const LineInfo *l = el_line(el);
+
+	return xstrndup(l->buffer, (size_t)(l->cursor - l->buffer));
+}
+
+static unsigned terminal_width(void)
+{
+	struct winsize w;
+
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 80;
+}
+
+/* Words side by side, as many as fit. */
+static void list(const struct candidates *c)
+{
+	size_t wide = 0, columns;
+
+	for (size_t i = 0; i < c->n; i++)
+		wide = MAX(wide, strlen(c->list[i].text) + 2);
+	columns = MAX(terminal_width() / MAX(wide, 1), 1);
+	putchar('\n');
+	for (size_t i = 0; i < c->n; i++)
+		printf("%-*s%s", (int)wide, c->list[i].text, (i + 1) % columns && i + 1 < c->n ? "" : "\n");
+	fflush(stdout);
+}
+
+static unsigned char complete(EditLine *el, int key)
+{
+	struct editor *ed = editor_of(el);
+	CLEANUP_FREE char *line = so_far(el), *common = NULL, *typed = NULL;
+	struct candidates c;
+	unsigned char what = CC_REFRESH;
+
+	(void)key;
+	interrupt_forget();
+	candidates_of(ed->session, line, &c);
+	common = candidates_common(&c);
+	if (common) {
+		typed = words_quoted(common);
+		/* More of the name is to come. */
+		if (c.n > 1 && *typed == '"')
+			typed[strlen(typed) - 1] = '\0';
+		el_deletestr(el, (int)(mbstowcs(NULL, line + c.begin, 0)));
+		el_insertstr(el, typed);
+		if (c.n == 1)
+			el_insertstr(el, " ");
+	} else if (c.n > 1) {
+		list(&c);
+		what = CC_REDISPLAY;
+	} else {
+		if (c.about && !c.n) {
+			printf("\n%s\n", c.about);
+			fflush(stdout);
+			what = CC_REDISPLAY;
+		} else {
+			what = CC_REFRESH_BEEP;
+		}
+	}
+	candidates_fini(&c);
+	interrupt_forget();
+	return what;
+}
+
+static unsigned char help(EditLine *el, int key)
+{
+	struct editor *ed = editor_of(el);
+	CLEANUP_FREE char *line = so_far(el);
+	struct words w;
+	bool inside;
+
+	(void)key;
+	/* In a quoted text it is a character as any other. */
+	words_cut(&w, line);
+	inside = w.open != 0;
+	words_fini(&w);
+	if (inside) {
+		el_insertstr(el, "?");
+		return CC_REFRESH;
+	}
+	putchar('\n');
+	candidates_help(ed->session, line, stdout);
+	fflush(stdout);
+	interrupt_forget();
+	return CC_REDISPLAY;
+}
+
+static unsigned char drop(EditLine *el, int key)
+{
+	struct editor *ed = editor_of(el);
+
+	(void)key;
+	ed->dropped = true;
+	fputs("^C\n", stdout);
+	fflush(stdout);
+	return CC_NEWLINE;
+}
+
+/*
+ * A key. Ctrl-C is a signal, as while a command runs: here it becomes the character again. libedit would
+ * go on with a line after it.
+ */
+static int get_key(EditLine *el, wchar_t *out)
+{
+	char bytes[MB_LEN_MAX];
+	size_t n = 0;
+
+	for (;;) {
+		ssize_t got = read(STDIN_FILENO, bytes + n, 1);
+		mbstate_t state = { 0 };
+
+		if (got < 0 && errno == EINTR) {
+			if (interrupt_seen()) {
+				interrupt_forget();
+				*out = L'\003';
+				return 1;
+			}
+			el_resize(el);
+			continue;
+		}
+		if (got <= 0)
+			return (int)got;
+		n++;
+		switch (mbrtowc(out, bytes, n, &state)) {
+		case (size_t)-2:
+			if (n < sizeof(bytes))
+				continue;
+			n = 0;
+			continue;
+		case (size_t)-1:
+			n = 0; /* no character of this terminal's */
+			continue;
+		default:
+			return 1;
+		}
+	}
+}
+
+/* ---- history ------------------------------------------------------------------------------- */
+
+static char *history_path(void)
+{
+	CLEANUP_FREE char *beside = credentials_path();
+
+	if (!beside)
+		return NULL;
+	*strrchr(beside, '/') = '\0';
+	mkdir(beside, 0700);
+	return xasprintf("%s/history", beside);
+}
+
+static void history_open(struct editor *ed)
+{
+	HistEvent ev;
+	struct stat st;
+
+	ed->history = history_init();
+	must(ed->history);
+	history(ed->history, &ev, H_SETSIZE, HISTORY_MAX);
+	history(ed->history, &ev, H_SETUNIQUE, 1);
+	ed->file = history_path();
+	/* Somebody else's is none of ours. */
+	if (ed->file && lstat(ed->file, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid())
+		history(ed->history, &ev, H_LOAD, ed->file);
+}
+
+static void history_keep(struct editor *ed, const char *line)
+{
+	mode_t was = umask(077);
+	HistEvent ev;
+
+	history(ed->history, &ev, H_ENTER, line);
+	if (ed->file) {
+		history(ed->history, &ev, H_SAVE, ed->file);
+		chmod(ed->file, 0600);
+	}
+	umask(was);
+}
+
+static void history_list(void *arg, FILE *out)
+{
+	struct editor *ed = arg;
+	HistEvent ev;
+	int n = 1;
+
+	for (int rc = history(ed->history, &ev, H_LAST); rc >= 0; rc = history(ed->history, &ev, H_PREV))
+		fprintf(out, "%5d  %.*s\n", n++, (int)strcspn(ev.str, "\n"), ev.str);
+}
+
+/* Does the line name a secret, though nobody understood it? */
+static bool names_secret(struct session *s, const char *line)
+{
+	const json_t *model = NULL;
+	struct words w;
+	struct err e;
+	bool found = false;
+
+	if (!s->client || client_model(s->client, &model, &e))
+		return false;
+	words_cut(&w, line);
+	for (size_t i = 0; i < w.n && !found; i++)
+		found = kinds_is_secret(model, w.text[i]);
+	words_fini(&w);
+	return found;
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------- */
+
+static void editor_open(struct editor *ed)
+{
+	ed->el = el_init("spanwire", stdin, stdout, stderr);
+	must(ed->el);
+	el_set(ed->el, EL_CLIENTDATA, ed);
+	el_set(ed->el, EL_SIGNAL, 0);
+	el_set(ed->el, EL_EDITOR, "emacs");
+	el_set(ed->el, EL_PROMPT, prompt);
+	el_set(ed->el, EL_HIST, history, ed->history);
+	el_set(ed->el, EL_ADDFN, "spanwire-complete", "What may follow", complete);
+	el_set(ed->el, EL_ADDFN, "spanwire-help", "What it means", help);
+	el_set(ed->el, EL_ADDFN, "spanwire-drop", "Drops the line", drop);
+	el_set(ed->el, EL_BIND, "^I", "spanwire-complete", NULL);
+	el_set(ed->el, EL_BIND, "?", "spanwire-help", NULL);
+	el_set(ed->el, EL_BIND, "^C", "spanwire-drop", NULL);
+	el_set(ed->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
+	el_set(ed->el, EL_BIND, "^W", "ed-delete-prev-word", NULL);
+	el_set(ed->el, EL_GETCFN, get_key);
+}
+
+/* Pages of as many lines as `terminal length` says. */
+static void say(struct session *s, FILE *out, const char *text)
+{
+	int n = 0;
+
+	for (const char *p = text; *p && !interrupt_seen();) {
+		size_t len = strcspn(p, "\n");
+
+		fwrite(p, 1, len + (p[len] == '\n'), out);
+		p += len + (p[len] == '\n');
+		if (*p && ++n == s->length) {
+			CLEANUP_FREE char *go = editor_ask(NULL, "--More-- (Enter; Ctrl-C ends) ", true);
+
+			if (!go)
+				break;
+			n = 0;
+		}
+	}
+}
+
+static int run_line(struct session *s, const char *line, struct err *e)
+{
+	CLEANUP_FREE char *text = NULL;
+	FILE *out = s->out;
+	size_t len;
+	int rc;
+
+	if (s->length <= 1)
+		return session_line(s, line, e);
+	s->out = open_memstream(&text, &len);
+	must(s->out);
+	rc = session_line(s, line, e);
+	fclose(s->out);
+	s->out = out;
+	say(s, out, text);
+	return rc;
+}
+
+int editor_run(struct session *s)
+{
+	struct editor ed = { .session = s };
+	struct err e;
+	int n;
+
+	interrupt_catch();
+	history_open(&ed);
+	editor_open(&ed);
+	s->ask = editor_ask;
+	s->history = history_list;
+	s->arg = &ed;
+	while (!s->ended) {
+		CLEANUP_FREE char *line = NULL;
+		const char *typed;
+
+		free(ed.prompt);
+		ed.prompt = session_prompt(s);
+		ed.dropped = false;
+		interrupt_forget();
+		typed = el_gets(ed.el, &n);
+		if (!typed || n <= 0) {
+			putchar('\n');
+			/* Ctrl-D leaves a level; nothing is lost by it. */
+			if (s->mode.n) {
+				if (session_line(s, "exit", &e) < 0)
+					fprintf(stderr, "%s\n", err_line(&e));
+				if (isatty(STDIN_FILENO) && !feof(stdin))
+					continue;
+			}
+			break;
+		}
+		if (ed.dropped)
+			continue;
+		line = xstrndup(typed, strcspn(typed, "\r\n"));
+		interrupt_forget();
+		if (run_line(s, line, &e) < 0) {
+			fflush(s->out);
+			text_clean(e.text);
+			fprintf(stderr, "%s\n", err_line(&e));
+		}
+		fflush(s->out);
+		if (line[strspn(line, " \t")] && !s->secret && !names_secret(s, line))
+			history_keep(&ed, line);
+	}
+	el_end(ed.el);
+	history_end(ed.history);
+	free(ed.prompt);
+	free(ed.file);
+	s->ask = NULL;
+	s->history = NULL;
+	return 0;
+}

@@ -4,13 +4,14 @@
 #include "engine/members.h"
 #include "model/structs.h"
 
-#define MANY 1000 /* servers */
+#define MANY 1000 /* services and servers */
 
 struct books {
 	struct counters *counters;
 	json_t *services;           /* uuid -> slot */
 	json_t *servers;            /* pool uuid -> {"ip:port": slot} */
 	json_t *rules;              /* service uuid -> {name of the rule: slot} */
+	json_t *gone;               /* uuids of services that are counted no more, since the last reading */
 	json_t *news;               /* a `slots` message in the making; NULL: none */
 	unsigned next;              /* where the search for a free slot goes on */
 	bool taken[COUNTERS_SLOTS];
@@ -26,6 +27,7 @@ struct books *books_new(struct counters *c)
 	b->services = json_object();
 	b->servers = json_object();
 	b->rules = json_object();
+	b->gone = json_array();
 	return b;
 }
 
@@ -36,6 +38,7 @@ void books_free(struct books *b)
 	json_decref(b->services);
 	json_decref(b->servers);
 	json_decref(b->rules);
+	json_decref(b->gone);
 	json_decref(b->news);
 	free(b);
 }
@@ -96,6 +99,7 @@ void books_service_gone(struct books *b, const char *uuid)
 		return;
 	slot_give(b, slot);
 	json_object_del(b->services, uuid);
+	json_array_append_new(b->gone, json_string(uuid));
 	books_rules(b, uuid, NULL);
 }
 
@@ -205,20 +209,28 @@ static json_t *read_slot(struct books *b, const struct counter_set *set, unsigne
 	return all || was != now ? counters_read_some(b->counters, set, slot) : NULL;
 }
 
+/* SLOTS is {name: slot}. */
+static json_t *read_slots(struct books *b, json_t *slots, const struct counter_set *set, bool all)
+{
+	json_t *out = json_object(), *slot, *read;
+	const char *name;
+
+	json_object_foreach(slots, name, slot) {
+		read = read_slot(b, set, (unsigned)json_integer_value(slot), all);
+		if (read)
+			json_object_set_new(out, name, read);
+	}
+	return out;
+}
+
 static json_t *read_group(struct books *b, json_t *group, const struct counter_set *set, bool all)
 {
-	json_t *out = json_object(), *slots, *slot;
-	const char *owner, *name;
+	json_t *out = json_object(), *slots;
+	const char *owner;
 
 	json_object_foreach(group, owner, slots) {
-		json_t *one = json_object();
+		json_t *one = read_slots(b, slots, set, all);
 
-		json_object_foreach(slots, name, slot) {
-			json_t *read = read_slot(b, set, (unsigned)json_integer_value(slot), all);
-
-			if (read)
-				json_object_set_new(one, name, read);
-		}
 		if (all || json_object_size(one))
 			json_object_set(out, owner, one);
 		json_decref(one);
@@ -228,22 +240,23 @@ static json_t *read_group(struct books *b, json_t *group, const struct counter_s
 
 json_t *books_read(struct books *b, bool all)
 {
-	json_t *services = json_object(), *slot, *out;
-	size_t servers = 0;
+	size_t n = json_object_size(b->services);
 	const char *uuid;
+	json_t *slots, *out;
 
-	json_object_foreach(b->services, uuid, slot)
-		json_object_set_new(services, uuid,
-				    counters_read(b->counters, &counters_service, (unsigned)json_integer_value(slot)));
-	json_object_foreach(b->servers, uuid, slot)
-		servers += json_object_size(slot);
-	b->many = servers > MANY;
-	out = json_pack("{s:o, s:o, s:o, s:o}", "services", services, "servers",
-			read_group(b, b->servers, &counters_server, all), "rules",
+	json_object_foreach(b->servers, uuid, slots)
+		n += json_object_size(slots);
+	b->many = n > MANY;
+	out = json_pack("{s:o, s:o, s:o, s:o}", "services", read_slots(b, b->services, &counters_service, all),
+			"servers", read_group(b, b->servers, &counters_server, all), "rules",
 			read_group(b, b->rules, &counters_rule, true), "engine",
 			counters_read(b->counters, &counters_engine, 0));
-	if (!all)
+	if (!all) {
 		json_object_set_new(out, "part", json_true());
+		json_object_set(out, "gone", b->gone);
+	}
+	json_decref(b->gone);
+	b->gone = json_array();
 	return out;
 }
 

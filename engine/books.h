@@ -34,8 +34,9 @@ json_t *books_all(struct books *b);
 json_t *books_news(struct books *b);
 
 /*
- * {"services": ..., "servers": ..., "rules": ..., "engine": ...} of a `stats` message. Not ALL: only the servers whose
- * numbers are others than the last time, and {"part": true}; ten thousand servers rest most of the time.
+ * {"services": ..., "servers": ..., "rules": ..., "engine": ...} of a `stats` message. Not ALL: only the services and
+ * servers whose numbers are others than the last time, {"part": true}, and the services that are "gone"; a thousand
+ * services and ten thousand servers rest most of the time.
  */
 json_t *books_read(struct books *b, bool all);
 /* The proxy is gone: what its gauges counted is gone with it. */

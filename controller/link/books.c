@@ -147,43 +147,68 @@ static const struct {
 	bool deep; /* {key: {item: {counter}}} rather than {key: {counter}} */
 } groups[] = { { "services", false }, { "servers", true }, { "rules", true }, { "clones", true } };
 
-/* Where only those that changed were told of, the others are as they were. */
+/* Of those that did not change nothing was told, nor what is zero of the others: that is as in LAST. */
 static void fill_up(json_t *now, const json_t *last)
 {
-	const char *pool, *server;
-	json_t *old, *v;
+	const char *name;
+	json_t *old;
 
-	json_object_foreach((json_t *)last, pool, old) {
-		json_t *mine = json_object_get(now, pool);
+	json_object_foreach((json_t *)last, name, old) {
+		json_t *one = json_object_get(now, name);
 
-		if (!mine) {
-			json_object_set(now, pool, old);
-			continue;
-		}
-		json_object_foreach(old, server, v) {
-			json_t *one = json_object_get(mine, server);
-
-			if (one) /* what is zero was left out */
-				json_object_update_missing(one, v);
-			else if (json_object_size(mine) < NAMES_MAX)
-				json_object_set(mine, server, v);
-		}
+		if (one)
+			json_object_update_missing(one, old);
+		else if (json_object_size(now) < NAMES_MAX)
+			json_object_set(now, name, old);
 	}
+}
+
+/* The same one level down. */
+static void fill_up_items(json_t *now, const json_t *last)
+{
+	const char *owner;
+	json_t *old;
+
+	json_object_foreach((json_t *)last, owner, old) {
+		json_t *mine = json_object_get(now, owner);
+
+		if (mine)
+			fill_up(mine, old);
+		else
+			json_object_set(now, owner, old);
+	}
+}
+
+/* A message in which only what changed is told of becomes one of everything. */
+static void make_whole(const json_t *stats, const json_t *last)
+{
+	json_t *services = json_object_get(stats, "services"), *servers = json_object_get(stats, "servers");
+	CLEANUP_JSON json_t *old = json_copy(json_object_get(last, "services"));
+	const json_t *uuid;
+	size_t i;
+
+	/* One that went may be back, and count anew. */
+	json_array_foreach(json_object_get(stats, "gone"), i, uuid)
+		if (json_is_string(uuid))
+			json_object_del(old, json_string_value(uuid));
+	if (json_is_object(services))
+		fill_up(services, old);
+	if (json_is_object(servers))
+		fill_up_items(servers, json_object_get(last, "servers"));
 }
 
 void books_take(struct books *b, const json_t *stats)
 {
 	json_t *now = json_object(), *since = json_object();
-	bool part = json_bool(stats, "part", false);
 
+	if (json_bool(stats, "part", false))
+		make_whole(stats, b->last);
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
 		const char *name = groups[i].name;
 		json_t *group = json_object_get(stats, name);
 
 		if (!json_is_object(group))
 			group = NULL;
-		if (group && part && strcmp(name, "servers") == 0)
-			fill_up(group, json_object_get(b->last, name));
 		if (strcmp(name, "clones") == 0)
 			json_object_set_new(now, name, clones_by_key(group, since));
 		else if (group)

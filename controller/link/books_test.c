@@ -55,6 +55,29 @@ static void what_moves_away_is_kept(void **state)
 	books_fini(&b);
 }
 
+static void what_is_not_told_of_is_as_it_was(void **state)
+{
+	struct books b;
+
+	(void)state;
+	books_init(&b);
+	take(&b, "{\"services\":{\"a\":{\"n\":5,\"m\":2},\"b\":{\"n\":7},\"c\":{\"n\":1}},"
+		 "\"servers\":{\"p\":{\"s1\":{\"n\":1},\"s2\":{\"n\":2}}}}");
+	take(&b, "{\"part\":true,\"services\":{\"a\":{\"n\":6},\"c\":{\"n\":4}},\"gone\":[\"b\",\"c\",\"d\",3],"
+		 "\"servers\":{\"p\":{\"s2\":{\"n\":3}}}}");
+	assert_int_equal(get(&b, "services", "a", NULL, "n"), 6);
+	assert_int_equal(get(&b, "services", "a", NULL, "m"), 2);
+	assert_int_equal(get(&b, "servers", "p", "s1", "n"), 1);
+	assert_int_equal(get(&b, "servers", "p", "s2", "n"), 3);
+	/* Gone: its total stays. Gone and back within one message: it counts anew. */
+	assert_int_equal(get(&b, "services", "b", NULL, "n"), 7);
+	assert_int_equal(get(&b, "services", "c", NULL, "n"), 5);
+	take(&b, "{\"part\":true,\"services\":{\"b\":{\"n\":1}},\"gone\":[],\"servers\":{}}");
+	assert_int_equal(get(&b, "services", "b", NULL, "n"), 8);
+	assert_int_equal(get(&b, "services", "a", NULL, "n"), 6);
+	books_fini(&b);
+}
+
 static json_int_t clone(const struct books *b, const char *ip, const char *counter)
 {
 	CLEANUP_JSON json_t *all = books_clones(b, "a");
@@ -117,6 +140,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(totals_never_go_backwards),
 		cmocka_unit_test(what_moves_away_is_kept),
+		cmocka_unit_test(what_is_not_told_of_is_as_it_was),
 		cmocka_unit_test(clones_are_summed_by_address),
 		cmocka_unit_test(nonsense_is_passed_over),
 		cmocka_unit_test(counting_ends_at_the_largest_number),

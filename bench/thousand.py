@@ -1,0 +1,85 @@
+"""An engine with a thousand virtual services: what all of them at once cost it, and what they cost each request."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import time
+from typing import Any, Callable
+
+from bench.cpu import process_seconds
+from bench.scale import Caller
+from lab.host import until
+
+SERVICES = 999           # beside the one that is asked
+NETWORK = "10.200"          # /16, of their VIPs, on the clients' side
+
+
+def service(i: int, web: Any, monitor: str) -> dict:
+    return {"model_name": "VirtualService", "data": {
+        "name": f"many{i:04}", "services": [{"port": 80}],
+        "application_profile_ref": "/api/applicationprofile?name=System-HTTP",
+        "vsvip_ref_data": {"name": f"many-vip{i:04}", "vip": [{
+            "vip_id": "1", "ip_address": {"addr": f"{NETWORK}.{1 + i // 250}.{i % 250 + 1}", "type": "V4"}}]},
+        "pool_ref_data": {"name": f"many-pool{i:04}", "health_monitor_refs": [monitor],
+                          "servers": [{"ip": {"addr": web.ip4, "type": "V4"}, "port": web.port}]}}}
+
+
+def network(engine: Any) -> None:
+    """Known to the switch's other hosts by nobody: no service of these is asked."""
+    engine.ip("addr", "add", f"{NETWORK}.0.1/16", "dev", "front0")
+
+
+def up(caller: Caller) -> int:
+    page = json.loads(caller.send("GET", "/api/virtualservice-inventory?page_size=200&include=runtime&page=1"))
+    found = page["results"]
+    while page.get("next"):
+        page = json.loads(caller.send("GET", page["next"][page["next"].index("/api/"):]))
+        found += page["results"]
+    return sum(one["runtime"]["oper_status"]["state"] == "OPER_UP" for one in found)
+
+
+def fill(callers: list[Caller], web: Any, monitor: str) -> None:
+    def load(share: int) -> None:
+        for i in range(share, SERVICES, len(callers)):
+            callers[share].send("POST", "/api/macro", service(i, web, monitor))
+
+    with concurrent.futures.ThreadPoolExecutor(len(callers)) as pool:
+        list(pool.map(load, range(len(callers))))
+
+
+def measure(lab: Any, engine: Any, web: Any, per_request: Callable[[], float]) -> list[tuple[str, str, list[float], str]]:
+    """Name, unit, values, target. PER_REQUEST: CPU seconds of ENGINE per request of its one service, now."""
+    network(engine)
+    group = lab.api.find("serviceenginegroup", "Default-Group")
+    lab.api.patch(f"serviceenginegroup/{group['uuid']}", replace={"max_vs_per_se": 1000})
+    monitor = lab.health_monitor("http", "each", send_interval=10)
+    callers = [Caller(lab.controller).login() for _ in range(4)]
+    alone = [per_request() for _ in range(3)]
+    fill(callers, web, monitor)
+    until(lambda: up(callers[0]) == SERVICES + 1, "all services are up", 120, every=0.5)
+    until(lambda: idle(engine) < 0.2, "the engine has settled", 60, every=0.1)
+    among = [per_request() for _ in range(3)]
+    rest = idle(engine, 5)
+    # What it holds is forgotten: the controller tells it everything again.
+    engine.stop()
+    (engine.state / "desired.json").unlink()
+    began = time.monotonic()
+    engine.begin()
+    until(lambda: up(callers[0]) == SERVICES + 1, "all services are up again", 120, every=0.1)
+    whole = time.monotonic() - began
+    spent = [process_seconds([pid]) * 1000 for pid in (engine.warden, engine.proxy)]
+    return [("request_among_1000_services", "us", [s * 1e6 for s in among], ""),
+            ("request_among_1000_services_to_alone", "", [min(among) / min(alone)], "<=1.02"),
+            ("idle_with_1000_services", "% of a core", [rest * 100], ""),
+            ("snapshot_1000_services_warden", "ms of CPU", [spent[0]], "<=50ms"),
+            ("snapshot_1000_services_proxy", "ms of CPU", [spent[1]], ""),
+            ("snapshot_1000_services_up", "s", [whole], "")]
+
+
+def idle(engine: Any, seconds: float = 1) -> float:
+    """What of a core warden and proxy take, nobody asking."""
+    pids = [engine.warden, engine.proxy]
+    before, began = process_seconds(pids), time.monotonic()
+    time.sleep(seconds)
+    return (process_seconds(pids) - before) / (time.monotonic() - began)

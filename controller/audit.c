@@ -114,6 +114,15 @@ static json_t *visible(struct change *c, const struct kind_desc *k, const json_t
 	return model_write(k, stored, &w, &r.model);
 }
 
+json_t *audit_diff(struct change *c, const struct kind_desc *k, const json_t *old, const json_t *new)
+{
+	CLEANUP_JSON json_t *was = visible(c, k, old), *is = visible(c, k, new);
+	json_t *out = json_array();
+
+	diff(out, "", was, is);
+	return out;
+}
+
 /* Large objects are told by their difference alone: the log is bounded by count, not by size. */
 static void data_set(json_t *details, const char *key, const json_t *v)
 {

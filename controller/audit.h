@@ -14,6 +14,9 @@ struct change;
 void audit_change(struct change *c, const struct kind_desc *k, const char *uuid, const char *tenant,
 		  const json_t *old, const json_t *new);
 
+/* What OLD and NEW differ in, as CONFIG_UPDATE tells it: [{"path", "old", "new"}]. New reference. */
+json_t *audit_diff(struct change *c, const struct kind_desc *k, const json_t *old, const json_t *new);
+
 /*
  * Any other event, to be given to store_event() or txn_event(). ID is one of the contract's
  * ("SE_UP"); MODULE "CONFIG", "SEMGR" ...; KIND may be NULL; DETAILS, which is taken, becomes

@@ -106,13 +106,13 @@ class VirtualService:
         return self.lab.api.get(f"virtualservice/{self.uuid}/traffic_clone_stats/")
 
     def clone_sum(self, counter: str) -> int:
-        """A counter of the clone, over all engines and clone servers."""
+        """A counter of the clone, over all engines and clone servers, through all changes of the profile."""
         def add(node: Any) -> int:
             if isinstance(node, dict):
                 return sum(value if name == counter and isinstance(value, int) else add(value)
-                           for name, value in node.items() if name != "since")
+                           for name, value in node.items())
             return sum(map(add, node)) if isinstance(node, list) else 0
-        return add(self.clone_stats())
+        return add([engine["lifetime"] for engine in self.clone_stats()])
 
     def pool_runtime(self) -> list[dict]:
         return self.lab.api.get(f"pool/{self.pool_uuid}/runtime/server/")["results"]

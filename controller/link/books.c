@@ -104,48 +104,88 @@ static void keep_ended_items(json_t *base, const char *group, const json_t *old,
 
 void books_init(struct books *b)
 {
-	*b = (struct books){ .last = json_object(), .since = json_object(), .base = json_object() };
+	*b = (struct books){ .last = json_object(), .base = json_object() };
 }
 
 void books_fini(struct books *b)
 {
 	json_decref(b->last);
-	json_decref(b->since);
 	json_decref(b->base);
 }
 
-/* {vs: [{"ip", "index", ...}]} -> {vs: {"ip index": {...}}}; what counts `since` the last change goes to SINCE, likewise. */
-static json_t *clones_by_key(const json_t *clones, json_t *since)
+/* The name of a clone server: its address, or its MAC address when it has no other. */
+static const char *line_name(const json_t *line)
 {
-	json_t *out = json_object(), *list;
+	const char *ip = json_str(line, "ip", NULL);
+
+	return ip ? ip : json_str(line, "mac", "");
+}
+
+/* What a line says of the present set: its counters in `since`, or all when the engine makes no difference. */
+static json_t *line_since(const json_t *line)
+{
+	const json_t *since = json_object_get(line, "since");
+	json_t *out = json_copy((json_t *)(json_is_object(since) ? since : line)), *v;
+	const char *key;
+
+	json_object_foreach((json_t *)line, key, v)
+		if (json_is_string(v))
+			json_object_set(out, key, v);
+	json_object_del(out, "index");
+	json_object_del(out, "time_us");
+	return out;
+}
+
+/* {vs: [{"ip", "index", ...}]} -> ALL: {vs: {"ip index": {...}}}, SINCE: {vs: {"ip index set": {...}}} */
+static void clones_by_key(const json_t *clones, json_t *all, json_t *since)
+{
 	const char *vs;
+	json_t *list;
 
 	json_object_foreach((json_t *)clones, vs, list) {
-		json_t *by_key = json_object(), *since_by_key = json_object();
+		json_t *mine = json_object(), *present = json_object();
 
 		for (size_t i = 0; i < json_array_size(list); i++) {
-			json_t *one = json_array_get(list, i);
-			CLEANUP_FREE char *key = xasprintf("%s %lld", json_str(one, "ip", ""),
-							   (long long)json_int(one, "index", 0));
+			json_t *one = json_array_get(list, i), *line;
+			long long index = (long long)json_int(one, "index", 0);
+			CLEANUP_FREE char *key = xasprintf("%s %lld", line_name(one), index);
+			CLEANUP_FREE char *now = xasprintf("%s %s", key, json_str(one, "set", ""));
 
-			if (json_is_object(one)) {
-				json_object_set_new(by_key, key, json_copy(one));
-				json_object_del(json_object_get(by_key, key), "index");
-				json_object_del(json_object_get(by_key, key), "since");
-				if (json_is_object(json_object_get(one, "since")))
-					json_object_set(since_by_key, key, json_object_get(one, "since"));
-			}
+			if (!json_is_object(one))
+				continue;
+			line = json_copy(one);
+			json_object_del(line, "index");
+			json_object_del(line, "since");
+			json_object_set_new(mine, key, line);
+			if (json_str(one, "state", NULL))
+				json_object_set_new(present, now, line_since(one));
 		}
-		json_object_set_new(out, vs, by_key);
-		json_object_set_new(since, vs, since_by_key);
+		json_object_set_new(all, vs, mine);
+		json_object_set_new(since, vs, present);
 	}
-	return out;
+}
+
+/* Of what was copied by another profile nothing is kept but the sums of "clones". */
+static void forget_sets(json_t *base, const json_t *now)
+{
+	const char *vs, *key;
+	json_t *present, *v;
+	void *next;
+
+	json_object_foreach((json_t *)now, vs, present) {
+		const char *any = json_object_iter_key(json_object_iter(present));
+		const char *set = any ? strrchr(any, ' ') : "";
+
+		json_object_foreach_safe(json_object_get(base, vs), next, key, v)
+			if (strcmp(strrchr(key, ' '), set) != 0)
+				json_object_del(json_object_get(base, vs), key);
+	}
 }
 
 static const struct {
 	const char *name;
 	bool deep; /* {key: {item: {counter}}} rather than {key: {counter}} */
-} groups[] = { { "services", false }, { "servers", true }, { "rules", true }, { "clones", true } };
+} groups[] = { { "services", false }, { "servers", true }, { "rules", true }, { "clones", true }, { "copies", true } };
 
 /* Of those that did not change nothing was told, nor what is zero of the others: that is as in LAST. */
 static void fill_up(json_t *now, const json_t *last)
@@ -199,29 +239,29 @@ static void make_whole(const json_t *stats, const json_t *last)
 
 void books_take(struct books *b, const json_t *stats)
 {
-	json_t *now = json_object(), *since = json_object();
+	json_t *now = json_object(), *clones = json_object(), *copies = json_object();
 
 	if (json_bool(stats, "part", false))
 		make_whole(stats, b->last);
+	clones_by_key(json_object_get(stats, "clones"), clones, copies);
+	json_object_set_new(now, "clones", clones);
+	json_object_set_new(now, "copies", copies);
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
 		const char *name = groups[i].name;
 		json_t *group = json_object_get(stats, name);
 
 		if (!json_is_object(group))
 			group = NULL;
-		if (strcmp(name, "clones") == 0)
-			json_object_set_new(now, name, clones_by_key(group, since));
-		else if (group)
+		if (group && !json_object_get(now, name))
 			json_object_set(now, name, group);
 		keep_ended_items(b->base, name, json_object_get(b->last, name),
 				 json_object_get(now, name), groups[i].deep);
 	}
+	forget_sets(json_object_get(b->base, "copies"), copies);
 	if (json_is_object(json_object_get(stats, "engine")))
 		json_object_set(now, "engine", json_object_get(stats, "engine"));
 	json_decref(b->last);
-	json_decref(b->since);
 	b->last = now;
-	b->since = since;
 	b->time_us = (uint64_t)json_int(stats, "time_us", 0);
 }
 
@@ -229,14 +269,14 @@ void books_end(struct books *b)
 {
 	books_add(b->base, b->last, false);
 	json_object_clear(b->last);
-	json_object_clear(b->since);
 	b->time_us = 0;
 }
 
-json_t *books_clones(const struct books *b, const char *vs)
+/* Lines of one name are one clone server. WORDS: also what it is, as of now. */
+static json_t *by_name(const struct books *b, const char *group, const char *vs, bool words)
 {
-	const json_t *last = json_object_get(json_object_get(b->last, "clones"), vs);
-	const json_t *from[] = { json_object_get(json_object_get(b->base, "clones"), vs), last };
+	const json_t *last = json_object_get(json_object_get(b->last, group), vs);
+	const json_t *from[] = { json_object_get(json_object_get(b->base, group), vs), last };
 	json_t *out = json_object();
 
 	for (size_t i = 0; i < ARRAY_SIZE(from); i++) {
@@ -244,29 +284,32 @@ json_t *books_clones(const struct books *b, const char *vs)
 		json_t *v;
 
 		json_object_foreach((json_t *)from[i], key, v) {
-			CLEANUP_FREE char *ip = xstrndup(key, strcspn(key, " "));
-			json_t *sum = json_object_get(out, ip);
+			CLEANUP_FREE char *name = xstrndup(key, strcspn(key, " "));
+			json_t *sum = json_object_get(out, name), *word;
+			const char *member;
 
 			if (!sum) {
 				sum = json_object();
-				json_object_set_new(out, ip, sum);
+				json_object_set_new(out, name, sum);
 			}
-			/* The words (state, interface, MAC) are those of now. */
-			if (from[i] == last) {
-				json_t *word;
-				const char *name;
-
-				json_object_foreach(v, name, word)
+			if (words && from[i] == last)
+				json_object_foreach(v, member, word)
 					if (json_is_string(word))
-						json_object_set(sum, name, word);
-				word = json_object_get(json_object_get(b->since, vs), key);
-				if (word)
-					json_object_set_new(sum, "since", json_copy(word));
-			}
+						json_object_set(sum, member, word);
 			books_add(sum, v, true);
 		}
 	}
 	return out;
+}
+
+json_t *books_clones(const struct books *b, const char *vs)
+{
+	return by_name(b, "clones", vs, false);
+}
+
+json_t *books_copies(const struct books *b, const char *vs)
+{
+	return by_name(b, "copies", vs, true);
 }
 
 json_t *books_get(const struct books *b, const char *group, const char *key, const char *item)

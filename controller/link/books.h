@@ -8,6 +8,9 @@
  *
  * Shape: {"services": {uuid: {counter: n}}, "servers": {pool: {"ip:port": {...}}},
  * "rules": {service: {rule: {...}}}, "clones": {uuid: {"ip index": {...}}}, "engine": {...}}.
+ *
+ * Copies are counted twice: "clones" over all that a service ever copied, "copies" since its profile changed last
+ * ({uuid: {"ip index set": {...}}}). Those of another set than the present one are forgotten.
  */
 #ifndef SPANWIRE_CONTROLLER_LINK_BOOKS_H
 #define SPANWIRE_CONTROLLER_LINK_BOOKS_H
@@ -18,7 +21,6 @@
 
 struct books {
 	json_t *last, *base;
-	json_t *since;        /* {uuid: {"ip index": {...}}}: what clones counted since their last change */
 	uint64_t time_us;     /* of last, by the engine's clock; 0: none */
 };
 
@@ -34,8 +36,10 @@ void books_end(struct books *b);
  */
 json_t *books_get(const struct books *b, const char *group, const char *key, const char *item);
 
-/* {ip: {counter: n, "state": ..., "since": {"time_us", counter: n}}} of a virtual service's clone servers. New reference. */
+/* {ip or MAC: {counter: n}} of all clone servers that a virtual service ever had. New reference. */
 json_t *books_clones(const struct books *b, const char *vs);
+/* {ip or MAC: {counter: n, "state": ...}} of those that it has, since its profile changed. New reference. */
+json_t *books_copies(const struct books *b, const char *vs);
 
 /* Add all numbers of FROM to those of TO, recursively. GAUGES: also the gauges. */
 void books_add(json_t *to, const json_t *from, bool gauges);

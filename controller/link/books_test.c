@@ -103,8 +103,44 @@ static void clones_are_summed_by_address(void **state)
 	take(&b, "{\"clones\":{\"a\":[{\"ip\":\"10.0.0.9\",\"index\":0,\"sent\":1,\"state\":\"link down\"}]}}");
 	assert_int_equal(clone(&b, "10.0.0.9", "sent"), 8);
 	assert_int_equal(clone(&b, "10.0.0.8", "sent"), 1);
-	all = books_clones(&b, "a");
+	all = books_copies(&b, "a");
 	assert_string_equal(json_str(json_object_get(all, "10.0.0.9"), "state", ""), "link down");
+	books_fini(&b);
+}
+
+static json_int_t copy(const struct books *b, const char *name, const char *counter)
+{
+	CLEANUP_JSON json_t *all = books_copies(b, "a");
+
+	return json_int(json_object_get(all, name), counter, -1);
+}
+
+static void copies_begin_anew_with_the_profile(void **state)
+{
+	struct books b;
+
+	(void)state;
+	books_init(&b);
+	take(&b, "{\"clones\":{\"a\":[{\"ip\":\"10.0.0.9\",\"index\":0,\"sent\":4,\"since\":{\"sent\":4},\"set\":\"0\",\"state\":\"ready\"},"
+		 "{\"ip\":null,\"mac\":\"02:00:00:00:00:01\",\"index\":1,\"sent\":3,\"since\":{\"sent\":3},\"set\":\"0\",\"state\":\"ready\"}]}}");
+	assert_int_equal(copy(&b, "10.0.0.9", "sent"), 4);
+	assert_int_equal(copy(&b, "02:00:00:00:00:01", "sent"), 3);
+	/* The engine starts again, and the profile is the same. */
+	books_end(&b);
+	take(&b, "{\"clones\":{\"a\":[{\"ip\":\"10.0.0.9\",\"index\":0,\"sent\":1,\"since\":{\"sent\":1},\"set\":\"0\",\"state\":\"ready\"}]}}");
+	assert_int_equal(copy(&b, "10.0.0.9", "sent"), 5);
+	assert_int_equal(copy(&b, "02:00:00:00:00:01", "sent"), 3);
+	/* Another profile; what flows of the former one still send counts for the sums only. */
+	take(&b, "{\"clones\":{\"a\":[{\"ip\":\"10.0.0.9\",\"index\":0,\"sent\":9,\"since\":{\"sent\":2},\"set\":\"1\",\"state\":\"ready\"},"
+		 "{\"ip\":null,\"mac\":\"02:00:00:00:00:01\",\"index\":1,\"sent\":1}]}}");
+	assert_int_equal(copy(&b, "10.0.0.9", "sent"), 2);
+	assert_int_equal(copy(&b, "02:00:00:00:00:01", "sent"), -1);
+	assert_int_equal(clone(&b, "10.0.0.9", "sent"), 13);
+	assert_int_equal(clone(&b, "02:00:00:00:00:01", "sent"), 4);
+	/* Switched off. */
+	take(&b, "{\"clones\":{\"a\":[{\"ip\":\"10.0.0.9\",\"index\":0,\"sent\":9}]}}");
+	assert_int_equal(copy(&b, "10.0.0.9", "sent"), -1);
+	assert_int_equal(clone(&b, "10.0.0.9", "sent"), 13);
 	books_fini(&b);
 }
 
@@ -115,6 +151,8 @@ static void nonsense_is_passed_over(void **state)
 	(void)state;
 	books_init(&b);
 	take(&b, "{\"services\":7,\"servers\":{\"p\":[1]},\"clones\":{\"a\":{\"b\":1},\"c\":[1,{\"ip\":3}]},\"engine\":\"x\"}");
+	take(&b, "{\"clones\":{\"a\":[{\"state\":\"ready\",\"since\":7,\"set\":[1]},{\"ip\":\"x y z\",\"state\":\"q\",\"set\":\"a b\"}]},"
+		 "\"copies\":{\"a\":{\"q\":1}}}");
 	take(&b, "{\"services\":{\"a\":{\"n\":\"5\"}},\"servers\":{\"p\":{\"s\":1}}}");
 	take(&b, "{\"services\":{\"a\":{\"n\":5}}}");
 	assert_int_equal(get(&b, "services", "a", NULL, "n"), 5);
@@ -142,6 +180,7 @@ int main(void)
 		cmocka_unit_test(what_moves_away_is_kept),
 		cmocka_unit_test(what_is_not_told_of_is_as_it_was),
 		cmocka_unit_test(clones_are_summed_by_address),
+		cmocka_unit_test(copies_begin_anew_with_the_profile),
 		cmocka_unit_test(nonsense_is_passed_over),
 		cmocka_unit_test(counting_ends_at_the_largest_number),
 	};

@@ -201,6 +201,7 @@ static void engine_free(struct engine *e)
 	books_fini(&e->books);
 	json_decref(e->services);
 	json_decref(e->health);
+	json_decref(e->copying);
 	json_decref(e->gateways);
 	free(e->uuid);
 	free(e->name);
@@ -244,6 +245,7 @@ static void engine_changed(struct fleet *f, const char *uuid)
 		e->since_us = wall_us();
 		e->services = json_object();
 		e->health = json_object();
+		e->copying = json_object();
 		e->gateways = json_array();
 		e->group = xstrdup(group);
 		list_init(&e->commits);

@@ -63,6 +63,7 @@ struct engine {
 	json_t *gateways;              /* [{vrf, ip, up}] */
 	json_t *health;                /* pool uuid -> servers */
 	struct books books;
+	json_t *copying;               /* what is known of its copies: clones.h */
 	struct {
 		uint64_t bytes_out, bytes_in, puts, deletes, commits, resyncs, unknown;
 		uint64_t last_commit_bytes; /* all lines of the last commit */
@@ -162,9 +163,8 @@ void ground_open(struct fleet *f);
 /* tools.c */
 void tools_open(struct fleet *f);
 struct subresource_call;
-/* What GET virtualservice/UUID/runtime, .../traffic_clone_stats, pool/UUID/runtime/server answer. */
+/* What GET virtualservice/UUID/runtime, pool/UUID/runtime/server answer. */
 json_t *view_service(void *fleet, const struct subresource_call *call, struct err *e);
-json_t *view_clones(void *fleet, const struct subresource_call *call, struct err *e);
 json_t *view_pool(void *fleet, const struct subresource_call *call, struct err *err);
 json_t *view_servers(void *fleet, const struct subresource_call *call, struct err *e);
 

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "controller/audit.h"
 #include "controller/link/ask.h"
+#include "controller/link/clones.h"
 #include "controller/link/fleet.h"
 #include "controller/place/place.h"
 #include "controller/resolve.h"
@@ -625,6 +626,7 @@ static void take_stats(struct session *s, const json_t *msg)
 	forget_unknown(st, json_object_get(msg, "services"), "virtualservice");
 	forget_unknown(st, json_object_get(msg, "clones"), "virtualservice");
 	forget_unknown(st, json_object_get(msg, "servers"), "pool");
+	clones_take(s->engine, (json_t *)msg);
 	books_take(&s->engine->books, msg);
 }
 

@@ -6,6 +6,7 @@
  * (`service_engines`, `link`) say which engine runs which revision.
  */
 #include "base/ip.h"
+#include "controller/link/clones.h"
 #include "controller/link/fleet.h"
 #include "controller/link/servers.h"
 #include "controller/place/actions.h"
@@ -240,10 +241,10 @@ json_t *view_service(void *arg, const struct subresource_call *call, struct err 
 	oper = whole_status(summary);
 	if (!n)
 		json_array_clear(summary);
-	return json_pack("{s:O, s:i, s:o, s:o, s:I, s:I}", "oper_status", oper, "percent_ses_up",
+	return json_pack("{s:O, s:i, s:o, s:o, s:I, s:I, s:o*}", "oper_status", oper, "percent_ses_up",
 			 (int)(up * 100 / MAX(n, (size_t)1)), "vip_summary", summary,
 			 "service_engines", ons, "revision", (json_int_t)call->object->revision,
-			 "term", (json_int_t)term);
+			 "term", (json_int_t)term, "traffic_clone", clones_state(f, call));
 }
 
 /* Calls F for each engine that carries or has counted for the service. */
@@ -293,51 +294,6 @@ static json_t *service_detail(void *arg, const struct subresource_call *call, st
 					   0));
 		json_object_set_new(one, "stats", books_get(&e->books, "services", uuid, NULL));
 		json_array_append_new(out, one);
-	}
-	return out;
-}
-
-/* Sum of the counters that begin with "dropped_". */
-static json_int_t dropped(const json_t *counters)
-{
-	json_int_t sum = 0;
-	const char *key;
-	json_t *v;
-
-	json_object_foreach((json_t *)counters, key, v)
-		if (strncmp(key, "dropped_", 8) == 0)
-			sum += json_integer_value(v);
-	return sum;
-}
-
-json_t *view_clones(void *arg, const struct subresource_call *call, struct err *err)
-{
-	struct fleet *f = arg;
-	json_t *out = json_array();
-
-	(void)err;
-	LIST_FOREACH(l, &f->engines) {
-		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
-		CLEANUP_JSON json_t *clones = NULL;
-		json_t *list, *v;
-		const char *ip;
-
-		if (!counts_for(e, "clones", call->object->uuid))
-			continue;
-		clones = books_clones(&e->books, call->object->uuid);
-		list = json_array();
-		json_object_foreach(clones, ip, v) {
-			json_object_set_new(v, "ip",
-					    json_pack("{s:s, s:s}", "addr", ip, "type",
-						      strchr(ip, ':') ? "V6" : "V4"));
-			json_object_set_new(v, "dropped", json_integer(dropped(v)));
-			json_array_append(list, v);
-		}
-		json_array_append_new(
-			out, json_pack("{s:s, s:s, s:o, s:b, s:I, s:o}", "se_uuid", e->uuid,
-				       "se_name", e->name, "se_ref", engine_ref(call, e),
-				       "connected", e->bulk != NULL, "time_us",
-				       (json_int_t)e->books.time_us, "clone_srvr_stats", list));
 	}
 	return out;
 }

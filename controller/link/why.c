@@ -12,6 +12,7 @@
 
 #include "base/base.h"
 #include "base/buf.h"
+#include "controller/link/clones.h"
 #include "controller/link/servers.h"
 #include "controller/pools.h"
 #include "controller/resolve.h"
@@ -396,9 +397,9 @@ static void look_at_pools(struct why *w)
 
 /* ---- copies ------------------------------------------------------------------------------ */
 
-static void count_clone(struct some *lacks, const json_t *line, json_int_t sums[static 3])
+static void count_clone(struct some *lacks, const char *engine, const json_t *line, json_int_t sums[static 3])
 {
-	const char *ip = json_str(json_object_get(line, "ip"), "addr", "?"), *key;
+	const char *ip = json_str(json_object_get(line, "ip"), "addr", json_str(line, "mac", "?")), *key;
 	const char *state = json_str(line, "state", NULL);
 	json_int_t dropped = json_int(line, "dropped", 0);
 	json_t *v;
@@ -406,11 +407,10 @@ static void count_clone(struct some *lacks, const json_t *line, json_int_t sums[
 	sums[0] += json_int(line, "eligible", 0);
 	sums[1] += json_int(line, "sent", 0);
 	sums[2] += dropped;
-	/* One that copies went to earlier counts for the sums only. */
-	if (!state)
+	if (!state) /* it copied once, and does not now */
 		return;
 	if (strcmp(state, "ready") != 0)
-		some_add(lacks, "%s is %s", ip, state);
+		some_add(lacks, "%s on %s: %s", ip, engine, state);
 	json_object_foreach((json_t *)line, key, v)
 		if (strncmp(key, "dropped_", 8) == 0 && json_integer_value(v) > 0)
 			some_add(lacks, "%s lost %lld copies, %s", ip,
@@ -432,7 +432,7 @@ static void look_at_clones(struct why *w)
 	stats = view_clones(w->fleet, w->call, NULL);
 	json_array_foreach(stats, i, engine)
 		json_array_foreach(json_object_get(engine, "clone_srvr_stats"), j, line)
-			count_clone(&lacks, line, sums);
+			count_clone(&lacks, json_str(engine, "se_name", "?"), line, sums);
 	if (sums[0] < sums[1] + sums[2])
 		some_add(&lacks, "%lld copies were eligible, and more are accounted for",
 			 (long long)sums[0]);

@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "base/ip.h"
+#include "controller/audit.h"
 #include "controller/resolve.h"
 #include "controller/rules.h"
 
@@ -364,6 +365,97 @@ static int may_switch(struct change *c, const json_t *old, const json_t *new, co
 	return profile && is_decrypted(profile->body) ? may_decrypt(c, new, "traffic_clone_profile_ref", e) : 0;
 }
 
+/* ---- who did ------------------------------------------------------------------------------- */
+
+/* Beside CONFIG_UPDATE: whoever watches over copies need not read all differences. */
+static void tell(struct change *c, const struct kind_desc *k, const char *id, const char *uuid, const json_t *body,
+		 json_t *details, const char *fmt, ...) __attribute__((format(printf, 7, 8)));
+static void tell(struct change *c, const struct kind_desc *k, const char *id, const char *uuid, const json_t *body,
+		 json_t *details, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	json_object_set_new(details, "user", json_string(c->by.user));
+	json_object_set_new(details, "client_ip", json_string(c->by.client));
+	txn_event(c->txn, audit_event(id, "CONFIG", k->path, uuid, json_str(body, "name", ""),
+				      ref_target(json_str(body, "tenant_ref", NULL)),
+				      json_pack("{s:o}", "traffic_clone_details", details), "%s", text));
+}
+
+static json_t *profile_json(const struct object *p)
+{
+	json_t *v = p ? json_pack("{s:s, s:s, s:s}", "uuid", p->uuid, "name", p->name, "payload",
+				  json_str(p->body, "payload", "CLONE_AS_SENT"))
+		      : json_null();
+
+	if (p && json_object_get(p->body, "clone_servers"))
+		json_object_set(v, "clone_servers", json_object_get(p->body, "clone_servers"));
+	return v;
+}
+
+static void tell_of_switch(struct change *c, const char *uuid, const json_t *old, const json_t *new)
+{
+	const struct object *was = profile_of(c, old), *is = profile_of(c, new);
+	const json_t *vs = new ? new : old;
+	const char *name = json_str(vs, "name", "");
+	json_t *details;
+
+	if (was == is)
+		return;
+	details = json_pack("{s:o, s:o}", "old", profile_json(was), "new", profile_json(is));
+	if (!is)
+		tell(c, kind_find("virtualservice"), "CONFIG_TRAFFIC_CLONE_OFF", uuid, vs, details,
+		     "Copies of virtual service %.128s by TrafficCloneProfile %.128s were switched off by %.128s.", name,
+		     was->name, c->by.user);
+	else if (!was)
+		tell(c, kind_find("virtualservice"), "CONFIG_TRAFFIC_CLONE_ON", uuid, vs, details,
+		     "Copies of virtual service %.128s by TrafficCloneProfile %.128s were switched on by %.128s.", name,
+		     is->name, c->by.user);
+	else
+		tell(c, kind_find("virtualservice"), "CONFIG_TRAFFIC_CLONE_CHANGE", uuid, vs, details,
+		     "Virtual service %.128s is copied by TrafficCloneProfile %.128s in place of %.128s: changed by %.128s.",
+		     name, is->name, was->name, c->by.user);
+}
+
+void rule_clone_service_gone(struct change *c, const char *uuid, const json_t *old)
+{
+	tell_of_switch(c, uuid, old, NULL);
+}
+
+/* Fields that change nothing of what is copied. */
+static bool is_label(const char *path)
+{
+	static const char *const labels[] = { "name", "markers", "configpb_attributes", "url", "_last_modified" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(labels); i++)
+		if (strncmp(path, labels[i], strlen(labels[i])) == 0)
+			return true;
+	return false;
+}
+
+/* USERS: names of the virtual services. Taken. */
+static void tell_of_change(struct change *c, const char *uuid, const json_t *old, const json_t *new, json_t *users)
+{
+	const struct kind_desc *k = kind_find("trafficcloneprofile");
+	CLEANUP_JSON json_t *differs = audit_diff(c, k, old, new), *services = users;
+	bool matters = false;
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(differs, i, one)
+		matters = matters || !is_label(json_str(one, "path", ""));
+	if (!matters || !json_array_size(services))
+		return;
+	tell(c, k, "CONFIG_TRAFFIC_CLONE_CHANGE", uuid, new, json_pack("{s:O, s:O}", "diff", differs, "virtualservices", services),
+	     "TrafficCloneProfile %.128s, by which %zu virtual service%s copied, was changed by %.128s.",
+	     json_str(new, "name", ""), json_array_size(services), json_array_size(services) == 1 ? " is" : "s are",
+	     c->by.user);
+}
+
 /* ---- the rules -------------------------------------------------------------------------------- */
 
 int rule_clone_of_service(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
@@ -374,6 +466,7 @@ int rule_clone_of_service(struct change *c, const char *uuid, const json_t *old,
 	if (rc < 0)
 		return rc;
 	warn_of_first(c, uuid, new);
+	tell_of_switch(c, uuid, old, new);
 	if (!profile)
 		return 0;
 	rc = fits(c, profile->body, profile->name, new, json_str(new, "name", ""), "traffic_clone_profile_ref", e);
@@ -384,7 +477,7 @@ int rule_clone_of_service(struct change *c, const char *uuid, const json_t *old,
 	return 0;
 }
 
-/* An address outside the subnets of its own network. */
+/* An address outside the subnets of its own network; beside a MAC address it may be a dummy. */
 static int check_networks(struct change *c, const json_t *profile, struct err *e)
 {
 	const json_t *server, *subnet;
@@ -400,7 +493,7 @@ static int check_networks(struct change *c, const json_t *profile, struct err *e
 
 		ref = json_str(server, "network_ref", NULL);
 		network = ref ? txn_get(c->txn, "network", ref_target(ref)) : NULL;
-		if (!network || ip_parse(ip, &addr) < 0 || is_wrapped(server))
+		if (!network || ip_parse(ip, &addr) < 0 || is_wrapped(server) || *json_str(server, "mac", ""))
 			continue;
 		json_array_foreach(json_object_get(network->body, "configured_subnets"), k, subnet) {
 			if (!read_prefix(json_object_get(subnet, "prefix"), &net))
@@ -419,7 +512,7 @@ static int check_networks(struct change *c, const json_t *profile, struct err *e
 struct user {
 	struct change *change;
 	const json_t *profile;
-	unsigned n;
+	json_t *names;
 	struct err *e;
 };
 
@@ -432,7 +525,8 @@ static int check_user(void *arg, const struct object *o)
 	if (strcmp(o->kind->path, "virtualservice") != 0)
 		return 0;
 	rc = fits(u->change, u->profile, json_str(u->profile, "name", ""), o->body, name, NULL, u->e);
-	if (rc == 0 && u->n++ < WARNINGS_MAX) {
+	json_array_append_new(u->names, json_string(o->name));
+	if (rc == 0 && json_array_size(u->names) <= WARNINGS_MAX) {
 		warn_of_places(u->change, u->profile, group_of(o->body), NULL);
 		warn_of_second(u->change, o->uuid, o->body);
 	}
@@ -441,15 +535,16 @@ static int check_user(void *arg, const struct object *o)
 
 static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
 {
-	struct user u = { .change = c, .profile = new, .e = e };
+	struct user u = { .change = c, .profile = new, .names = json_array(), .e = e };
 	int rc = check_networks(c, new, e);
 
 	if (rc == 0 && (is_decrypted(new) || is_decrypted(old)))
 		rc = may_decrypt(c, new, "payload", e);
 	if (rc == 0 && old)
 		rc = store_referrers(c->store, "trafficcloneprofile", uuid, check_user, &u);
-	if (rc == 0 && !u.n)
+	if (rc == 0 && !json_array_size(u.names))
 		warn_of_places(c, new, NULL, ref_target(json_str(new, "cloud_ref", NULL)));
+	tell_of_change(c, uuid, old, new, u.names);
 	return rc;
 }
 

@@ -12,5 +12,7 @@
 
 /* For the rule of virtual services: OLD NULL when new. */
 int rule_clone_of_service(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e);
+/* It was deleted. */
+void rule_clone_service_gone(struct change *c, const char *uuid, const json_t *old);
 
 #endif

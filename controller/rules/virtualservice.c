@@ -332,7 +332,7 @@ static int gone(struct change *c, const char *uuid, const json_t *old, struct er
 {
 	CLEANUP_FREE char *vsvip = xstrdup(ref_target(json_str(old, "vsvip_ref", "")));
 
-	(void)uuid;
+	rule_clone_service_gone(c, uuid, old);
 	return is_left_over(c, vsvip) ? change_delete(c, kind_find("vsvip"), vsvip, e) : 0;
 }
 

@@ -5,6 +5,8 @@ import contextlib
 import pytest
 
 from contract import error, server
+from lab.host import until
+import link_world
 
 VXLAN = {"type": "CLONE_ENCAP_VXLAN", "vni": 7}
 
@@ -172,3 +174,128 @@ def test_who_may_copy(controller, admin, desk):
         error(cloner.patch(f"trafficcloneprofile/{reads['uuid']}", {"replace": {"clone_servers": [ip("10.9.0.2")]}}), 403)
         assert reader.patch(path, decrypts).status_code == 200
         assert cloner.patch(path, off).status_code == 200
+
+
+# ---- what is told and shown ----
+
+
+@pytest.fixture
+def world(tmp_path):
+    """A controller, and an engine that says what the test wants."""
+    controller = link_world.Controller(tmp_path)
+    engine = link_world.Engine(controller, "se-1", tmp_path).enrol(controller.token()).up().run()
+    try:
+        yield controller, engine
+    finally:
+        engine.halt()
+        controller.end()
+
+
+def test_who_switched_copies_on_is_told(world):
+    controller, _ = world
+    api = controller.api
+
+    def told(verb):
+        return controller.events(f"CONFIG_TRAFFIC_CLONE_{verb}")
+    raw = api.post("trafficcloneprofile", {"name": "raw", "clone_servers": [ip("10.9.0.1")]})
+    other = api.post("trafficcloneprofile", {"name": "other", "clone_servers": [ip("10.9.0.2")], "payload": "CLONE_DECRYPTED"})
+    api.patch(f"trafficcloneprofile/{raw['uuid']}", replace={"preserve_client_ip": True})
+    assert not told("CHANGE"), "nobody is copied by it"
+    vs = controller.service(1)
+    path = f"virtualservice/{vs['uuid']}"
+    assert not told("ON")
+    api.patch(path, replace={"traffic_clone_profile_ref": raw["url"]})
+    api.patch(path, replace={"description": "says nothing of copies"})
+    [on] = told("ON")
+    details = on["event_details"]["traffic_clone_details"]
+    assert details["user"] == "admin" and details["client_ip"] == "127.0.0.1" and details["old"] is None
+    assert details["new"]["name"] == "raw" and details["new"]["clone_servers"][0]["ip_address"]["addr"] == "10.9.0.1"
+    assert on["obj_uuid"] == vs["uuid"] and on["context"] == "EVENT_CONTEXT_CONFIG"
+    assert on["event_description"] == "Copies of virtual service vs-1 by TrafficCloneProfile raw were switched on by admin."
+    api.patch(f"trafficcloneprofile/{raw['uuid']}", replace={"name": "renamed"})
+    assert not told("CHANGE"), "a name copies nothing"
+    api.patch(f"trafficcloneprofile/{raw['uuid']}", add={"clone_servers": [ip("10.9.0.3")]})
+    [change] = told("CHANGE")
+    details = change["event_details"]["traffic_clone_details"]
+    assert change["obj_uuid"] == raw["uuid"] and details["virtualservices"] == ["vs-1"]
+    assert [(d["path"], d["new"]["ip_address"]["addr"]) for d in details["diff"]] == [("clone_servers[1]", "10.9.0.3")]
+    api.patch(path, replace={"traffic_clone_profile_ref": other["url"]})
+    [change] = [e for e in told("CHANGE") if e["obj_uuid"] == vs["uuid"]]
+    assert change["event_details"]["traffic_clone_details"]["new"]["payload"] == "CLONE_DECRYPTED"
+    api.patch(path, delete={"traffic_clone_profile_ref": other["url"]})
+    assert len(told("OFF")) == 1
+    api.patch(path, replace={"traffic_clone_profile_ref": raw["url"]})
+    api.delete(path)
+    assert len(told("OFF")) == 2 and len(told("ON")) == 2
+
+
+def test_counters_begin_anew_and_servers_come_and_go(world):
+    """One event for each that happens, however often the engine says it; sums never go back."""
+    controller, engine = world
+    api = controller.api
+    profile = api.post("trafficcloneprofile", {"name": "raw", "clone_servers": [
+        ip("10.9.0.1"), {"mac": "02:00:00:00:00:09", "subnet": prefix("10.200.0.0", 16)}]})
+    vs = controller.service(1)
+    path = f"virtualservice/{vs['uuid']}"
+    api.patch(path, replace={"traffic_clone_profile_ref": profile["url"]})
+    until(lambda: engine.held.get(f"virtualservice/{vs['uuid']}", {}).get("traffic_clone_profile_ref"), "the engine holds it")
+    bulk, clock = engine.bulk(), iter(range(1, 100))
+    counted = {"eligible": 10, "sent": 4, "dropped_memory": 1, "dropped_queue_full": 2, "dropped_too_big": 3}
+
+    def says(since_us, first="ready", second="ready", times=1, since=counted, extra=0):
+        for _ in range(times):
+            at = next(clock)
+            lines = [{"ip": "10.9.0.1", "index": 0, **{k: v + extra for k, v in counted.items()},
+                      "since": {"time_us": since_us, **since}, "state": first, "mac": "02:00:00:00:00:01"},
+                     {"ip": None, "index": 1, **counted, "since": {"time_us": since_us, **since}, "state": second,
+                      "mac": "02:00:00:00:00:09"}]
+            bulk.do(lambda: bulk.say("stats", time_us=at, clones={vs["uuid"]: lines}))
+            until(lambda: at == (blocks() or [{}])[0].get("time_us"), "it was heard")
+
+    def blocks():
+        return api.get(f"{path}/traffic_clone_stats/")
+
+    def events(what):
+        return controller.events(f"VS_CLONE_{what}")
+    try:
+        says(1000, first="its MAC address is not known: nobody answers")
+        says(1000, times=2)
+        assert not events("SERVER_DOWN"), "resolving takes its time"
+        block, = blocks()
+        assert (block["se_uuid"], block["proc_id"], block["since_us"]) == (engine.uuid, "PROC_Aggregate", 1000)
+        by_ip, by_mac = block["clone_srvr_stats"]
+        assert by_ip["ip"] == {"addr": "10.9.0.1", "type": "V4"} and "ip" not in by_mac and by_mac["mac"] == "02:00:00:00:00:09"
+        assert [by_ip[f"num_{n}"] for n in ("total_pkts_cloned", "mbuf_alloc_failed", "driver_failures", "succeeded")] == [10, 1, 2, 4]
+        assert by_ip["dropped"] == 6 and by_ip["dropped_too_big"] == 3
+        assert block["totals"]["eligible"] == 20 and block["totals"]["num_succeeded"] == 8
+        # One sensor goes away and comes back, twice.
+        for n in (1, 2):
+            says(1000, first="its interface is down or has no carrier", times=6)
+            assert len(events("SERVER_DOWN")) == n
+            told = next(s for s in api.get(f"{path}/runtime")["traffic_clone"] if s["clone_server"] == "10.9.0.1")
+            assert told["state"] == "OPER_DOWN" and told["reason"] == "its interface is down or has no carrier"
+            assert "10.9.0.1 on se-1: its interface is down or has no carrier;" in str(api.get(f"{path}/why"))
+            says(1000, times=3)
+            assert len(events("SERVER_UP")) == n
+        down = events("SERVER_DOWN")[0]
+        assert down["event_description"] == ("Clone server 10.9.0.1 of virtual service vs-1 cannot be reached by service engine"
+                                             " se-1: its interface is down or has no carrier.")
+        # The profile changes: counters begin anew, sums go on.
+        assert not events("COUNTERS_RESET")
+        says(2000, since={"eligible": 1, "sent": 1}, extra=1, times=2)
+        assert len(events("COUNTERS_RESET")) == 1
+        block, = blocks()
+        assert block["clone_srvr_stats"][0]["num_total_pkts_cloned"] == 1 and block["since_us"] == 2000
+        assert block["lifetime"][0]["eligible"] == 11 and block["totals"]["eligible"] == 2
+        # The engine starts again with the same profile: nothing begins anew.
+        bulk.halt()
+        engine.halt()
+        engine.instance = "another"
+        engine.up().run()
+        bulk = engine.bulk()
+        says(3000, since={"eligible": 5, "sent": 5})
+        block, = blocks()
+        assert len(events("COUNTERS_RESET")) == 1
+        assert block["clone_srvr_stats"][0]["eligible"] == 6 and block["lifetime"][0]["eligible"] == 21
+    finally:
+        bulk.halt()

@@ -286,6 +286,7 @@ def test_what_engines_count_and_check_is_shown(world):
     bulk = one.bulk()
     stats(2, 3)
     until(lambda: clone().get("eligible") == 13, "the clone's sum")
+    assert world.api.get(f"virtualservice/{vs['uuid']}/traffic_clone_stats/")[0]["lifetime"][0]["eligible"] == 13
     assert world.api.get(f"virtualservice/{vs['uuid']}/runtime/detail")[0]["stats"]["conn_total"] == 7
     bulk.halt()
 

@@ -28,5 +28,5 @@ def test_runtime_and_clone_stats(lab):
     told, = json.loads(spanwire(lab, "--json", "show", "virtualservice", vs.name, "traffic_clone_stats"))
     assert told["se_name"] == engine.name and told["clone_srvr_stats"][0]["sent"] == sent
     shown = spanwire(lab, "show", "virtualservice", vs.name, "traffic_clone_stats")
-    books = dict(line.split() for line in shown.split("clone_srvr_stats:\n")[1].splitlines()[1:] if line.strip())
+    books = dict(line.split() for line in shown.split("clone_srvr_stats:\n")[1].split("\n\n")[0].splitlines()[1:] if line.strip())
     assert books["eligible"] == books["sent"] == str(sent) and books["ip"] == ids.eth.ip

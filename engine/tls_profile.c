@@ -60,16 +60,23 @@ void tls_profile_ssl(struct tls_settings *t, const struct ssl_profile *p, struct
 
 void tls_profile_pki(struct tls_settings *t, const struct pki_profile *p, struct arena *a)
 {
-	const char **ca;
+	const char **ca, **crls;
 
 	if (!p)
 		return;
 	ca = arena_get(a, (p->ca_certs_n + 1) * sizeof(*ca));
+	crls = arena_get(a, (p->crls_n + 1) * sizeof(*crls));
 	t->verify = true;
 	t->ca = ca;
 	for (size_t i = 0; i < p->ca_certs_n; i++)
 		if (p->ca_certs[i].certificate && *p->ca_certs[i].certificate)
 			ca[t->n_ca++] = p->ca_certs[i].certificate;
+	t->crls = crls;
+	for (size_t i = 0; i < p->crls_n && p->crl_check; i++)
+		crls[t->n_crls++] = p->crls[i].body;
+	/* The contract has it on by default, also where there are no lists. */
+	t->crl_check = t->n_crls > 0;
+	t->crl_whole_chain = !p->validate_only_leaf_crl;
 	t->ignore_peer_chain = p->ignore_peer_chain;
 	for (size_t i = 0; i < p->allow_pki_errors_n; i++) {
 		t->ignore_errors |= p->allow_pki_errors[i] == ALLOW_ALL_ERRORS;

@@ -75,7 +75,20 @@ static void each_field_of_authorities_is_a_setting(void **state)
 	assert_true(t.verify && !t.ignore_peer_chain && !t.ignore_errors);
 	assert_int_equal(t.n_ca, 2);
 	assert_string_equal(t.ca[1], "B");
+	assert_false(t.crl_check);
 	t = (struct tls_settings){ 0 };
+#define LISTS "'crls': [{'body': 'R'}, {'body': 'S'}]"
+	tls_profile_pki(&t, loaded("pkiprofile", "{" LISTS "}"), &arena);
+	assert_int_equal(t.n_crls, 2);
+	assert_string_equal(t.crls[1], "S");
+	assert_true(t.crl_check && !t.crl_whole_chain && !t.crl_may_be_expired);
+	t = (struct tls_settings){ 0 };
+	tls_profile_pki(&t, loaded("pkiprofile", "{'validate_only_leaf_crl': false, 'allow_pki_errors': ['ALLOW_EXPIRED_CRL'], "
+				   LISTS "}"), &arena);
+	assert_true(t.crl_check && t.crl_whole_chain && t.crl_may_be_expired);
+	t = (struct tls_settings){ 0 };
+	tls_profile_pki(&t, loaded("pkiprofile", "{'crl_check': false, " LISTS "}"), &arena);
+	assert_false(t.crl_check || t.n_crls);
 	tls_profile_pki(&t, loaded("pkiprofile", "{'ignore_peer_chain': true, 'allow_pki_errors': ['ALLOW_ALL_ERRORS']}"),
 			&arena);
 	assert_true(t.verify && t.ignore_peer_chain && t.ignore_errors && !t.crl_may_be_expired);

@@ -88,4 +88,42 @@ static inline struct identity identity_make(struct identity_of of)
 	return me;
 }
 
+/* CA's list of revoked certificates, PEM: WHO (NULL: nobody), good until DAYS from now. */
+static inline char *identity_revokes(const struct identity *ca, const struct identity *who, int days)
+{
+	BIO *bio = BIO_new_mem_buf(ca->cert, -1), *out = BIO_new(BIO_s_mem());
+	X509 *issuer = PEM_read_bio_X509(bio, NULL, NULL, NULL), *x = NULL;
+	ASN1_TIME *now = X509_gmtime_adj(NULL, -86400L * 30), *then = X509_gmtime_adj(NULL, days * 86400L);
+	X509_CRL *crl = X509_CRL_new();
+	EVP_PKEY *key;
+
+	BIO_free(bio);
+	bio = BIO_new_mem_buf(ca->key, -1);
+	key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+	BIO_free(bio);
+	X509_CRL_set_version(crl, 1);
+	X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer));
+	X509_CRL_set1_lastUpdate(crl, now);
+	X509_CRL_set1_nextUpdate(crl, then);
+	if (who) {
+		X509_REVOKED *r = X509_REVOKED_new();
+
+		bio = BIO_new_mem_buf(who->cert, -1);
+		x = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+		BIO_free(bio);
+		X509_REVOKED_set_serialNumber(r, X509_get_serialNumber(x));
+		X509_REVOKED_set_revocationDate(r, now);
+		X509_CRL_add0_revoked(crl, r);
+	}
+	must(X509_CRL_sign(crl, key, EVP_sha256()) > 0);
+	PEM_write_bio_X509_CRL(out, crl);
+	X509_CRL_free(crl);
+	X509_free(issuer);
+	X509_free(x);
+	EVP_PKEY_free(key);
+	ASN1_TIME_free(now);
+	ASN1_TIME_free(then);
+	return identity_text(out);
+}
+
 #endif

@@ -74,6 +74,55 @@ static struct tls_settings serving(const struct tls_identity *id)
 	return (struct tls_settings){ .server = true, .identities = id, .n_identities = 1 };
 }
 
+static void who_is_revoked(void **state)
+{
+	struct identity sub = identity_make((struct identity_of){ .cn = "sub", .ca = &ca }),
+			below = identity_make((struct identity_of){ .cn = "below", .ca = &sub, .usage = "serverAuth" });
+	char *none = identity_revokes(&ca, NULL, 1), *it = identity_revokes(&ca, &server, 1),
+	     *old = identity_revokes(&ca, NULL, -1), *the_sub = identity_revokes(&ca, &sub, 1),
+	     *of_sub = identity_revokes(&sub, NULL, 1), *other = identity_revokes(&other_ca, NULL, 1);
+	CLEANUP_FREE char *chain = xasprintf("%s%s", below.cert, sub.cert);
+	const struct {
+		const char *cert, *key, *lists[2];
+		bool whole, old_too;
+		const char *says;
+	} cases[] = {
+		{ server.cert, server.key, { none }, false, false, NULL },
+		{ server.cert, server.key, { it }, false, false, "certificate revoked" },
+		{ server.cert, server.key, { it }, false, true, "certificate revoked" },
+		{ server.cert, server.key, { old }, false, false, "CRL has expired" },
+		{ server.cert, server.key, { old }, false, true, NULL },
+		{ server.cert, server.key, { other }, false, false, "CRL signature failure" }, /* of the same name */
+		{ chain, below.key, { none }, false, false, "unable to get certificate CRL" },
+		{ chain, below.key, { the_sub, of_sub }, false, false, NULL },
+		{ chain, below.key, { the_sub, of_sub }, true, false, "certificate revoked" },
+		{ chain, below.key, { none, of_sub }, true, false, NULL },
+	};
+	const char *ca_pem = ca.cert;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct tls_identity id = { cases[i].cert, cases[i].key };
+		struct tls_settings s = serving(&id);
+		struct tls_settings c = { .verify = true, .ca = &ca_pem, .n_ca = 1, .crl_check = true, .crls = cases[i].lists,
+					  .n_crls = cases[i].lists[1] ? 2 : 1, .crl_whole_chain = cases[i].whole,
+					  .crl_may_be_expired = cases[i].old_too };
+		struct meeting m = meet(&c, &s, NULL);
+
+		assert_int_equal(m.client_rc, cases[i].says ? -EPROTO : 0);
+		if (cases[i].says && !strstr(m.client_why.text, cases[i].says))
+			fail_msg("%zu: %s", i, m.client_why.text);
+	}
+	identity_fini(&sub);
+	identity_fini(&below);
+	free(none);
+	free(it);
+	free(old);
+	free(the_sub);
+	free(of_sub);
+	free(other);
+}
+
 static void who_is_believed(void **state)
 {
 	const char *ca_pem = ca.cert, *other_pem = other_ca.cert, *leaf_pem = server.cert;
@@ -212,6 +261,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_is_believed),
+		cmocka_unit_test(who_is_revoked),
 		cmocka_unit_test(versions_and_ciphers),
 		cmocka_unit_test(what_cannot_be_is_a_sentence),
 		cmocka_unit_test(a_peer_that_speaks_something_else),

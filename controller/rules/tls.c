@@ -11,6 +11,7 @@
 #include "controller/certificate.h"
 #include "controller/expiry.h"
 #include "controller/resolve.h"
+#include "controller/revocation.h"
 #include "controller/rules.h"
 #include "controller/rules/tls.h"
 #include "net/tls_context.h"
@@ -199,6 +200,27 @@ const struct rule rule_sslkeyandcertificate = { .kind = "sslkeyandcertificate",
 
 /* ---- pkiprofile -------------------------------------------------------------------- */
 
+static int fill_crls(json_t *pki, struct err *e)
+{
+	json_t *crl, *facts, *v;
+	const char *key;
+	size_t i;
+
+	json_array_foreach(json_object_get(pki, "crls"), i, crl) {
+		char path[32];
+
+		if (revocation_read(json_str(crl, "body", ""), &facts, e) < 0) {
+			snprintf(path, sizeof(path), "crls[%zu].body", i);
+			err_within(e, path);
+			return -EINVAL;
+		}
+		json_object_foreach(facts, key, v)
+			json_object_set(crl, key, v);
+		json_decref(facts);
+	}
+	return 0;
+}
+
 static int pki_fill(struct change *c, const char *uuid, const json_t *old, json_t *new, struct err *e)
 {
 	json_t *cert;
@@ -222,7 +244,7 @@ static int pki_fill(struct change *c, const char *uuid, const json_t *old, json_
 		if (rc < 0)
 			return rc;
 	}
-	return 0;
+	return fill_crls(new, e);
 }
 
 const struct rule rule_pkiprofile = { .kind = "pkiprofile", .fill = pki_fill };

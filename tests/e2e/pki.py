@@ -56,6 +56,16 @@ class Identity:
     def locked(self, passphrase: str) -> str:
         return self.pem(serialization.BestAvailableEncryption(passphrase.encode()))
 
+    def revokes(self, *others: "Identity", days: int = 90) -> str:
+        """Its list of revoked certificates."""
+        now = datetime.datetime.utcnow()
+        builder = (x509.CertificateRevocationListBuilder().issuer_name(self.x509.subject)
+                   .last_update(now - 30 * DAY).next_update(now + days * DAY))
+        for other in others:
+            builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder().serial_number(
+                other.x509.serial_number).revocation_date(now - DAY).build())
+        return builder.sign(self.secret, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
     def save(self, folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
         """Paths of certificate and key."""
         folder.mkdir(parents=True, exist_ok=True)

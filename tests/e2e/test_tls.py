@@ -11,6 +11,7 @@ import time
 import pytest
 
 from headless import Headless
+from lab.api import ApiError
 from lab.host import until
 from origin import Origin
 from pki import Identity
@@ -294,6 +295,43 @@ def test_a_server_that_cannot_be_believed_gets_nothing(lab, trouble):
     world = secured(lab, server, root, host_check_enabled=True, domain_name=["internal.example"])
     said = answer(world)
     assert said.endswith(" 503"), said
+
+
+def test_a_server_on_a_list_of_revoked_ones_gets_nothing(lab):
+    """By the controller: the list comes while connections are kept, and goes again."""
+    ca = Identity("servers-ca")
+    root, _ = ca.save(lab.dir)
+    server, other = (Identity(name, by=ca) for name in ("server", "other"))
+    origin = SecureServer(lab, server, None, root)
+    client = lab.client()
+    lab.engine()
+    pki = lab.api.post("pkiprofile", {"name": "pki", "ca_certs": [{"certificate": ca.certificate}],
+                                      "crls": [{"body": ca.revokes(other)}]})
+    assert pki["crls"][0]["common_name"] == "servers-ca" and pki["crls"][0]["next_update"] > pki["crls"][0]["last_update"]
+    vs = lab.virtual_service(pool=[origin.address], monitor=None, pool_more={
+        "ssl_profile_ref": "/api/sslprofile?name=System-Standard", "pki_profile_ref": pki["url"]})
+
+    def status() -> int:
+        return client.get(vs.url).status_code
+
+    def replace(*lists: str, **more) -> None:
+        lab.api.put(f"pkiprofile/{pki['uuid']}", {**lab.api.get(f"pkiprofile/{pki['uuid']}"), **more,
+                                                  "crls": [{"body": text} for text in lists]})
+    until(lambda: status() == 200, "the server is believed")
+    replace(ca.revokes(other, server))
+    until(lambda: status() == 503, "the server is on the list")
+    replace(ca.revokes(other, server), crl_check=False)
+    until(lambda: status() == 200, "nobody looks at the list")
+    replace(ca.revokes(other, days=-1), crl_check=True)
+    until(lambda: status() == 503, "a list of yesterday is good for nothing")
+    replace()
+    until(lambda: status() == 200, "there is no list")
+    for text, words in (("nonsense", "crls[0].body: It is no list of revoked certificates in PEM."),
+                        (ca.certificate, "crls[0].body: It is no list of revoked certificates in PEM."),
+                        (ca.revokes() * 2, "crls[0].body: There is more than one list in it")):
+        with pytest.raises(ApiError, match=re.escape(words)):
+            replace(text)
+    assert status() == 200
 
 
 def test_a_certificate_is_replaced_under_load(lab):

@@ -219,20 +219,30 @@ static void fill_up_items(json_t *now, const json_t *last)
 	}
 }
 
+/* Services that went are over: they may be back already, and count anew, with more than they had. */
+static void end_services(struct books *b, const json_t *gone)
+{
+	json_t *services = json_object_get(b->last, "services"), *v;
+	size_t i;
+
+	json_array_foreach((json_t *)gone, i, v) {
+		const char *uuid = json_string_value(v);
+		json_t *last = uuid ? json_object_get(services, uuid) : NULL;
+		CLEANUP_JSON json_t *one = last ? json_pack("{s:{s:O}}", "services", uuid, last) : NULL;
+
+		books_add(b->base, one, false);
+		if (last)
+			json_object_del(services, uuid);
+	}
+}
+
 /* A message in which only what changed is told of becomes one of everything. */
 static void make_whole(const json_t *stats, const json_t *last)
 {
 	json_t *services = json_object_get(stats, "services"), *servers = json_object_get(stats, "servers");
-	CLEANUP_JSON json_t *old = json_copy(json_object_get(last, "services"));
-	const json_t *uuid;
-	size_t i;
 
-	/* One that went may be back, and count anew. */
-	json_array_foreach(json_object_get(stats, "gone"), i, uuid)
-		if (json_is_string(uuid))
-			json_object_del(old, json_string_value(uuid));
 	if (json_is_object(services))
-		fill_up(services, old);
+		fill_up(services, json_object_get(last, "services"));
 	if (json_is_object(servers))
 		fill_up_items(servers, json_object_get(last, "servers"));
 }
@@ -241,8 +251,10 @@ void books_take(struct books *b, const json_t *stats)
 {
 	json_t *now = json_object(), *clones = json_object(), *copies = json_object();
 
-	if (json_bool(stats, "part", false))
+	if (json_bool(stats, "part", false)) {
+		end_services(b, json_object_get(stats, "gone"));
 		make_whole(stats, b->last);
+	}
 	clones_by_key(json_object_get(stats, "clones"), clones, copies);
 	json_object_set_new(now, "clones", clones);
 	json_object_set_new(now, "copies", copies);

@@ -12,6 +12,7 @@
 #include "net/loop.h"
 
 struct ca;
+struct captures;
 struct ipam;
 struct pool;
 struct rest;
@@ -29,6 +30,7 @@ struct controller {
 	struct ipam *ipam;
 	struct ca *ca;
 	struct rest *rest;
+	struct captures *captures;
 	uint64_t up_since_us;
 	bool restarts; /* it ends soon, to start itself anew */
 	struct timer restart;

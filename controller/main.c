@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/settings.h"
 #include "controller/backup/backups.h"
+#include "controller/capture/captures.h"
 #include "controller/ca.h"
 #include "controller/controller.h"
 #include "controller/expiry.h"
@@ -236,6 +237,8 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 	if (rc == 0) {
 		struct expiry *expiry = expiry_open(c);
 
+		c->captures = captures_open(c);
+
 		backups = backups_start(c);
 		must(watch_start(c->loop, &stop.watch, sig, EPOLLIN, signalled) == 0);
 		printf("spanwire-controller " SPANWIRE_VERSION " ready: REST https://%s engines %s\n", rest_at.text,
@@ -248,6 +251,8 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 		watch_stop(c->loop, &stop.watch);
 		rest_stop(c->rest);
 		expiry_close(expiry);
+		captures_close(c->captures);
+		c->captures = NULL;
 		backups_stop(backups);
 	}
 	pool_free(c->pool);

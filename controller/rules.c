@@ -9,7 +9,9 @@
 static const struct rule *const rules[] = {
 	&rule_applicationpersistenceprofile,
 	&rule_backupconfiguration,
+	&rule_capture,
 	&rule_cloud,
+	&rule_debugvirtualservice,
 	&rule_network,
 	&rule_networkprofile,
 	&rule_networksecuritypolicy,

@@ -50,7 +50,9 @@ int rule_stays_built(struct change *c, const struct kind_desc *k, const char *uu
 /* clang-format off */
 extern const struct rule rule_applicationpersistenceprofile;
 extern const struct rule rule_backupconfiguration;
+extern const struct rule rule_capture;
 extern const struct rule rule_cloud;
+extern const struct rule rule_debugvirtualservice;
 extern const struct rule rule_network;
 extern const struct rule rule_networkprofile;
 extern const struct rule rule_networksecuritypolicy;

@@ -58,6 +58,7 @@ struct assigned {
 	char *clone_key;           /* what the set was made from, as text; "" none */
 	struct copies *copies;     /* books of all the sets that it had */
 	struct legs *legs;         /* what is wanted of its clients */
+	bool follows;              /* whose packets are whose is to be known: a capture runs */
 	bool preserve_client_ip;
 	enum clone_side clone_side;
 	unsigned index;            /* the service's number in marks */

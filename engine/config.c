@@ -306,6 +306,7 @@ void config_clone(struct config *c, const json_t *m)
 		.on = json_bool(m, "on", false),
 		.preserve_client_ip = json_bool(m, "preserve_client_ip", false),
 		.by_client = json_bool(m, "by_client", false),
+		.follow = json_bool(m, "follow", false),
 		.service = (uint32_t)json_int(m, "service", 0),
 		.first = (uint32_t)json_int(m, "first", 0),
 		.n = (uint32_t)json_int(m, "count", 0),

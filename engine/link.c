@@ -25,6 +25,7 @@
 #include "engine/desired.h"
 #include "engine/identity.h"
 #include "engine/keeper.h"
+#include "engine/stamp.h"
 #include "net/lines.h"
 #include "net/lookup.h"
 #include "net/seal.h"
@@ -434,7 +435,7 @@ static void take_enrolled(struct channel *c, const json_t *msg)
 static void take_ping(struct channel *c, const json_t *msg)
 {
 	say(c, json_pack("{s:s, s:I, s:I}", "type", "pong", "n", json_int(msg, "n", 0), "time_us",
-			 (json_int_t)wall_us()));
+			 (json_int_t)stamp_now_us()));
 }
 
 static void take_pong(struct channel *c, const json_t *msg)
@@ -742,6 +743,18 @@ void link_answer(struct link *k, json_t *answer)
 		say(&k->bulk, answer);
 	else
 		json_decref(answer);
+}
+
+bool link_bytes(struct link *k, json_t *head, const void *p, size_t len)
+{
+	if (!bulk_has_room(k)) {
+		json_decref(head);
+		return false;
+	}
+	lines_send(&k->bulk.stream, head);
+	stream_write(&k->bulk.stream, p, len);
+	stream_flush(&k->bulk.stream);
+	return true;
 }
 
 /* ---- what is held ---------------------------------------------------- */

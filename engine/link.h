@@ -137,5 +137,10 @@ void link_health(struct link *k, const char *pool_uuid, json_t *servers, bool pa
 void link_event(struct link *k, json_t *event);
 /* An `answer` message, or one of several. Takes ANSWER; nobody waits for it while the controller is away. */
 void link_answer(struct link *k, json_t *answer);
+/*
+ * A message with LEN bytes behind it; HEAD says `bytes`: LEN. Takes HEAD. False: the channel is full or away, and nothing
+ * was taken but HEAD.
+ */
+bool link_bytes(struct link *k, json_t *head, const void *p, size_t len);
 
 #endif

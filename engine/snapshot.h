@@ -84,6 +84,7 @@ struct snapshot_clone {
 	bool on;
 	bool preserve_client_ip;          /* then a server connection serves one client only */
 	bool by_client;                   /* to the target that its client's connection goes to, not in turn */
+	bool follow;                      /* mark also what is not copied: a capture wants to know whose packets they are */
 	uint32_t service;                 /* index of the service in the kernel's tables */
 	uint32_t first, n;                /* its clone targets, flows go to them in turn */
 	uint32_t generation;              /* of the profile: a connection of another generation is never reused */

@@ -326,10 +326,12 @@ static int dial(struct upstream *u, struct worker_backend *b)
 	c->proto = &connecting;
 	c->upstream = u;
 	if (s->clone.on) {
-		/* Before the SYN, so that the copy has the whole flow. */
-		address_set_port(&vip, u->client->port);
 		c->cloned = true;
 		c->clone_generation = s->clone.generation;
+	}
+	if (s->clone.on || s->clone.follow) {
+		/* Before the SYN, so that the copy has the whole flow. */
+		address_set_port(&vip, u->client->port);
 		if (worker_mark(c->service, fd, &u->client->peer, &vip, s, 0) < 0)
 			counter_add(&c->service->counters->clone_unmarked, 1);
 	}
@@ -459,6 +461,15 @@ static struct lb_member *pick(struct upstream *u, int *why)
 	return other;
 }
 
+/* A server's connection goes from client to client. */
+static void follow(const struct upstream *u, const struct conn *c)
+{
+	union address vip = u->client->listener->address;
+
+	address_set_port(&vip, u->client->port);
+	worker_follow(c->service, c->watch.fd, &u->client->peer, &vip, u->snapshot, 0);
+}
+
 /* FRESH: not one at rest; the last one was stale. */
 static int choose(struct upstream *u, bool fresh)
 {
@@ -507,6 +518,8 @@ static int choose(struct upstream *u, bool fresh)
 			trace_put(TRACE_REUSE, c->id, (int64_t)c->uses, u->client->id);
 			counter_add(&b->counters->conn_reused, 1);
 			u->reused = true;
+			if (u->snapshot->clone.follow)
+				follow(u, c);
 			hand_over(u, c);
 			return UPSTREAM_READY;
 		}

@@ -15,6 +15,7 @@
 #include "engine/assigned.h"
 #include "engine/books.h"
 #include "engine/bpf/datapath.h"
+#include "engine/capture.h"
 #include "engine/clone.h"
 #include "engine/health/ping.h"
 #include "engine/inquiry.h"
@@ -51,6 +52,7 @@ struct warden {
 	struct clones *clones;
 	struct counters counters;
 	struct records records;
+	struct captures *captures;
 	struct inquiries *inquiries;
 	struct books *books;
 	struct ports *ports;
@@ -409,6 +411,7 @@ static void follow_touched(struct warden *w)
 		if (!a->touched)
 			continue;
 		if (!assigned_follow(a, w->link)) {
+			captures_drop(w->captures, a);
 			assigned_drop(a);
 			if (!w->parting.active)
 				timer_in(w->loop, &w->parting, PARTING_MS, parted);
@@ -463,7 +466,9 @@ static void on_committed(struct link_user *u, uint64_t revision)
 			silence(w, a);
 		if (mine || is_concerned(w, a))
 			a->wanted_revision = newest_revision(w, a);
-		if ((mine || clones) && assigned_follow_clone(a, w->link))
+		bool other = mine && captures_follow(w->captures, a);
+
+		if (((mine || clones) && assigned_follow_clone(a, w->link)) || other)
 			clone_tell(w, a);
 	}
 	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision", (json_int_t)revision), -1);
@@ -826,6 +831,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->books = books_new(&w->counters);
 	w->guards = guards_new(w->datapath);
 	w->inquiries = inquiries_new(l, &w->records, w->link);
+	w->captures = captures_new(l, w->datapath, w->link, c->workers);
 	w->assigned = assigned_new(w->vips, w->clones, w->ports, w->guards, w->vrfs, w->netlink,
 				   w->datapath);
 	*out = w;
@@ -847,6 +853,7 @@ void warden_free(struct warden *w)
 	timer_stop(w->loop, &w->parting);
 	if (w->netlink_watch.iface)
 		netlink_unwatch(&w->netlink_watch);
+	captures_free(w->captures);
 	/* First nobody comes any more, then who is there is sent away. */
 	if (w->assigned)
 		assigned_free(w->assigned);

@@ -484,30 +484,60 @@ static uint64_t flow_id_of(const struct worker *w, const union address *client, 
 		       htons((uint16_t)address_port(vip)), udp ? IPPROTO_UDP : IPPROTO_TCP);
 }
 
+static int mark_call(int command, const struct worker *w, int fd, struct sock_mark *m)
+{
+	union bpf_attr attr = { .map_fd = (uint32_t)w->mark_map };
+
+	if (w->mark_map < 0)
+		return -ENOENT;
+	attr.key = (uint64_t)(uintptr_t)&fd;
+	attr.value = (uint64_t)(uintptr_t)m;
+	return syscall(SYS_bpf, command, &attr, sizeof(attr)) < 0 ? -errno : 0;
+}
+
 int worker_mark(struct worker_service *ws, int fd, const union address *client, const union address *vip,
 		const struct snapshot *s, unsigned idle_s)
 {
 	struct worker *w = ws->worker;
 	const struct snapshot_clone *clone = &s->clone;
-	struct sock_mark m = { .flow_id = flow_id_of(w, client, vip, idle_s), .flags = MARK_CLONE,
-			       .service = clone->service, .generation = clone->generation,
+	struct sock_mark m = { .flow_id = flow_id_of(w, client, vip, idle_s), .service = clone->service,
+			       .generation = clone->generation, .worker = (uint16_t)(w->id + 1),
 			       .idle_s = (uint16_t)MIN(idle_s, (unsigned)UINT16_MAX) };
-	union bpf_attr attr = { .map_fd = (uint32_t)w->mark_map };
 
-	if (w->mark_map < 0 || !clone->n)
+	if (clone->follow)
+		m.flags |= MARK_FOLLOW;
+	if (clone->on && !clone->n && !clone->follow)
 		return -ENOENT;
-	/* Flows go to the clone servers in turn; workers begin at different ones. */
-	if (clone->by_client)
-		m.target = clone->first + (uint32_t)m.flow_id % clone->n;
-	else
-		m.target = clone->first + (ws->clone_turn++ + w->id) % clone->n;
+	if (clone->on && clone->n) {
+		m.flags |= MARK_CLONE;
+		/* Flows go to the clone servers in turn; workers begin at different ones. */
+		if (clone->by_client)
+			m.target = clone->first + (uint32_t)m.flow_id % clone->n;
+		else
+			m.target = clone->first + (ws->clone_turn++ + w->id) % clone->n;
+	}
 	address_mapped(client, m.client_addr);
 	m.client_port = htons((uint16_t)address_port(client));
 	if (clone->preserve_client_ip)
 		m.flags |= MARK_CLIENT_ADDR;
-	attr.key = (uint64_t)(uintptr_t)&fd;
-	attr.value = (uint64_t)(uintptr_t)&m;
-	return syscall(SYS_bpf, BPF_MAP_UPDATE_ELEM, &attr, sizeof(attr)) < 0 ? -errno : 0;
+	return mark_call(BPF_MAP_UPDATE_ELEM, w, fd, &m);
+}
+
+void worker_follow(struct worker_service *ws, int fd, const union address *client, const union address *vip,
+		   const struct snapshot *s, unsigned idle_s)
+{
+	struct worker *w = ws->worker;
+	struct sock_mark m = { 0 };
+
+	/* What is copied stays copied, to whom it was. */
+	if (mark_call(BPF_MAP_LOOKUP_ELEM, w, fd, &m) < 0)
+		m = (struct sock_mark){ .service = s->clone.service };
+	m.flags |= MARK_FOLLOW;
+	m.worker = (uint16_t)(w->id + 1);
+	m.flow_id = flow_id_of(w, client, vip, idle_s);
+	address_mapped(client, m.client_addr);
+	m.client_port = htons((uint16_t)address_port(client));
+	mark_call(BPF_MAP_UPDATE_ELEM, w, fd, &m);
 }
 
 /* ---- accepting ---- */

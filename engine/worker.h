@@ -159,6 +159,9 @@ void workers_round(struct worker **w, unsigned n, struct inbox *home, void (*don
  */
 int worker_mark(struct worker_service *ws, int fd, const union address *client, const union address *vip,
 		const struct snapshot *s, unsigned idle_s);
+/* FD serves CLIENT from now on: a capture wants to know. As worker_mark(), of one that is connected. */
+void worker_follow(struct worker_service *ws, int fd, const union address *client, const union address *vip,
+		   const struct snapshot *s, unsigned idle_s);
 /* One that was counted in n_conns is gone. */
 void worker_backend_left(struct worker_backend *b);
 /* The TLS session that would be resumed with B. */

@@ -60,6 +60,14 @@ class Api:
     def get(self, path: str, **params: Any) -> Any:
         return self.call("GET", path, params=params)
 
+    def get_bytes(self, path: str, **options: Any) -> bytes:
+        """What is no JSON: a file."""
+        self.get("cluster/version")         # logs in
+        answer = self.send("GET", path, **options)
+        if answer.status_code >= 300:
+            raise ApiError(answer)
+        return answer.content
+
     def post(self, path: str, body: Optional[dict] = None) -> Any:
         return self.call("POST", path, json=body if body is not None else {})
 

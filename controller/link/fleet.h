@@ -16,6 +16,7 @@
 
 #include "base/arena.h"
 #include "base/table.h"
+#include "controller/capture/clock.h"
 #include "controller/controller.h"
 #include "controller/link/books.h"
 #include "controller/link/graph.h"
@@ -57,6 +58,7 @@ struct engine {
 	uint64_t acked;                /* revision; 0: none yet */
 	double ack_ms;                 /* of the last commit, from its way out */
 
+	struct clock clock;            /* how far its clock is ahead */
 	uint64_t events_left, events_s; /* that it may say now; as of which second */
 
 	json_t *services;              /* vs uuid -> {revision, state, reason, since_us} */

@@ -26,6 +26,7 @@ const char *const graph_kinds[] = {
 	"pkiprofile",
 	"network",
 	"vrfcontext",
+	"capture",
 };
 const size_t graph_n_kinds = ARRAY_SIZE(graph_kinds);
 

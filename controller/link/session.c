@@ -17,12 +17,14 @@
 
 #include "base/log.h"
 #include "controller/audit.h"
+#include "controller/capture/captures.h"
 #include "controller/link/ask.h"
 #include "controller/link/clones.h"
 #include "controller/link/fleet.h"
 #include "controller/place/place.h"
 #include "controller/resolve.h"
 #include "net/lines.h"
+#include "net/packets.h"
 #include "net/tls.h"
 
 #define PROTOCOL	1
@@ -55,6 +57,9 @@ struct session {
 	unsigned silent;
 	uint64_t heard;
 	json_int_t pings, commits; /* so many were sent */
+	uint64_t pinged_us;	   /* when the last ping left */
+	json_t *head;		   /* of a message with bytes behind it that did not come yet; NULL: none */
+	size_t behind;		   /* how many */
 	json_t *resolvers;	   /* name servers, as last told; NULL: never */
 	size_t scanned;
 };
@@ -71,6 +76,7 @@ static void session_release(struct grave *g)
 	struct session *s = CONTAINER_OF(g, struct session, grave);
 
 	json_decref(s->resolvers);
+	json_decref(s->head);
 	free(s);
 }
 
@@ -124,6 +130,7 @@ static void session_gone(struct session *s, const char *why, bool at_once)
 	if (s->is_bulk) {
 		e->bulk = NULL;
 		ask_lost(e, "It went away.");
+		captures_lost(s->fleet->controller->captures, e->uuid);
 		return;
 	}
 	e->control = NULL;
@@ -308,6 +315,7 @@ static void pulse(struct timer *t)
 		session_gone(s, "it is silent", true);
 		return;
 	}
+	s->pinged_us = wall_us();
 	say(s, json_pack("{s:s, s:I}", "type", "ping", "n", ++s->pings));
 	timer_in(s->fleet->loop, &s->pulse, FLEET_PING_MS, pulse);
 }
@@ -592,10 +600,13 @@ static void take_ping(struct session *s, const json_t *msg)
 			 (json_int_t)wall_us()));
 }
 
+/* How far its clock is ahead: half the way there and back is taken for the way back. */
 static void take_pong(struct session *s, const json_t *msg)
 {
-	(void)s; /* pulse() has seen its bytes */
-	(void)msg;
+	uint64_t now = wall_us(), theirs = (uint64_t)json_int(msg, "time_us", 0);
+
+	if (s->engine && !s->is_bulk && s->pinged_us && json_int(msg, "n", 0) == s->pings && now >= s->pinged_us)
+		clock_measured(&s->engine->clock, (int64_t)(theirs - s->pinged_us - (now - s->pinged_us) / 2), now - s->pinged_us);
 }
 
 static void take_bye(struct session *s, const json_t *msg)
@@ -679,6 +690,35 @@ static void take_event(struct session *s, const json_t *msg)
 		    NULL);
 }
 
+/* Its bytes come behind it; session_readable() waits for them. */
+static void take_packets(struct session *s, const json_t *msg)
+{
+	json_int_t n = json_int(msg, "bytes", -1);
+
+	if (n < 0 || n > (json_int_t)PACKETS_BLOCK_MAX) {
+		engine_event(s->engine, "SE_PROTOCOL_ERROR", "Service engine %s sent packets without saying how many bytes they are.",
+			     s->engine->name);
+		session_gone(s, "it did not say how many bytes follow", false);
+		return;
+	}
+	s->head = json_incref((json_t *)msg);
+	s->behind = (size_t)n;
+}
+
+static void take_behind(struct session *s)
+{
+	CLEANUP_JSON json_t *head = s->head;
+	struct engine *e = s->engine;
+	void *bytes = xmalloc(s->behind + 1);
+
+	s->head = NULL;
+	if (s->behind)
+		memcpy(bytes, s->stream.in.data, s->behind);
+	buf_take(&s->stream.in, s->behind);
+	captures_take(s->fleet->controller->captures, &(struct captures_from){ e->uuid, e->name, &e->clock,
+						 holder_has(s->fleet->graph, &e->holder, "capture", json_str(head, "capture", "")) }, head, bytes, s->behind);
+}
+
 static void take_answer(struct session *s, const json_t *msg)
 {
 	ask_answered(s->engine, msg);
@@ -702,6 +742,7 @@ static const struct {
 	{ "health", take_health, BULK },
 	{ "event", take_event, BULK },
 	{ "answer", take_answer, BULK },
+	{ "packets", take_packets, BULK },
 };
 
 static void take(struct session *s, const char *type, const json_t *msg)
@@ -734,6 +775,13 @@ static void session_readable(struct stream *st)
 		if (s->state == LEAVING) {
 			buf_take(&st->in, st->in.len);
 			return;
+		}
+		if (s->head && st->in.len < s->behind)
+			return;
+		if (s->head) {
+			s->engine->traffic.bytes_in += s->behind;
+			take_behind(s);
+			continue;
 		}
 		rc = lines_take(&st->in, &s->scanned, &msg, &type, &e);
 		if (rc == 0 && !s->trusted && st->in.len > STRANGER_BYTES)

@@ -6,6 +6,7 @@
  * (`service_engines`, `link`) say which engine runs which revision.
  */
 #include "base/ip.h"
+#include "controller/capture/captures.h"
 #include "controller/link/clones.h"
 #include "controller/link/fleet.h"
 #include "controller/link/servers.h"
@@ -241,10 +242,11 @@ json_t *view_service(void *arg, const struct subresource_call *call, struct err 
 	oper = whole_status(summary);
 	if (!n)
 		json_array_clear(summary);
-	return json_pack("{s:O, s:i, s:o, s:o, s:I, s:I, s:o*}", "oper_status", oper, "percent_ses_up",
+	return json_pack("{s:O, s:i, s:o, s:o, s:I, s:I, s:o*, s:o*}", "oper_status", oper, "percent_ses_up",
 			 (int)(up * 100 / MAX(n, (size_t)1)), "vip_summary", summary,
 			 "service_engines", ons, "revision", (json_int_t)call->object->revision,
-			 "term", (json_int_t)term, "traffic_clone", clones_state(f, call));
+			 "term", (json_int_t)term, "traffic_clone", clones_state(f, call), "capture",
+			 captures_progress(f->controller->captures, call->object->uuid));
 }
 
 /* Calls F for each engine that carries or has counted for the service. */

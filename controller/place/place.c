@@ -48,6 +48,7 @@ struct service {
 	bool enabled;
 	bool odd; /* of another group than the home's first: it goes nowhere */
 	char odd_reason[256];
+	char *capture;	    /* uuid of the one that runs; "" or NULL: none */
 	json_t *assignment; /* NULL: none */
 	uint64_t revision;
 	struct engine **holders; /* who hold the assignment */
@@ -329,6 +330,7 @@ static void reassign(struct placement *p, struct service *s)
 	CLEANUP_JSON json_t *vips = json_array();
 	CLEANUP_FREE char *ref = xasprintf("/api/virtualservice/%s", s->uuid);
 	CLEANUP_FREE struct engine **engines = NULL;
+	json_t *object = NULL;
 	uint64_t term = 0;
 	size_t n = 0;
 
@@ -353,10 +355,12 @@ static void reassign(struct placement *p, struct service *s)
 		engines = xrealloc(engines, (n + 1) * sizeof(struct engine *));
 		engines[n++] = e;
 	}
-	assign(p, s,
-	       n ? json_pack("{s:s, s:s, s:O, s:I, s:b}", "uuid", s->uuid, "virtualservice_ref", ref,
-			     "vips", vips, "term", (json_int_t)term, "enabled", s->enabled)
-		 : NULL,
+	if (n)
+		object = json_pack("{s:s, s:s, s:O, s:I, s:b}", "uuid", s->uuid, "virtualservice_ref", ref, "vips", vips, "term",
+				   (json_int_t)term, "enabled", s->enabled);
+	if (n && s->capture && *s->capture)
+		json_object_set_new(object, "capture_ref", json_sprintf("/api/capture/%s", s->capture));
+	assign(p, s, object,
 	       engines, n);
 }
 
@@ -377,6 +381,7 @@ static void service_free(struct placement *p, struct service *s)
 	service_leave(p, s);
 	table_take(&p->services, &s->link);
 	free(s->holders);
+	free(s->capture);
 	free(s->uuid);
 	free(s->name);
 	free(s->tenant);
@@ -453,12 +458,28 @@ static int pools_changed(void *arg, const struct object *o)
 	return 0;
 }
 
+static void capture_changed(struct placement *p, const char *uuid)
+{
+	const struct object *o = store_get(p->store, "capture", uuid);
+	struct service *s = o ? service_find(p, ref_target(json_str(o->body, "virtualservice_ref", NULL))) : NULL;
+	bool runs = o && json_bool(o->body, "running", false);
+
+	/* What became of an earlier one is no matter to the one that runs. */
+	if (!s || (!runs && strcmp(s->capture ? s->capture : "", uuid) != 0))
+		return;
+	set(&s->capture, runs ? uuid : "");
+	if (s->home)
+		mark(p, s->home);
+}
+
 void placement_changed(struct placement *p, const char *kind, const char *uuid)
 {
 	struct home *h;
 
 	if (strcmp(kind, "virtualservice") == 0) {
 		service_changed(p, uuid);
+	} else if (strcmp(kind, "capture") == 0) {
+		capture_changed(p, uuid);
 	} else if (strcmp(kind, "vsvip") == 0) {
 		h = home_find(p, uuid);
 		if (h)

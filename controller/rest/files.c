@@ -38,6 +38,15 @@ static char *path_of(struct request *q, const char *uri)
 	return xstrdup(uri + strlen(SCHEME));
 }
 
+/* The captures are not among the files of clients: who may read those reads these not yet. */
+static bool is_captures(const char *path, const char **rest)
+{
+	if (strncmp(path, "captures", 8) != 0 || (path[8] && path[8] != '/'))
+		return false;
+	*rest = path + 8 + (path[8] == '/');
+	return true;
+}
+
 static void refuse(struct request *q, const struct err *e)
 {
 	if (e->code == -ENOENT)
@@ -80,12 +89,15 @@ enum result file_get(struct request *q)
 {
 	const char *uri = query_get(&q->query, "uri");
 	CLEANUP_FREE char *path = path_of(q, uri);
+	const char *capture;
 	struct err e = { 0 };
 	uint64_t size;
 	int fd;
 
 	if (!path)
 		return RESULT_NOW;
+	if (is_captures(path, &capture))
+		return captures_folder(q, capture);
 	fd = uri ? -EISDIR : files_get(q->rest->files, q->tenant_id, path, &size, &e);
 	if (fd >= 0)
 		request_file(q, fd, size);
@@ -99,10 +111,13 @@ enum result file_get(struct request *q)
 enum result file_delete(struct request *q)
 {
 	CLEANUP_FREE char *path = path_of(q, query_get(&q->query, "uri"));
+	const char *capture;
 	struct err e = { 0 };
 
 	if (!path)
 		return RESULT_NOW;
+	if (is_captures(path, &capture))
+		return captures_folder(q, capture);
 	if (files_delete(q->rest->files, q->tenant_id, path, &e) < 0) {
 		refuse(q, &e);
 		return RESULT_NOW;

@@ -48,6 +48,10 @@ handler initial_data, cluster_status, cluster_runtime, cluster_version, model_ge
 handler file_get, file_post, file_delete;
 /* The head of an upload: it may come, or (answered) not. */
 void file_begin(struct request *q, uint64_t length);
+/* capture.c */
+handler capture_file;
+/* /api/fileservice?uri=controller://captures...: PATH is what is behind that. */
+enum result captures_folder(struct request *q, const char *path);
 /* logs.c */
 handler logs_get;
 /* enrol.c */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 #include "base/base.h"
 
@@ -75,4 +76,67 @@ void request_file(struct request *q, int fd, uint64_t size)
 	q->status = 200;
 	q->file = fd;
 	q->file_bytes = size;
+}
+
+/* "bytes=FIRST-LAST", "bytes=FIRST-", "bytes=-N" (RFC 9110, 14.1.2). False: it is none of these, and means nothing. */
+static bool range_reads(const char *text, uint64_t size, uint64_t *from, uint64_t *n)
+{
+	const char *dash = strchr(text, '-');
+	char *end;
+	uint64_t first, last = size ? size - 1 : 0;
+
+	if (strncmp(text, "bytes=", 6) != 0 || !dash || strchr(text, ','))
+		return false;
+	text += 6;
+	if (text == dash) {
+		first = strtoull(dash + 1, &end, 10);
+		if (end == dash + 1 || *end)
+			return false;
+		*n = MIN(first, size);
+		*from = size - *n;
+		return true;
+	}
+	if (*text < '0' || *text > '9')
+		return false;
+	first = strtoull(text, &end, 10);
+	if (end != dash)
+		return false;
+	if (dash[1]) {
+		last = strtoull(dash + 1, &end, 10);
+		if (dash[1] < '0' || dash[1] > '9' || *end || last < first)
+			return false;
+	}
+	*from = first;
+	*n = first < size ? MIN(last, size - 1) - first + 1 : 0;
+	return true;
+}
+
+void request_file_part(struct request *q, int fd, uint64_t size, const char *name)
+{
+	CLEANUP_FREE char *disposition = xasprintf("attachment; filename=\"%s\"", name);
+	uint64_t from, n;
+	char text[80];
+
+	request_header(q, "Accept-Ranges", "bytes");
+	for (char *p = disposition + 22; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == '\\' || (*p == '"' && p[1]) || (unsigned char)*p > '~')
+			*p = '_';
+	if (!*q->range || !range_reads(q->range, size, &from, &n)) {
+		request_file(q, fd, size);
+	} else if (!n) {
+		close(fd);
+		snprintf(text, sizeof(text), "bytes */%llu", (unsigned long long)size);
+		request_header(q, "Content-Range", text);
+		request_refuse(q, 416, "The file has %llu bytes.", (unsigned long long)size);
+		return;
+	} else {
+		request_file(q, fd, n);
+		q->status = 206;
+		q->file_from = from;
+		snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)from, (unsigned long long)(from + n - 1),
+			 (unsigned long long)size);
+		request_header(q, "Content-Range", text);
+	}
+	q->named = true;
+	request_header(q, "Content-Disposition", disposition);
 }

@@ -52,7 +52,7 @@ struct request {
 	struct query query;
 	char host[256], tenant[256], tenant_uuid[192], version[32], csrf[80], slug[192],
 		content_type[128];
-	char authorization[1400];
+	char authorization[1400], range[64];
 	bool strict;
 	struct buf cookies; /* all Cookie lines, joined by "; " */
 	struct buf body;
@@ -84,7 +84,8 @@ struct request {
 	int status;
 	char *text; /* malloc'ed; NULL: empty */
 	int file;   /* a descriptor to send in its place; -1: none */
-	uint64_t file_bytes;
+	uint64_t file_bytes, file_from;
+	bool named; /* the file says itself how it is called */
 	bool plain; /* text/plain rather than JSON */
 	struct {
 		const char *name;
@@ -110,6 +111,8 @@ void request_refuse(struct request *q, int status, const char *fmt, ...)
 void request_empty(struct request *q, int status);
 /* 200 and what FD, which is taken, holds. */
 void request_file(struct request *q, int fd, uint64_t size);
+/* The same, or the one range of it that was asked for: 206, or 416. NAME: what it is saved as. */
+void request_file_part(struct request *q, int fd, uint64_t size, const char *name);
 
 /* The HTTP status of an error code. */
 int status_of(int code);

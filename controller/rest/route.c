@@ -81,6 +81,7 @@ static const struct route {
 	ROUTE(GET, "/api/:inventory", inventory_list, HANDLER, 0)
 	ROUTE(GET, "/api/:inventory/:uuid", inventory_get, HANDLER, 0)
 	ROUTE(GET, "/api/backup/:uuid/file", backup_file, HANDLER, 0)
+	ROUTE(GET, "/api/capture/:uuid/file", capture_file, HANDLER, 0)
 	ROUTE(GET, "/api/:kind", object_list, HANDLER, 0)
 	ROUTE(POST, "/api/:kind", object_create, HANDLER, 0)
 	ROUTE(PUT, "/api/:kind", object_replace, HANDLER, 0)

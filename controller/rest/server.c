@@ -154,6 +154,7 @@ static enum MHD_Result header_seen(void *arg, enum MHD_ValueKind kind, const cha
 		{ "Slug", q->slug, sizeof(q->slug) },
 		{ "Content-Type", q->content_type, sizeof(q->content_type) },
 		{ "Authorization", q->authorization, sizeof(q->authorization) },
+		{ "Range", q->range, sizeof(q->range) },
 	};
 
 	(void)kind;
@@ -243,7 +244,7 @@ static enum MHD_Result send_answer(struct server *s, struct request *q, struct M
 	size_t n = q->text ? strlen(q->text) : 0;
 	bool file = q->file >= 0;
 	struct MHD_Response *r =
-		file ? MHD_create_response_from_fd64(q->file_bytes, q->file)
+		file ? MHD_create_response_from_fd_at_offset64(q->file_bytes, q->file, q->file_from)
 		     : MHD_create_response_from_buffer(n, q->text ? q->text : (char *)"",
 						       q->text ? MHD_RESPMEM_MUST_FREE
 							       : MHD_RESPMEM_PERSISTENT);
@@ -259,7 +260,7 @@ static enum MHD_Result send_answer(struct server *s, struct request *q, struct M
 					: q->plain ? "text/plain"
 						   : "application/json");
 	/* No browser shall run what somebody has left here. */
-	if (file)
+	if (file && !q->named)
 		MHD_add_response_header(r, "Content-Disposition", "attachment");
 	MHD_add_response_header(r, "Vary", "Accept, Cookie, Origin");
 	MHD_add_response_header(r, "Cache-Control", "private, no-cache, must-revalidate");

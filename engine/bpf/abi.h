@@ -68,7 +68,7 @@ struct flow {
 	__be16 client_port;
 	__u16 idle_s;     /* from the mark, or the leg */
 	__u8 closed[2];   /* by direction: FIN or RST seen. Bytes, because each direction has a CPU of its own */
-	__u16 unused;
+	__u16 worker;     /* of the proxy, and one more; 0: not known */
 };
 _Static_assert(sizeof(struct flow) == 64, "no holes");
 
@@ -155,6 +155,32 @@ struct denial_key {
 };
 _Static_assert(sizeof(struct denial_key) == 24, "no holes");
 
+/* What is captured of a service, and where to. */
+struct tap {
+	__u32 slot;       /* of the rings */
+	__u32 snap;       /* first bytes of a packet that are kept; 0: all */
+};
+_Static_assert(sizeof(struct tap) == 8, "no holes");
+
+enum { TAP_OUT = 1 << 16 };        /* beside FLOW_CLIENT and FLOW_MONITOR: it leaves the engine */
+
+/* In a ring; the packet's bytes come behind it. */
+struct tap_record {
+	__u64 at_ns;
+	__u64 flow;
+	__u32 flags;
+	__u32 ifindex;
+	__u32 wire_len;
+	__u32 len;        /* of what was kept */
+	__u32 gso_size;
+	__u16 worker;     /* of the proxy, and one more; 0: not known */
+	__be16 client_port;
+	__u8 client[16];  /* whose connection it is, or whom it was opened for */
+};
+_Static_assert(sizeof(struct tap_record) == 56, "no holes");
+
+#define TAPS_MAX     16           /* captures at a time */
+#define TAP_DATA_MAX 69632        /* of a packet: the largest that the kernel handles as one, and some */
 #define DENIAL_KEY_BITS 160
 #define DENIALS_MAX     262144
 #define GUARD_HITS_MAX  65536

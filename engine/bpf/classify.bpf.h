@@ -29,6 +29,7 @@ static ALWAYS_INLINE struct flow *flow_open_marked(const struct packet *p, const
 		.generation = m->generation,
 		.client_port = m->client_port,
 		.idle_s = m->idle_s,
+		.worker = m->worker,
 	};
 
 	if (copied)
@@ -39,6 +40,16 @@ static ALWAYS_INLINE struct flow *flow_open_marked(const struct packet *p, const
 		f.flags |= FLOW_MONITOR;
 	__builtin_memcpy(f.client_addr, m->client_addr, 16);
 	return flow_open(&p->key, &f);
+}
+
+/* The connection serves another client from now on. */
+static ALWAYS_INLINE void flow_serves(struct flow *f, const struct sock_mark *m)
+{
+	if (f->id == m->flow_id)
+		return;
+	f->id = m->flow_id;
+	f->client_port = m->client_port;
+	__builtin_memcpy(f->client_addr, m->client_addr, 16);
 }
 
 /* The flow of a marked socket's packet; F is what the table had. NULL: it is not in it. */
@@ -52,6 +63,7 @@ static ALWAYS_INLINE struct flow *flow_marked(const struct packet *p, struct soc
 		if (syn)
 			flow_reopen(f);
 		m->flags |= MARK_ACCEPTED;
+		flow_serves(f, m);
 		return f;
 	}
 	whole = whole && m->flags & MARK_CLONE;

@@ -1,12 +1,13 @@
 /*
  * The entry programs: one per direction of a data interface, with the stages
- * gate, classification, clone; and one at the port of a cutter.
+ * gate, classification, tap, clone; and one at the port of a cutter.
  * The stages are headers, because XDP will want the same.
  */
 #include "engine/bpf/clone.bpf.h"
 #include "engine/bpf/gate.bpf.h"
 #include "engine/bpf/guard.bpf.h"
 #include "engine/bpf/steer.bpf.h"
+#include "engine/bpf/tap.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -24,6 +25,7 @@ int data_egress(struct __sk_buff *skb)
 	if (gate_refuses_out(skb, &p))
 		return TC_ACT_SHOT;
 	classify_out(skb, &p, &v);
+	tap(skb, &p, &v);
 	clone(skb, &v);
 	return TC_ACT_UNSPEC;
 }
@@ -39,6 +41,7 @@ int data_ingress(struct __sk_buff *skb)
 	if (gate_refuses_in(&p) || guard_refuses(&p, skb->ifindex))
 		return TC_ACT_SHOT;
 	classify_in(skb, &p, &v);
+	tap(skb, &p, &v);
 	clone(skb, &v);
 	return TC_ACT_UNSPEC;
 }

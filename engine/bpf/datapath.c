@@ -20,6 +20,7 @@ struct datapath {
 	struct datapath_bpf *skel;
 	struct bpf_link *steering;       /* NULL until there is a range */
 	bool range_taken[RANGES_MAX];
+	int tap_rings[TAPS_MAX];         /* descriptors; 0: none */
 	int cpus;
 	struct target_counters *per_cpu; /* one for each */
 	bool sweeping;                   /* `sweep_at` is valid */
@@ -384,6 +385,65 @@ int datapath_target_read(struct datapath *d, uint32_t slot, struct target_counte
 			sum[i] += one[i];
 	}
 	return 0;
+}
+
+/* ---- taps ---- */
+
+int datapath_tap_open(struct datapath *d, uint32_t slot, uint32_t bytes)
+{
+	int fd, rc;
+
+	must(slot < TAPS_MAX && !d->tap_rings[slot]);
+	fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "tap_ring", 0, 0, bytes, NULL);
+	if (fd < 0)
+		return fd;
+	rc = bpf_map_update_elem(bpf_map__fd(d->skel->maps.tap_rings), &slot, &fd, BPF_ANY);
+	if (rc) {
+		close(fd);
+		return rc;
+	}
+	d->tap_rings[slot] = fd;
+	return fd;
+}
+
+void datapath_tap_close(struct datapath *d, uint32_t slot)
+{
+	uint64_t *zero;
+
+	if (!d->tap_rings[slot])
+		return;
+	bpf_map_delete_elem(bpf_map__fd(d->skel->maps.tap_rings), &slot);
+	close(d->tap_rings[slot]);
+	d->tap_rings[slot] = 0;
+	zero = xcalloc((size_t)d->cpus, sizeof(*zero));
+	bpf_map_update_elem(bpf_map__fd(d->skel->maps.tap_lost), &slot, zero, BPF_ANY);
+	free(zero);
+}
+
+int datapath_tap_set(struct datapath *d, uint32_t service, const struct tap *t)
+{
+	int rc = bpf_map_update_elem(bpf_map__fd(d->skel->maps.tapped), &service, t, BPF_ANY);
+
+	if (rc == 0)
+		d->skel->bss->any_tap++;
+	return rc;
+}
+
+void datapath_tap_remove(struct datapath *d, uint32_t service)
+{
+	if (bpf_map_delete_elem(bpf_map__fd(d->skel->maps.tapped), &service) == 0)
+		d->skel->bss->any_tap--;
+}
+
+uint64_t datapath_tap_lost(const struct datapath *d, uint32_t slot)
+{
+	CLEANUP_FREE uint64_t *one = xcalloc((size_t)d->cpus, sizeof(*one));
+	uint64_t sum = 0;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(d->skel->maps.tap_lost), &slot, one) == 0)
+		for (int cpu = 0; cpu < d->cpus; cpu++)
+			sum += one[cpu];
+	return sum;
 }
 
 /* ---- flows ---- */

@@ -93,6 +93,18 @@ int datapath_target_set(struct datapath *d, uint32_t slot, const struct target *
 /* Sums over CPUs. They never go back: who reuses a slot subtracts what stood there. */
 int datapath_target_read(struct datapath *d, uint32_t slot, struct target_counters *out);
 
+/* ---- taps: packets of services, for captures ---- */
+
+/* A ring of BYTES (a power of two of pages) in SLOT, below TAPS_MAX; its descriptor stays the datapath's. -errno. */
+int datapath_tap_open(struct datapath *d, uint32_t slot, uint32_t bytes);
+/* Nobody reads it any more; and what was lost in it begins with 0. */
+void datapath_tap_close(struct datapath *d, uint32_t slot);
+/* Packets of SERVICE go where T says, from now on. */
+int datapath_tap_set(struct datapath *d, uint32_t service, const struct tap *t);
+void datapath_tap_remove(struct datapath *d, uint32_t service);
+/* Packets that found no room in the ring. Legal from any thread. */
+uint64_t datapath_tap_lost(const struct datapath *d, uint32_t slot);
+
 /* ---- flows ---- */
 
 /*

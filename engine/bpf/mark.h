@@ -42,7 +42,8 @@ struct sock_mark {
 	__u8 client_addr[16];  /* IPv4 as ::ffff:a.b.c.d */
 	__be16 client_port;
 	__u16 idle_s;          /* UDP, which has no end: the flow is forgotten after such a silence; 0: as others */
-	__u32 unused;
+	__u16 worker;          /* of the proxy, and one more; 0: none of them */
+	__u16 unused;
 };
 _Static_assert(sizeof(struct sock_mark) == 48, "the proxy and the kernel agree on it");
 

@@ -207,7 +207,7 @@ static int flow_connect(struct listener *ls, const union address *to, int device
 	if (fd < 0)
 		return -errno;
 	/* Before the first datagram, so that the copy has the whole flow. */
-	if (s->clone.on && worker_mark(ls->service, fd, client, &ls->address, s, (unsigned)(s->idle_ms / 1000) + CLONE_LINGER_S) < 0)
+	if ((s->clone.on || s->clone.follow) && worker_mark(ls->service, fd, client, &ls->address, s, (unsigned)(s->idle_ms / 1000) + CLONE_LINGER_S) < 0)
 		counter_add(&ls->service->counters->clone_unmarked, 1);
 	rc = backend_bind(fd, device);
 	if (rc == 0 && connect(fd, &to->sa, address_len(to)) == 0)

@@ -455,9 +455,18 @@ def test_a_virtual_service_has_one_debug_object(admin):
     assert (mine["uuid"], mine["name"]) == (vs["uuid"], "debugged")
     assert mine["debug_hm"] == "DEBUG_VS_HM_NONE" and mine["url"].endswith(path)
     assert admin.find("debugvirtualservice", "debugged")["uuid"] == vs["uuid"]
-    # A capture is not built: refused, whichever way it is asked for.
-    for answer in (admin.put(path, {**mine, "capture": True}), admin.patch(path, {"replace": {"capture": True}})):
-        assert "Captures are not built yet" in error(answer, 400) and error(answer, 400).startswith(("capture", "replace.capture"))
+    # A capture without limits is accepted, and says what ends it; what is no filter is refused.
+    assert "capture_expression: It is no filter" in \
+        error(admin.patch(path, {"replace": {"capture": True, "capture_expression": "tcp porto 80"}}), 400)
+    begun = admin.patch(path, {"replace": {"capture": True}})
+    assert begun.status_code == 200 and "budget" in begun.headers["X-Spanwire-Warning"]
+    # While it runs nothing of it can change, and no second one begins.
+    second = error(admin.patch(path, {"replace": {"capture_params": {"num_pkts": 10}}}), 412)
+    assert "A capture of this virtual service runs" in second and second.startswith("capture_params")
+    (capture,) = admin.get("capture").json()["results"]
+    assert capture["running"] and capture["virtualservice_ref"].endswith(vs["uuid"])
+    assert "runs: end it first" in error(admin.delete(f"capture/{capture['uuid']}"), 412)
+    mine = admin.get(path).json()
     assert admin.put(path, {**mine, "capture": False}).status_code == 200
     # What is set stays, under the name of its virtual service.
     kept = admin.patch(path, {"add": {"capture_params": {"num_pkts": 10}}})

@@ -1,0 +1,720 @@
+#include "controller/capture/captures.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "base/ip.h"
+#include "base/log.h"
+#include "controller/access.h"
+#include "controller/audit.h"
+#include "controller/capture/film.h"
+#include "controller/change.h"
+#include "controller/resolve.h"
+#include "controller/rest/subresource.h"
+#include "model/structs.h"
+
+#define TICK_MS      200
+#define DRAIN_MS     1500              /* for the last blocks of engines */
+#define GONE_TICKS   (3600 * 1000 / TICK_MS)
+#define BUDGET_MIN   (1u << 20)
+#define NAMES_MAX    1024
+
+struct source {
+	char *uuid, *name;
+	unsigned number;          /* in the film */
+	enum { SENDS, LOST, ENDED } state;
+	char ended_by[16];
+	uint64_t drops, refused;
+	int64_t ahead_us;
+};
+
+struct running {
+	struct list link;
+	struct captures *all;
+	char *uuid, *vs, *tenant;
+	struct film *film;        /* NULL: it could not be opened, or is done */
+	struct source *sources;
+	size_t n_sources;
+	uint64_t began_ns, limit_ns, bytes_max; /* limit 0: none */
+	uint64_t now_ending_ns;   /* its object says that it is over; since when */
+	bool film_ends, asked;    /* asked: it was tried to write that it is over */
+	char why[200];            /* why it is to end; "": it is not */
+	char trouble[200];
+};
+
+struct captures {
+	struct controller *c;
+	struct list all;
+	struct store_watch watch;
+	struct timer tick;
+	struct subresource runtime;
+	char *dir;
+	unsigned ticks;
+};
+
+char *captures_path(const struct controller *c, const char *uuid)
+{
+	return xasprintf("%s/captures/%s", c->data, uuid);
+}
+
+static struct running *running_of(struct captures *c, const char *uuid)
+{
+	LIST_FOREACH(l, &c->all)
+		if (strcmp(LIST_ENTRY(l, struct running, link)->uuid, uuid) == 0)
+			return LIST_ENTRY(l, struct running, link);
+	return NULL;
+}
+
+static int64_t property(struct captures *c, const char *name, int64_t dflt)
+{
+	const struct object *o = store_get(c->c->store, "controllerproperties", "global");
+
+	return o ? json_int(o->body, name, dflt) : dflt;
+}
+
+/* "2026-11-21T09:45:12.123456+00:00" */
+static void time_text(uint64_t us, char out[static 40])
+{
+	time_t at = (time_t)(us / 1000000);
+	struct tm tm;
+	size_t n;
+
+	gmtime_r(&at, &tm);
+	n = strftime(out, 40, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(out + n, 40 - n, ".%06u+00:00", (unsigned)(us % 1000000));
+}
+
+/* ---- names of addresses ---- */
+
+struct names {
+	struct pcapng_name *at;
+	size_t n;
+	struct store *store;
+};
+
+static void name_add(struct names *n, const char *ip, const char *fmt, const char *a, const char *b)
+{
+	struct in6_addr addr;
+
+	if (n->n == NAMES_MAX || ip_parse(ip, &addr) < 0)
+		return;
+	n->at = xrealloc(n->at, (n->n + 1) * sizeof(*n->at));
+	n->at[n->n++] = (struct pcapng_name){ addr, xasprintf(fmt, a, b) };
+}
+
+static void names_of_vip(struct names *n, const struct object *vs)
+{
+	const struct object *o = store_get(n->store, "vsvip", ref_target(json_str(vs->body, "vsvip_ref", "")));
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(o ? o->body : NULL, "vip"), i, v) {
+		name_add(n, json_str(json_object_get(v, "ip_address"), "addr", ""), "%s%s", vs->name, "");
+		name_add(n, json_str(json_object_get(v, "ip6_address"), "addr", ""), "%s%s", vs->name, "");
+	}
+}
+
+static int names_of_pool(void *arg, const char *path, const char *kind, const char *uuid)
+{
+	struct names *n = arg;
+	const struct object *o = store_get(n->store, kind, uuid);
+	json_t *s;
+	size_t i;
+
+	(void)path;
+	if (o && strcmp(kind, "poolgroup") == 0)
+		model_refs(o->kind, o->body, names_of_pool, n);
+	if (!o || strcmp(kind, "pool") != 0)
+		return 0;
+	json_array_foreach(json_object_get(o->body, "servers"), i, s) {
+		const char *ip = json_str(json_object_get(s, "ip"), "addr", "");
+
+		name_add(n, ip, "%s/%s", o->name, json_str(s, "hostname", ip));
+	}
+	return 0;
+}
+
+static int names_of_engine(void *arg, const struct object *o)
+{
+	struct names *n = arg;
+	json_t *nic, *net;
+	size_t i, j;
+
+	json_array_foreach(json_object_get(o->body, "data_vnics"), i, nic)
+		json_array_foreach(json_object_get(nic, "vnic_networks"), j, net)
+			name_add(n, json_str(json_object_get(json_object_get(net, "ip"), "ip_addr"), "addr", ""), "%s/%s", o->name,
+				 json_str(nic, "if_name", ""));
+	return 0;
+}
+
+static struct names names_make(struct captures *c, const char *vs)
+{
+	struct names n = { .store = c->c->store };
+	const struct object *o = store_get(n.store, "virtualservice", vs);
+
+	if (!o)
+		return n;
+	names_of_vip(&n, o);
+	model_refs(o->kind, o->body, names_of_pool, &n);
+	store_each(n.store, "serviceengine", names_of_engine, &n);
+	return n;
+}
+
+static void names_free(struct names *n)
+{
+	for (size_t i = 0; i < n->n; i++)
+		free((char *)n->at[i].name);
+	free(n->at);
+}
+
+/* ---- it begins ---- */
+
+/* What a capture may take: its own limit, and never more than its share of what is free. */
+static uint64_t budget(struct captures *c, const json_t *params)
+{
+	const json_t *size = json_object_get(params, "capture_file_size");
+	struct statvfs fs;
+	uint64_t free_bytes = 0, share, wanted;
+
+	if (statvfs(c->dir, &fs) == 0)
+		free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	share = free_bytes / 100 * (uint64_t)property(c, "capture_disk_percent", 25);
+	wanted = MAX((uint64_t)json_int(size, "absolute_size", 0) * 1000000,
+		     free_bytes / 100 * (uint64_t)json_int(size, "percentage_size", 0));
+	if (wanted && wanted < share)
+		return wanted;
+	return MAX(share, (uint64_t)BUDGET_MIN);
+}
+
+static bool has_own_size(const struct running *r, const json_t *params)
+{
+	const json_t *size = json_object_get(params, "capture_file_size");
+
+	(void)r;
+	return json_int(size, "absolute_size", 0) || json_int(size, "percentage_size", 0);
+}
+
+static void to_end(struct running *r, const char *why)
+{
+	if (!*r->why)
+		snprintf(r->why, sizeof(r->why), "%s", why);
+	timer_in(r->all->c->loop, &r->all->tick, 0, r->all->tick.fire);
+}
+
+static void film_full(void *arg, const char *reason)
+{
+	struct running *r = arg;
+	const struct object *o = store_get(r->all->c->store, "capture", r->uuid);
+
+	if (strcmp(reason, "size") == 0 && !has_own_size(r, json_object_get(o ? o->body : NULL, "capture_params")))
+		reason = "budget";
+	to_end(r, reason);
+}
+
+static void film_done(void *arg, const char *trouble);
+
+static char *comment_of(const struct object *o)
+{
+	const char *filter = json_str(o->body, "filter", ""), *reason = json_str(o->body, "reason", "");
+
+	return xasprintf("Virtual service %s, captured by %s from %s on; packets: %s%s%s", json_str(o->body, "virtualservice_name", ""),
+			 json_str(o->body, "user", ""), json_str(o->body, "started", ""), *filter ? filter : "all",
+			 *reason ? "; why: " : "", reason);
+}
+
+static void begin(struct captures *c, const struct object *o)
+{
+	const json_t *params = json_object_get(o->body, "capture_params");
+	struct running *r = xcalloc(1, sizeof(*r));
+	CLEANUP_FREE char *path = captures_path(c->c, o->uuid), *comment = comment_of(o);
+	struct names names;
+	struct err e = { 0 };
+	uint64_t seconds = (uint64_t)json_int(params, "duration", 0) * 60 + (uint64_t)json_int(params, "duration_seconds", 0);
+
+	r->all = c;
+	r->uuid = xstrdup(o->uuid);
+	r->vs = xstrdup(ref_target(json_str(o->body, "virtualservice_ref", "")));
+	r->tenant = xstrdup(o->tenant);
+	r->began_ns = mono_ns();
+	r->limit_ns = seconds * NS_PER_S;
+	r->bytes_max = budget(c, params);
+	list_init(&r->link);
+	list_insert(&c->all, &r->link);
+	names = names_make(c, r->vs);
+	if (film_new(&(struct film_config){ .path = path,
+					    .classic = !json_bool(params, "pcap_ng", true),
+					    .comment = comment,
+					    .hardware = "Spanwire",
+					    .names = names.at,
+					    .n_names = names.n,
+					    .bytes_max = r->bytes_max,
+					    .packets_max = (uint64_t)json_int(params, "max_packets", 0),
+					    .home = &c->c->inbox,
+					    .full = film_full,
+					    .done = film_done,
+					    .arg = r },
+		     &r->film, &e) < 0)
+		to_end(r, err_line(&e));
+	names_free(&names);
+	timer_in(c->c->loop, &c->tick, 0, c->tick.fire);
+	log_info("capture_begins capture=%s virtualservice=%s budget=%llu", r->uuid, r->vs, (unsigned long long)r->bytes_max);
+}
+
+/* ---- what engines send ---- */
+
+static struct source *source_of(struct running *r, const char *engine)
+{
+	for (size_t i = 0; i < r->n_sources; i++)
+		if (strcmp(r->sources[i].uuid, engine) == 0)
+			return &r->sources[i];
+	return NULL;
+}
+
+static struct source *source_add(struct running *r, const struct captures_from *from)
+{
+	uint64_t rtt_us;
+	struct source *s;
+
+	r->sources = xrealloc(r->sources, (r->n_sources + 1) * sizeof(*r->sources));
+	s = &r->sources[r->n_sources++];
+	*s = (struct source){ .uuid = xstrdup(from->uuid), .name = xstrdup(from->name) };
+	s->ahead_us = clock_ahead_us(from->clock, &rtt_us);
+	s->number = film_source(r->film, s->name, s->ahead_us * (int64_t)NS_PER_US, rtt_us * NS_PER_US);
+	return s;
+}
+
+static bool all_ended(const struct running *r, const char *by)
+{
+	for (size_t i = 0; i < r->n_sources; i++)
+		if (r->sources[i].state == SENDS || (by && strcmp(r->sources[i].ended_by, by) != 0))
+			return false;
+	return r->n_sources > 0;
+}
+
+void captures_take(struct captures *c, const struct captures_from *from, const json_t *head, void *bytes, size_t len)
+{
+	struct running *r = c ? running_of(c, json_str(head, "capture", "")) : NULL;
+	struct source *s = r ? source_of(r, from->uuid) : NULL;
+	const char *ended = json_str(head, "ended", NULL);
+
+	if (!r || !r->film || r->film_ends || (!s && (!from->holds || r->now_ending_ns)) || (s && s->state == ENDED && !from->holds)) {
+		free(bytes);
+		return;
+	}
+	if (!s)
+		s = source_add(r, from);
+	s->state = SENDS;
+	s->drops = (uint64_t)json_int(head, "drops", 0) + s->refused;
+	if (len && !film_block(r->film, s->number, bytes, len, (uint64_t)json_int(head, "until_ns", 0)))
+		s->refused += (uint64_t)json_int(head, "packets", 0);
+	else if (!len && !film_block(r->film, s->number, bytes, 0, (uint64_t)json_int(head, "until_ns", 0)))
+		s->refused++;
+	if (!ended)
+		return;
+	s->state = ENDED;
+	snprintf(s->ended_by, sizeof(s->ended_by), "%s", ended);
+	film_source_end(r->film, s->number, s->drops);
+	if (all_ended(r, "packets"))
+		to_end(r, "packets");
+	timer_in(c->c->loop, &c->tick, 0, c->tick.fire);
+}
+
+void captures_lost(struct captures *c, const char *engine)
+{
+	if (!c)
+		return;
+	LIST_FOREACH(l, &c->all) {
+		struct source *s = source_of(LIST_ENTRY(l, struct running, link), engine);
+
+		if (s && s->state == SENDS)
+			s->state = LOST;
+	}
+}
+
+/* ---- it ends ---- */
+
+static struct change_by by_system(const char *tenant)
+{
+	return (struct change_by){ .user = "system", .client = "", .tenant = tenant, .internal = true };
+}
+
+static int debug_off(struct change *change, const char *vs, struct err *e)
+{
+	const struct object *o = store_get(change->store, "debugvirtualservice", vs);
+	CLEANUP_JSON json_t *body = o ? json_deep_copy(o->body) : NULL;
+
+	if (!o || !json_bool(body, "capture", false))
+		return 0;
+	json_object_del(body, "capture");
+	return change_update(change, o->kind, vs, body, 0, e);
+}
+
+static int commit(struct change *change, int rc, const char *what, struct err *e)
+{
+	if (rc == 0)
+		rc = change_commit(change, e);
+	else
+		change_abort(change);
+	model_notes_fini(&change->notes);
+	if (rc < 0)
+		log_error("%s error=\"%s\"", what, err_line(e));
+	return rc;
+}
+
+/* The object, and debugvirtualservice, say that it is over. */
+static int write_over(struct captures *c, const struct object *o, const char *why)
+{
+	struct change_by by = by_system(o->tenant);
+	CLEANUP_JSON json_t *body = json_deep_copy(o->body);
+	CLEANUP_FREE char *vs = xstrdup(ref_target(json_str(o->body, "virtualservice_ref", "")));
+	CLEANUP_FREE char *uuid = xstrdup(o->uuid);
+	struct change change;
+	struct err e = { 0 };
+	int rc;
+
+	json_object_set_new(body, "running", json_false());
+	json_object_set_new(body, "ended_by", json_string(why));
+	change_begin(&change, c->c->store, &by);
+	rc = change_update(&change, o->kind, uuid, body, 0, &e);
+	if (rc == 0)
+		rc = debug_off(&change, vs, &e);
+	return commit(&change, rc, "capture_not_ended", &e);
+}
+
+static json_t *engines_json(const struct running *r)
+{
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < r->n_sources; i++) {
+		const struct source *s = &r->sources[i];
+		struct film_count n = r->film ? film_count(r->film, s->number) : (struct film_count){ 0 };
+
+		json_array_append_new(out, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s}", "uuid", s->uuid, "name", s->name, "packets",
+						     (json_int_t)n.packets, "bytes", (json_int_t)n.bytes, "drops", (json_int_t)s->drops,
+						     "clock_us", (json_int_t)s->ahead_us, "ended_by",
+						     s->state == LOST ? "connection lost" : s->ended_by));
+	}
+	return out;
+}
+
+static uint64_t drops_of(const struct running *r)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < r->n_sources; i++)
+		n += r->sources[i].drops;
+	return n;
+}
+
+struct kept {
+	const char *tenant;
+	json_t *uuids; /* oldest first */
+};
+
+static int of_tenant(void *arg, const struct object *o)
+{
+	const struct kept *k = arg;
+
+	if (strcmp(o->tenant, k->tenant) == 0 && !json_bool(o->body, "running", false))
+		json_array_append_new(k->uuids, json_string(o->uuid));
+	return 0;
+}
+
+static void forget_oldest(struct captures *c, const char *tenant)
+{
+	struct kept k = { tenant, json_array() };
+	size_t keep = (size_t)MAX(property(c, "max_pcap_per_tenant", 4), 0);
+
+	store_each(c->c->store, "capture", of_tenant, &k);
+	for (size_t i = 0; i + keep < json_array_size(k.uuids); i++) {
+		struct change_by by = by_system(tenant);
+		struct change change;
+		struct err e = { 0 };
+
+		change_begin(&change, c->c->store, &by);
+		commit(&change, change_delete(&change, kind_find("capture"), json_string_value(json_array_get(k.uuids, i)), &e),
+		       "capture_not_forgotten", &e);
+	}
+	json_decref(k.uuids);
+}
+
+static void write_result(struct captures *c, const struct object *o, uint64_t packets, uint64_t drops, json_t *engines, const char *trouble)
+{
+	struct change_by by = by_system(o->tenant);
+	CLEANUP_JSON json_t *body = json_deep_copy(o->body);
+	CLEANUP_FREE char *path = captures_path(c->c, o->uuid), *tenant = xstrdup(o->tenant), *uuid = xstrdup(o->uuid);
+	struct stat st = { 0 };
+	struct change change;
+	struct err e = { 0 };
+	char now[40];
+
+	if (stat(path, &st) < 0)
+		log_error("capture_file_gone path=%s", path);
+	time_text(wall_us(), now);
+	json_object_set_new(body, "ended", json_string(now));
+	json_object_set_new(body, "size", json_integer(st.st_size));
+	json_object_set_new(body, "packets", json_integer((json_int_t)packets));
+	json_object_set_new(body, "drops", json_integer((json_int_t)drops));
+	if (engines)
+		json_object_set_new(body, "engines", engines);
+	if (trouble)
+		json_object_set_new(body, "ended_by", json_string(trouble));
+	change_begin(&change, c->c->store, &by);
+	commit(&change, change_update(&change, o->kind, uuid, body, 0, &e), "capture_not_noted", &e);
+	forget_oldest(c, tenant);
+}
+
+static void running_free(struct running *r)
+{
+	list_remove(&r->link);
+	for (size_t i = 0; i < r->n_sources; i++) {
+		free(r->sources[i].uuid);
+		free(r->sources[i].name);
+	}
+	free(r->sources);
+	free(r->uuid);
+	free(r->vs);
+	free(r->tenant);
+	free(r);
+}
+
+static void over(struct running *r, const char *trouble)
+{
+	struct captures *c = r->all;
+	const struct object *o = store_get(c->c->store, "capture", r->uuid);
+
+	log_info("capture_ends capture=%s packets=%llu", r->uuid, (unsigned long long)(r->film ? film_packets(r->film) : 0));
+	if (o)
+		write_result(c, o, r->film ? film_packets(r->film) : 0, drops_of(r), engines_json(r), trouble);
+	running_free(r);
+}
+
+static void film_done(void *arg, const char *trouble)
+{
+	over(arg, trouble);
+}
+
+/* Its last blocks are here, or have had their time. */
+static void drain(struct running *r)
+{
+	if (r->film_ends || (!all_ended(r, NULL) && r->n_sources && mono_ns() - r->now_ending_ns < DRAIN_MS * NS_PER_MS))
+		return;
+	r->film_ends = true;
+	for (size_t i = 0; i < r->n_sources && r->film; i++)
+		if (r->sources[i].state != ENDED)
+			film_source_end(r->film, r->sources[i].number, r->sources[i].drops);
+	if (r->film)
+		film_end(r->film);
+	else
+		over(r, NULL);
+}
+
+static int expired(void *arg, const struct object *o)
+{
+	json_t *uuids = arg;
+
+	if (!json_bool(o->body, "running", false))
+		json_array_append_new(uuids, json_string(o->uuid));
+	return 0;
+}
+
+static void forget_expired(struct captures *c)
+{
+	uint64_t days = (uint64_t)property(c, "capture_expiry_days", 30), now = wall_us();
+	CLEANUP_JSON json_t *uuids = json_array();
+	json_t *uuid;
+	size_t i;
+
+	store_each(c->c->store, "capture", expired, uuids);
+	json_array_foreach(uuids, i, uuid) {
+		const struct object *o = store_get(c->c->store, "capture", json_string_value(uuid));
+		struct change_by by = by_system(o->tenant);
+		struct change change;
+		struct err e = { 0 };
+
+		if (!days || now - o->last_modified_us < days * 86400 * 1000000)
+			continue;
+		change_begin(&change, c->c->store, &by);
+		commit(&change, change_delete(&change, o->kind, json_string_value(uuid), &e), "capture_not_forgotten", &e);
+	}
+}
+
+static void tick(struct timer *t)
+{
+	struct captures *c = CONTAINER_OF(t, struct captures, tick);
+
+	LIST_FOREACH(l, &c->all) {
+		struct running *r = LIST_ENTRY(l, struct running, link);
+		const struct object *o = store_get(c->c->store, "capture", r->uuid);
+
+		if (r->limit_ns && mono_ns() - r->began_ns >= r->limit_ns && !*r->why)
+			snprintf(r->why, sizeof(r->why), "duration");
+		if (!store_get(c->c->store, "virtualservice", r->vs) && !*r->why)
+			snprintf(r->why, sizeof(r->why), "gone");
+		if (r->now_ending_ns)
+			drain(r);
+		else if (*r->why && o)
+			write_over(c, o, r->why);
+	}
+	if (++c->ticks % GONE_TICKS == 0)
+		forget_expired(c);
+	timer_in(c->c->loop, t, TICK_MS, tick);
+}
+
+static void capture_changed(struct captures *c, const char *uuid, bool deleted)
+{
+	const struct object *o = deleted ? NULL : store_get(c->c->store, "capture", uuid);
+	struct running *r = running_of(c, uuid);
+	bool runs = o && json_bool(o->body, "running", false);
+
+	if (deleted) {
+		CLEANUP_FREE char *path = captures_path(c->c, uuid);
+
+		unlink(path);
+	} else if (runs && !r) {
+		begin(c, o);
+	} else if (!runs && r && !r->now_ending_ns) {
+		r->now_ending_ns = mono_ns();
+		timer_in(c->c->loop, &c->tick, 0, tick);
+	}
+}
+
+static void committed(struct store_watch *w, uint64_t revision, const struct store_change *changes, size_t n)
+{
+	struct captures *c = CONTAINER_OF(w, struct captures, watch);
+
+	(void)revision;
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(changes[i].kind->path, "capture") == 0)
+			capture_changed(c, changes[i].uuid, changes[i].deleted);
+}
+
+/* ---- views ---- */
+
+static json_t *progress(const struct running *r)
+{
+	uint64_t ns = mono_ns() - r->began_ns;
+	json_t *out = json_pack("{s:s, s:b, s:f, s:I, s:I, s:I, s:I, s:o}", "uuid", r->uuid, "running", r->now_ending_ns == 0, "seconds",
+				(double)ns / 1e9, "packets", (json_int_t)(r->film ? film_packets(r->film) : 0), "size",
+				(json_int_t)(r->film ? film_size(r->film) : 0), "size_max", (json_int_t)r->bytes_max, "drops",
+				(json_int_t)drops_of(r), "engines", engines_json(r));
+
+	if (r->limit_ns)
+		json_object_set_new(out, "seconds_left", json_real(ns < r->limit_ns ? (double)(r->limit_ns - ns) / 1e9 : 0));
+	return out;
+}
+
+json_t *captures_progress(struct captures *c, const char *vs)
+{
+	if (!c)
+		return NULL;
+	LIST_FOREACH(l, &c->all)
+		if (strcmp(LIST_ENTRY(l, struct running, link)->vs, vs) == 0)
+			return progress(LIST_ENTRY(l, struct running, link));
+	return NULL;
+}
+
+static json_t *view_runtime(void *arg, const struct subresource_call *call, struct err *e)
+{
+	struct captures *c = arg;
+	struct running *r = running_of(c, call->object->uuid);
+	json_t *out;
+
+	(void)e;
+	if (r)
+		return progress(r);
+	out = json_copy((json_t *)call->object->body);
+	json_object_set_new(out, "running", json_false());
+	return out;
+}
+
+/* ---- life ---- */
+
+/* Captures of before our start: what is there of them is what they are. */
+static int of_before(void *arg, const struct object *o)
+{
+	if (json_bool(o->body, "running", false) || !*json_str(o->body, "ended", ""))
+		json_array_append_new(arg, json_string(o->uuid));
+	return 0;
+}
+
+static void end_those_of_before(struct captures *c)
+{
+	CLEANUP_JSON json_t *uuids = json_array();
+	json_t *uuid;
+	size_t i;
+
+	store_each(c->c->store, "capture", of_before, uuids);
+	json_array_foreach(uuids, i, uuid) {
+		const char *text = json_string_value(uuid);
+		const struct object *o = store_get(c->c->store, "capture", text);
+		CLEANUP_FREE char *path = captures_path(c->c, text);
+		uint64_t packets = film_mend(path);
+
+		if (json_bool(o->body, "running", false))
+			write_over(c, o, "restart");
+		o = store_get(c->c->store, "capture", text);
+		write_result(c, o, packets, (uint64_t)json_int(o->body, "drops", 0), NULL, NULL);
+	}
+}
+
+static void sweep(struct captures *c)
+{
+	DIR *d = opendir(c->dir);
+	const struct dirent *i;
+
+	while (d && (i = readdir(d))) {
+		CLEANUP_FREE char *path = xasprintf("%s/%s", c->dir, i->d_name);
+
+		if (i->d_name[0] != '.' && !store_get(c->c->store, "capture", i->d_name))
+			unlink(path);
+	}
+	if (d)
+		closedir(d);
+}
+
+struct captures *captures_open(struct controller *controller)
+{
+	struct captures *c = xcalloc(1, sizeof(*c));
+
+	c->c = controller;
+	list_init(&c->all);
+	c->dir = xasprintf("%s/captures", controller->data);
+	if (mkdir(c->dir, 0700) < 0 && errno != EEXIST)
+		log_error("captures_folder path=%s error=\"%s\"", c->dir, strerror(errno));
+	sweep(c);
+	end_those_of_before(c);
+	c->watch.committed = committed;
+	store_watch(controller->store, &c->watch);
+	timer_in(controller->loop, &c->tick, TICK_MS, tick);
+	c->runtime = (struct subresource){ .kind = "capture", .path = "runtime", .get = view_runtime, .arg = c };
+	subresource_add(controller->rest, &c->runtime);
+	return c;
+}
+
+void captures_close(struct captures *c)
+{
+	if (!c)
+		return;
+	timer_stop(c->c->loop, &c->tick);
+	store_unwatch(c->c->store, &c->watch);
+	/* The next start ends them, as one after a crash does. */
+	LIST_FOREACH(l, &c->all) {
+		struct running *r = LIST_ENTRY(l, struct running, link);
+
+		if (r->film && !r->film_ends)
+			film_end(r->film);
+		r->film_ends = true;
+		if (!r->film)
+			running_free(r);
+	}
+	while (!list_empty(&c->all))
+		loop_turn(c->c->loop, 100);
+	free(c->dir);
+	free(c);
+}

@@ -1,0 +1,47 @@
+/*
+ * captures - those that run, and what became of those that ran.
+ *
+ * A `capture` object is made in the transaction that sets debugvirtualservice.capture (rules/debugvirtualservice.c); what
+ * happens then follows from the object: engines that hold it send packets, a film makes the file, DIR/captures/UUID, and
+ * when a limit is reached, the operator says so, or nobody can send any more, the object says that it is over and why.
+ * A controller that finds captures of before its own start ends them with what there is.
+ *
+ * Every capture has a budget of bytes, a share of the disk that is free, and of what may stay: the oldest of a tenant go
+ * when there are more than max_pcap_per_tenant, and those that are older than capture_expiry_days.
+ */
+#ifndef SPANWIRE_CONTROLLER_CAPTURE_CAPTURES_H
+#define SPANWIRE_CONTROLLER_CAPTURE_CAPTURES_H
+
+#include <stdbool.h>
+
+#include "controller/capture/clock.h"
+#include "controller/controller.h"
+#include "base/json.h"
+
+struct captures;
+
+/* C's loop, inbox, store and rest must stand. */
+struct captures *captures_open(struct controller *c);
+void captures_close(struct captures *c);
+
+/* ---- for sessions ---- */
+
+struct captures_from {
+	const char *uuid, *name;       /* of the engine */
+	const struct clock *clock;
+	bool holds;                    /* it was told to capture */
+};
+
+/* A `packets` message of an engine, and the bytes behind it, which are taken. C NULL: nobody wants them. */
+void captures_take(struct captures *c, const struct captures_from *from, const json_t *head, void *bytes, size_t len);
+/* Nothing comes from the engine until it is here again. */
+void captures_lost(struct captures *c, const char *engine);
+
+/* ---- for views ---- */
+
+/* How far the capture of the virtual service is; NULL: none runs. New reference. */
+json_t *captures_progress(struct captures *c, const char *vs);
+/* The file of a capture object, for the caller to free. */
+char *captures_path(const struct controller *c, const char *uuid);
+
+#endif

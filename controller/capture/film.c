@@ -1,0 +1,501 @@
+#include "controller/capture/film.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "base/ip.h"
+#include "base/log.h"
+#include "controller/capture/merge.h"
+
+#define WAITING_MAX (64u << 20)
+#define WRITE_SIZE  (256u << 10)
+#define LATE_NS     (1500 * NS_PER_MS) /* an engine sends at least five times as often */
+#define LOOK_MS     50
+#define LAST_WORDS  256                /* of an interface: its statistics */
+#define SOURCES_MAX 256
+#define PORTS_MAX   256
+
+struct order {
+	enum { ORDER_SOURCE, ORDER_BLOCK, ORDER_SOURCE_END, ORDER_END } what;
+	struct order *next;
+	unsigned source;
+	char *bytes;              /* of a block; name of a source */
+	size_t len;
+	uint64_t number;          /* until_ns, or drops */
+	int64_t clock_ns;
+	uint64_t rtt_ns;
+};
+
+struct port {
+	uint32_t number;
+	char *name;
+	int64_t block;            /* interface number in the file; -1: none yet */
+	uint64_t packets, first_ns, last_ns;
+};
+
+struct source {
+	char *name;
+	int64_t clock_ns;
+	uint64_t rtt_ns, drops;
+	bool broken;
+	struct port *ports;
+	size_t n_ports;
+};
+
+struct film {
+	struct message full_message, done_message;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	struct order *first, **last;
+	size_t waiting;           /* bytes of the orders */
+	unsigned n_sources;       /* as numbered by film_source() */
+	struct film_config c;
+
+	/* The thread's. */
+	int fd;
+	struct merge *merge;
+	struct source sources[SOURCES_MAX];
+	struct buf out;
+	uint32_t n_blocks;        /* interfaces in the file */
+	uint64_t put;             /* bytes of the file, those in `out` too */
+	bool is_full;
+	char trouble[200];
+	char reason[200];
+
+	/* For all to read. */
+	uint64_t size, packets, refused;
+	struct film_count counts[SOURCES_MAX];
+};
+
+static void add(uint64_t *c, uint64_t n)
+{
+	__atomic_store_n(c, *c + n, __ATOMIC_RELAXED);
+}
+
+static uint64_t look(const uint64_t *c)
+{
+	return __atomic_load_n(c, __ATOMIC_RELAXED);
+}
+
+/* ---- the file ---- */
+
+static void tell_full(struct message *m)
+{
+	struct film *f = CONTAINER_OF(m, struct film, full_message);
+
+	f->c.full(f->c.arg, f->reason);
+}
+
+static void full(struct film *f, const char *reason)
+{
+	if (f->is_full)
+		return;
+	f->is_full = true;
+	snprintf(f->reason, sizeof(f->reason), "%s", reason);
+	inbox_post(f->c.home, &f->full_message, tell_full);
+}
+
+static void flush(struct film *f)
+{
+	while (f->out.len && !*f->trouble) {
+		ssize_t n = write(f->fd, f->out.data, f->out.len);
+
+		if (n > 0) {
+			buf_take(&f->out, (size_t)n);
+			add(&f->size, (uint64_t)n);
+		} else if (errno != EINTR) {
+			snprintf(f->trouble, sizeof(f->trouble), "disk: %s", strerror(errno));
+			full(f, f->trouble);
+		}
+	}
+	if (*f->trouble)
+		buf_take(&f->out, f->out.len);
+}
+
+static struct port *port_of(struct source *s, uint32_t number)
+{
+	for (size_t i = 0; i < s->n_ports; i++)
+		if (s->ports[i].number == number)
+			return &s->ports[i];
+	return NULL;
+}
+
+static struct port *port_add(struct source *s, uint32_t number, const char *name)
+{
+	struct port *p = port_of(s, number);
+
+	if (!p && s->n_ports == PORTS_MAX)
+		return NULL;
+	if (!p) {
+		s->ports = xrealloc(s->ports, (s->n_ports + 1) * sizeof(*s->ports));
+		p = &s->ports[s->n_ports++];
+		*p = (struct port){ .number = number, .block = -1, .name = xstrdup(name) };
+	}
+	return p;
+}
+
+static void put_port(struct film *f, const struct source *s, struct port *p)
+{
+	CLEANUP_FREE char *name = xasprintf("%s:%s", s->name, p->name);
+	CLEANUP_FREE char *comment =
+		xasprintf("The clock of %s was %+.6f s ahead of the controller's, measured over a way of %.6f s there and "
+			  "back; stamps are corrected by it.",
+			  s->name, (double)s->clock_ns / 1e9, (double)s->rtt_ns / 1e9);
+
+	p->block = f->n_blocks++;
+	if (!f->c.classic)
+		pcapng_interface(&f->out, name, p->name, comment);
+}
+
+static const char *const legs[] = { "client", "server", "other" };
+
+static void comment(const struct packets_frame *p, char *out, size_t size)
+{
+	char text[IP_TEXT_MAX];
+	struct in6_addr ip;
+	int n = snprintf(out, size, "%s leg, flow %llx", p->flags & PACKETS_MONITOR ? "monitor" : legs[p->leg],
+			 (unsigned long long)p->flow);
+
+	if (p->worker != PACKETS_NO_WORKER)
+		n += snprintf(out + n, size - (size_t)n, ", worker %u", p->worker);
+	if (p->flags & PACKETS_PEER) {
+		memcpy(&ip, p->client, 16);
+		n += snprintf(out + n, size - (size_t)n, ", client %s port %u", ip_text(&ip, text), p->client_port);
+	}
+	if (p->request)
+		snprintf(out + n, size - (size_t)n, ", request %016llx", (unsigned long long)p->request);
+}
+
+static void put_packet(struct film *f, const struct merged *m)
+{
+	struct source *s = &f->sources[m->source];
+	const struct packets_frame *p = &m->frame;
+	struct port *port = port_of(s, p->port);
+	struct pcapng_packet packet = { .at_ns = m->at_ns, .wire_len = p->wire_len, .len = p->len, .data = p->data,
+					.out = p->flags & PACKETS_OUT };
+	char text[200];
+	size_t before;
+
+	if (!port)
+		port = port_add(s, p->port, "?");
+	if (!port || f->is_full)
+		return;
+	comment(p, text, sizeof(text));
+	packet.comment = text;
+	/* The statistics of the end have their place in the budget. */
+	if (f->put + pcapng_packet_size(&packet) + (port->block < 0 ? 512 : 0) + (f->n_blocks + 1) * LAST_WORDS > f->c.bytes_max) {
+		full(f, "size");
+		return;
+	}
+	before = f->out.len;
+	if (port->block < 0) {
+		put_port(f, s, port);
+		port->first_ns = m->at_ns;
+	}
+	port->last_ns = m->at_ns;
+	port->packets++;
+	packet.interface = (uint32_t)port->block;
+	if (f->c.classic)
+		pcap_packet(&f->out, &packet);
+	else
+		pcapng_packet(&f->out, &packet);
+	f->put += f->out.len - before;
+	add(&f->packets, 1);
+	add(&f->counts[m->source].packets, 1);
+	add(&f->counts[m->source].bytes, p->wire_len);
+	if (f->out.len >= WRITE_SIZE)
+		flush(f);
+	if (f->c.packets_max && f->packets == f->c.packets_max)
+		full(f, "packets");
+}
+
+static uint64_t wall_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static void drain(struct film *f, uint64_t late_ns)
+{
+	struct merged *m;
+
+	while ((m = merge_take(f->merge, late_ns))) {
+		put_packet(f, m);
+		merged_free(m);
+	}
+}
+
+static void last_words(struct film *f)
+{
+	for (unsigned i = 0; i < f->n_sources && !f->c.classic; i++)
+		for (size_t j = 0; j < f->sources[i].n_ports; j++) {
+			const struct port *p = &f->sources[i].ports[j];
+
+			/* An engine counts what it lost as a whole: its first interface says it. */
+			if (p->block >= 0)
+				pcapng_statistics(&f->out, (uint32_t)p->block, p->first_ns, p->last_ns, p->packets,
+						  j ? 0 : f->sources[i].drops, NULL);
+		}
+	flush(f);
+	if (fsync(f->fd) < 0 && !*f->trouble)
+		snprintf(f->trouble, sizeof(f->trouble), "disk: %s", strerror(errno));
+}
+
+/* ---- orders ---- */
+
+static void take_block(struct film *f, const struct order *o)
+{
+	struct source *s = &f->sources[o->source];
+	const uint8_t *p = (const uint8_t *)o->bytes;
+	size_t len = o->len;
+	struct packets_item item;
+	struct err e = { 0 };
+	int rc = 0;
+
+	while (!s->broken && (rc = packets_take(&p, &len, &item, &e)) == 1) {
+		if (item.kind == PACKETS_FRAME)
+			merge_put(f->merge, o->source, item.frame.at_ns - (uint64_t)s->clock_ns, &item.frame);
+		else if (item.kind == PACKETS_PORT)
+			port_add(s, item.said.number, item.said.text);
+	}
+	if (rc < 0) {
+		log_warn("capture_block_refused engine=%s reason=\"%s\"", s->name, err_line(&e));
+		s->broken = true;
+		add(&f->refused, 1);
+	}
+	merge_until(f->merge, o->source, o->number - (uint64_t)s->clock_ns);
+}
+
+static bool obey(struct film *f, struct order *o)
+{
+	bool ends = o->what == ORDER_END;
+
+	switch (o->what) {
+	case ORDER_SOURCE:
+		f->sources[o->source] = (struct source){ .name = xstrdup(o->bytes), .clock_ns = o->clock_ns, .rtt_ns = o->rtt_ns };
+		merge_open(f->merge, o->source);
+		break;
+	case ORDER_BLOCK:
+		if (!f->is_full)
+			take_block(f, o);
+		break;
+	case ORDER_SOURCE_END:
+		f->sources[o->source].drops = o->number;
+		merge_close(f->merge, o->source);
+		break;
+	case ORDER_END:
+		break;
+	}
+	free(o->bytes);
+	free(o);
+	return ends;
+}
+
+static struct order *next_order(struct film *f)
+{
+	struct timespec until;
+	struct order *o;
+
+	pthread_mutex_lock(&f->lock);
+	if (!f->first) {
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += LOOK_MS * 1000000;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		pthread_cond_timedwait(&f->more, &f->lock, &until);
+	}
+	o = f->first;
+	if (o) {
+		f->first = o->next;
+		if (!f->first)
+			f->last = &f->first;
+		f->waiting -= o->len;
+	}
+	pthread_mutex_unlock(&f->lock);
+	return o;
+}
+
+static void film_free(struct film *f)
+{
+	for (unsigned i = 0; i < f->n_sources; i++) {
+		for (size_t j = 0; j < f->sources[i].n_ports; j++)
+			free(f->sources[i].ports[j].name);
+		free(f->sources[i].ports);
+		free(f->sources[i].name);
+	}
+	merge_free(f->merge);
+	buf_fini(&f->out);
+	pthread_cond_destroy(&f->more);
+	pthread_mutex_destroy(&f->lock);
+	close(f->fd);
+	free(f);
+}
+
+static void tell_done(struct message *m)
+{
+	struct film *f = CONTAINER_OF(m, struct film, done_message);
+
+	pthread_join(f->thread, NULL);
+	f->c.done(f->c.arg, *f->trouble ? f->trouble : NULL);
+	film_free(f);
+}
+
+static void *film_thread(void *arg)
+{
+	struct film *f = arg;
+	bool ends = false;
+
+	while (!ends) {
+		struct order *o = next_order(f);
+
+		if (o) {
+			ends = obey(f, o);
+			continue;
+		}
+		drain(f, wall_ns() - LATE_NS);
+		flush(f);
+	}
+	drain(f, UINT64_MAX);
+	last_words(f);
+	inbox_post(f->c.home, &f->done_message, tell_done);
+	return NULL;
+}
+
+static void give(struct film *f, struct order *o)
+{
+	pthread_mutex_lock(&f->lock);
+	f->waiting += o->len;
+	*f->last = o;
+	f->last = &o->next;
+	pthread_cond_signal(&f->more);
+	pthread_mutex_unlock(&f->lock);
+}
+
+/* ---- for the core ---- */
+
+int film_new(const struct film_config *c, struct film **out, struct err *e)
+{
+	struct film *f;
+	pthread_condattr_t how;
+	int fd = open(c->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return err_set(e, -errno, NULL, "Cannot write the file of the capture: %s.", strerror(errno));
+	f = xcalloc(1, sizeof(*f));
+	f->c = *c;
+	f->fd = fd;
+	f->last = &f->first;
+	f->merge = merge_new();
+	if (c->classic) {
+		pcap_head(&f->out);
+	} else {
+		pcapng_section(&f->out, c->hardware, c->comment);
+		pcapng_names(&f->out, c->names, c->n_names);
+	}
+	f->put = f->out.len;
+	pthread_mutex_init(&f->lock, NULL);
+	pthread_condattr_init(&how);
+	pthread_condattr_setclock(&how, CLOCK_MONOTONIC);
+	pthread_cond_init(&f->more, &how);
+	pthread_condattr_destroy(&how);
+	must(pthread_create(&f->thread, NULL, film_thread, f) == 0);
+	*out = f;
+	return 0;
+}
+
+unsigned film_source(struct film *f, const char *name, int64_t clock_ns, uint64_t rtt_ns)
+{
+	struct order *o = xcalloc(1, sizeof(*o));
+	unsigned number = MIN(f->n_sources, (unsigned)SOURCES_MAX - 1);
+
+	*o = (struct order){ .what = ORDER_SOURCE, .source = number, .bytes = xstrdup(name), .clock_ns = clock_ns, .rtt_ns = rtt_ns };
+	f->n_sources = number + 1;
+	give(f, o);
+	return number;
+}
+
+bool film_block(struct film *f, unsigned source, void *bytes, size_t len, uint64_t until_ns)
+{
+	struct order *o;
+	bool too_much;
+
+	pthread_mutex_lock(&f->lock);
+	too_much = f->waiting + len > WAITING_MAX;
+	pthread_mutex_unlock(&f->lock);
+	if (too_much) {
+		free(bytes);
+		return false;
+	}
+	o = xcalloc(1, sizeof(*o));
+	*o = (struct order){ .what = ORDER_BLOCK, .source = source, .bytes = bytes, .len = len, .number = until_ns };
+	give(f, o);
+	return true;
+}
+
+void film_source_end(struct film *f, unsigned source, uint64_t drops)
+{
+	struct order *o = xcalloc(1, sizeof(*o));
+
+	*o = (struct order){ .what = ORDER_SOURCE_END, .source = source, .number = drops };
+	give(f, o);
+}
+
+void film_end(struct film *f)
+{
+	struct order *o = xcalloc(1, sizeof(*o));
+
+	o->what = ORDER_END;
+	give(f, o);
+}
+
+uint64_t film_mend(const char *path)
+{
+	CLEANUP_FD int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	uint64_t packets = 0;
+	uint32_t head[4];
+	off_t at = 0, size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+	bool classic;
+
+	if (fd < 0 || pread(fd, head, sizeof(head), 0) != sizeof(head))
+		return 0;
+	classic = head[0] == 0xa1b23c4d;
+	at = classic ? 24 : 0;
+	while (pread(fd, head, sizeof(head), at) >= (ssize_t)(classic ? 16 : 12)) {
+		off_t n = classic ? 16 + (off_t)head[2] : (off_t)head[1];
+
+		if (n < 12 || at + n > size)
+			break;
+		packets += classic || head[0] == PCAPNG_PACKET;
+		at += n;
+	}
+	if (at < size && ftruncate(fd, at) < 0)
+		log_warn("capture_not_mended path=%s reason=\"%s\"", path, strerror(errno));
+	return packets;
+}
+
+uint64_t film_size(const struct film *f)
+{
+	return look(&f->size);
+}
+
+uint64_t film_packets(const struct film *f)
+{
+	return look(&f->packets);
+}
+
+uint64_t film_refused(const struct film *f)
+{
+	return look(&f->refused);
+}
+
+struct film_count film_count(const struct film *f, unsigned source)
+{
+	return (struct film_count){ look(&f->counts[source].packets), look(&f->counts[source].bytes) };
+}

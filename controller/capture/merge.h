@@ -1,0 +1,44 @@
+/*
+ * merge - packets of several engines, in the order of time.
+ *
+ * Each source tells how far it is: nothing older than that comes from it any more. A packet is given out when all
+ * sources are past it, or when it has waited long enough: an engine that is silent holds up the others for that long
+ * and not for ever. What waits is bounded in bytes; beyond it the oldest is given out at once.
+ */
+#ifndef SPANWIRE_CONTROLLER_CAPTURE_MERGE_H
+#define SPANWIRE_CONTROLLER_CAPTURE_MERGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "net/packets.h"
+
+#define MERGE_BYTES_MAX (64u << 20)
+
+struct merge;
+
+struct merged {
+	uint64_t at_ns;           /* corrected */
+	unsigned source;
+	struct packets_frame frame; /* its data belong to the merged */
+};
+
+struct merge *merge_new(void);
+void merge_free(struct merge *m);
+
+/* A source that is open holds others up. */
+void merge_open(struct merge *m, unsigned source);
+void merge_close(struct merge *m, unsigned source);
+/* F is copied. AT_NS: its corrected stamp. */
+void merge_put(struct merge *m, unsigned source, uint64_t at_ns, const struct packets_frame *f);
+/* Nothing from SOURCE before UNTIL_NS comes any more. */
+void merge_until(struct merge *m, unsigned source, uint64_t until_ns);
+/*
+ * The next one, for merged_free(); NULL: it is not known yet which. What is older than LATE_NS waits for nobody
+ * (UINT64_MAX: give out everything).
+ */
+struct merged *merge_take(struct merge *m, uint64_t late_ns);
+void merged_free(struct merged *p);
+
+#endif

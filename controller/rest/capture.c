@@ -1,0 +1,126 @@
+/*
+ * capture - GET /api/capture/UUID/file, and the same files as /api/fileservice?uri=controller://captures.
+ *
+ * A file can be read while its capture runs: what is there so far, by ranges. Whoever reads is noted, once a minute and
+ * file.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "controller/audit.h"
+#include "controller/capture/captures.h"
+#include "controller/rest/handlers.h"
+
+#define SAME_AGAIN_NS (60 * NS_PER_S)
+
+/* Who reads in pieces reads once. */
+static bool is_news(const struct request *q, const struct object *o)
+{
+	static char last[512];
+	static uint64_t at_ns;
+	char now[512];
+	bool same;
+
+	snprintf(now, sizeof(now), "%.150s %.60s %.200s", q->user->name, q->client, o->uuid);
+	same = strcmp(now, last) == 0 && mono_ns() - at_ns < SAME_AGAIN_NS;
+	snprintf(last, sizeof(last), "%s", now);
+	if (!same)
+		at_ns = mono_ns();
+	return !same;
+}
+
+static void send_file(struct request *q, const struct object *o)
+{
+	CLEANUP_FREE char *path = captures_path(q->rest->c, o->uuid);
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		request_refuse(q, 404, "The file of this capture is no more.");
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	if (is_news(q, o))
+		store_event(q->rest->c->store,
+			    audit_event("TRAFFIC_CAPTURE_DOWNLOAD", "CONFIG", "capture", o->uuid, o->name, o->tenant,
+					json_pack("{s:s, s:s}", "user", q->user->name, "client_ip", q->client),
+					"User %s downloaded the capture %s.", q->user->name, o->name),
+			    NULL);
+	request_file_part(q, fd, (uint64_t)st.st_size, json_str(o->body, "file_name", o->name));
+}
+
+enum result capture_file(struct request *q)
+{
+	const struct object *o = store_get(q->rest->c->store, "capture", q->uuid);
+	struct err e = { 0 };
+
+	q->asked = true;
+	if (!o || !auth_sees(q, o))
+		request_refuse(q, 404, "Capture object not found!");
+	else if (auth_may_object(q, o, ACCESS_READ, &e) < 0)
+		request_error(q, &e);
+	else
+		send_file(q, o);
+	return RESULT_NOW;
+}
+
+/* ---- the folder ---- */
+
+struct folder {
+	struct request *q;
+	const char *wanted; /* file name; "": all */
+	json_t *list;
+	char found[192];
+};
+
+static int look(void *arg, const struct object *o)
+{
+	struct folder *f = arg;
+	const char *name = json_str(o->body, "file_name", "");
+	CLEANUP_FREE char *path = captures_path(f->q->rest->c, o->uuid);
+	struct stat st;
+
+	if (!auth_sees(f->q, o) || !access_reads(&f->q->viewer, o) || stat(path, &st) < 0)
+		return 0;
+	if (strcmp(f->wanted, name) == 0)
+		snprintf(f->found, sizeof(f->found), "%s", o->uuid);
+	json_array_append_new(f->list, json_pack("{s:s, s:o, s:I, s:s, s:s, s:o}", "name", name, "uri",
+						 json_sprintf("controller://captures/%s", name), "size", (json_int_t)st.st_size, "type",
+						 "file", "modified", json_str(o->body, "ended", json_str(o->body, "started", "")), "url",
+						 json_sprintf("%s/api/capture/%s/file", f->q->base_url, o->uuid)));
+	return 0;
+}
+
+enum result captures_folder(struct request *q, const char *path)
+{
+	struct folder f = { .q = q, .wanted = path, .list = json_array() };
+	struct store *s = q->rest->c->store;
+	struct err e = { 0 };
+
+	store_each(s, "capture", look, &f);
+	if (auth_may(q, "capture", q->tenant_id, q->method != METHOD_GET, &e) < 0) {
+		request_error(q, &e);
+	} else if (q->method == METHOD_GET && !*path) {
+		request_json(q, 200, json_pack("{s:I, s:O}", "count", (json_int_t)json_array_size(f.list), "results", f.list));
+	} else if (!*f.found) {
+		request_refuse(q, 404, "There is no capture %s.", path);
+	} else if (q->method == METHOD_GET) {
+		send_file(q, store_get(s, "capture", f.found));
+	} else if (q->method == METHOD_DELETE) {
+		struct change_by by = change_by(q);
+		struct change change;
+
+		change_begin(&change, s, &by);
+		object_finish(q, &change, change_delete(&change, kind_find("capture"), f.found, &e), &e);
+		if (!q->status)
+			request_empty(q, 204);
+	} else {
+		request_refuse(q, 400, "Captures are made by the controller: nothing can be put there.");
+	}
+	json_decref(f.list);
+	return RESULT_NOW;
+}

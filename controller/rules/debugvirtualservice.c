@@ -1,0 +1,225 @@
+/*
+ * debugvirtualservice: `capture` makes a capture object, in the same transaction, and ends it. While one runs, what it
+ * captures stays what it is.
+ */
+#include <errno.h>
+#include <time.h>
+
+#include <pcap/pcap.h>
+
+#include "base/base.h"
+#include "controller/resolve.h"
+#include "controller/rules.h"
+
+/* What a capture takes over. */
+static const char *const taken_over[] = { "capture_params", "debug_ip", "capture_filters", "capture_pkt_filter", "capture_expression",
+					  "debug_hm" };
+
+/* -EINVAL with the compiler's sentence. */
+static int check_expression(const char *text, struct err *e)
+{
+	struct bpf_program program;
+	pcap_t *p = pcap_open_dead(DLT_EN10MB, 262144);
+	int rc = 0;
+
+	must(p);
+	if (pcap_compile(p, &program, text, 1, PCAP_NETMASK_UNKNOWN) < 0)
+		rc = err_set(e, -EINVAL, "capture_expression", "It is no filter expression: %s.", pcap_geterr(p));
+	else
+		pcap_freecode(&program);
+	pcap_close(p);
+	return rc;
+}
+
+struct running {
+	const char *vs, *uuid;
+};
+
+static int of_service(void *arg, const struct object *o)
+{
+	struct running *r = arg;
+
+	if (!json_bool(o->body, "running", false) || strcmp(ref_target(json_str(o->body, "virtualservice_ref", "")), r->vs) != 0)
+		return 0;
+	r->uuid = o->uuid;
+	return 1;
+}
+
+/* The uuid of the capture of VS that runs; NULL: none. */
+static const char *running_of(struct change *c, const char *vs)
+{
+	struct running r = { .vs = vs };
+
+	store_each(c->store, "capture", of_service, &r);
+	return r.uuid;
+}
+
+/* ---- what was asked for, in words ---- */
+
+static void say_addresses(struct buf *b, const char *what, const json_t *ip)
+{
+	const json_t *one;
+	bool first = true;
+	size_t i;
+
+	if (!json_array_size(json_object_get(ip, "addrs")) && !json_array_size(json_object_get(ip, "prefixes")) &&
+	    !json_array_size(json_object_get(ip, "ranges")))
+		return;
+	buf_printf(b, "%s%s %s", b->len ? ", " : "", what,
+		   strcmp(json_str(ip, "match_operation", "IS_IN"), "IS_IN") == 0 ? "" : "other than ");
+	json_array_foreach(json_object_get(ip, "addrs"), i, one) {
+		buf_printf(b, "%s%s", first ? "" : " ", json_str(one, "addr", ""));
+		first = false;
+	}
+	json_array_foreach(json_object_get(ip, "prefixes"), i, one) {
+		buf_printf(b, "%s%s/%lld", first ? "" : " ", json_str(json_object_get(one, "ip_addr"), "addr", ""),
+			   (long long)json_int(one, "mask", 0));
+		first = false;
+	}
+	json_array_foreach(json_object_get(ip, "ranges"), i, one) {
+		buf_printf(b, "%s%s-%s", first ? "" : " ", json_str(json_object_get(one, "begin"), "addr", ""),
+			   json_str(json_object_get(one, "end"), "addr", ""));
+		first = false;
+	}
+}
+
+static char *filter_text(const json_t *debug)
+{
+	struct buf b = BUF_INIT;
+	const char *expression = json_str(debug, "capture_expression", ""), *hm = json_str(debug, "debug_hm", "DEBUG_VS_HM_NONE");
+	char *text;
+
+	say_addresses(&b, "connections of", json_object_get(debug, "debug_ip"));
+	if (json_object_get(debug, "capture_filters"))
+		buf_printf(&b, "%scapture_filters", b.len ? ", " : "");
+	if (json_object_get(debug, "capture_pkt_filter"))
+		buf_printf(&b, "%scapture_pkt_filter", b.len ? ", " : "");
+	if (*expression)
+		buf_printf(&b, "%s%s", b.len ? ", " : "", expression);
+	if (strcmp(hm, "DEBUG_VS_HM_INCLUDE") == 0)
+		buf_printf(&b, "%shealth monitors too", b.len ? ", " : "");
+	if (strcmp(hm, "DEBUG_VS_HM_ONLY") == 0)
+		buf_printf(&b, "%shealth monitors only", b.len ? ", " : "");
+	text = xstrndup(b.len ? b.data : "", MIN(b.len, (size_t)2000));
+	buf_fini(&b);
+	return text;
+}
+
+/* ---- it begins and ends ---- */
+
+static void warn_without_limits(struct change *c, const json_t *params)
+{
+	const json_t *size = json_object_get(params, "capture_file_size");
+
+	if (json_int(params, "num_pkts", 0) || json_int(params, "duration", 0) || json_int(params, "duration_seconds", 0) ||
+	    json_int(params, "max_packets", 0) || json_int(size, "absolute_size", 0) || json_int(size, "percentage_size", 0))
+		return;
+	if (c->notes.warnings.len)
+		buf_puts(&c->notes.warnings, "; ");
+	buf_puts(&c->notes.warnings, "capture: it has no limit of its own, and ends when its budget, a share of the free disk "
+				     "(controllerproperties.capture_disk_percent), is used up.");
+}
+
+static void time_text(uint64_t us, const char *format, char out[static 40])
+{
+	time_t at = (time_t)(us / 1000000);
+	struct tm tm;
+
+	gmtime_r(&at, &tm);
+	strftime(out, 40, format, &tm);
+}
+
+/* "vs_shop.20261122_192033"; of the same second a number is behind it. */
+static char *name_of(struct change *c, const struct object *vs, uint64_t now_us)
+{
+	char stamp[40];
+	char *name;
+
+	time_text(now_us, "%Y%m%d_%H%M%S", stamp);
+	name = xasprintf("vs_%.200s.%s", vs->name, stamp);
+	for (unsigned n = 2; store_find(c->store, "capture", vs->tenant, NULL, name); n++) {
+		free(name);
+		name = xasprintf("vs_%.200s.%s_%u", vs->name, stamp, n);
+	}
+	return name;
+}
+
+static int begin(struct change *c, const struct object *vs, const json_t *debug, struct err *e)
+{
+	const json_t *se = json_object_get(json_object_get(debug, "se_params"), "se_refs"), *one;
+	const json_t *params = json_object_get(debug, "capture_params");
+	uint64_t now = wall_us();
+	CLEANUP_FREE char *name = name_of(c, vs, now), *filter = filter_text(debug);
+	CLEANUP_JSON json_t *w = NULL;
+	bool internal = c->by.internal;
+	json_t *only = json_array();
+	char uuid[UUID_MAX] = "", at[40], stamp[64];
+	size_t i;
+	int rc;
+
+	time_text(now, "%Y-%m-%dT%H:%M:%S", at);
+	snprintf(stamp, sizeof(stamp), "%.20s.%06u+00:00", at, (unsigned)(now % 1000000));
+	json_array_foreach(se, i, one)
+		json_array_append_new(only, json_string(ref_target(json_string_value(one))));
+	w = json_pack("{s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:o}", "name", name, "virtualservice_name", vs->name, "running", 1, "user",
+		      c->by.user, "reason", json_str(debug, "capture_reason", ""), "filter", filter, "started", stamp, "only_engines",
+		      only);
+	json_object_set_new(w, "tenant_ref", json_sprintf("/api/tenant/%s", vs->tenant));
+	json_object_set_new(w, "virtualservice_ref", json_sprintf("/api/virtualservice/%s", vs->uuid));
+	json_object_set_new(w, "file_name", json_sprintf("%s.%s", name, json_bool(params, "pcap_ng", true) ? "pcapng" : "pcap"));
+	for (i = 0; i < ARRAY_SIZE(taken_over); i++)
+		if (json_object_get(debug, taken_over[i]))
+			json_object_set(w, taken_over[i], json_object_get(debug, taken_over[i]));
+	warn_without_limits(c, params);
+	c->by.internal = true; /* clients make none by themselves */
+	rc = change_create(c, kind_find("capture"), w, uuid, e);
+	c->by.internal = internal;
+	return rc;
+}
+
+static int end(struct change *c, const char *uuid, struct err *e)
+{
+	const struct object *o = store_get(c->store, "capture", uuid);
+	CLEANUP_JSON json_t *w = json_deep_copy(o->body);
+	CLEANUP_FREE char *own = xstrdup(uuid);
+	bool internal = c->by.internal;
+	int rc;
+
+	json_object_set_new(w, "running", json_false());
+	json_object_set_new(w, "ended_by", json_string("stopped"));
+	c->by.internal = true;
+	rc = change_update(c, o->kind, own, w, 0, e);
+	c->by.internal = internal;
+	return rc;
+}
+
+static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
+{
+	const struct object *vs = store_get(c->store, "virtualservice", uuid);
+	bool was = json_bool(old, "capture", false), is = json_bool(new, "capture", false);
+	const char *running = was || is ? running_of(c, uuid) : NULL, *expression = json_str(new, "capture_expression", "");
+
+	if (*expression && check_expression(expression, e) < 0)
+		return -EINVAL;
+	if (is && !running)
+		return vs ? begin(c, vs, new, e) : 0;
+	for (size_t i = 0; is && i < ARRAY_SIZE(taken_over); i++) {
+		const json_t *before = json_object_get(old, taken_over[i]), *after = json_object_get(new, taken_over[i]);
+
+		if (before == after || (before && after && json_equal(before, after)))
+			continue;
+		return err_set(e, -EBUSY, taken_over[i],
+			       "A capture of this virtual service runs (%s): end it before another one begins.", running);
+	}
+	return !is && running ? end(c, running, e) : 0;
+}
+
+/* A DELETE brings the defaults back. */
+static int leaving(struct change *c, const char *uuid, struct err *e)
+{
+	const char *running = running_of(c, uuid);
+
+	return running ? end(c, running, e) : 0;
+}
+
+const struct rule rule_debugvirtualservice = { .kind = "debugvirtualservice", .check = check, .leaving = leaving };

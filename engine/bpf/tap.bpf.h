@@ -1,0 +1,149 @@
+/*
+ * tap - stage 4: packets of a service whose capture runs go to a ring that the warden reads.
+ *
+ * What a packet is, the classification has said. A record has that, and the packet's first bytes; which of them are
+ * kept is the reader's business. Nobody is woken until a fair amount waits (the reader looks by itself): wake-ups are what
+ * costs, not copies. What finds the ring full is counted.
+ */
+#ifndef SPANWIRE_ENGINE_BPF_TAP_BPF_H
+#define SPANWIRE_ENGINE_BPF_TAP_BPF_H
+
+#include "engine/bpf/verdict.bpf.h"
+
+#define TAP_STEP      256  /* records are rounded up to it */
+#define TAP_LEAP      4096
+#define TAP_WAKE_SIZE (256u << 10)
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TAPS_MAX);
+	__type(key, __u32);
+	__type(value, struct tap);
+} tapped SEC(".maps");
+
+struct tap_ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 65536);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, TAPS_MAX);
+	__type(key, __u32);
+	__array(values, struct tap_ring);
+} tap_rings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, TAPS_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} tap_lost SEC(".maps");
+
+/* Is there any? Most of the time there is none, and nobody pays for a look-up. */
+__u32 any_tap;
+
+static ALWAYS_INLINE void tap_record_make(struct __sk_buff *skb, const struct packet *p, const struct verdict *v,
+					  struct tap_record *r)
+{
+	struct flow *f;
+
+	r->at_ns = bpf_ktime_get_ns();
+	r->flow = v->flow_id;
+	r->flags = v->flags & (FLOW_CLIENT | FLOW_MONITOR);
+	if (v->out)
+		r->flags |= TAP_OUT;
+	r->ifindex = skb->ifindex;
+	r->wire_len = skb->len;
+	r->gso_size = skb->gso_size;
+	if (v->flags & FLOW_CLIENT) {
+		__builtin_memcpy(r->client, p->key.remote, 16);
+		r->client_port = p->key.remote_port;
+		return;
+	}
+	f = bpf_map_lookup_elem(&flows, &p->key);
+	if (f) {
+		__builtin_memcpy(r->client, f->client_addr, 16);
+		r->client_port = f->client_port;
+		r->worker = f->worker;
+	}
+}
+
+/* Not inlined: the stack of both directions is full. */
+static __noinline int tap_put(struct __sk_buff *skb, const struct packet *p, const struct verdict *v, const struct tap *t)
+{
+	struct tap_record r = {};
+	__u32 slot, left, at = 0, room;
+	__u64 waits, flags = BPF_RB_NO_WAKEUP;
+	struct bpf_dynptr ring_ptr;
+	void *ring;
+	__u64 *lost;
+
+	if (!p || !v || !t)
+		return 0;
+	slot = t->slot;
+	ring = bpf_map_lookup_elem(&tap_rings, &slot);
+	if (!ring)
+		return 0;
+	tap_record_make(skb, p, v, &r);
+	left = skb->len;
+	if (t->snap && left > t->snap)
+		left = t->snap;
+	if (left > TAP_DATA_MAX)
+		left = TAP_DATA_MAX;
+	r.len = left;
+	room = sizeof(r) + ((left + TAP_STEP - 1) & ~(TAP_STEP - 1));
+	if (bpf_ringbuf_reserve_dynptr(ring, room, 0, &ring_ptr)) {
+		bpf_ringbuf_discard_dynptr(&ring_ptr, BPF_RB_NO_WAKEUP);
+		lost = bpf_map_lookup_elem(&tap_lost, &slot);
+		if (lost)
+			*lost += 1;
+		return 0;
+	}
+	bpf_dynptr_write(&ring_ptr, 0, &r, sizeof(r), 0);
+	for (int i = 0; i < TAP_DATA_MAX / TAP_LEAP && left >= TAP_LEAP; i++) {
+		void *to = bpf_dynptr_data(&ring_ptr, sizeof(r) + at, TAP_LEAP);
+
+		if (!to || bpf_skb_load_bytes(skb, at, to, TAP_LEAP))
+			break;
+		at += TAP_LEAP;
+		left -= TAP_LEAP;
+	}
+	for (int i = 0; i < TAP_LEAP / TAP_STEP && left; i++) {
+		void *to = bpf_dynptr_data(&ring_ptr, sizeof(r) + at, TAP_STEP);
+		__u32 n = left & (TAP_STEP - 1);
+
+		if (!to)
+			break;
+		if (left >= TAP_STEP) {
+			if (bpf_skb_load_bytes(skb, at, to, TAP_STEP))
+				break;
+			at += TAP_STEP;
+			left -= TAP_STEP;
+			continue;
+		}
+		asm volatile("" : "+r"(n)); /* or the compiler forgets what the verifier has to see */
+		n &= TAP_STEP - 1;
+		if (n)
+			bpf_skb_load_bytes(skb, at, to, n);
+		left = 0;
+	}
+	waits = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
+	if (waits >= TAP_WAKE_SIZE && waits < TAP_WAKE_SIZE + room)
+		flags = BPF_RB_FORCE_WAKEUP;
+	bpf_ringbuf_submit_dynptr(&ring_ptr, flags);
+	return 0;
+}
+
+static ALWAYS_INLINE void tap(struct __sk_buff *skb, const struct packet *p, const struct verdict *v)
+{
+	struct tap *t;
+
+	if (!any_tap || !v->service)
+		return;
+	t = bpf_map_lookup_elem(&tapped, &v->service);
+	if (t)
+		tap_put(skb, p, v, t);
+}
+
+#endif

@@ -1,0 +1,469 @@
+#include "engine/capture.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <pthread.h>
+
+#include <bpf/libbpf.h>
+
+#include "base/base.h"
+#include "base/log.h"
+#include "engine/assigned.h"
+#include "engine/bpf/datapath.h"
+#include "engine/cut.h"
+#include "engine/legs.h"
+#include "engine/link.h"
+#include "engine/sieve.h"
+#include "engine/stamp.h"
+#include "model/structs.h"
+#include "net/packets.h"
+
+#define RING_BYTES   (8u << 20)
+#define BLOCK_BYTES  (128u << 10)
+#define WAITING_MAX  (16u << 20) /* blocks that the link did not take yet */
+#define LOOK_MS      20
+#define BLOCK_MS     100         /* a block leaves at least so often, also an empty one */
+#define SETTLE_NS    (2 * NS_PER_MS) /* between a packet's stamp and its place in the ring */
+#define SEEN_MIN     256         /* bytes that an expression may look at when fewer are kept */
+#define WORKERS_MAX  1024
+#define FLOWS_KNOWN  4096        /* whose worker is known; a power of two */
+#define PORTS_KNOWN  64
+
+struct block {
+	struct block *next;
+	struct buf bytes;
+	uint64_t until_ns, packets, drops;
+	const char *ended;      /* the last one: why; NULL: others follow */
+};
+
+struct taking {
+	struct list link;
+	struct captures *all;
+	char *uuid, *service;
+	uint32_t number;        /* of the service, in the kernel's tables */
+	uint32_t slot;
+	struct sieve *sieve;
+	struct ring_buffer *ring;
+	pthread_t thread;
+	bool joined;
+	uint32_t stops;         /* atomic: the thread ends */
+
+	/* Between both threads. */
+	pthread_mutex_t lock;
+	struct block *first, **last;
+	size_t waiting;
+	bool is_over;           /* the thread has put its last block */
+
+	/* The thread's. */
+	int64_t offset_ns;
+	uint32_t snap;
+	uint64_t packets_max;   /* of a worker; 0: no limit */
+	uint64_t taken[WORKERS_MAX];
+	unsigned full;          /* workers that have all theirs */
+	struct buf out;
+	uint64_t sealed_ns, packets, lost;
+	struct {
+		uint64_t flow;
+		uint16_t worker;
+	} flows[FLOWS_KNOWN];
+	uint32_t ports[PORTS_KNOWN];
+	size_t n_ports;
+};
+
+struct captures {
+	struct loop *loop;
+	struct datapath *datapath;
+	struct link *link;
+	unsigned workers;
+	struct list all;
+	bool slots[TAPS_MAX];
+	struct timer look;
+};
+
+/* ---- the thread ---- */
+
+static void seal(struct taking *t, uint64_t until_ns, const char *ended)
+{
+	struct block *b = xcalloc(1, sizeof(*b));
+
+	b->until_ns = until_ns + (uint64_t)t->offset_ns;
+	b->ended = ended;
+	pthread_mutex_lock(&t->lock);
+	if (t->waiting + t->out.len > WAITING_MAX) {
+		t->lost += t->packets;
+	} else {
+		b->bytes = t->out;
+		b->packets = t->packets;
+		t->out = (struct buf)BUF_INIT;
+	}
+	buf_take(&t->out, t->out.len);
+	b->drops = t->lost + datapath_tap_lost(t->all->datapath, t->slot);
+	t->waiting += b->bytes.len;
+	*t->last = b;
+	t->last = &b->next;
+	t->is_over = ended != NULL;
+	pthread_mutex_unlock(&t->lock);
+	t->packets = 0;
+	t->sealed_ns = mono_ns();
+}
+
+static void know_port(struct taking *t, uint32_t ifindex)
+{
+	char name[IF_NAMESIZE] = "?";
+
+	for (size_t i = 0; i < t->n_ports; i++)
+		if (t->ports[i] == ifindex)
+			return;
+	if (t->n_ports < PORTS_KNOWN)
+		t->ports[t->n_ports++] = ifindex;
+	if_indextoname(ifindex, name);
+	packets_put_text(&t->out, PACKETS_PORT, ifindex, name);
+}
+
+/* Both legs of a connection have one number: who serves the one serves the other. */
+static uint16_t worker_of(struct taking *t, const struct tap_record *r)
+{
+	size_t at = (size_t)(r->flow >> 20) & (FLOWS_KNOWN - 1);
+
+	if (r->worker) {
+		t->flows[at].flow = r->flow;
+		t->flows[at].worker = (uint16_t)(r->worker - 1);
+	}
+	return t->flows[at].flow == r->flow && r->flow ? t->flows[at].worker : PACKETS_NO_WORKER;
+}
+
+struct frames {
+	struct taking *taking;
+	struct packets_frame frame;
+	uint64_t *taken;            /* by its worker */
+	struct sieve_packet packet;
+};
+
+static bool frame(void *arg, const struct cut_frame *c)
+{
+	struct frames *f = arg;
+	struct taking *t = f->taking;
+
+	if (t->packets_max && *f->taken >= t->packets_max)
+		return false;
+	f->packet.data = c->data;
+	f->packet.len = c->len;
+	f->packet.wire_len = c->wire_len;
+	if (!sieve_passes(t->sieve, &f->packet))
+		return true;
+	f->frame.data = c->data;
+	f->frame.len = t->snap ? MIN(c->len, t->snap) : c->len;
+	f->frame.wire_len = c->wire_len;
+	know_port(t, f->frame.port);
+	packets_put_frame(&t->out, &f->frame);
+	t->packets++;
+	if (++*f->taken == t->packets_max)
+		t->full++;
+	return true;
+}
+
+static int record(void *arg, void *data, size_t size)
+{
+	struct taking *t = arg;
+	const struct tap_record *r = data;
+	struct cut cut = { .data = (const uint8_t *)(r + 1), .len = r->len, .wire_len = r->wire_len, .gso_size = r->gso_size,
+			   .own = r->flags & TAP_OUT };
+	struct frames f = { .taking = t };
+	uint16_t worker;
+
+	if (size < sizeof(*r) + r->len)
+		return 0;
+	worker = worker_of(t, r);
+	f.frame = (struct packets_frame){
+		.at_ns = r->at_ns + (uint64_t)t->offset_ns,
+		.flow = r->flow,
+		.port = r->ifindex,
+		.worker = worker,
+		.leg = r->flags & FLOW_CLIENT ? PACKETS_CLIENT_LEG : PACKETS_SERVER_LEG,
+		.flags = (uint8_t)((r->flags & TAP_OUT ? PACKETS_OUT : 0) | (r->flags & FLOW_MONITOR ? PACKETS_MONITOR : 0)),
+		.client_port = ntohs(r->client_port),
+	};
+	memcpy(f.frame.client, r->client, 16);
+	memcpy(&f.packet.client, r->client, 16);
+	if (f.frame.client_port)
+		f.frame.flags |= PACKETS_PEER;
+	f.packet.monitor = r->flags & FLOW_MONITOR;
+	f.packet.is_client_leg = r->flags & FLOW_CLIENT;
+	f.packet.out = r->flags & TAP_OUT;
+	/* One that is not known yet is somebody's all the same: the limit holds for each. */
+	f.taken = &t->taken[worker == PACKETS_NO_WORKER ? r->flow % t->all->workers : worker % t->all->workers];
+	cut_frames(&cut, frame, &f);
+	if (t->out.len >= BLOCK_BYTES)
+		seal(t, 0, NULL);
+	return 0;
+}
+
+static void *run(void *arg)
+{
+	struct taking *t = arg;
+	const char *ended = NULL;
+
+	t->sealed_ns = mono_ns();
+	while (!ended) {
+		uint64_t now;
+		bool stops = __atomic_load_n(&t->stops, __ATOMIC_ACQUIRE);
+
+		ring_buffer__poll(t->ring, stops ? 0 : LOOK_MS);
+		now = mono_ns();
+		ring_buffer__consume(t->ring);
+		if (t->packets_max && t->full == t->all->workers)
+			ended = "packets";
+		else if (stops)
+			ended = "stopped";
+		else if (mono_ns() - t->sealed_ns >= BLOCK_MS * NS_PER_MS)
+			seal(t, now - SETTLE_NS, NULL);
+	}
+	seal(t, mono_ns(), ended);
+	return NULL;
+}
+
+/* ---- the warden's side ---- */
+
+static void block_free(struct block *b)
+{
+	buf_fini(&b->bytes);
+	free(b);
+}
+
+static void untap(struct taking *t)
+{
+	if (t->joined)
+		return;
+	datapath_tap_remove(t->all->datapath, t->number);
+	__atomic_store_n(&t->stops, 1, __ATOMIC_RELEASE);
+	pthread_join(t->thread, NULL);
+	t->joined = true;
+	ring_buffer__free(t->ring);
+	datapath_tap_close(t->all->datapath, t->slot);
+	t->all->slots[t->slot] = false;
+}
+
+static void taking_free(struct taking *t)
+{
+	untap(t);
+	for (struct block *b = t->first, *next; b; b = next) {
+		next = b->next;
+		block_free(b);
+	}
+	list_remove(&t->link);
+	sieve_free(t->sieve);
+	buf_fini(&t->out);
+	pthread_mutex_destroy(&t->lock);
+	free(t->uuid);
+	free(t->service);
+	free(t);
+}
+
+static struct block *first_of(struct taking *t)
+{
+	struct block *b;
+
+	pthread_mutex_lock(&t->lock);
+	b = t->first;
+	pthread_mutex_unlock(&t->lock);
+	return b;
+}
+
+static void pop(struct taking *t)
+{
+	struct block *b;
+
+	pthread_mutex_lock(&t->lock);
+	b = t->first;
+	t->first = b->next;
+	if (!t->first)
+		t->last = &t->first;
+	t->waiting -= b->bytes.len;
+	pthread_mutex_unlock(&t->lock);
+	block_free(b);
+}
+
+/* False: the link takes no more now. */
+static bool give(struct taking *t, const struct block *b)
+{
+	json_t *head = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "type", "packets", "capture", t->uuid, "until_ns",
+				 (json_int_t)b->until_ns, "packets", (json_int_t)b->packets, "drops", (json_int_t)b->drops,
+				 "bytes", (json_int_t)b->bytes.len);
+
+	if (b->ended)
+		json_object_set_new(head, "ended", json_string(b->ended));
+	return link_bytes(t->all->link, head, b->bytes.data, b->bytes.len);
+}
+
+/* True: it has said its last. */
+static bool tell(struct taking *t)
+{
+	struct block *b;
+	bool last = false;
+
+	while (!last && (b = first_of(t))) {
+		if (!give(t, b))
+			return false;
+		last = b->ended != NULL;
+		pop(t);
+	}
+	return last;
+}
+
+static void look(struct timer *timer)
+{
+	struct captures *c = CONTAINER_OF(timer, struct captures, look);
+
+	LIST_FOREACH(l, &c->all) {
+		struct taking *t = LIST_ENTRY(l, struct taking, link);
+
+		/* It stays in the list as long as it is wanted: so it is not begun anew. */
+		if (tell(t))
+			untap(t);
+		if (t->joined && !t->service)
+			taking_free(t);
+	}
+	if (!list_empty(&c->all))
+		timer_in(c->loop, timer, LOOK_MS, look);
+}
+
+static int start(struct captures *c, const struct assigned *a, const char *uuid, const json_t *object, struct err *e)
+{
+	struct taking *t = xcalloc(1, sizeof(*t));
+	struct arena arena = ARENA_INIT;
+	const struct capture *want = model_load(&capture_message, object, &arena);
+	const struct debug_virtual_service_capture *p = want->capture_params;
+	int rc = sieve_new(want, &t->sieve, e), fd = -1;
+	struct tap tap = { .snap = (uint32_t)p->pkt_size };
+
+	while (t->slot < TAPS_MAX && c->slots[t->slot])
+		t->slot++;
+	if (rc == 0 && t->slot == TAPS_MAX)
+		rc = err_set(e, -ENOSPC, NULL, "An engine has at most %d captures at a time.", TAPS_MAX);
+	if (rc == 0 && (fd = datapath_tap_open(c->datapath, t->slot, RING_BYTES)) < 0)
+		rc = err_set(e, fd, NULL, "No ring for the packets: %s.", strerror(-fd));
+	if (rc == 0 && !(t->ring = ring_buffer__new(fd, record, t, NULL)))
+		rc = err_set(e, -errno, NULL, "The ring cannot be read: %s.", strerror(errno));
+	if (rc == 0) {
+		t->all = c;
+		t->uuid = xstrdup(uuid);
+		t->service = xstrdup(a->uuid);
+		t->number = a->index;
+		t->snap = tap.snap;
+		t->packets_max = (uint64_t)p->num_pkts;
+		t->offset_ns = stamp_offset_ns();
+		t->last = &t->first;
+		pthread_mutex_init(&t->lock, NULL);
+		if (want->capture_expression && tap.snap)
+			tap.snap = MAX(tap.snap, (uint32_t)SEEN_MIN);
+		tap.slot = t->slot;
+		c->slots[t->slot] = true;
+		seal(t, 0, NULL); /* it is here, and holds the others up from now on */
+		must(pthread_create(&t->thread, NULL, run, t) == 0);
+		datapath_tap_set(c->datapath, t->number, &tap);
+		list_init(&t->link);
+		list_insert(&c->all, &t->link);
+		if (!c->look.active)
+			timer_in(c->loop, &c->look, 0, look);
+		log_info("capture_begins capture=%s service=%s", t->uuid, t->service);
+	} else {
+		if (fd >= 0)
+			datapath_tap_close(c->datapath, t->slot);
+		sieve_free(t->sieve);
+		free(t);
+	}
+	arena_fini(&arena);
+	return rc;
+}
+
+/* Its last blocks leave when the link takes them. */
+static void stop(struct taking *t)
+{
+	log_info("capture_ends capture=%s service=%s", t->uuid, t->service);
+	free(t->service);
+	t->service = NULL;
+	untap(t);
+}
+
+static struct taking *taking_of(struct captures *c, const char *service)
+{
+	LIST_FOREACH(l, &c->all) {
+		struct taking *t = LIST_ENTRY(l, struct taking, link);
+
+		if (t->service && strcmp(t->service, service) == 0)
+			return t;
+	}
+	return NULL;
+}
+
+/* Not on engines that were not asked. */
+static bool is_wanted_here(const struct captures *c, const json_t *object)
+{
+	const json_t *only = json_object_get(object, "only_engines"), *one;
+	size_t i;
+
+	json_array_foreach(only, i, one)
+		if (strcmp(json_string_value(one), link_uuid(c->link)) == 0)
+			return true;
+	return json_array_size(only) == 0;
+}
+
+bool captures_follow(struct captures *c, struct assigned *a)
+{
+	const char *ref = json_str(link_object(c->link, "assignment", a->uuid), "capture_ref", "");
+	const char *slash = strrchr(ref, '/'), *uuid = slash ? slash + 1 : ref;
+	const json_t *object = *uuid ? link_object(c->link, "capture", uuid) : NULL;
+	struct taking *t = taking_of(c, a->uuid);
+	struct err e = { 0 };
+	bool changed;
+
+	if (object && !is_wanted_here(c, object))
+		object = NULL;
+	if (t && object && strcmp(t->uuid, uuid) == 0)
+		return false;
+	if (t)
+		stop(t);
+	if (object && start(c, a, uuid, object, &e) < 0)
+		log_warn("capture_failed capture=%s reason=\"%s\"", uuid, err_line(&e));
+	t = taking_of(c, a->uuid);
+	legs_follow(a->legs, t != NULL);
+	changed = a->follows != (t != NULL);
+	a->follows = t != NULL;
+	return changed;
+}
+
+void captures_drop(struct captures *c, const struct assigned *a)
+{
+	struct taking *t = taking_of(c, a->uuid);
+
+	if (t)
+		stop(t);
+}
+
+struct captures *captures_new(struct loop *l, struct datapath *d, struct link *k, unsigned workers)
+{
+	struct captures *c = xcalloc(1, sizeof(*c));
+
+	c->loop = l;
+	c->datapath = d;
+	c->link = k;
+	c->workers = MIN(MAX(workers, 1U), (unsigned)WORKERS_MAX);
+	list_init(&c->all);
+	return c;
+}
+
+void captures_free(struct captures *c)
+{
+	if (!c)
+		return;
+	while (!list_empty(&c->all)) {
+		struct taking *t = LIST_ENTRY(c->all.next, struct taking, link);
+
+		untap(t);
+		tell(t);
+		taking_free(t);
+	}
+	timer_stop(c->loop, &c->look);
+	free(c);
+}

@@ -1,0 +1,131 @@
+#include "net/packets.h"
+
+#include <endian.h>
+#include <errno.h>
+
+#include "base/base.h"
+
+/* Every item: its length with this head, its kind. */
+struct head {
+	uint32_t len;
+	uint32_t kind;
+};
+
+struct frame {
+	struct head head;
+	uint64_t at_ns, flow, request;
+	uint32_t port, wire_len;
+	uint16_t worker, client_port;
+	uint8_t leg, flags, unused[2];
+	uint8_t client[16];
+	uint32_t len, unused2;
+};
+_Static_assert(sizeof(struct frame) == 72, "no holes");
+
+struct text {
+	struct head head;
+	uint32_t number;
+};
+
+size_t packets_frame_size(const struct packets_frame *f)
+{
+	return sizeof(struct frame) + f->len;
+}
+
+void packets_put_frame(struct buf *b, const struct packets_frame *f)
+{
+	struct frame w = {
+		.head = { htole32((uint32_t)packets_frame_size(f)), htole32(PACKETS_FRAME) },
+		.at_ns = htole64(f->at_ns),
+		.flow = htole64(f->flow),
+		.request = htole64(f->request),
+		.port = htole32(f->port),
+		.wire_len = htole32(f->wire_len),
+		.worker = htole16(f->worker),
+		.client_port = htole16(f->client_port),
+		.leg = f->leg,
+		.flags = f->flags,
+		.len = htole32(f->len),
+	};
+
+	memcpy(w.client, f->client, sizeof(w.client));
+	buf_put(b, &w, sizeof(w));
+	buf_put(b, f->data, f->len);
+}
+
+void packets_put_text(struct buf *b, enum packets_kind kind, uint32_t number, const char *text)
+{
+	uint32_t len = (uint32_t)strnlen(text, PACKETS_TEXT_MAX - 1);
+	struct text w = { { htole32((uint32_t)sizeof(w) + len), htole32(kind) }, htole32(number) };
+
+	buf_put(b, &w, sizeof(w));
+	buf_put(b, text, len);
+}
+
+static int take_frame(const uint8_t *p, size_t len, struct packets_frame *f, struct err *e)
+{
+	struct frame w;
+
+	if (len < sizeof(w))
+		return err_set(e, -EINVAL, NULL, "A packet of a capture is cut short.");
+	memcpy(&w, p, sizeof(w));
+	*f = (struct packets_frame){
+		.at_ns = le64toh(w.at_ns),
+		.flow = le64toh(w.flow),
+		.request = le64toh(w.request),
+		.port = le32toh(w.port),
+		.wire_len = le32toh(w.wire_len),
+		.worker = le16toh(w.worker),
+		.client_port = le16toh(w.client_port),
+		.leg = w.leg,
+		.flags = w.flags,
+		.len = le32toh(w.len),
+		.data = p + sizeof(w),
+	};
+	memcpy(f->client, w.client, sizeof(w.client));
+	if (f->len != len - sizeof(w) || f->len > PACKETS_DATA_MAX || f->len > f->wire_len || f->leg > PACKETS_OTHER_LEG)
+		return err_set(e, -EINVAL, NULL, "A packet of a capture does not say what it is.");
+	return 1;
+}
+
+static int take_text(const uint8_t *p, size_t len, struct packets_item *out, struct err *e)
+{
+	struct text w;
+
+	if (len < sizeof(w) || len - sizeof(w) >= PACKETS_TEXT_MAX)
+		return err_set(e, -EINVAL, NULL, "A name in a capture is cut short, or too long.");
+	memcpy(&w, p, sizeof(w));
+	len -= sizeof(w);
+	out->said.number = le32toh(w.number);
+	memcpy(out->said.text, p + sizeof(w), len);
+	out->said.text[len] = '\0';
+	/* It goes into a file that others read line by line. */
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)out->said.text[i] < ' ' || (unsigned char)out->said.text[i] > '~')
+			return err_set(e, -EINVAL, NULL, "A name in a capture has letters that none has.");
+	return 1;
+}
+
+int packets_take(const uint8_t **p, size_t *len, struct packets_item *out, struct err *e)
+{
+	while (*len) {
+		const uint8_t *at = *p;
+		struct head h;
+		uint32_t n;
+
+		if (*len < sizeof(h))
+			return err_set(e, -EINVAL, NULL, "An item of a capture is cut short.");
+		memcpy(&h, at, sizeof(h));
+		n = le32toh(h.len);
+		if (n < sizeof(h) || n > *len)
+			return err_set(e, -EINVAL, NULL, "An item of a capture is longer than its block.");
+		*p += n;
+		*len -= n;
+		out->kind = le32toh(h.kind);
+		if (out->kind == PACKETS_FRAME)
+			return take_frame(at, n, &out->frame, e);
+		if (out->kind == PACKETS_PORT || out->kind == PACKETS_SECRET)
+			return take_text(at, n, out, e);
+	}
+	return 0;
+}

@@ -1,0 +1,76 @@
+/*
+ * packets - what an engine tells the controller of a capture: items, one behind the other, in a block of bytes.
+ *
+ * Engines put, the controller takes; whoever takes believes nothing: a block that is not whole items is refused with a
+ * sentence. Numbers are little-endian. Stamps are nanoseconds since 1970 on the clock of the engine, and so are those of
+ * its pongs on the link: the controller corrects both alike.
+ */
+#ifndef SPANWIRE_NET_PACKETS_H
+#define SPANWIRE_NET_PACKETS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#define PACKETS_BLOCK_MAX (1u << 20)  /* of one block */
+#define PACKETS_DATA_MAX  (256u << 10) /* of one packet */
+#define PACKETS_TEXT_MAX  512
+
+enum packets_kind {
+	PACKETS_FRAME = 1,  /* a packet */
+	PACKETS_PORT,       /* number and name of an interface, before its first packet */
+	PACKETS_SECRET,     /* a line of a TLS key log */
+};
+
+enum packets_leg { PACKETS_CLIENT_LEG, PACKETS_SERVER_LEG, PACKETS_OTHER_LEG };
+
+enum {
+	PACKETS_OUT = 1 << 0,     /* it left the engine */
+	PACKETS_MONITOR = 1 << 1, /* of a health monitor */
+	PACKETS_PEER = 1 << 2,    /* `client` and `client_port` are known (server leg) */
+};
+
+#define PACKETS_NO_WORKER 0xffff
+
+struct packets_frame {
+	uint64_t at_ns;
+	uint64_t flow;            /* the same for both directions; 0: none */
+	uint64_t request;         /* of the exchange that the flow served; 0: not known */
+	uint32_t port;            /* interface: number of an item PACKETS_PORT */
+	uint32_t wire_len;
+	uint16_t worker;
+	uint8_t leg, flags;
+	uint8_t client[16];       /* for whom this flow to a server was opened, or is used just now */
+	uint16_t client_port;     /* host order */
+	uint32_t len;             /* of `data`: what was kept */
+	const uint8_t *data;
+};
+
+struct packets_item {
+	enum packets_kind kind;
+	struct packets_frame frame;
+	struct {
+		uint32_t number;
+		char text[PACKETS_TEXT_MAX];  /* the name; of a secret the line, without its end */
+	} said;
+};
+
+/* ---- putting ---- */
+
+/* Room that a frame takes. */
+size_t packets_frame_size(const struct packets_frame *f);
+void packets_put_frame(struct buf *b, const struct packets_frame *f);
+/* KIND: PACKETS_PORT, PACKETS_SECRET. TEXT is cut at PACKETS_TEXT_MAX. */
+void packets_put_text(struct buf *b, enum packets_kind kind, uint32_t number, const char *text);
+
+/* ---- taking ---- */
+
+/*
+ * The item at *P, of *LEN bytes, which move on. 1; 0 at the end; -EINVAL with a sentence. What is borrowed points into the
+ * block. Items of a kind that is not known are passed over.
+ */
+int packets_take(const uint8_t **p, size_t *len, struct packets_item *out, struct err *e);
+
+#endif

@@ -13,6 +13,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/base.h"
+#include "controller/envelope.h"
 #include "controller/pem.h"
 
 enum { DAY = 24 * 3600, DAYS_DEFAULT = 365, SKEW = 3600, RSA_MIN = 2048, NAMES_MAX = 100, MEMO = 16 };
@@ -604,15 +605,31 @@ static int make(json_t *wire, json_t *cert, EVP_PKEY *given, struct err *e)
 	return 0;
 }
 
+static int opened(json_t *wire, EVP_PKEY **key, struct err *e)
+{
+	int rc = envelope_open(wire, e);
+
+	return rc < 0 ? rc : key_open(wire, key, e);
+}
+
+int certificate_open(json_t *wire, struct err *e)
+{
+	AUTO(key) EVP_PKEY *key = NULL;
+
+	return opened(wire, &key, e);
+}
+
 int certificate_prepare(json_t *wire, struct err *e)
 {
-	json_t *cert = json_object_get(wire, "certificate"), *facts = NULL;
-	const char *pem = json_str(cert, "certificate", "");
 	AUTO(key) EVP_PKEY *key = NULL;
-	int rc = key_open(wire, &key, e);
+	json_t *cert, *facts = NULL;
+	const char *pem;
+	int rc = opened(wire, &key, e);
 
+	cert = json_object_get(wire, "certificate");
 	if (rc < 0 || !json_is_object(cert))
 		return rc;
+	pem = json_str(cert, "certificate", "");
 	if (*pem) { /* remembered, for who asks next */
 		rc = certificate_read(pem, &facts, e);
 		json_decref(facts);

@@ -18,10 +18,35 @@ struct preparing {
 	struct job job;
 	struct request *request;
 	json_t *body; /* a copy of its own: references are not counted across threads */
+	json_t *was;  /* the same of how the stored object's texts came */
 	const struct kind_desc *macro; /* kind of its data; NULL: the body is a certificate's */
 	int rc;
 	struct err e;
 };
+
+/* One operation of a PATCH: how its texts are to be opened may stand in the object. */
+static int open_op(json_t *op, const json_t *was, struct err *e)
+{
+	static const char *const texts[] = { "key", "certificate" };
+	CLEANUP_JSON json_t *wire = json_deep_copy(was), *facts = NULL;
+	const char *pem;
+	int rc;
+
+	json_object_update(wire, op);
+	if (!json_object_get(op, "key"))
+		json_object_del(wire, "key");
+	rc = certificate_open(wire, e);
+	for (size_t i = 0; i < ARRAY_SIZE(texts) && rc == 0; i++)
+		if (json_object_get(wire, texts[i]))
+			json_object_set(op, texts[i], json_object_get(wire, texts[i]));
+	pem = json_str(json_object_get(op, "certificate"), "certificate", "");
+	if (rc == 0 && *pem) { /* remembered, for the rule */
+		rc = certificate_read(pem, &facts, e);
+		if (rc < 0)
+			err_within(e, "certificate.certificate");
+	}
+	return rc;
+}
 
 static void prepare_work(struct job *j)
 {
@@ -32,16 +57,10 @@ static void prepare_work(struct job *j)
 	/* A PATCH has them one level deeper. What it lacks is in the store: the rule looks at the whole. */
 	for (size_t i = 0; i < ARRAY_SIZE(ops) && p->rc == 0; i++) {
 		json_t *op = json_object_get(p->body, ops[i]);
-		const char *pem = json_str(json_object_get(op, "certificate"), "certificate", "");
-		json_t *facts = NULL;
 
-		if (*pem)
-			p->rc = certificate_read(pem, &facts, &p->e);
-		json_decref(facts);
-		if (p->rc < 0) {
-			err_within(&p->e, "certificate.certificate");
+		p->rc = json_is_object(op) ? open_op(op, p->was, &p->e) : 0;
+		if (p->rc < 0)
 			err_within(&p->e, ops[i]);
-		}
 	}
 }
 
@@ -135,8 +154,24 @@ static void prepare_done(struct job *j)
 		}
 	}
 	json_decref(p->body);
+	json_decref(p->was);
 	free(p);
 	route_done(q);
+}
+
+static json_t *was_of(const struct request *q)
+{
+	static const char *const fields[] = { "format", "key_base64", "certificate_base64", "key_passphrase" };
+	const struct object *o =
+		q->kind && q->uuid ? store_get(q->rest->c->store, "sslkeyandcertificate", q->uuid) : NULL;
+	json_t *out = json_object(), *v;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields) && o; i++) {
+		v = json_object_get(o->body, fields[i]);
+		if (v)
+			json_object_set_new(out, fields[i], json_deep_copy(v));
+	}
+	return out;
 }
 
 static enum result prepare_later(struct request *q, void (*work)(struct job *j), const struct kind_desc *macro)
@@ -148,9 +183,11 @@ static enum result prepare_later(struct request *q, void (*work)(struct job *j),
 	p->request = q;
 	p->macro = macro;
 	p->body = json_deep_copy(q->json);
+	p->was = was_of(q);
 	if (pool_post(q->rest->c->pool, &p->job) == 0)
 		return RESULT_LATER;
 	json_decref(p->body);
+	json_decref(p->was);
 	free(p);
 	request_refuse(q, 503, "Too many certificates at once: try again.");
 	return RESULT_NOW;

@@ -7,6 +7,7 @@ import re
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from contract import Controller, error, vip
 from lab.host import until
@@ -61,6 +62,48 @@ def test_an_upload_is_read_and_its_key_kept_back(admin, root):
     assert read(admin, admin.make("sslkeyandcertificate", **locked))["key_passphrase"] == "<sensitive>"
 
 
+def packed(name: str, one: Identity, *chain: Identity, passphrase: str = "sesame", **more) -> dict:
+    """A PKCS #12 file, as tools of Windows and Java make it."""
+    raw = pkcs12.serialize_key_and_certificates(b"x", one.secret, one.x509, [c.x509 for c in chain] or None,
+                                                serialization.BestAvailableEncryption(b"sesame"))
+    return {"name": name, "format": "SSL_PKCS12", "key": base64.b64encode(raw).decode(), "key_base64": True,
+            "key_passphrase": passphrase, "certificate": {"certificate": ""}, **more}
+
+
+def test_keys_come_in_other_forms(admin, root):
+    one = Identity("forms", by=root)
+    der = one.x509.public_bytes(serialization.Encoding.DER)
+    key = one.secret.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    locked = one.secret.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8,
+                                      serialization.BestAvailableEncryption(b"sesame"))
+
+    def text(raw: bytes) -> str:
+        return base64.encodebytes(raw).decode()
+    both = {"key_base64": True, "certificate_base64": True}
+    bodies = [
+        upload("p12", one) | packed("p12", one, root),
+        packed("p12 as a certificate", one, certificate={"certificate": packed("", one)["key"]}, key=""),
+        upload("pem", one, key=text(one.key.encode()), certificate={"certificate": text(one.certificate.encode())}, **both),
+        upload("der", one, key=text(key), certificate={"certificate": text(der)}, **both),
+        upload("locked der", one, key=text(locked), key_passphrase="sesame", key_base64=True),
+        upload("said wrongly", one, **both),
+    ]
+    for body in bodies:
+        made = admin.make("sslkeyandcertificate", **body)
+        have = read(admin, made)
+        assert have["certificate"]["certificate"].startswith(one.certificate), body["name"]
+        assert have["certificate"]["subject"]["common_name"] == "forms" and have["key"] == "<sensitive>"
+        assert have.get("format", "SSL_PEM") == body.get("format", "SSL_PEM")
+        # What was said is what is read, and is written back without a change.
+        assert have["key_base64"] == body.get("key_base64", False)
+        back = admin.put(f"sslkeyandcertificate/{made['uuid']}", have).json()
+        assert back["certificate"] == have["certificate"]
+        changed = admin.patch(f"sslkeyandcertificate/{made['uuid']}", {"replace": {"key": body["key"] or one.key}})
+        assert changed.status_code == 200, changed.text
+    assert read(admin, admin.get("sslkeyandcertificate?name=p12").json()["results"][0])["certificate"]["certificate"] == \
+        one.certificate + root.certificate
+
+
 def test_what_cannot_be_served_is_refused_in_words(admin, root):
     one, other = Identity("one", by=root), Identity("other", by=root)
     weak, old = Identity("weak", by=root, bits=1024), Identity("old", by=root, digest=hashes.SHA1())
@@ -74,8 +117,12 @@ def test_what_cannot_be_served_is_refused_in_words(admin, root):
         (upload("x", one, certificate={}), "certificate.certificate: Give a certificate in PEM, or a subject"),
         (upload("x", weak), "key: An RSA key of 1024 bits is too short: it needs 2048."),
         (upload("x", old), "certificate.certificate: The certificate is signed with SHA-1"),
-        (upload("x", one, format="SSL_PKCS12"), "format: SSL_PKCS12 is not built yet; choose SSL_PEM."),
-        (upload("x", one, certificate_base64=True), "certificate_base64: Certificates come as PEM."),
+        (packed("x", one, passphrase="wrong"), "key_passphrase: The pass phrase does not open the PKCS #12 file."),
+        (packed("x", one, key=base64.b64encode(b"nonsense").decode()), "key: It is no PKCS #12 file in base64."),
+        (packed("x", one, key="n!nsense"), "key: It is no base64."),
+        (upload("x", one, key=base64.b64encode(b"nonsense").decode(), key_base64=True), "key: It is no private key"),
+        (upload("x", one, certificate={"certificate": "AAAA"}, certificate_base64=True),
+         "certificate.certificate: It is no certificate."),
         ({"name": "x", "certificate": {"subject": {"common_name": "x", "country": "too long"}}}, "certificate.subject.country"),
         ({"name": "x", "certificate": {"subject": {"common_name": "x"}, "subject_alt_names": ["a b"]}},
          "certificate.subject_alt_names: \"a b\" is no name or address."),

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "engine/backend.h"
 #include "engine/health/ask.h"
+#include "engine/health/http_answer.h"
 #include "engine/health/probe.h"
 #include "net/tls_context.h"
 
@@ -76,38 +77,6 @@ static void classes_text(unsigned classes, char *out, size_t size)
 			n += (size_t)snprintf(out + n, size - n, "%s%uxx", n ? "/" : "", i);
 }
 
-static bool is_status_line(const char *s, size_t n)
-{
-	return n >= 12 && memcmp(s, "HTTP/1.", 7) == 0 && s[8] == ' ' && s[9] >= '1' && s[9] <= '5' && s[10] >= '0' &&
-	       s[10] <= '9' && s[11] >= '0' && s[11] <= '9';
-}
-
-#define TASKS_HEADER "x-server-tasks:"
-#define TASKS_MAX    1000000000
-
-/* What the head of the answer says of the server's tasks; -1: nothing that makes sense. */
-static int tasks_told(const char *s, size_t n)
-{
-	const char *end = memmem(s, n, "\r\n\r\n", 4), *line = s;
-
-	n = end ? (size_t)(end - s) + 2 : n;
-	while ((line = memchr(line, '\n', n - (size_t)(line - s)))) {
-		size_t left = n - (size_t)(++line - s), at = sizeof(TASKS_HEADER) - 1;
-		int tasks = -1;
-
-		if (left <= at || strncasecmp(line, TASKS_HEADER, at) != 0)
-			continue;
-		while (at < left && (line[at] == ' ' || line[at] == '\t'))
-			at++;
-		for (; at < left && line[at] >= '0' && line[at] <= '9'; at++)
-			tasks = MIN(MAX(tasks, 0), TASKS_MAX / 10) * 10 + line[at] - '0';
-		while (at < left && (line[at] == ' ' || line[at] == '\t'))
-			at++;
-		return at < left && line[at] == '\r' ? tasks : -1;
-	}
-	return -1;
-}
-
 /* What is there of an HTTP answer; FINAL: nothing follows. False: go on reading. */
 static bool http_judged(struct probe *p, bool final)
 {
@@ -118,11 +87,11 @@ static bool http_judged(struct probe *p, bool final)
 
 	if (p->in_len < 13 && !final && !memchr(s, '\n', p->in_len))
 		return false;
-	if (!is_status_line(s, p->in_len)) {
+	code = http_answer_code(s, p->in_len);
+	if (!code) {
 		probe_end(p, VERDICT_DOWN, p->in_len ? "the answer is not HTTP/1" : "closed without an answer");
 		return true;
 	}
-	code = (unsigned)((s[9] - '0') * 100 + (s[10] - '0') * 10 + s[11] - '0');
 	if (code < 200 && !(q->classes & 1u << 1)) { /* the answer is yet to come */
 		const char *end = memmem(s, p->in_len, "\r\n\r\n", 4);
 
@@ -137,7 +106,7 @@ static bool http_judged(struct probe *p, bool final)
 	if (q->tasks_ms) {
 		if (!final && !memmem(s, p->in_len, "\r\n\r\n", 4))
 			return false;
-		p->tasks = tasks_told(s, p->in_len);
+		p->tasks = http_answer_tasks(s, p->in_len);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(q->maintenance); i++)
 		if (code == q->maintenance[i]) {

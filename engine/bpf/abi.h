@@ -191,12 +191,15 @@ _Static_assert(sizeof(struct tap_record) == 56, "no holes");
 #define DOMAINS_MAX 4096   /* interfaces */
 #define FLOWS_MAX   131072
 #define LEGS_MAX    16384
+#define FRAGMENTS_MAX 4096 /* datagrams under way */
 
 /* Per CPU, what the rewriter tells the clone stage in whose call it runs. */
 struct copy_result {
+	__u8 client[16]; /* with COPY_CLIENT: what it writes into the copy */
 	__u32 frames;  /* finished: sent, or, behind a cutter, dropped as well; 0: the rewriter did not run, or gave up */
 	__u32 gave_up;
 };
+_Static_assert(sizeof(struct copy_result) == 24, "a multiple of 8: one for each CPU");
 
 enum gate_counter {
 #define GATE_COUNTER(name, unit, help) GATE_##name,

@@ -18,6 +18,7 @@
 #define SPANWIRE_ENGINE_BPF_CLASSIFY_BPF_H
 
 #include "engine/bpf/leg.bpf.h"
+#include "engine/bpf/part.bpf.h"
 
 /* Enters the connection. NULL: there is no room. */
 static ALWAYS_INLINE struct flow *flow_open_marked(const struct packet *p, const struct sock_mark *m, bool copied)
@@ -79,7 +80,7 @@ static ALWAYS_INLINE void classify_in(struct __sk_buff *skb, struct packet *p, s
 {
 	struct flow *f;
 
-	if (!p->l4)
+	if (!packet_keyed(skb, p))
 		return;
 	f = bpf_map_lookup_elem(&flows, &p->key);
 	if (f && leg_begins_anew(p, f)) {
@@ -99,11 +100,11 @@ static ALWAYS_INLINE void classify_out(struct __sk_buff *skb, struct packet *p, 
 	bool owner = false;
 	struct flow *f;
 
-	if (!p->l4)
+	if (!packet_keyed(skb, p))
 		return;
 	if (sk)
 		sk = bpf_sk_fullsock(sk);
-	if (sk) {
+	if (sk && !p->quoted) {
 		/* The kernel's own sockets, which answer for those that are gone, own no port. */
 		owner = sk->src_port == bpf_ntohs(p->key.local_port);
 		m = bpf_sk_storage_get(&marks, sk, NULL, 0);

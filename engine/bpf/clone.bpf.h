@@ -91,8 +91,10 @@ static ALWAYS_INLINE void clone(struct __sk_buff *skb, struct verdict *v)
 	}
 
 	mark = COPY_MARK | (v->slot & COPY_TARGET);
-	if (v->with_client_addr)
+	if (v->client) {
 		mark |= COPY_CLIENT;
+		__builtin_memcpy(result->client, v->client, 16);
+	}
 	if (v->out)
 		mark |= COPY_OUT;
 	result->frames = 0;
@@ -118,62 +120,83 @@ static ALWAYS_INLINE void clone(struct __sk_buff *skb, struct verdict *v)
 
 /* ---- the rewriter ---- */
 
-static ALWAYS_INLINE long rewrite_v4(struct __sk_buff *skb, const struct packet *p, __u32 at, __u32 csum, __u64 udp,
-				     const __u8 *client)
+static ALWAYS_INLINE long rewrite_v4(struct __sk_buff *skb, __u32 l3, __u32 at, const __u8 *client, __u32 csum, __u64 udp)
 {
 	__be32 from, to = ((const __be32 *)client)[3];
 	long rc = bpf_skb_load_bytes(skb, at, &from, 4);
 
-	rc |= bpf_l4_csum_replace(skb, csum, from, to, BPF_F_PSEUDO_HDR | udp | 4);
-	rc |= bpf_l3_csum_replace(skb, p->l3 + 10, from, to, 4);
+	if (csum)
+		rc |= bpf_l4_csum_replace(skb, csum, from, to, BPF_F_PSEUDO_HDR | udp | 4);
+	rc |= bpf_l3_csum_replace(skb, l3 + 10, from, to, 4);
 	rc |= bpf_skb_store_bytes(skb, at, &to, 4, 0);
 	return rc;
 }
 
-static ALWAYS_INLINE long rewrite_v6(struct __sk_buff *skb, __u32 at, __u32 csum, __u64 udp, const __u8 *client)
+static ALWAYS_INLINE long rewrite_v6(struct __sk_buff *skb, __u32 at, const __u8 *client, __u32 csum, __u64 flags)
 {
 	__be32 from[4], to[4];
 	long rc = bpf_skb_load_bytes(skb, at, from, 16);
 
 	__builtin_memcpy(to, client, 16);
-	rc |= bpf_l4_csum_replace(skb, csum, 0, bpf_csum_diff(from, 16, to, 16, 0), BPF_F_PSEUDO_HDR | udp);
+	if (csum)
+		rc |= bpf_l4_csum_replace(skb, csum, 0, bpf_csum_diff(from, 16, to, 16, 0), flags);
 	rc |= bpf_skb_store_bytes(skb, at, to, 16, 0);
 	return rc;
 }
 
-/* The client's address instead of the engine's: the source of what went out, the destination of what came in. */
-static ALWAYS_INLINE long rewrite_client(struct __sk_buff *skb, bool out)
+/* In the packet that an ICMP error quotes the client stands on the other side. Its own checksum stays as the quote has it. */
+static ALWAYS_INLINE long rewrite_quote(struct __sk_buff *skb, const struct packet *p, bool v4, const __u8 *client)
 {
-	struct packet p;
-	struct flow *f;
-	__u8 client[16];
-	__u32 csum;
-	__u64 udp;
+	__u32 at = p->rest + 8;
 
+	/* An IPv4 header sums up to the same whatever is in it, so the error's checksum does not change. */
+	if (v4)
+		return rewrite_v4(skb, at, at + (p->out ? 16 : 12), client, 0, 0);
+	return rewrite_v6(skb, at + (p->out ? 24 : 8), client, p->rest + 2, 0);
+}
+
+/*
+ * The client's address instead of the engine's: the source of what went out, the destination of what came in. Of a
+ * datagram in fragments the first has the checksum.
+ */
+static __noinline long rewrite_client(struct __sk_buff *skb, bool out, const __u8 *client)
+{
+	bool v4 = skb->protocol == bpf_htons(ETH_P_IP);
+	__u32 csum = 0;
+	struct packet p;
+	__u64 udp = 0;
+	long rc = 0;
+
+	if (!client)
+		return -1;
 	packet_parse(skb, &p, out);
-	if (!p.l4)
-		return -1;
-	f = bpf_map_lookup_elem(&flows, &p.key);
-	if (!f)
-		return -1;
-	__builtin_memcpy(client, f->client_addr, 16);
-	udp = p.key.proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
-	csum = p.l4 + (udp ? 6 : 16);
-	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return rewrite_v4(skb, &p, p.l3 + (out ? 12 : 16), csum, udp, client);
-	return rewrite_v6(skb, p.l3 + (out ? 8 : 24), csum, udp, client);
+	if (p.l4) {
+		udp = p.key.proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+		csum = p.l4 + (udp ? 6 : 16);
+	} else if (p.part != PART_LATER) {
+		rc = rewrite_quote(skb, &p, v4, client);
+		csum = v4 ? 0 : p.rest + 2;
+	}
+	if (rc)
+		return rc;
+	if (v4)
+		return rewrite_v4(skb, p.l3, p.l3 + (out ? 12 : 16), client, csum, udp);
+	return rewrite_v6(skb, p.l3 + (out ? 8 : 24), client, csum, BPF_F_PSEUDO_HDR | udp);
 }
 
 /* 0, or not 0 when the copy must not leave. */
-static ALWAYS_INLINE long rewrite(struct __sk_buff *skb, const struct target *t, __u32 mark)
+static ALWAYS_INLINE long rewrite(struct __sk_buff *skb, const struct target *t, __u32 mark, const __u8 *client)
 {
 	__u8 macs[12];
 
+	/* A priority without a VLAN is production's. */
+	if (skb->vlan_present && bpf_skb_vlan_pop(skb))
+		return -1;
 	__builtin_memcpy(macs, t->dst_mac, 6);
 	__builtin_memcpy(macs + 6, t->src_mac, 6);
 	if (bpf_skb_store_bytes(skb, 0, macs, 12, 0))
 		return -1;
-	return mark & COPY_CLIENT ? rewrite_client(skb, mark & COPY_OUT) : 0;
+	return mark & COPY_CLIENT ? rewrite_client(skb, mark & COPY_OUT, client) : 0;
 }
 
 /* On the egress of a device of the copies' own, within clone(). */
@@ -186,7 +209,7 @@ static ALWAYS_INLINE int copy_leaves(struct __sk_buff *skb, __u32 mark)
 
 	if (!result || !t)
 		return TC_ACT_SHOT;
-	if (rewrite(skb, t, mark)) {
+	if (rewrite(skb, t, mark, result->client)) {
 		result->gave_up = 1;
 		return TC_ACT_SHOT;
 	}
@@ -216,7 +239,7 @@ static ALWAYS_INLINE int copy_is_cut(struct __sk_buff *skb)
 	if (!t || !book || !result)
 		return TC_ACT_SHOT;
 	result->frames++;
-	if (rewrite(skb, t, mark)) {
+	if (rewrite(skb, t, mark, result->client)) {
 		book->dropped_memory++;
 		return TC_ACT_SHOT;
 	}

@@ -23,6 +23,8 @@ GATE_COUNTER(gate_in,           "packets", "Packet to a VIP whose lease is not o
 GATE_COUNTER(gate_wrong_port,   "packets", "ARP or neighbour advertisement for a VIP on another interface than its own, dropped.")
 GATE_COUNTER(flow_opened,       "flows",   "Server connections entered into the flow table.")
 GATE_COUNTER(flow_refused,      "flows",   "Server connections that found the flow table full.")
+GATE_COUNTER(unparsed,          "packets", "TCP or UDP whose headers are too many, too short or not at their end: nobody's.")
+GATE_COUNTER(fragment_unknown,  "packets", "Later fragments whose first one was not seen before them, or is forgotten: nobody's.")
 GATE_COUNTER(flow_stale,        "frames",  "Frames of connections whose clone target was given to another since; not eligible.")
 
 TARGET_COUNTER(eligible,             "frames", "Frames that are to be copied, as the classification saw them.")

@@ -513,6 +513,11 @@ int datapath_flows_fd(const struct datapath *d)
 	return bpf_map__fd(d->skel->maps.flows);
 }
 
+int datapath_results_fd(const struct datapath *d)
+{
+	return bpf_map__fd(d->skel->maps.results);
+}
+
 int datapath_program_fd(const struct datapath *d, enum datapath_program p)
 {
 	const struct bpf_program *const progs[] = {

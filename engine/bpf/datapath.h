@@ -127,5 +127,6 @@ const char *datapath_counter_name(enum gate_counter c);
 enum datapath_program { DATAPATH_INGRESS, DATAPATH_EGRESS, DATAPATH_CUT };
 int datapath_program_fd(const struct datapath *d, enum datapath_program p);
 int datapath_flows_fd(const struct datapath *d);
+int datapath_results_fd(const struct datapath *d);
 
 #endif

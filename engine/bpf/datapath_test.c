@@ -12,6 +12,7 @@
 #include <netinet/ip6.h>
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
 #include "engine/bpf/datapath.h"
 
@@ -147,6 +148,104 @@ static struct frame transport(uint8_t proto, const char *src, uint16_t sport, co
 	f.b[field] = (uint8_t)(sum >> 8);
 	f.b[field + 1] = (uint8_t)sum;
 	return f;
+}
+
+static void insert(struct frame *f, uint32_t at, const uint8_t *p, uint32_t n)
+{
+	memmove(f->b + at + n, f->b + at, f->len - at);
+	memcpy(f->b + at, p, n);
+	f->len += n;
+}
+
+/* Length and header checksum as F has become. */
+static struct frame ip_finish(struct frame f)
+{
+	bool v4 = f.b[12] == 8;
+	uint16_t length = (uint16_t)(f.len - (v4 ? 14 : 54)), sum;
+	uint8_t *field = f.b + (v4 ? 16 : 18);
+
+	field[0] = (uint8_t)(length >> 8);
+	field[1] = (uint8_t)length;
+	if (!v4)
+		return f;
+	f.b[24] = f.b[25] = 0;
+	sum = (uint16_t)~fold(sum16(f.b + 14, (f.b[14] & 15) * 4, 0));
+	f.b[24] = (uint8_t)(sum >> 8);
+	f.b[25] = (uint8_t)sum;
+	return f;
+}
+
+/* With eight bytes of options, or N extension headers of KIND. */
+static struct frame with_extensions(struct frame f, uint8_t kind, unsigned n)
+{
+	if (f.b[12] == 8) {
+		insert(&f, 34, (uint8_t[]){ 1, 1, 1, 1, 1, 1, 1, 1 }, 8);
+		f.b[14] = 0x47;
+	} else {
+		for (unsigned i = 0; i < n; i++) {
+			uint8_t next = f.b[20];
+			f.b[20] = kind;
+			insert(&f, 54, (uint8_t[16]){ next, kind == IPPROTO_FRAGMENT ? 0 : 1 },
+			       kind == IPPROTO_FRAGMENT ? 8 : 16);
+		}
+	}
+	return ip_finish(f);
+}
+
+/* The first AT bytes of F's payload (a multiple of 8), or what follows them. */
+static struct frame fragment(struct frame f, uint32_t at, bool later, uint8_t id)
+{
+	bool v4 = f.b[12] == 8;
+	uint32_t header = v4 ? 34 : 54;
+
+	if (later) {
+		memmove(f.b + header, f.b + header + at, f.len - header - at);
+		f.len -= at;
+	} else {
+		f.len = header + at;
+	}
+	if (v4) {
+		f.b[19] = id;
+		f.b[20] = later ? 0 : 0x20;
+		f.b[21] = later ? (uint8_t)(at / 8) : 0;
+	} else {
+		uint8_t next = f.b[20];
+		f.b[20] = IPPROTO_FRAGMENT;
+		insert(&f, 54, (uint8_t[]){ next, 0, 0, (uint8_t)(later ? at : 1), 0, 0, 0, id }, 8);
+	}
+	return ip_finish(f);
+}
+
+/* From FROM to whoever sent F: what TYPE says of it. */
+static struct frame icmp_error(const char *from, uint8_t type, const struct frame *f)
+{
+	bool v4 = f->b[12] == 8;
+	uint32_t quote = v4 ? 28 : 48;
+	uint8_t proto = v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+	struct in6_addr src = ip(from);
+	uint16_t sum;
+	struct frame e;
+
+	ether(&e, v4 ? ETHERTYPE_IP : ETHERTYPE_IPV6);
+	if (v4) {
+		memcpy(e.b + 14, (uint8_t[]){ 0x45, 0, 0, 0, 0, 1, 0, 0, 64, proto }, 10);
+		memcpy(e.b + 26, src.s6_addr + 12, 4);
+		memcpy(e.b + 30, f->b + 26, 4);
+		e.len = 34;
+	} else {
+		memcpy(e.b + 14, (uint8_t[]){ 0x60, 0, 0, 0, 0, 0, proto, 64 }, 8);
+		memcpy(e.b + 22, &src, 16);
+		memcpy(e.b + 38, f->b + 22, 16);
+		e.len = 54;
+	}
+	e.b[e.len] = type;
+	memcpy(e.b + e.len + 8, f->b + 14, quote);
+	e.len += 8 + quote;
+	sum = v4 ? fold(sum16(e.b + 34, e.len - 34, 0)) : transport_sum(&e, 54, proto);
+	sum = (uint16_t)~sum;
+	e.b[(v4 ? 34 : 54) + 2] = (uint8_t)(sum >> 8);
+	e.b[(v4 ? 34 : 54) + 3] = (uint8_t)sum;
+	return ip_finish(e);
 }
 
 static struct frame advertisement(const char *src, const char *target)
@@ -361,7 +460,36 @@ static void drop_flow(struct flow_key k)
 	assert_int_equal(bpf_map_delete_elem(datapath_flows_fd(dp), &k), 0);
 }
 
-/* A copy as the clone stage marks it, through the egress of its device or the port of a cutter. */
+/* F as a copy that shall carry CLIENT's address, through the egress of its device or the port of a cutter. */
+static struct answer rewritten(struct frame f, bool out, const char *client, bool cut)
+{
+	struct copy_result *all = test_calloc((size_t)libbpf_num_possible_cpus(), sizeof(*all));
+	struct in6_addr c = ip(client);
+	struct answer a;
+
+	for (int cpu = 0; cpu < libbpf_num_possible_cpus(); cpu++)
+		memcpy(all[cpu].client, &c, 16);
+	assert_int_equal(bpf_map_update_elem(datapath_results_fd(dp), &(uint32_t){ 0 }, all, BPF_ANY), 0);
+	test_free(all);
+	a = run(cut ? DATAPATH_CUT : DATAPATH_EGRESS, &f,
+		(struct __sk_buff){ .ifindex = LO, .mark = COPY_MARK | COPY_CLIENT | (out ? COPY_OUT : 0) | SLOT });
+	assert_int_equal(a.verdict, cut ? TC_ACT_SHOT : TC_ACT_UNSPEC);
+	assert_int_equal(a.mark, COPY_MARK | COPY_CLIENT | (out ? COPY_OUT : 0) | COPY_DONE | SLOT);
+	return a;
+}
+
+static void sensor_macs(struct frame *f)
+{
+	memcpy(f->b, target.dst_mac, 6);
+	memcpy(f->b + 6, target.src_mac, 6);
+}
+
+static void same_frame(const struct frame *a, const struct frame *b)
+{
+	assert_int_equal(a->len, b->len);
+	assert_memory_equal(a->b, b->b, b->len);
+}
+
 static void rewriter(void **state)
 {
 	(void)state;
@@ -386,23 +514,13 @@ static void rewriter(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases) * 2; i++) {
 		const typeof(cases[0]) *c = &cases[i / 2];
 		bool cut = i & 1;
-		struct flow_key k = c->out ? key_of(c->proto, c->src, 1234, c->dst, 80)
-					   : key_of(c->proto, c->dst, 80, c->src, 1234);
-		uint32_t mark = COPY_MARK | COPY_CLIENT | (c->out ? COPY_OUT : 0) | SLOT;
 		struct frame f = transport(c->proto, c->src, 1234, c->dst, 80, 0x18, c->payload);
 		struct frame want = transport(c->proto, c->want_src, 1234, c->want_dst, 80, 0x18, c->payload);
 		struct target_counters before = book(SLOT);
 
-		memcpy(want.b, target.dst_mac, 6);
-		memcpy(want.b + 6, target.src_mac, 6);
-		put_flow(k, FLOW_CLONE, c->client);
-		struct answer a = run(cut ? DATAPATH_CUT : DATAPATH_EGRESS, &f,
-				      (struct __sk_buff){ .ifindex = LO, .mark = mark });
-		drop_flow(k);
-		assert_int_equal(a.f.len, want.len);
-		assert_memory_equal(a.f.b, want.b, want.len);
-		assert_int_equal(a.verdict, cut ? TC_ACT_SHOT : TC_ACT_UNSPEC);
-		assert_int_equal(a.mark, mark | COPY_DONE);
+		sensor_macs(&want);
+		struct answer a = rewritten(f, c->out, c->client, cut);
+		same_frame(&a.f, &want);
 		if (cut) {
 			/* It went on by an interface that does not exist: that is counted, too. */
 			struct target_counters after = book(SLOT);
@@ -485,6 +603,115 @@ static void eligible_frames_are_counted_with_their_outcome(void **state)
 	drop_flow(k);
 }
 
+/* One packet; how many frames became eligible by it. */
+static uint64_t eligible_by(enum datapath_program p, struct frame f)
+{
+	uint64_t before = book(SLOT).eligible;
+
+	assert_true(passes(p, f));
+	return book(SLOT).eligible - before;
+}
+
+/* What is not simply an Ethernet, an IP and a TCP or UDP header. */
+struct odd {
+	const char *what;
+	bool out;
+	bool known;
+	int counter;         /* that tells of it; -1: none */
+	struct frame f;      /* between 10.0.0.1 or fd00::1 port 1234 and 10.0.0.9 or fd00::9 port 80 */
+	struct frame want;   /* with the client's address */
+};
+
+#define ODDS 40
+
+static size_t odds(struct odd *o, bool v6, bool out)
+{
+	const char *engine = v6 ? "fd00::1" : "10.0.0.1", *server = v6 ? "fd00::9" : "10.0.0.9";
+	const char *client = v6 ? "2001:db8::7" : "203.0.113.7", *router = v6 ? "fd00::fe" : "10.0.0.254";
+	struct frame both[2], back[2], udp[2];
+	size_t n = 0;
+
+	for (int i = 0; i < 2; i++) { /* as it is, and as it shall be */
+		const char *us = i ? client : engine;
+		both[i] = out ? transport(IPPROTO_TCP, us, 1234, server, 80, 0x18, 40) : transport(IPPROTO_TCP, server, 80, us, 1234, 0x18, 40);
+		back[i] = out ? transport(IPPROTO_TCP, server, 80, us, 1234, 0x18, 40) : transport(IPPROTO_TCP, us, 1234, server, 80, 0x18, 40);
+		udp[i] = out ? transport(IPPROTO_UDP, us, 1234, server, 80, 0, 200) : transport(IPPROTO_UDP, server, 80, us, 1234, 0, 200);
+	}
+#define ODD(text, known_, counter_, make) do { \
+		struct odd *x = &o[n++]; \
+		*x = (struct odd){ .what = text, .out = out, .known = known_, .counter = counter_ }; \
+		for (int i = 0; i < 2; i++) { \
+			struct frame tcp = both[i], gram = udp[i], theirs = back[i]; \
+			(void)tcp, (void)gram, (void)theirs; \
+			*(i ? &x->want : &x->f) = make; \
+		} \
+	} while (0)
+	if (!v6)
+		ODD("options", true, -1, with_extensions(tcp, 0, 0));
+	if (v6) {
+		ODD("hop by hop", true, -1, with_extensions(tcp, IPPROTO_HOPOPTS, 1));
+		ODD("routing, at its end", true, -1, with_extensions(tcp, IPPROTO_ROUTING, 1));
+		ODD("destination options", true, -1, with_extensions(tcp, IPPROTO_DSTOPTS, 1));
+		ODD("as many as may be", true, -1, with_extensions(tcp, IPPROTO_DSTOPTS, 8));
+		ODD("too many", false, GATE_unparsed, with_extensions(tcp, IPPROTO_DSTOPTS, 9));
+		ODD("a fragment that is all", true, -1, with_extensions(tcp, IPPROTO_FRAGMENT, 1));
+	}
+	ODD("a later fragment before the first", false, GATE_fragment_unknown, fragment(gram, 64, true, 7));
+	ODD("the first fragment", true, -1, fragment(gram, 64, false, 7));
+	ODD("a later fragment", true, -1, fragment(gram, 64, true, 7));
+	ODD("of another datagram", false, GATE_fragment_unknown, fragment(gram, 64, true, 8));
+	ODD("a fragment without a header", false, GATE_unparsed, fragment(both[i], 8, false, 9));
+	if (out)
+		ODD("port unreachable, from the engine", true, -1, icmp_error(i ? client : engine, v6 ? 1 : 3, &theirs));
+	if (!out)
+		ODD("too big, from a router", true, -1, icmp_error(router, v6 ? 2 : 3, &theirs));
+	if (!out)
+		ODD("port unreachable, from the server", true, -1, icmp_error(server, v6 ? 1 : 3, &theirs));
+	if (!out)
+		ODD("an echo", false, -1, icmp_error(server, v6 ? 128 : 8, &theirs));
+#undef ODD
+	return n;
+}
+
+static void any_packet_is_known(void **state)
+{
+	(void)state;
+	if (!dp)
+		skip();
+
+	static struct odd all[ODDS];
+
+	assert_int_equal(datapath_target_set(dp, SLOT, &target), 0);
+	for (int way = 0; way < 4; way++) {
+		bool v6 = way & 1, out = way & 2;
+		size_t n = odds(all, v6, out);
+
+		for (size_t i = 0; i < n; i++) {
+			const struct odd *o = &all[i];
+			struct flow_key tcp = key_of(IPPROTO_TCP, v6 ? "fd00::1" : "10.0.0.1", 1234, v6 ? "fd00::9" : "10.0.0.9", 80);
+			struct flow_key udp = tcp;
+			uint64_t before = o->counter < 0 ? 0 : counter((enum gate_counter)o->counter);
+
+			udp.proto = IPPROTO_UDP;
+			put_flow(tcp, FLOW_CLONE, "203.0.113.7");
+			put_flow(udp, FLOW_CLONE, "203.0.113.7");
+			if (eligible_by(out ? DATAPATH_EGRESS : DATAPATH_INGRESS, o->f) != o->known)
+				fail_msg("%s, %s, %s", o->what, v6 ? "IPv6" : "IPv4", out ? "out" : "in");
+			if (o->counter >= 0)
+				assert_int_equal(counter((enum gate_counter)o->counter), before + 1);
+			drop_flow(tcp);
+			drop_flow(udp);
+			if (!o->known)
+				continue;
+			struct answer a = rewritten(o->f, out, v6 ? "2001:db8::7" : "203.0.113.7", false);
+			struct frame want = o->want;
+			sensor_macs(&want);
+			if (a.f.len != want.len || memcmp(a.f.b, want.b, want.len) != 0)
+				fail_msg("rewritten: %s, %s, %s", o->what, v6 ? "IPv6" : "IPv4", out ? "out" : "in");
+		}
+	}
+}
+
 static void sweep_takes_what_both_sides_closed(void **state)
 {
 	(void)state;
@@ -528,15 +755,6 @@ static struct flow flow_of(struct flow_key k)
 
 	(void)bpf_map_lookup_elem(datapath_flows_fd(dp), &k, &f);
 	return f;
-}
-
-/* One packet; how many frames became eligible by it. */
-static uint64_t eligible_by(enum datapath_program p, struct frame f)
-{
-	uint64_t before = book(SLOT).eligible;
-
-	assert_true(passes(p, f));
-	return book(SLOT).eligible - before;
 }
 
 static const struct leg leg = { .flags = LEG_CLONE, .service = 9, .first = SLOT, .count = 1, .generation = 3 };
@@ -690,6 +908,7 @@ int main(void)
 		cmocka_unit_test(rewriter),
 		cmocka_unit_test(copies_are_let_alone),
 		cmocka_unit_test(eligible_frames_are_counted_with_their_outcome),
+		cmocka_unit_test(any_packet_is_known),
 		cmocka_unit_test(sweep_takes_what_both_sides_closed),
 		cmocka_unit_test(legs_know_their_clients),
 		cmocka_unit_test(a_leg_by_one_interface_only),

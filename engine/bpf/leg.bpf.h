@@ -132,7 +132,9 @@ static ALWAYS_INLINE void classify_leg(struct __sk_buff *skb, struct packet *p, 
 	if (!(leg->flags & LEG_CLONE) || !leg->count)
 		return;
 	slot = leg->first + (__u32)v->flow_id % leg->count;
-	if (p->key.proto == IPPROTO_UDP) {
+	if (p->quoted) {
+		/* Of a flow that is not in the table there is nothing to complete. */
+	} else if (p->key.proto == IPPROTO_UDP) {
 		verdict_eligible(skb, v, p, slot, leg->generation);
 		leg_open(v, p, leg);
 	} else if (!p->out && which == TCP_SYN) {

@@ -4,6 +4,8 @@
  * Everything is read by bpf_skb_load_bytes(): headers need not be linear. The
  * frame begins with its Ethernet header in both directions. What is not ARP,
  * IPv4 or IPv6, or is too short to be, passes: it speaks for nobody.
+ *
+ * IPv4 options and IPv6 extension headers are passed over, EXTENSIONS of them.
  */
 #ifndef SPANWIRE_ENGINE_BPF_PACKET_BPF_H
 #define SPANWIRE_ENGINE_BPF_PACKET_BPF_H
@@ -22,17 +24,25 @@
 #include "engine/bpf/abi.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
+#define VLAN_NUMBER 0x0fff
 #define VRF_MAIN 0 /* the domain of an interface that is not in `domains` */
 
 enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_ACK = 0x10 };
 
+#define EXTENSIONS 8
+
 enum packet_kind { PACKET_OTHER, PACKET_ARP, PACKET_IP };
+enum packet_part { PART_WHOLE, PART_FIRST, PART_LATER }; /* of a datagram in fragments */
 
 struct packet {
 	struct flow_key key; /* addresses of PACKET_IP; ports when l4 is set */
 	bool out;            /* it leaves the engine: its source is the local one */
+	bool quoted;         /* an ICMP error: ports are those of the packet that it quotes */
+	__u8 part;           /* enum packet_part */
+	__u32 fragment_id;   /* unless it is whole */
 	__u32 kind;
 	__u32 l3;
+	__u32 rest;       /* offset of what follows the IP headers; 0: not known */
 	__u32 l4;         /* offset of the TCP or UDP header; 0: neither, or not the first fragment */
 	__u32 header_len; /* all headers, with l4 */
 	__u32 tcp_flags;
@@ -77,6 +87,40 @@ static ALWAYS_INLINE void packet_parse_l4(struct __sk_buff *skb, struct packet *
 	p->l4 = at;
 }
 
+/*
+ * The offset of what follows the extension headers, the first of which is NEXT; p->key.proto is what it is. 0: there are
+ * too many of them, or its way is not over yet.
+ */
+static __noinline __u32 extensions_pass(struct __sk_buff *skb, struct packet *p, __u8 next)
+{
+	__u32 at = ETH_HLEN + sizeof(struct ipv6hdr);
+	__u8 h[8];
+
+	if (!p)
+		return 0;
+	for (int i = 0; i <= EXTENSIONS; i++) {
+		p->key.proto = next;
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
+		    next != IPPROTO_FRAGMENT)
+			return at;
+		if (i == EXTENSIONS || bpf_skb_load_bytes(skb, at, h, sizeof(h)) || (next == IPPROTO_ROUTING && h[3]))
+			return 0;
+		if (next == IPPROTO_FRAGMENT) {
+			__builtin_memcpy(&p->fragment_id, h + 4, 4);
+			p->part = h[2] || h[3] & 0xf8 ? PART_LATER : h[3] & 1 ? PART_FIRST : PART_WHOLE;
+			at += 8;
+		} else {
+			at += 8 + h[1] * 8;
+		}
+		next = h[0];
+		if (p->part == PART_LATER) {
+			p->key.proto = next;
+			return at;
+		}
+	}
+	return 0;
+}
+
 static ALWAYS_INLINE void packet_parse(struct __sk_buff *skb, struct packet *p, bool out)
 {
 	__u8 *src = out ? p->key.local : p->key.remote, *dst = out ? p->key.remote : p->key.local;
@@ -86,8 +130,8 @@ static ALWAYS_INLINE void packet_parse(struct __sk_buff *skb, struct packet *p, 
 	p->l3 = ETH_HLEN;
 	p->key.vrf = VRF_MAIN;
 
-	/* A VLAN's packets belong to its own interface, where the same programs see them. */
-	if (skb->vlan_present)
+	/* A VLAN's packets belong to its own interface, where the same programs see them; number 0 is no VLAN, but a priority. */
+	if (skb->vlan_present && skb->vlan_tci & VLAN_NUMBER)
 		return;
 	if (skb->protocol == bpf_htons(ETH_P_ARP)) {
 		p->kind = PACKET_ARP;
@@ -100,8 +144,14 @@ static ALWAYS_INLINE void packet_parse(struct __sk_buff *skb, struct packet *p, 
 		p->key.proto = ip.protocol;
 		addr_from_v4(src, ip.saddr);
 		addr_from_v4(dst, ip.daddr);
-		if (!(ip.frag_off & bpf_htons(0x1fff)))
-			packet_parse_l4(skb, p, ETH_HLEN + ip.ihl * 4);
+		p->rest = ETH_HLEN + ip.ihl * 4;
+		p->fragment_id = ip.id;
+		if (ip.frag_off & bpf_htons(0x1fff))
+			p->part = PART_LATER;
+		else if (ip.frag_off & bpf_htons(0x2000))
+			p->part = PART_FIRST;
+		if (p->part != PART_LATER)
+			packet_parse_l4(skb, p, p->rest);
 	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
 		struct ipv6hdr ip;
 		__u8 type;
@@ -109,13 +159,18 @@ static ALWAYS_INLINE void packet_parse(struct __sk_buff *skb, struct packet *p, 
 		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
 			return;
 		p->kind = PACKET_IP;
-		p->key.proto = ip.nexthdr;
 		__builtin_memcpy(src, &ip.saddr, 16);
 		__builtin_memcpy(dst, &ip.daddr, 16);
-		if (ip.nexthdr != IPPROTO_ICMPV6)
-			packet_parse_l4(skb, p, ETH_HLEN + sizeof(ip));
-		else if (!bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(ip), &type, 1) && type == 136)
-			p->na_target = ETH_HLEN + sizeof(ip) + 8;
+		p->key.proto = ip.nexthdr;
+		p->rest = ETH_HLEN + sizeof(ip);
+		if (ip.nexthdr != IPPROTO_TCP && ip.nexthdr != IPPROTO_UDP)
+			p->rest = extensions_pass(skb, p, ip.nexthdr);
+		if (!p->rest || p->part == PART_LATER)
+			return;
+		if (p->key.proto != IPPROTO_ICMPV6)
+			packet_parse_l4(skb, p, p->rest);
+		else if (!bpf_skb_load_bytes(skb, p->rest, &type, 1) && type == 136)
+			p->na_target = p->rest + 8;
 	}
 }
 

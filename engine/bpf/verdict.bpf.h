@@ -16,7 +16,7 @@ struct verdict {
 	bool out;                     /* it leaves the engine */
 
 	/* What the clone stage works on. */
-	bool with_client_addr;
+	const __u8 *client;           /* address that the copy carries; NULL: the engine's */
 	struct target *target;        /* NULL: nothing to copy */
 	struct target_counters *book;
 	__u32 slot;
@@ -108,8 +108,9 @@ static ALWAYS_INLINE void verdict_flow(struct __sk_buff *skb, struct verdict *v,
 	verdict_eligible(skb, v, p, f->target, f->generation);
 	if (!v->target || !(f->flags & FLOW_CLIENT_ADDR))
 		return;
-	v->with_client_addr = addr_is_v4(f->client_addr) == (skb->protocol == bpf_htons(ETH_P_IP));
-	if (!v->with_client_addr)
+	if (addr_is_v4(f->client_addr) == (skb->protocol == bpf_htons(ETH_P_IP)))
+		v->client = f->client_addr;
+	else
 		v->book->other_family += v->frames;
 }
 

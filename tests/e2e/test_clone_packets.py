@@ -18,7 +18,7 @@ class Tap:
 
     def __init__(self, host, interface="eth0", expression=""):
         self.host, self.pcap = host, host.lab.dir / f"{host.name}.{interface}.all.pcap"
-        self.tcpdump = host.start("tcpdump", "-i", interface, "-nn", "-s", 0, "--immediate-mode", "-U", "-Z", "root",
+        self.tcpdump = host.start("tcpdump", "-i", interface, "-nn", "-s", 2048, "-B", 16384, "--immediate-mode", "-U", "-Z", "root",
                                   "-w", self.pcap, *expression.split(), log=f"{host.name}.{interface}.all.log")
         until(lambda: "listening on" in self.tcpdump.tail(), f"{host.name} listens")
 

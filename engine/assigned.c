@@ -65,13 +65,20 @@ struct list *assigned_list(struct assigned_table *t)
 	return &t->all;
 }
 
-struct assigned *assigned_make(struct assigned_table *t, const char *uuid)
+struct assigned *assigned_find(const struct assigned_table *t, const char *uuid)
 {
-	struct assigned *a;
-
 	for (struct table_link *l = table_first(&t->table, table_hash(TABLE_SEED, uuid)); l; l = table_next(l))
 		if (strcmp(CONTAINER_OF(l, struct assigned, by_uuid)->uuid, uuid) == 0)
 			return CONTAINER_OF(l, struct assigned, by_uuid);
+	return NULL;
+}
+
+struct assigned *assigned_make(struct assigned_table *t, const char *uuid)
+{
+	struct assigned *a = assigned_find(t, uuid);
+
+	if (a)
+		return a;
 	a = xcalloc(1, sizeof(*a));
 	a->table = t;
 	a->uuid = xstrdup(uuid);

@@ -70,7 +70,9 @@ struct assigned_table *assigned_new(struct vips *v, struct clones *c, struct por
 void assigned_free(struct assigned_table *t);
 struct list *assigned_list(struct assigned_table *t);
 
-/* The one of UUID, made when it is not there. */
+/* The one of UUID; NULL: it is not there. */
+struct assigned *assigned_find(const struct assigned_table *t, const char *uuid);
+/* The same, made when it is not there. */
 struct assigned *assigned_make(struct assigned_table *t, const char *uuid);
 /* Its ports are closed, its addresses say no more that they are here; it is freed. Then assigned_parted(). */
 void assigned_drop(struct assigned *a);

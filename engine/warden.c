@@ -26,6 +26,7 @@
 #include "engine/ports.h"
 #include "engine/process.h"
 #include "engine/records.h"
+#include "engine/trial.h"
 #include "engine/vip.h"
 #include "engine/vrf.h"
 #include "model/structs.h"
@@ -54,6 +55,7 @@ struct warden {
 	struct records records;
 	struct captures *captures;
 	struct inquiries *inquiries;
+	struct trials *trials;
 	struct books *books;
 	struct ports *ports;
 	struct guards *guards;
@@ -779,6 +781,8 @@ static void on_asked(struct link_user *u, const json_t *ask)
 	if (data)
 		link_answer(w->link, json_pack("{s:s, s:I, s:o}", "type", "answer", "n",
 					       json_int(ask, "n", 0), "data", data));
+	else if (strcmp(json_str(ask, "what", ""), "clone_test") == 0)
+		trials_take(w->trials, assigned_find(w->assigned, json_str(ask, "virtualservice", "")), ask);
 	else
 		inquiries_take(w->inquiries, ask);
 }
@@ -834,6 +838,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->captures = captures_new(l, w->datapath, w->link, c->workers);
 	w->assigned = assigned_new(w->vips, w->clones, w->ports, w->guards, w->vrfs, w->netlink,
 				   w->datapath);
+	w->trials = trials_new(l, w->clones, w->datapath, w->netlink, w->link);
 	*out = w;
 	return 0;
 }
@@ -854,6 +859,7 @@ void warden_free(struct warden *w)
 	if (w->netlink_watch.iface)
 		netlink_unwatch(&w->netlink_watch);
 	captures_free(w->captures);
+	trials_free(w->trials);
 	/* First nobody comes any more, then who is there is sent away. */
 	if (w->assigned)
 		assigned_free(w->assigned);

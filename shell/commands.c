@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "shell/candidates.h"
 #include "shell/captures.h"
+#include "shell/clone_test.h"
 #include "shell/completion.h"
 #include "shell/configure.h"
 #include "shell/edit.h"
@@ -86,6 +87,15 @@ int do_why(struct session *s, const char *const *words, size_t n, struct err *e)
 	(void)n;
 	rc = why(s->client, s->out, s->json, words[0], &broken, e);
 	return rc ? rc : broken;
+}
+
+int do_clone_test(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	bool complete = false;
+	int rc = clone_test(s->client, s->out, s->json, words[0], &complete, e);
+
+	(void)n;
+	return rc ? rc : !complete;
 }
 
 int do_watch(struct session *s, const char *const *words, size_t n, struct err *e)

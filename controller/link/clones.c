@@ -45,9 +45,19 @@ static void tell(const struct engine *e, const struct object *vs, const char *id
 		    NULL);
 }
 
+/* "ready", or "ready: ..." with what is odd. */
 static bool is_ready(const json_t *line)
 {
-	return strcmp(json_str(line, "state", "ready"), "ready") == 0;
+	return strncmp(json_str(line, "state", "ready"), "ready", 5) == 0;
+}
+
+static const char *reason_of(const json_t *line)
+{
+	const char *state = json_str(line, "state", "");
+
+	if (!is_ready(line))
+		return state;
+	return strncmp(state, "ready: ", 7) == 0 ? state + 7 : "";
 }
 
 /* Unreachable, and reachable again: once each. */
@@ -292,7 +302,7 @@ json_t *clones_state(struct fleet *f, const struct subresource_call *call)
 			json_array_append_new(
 				out, json_pack("{s:s, s:s, s:s, s:s, s:s}", "service_engine", e->name, "clone_server", name,
 					       "state", is_ready(line) ? "OPER_UP" : "OPER_DOWN", "reason",
-					       is_ready(line) ? "" : state, "interface", json_str(line, "interface", "")));
+					       reason_of(line), "interface", json_str(line, "interface", "")));
 		}
 	}
 	return out;

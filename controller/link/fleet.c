@@ -773,6 +773,7 @@ int fleet_open(struct controller *c, int fd, struct fleet **out, struct err *e)
 	ground_open(f);
 	tallies_open(f);
 	tools_open(f);
+	trial_open(f);
 	why_open(f);
 	records_open(f);
 	*out = f;

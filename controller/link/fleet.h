@@ -170,6 +170,9 @@ json_t *view_service(void *fleet, const struct subresource_call *call, struct er
 json_t *view_pool(void *fleet, const struct subresource_call *call, struct err *err);
 json_t *view_servers(void *fleet, const struct subresource_call *call, struct err *e);
 
+/* trial.c */
+void trial_open(struct fleet *f);
+
 /* why.c */
 void why_open(struct fleet *f);
 

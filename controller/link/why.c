@@ -409,7 +409,7 @@ static void count_clone(struct some *lacks, const char *engine, const json_t *li
 	sums[2] += dropped;
 	if (!state) /* it copied once, and does not now */
 		return;
-	if (strcmp(state, "ready") != 0)
+	if (strncmp(state, "ready", 5) != 0)
 		some_add(lacks, "%s on %s: %s", ip, engine, state);
 	json_object_foreach((json_t *)line, key, v)
 		if (strncmp(key, "dropped_", 8) == 0 && json_integer_value(v) > 0)

@@ -112,8 +112,8 @@ static enum result serve(struct request *q, bool post)
 	}
 	call.include_name = query_flag(&q->query, "include_name") ||
 			    query_flag(&q->query, "include_refs");
-	if (!post && s->ask) {
-		s->ask(s->arg, &call, q);
+	if (post ? s->order : s->ask) {
+		(post ? s->order : s->ask)(s->arg, &call, q);
 		return RESULT_LATER;
 	}
 	f = post ? s->post : s->get;

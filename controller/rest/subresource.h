@@ -47,6 +47,8 @@ struct subresource {
 	 * now or later. What CALL has is borrowed until it returns.
 	 */
 	void (*ask)(void *arg, const struct subresource_call *call, struct request *request);
+	/* The same in place of post(). */
+	void (*order)(void *arg, const struct subresource_call *call, struct request *request);
 	void *arg;
 	const struct parameter *parameters; /* of a POST, up to one without a name; may be NULL */
 	struct subresource *next; /* REST's */

@@ -8,6 +8,7 @@
 #include "engine/bpf/guard.bpf.h"
 #include "engine/bpf/steer.bpf.h"
 #include "engine/bpf/tap.bpf.h"
+#include "engine/bpf/trial.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -50,6 +51,13 @@ SEC("tc")
 int cut_egress(struct __sk_buff *skb)
 {
 	return copy_is_cut(skb);
+}
+
+SEC("tc")
+int trial(struct __sk_buff *skb)
+{
+	try_copy(skb);
+	return TC_ACT_SHOT;
 }
 
 SEC("sk_lookup")

@@ -123,6 +123,15 @@ int datapath_attach_cutter(struct datapath *d, int ifindex, struct err *e)
 	return attach(ifindex, BPF_TC_EGRESS, d->skel->progs.cut_egress, e);
 }
 
+int datapath_trial(struct datapath *d, uint32_t slot, bool out, const void *frame, size_t len)
+{
+	struct __sk_buff skb = { .mark = slot | (out ? COPY_OUT : 0) };
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = frame, .data_size_in = (uint32_t)len, .ctx_in = &skb,
+		    .ctx_size_in = sizeof(skb));
+
+	return bpf_prog_test_run_opts(bpf_program__fd(d->skel->progs.trial), &o);
+}
+
 int datapath_detach(int ifindex)
 {
 	static const enum bpf_tc_attach_point points[] = { BPF_TC_INGRESS, BPF_TC_EGRESS };

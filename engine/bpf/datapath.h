@@ -105,6 +105,12 @@ void datapath_tap_remove(struct datapath *d, uint32_t service);
 /* Packets that found no room in the ring. Legal from any thread. */
 uint64_t datapath_tap_lost(const struct datapath *d, uint32_t slot);
 
+/*
+ * A finished frame to the target of SLOT now, by the clone stage, as if it had been copied; OUT: as one that left us. What
+ * became of it is in the books. -errno when the kernel did not run the program.
+ */
+int datapath_trial(struct datapath *d, uint32_t slot, bool out, const void *frame, size_t len);
+
 /* ---- flows ---- */
 
 /*

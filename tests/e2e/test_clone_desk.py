@@ -1,6 +1,7 @@
 """The control side of copies: what is refused and what is warned of, who may, what is told and shown."""
 
 import contextlib
+import json
 
 import pytest
 
@@ -299,3 +300,97 @@ def test_counters_begin_anew_and_servers_come_and_go(world):
         assert block["clone_srvr_stats"][0]["eligible"] == 6 and block["lifetime"][0]["eligible"] == 21
     finally:
         bulk.halt()
+
+
+# ---- the test of the way ----
+
+
+def spanwire(lab, *words):
+    c = lab.controller
+    done = c.run("env", "-i", "PATH=/usr/bin", "HOME=/nonexistent", f"SPANWIRE_CONTROLLER={c.url}",
+                 f"SPANWIRE_PASSWORD_FILE={c.password_file}", f"SPANWIRE_CA={c.data / 'ca.pem'}",
+                 lab.program("spanwire"), *words, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def events(lab, event_id):
+    return [e for e in lab.api.get("analytics/logs", type=2, page_size=1000)["results"] if e["event_id"] == event_id]
+
+
+def prove(lab, vs):
+    return lab.api.post(f"virtualservice/{vs.uuid}/clone-test", {})
+
+
+def test_the_way_to_each_sensor_is_proved_without_production(lab):
+    """Whole conversations that stock rules alert on come to each sensor; the books of real copies do not know them."""
+    ids, web, client, engine = lab.sensor(), lab.server(), lab.client(), lab.engine()
+    vs = lab.virtual_service(pool=[web], clone=lab.clone_profile([ids])).wait_servers_up(1)
+    assert lab.api.send("POST", f"/api/virtualservice/{vs.uuid}/clone-test", json={}).status_code == 200
+    ids.settled()
+    assert vs.clone_sum("eligible") == vs.clone_sum("sent") == 0 and web.requests() == []
+
+    said, = ids.conversations()
+    assert said.complete and said.ended and (said.client, said.server) == ("192.0.2.1", "192.0.2.2")
+    assert said.sent.startswith(b"GET /spanwire-clone-test HTTP/1.1\r\n") and vs.name.encode() in said.sent
+    assert said.answered.endswith(b"\r\n\r\nuid=0(root) gid=0(root) groups=0(root)\n")
+    assert ids.illegal(engine.macs()) == []
+    assert ids.tshark("tcp.analysis.flags || tcp.checksum.status == 0 || ip.checksum.status == 0") == []
+
+    # What is told is what came, and the filter shows just that.
+    before = ids.forget()
+    status, out, _ = spanwire(lab, "--json", "clone", "test", vs.name)
+    assert status == 0
+    answer = json.loads(out)
+    row, = answer["engines"][0]["clone_servers"]
+    assert answer["complete"] and ids.settled() == row["frames"] == row["sent"] == answer["sent"] == before
+    assert row["ip"] == ids.ip4 and row["destination_mac"] == ids.mac and row["source_mac"] in engine.macs()
+    shown = ids.run("tcpdump", "-n", "-r", ids.pcap, row["filter"]).stdout.splitlines()
+    assert len(shown) == row["frames"] and "Flags [S]" in shown[0] and f"192.0.2.1.{row['client_port']} >" in shown[0]
+
+    status, out, _ = spanwire(lab, "clone", "test", vs.name)
+    assert status == 0 and f"+ clone server {ids.ip4}: {before} of {before} frames sent" in out
+    assert ids.mac in out and "there: tcpdump" in out and 'report "uid=0(root)' in out
+    # The other family.
+    profile = lab.api.get(f"virtualservice/{vs.uuid}")["traffic_clone_profile_ref"].split("/")[-1].split("#")[0]
+    lab.api.patch(f"trafficcloneprofile/{profile}", replace={"clone_servers": [ip(ids.ip6)]})
+    until(lambda: lab.api.get(f"virtualservice/{vs.uuid}/runtime")["traffic_clone"][0]["clone_server"] == ids.ip6, "it follows")
+    ids.settled()
+    ids.forget()
+    assert prove(lab, vs)["complete"]
+    ids.settled()
+    assert [(c.complete, c.client, c.server) for c in ids.conversations()] == [(True, "2001:db8::1", "2001:db8::2")]
+    assert ids.illegal(engine.macs()) == []
+    # Real copies go on as before.
+    ids.forget()
+    assert client.fresh_get(vs.url).ok
+    until(lambda: vs.clone_sum("eligible") == vs.clone_sum("sent") == ids.settled() > 0, "the books are those of real copies")
+
+
+def test_a_way_that_is_not_ready_is_told_and_why(lab):
+    ids, web, _ = lab.sensor(), lab.server(), lab.engine()
+    vs = lab.virtual_service(pool=[web])
+    assert "has no clone profile" in lab.api.send("POST", f"/api/virtualservice/{vs.uuid}/clone-test", json={}).json()["error"]
+    dead, far = lab.span.address(250)[0], "203.0.113.9"
+    answer = lab.api.send("POST", "/api/trafficcloneprofile", json={"name": "three", "clone_servers": [
+        ip(ids.ip4), ip(dead), ip(far), {"mac": "02:00:00:00:00:77", "subnet": prefix(lab.span.address(0)[0], 24)}]})
+    assert "clone_servers[2]: no service engine of the cloud has" in answer.headers["X-Spanwire-Warning"]
+    assert "clone_servers[0]" not in answer.headers["X-Spanwire-Warning"]
+    vs.patch(replace={"traffic_clone_profile_ref": answer.json()["url"]})
+    until(lambda: len(lab.api.get(f"virtualservice/{vs.uuid}/runtime").get("traffic_clone", [])) == 4, "the engine follows")
+    rows = prove(lab, vs)["engines"][0]["clone_servers"]
+    good, silent, nowhere, nobody = rows
+    assert good["ready"] and good["sent"] == good["frames"] > 0
+    assert not silent["ready"] and silent["dropped"] == {"dropped_no_neighbour": silent["frames"]}
+    assert silent["text"].startswith("not ready: its MAC address is not known: nobody answers; 0 of ")
+    assert nowhere["dropped"] == {"dropped_no_interface": nowhere["frames"]}
+    # A sniffer without an address: frames leave for its MAC address, whoever takes them.
+    assert nobody["ready"] and nobody["mac"] == "02:00:00:00:00:77" and nobody["sent"] == nobody["frames"]
+    status, out, _ = spanwire(lab, "clone", "test", vs.name)
+    assert status == 1 and f"X clone server {dead}: not ready" in out and "+ clone server 02:00:00:00:00:77" in out
+    down = events(lab, "VS_CLONE_SERVER_DOWN")
+    until(lambda: len(events(lab, "VS_CLONE_SERVER_DOWN")) == 2, f"two are told: {down}")
+    # It begins by itself when it can.
+    late = lab.sensor()
+    late.ip("addr", "add", f"{dead}/24", "dev", "eth0")
+    until(lambda: events(lab, "VS_CLONE_SERVER_UP"), "it answers now")
+    assert prove(lab, vs)["engines"][0]["clone_servers"][1]["ready"]

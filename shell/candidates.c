@@ -200,6 +200,9 @@ static void add_expected(struct session *s, struct candidates *c, const struct e
 	if (!strcmp(type, "bool")) {
 		add(c, "true", NULL);
 		add(c, "false", NULL);
+		/* Alone it is true, and another field may follow; not what begins as its value does. */
+		if (c->n && *c->word)
+			return;
 	}
 	if (!strcmp(type, "ref"))
 		add_names(s, c, json_str(x->field, "ref", ""));

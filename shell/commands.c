@@ -129,7 +129,6 @@ int do_watch(struct session *s, const char *const *words, size_t n, struct err *
 			break;
 	}
 	e->code = 0;
-	interrupt_forget();
 	return 0;
 }
 

@@ -47,6 +47,22 @@ char *credentials_path(void)
 	return NULL;
 }
 
+char *credentials_beside(const char *name)
+{
+	CLEANUP_FREE char *path = credentials_path();
+
+	if (!path)
+		return NULL;
+	*strrchr(path, '/') = '\0';
+	for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
+		*p = '\0';
+		mkdir(path, 0700);
+		*p = '/';
+	}
+	mkdir(path, 0700);
+	return xasprintf("%s/%s", path, name);
+}
+
 void credentials_from_environment(struct credentials *c)
 {
 	bool has_password = c->password || c->password_file;

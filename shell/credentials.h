@@ -28,6 +28,8 @@ struct credentials {
 void credentials_fini(struct credentials *c);
 /* Where the file is, by XDG_CONFIG_HOME or HOME. Caller frees; NULL when neither is set. */
 char *credentials_path(void);
+/* The path of another file beside it, in a folder that is there. Caller frees; NULL as above. */
+char *credentials_beside(const char *name);
 /*
  * Members that are set already stay. A file that is not there is no error; -EPERM when others may
  * read it.

@@ -45,12 +45,12 @@ char *editor_ask(void *arg, const char *question, bool secret)
 	if (secret && tcgetattr(STDIN_FILENO, &was) == 0) {
 		quiet = was;
 		quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
-		changed = tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) == 0;
+		changed = tcsetattr(STDIN_FILENO, TCSADRAIN, &quiet) == 0;
 	}
 	clearerr(stdin);
 	n = getline(&line, &size, stdin);
 	if (changed) {
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &was);
+		tcsetattr(STDIN_FILENO, TCSADRAIN, &was);
 		putchar('\n');
 	} else if (n < 0) {
 		putchar('\n');
@@ -117,7 +117,6 @@ static unsigned char complete(EditLine *el, int key)
 	unsigned char what = CC_REFRESH;
 
 	(void)key;
-	interrupt_forget();
 	candidates_of(ed->session, line, &c);
 	common = candidates_common(&c);
 	if (common) {
@@ -142,7 +141,6 @@ static unsigned char complete(EditLine *el, int key)
 		}
 	}
 	candidates_fini(&c);
-	interrupt_forget();
 	return what;
 }
 
@@ -165,7 +163,6 @@ static unsigned char help(EditLine *el, int key)
 	putchar('\n');
 	candidates_help(ed->session, line, stdout);
 	fflush(stdout);
-	interrupt_forget();
 	return CC_REDISPLAY;
 }
 
@@ -186,22 +183,27 @@ static unsigned char drop(EditLine *el, int key)
  */
 static int get_key(EditLine *el, wchar_t *out)
 {
+	static int columns;
 	char bytes[MB_LEN_MAX];
 	size_t n = 0;
 
 	for (;;) {
-		ssize_t got = read(STDIN_FILENO, bytes + n, 1);
 		mbstate_t state = { 0 };
+		ssize_t got;
 
-		if (got < 0 && errno == EINTR) {
-			if (interrupt_seen()) {
-				interrupt_forget();
-				*out = L'\003';
-				return 1;
-			}
-			el_resize(el);
-			continue;
+		if (!interrupt_wait(STDIN_FILENO)) {
+			interrupt_forget();
+			*out = L'\003';
+			return 1;
 		}
+		if (columns != (int)terminal_width()) {
+			if (columns)
+				el_resize(el);
+			columns = (int)terminal_width();
+		}
+		got = read(STDIN_FILENO, bytes + n, 1);
+		if (got < 0 && errno == EINTR)
+			continue;
 		if (got <= 0)
 			return (int)got;
 		n++;
@@ -222,17 +224,6 @@ static int get_key(EditLine *el, wchar_t *out)
 
 /* ---- history ------------------------------------------------------------------------------- */
 
-static char *history_path(void)
-{
-	CLEANUP_FREE char *beside = credentials_path();
-
-	if (!beside)
-		return NULL;
-	*strrchr(beside, '/') = '\0';
-	mkdir(beside, 0700);
-	return xasprintf("%s/history", beside);
-}
-
 static void history_open(struct editor *ed)
 {
 	HistEvent ev;
@@ -242,7 +233,7 @@ static void history_open(struct editor *ed)
 	must(ed->history);
 	history(ed->history, &ev, H_SETSIZE, HISTORY_MAX);
 	history(ed->history, &ev, H_SETUNIQUE, 1);
-	ed->file = history_path();
+	ed->file = credentials_beside("history");
 	/* Somebody else's is none of ours. */
 	if (ed->file && lstat(ed->file, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid())
 		history(ed->history, &ev, H_LOAD, ed->file);
@@ -352,7 +343,7 @@ int editor_run(struct session *s)
 {
 	struct editor ed = { .session = s };
 	struct err e;
-	int n;
+	int n, rc;
 
 	interrupt_catch();
 	history_open(&ed);
@@ -367,7 +358,6 @@ int editor_run(struct session *s)
 		free(ed.prompt);
 		ed.prompt = session_prompt(s);
 		ed.dropped = false;
-		interrupt_forget();
 		typed = el_gets(ed.el, &n);
 		if (!typed || n <= 0) {
 			putchar('\n');
@@ -383,13 +373,16 @@ int editor_run(struct session *s)
 		if (ed.dropped)
 			continue;
 		line = xstrndup(typed, strcspn(typed, "\r\n"));
+		rc = run_line(s, line, &e);
+		fflush(s->out);
+		/* Behind the ^C of the terminal. */
+		if (interrupt_seen() || rc == -EINTR)
+			fputc('\n', stderr);
 		interrupt_forget();
-		if (run_line(s, line, &e) < 0) {
-			fflush(s->out);
+		if (rc < 0) {
 			text_clean(e.text);
 			fprintf(stderr, "%s\n", err_line(&e));
 		}
-		fflush(s->out);
 		if (line[strspn(line, " \t")] && !s->secret && !names_secret(s, line))
 			history_keep(&ed, line);
 	}

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 
 void interrupt_catch(void);
+/* Waits until FD can be read: true; false: it was pressed, now or before. */
+bool interrupt_wait(int fd);
 /* Was it pressed since interrupt_forget()? */
 bool interrupt_seen(void);
 void interrupt_forget(void);

@@ -155,8 +155,19 @@ static json_t *list_of(struct mode *m, const json_t *field)
 
 static int append(struct mode *m, const json_t *field, const char *word, struct err *e)
 {
-	json_t *v = one_value(m, field, word, e);
+	bool text = is(field, "string") || strpbrk(word, "{[\"") || *word == '@';
+	CLEANUP_FREE char *copy = xstrdup(word);
+	char *rest = copy, *one;
+	json_t *v;
+	int rc = 0;
 
+	/* "10.1.1.1,10.1.1.99"; a string may have its comma. */
+	while (!text && strchr(word, ',') && (one = strsep(&rest, ",")) && !rc)
+		if (*one)
+			rc = append(m, field, one, e);
+	if (!text && strchr(word, ','))
+		return rc;
+	v = one_value(m, field, word, e);
 	if (!v)
 		return -EINVAL;
 	if (json_is_array(v)) {
@@ -209,6 +220,17 @@ static int by_form(struct mode *m, const json_t *field, const char *const *words
 
 static int edit_words(struct mode *m, const char *const *words, size_t n, struct err *e);
 
+/* How many of WORDS are values of a field: until the name of another one. */
+static size_t values_of(const struct mode *m, const char *const *words, size_t n)
+{
+	const json_t *fields = kinds_fields(m->model, m->level[m->n - 1].message);
+	size_t i = 0;
+
+	while (i < n && (i == 0 || !kinds_field(fields, words[i])))
+		i++;
+	return i;
+}
+
 /*
  * The words behind a message's name, inside of it. Left again, but when nothing stands behind it or
  * the last that was set is a list.
@@ -232,18 +254,23 @@ static int edit_message(struct mode *m, const json_t *field, const char *const *
 			struct err *e)
 {
 	const char *message = json_str(field, "message", "");
+	size_t used;
 	json_t *v;
 
 	if (!n || names_field(m, message, words[0]))
 		return edit_inside(m, field, 0, words, n, e);
 	if (list_for(m, kinds_fields(m->model, message), words[0]))
 		return by_form(m, field, words, n, e);
-	if (n > 1) {
+	used = values_of(m, words, n);
+	if (used > 1) {
 		edit_field(m->model, message, words[0], e);
 		return -EINVAL;
 	}
 	v = one_value(m, field, words[0], e);
-	return v ? json_object_set_new(mode_level(m)->value, name_of(field), v) : -EINVAL;
+	if (!v)
+		return -EINVAL;
+	json_object_set_new(mode_level(m)->value, name_of(field), v);
+	return edit_words(m, words + used, n - used, e);
 }
 
 /* The item that "KEY VALUE" means; the size of the list: none has it. */
@@ -311,6 +338,10 @@ static int edit_list(struct mode *m, const json_t *field, const char *const *wor
 		rc = index_of(field, list, words[1], true, &at, e);
 		return rc ? rc : edit_inside(m, field, at, words + 2, n - 2, e);
 	}
+	/* What an item goes by wins over the beginning of a field's name. */
+	if (n == 1 && item_called(m, field, list, words[0]) < at &&
+	    !kinds_field(kinds_fields(m->model, json_str(field, "message", "")), words[0]))
+		return enter(m, field, item_called(m, field, list, words[0]), e);
 	if (!n || names_field(m, json_str(field, "message", ""), words[0])) {
 		if (n) {
 			at = item_with(m, field, words, n);
@@ -319,8 +350,6 @@ static int edit_list(struct mode *m, const json_t *field, const char *const *wor
 		}
 		return edit_inside(m, field, at, words, n, e);
 	}
-	if (n == 1 && item_called(m, field, list, words[0]) < at)
-		return enter(m, field, item_called(m, field, list, words[0]), e);
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = append(m, field, words[i], e);
 	return rc ? rc : 1;
@@ -335,17 +364,6 @@ static int needs_value(struct mode *m, const json_t *field, struct err *e)
 	}
 	return err_set(e, -EINVAL, name_of(field), "It needs a value (%s).",
 		       json_str(field, "type", ""));
-}
-
-/* How many of WORDS belong to a list of scalars: until the name of another field. */
-static size_t values_of(const struct mode *m, const char *const *words, size_t n)
-{
-	const json_t *fields = kinds_fields(m->model, m->level[m->n - 1].message);
-	size_t i = 0;
-
-	while (i < n && (i == 0 || !kinds_field(fields, words[i])))
-		i++;
-	return i;
 }
 
 static bool is_truth(const char *word)
@@ -435,9 +453,9 @@ int mode_edit(struct mode *m, const char *const *words, size_t n, struct err *e)
 int mode_unset(struct mode *m, const char *const *words, size_t n, struct err *e)
 {
 	struct level *l = mode_level(m);
+	size_t at, depth = m->n;
 	const json_t *field;
 	json_t *list;
-	size_t at;
 	int rc;
 
 	*e = (struct err){ 0 };
@@ -454,13 +472,27 @@ int mode_unset(struct mode *m, const char *const *words, size_t n, struct err *e
 		json_object_del(l->value, name_of(field));
 		return 0;
 	}
+	if (is(field, "message") && !is_list(field)) {
+		rc = enter(m, field, 0, e);
+		rc = rc ? rc : mode_unset(m, words + 1, n - 1, e);
+		if (m->n > depth)
+			mode_up(m, !rc && json_is_object(json_object_get(l->value, name_of(field))));
+		return rc;
+	}
 	list = json_object_get(l->value, name_of(field));
 	if (!is_list(field))
 		return err_set(e, -EINVAL, name_of(field), "`no %s` takes no value.", name_of(field));
 	if (!strcasecmp(words[1], "index")) {
-		if (n != 3)
+		if (n < 3)
 			return err_set(e, -EINVAL, name_of(field), "Which index? Items count from 1.");
 		rc = index_of(field, list, words[2], false, &at, e);
+		if (!rc && n > 3) {
+			rc = enter(m, field, at, e);
+			rc = rc ? rc : mode_unset(m, words + 3, n - 3, e);
+			if (m->n > depth)
+				mode_up(m, !rc);
+			return rc;
+		}
 	} else {
 		at = item_called(m, field, list, words[1]);
 		if (at == json_array_size(list) && n > 2)
@@ -584,8 +616,8 @@ json_t *mode_diff(const json_t *was, const json_t *is)
 	each_leaf(b, "", is);
 	json_object_foreach(a, path, v)
 		if (!json_equal(v, json_object_get(b, path)))
-			json_array_append_new(out, json_pack("{s:s, s:O, s:O?}", "field", path, "was", v,
-							     "is", json_object_get(b, path)));
+			json_array_append_new(out, json_pack("{s:s, s:O, s:s}", "field", path, "was", v,
+							     "is", json_str(b, path, "")));
 	json_object_foreach(b, path, v)
 		if (!json_object_get(a, path))
 			json_array_append_new(out, json_pack("{s:s, s:s, s:O}", "field", path, "was", "",

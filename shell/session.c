@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "shell/candidates.h"
 #include "shell/commands.h"
+#include "shell/kinds.h"
 #include "shell/text.h"
 #include "shell/verbs.h"
 #include "shell/words.h"
@@ -213,23 +214,22 @@ int session_words(struct session *s, const char *const *words, size_t n, struct 
 static int in_mode(struct session *s, const char *const *words, size_t n, struct err *e)
 {
 	const struct command *verb = session_verb(words[0]);
-	struct err other;
 	int rc;
 
 	if (verb)
 		return verb->run(s, words + 1, n - 1, e);
+	/* A command is not taken for the beginning of a field's name. */
+	for (size_t i = 0; i < ARRAY_SIZE(session_commands); i++)
+		if (word_fits(session_commands[i].name, 0, words[0]) == 2 &&
+		    !kinds_field(kinds_fields(s->mode.model, mode_level(&s->mode)->message), words[0]))
+			return err_set(e, -EINVAL, words[0], "It is no field here; `do %s` is the command.", words[0]);
 	rc = verb_edit(s, words, n, e);
 	if (rc == -EINVAL && !strcmp(e->path, words[0])) {
-		size_t used;
-		const char *one[] = { words[0], "x", "x", NULL };
-
-		/* A verb that was cut short, or a command of the outermost level. */
+		/* A verb that was cut short. */
 		for (size_t i = 0; i < ARRAY_SIZE(session_verbs); i++)
 			if (!strncasecmp(session_verbs[i].name, words[0], strlen(words[0])) &&
 			    !strstr(e->text, "could be any of"))
 				return session_verbs[i].run(s, words + 1, n - 1, e);
-		if (session_command(NULL, one, 3, &used, &other))
-			err_set(e, -EINVAL, words[0], "It is no field here; `do %s` is the command.", words[0]);
 	}
 	return rc;
 }

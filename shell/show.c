@@ -8,6 +8,7 @@
 #include "shell/kinds.h"
 #include "shell/objects.h"
 #include "shell/text.h"
+#include "shell/tree.h"
 
 #define COLUMNS_MAX 6
 /* More columns than this, of no more rows than this, are shown across. */
@@ -435,6 +436,11 @@ static int show_one(const struct show *s, const json_t *model, const json_t *kin
 	rc = find_object(s, model, kind, name, &o, e);
 	if (rc)
 		return rc;
+	if (!view && !s->json && grid_is_framed()) {
+		json_object_del(o, "url");
+		tree_print(s->out, model, json_str(kind, "message", ""), o);
+		return 0;
+	}
 	if (!view)
 		return show_answer(s, o);
 	path = objects_path(s->client, kind, json_str(o, "uuid", ""));

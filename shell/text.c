@@ -137,6 +137,13 @@ bool text_is_flat(const json_t *v)
 	return true;
 }
 
+/* What turns the direction of a line, or ends it, and is not seen: U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069. */
+static bool is_unseen(const unsigned char *p)
+{
+	return (p[1] == 0x80 && (p[2] == 0x8e || p[2] == 0x8f || (p[2] >= 0xa8 && p[2] <= 0xae))) ||
+	       (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9);
+}
+
 char *text_harmless(char *s)
 {
 	for (unsigned char *p = (unsigned char *)s; *p; p++) {
@@ -144,6 +151,10 @@ char *text_harmless(char *s)
 		if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) {
 			p[0] = p[1] = '?';
 			p++;
+		} else if (*p == 0xe2 && is_unseen(p)) {
+			/* Three bytes, one mark. */
+			*p = '?';
+			memmove(p + 1, p + 3, strlen((char *)p + 3) + 1);
 		} else if (*p < ' ' || *p == 0x7f) {
 			*p = '?';
 		}

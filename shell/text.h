@@ -13,6 +13,8 @@
 char *text_of(const json_t *v);
 /* Is it shown in one cell, or does it have members to be shown by themselves? */
 bool text_is_flat(const json_t *v);
+/* In place of a secret, as the controller writes it. */
+#define TEXT_SECRET "<sensitive>"
 /* Without what could move the cursor or change the terminal. In place. */
 char *text_harmless(char *s);
 

@@ -1,11 +1,9 @@
 #include "shell/token.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/base.h"
-#include "base/buf.h"
 #include "base/settings.h"
 
 #define HOURS 24
@@ -26,12 +24,7 @@ static void kept_fini(struct kept *k)
 
 static char *token_path(void)
 {
-	CLEANUP_FREE char *beside = credentials_path();
-
-	if (!beside)
-		return NULL;
-	*strrchr(beside, '/') = '\0';
-	return xasprintf("%s/token", beside);
+	return credentials_beside("token");
 }
 
 static int take(void *arg, const char *name, const char *value, struct err *e)
@@ -80,17 +73,6 @@ int token_find(struct credentials *c, struct err *e)
 	return rc == -ENOENT ? 0 : rc;
 }
 
-static void make_folders(const char *path)
-{
-	CLEANUP_FREE char *copy = xstrdup(path);
-
-	for (char *p = strchr(copy + 1, '/'); p; p = strchr(p + 1, '/')) {
-		*p = '\0';
-		mkdir(copy, 0700);
-		*p = '/';
-	}
-}
-
 int token_make(struct client *client, const struct credentials *c, FILE *out, struct err *e)
 {
 	CLEANUP_JSON json_t *body = json_pack("{s:i}", "hours", HOURS), *answer = NULL;
@@ -104,7 +86,6 @@ int token_make(struct client *client, const struct credentials *c, FILE *out, st
 		return rc;
 	text = xasprintf("controller = %s\nuser = %s\ntoken = %s\nuuid = %s\n", c->controller, c->user,
 			 json_str(answer, "token", ""), json_str(answer, "uuid", ""));
-	make_folders(path);
 	rc = file_replace(path, text, strlen(text), 0600);
 	explicit_bzero(text, strlen(text));
 	if (rc)

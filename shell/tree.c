@@ -19,22 +19,24 @@ static void row(struct tree *t, size_t depth, const char *name, char *value)
 	grid_cell(t->grid, 1, value);
 }
 
-static void member(struct tree *t, size_t depth, const char *name, const char *message, const json_t *v)
+/* F is the field of the model; NULL: unknown. */
+static void member(struct tree *t, size_t depth, const char *name, const json_t *f, const json_t *v)
 {
+	const char *message = json_str(f, "message", NULL);
 	const json_t *item;
 	size_t i;
 
-	if (json_is_array(v) && (!text_is_flat(v) || (message && *message))) {
+	if (json_is_array(v) && (!text_is_flat(v) || message)) {
 		json_array_foreach((json_t *)v, i, item) {
 			CLEANUP_FREE char *title = xasprintf("%s[%zu]", name, i + 1);
 
-			member(t, depth, title, message, item);
+			member(t, depth, title, f, item);
 		}
 	} else if (json_is_object(v) && !text_is_flat(v)) {
 		row(t, depth, name, NULL);
 		members(t, depth + 1, message, v);
 	} else {
-		row(t, depth, name, text_of(v));
+		row(t, depth, name, json_bool(f, "secret", false) ? xstrdup(TEXT_SECRET) : text_of(v));
 	}
 }
 
@@ -47,7 +49,7 @@ static void members(struct tree *t, size_t depth, const char *message, const jso
 	json_array_foreach((json_t *)fields, i, f) {
 		below = json_object_get(v, json_str(f, "name", ""));
 		if (below)
-			member(t, depth, json_str(f, "name", ""), json_str(f, "message", ""), below);
+			member(t, depth, json_str(f, "name", ""), f, below);
 	}
 	json_object_foreach((json_t *)v, key, below)
 		if (!kinds_field(fields, key))

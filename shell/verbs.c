@@ -79,9 +79,10 @@ int verb_edit(struct session *s, const char *const *words, size_t n, struct err 
 }
 
 /* What the controller's sentence says about items, in the numbers that are typed here. */
-static void tell_index(const struct err *e, FILE *out)
+static void tell_index(struct err *e)
 {
-	const char *p = e->path[0] ? e->path : e->text;
+	CLEANUP_FREE char *text = xstrdup(e->text);
+	const char *p = text;
 	size_t len = strcspn(p, ": ");
 	struct buf b = BUF_INIT;
 
@@ -96,7 +97,7 @@ static void tell_index(const struct err *e, FILE *out)
 		}
 	}
 	if (memchr(p, '[', len))
-		fprintf(out, "(here that is: %s)\n", text_harmless(buf_cstr(&b)));
+		err_set(e, e->code, NULL, "%s (Here that is %s.)", text, buf_cstr(&b));
 	buf_fini(&b);
 }
 
@@ -115,8 +116,7 @@ static int send_object(struct session *s, struct err *e)
 	full = xasprintf("%s?include_name", path);
 	rc = client_send(s->client, l->is_new ? "POST" : "PUT", full, l->value, &answer, e);
 	if (rc) {
-		if (s->terminal)
-			tell_index(e, stderr);
+		tell_index(e);
 		return rc;
 	}
 	candidates_forget(s);
@@ -195,7 +195,8 @@ int verb_new(struct session *s, const char *const *words, size_t n, struct err *
 	(void)words, (void)n;
 	if (!json_bool(field, "list", false))
 		return err_set(e, -EINVAL, NULL, "This level is no item of a list.");
-	mode_up(&s->mode, true);
+	/* One in which nothing was set is none. */
+	mode_up(&s->mode, json_object_size(mode_level(&s->mode)->value) > 0);
 	return verb_edit(s, &name, 1, e);
 }
 
@@ -207,12 +208,7 @@ int verb_no(struct session *s, const char *const *words, size_t n, struct err *e
 int verb_where(struct session *s, const char *const *words, size_t n, struct err *e)
 {
 	(void)words, (void)n, (void)e;
-	if (s->json) {
-		json_dumpf(mode_level(&s->mode)->value, s->out, JSON_INDENT(2));
-		fputc('\n', s->out);
-	} else {
-		say_where(s);
-	}
+	say_where(s);
 	return 0;
 }
 
@@ -260,7 +256,7 @@ int verb_diff(struct session *s, const char *const *words, size_t n, struct err 
 		grid_row(g);
 		grid_cell(g, 0, xstrdup(json_str(row, "field", "")));
 		grid_cell(g, 1, xstrdup(json_str(row, "was", "")));
-		grid_cell(g, 2, xstrdup(is));
+		grid_cell(g, 2, xstrdup(*is && kinds_is_secret(m->model, json_str(row, "field", "")) ? TEXT_SECRET : is));
 	}
 	grid_print(g, s->out);
 	grid_free(g);

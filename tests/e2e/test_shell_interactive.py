@@ -1,0 +1,376 @@
+"""The shell as one sits before it, in a terminal; and its scripts, where there is none."""
+
+import json
+import os
+import re
+import stat
+import subprocess
+
+import pytest
+
+from lab.api import Api
+from terminal import Terminal
+from test_shell import PROGRAM, World
+
+
+class Desk(World):
+    """A controller, and terminals before it."""
+
+    def environment(self, **more):
+        settings = {"SPANWIRE_CONTROLLER": self.url, "SPANWIRE_PASSWORD_FILE": self.password_file, "SPANWIRE_CA": self.ca,
+                    "HOME": self.home, "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "XDG_CONFIG_HOME": None,
+                    "SPANWIRE_TENANT": None, "SPANWIRE_USER": None, "SPANWIRE_PASSWORD": None}
+        settings.update(more)
+        return settings
+
+    def terminal(self, *words, **environment):
+        return Terminal([PROGRAM, *words], self.environment(**environment))
+
+    def script(self, text, *words, **environment):
+        settings = {k: str(v) for k, v in self.environment(**environment).items() if v is not None}
+        done = subprocess.run([PROGRAM, *words], input=text, timeout=30, text=True, capture_output=True, env=settings,
+                              check=False)
+        return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    d = Desk(tmp_path_factory.mktemp("desk")).start()
+    try:
+        d.api = Api(d.url, "admin", d.password)
+        d.api.post("pool", {"name": "web", "servers": [
+            {"ip": {"addr": f"10.0.0.{n}", "type": "V4"}, "port": 8000 + n} for n in (5, 6)]})
+        d.api.post("vsvip", {"name": "shop-vip", "vip": [
+            {"vip_id": "1", "ip_address": {"addr": "10.1.0.1", "type": "V4"}}]})
+        for port, name in enumerate(("vs_name", "Test-VS"), 80):
+            d.api.post("virtualservice", {"name": name, "services": [{"port": port}], "enabled": False,
+                                          "vsvip_ref": "/api/vsvip?name=shop-vip", "pool_ref": "/api/pool?name=web"})
+        d.api.post("pool", {"name": "web shop"})
+        yield d
+    finally:
+        d.stop()
+
+
+@pytest.fixture
+def shell(desk):
+    t = desk.terminal()
+    t.prompts()
+    try:
+        yield t
+    finally:
+        t.close()
+
+
+def table(lines):
+    """{field: value} of a framed table, whatever is said before it."""
+    while lines and not lines[0].startswith("+"):
+        lines = lines[1:]
+    assert re.match(r"^\+(-+\+)+$", lines[0]) and lines[0] == lines[-1] == lines[2], lines
+    return {row[0].strip(): row[1].strip() for row in (line[1:-1].split("|") for line in lines[3:-1])}
+
+
+EXISTING = "Updating an existing object. Currently, the object is:"
+
+
+def test_a_clone_profile_as_the_manual_types_it(desk, shell):
+    assert shell.prompt() == "[admin:controller]: >"
+    assert shell.run("configure trafficcloneprofile clone_profile_name") == []
+    assert shell.prompt() == "[admin:controller]: trafficcloneprofile>"
+    assert shell.run("clone_servers") == ["New object being created"]
+    assert shell.prompt() == "[admin:controller]: trafficcloneprofile:clone_servers>"
+    assert shell.run("ip_address 10.10.10.10") == []
+    assert shell.run("subnet 10.10.10.0/24") == []
+    assert shell.run("save") == []
+    assert shell.prompt() == "[admin:controller]: trafficcloneprofile>"
+    assert shell.run("preserve_client_ip") == []
+    changes = table(shell.run("diff"))
+    assert changes.keys() == {"clone_servers[1].ip_address", "clone_servers[1].subnet", "preserve_client_ip"}
+    saved = table(shell.run("save"))
+    assert saved["ip_address"] == "10.10.10.10" and saved["preserve_client_ip"] == "true"
+    assert shell.prompt() == "[admin:controller]: >"
+    made = desk.api.find("trafficcloneprofile", "clone_profile_name")
+    assert made["preserve_client_ip"] and made["clone_servers"] == [{
+        "ip_address": {"addr": "10.10.10.10", "type": "V4"},
+        "subnet": {"ip_addr": {"addr": "10.10.10.0", "type": "V4"}, "mask": 24}}]
+
+    entered = shell.run("configure virtualservice vs_name")
+    assert entered[0] == EXISTING and table(entered[1:])["pool_ref"] == "web"
+    assert shell.prompt() == "[admin:controller]: virtualservice>"
+    assert shell.run("traffic_clone_profile_ref clone_profile_name") == []
+    assert table(shell.run("save"))["traffic_clone_profile_ref"] == "clone_profile_name"
+    assert desk.api.find("virtualservice", "vs_name")["traffic_clone_profile_ref"].endswith(made["uuid"])
+    assert shell.run("show virtualservice vs_name traffic_clone_stats") == ["There is nothing."]
+
+
+def test_what_is_debugged_as_the_manual_types_it(desk, shell):
+    entered = shell.run("debug virtualservice Test-VS")
+    assert entered[0] == EXISTING and table(entered[1:])["name"] == "Test-VS"
+    assert shell.prompt() == "[admin:controller]: debugvirtualservice>"
+    assert shell.run("capture_params num_pkts 1000") == []
+    assert shell.run("debug_ip addrs 10.10.10.10") == []
+    assert shell.prompt() == "[admin:controller]: debugvirtualservice:debug_ip>"
+    # Several, one after the other.
+    for line in ("addrs 10.10.10.11", "prefixes 10.2.0.0/16", "ranges 10.3.0.1-10.3.0.9", "save"):
+        assert shell.run(line) == []
+    # And the forms in which a capture's addresses are written.
+    for line in ("debug_ip 10.1.1.1 10.1.1.99", "debug_ip 10.1.1.1-10.1.1.255", "debug_ip 10.1.1.1/24",
+                 "debug_hm debug_vs_hm_include", "no debug_ip addrs 10.10.10.11"):
+        assert shell.run(line) == []
+    said = shell.run("save")
+    assert shell.prompt() == "[admin:controller]: >"
+    uuid = desk.api.find("virtualservice", "Test-VS")["uuid"]
+    debug = desk.api.get(f"debugvirtualservice/{uuid}")
+    assert debug["capture_params"]["num_pkts"] == 1000 and debug["debug_hm"] == "DEBUG_VS_HM_INCLUDE"
+    ip = debug["debug_ip"]
+    assert [a["addr"] for a in ip["addrs"]] == ["10.10.10.10", "10.1.1.1", "10.1.1.99"]
+    assert [(p["ip_addr"]["addr"], p["mask"]) for p in ip["prefixes"]] == [("10.2.0.0", 16), ("10.1.1.1", 24)]
+    assert [(r["begin"]["addr"], r["end"]["addr"]) for r in ip["ranges"]] == \
+        [("10.3.0.1", "10.3.0.9"), ("10.1.1.1", "10.1.1.255")]
+    assert table(said)["num_pkts"] == "1000"
+
+
+def test_tab_completes_all_that_there_is(desk, shell):
+    shell.type("conf")
+    shell.key("Tab")
+    shell.type("virt")
+    shell.key("Tab")
+    shell.type("vs_")
+    shell.key("Tab")
+    shell.sees("> configure virtualservice vs_name")
+    shell.key("Enter")
+    shell.sees("virtualservice>")
+    shell.prompts()
+    shell.type("pool_r")
+    shell.key("Tab")
+    shell.type("web")
+    shell.key("Tab", "Tab")
+    # Two names begin so; both are offered, and the one with a blank is typed with quotes.
+    shell.sees("web shop")
+    shell.type(" s")
+    shell.key("C-u")
+    shell.type("traffic_e")
+    shell.key("Tab")
+    shell.type("f")
+    shell.key("Tab")
+    shell.sees("virtualservice> traffic_enabled false")
+    shell.key("Enter")
+    shell.run("abort")
+    shell.run("configure pool web")
+    shell.type("lb_algorithm lb_algorithm_rou")
+    shell.key("Tab")
+    shell.sees("lb_algorithm LB_ALGORITHM_ROUND_ROBIN")
+    shell.key("C-c")
+    shell.type("servers index ")
+    shell.key("?")
+    shell.sees("10.0.0.5:8005")
+    shell.key("C-c")
+    shell.run("abort")
+    shell.type("delete pool \"web s")
+    shell.key("Tab")
+    shell.sees('delete pool "web shop"')
+    shell.key("C-c")
+    shell.type("show virtualservice vs_name traf")
+    shell.key("Tab")
+    shell.sees("vs_name traffic_clone_stats")
+    shell.key("C-c")
+
+
+def test_a_question_mark_helps_anywhere(shell):
+    shell.key("?")
+    lines = shell.sees("switchto")
+    assert any(re.match(r" +migrate +An action", line) for line in lines)
+    shell.run("configure healthmonitor probe")
+    shell.type("receive_timeout ?")
+    field, = [line for line in shell.sees("default 4") if line.startswith("receive_timeout: ")]
+    assert "int32, 1 to 2400 SEC, default 4. " in field
+    shell.key("C-c")
+    shell.type("type ")
+    shell.key("?")
+    shell.sees("HEALTH_MONITOR_PING")
+    shell.key("C-c")
+    # In a text it is a character.
+    shell.run('http_monitor http_request "GET /?a=b HTTP/1.0"')
+    assert table(shell.run("where"))["http_request"] == "GET /?a=b HTTP/1.0"
+    rows = shell.run("show_schema send_interval")
+    assert any("1 to 3600 SEC" in row for row in rows)
+    shell.run("abort")
+
+
+def test_items_of_lists_and_levels(desk, shell):
+    shell.run("configure pool basket servers 10.0.0.1:80,10.0.0.2:80,10.0.0.3:80")
+    assert shell.run("con pool basket")[0] == EXISTING
+    entered = shell.run("servers index 2")
+    assert entered[0] == EXISTING and table(entered[1:])["ip"] == "10.0.0.2"
+    shell.run("ratio 5")
+    assert shell.run("exit") == ["Something was set here: `save` keeps it, `cancel` drops it, `diff` shows it."]
+    shell.run("back")
+    entered = shell.run("servers 10.0.0.3:80")
+    assert table(entered[1:])["ip"] == "10.0.0.3"
+    shell.run("no enabled")
+    shell.run("cancel")
+    shell.run("servers ip 10.0.0.1")
+    shell.run("description first")
+    shell.run("save")
+    shell.run("servers")
+    shell.run("ip 10.0.0.4 port 81")
+    assert shell.run("new") == ["New object being created"]
+    shell.run("ip 10.0.0.5")
+    shell.run("save")
+    shell.run("no servers index 3")
+    assert table(shell.run("do show pool web"))["name"] == "web"
+    assert shell.run("show pool web") == ["show: It is no field here; `do show` is the command."]
+    assert shell.run("servers index 9") == ["servers: It has 4 items, and no number 9."]
+    # What the controller refuses points to the field, by the number that is typed.
+    shell.run("servers index 4 port 70000")
+    refused = " ".join(shell.run("save"))
+    assert refused.startswith("servers[3].port: 70000 is out of range") and "servers index 4 port" in refused
+    assert shell.prompt() == "[admin:controller]: pool>"
+    shell.run("no servers index 4 port")
+    shell.run("save")
+    servers = desk.api.find("pool", "basket")["servers"]
+    assert [(s["ip"]["addr"], s.get("port"), s["ratio"], s.get("description"), s["enabled"]) for s in servers] == [
+        ("10.0.0.1", 80, 1, "first", True), ("10.0.0.2", 80, 5, None, True), ("10.0.0.4", 81, 1, None, True),
+        ("10.0.0.5", None, 1, None, True)]
+    shell.run("delete pool basket")
+    assert desk.api.find("pool", "basket") is None
+
+
+def test_secrets_are_neither_seen_nor_kept(desk, shell):
+    shell.run("configure sslkeyandcertificate hidden")
+    shell.type("key")
+    shell.key("Enter")
+    shell.wait(lambda lines: lines[-1] == "key:", "question")
+    shell.type("s3cret-typed")
+    shell.key("Enter")
+    assert table(shell.run("where"))["key"] == "<sensitive>"
+    shell.run("key s3cret-in-line")
+    assert not [row for row in shell.run("diff") if "s3cret" in row]
+    shell.run("abort")
+    shell.run("configure sslkeyandcertificate hidden key s3cret-at-once")
+    listed = "\n".join(shell.run("history"))
+    assert "configure sslkeyandcertificate hidden" in listed and "s3cret" not in listed
+    assert not [line for line in shell.screen() if "s3cret-typed" in line]
+    kept = desk.home / ".config/spanwire/history"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600 and "s3cret" not in kept.read_text()
+    shell.key("C-r")
+    shell.type("diff")
+    shell.sees("bck:")
+    shell.key("C-c")
+
+
+def test_control_c_and_control_d_lose_nothing(desk, shell):
+    shell.run("configure pool web")
+    shell.type("description half a li")
+    shell.key("C-c")
+    assert shell.prompt() == "[admin:controller]: pool>"
+    shell.run("description 'a whole line'")
+    shell.key("C-d")
+    shell.sees("Something was set here")
+    shell.run("save")
+    assert desk.api.find("pool", "web")["description"] == "a whole line"
+    shell.type("watch show pool web")
+    shell.key("Enter")
+    shell.sees("a whole line")
+    shell.key("C-c")
+    shell.prompts()
+    shell.run("show pool | include whole")
+    shell.key("C-d")
+    assert shell.exit_status() == 0
+
+
+def test_names_from_the_controller_cannot_move_the_cursor(desk, shell):
+    name = "evil\u202egnp.exe"
+    made = desk.api.post("pool", {"name": name, "description": "\x1b[2J\x1b]0;title\x07\u009b1m\rend"})
+    try:
+        assert [row for row in shell.run("show pool") if "evil?gnp.exe" in row]
+        shell.type("show pool ev")
+        shell.key("Tab")
+        shell.key("C-c")
+        assert table(shell.run(f"show pool {made['uuid']}"))["description"] == "?[2J?]0;title???1m?end"
+        assert "title" not in shell.tmux("display-message", "-p", "-t", "t", "#{pane_title}")
+    finally:
+        desk.api.delete(f"pool/{made['uuid']}")
+
+
+def test_tenants_settings_files(desk, shell, tmp_path):
+    desk.api.post("tenant", {"name": "blue"})
+    assert shell.run("switchto tenant nowhere") == ["Tenant 'nowhere' does not exist!"]
+    shell.run("switchto tenant blue")
+    assert shell.prompt() == "[blue:controller]: >"
+    shell.run("configure pool bluepool servers 10.9.0.1")
+    assert json.loads("".join(shell.run("show pool bluepool --json")))["name"] == "bluepool"
+    file = tmp_path / "blue.json"
+    shell.run(f"export configuration {file}")
+    assert "bluepool" in file.read_text() and stat.S_IMODE(file.stat().st_mode) == 0o600
+    shell.run("delete pool bluepool")
+    assert re.match(r"\d+ objects were imported\.", shell.run(f"import configuration {file}")[0])
+    assert "bluepool" in "\n".join(shell.run("show pool"))
+    shell.run("terminal json on")
+    assert json.loads("\n".join(shell.run("show tenant blue")))["name"] == "blue"
+    shell.run("terminal json off")
+    shell.run("terminal width 60")
+    assert max(len(line) for line in shell.run("show pool")) <= 60
+    assert shell.run("sh pool") != [] and "could be any of" in shell.run("s pool")[0]
+    assert "No " not in shell.run("migrate virtualservice nothing")[0]
+
+
+def test_a_login_is_kept_for_a_day(desk):
+    without = {"SPANWIRE_PASSWORD_FILE": None, "HOME": desk.folder / "fresh"}
+    (desk.folder / "fresh").mkdir()
+    assert "No password" in desk.script("show pool", **without)[2]
+    t = desk.terminal(**without)
+    try:
+        t.sees("Password of admin at")
+        t.type(desk.password)
+        t.key("Enter")
+        t.prompts()
+        assert not [line for line in t.screen() if desk.password in line]
+    finally:
+        t.close()
+    token = desk.folder / "fresh/.config/spanwire/token"
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600 and desk.password not in token.read_text()
+    status, out, _ = desk.script("show pool", **without)
+    assert status == 0 and "web" in out
+    token.chmod(0o644)
+    assert "is open to others" in desk.script("show pool", **without)[2]
+    token.chmod(0o600)
+    kept = token.read_text()
+    assert desk.script("logout", **without)[0] == 0 and not token.exists()
+    token.write_text(kept)
+    token.chmod(0o600)
+    assert desk.script("show pool", **without)[0] != 0, "the controller knows it no more"
+
+
+def test_scripts_ask_nothing_and_stop_at_the_first_error(desk, tmp_path):
+    lines = ["# a pool, step by step", "configure pool scripted", "servers", "ip 10.0.0.7 port 80", "save",
+             "lb_algorithm round_robin", "save", "show pool scripted | include ROUND", "exit", "nonsense"]
+    status, out, wrong = desk.script("\n".join(lines))
+    assert (status, wrong) == (0, "") and "LB_ALGORITHM_ROUND_ROBIN" in out and "controller]" not in out
+    assert "+--" not in out and "\x1b" not in out
+
+    file = tmp_path / "lines"
+    file.write_text("show pool scripted\nshow pool nothing\ndelete pool scripted\n")
+    status, out, wrong = desk.script("", "-f", str(file))
+    assert status == 1 and wrong == f"spanwire: {file}:2: There is no pool 'nothing'.\n"
+    assert desk.api.find("pool", "scripted")
+    assert desk.script("configure pool scripted\nbogus 1\n")[:2] == (2, "")
+    status, _, wrong = desk.script("configure pool scripted\nlb_algorithm fewest_servers\n")
+    assert status == 2 and "was not saved" in wrong
+    status, _, wrong = desk.script("configure sslkeyandcertificate x\nkey\n")
+    assert status == 2 and "@FILE" in wrong
+    assert desk.script("delete pool scripted\n")[0] == 0
+    status, out, _ = desk.script("", "help")
+    assert status == 0 and "switchto tenant" in out
+
+
+def test_other_shells_complete_as_well(desk):
+    ask = {k: str(v) for k, v in desk.environment().items() if v is not None}
+    completion = desk.script("", "completion", "bash")[1]
+    tried = 'COMP_LINE="spanwire show pool we" COMP_POINT=21 COMP_WORDS=(spanwire show pool we) COMP_CWORD=3\n' \
+        '_spanwire\nprintf "%s\\n" "${COMPREPLY[@]}"\n'
+    ask["PATH"] = f"{PROGRAM.parent}:{ask['PATH']}"
+    done = subprocess.run(["bash", "-c", completion + tried], text=True, capture_output=True, env=ask, timeout=20, check=True)
+    assert done.stdout.splitlines() == ["web", r"web\ shop"]
+    assert "#compdef spanwire" in desk.script("", "completion", "zsh")[1]
+    options = desk.script("", "--candidates", "spanwire --t")[1].split()
+    assert "--tenant" in options

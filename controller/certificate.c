@@ -16,7 +16,7 @@
 #include "controller/envelope.h"
 #include "controller/pem.h"
 
-enum { DAY = 24 * 3600, DAYS_DEFAULT = 365, SKEW = 3600, RSA_MIN = 2048, NAMES_MAX = 100, MEMO = 16 };
+enum { DAY = 24 * 3600, DAYS_DEFAULT = 365, SKEW = 3600, RSA_MIN = 2048, NAMES_MAX = 100, MEMO = 256 };
 
 #define AUTO_(type, name, release)                            \
 	static inline void release_##name(type **p)           \

@@ -64,6 +64,26 @@ static void prepare_work(struct job *j)
 	}
 }
 
+/* Authorities, of which there may be hundreds: read, so that the rule finds them remembered. It says what is wrong. */
+static void authorities_work(struct job *j)
+{
+	static const char *const ops[] = { "add", "replace" };
+	struct preparing *p = CONTAINER_OF(j, struct preparing, job);
+
+	for (size_t i = 0; i <= ARRAY_SIZE(ops); i++) {
+		json_t *holder = i ? json_object_get(p->body, ops[i - 1]) : p->body, *one;
+		size_t k;
+
+		json_array_foreach(json_object_get(holder, "ca_certs"), k, one) {
+			json_t *facts = NULL;
+
+			if (certificate_read(json_str(one, "certificate", ""), &facts, NULL) < 0)
+				return;
+			json_decref(facts);
+		}
+	}
+}
+
 /* ---- macros ------------------------------------------------------------------------ */
 
 static int each_in_message(const struct message_desc *m, json_t *o, int (*f)(json_t *one, struct err *e), struct err *e);
@@ -206,18 +226,28 @@ enum result certificate_macro(struct request *q, const struct kind_desc *k, json
 	return counted ? prepare_later(q, macro_work, k) : macro_write_now(q);
 }
 
-enum result certificate_write(struct request *q)
+static enum result write_later(struct request *q, const char *kind, void (*work)(struct job *j))
 {
 	const struct object *o;
 	const char *tenant;
 
-	q->kind = (char *)"sslkeyandcertificate";
+	q->kind = (char *)kind;
 	o = q->uuid ? store_get(q->rest->c->store, q->kind, q->uuid) : NULL;
 	tenant = o ? o->tenant : strcmp(q->tenant_id, "*") == 0 ? TENANT_ADMIN : q->tenant_id;
 	/* Who may not write them shall not make the pool work for him: he is told so at once. */
 	if (!json_is_object(q->json) || auth_may(q, q->kind, tenant, true, NULL) < 0)
 		return write_now(q);
-	return prepare_later(q, prepare_work, NULL);
+	return prepare_later(q, work, NULL);
+}
+
+enum result certificate_write(struct request *q)
+{
+	return write_later(q, "sslkeyandcertificate", prepare_work);
+}
+
+enum result authorities_write(struct request *q)
+{
+	return write_later(q, "pkiprofile", authorities_work);
 }
 
 /* ---- POST .../renew ---------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /*
  * configuration - GET /api/configuration/export, POST /api/configuration/import, GET /api/backup/UUID/file.
  *
- * The core takes a snapshot, or writes what was read; key derivation, sealing, parsing and the making of a whole store happen on
+ * The core takes a snapshot, or writes what was read in slices; key derivation, sealing, parsing and the making of a whole store happen on
  * the pool, so that engines do not wait. After a full system was imported the controller starts itself anew, with it.
  */
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "controller/audit.h"
 #include "controller/backup/backups.h"
+#include "controller/backup/intake.h"
 #include "controller/backup/restore.h"
 #include "controller/pool.h"
 #include "controller/resolve.h"
@@ -30,6 +31,9 @@ struct config_job {
 	bool restore; /* the whole system */
 	char *dir, *by;
 	struct archive archive;
+	struct intake *intake; /* of a tenant */
+	struct model_notes notes;
+	struct timer next;   /* its next slice */
 	struct err e;
 };
 
@@ -69,6 +73,8 @@ static void config_job_free(struct config_job *c)
 	free(c->by);
 	free(c->text);
 	snapshot_free(c->snapshot);
+	intake_free(c->intake);
+	model_notes_fini(&c->notes);
 	archive_close(&c->archive);
 	free(c);
 }
@@ -207,17 +213,39 @@ static void import_work(struct job *j)
 		restore_stage(&c->archive, c->dir, c->by, &c->e);
 }
 
-static void merge(struct config_job *c, struct err *e)
+static void intake_end(struct config_job *c, int rc)
 {
 	struct request *q = c->request;
-	struct change_by by = change_by(q);
-	struct change change;
-	size_t n = 0;
 
-	change_begin(&change, q->rest->c->store, &by);
-	object_finish(q, &change, restore_merge(&c->archive, &change, &n, e), e);
-	if (!q->status)
-		request_json(q, 200, json_pack("{s:s, s:I}", "status", "imported", "objects", (json_int_t)n));
+	/* Also what was taken back may have been his own object. */
+	if (rc < 0 && !q->status)
+		request_error(q, &c->e);
+	if (rc == 0 && !q->status) {
+		notes_headers(q, &c->notes);
+		request_json(q, 200, json_pack("{s:s, s:I}", "status", "imported", "objects", (json_int_t)intake_count(c->intake)));
+	}
+	config_job_free(c);
+	route_done(q);
+}
+
+static void intake_on(struct timer *t)
+{
+	struct config_job *c = CONTAINER_OF(t, struct config_job, next);
+	struct request *q = c->request;
+	struct change_by by = { 0 };
+	int rc;
+
+	/* Rights may have gone in the meantime. */
+	if (!intake_is_stopped(c->intake) && (auth_user(q) != AUTH_GOOD || !auth_tenant(q)))
+		intake_stop(c->intake, -EACCES, "The right to write was lost.");
+	if (!intake_is_stopped(c->intake))
+		by = change_by(q);
+	rc = intake_step(c->intake, q->rest->c->store, &by, &c->notes, &c->e);
+	q->user = q->viewer.user = NULL;
+	if (rc == 1)
+		timer_in(q->rest->c->loop, &c->next, 1, intake_on);
+	else
+		intake_end(c, rc);
 }
 
 static void import_done(struct job *j)
@@ -227,14 +255,18 @@ static void import_done(struct job *j)
 
 	if (c->restore && c->e.code)
 		q->rest->restoring = false;
+	if (!c->restore && !c->e.code)
+		c->intake = intake_new(&c->archive, &c->e);
+	if (c->intake) {
+		intake_on(&c->next);
+		return;
+	}
 	if (c->e.code) {
 		request_error(q, &c->e);
-	} else if (c->restore) {
+	} else {
 		request_json(q, 200, json_pack("{s:s, s:b}", "status", "restored", "restarts", 1));
 		log_info("configuration_restored user=%s text=\"starting anew with it\"", c->by);
 		controller_restart(q->rest->c);
-	} else if (auth_user(q) == AUTH_GOOD && auth_tenant(q)) { /* rights may have gone in the meantime */
-		merge(c, &c->e);
 	}
 	config_job_free(c);
 	route_done(q);

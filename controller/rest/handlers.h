@@ -21,6 +21,7 @@ handler login, logout;
 void login_renew(struct request *q, const struct session *x);
 /* account.c */
 handler useraccount_get, useraccount_put, user_write;
+handler authorities_write;
 handler certificate_write;
 /* A macro about an object of K, whose certificates are made first; then macro_write_now(). */
 enum result certificate_macro(struct request *q, const struct kind_desc *k, json_t *data);

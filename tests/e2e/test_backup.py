@@ -1,7 +1,10 @@
 """Export and import of the configuration; what is wrong with a file is said, and changes nothing."""
 
+import hashlib
 import json
 import select
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -121,6 +124,55 @@ def test_wrong_files_change_nothing(world, admin):
     assert "left out" in error(bring(admin, export(admin, full_system="true"), full_system="true"), 400)
     assert "one tenant" in error(bring(admin, export(admin), full_system="true"), 400)
     assert objects(world) == before and not (world.data / "restore" / "ready").exists()
+
+
+def test_nobody_waits_for_a_large_tenant(world, admin):
+    """Others are served between its slices; and one bad object of thousands takes all of them back."""
+    admin.make("tenant", name="large")
+    session, other = world.session(tenant="large"), world.session(tenant="large")
+    session.make("pool", name="pool 7", description="of before")
+    pool = json.loads(export(session))
+    one = pool["Pool"][0]
+    vips = [{"name": f"vip {n}", "uuid": f"vsvip-{n}", "vip": [{"vip_id": "1", "ip_address": {
+        "addr": f"10.77.{n // 250}.{n % 250 + 1}", "type": "V4"}}]} for n in range(1000)]
+    pool["Pool"] = [{**one, "name": f"pool {n}", "uuid": f"pool-{n}", "description": "of the file"} for n in range(2000)]
+    waits, during, done = [], [], []
+
+    def file():
+        """As an export of such a tenant."""
+        root = {**pool, "VsVip": vips, "META": {k: v for k, v in pool["META"].items() if k != "digest"}}
+        root["META"]["digest"] = hashlib.sha256(json.dumps(root, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return json.dumps(root)
+
+    def bring_it(name, what):
+        headers = {k: v for k, v in session.headers().items() if k != "Content-Type"}
+        done.append(session.http.post(f"{world.url}/api/configuration/import", headers=headers,
+                                      files={"file": (name, what)}, timeout=60))
+
+    def watched(name, what):
+        thread = threading.Thread(target=bring_it, args=(name, what))
+        thread.start()
+        while thread.is_alive():
+            began = time.monotonic()
+            during.append(other.get("pool?page_size=1").json()["count"])
+            waits.append(time.monotonic() - began)
+        thread.join()
+        return done.pop()
+    vips[990]["vip"][0]["ip_address"]["addr"] = "10.77.0.1"
+    bad = watched("bad.json", file())
+    assert "'vip 990' of the file" in error(bad, 400) and "10.77.0.1" in bad.text
+    assert max(during) > 100 and other.get("vsvip?page_size=1").json()["count"] == 0
+    left, = other.get("pool").json()["results"]
+    assert left["name"] == "pool 7" and left["description"] == "of before"
+    vips[990]["vip"][0]["ip_address"]["addr"] = "10.77.9.1"
+    good = watched("good.json", file())
+    assert good.status_code == 200 and good.json()["objects"] == 3000, good.text
+    assert other.get("pool?page_size=1").json()["count"] == 2000
+    assert other.find("pool", "pool 7")["description"] == "of the file"
+    waits.sort()
+    print(f"measured: while 3,000 objects are imported a list takes {1000 * waits[len(waits) // 2]:.0f} ms, "
+          f"at most {1000 * waits[-1]:.0f} ms")
+    assert len(waits) > 20
 
 
 def test_a_tenant_moves(world, admin):

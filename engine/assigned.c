@@ -307,6 +307,7 @@ void assigned_drop(struct assigned *a)
 	list_remove(&a->link);
 	table_take(&t->table, &a->by_uuid);
 	json_decref(a->made_of);
+	json_decref(a->plain);
 	untrouble(&a->trouble);
 	untrouble(&a->clone_trouble);
 	free(a->clone_key);
@@ -417,13 +418,41 @@ static size_t clone_wants(const struct link *k, const struct traffic_clone_profi
 	return n;
 }
 
-/* Everything that the targets are made of, as text: equal text, same targets. */
-static char *clone_key_of(const struct clone_want *w, size_t n, bool preserve, enum clone_side side)
+static json_t *words(const char *const *list, size_t n)
 {
-	CLEANUP_FREE char *wants = xmalloc(n * sizeof(*w) * 2 + 1);
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(a, json_string(list[i]));
+	return a;
+}
+
+/* What of the plaintext is copied, and how it looks; NULL: packets as they are. New reference. */
+static json_t *plain_of(const struct traffic_clone_profile *p, struct clone_plan *plan)
+{
+	static const uint8_t marker[6] = { 0x02, 'S', 'P', 'W', 0, 1 }; /* locally administered */
+	const struct clone_filter *f = p->filter;
+	char text[18];
+
+	if (p->payload != CLONE_DECRYPTED)
+		return NULL;
+	plan->plain = true;
+	if (!p->marker_mac || mac_parse(p->marker_mac, plan->marker) < 0)
+		memcpy(plan->marker, marker, sizeof(marker));
+	return json_pack("{s:s, s:I, s:o, s:o, s:o}", "marker", mac_text(plan->marker, text), "port",
+			 (json_int_t)(p->decrypted_port ? p->decrypted_port : 80), "masked_headers",
+			 words(p->masked_headers, p->masked_headers_n), "hosts",
+			 words(f ? f->hosts : NULL, f ? f->hosts_n : 0), "path_prefixes",
+			 words(f ? f->path_prefixes : NULL, f ? f->path_prefixes_n : 0));
+}
+
+/* Everything that the targets are made of, as text: equal text, same targets. */
+static char *clone_key_of(const struct clone_want *w, size_t n, bool preserve, enum clone_side side, const json_t *plain)
+{
+	CLEANUP_FREE char *wants = xmalloc(n * sizeof(*w) * 2 + 1), *rules = plain ? json_dumps(plain, JSON_COMPACT) : NULL;
 
 	hex_encode(wants, w, n * sizeof(*w));
-	return xasprintf("%s%c%d", wants, preserve ? '+' : '-', side);
+	return xasprintf("%s%c%d%s", wants, preserve ? '+' : '-', side, rules ? rules : "");
 }
 
 static const char *uuid_of(const char *ref)
@@ -444,6 +473,8 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 	struct err e = { 0 };
 	enum clone_side side = CLONE_SIDE_SERVER;
 	bool preserve = false;
+	struct clone_plan plan = { 0 };
+	json_t *plain = NULL;
 	char *key;
 
 	memset(want, 0, sizeof(want));
@@ -454,15 +485,17 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 
 		preserve = p->preserve_client_ip;
 		side = p->side;
-		key = clone_key_of(want, n, preserve, side);
-		if (n && strcmp(key, a->clone_key) != 0)
-			clone_set_new(a->table->clones, NULL, want, n, &set, &e);
+		plain = plain_of(p, &plan);
+		key = clone_key_of(want, n, preserve, side, plain);
+		if (n && strcmp(key, a->clone_key) != 0 && (!plain || clones_open_outlet(a->table->clones, &e) == 0))
+			clone_set_new(a->table->clones, &plan, want, n, &set, &e);
 	} else {
 		key = xstrdup("");
 	}
 	arena_fini(&arena);
 	if (strcmp(key, a->clone_key) == 0) {
 		free(key);
+		json_decref(plain);
 		return false;
 	}
 	untrouble(&a->clone_trouble);
@@ -474,6 +507,10 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 	a->clone_key = key;
 	a->preserve_client_ip = preserve;
 	a->clone_side = side;
+	json_decref(a->plain);
+	a->plain = plain;
+	if (plain && set)
+		json_object_set_new(plain, "mtu", json_integer(clone_set_mtu(set)));
 	assigned_retire_clone(a);
 	a->old_clone = a->clone;
 	a->clone = set;
@@ -495,10 +532,11 @@ json_t *assigned_clone_message(const struct assigned *a)
 {
 	struct clone_range r = a->clone ? clone_set_range(a->clone) : (struct clone_range){ 0 };
 
-	return json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:I, s:b, s:b, s:b}", "type", "clone", "virtualservice", a->uuid, "on",
+	return json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:I, s:b, s:b, s:b, s:O*}", "type", "clone", "virtualservice", a->uuid, "on",
 			 a->clone && a->clone_side != CLONE_SIDE_CLIENT, "service", (int)a->index, "first", (json_int_t)r.first, "count",
 			 (json_int_t)r.count, "generation", (json_int_t)r.generation, "preserve_client_ip",
-			 a->preserve_client_ip, "by_client", a->clone_side == CLONE_SIDE_BOTH, "follow", (int)a->follows);
+			 a->preserve_client_ip, "by_client", a->clone_side == CLONE_SIDE_BOTH, "follow", (int)a->follows, "plain",
+			 a->plain);
 }
 
 json_t *assigned_clone_books(struct assigned *a)

@@ -61,6 +61,7 @@ struct assigned {
 	bool follows;              /* whose packets are whose is to be known: a capture runs */
 	bool preserve_client_ip;
 	enum clone_side clone_side;
+	json_t *plain;             /* rules of the plaintext copy, for the proxy; NULL: packets as they are */
 	unsigned index;            /* the service's number in marks */
 };
 

@@ -22,6 +22,7 @@
 #include "engine/bpf/datapath.h"
 #include "engine/herald.h"
 #include "engine/netlink.h"
+#include "engine/outlet.h"
 
 enum {
 	SET_MAX = 64,
@@ -88,6 +89,7 @@ struct clones {
 	struct loop *loop;
 	struct netlink *netlink;
 	struct datapath *datapath;
+	struct outlet *outlet;    /* NULL: there is none */
 	struct netlink_watch watch;
 	struct timer sweep, ask, settle;
 	struct list sets, exits, neighbours;
@@ -380,6 +382,25 @@ static uint64_t device_dropped(struct slot *s)
 	return n;
 }
 
+/* What kernel and proxy counted for its number, ever. */
+static void slot_count(const struct slot *s, struct target_counters *out)
+{
+	struct clones *t = s->set->table;
+	struct outlet_book b;
+
+	*out = (struct target_counters){ 0 };
+	(void)datapath_target_read(t->datapath, s->index, out);
+	if (!t->outlet)
+		return;
+	outlet_read(t->outlet, s->index, &b);
+	out->eligible += b.eligible;
+	out->eligible_bytes += b.eligible_bytes;
+	out->dropped_shed += b.dropped_shed;
+	out->dropped_ended += b.dropped_ended;
+	out->dropped_memory += b.dropped_memory;
+	out->other_family += b.other_family;
+}
+
 static void slot_settle(struct slot *s)
 {
 	struct clones *c = s->set->table;
@@ -414,7 +435,7 @@ static void slot_settle(struct slot *s)
 	t.out = (uint32_t)i->index;
 	t.mtu = i->mtu;
 	t.flags = s->exit->cuts ? TARGET_CUT : 0;
-	memcpy(t.src_mac, i->mac, 6);
+	memcpy(t.src_mac, s->set->plan.plain ? s->set->plan.marker : i->mac, 6);
 	if (slot_mac(s))
 		memcpy(t.dst_mac, slot_mac(s), 6);
 	via = netlink_iface(c->netlink, s->exit->via);
@@ -559,6 +580,8 @@ static void set_vacate(struct clone_set *set)
 		struct slot *s = &set->slots[k];
 		struct clone_books *last = xmalloc(sizeof(*last));
 
+		if (set->table->outlet)
+			outlet_set(set->table->outlet, s->index, 0, true);
 		slot_write(s, &(struct target){ 0 });
 		clone_set_read(set, k, last);
 		s->last = last;
@@ -623,7 +646,9 @@ int clone_set_new(struct clones *t, const struct clone_plan *p, const struct clo
 		s->set = set;
 		s->index = first + k;
 		s->want = w[k];
-		(void)datapath_target_read(t->datapath, s->index, &s->base);
+		slot_count(s, &s->base);
+		if (t->outlet)
+			outlet_set(t->outlet, s->index, set->range.generation, false);
 	}
 	set_settle(set);
 	*out = set;
@@ -647,13 +672,23 @@ void clone_set_retire(struct clone_set *set, const struct clone_set *next)
 
 		/* One that is taken away and comes back is another one: no flow is copied with a hole. */
 		s->ended = s->ended || !has_server(next, &s->want);
+		if (s->ended && set->table->outlet && !set->vacated)
+			outlet_set(set->table->outlet, s->index, set->range.generation, true);
 	}
 	set_settle(set);
 }
 
+static bool has_plain_flows(const struct clone_set *set)
+{
+	for (uint32_t k = 0; k < set->range.count && set->table->outlet && set->plan.plain; k++)
+		if (outlet_has_flows(set->table->outlet, set->slots[k].index))
+			return true;
+	return false;
+}
+
 bool clone_set_is_over(const struct clone_set *set)
 {
-	return set->vacated || (set->retired_ns && datapath_flows_none(set->table->datapath, set->range.first,
+	return set->vacated || (set->retired_ns && !has_plain_flows(set) && datapath_flows_none(set->table->datapath, set->range.first,
 								       set->range.count,
 								       set->retired_ns + MARKED_S * NS_PER_S));
 }
@@ -678,6 +713,16 @@ const struct clone_want *clone_set_want(const struct clone_set *s, uint32_t i)
 	return &s->slots[i].want;
 }
 
+unsigned clone_set_mtu(const struct clone_set *s)
+{
+	unsigned mtu = 1500;
+
+	for (uint32_t k = 0; k < s->range.count; k++)
+		if (s->slots[k].written.mtu)
+			mtu = MIN(mtu, s->slots[k].written.mtu);
+	return mtu;
+}
+
 /* ---- books ---- */
 
 void clone_set_read(struct clone_set *set, uint32_t i, struct clone_books *out)
@@ -692,7 +737,7 @@ void clone_set_read(struct clone_set *set, uint32_t i, struct clone_books *out)
 		return;
 	}
 	memset(out, 0, sizeof(*out));
-	(void)datapath_target_read(s->set->table->datapath, s->index, &now);
+	slot_count(s, &now);
 
 	const uint64_t *n = (const uint64_t *)&now, *base = (const uint64_t *)&s->base;
 	uint64_t *sum = (uint64_t *)&out->c;
@@ -757,6 +802,17 @@ int clones_new(struct loop *l, struct netlink *n, struct datapath *d, struct clo
 	timer_in(l, &t->ask, ASK_MS, ask_all);
 	*out = t;
 	return 0;
+}
+
+void clones_outlet(struct clones *c, struct outlet *t)
+{
+	c->outlet = t;
+}
+
+int clones_open_outlet(struct clones *c, struct err *e)
+{
+	must(c->outlet);
+	return outlet_open(c->outlet, c->netlink, c->datapath, e);
 }
 
 void clones_free(struct clones *t)

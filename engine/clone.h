@@ -33,6 +33,7 @@
 
 struct datapath;
 struct netlink;
+struct outlet;
 struct clones;
 struct clone_set;
 
@@ -49,7 +50,7 @@ bool clone_want_is(const struct clone_want *a, const struct clone_want *b);
 
 #define CLONE_PREFIXES_MAX 32
 
-/* Which flows of a service are copied; zero: all. */
+/* Which flows of a service are copied, and how; zero: all, as they pass. */
 struct clone_plan {
 	unsigned sample_percent;                  /* 0: all */
 	uint64_t bits_per_s, packets_per_s;       /* above it new flows are not; 0: no limit */
@@ -58,6 +59,8 @@ struct clone_plan {
 		struct in6_addr net;
 		unsigned len;                     /* of the written form: /24 */
 	} prefixes[CLONE_PREFIXES_MAX];
+	bool plain;                               /* what comes by the outlet, not packets that pass: */
+	uint8_t marker[6];                        /* its source MAC */
 };
 
 struct clone_range {
@@ -77,6 +80,10 @@ struct clone_books {
 
 /* All arguments are borrowed and must outlive it. */
 int clones_new(struct loop *l, struct netlink *n, struct datapath *d, struct clones **out, struct err *e);
+/* What the proxy counts for itself is in T's memory. Before the first set; borrowed. */
+void clones_outlet(struct clones *c, struct outlet *t);
+/* Somebody wants plaintext copies: its device is there, or the reason why it cannot be. */
+int clones_open_outlet(struct clones *c, struct err *e);
 /* Restores offloads, removes cutters and managed neighbours. */
 void clones_free(struct clones *t);
 
@@ -106,6 +113,8 @@ bool clone_set_is_over(const struct clone_set *s);
 struct clone_range clone_set_range(const struct clone_set *s);
 /* I < count. */
 const struct clone_want *clone_set_want(const struct clone_set *s, uint32_t i);
+/* The smallest MTU of the interfaces that copies leave by, as far as they are known; 1500 at most. */
+unsigned clone_set_mtu(const struct clone_set *s);
 void clone_set_read(struct clone_set *s, uint32_t i, struct clone_books *out);
 
 #endif

@@ -86,6 +86,7 @@ static void service_free(struct config *c, struct service_entry *s)
 	for (unsigned i = 0; i < DEPS; i++)
 		free(s->deps[i]);
 	json_decref(s->more);
+	json_decref(s->plain);
 	free(s->pools);
 	json_decref(s->named);
 	secure_put(s->clients_tls);
@@ -302,6 +303,8 @@ void config_clone(struct config *c, const json_t *m)
 	struct service_entry *s = service_make(c, json_str(m, "virtualservice", ""));
 
 	s->dirty = true;
+	json_decref(s->plain);
+	s->plain = json_incref(json_object_get(m, "plain"));
 	s->clone = (struct snapshot_clone){
 		.on = json_bool(m, "on", false),
 		.preserve_client_ip = json_bool(m, "preserve_client_ip", false),

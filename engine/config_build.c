@@ -2,6 +2,8 @@
  * A snapshot of a virtual service, from objects: everything that a worker will ask is worked out
  * here, once.
  */
+#include <ctype.h>
+
 #include "base/base.h"
 #include "base/ip.h"
 #include "base/log.h"
@@ -11,6 +13,7 @@
 #include "engine/l4/l4.h"
 #include "engine/netsec.h"
 #include "engine/persist.h"
+#include "engine/plain.h"
 #include "engine/pool_state.h"
 #include "engine/ports.h"
 #include "engine/secure.h"
@@ -506,6 +509,43 @@ static void snapshot_admission(struct config *c, struct service_entry *s, struct
 	n->admission.clients = s->admission->clients;
 }
 
+/* Where copies go, and what of the plaintext is in them. */
+static const char *const *words_of(const json_t *list, bool lower, size_t *n, struct arena *a)
+{
+	const char **out = arena_get(a, (json_array_size(list) + 1) * sizeof(out[0]));
+	json_t *word;
+	size_t i;
+
+	*n = 0;
+	json_array_foreach(list, i, word) {
+		char *s = arena_strdup(a, json_string_value(word) ? json_string_value(word) : "");
+
+		out[(*n)++] = s;
+		for (; lower && *s; s++)
+			*s = (char)tolower((unsigned char)*s);
+	}
+	return out;
+}
+
+static void snapshot_clone_build(const struct service_entry *s, struct snapshot *n)
+{
+	struct plain_rules *r;
+
+	n->clone = s->clone;
+	if (!s->clone.on || !s->plain)
+		return;
+	r = arena_get(&n->arena, sizeof(*r));
+	*r = (struct plain_rules){
+		.port = (uint16_t)json_int(s->plain, "port", 80),
+		.mtu = (uint16_t)json_int(s->plain, "mtu", 1500),
+	};
+	r->masks.names = words_of(json_object_get(s->plain, "masked_headers"), true, &r->masks.n, &n->arena);
+	r->masks.n = MIN(r->masks.n, (size_t)MASK_NAMES);
+	r->hosts = words_of(json_object_get(s->plain, "hosts"), true, &r->n_hosts, &n->arena);
+	r->paths = words_of(json_object_get(s->plain, "path_prefixes"), false, &r->n_paths, &n->arena);
+	n->clone.plain = r;
+}
+
 /* N as a port sees it whose profiles are others. */
 static struct snapshot *snapshot_port_build(struct config *c, struct service_entry *s, const struct snapshot *n,
 					    const struct service *port)
@@ -528,7 +568,7 @@ static struct snapshot *snapshot_port_build(struct config *c, struct service_ent
 	p->analytics = dep_load(c, s, DEP_ANALYTICS, &analytics_profile_message, &p->arena);
 	snapshot_application(p);
 	snapshot_network(p);
-	p->clone = s->clone;
+	snapshot_clone_build(s, p);
 	snapshot_admission(c, s, p);
 	snapshot_server_network(c, s, p);
 	snapshot_pools(c, s, p);
@@ -579,7 +619,7 @@ struct snapshot *config_build(struct config *c, struct service_entry *s, uint64_
 	n->analytics = dep_load(c, s, DEP_ANALYTICS, &analytics_profile_message, &n->arena);
 	snapshot_application(n);
 	snapshot_network(n);
-	n->clone = s->clone;
+	snapshot_clone_build(s, n);
 	json_object_clear(s->more);
 	policy_load(c, s, vs->network_security_policy_ref);
 	snapshot_admission(c, s, n);

@@ -53,6 +53,7 @@ struct service_entry {
 	bool built, dirty;
 	struct secure *clients_tls; /* of the newest snapshot; NULL: none */
 	struct snapshot_clone clone;
+	json_t *plain;             /* its rules, as the warden tells them; NULL: packets as they are */
 	json_t *named;             /* "kind/uuid" -> true: the pools that it names, also those that are not here */
 	struct pool_entry **pools;
 	size_t n_pools;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "engine/plain.h"
 #include "engine/tls.h"
 #include "engine/worker.h"
 
@@ -105,6 +106,8 @@ static void conn_end(struct conn *c, bool reset)
 	trace_put(TRACE_CLOSE, c->id, reset, c->side);
 	watch_stop(w->loop, &c->watch);
 	timer_stop(w->loop, &c->timer);
+	if (c->plain)
+		plain_fini(c, reset);
 	if (c->tls)
 		tls_fini(c, !reset && !c->out);
 	if (reset) {
@@ -216,7 +219,11 @@ int conn_error(const struct conn *c)
 	int e = 0;
 	socklen_t len = sizeof(e);
 
-	return getsockopt(c->watch.fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0 ? -errno : -e;
+	if (getsockopt(c->watch.fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0)
+		return -errno;
+	if (e == ECONNRESET && c->plain)
+		plain_broken((struct conn *)c);
+	return -e;
 }
 
 int conn_flush(struct conn *c)

@@ -109,6 +109,7 @@ struct conn {
 	bool cloned;                      /* it was marked when it was opened, under ... */
 	uint32_t clone_generation;
 	uint32_t client_id;               /* the only client it may serve; 0: any */
+	struct plain_flow *plain;         /* engine/plain.h; NULL: no plaintext of it is copied */
 };
 
 /* ---- making and ending ---- */

@@ -566,6 +566,14 @@ static int link_up(struct netlink *n, const char *name, bool up)
 	return ask(n, h, NULL, NULL);
 }
 
+int netlink_link_up(struct netlink *n, const char *name)
+{
+	int rc = link_up(n, name, false);
+
+	/* Without IPv6 in the kernel there is nothing to switch off. */
+	return !rc || rc == -EAFNOSUPPORT ? link_up(n, name, true) : rc;
+}
+
 int netlink_link_delete(struct netlink *n, const char *name)
 {
 	char buf[256];
@@ -628,12 +636,8 @@ int netlink_cutter_add(struct netlink *n, const struct netlink_cutter *c)
 
 	if (!rc)
 		rc = pair_add(n, c->port, c->far_end);
-	for (size_t i = 0; !rc && i < ARRAY_SIZE(parts); i++) {
-		rc = link_up(n, parts[i], false);
-		/* Without IPv6 in the kernel there is nothing to switch off. */
-		if (!rc || rc == -EAFNOSUPPORT)
-			rc = link_up(n, parts[i], true);
-	}
+	for (size_t i = 0; !rc && i < ARRAY_SIZE(parts); i++)
+		rc = netlink_link_up(n, parts[i]);
 	/* Last: a port that is up forwards at once. */
 	if (!rc)
 		rc = enslave(n, c->port, c->bridge);

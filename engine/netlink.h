@@ -98,6 +98,8 @@ struct netlink_cutter {
 int netlink_cutter_add(struct netlink *n, const struct netlink_cutter *c);
 /* What of it is there. -ENODEV: nothing. */
 int netlink_cutter_delete(struct netlink *n, const struct netlink_cutter *c);
+/* One of ours: up, without addresses of the kernel's making. */
+int netlink_link_up(struct netlink *n, const char *name);
 int netlink_link_delete(struct netlink *n, const char *name);
 /*
  * A rule or a route of ours. A rule (`rule`) sends what comes in by the interface (`inwards`), or is bound to it, to the

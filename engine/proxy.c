@@ -3,16 +3,20 @@
 #include <errno.h>
 #include <openssl/ssl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/base.h"
 #include "base/log.h"
+#include "engine/bpf/abi.h"
 #include "engine/channel.h"
 #include "engine/config.h"
 #include "engine/health/health.h"
 #include "engine/names.h"
 #include "engine/records.h"
+#include "engine/plain.h"
 #include "engine/sandbox.h"
+#include "engine/outlet.h"
 #include "engine/trace.h"
 #include "engine/worker.h"
 #include "model/structs.h"
@@ -33,6 +37,8 @@ struct proxy {
 	struct names_user names_user;
 	struct counters counters;
 	struct records records;
+	struct outlet outlet;
+	const uint64_t *lost;      /* of writes into the outlet, by worker; NULL: there is none */
 	struct worker *workers[WORKERS_MAX];
 	unsigned n_workers;
 	struct tickets tickets;
@@ -216,6 +222,37 @@ static void on_maps(struct proxy *p, const json_t *m, int fd)
 		worker_post_mark_map(p->workers[i], fd, (uint64_t)json_int(m, "flow_seed", 0));
 }
 
+static void on_outlet_books(struct proxy *p, const json_t *m, int fd)
+{
+	(void)m;
+	if (p->outlet.mem || fd < 0 || outlet_map(&p->outlet, fd, p->n_workers) < 0)
+		broken(p, "outlet_books");
+}
+
+static void on_outlet_lost(struct proxy *p, const json_t *m, int fd)
+{
+	void *at = fd < 0 ? MAP_FAILED
+			  : mmap(NULL, PLAIN_WORKERS_MAX * sizeof(*p->lost), PROT_READ, MAP_SHARED, fd, 0);
+
+	(void)m;
+	if (fd >= 0)
+		close(fd);
+	if (p->lost || at == MAP_FAILED)
+		broken(p, "outlet_lost");
+	else
+		p->lost = at;
+}
+
+static void on_outlet_queue(struct proxy *p, const json_t *m, int fd)
+{
+	unsigned worker = (unsigned)json_int(m, "worker", 0);
+
+	if (fd < 0 || worker >= p->n_workers || !p->outlet.mem || !p->lost)
+		broken(p, "outlet_queue");
+	else
+		worker_post_plain(p->workers[worker], plain_new(p->workers[worker], &p->outlet, fd, p->lost));
+}
+
 static void on_ping_socket(struct proxy *p, const json_t *m, int fd)
 {
 	if (fd >= 0)
@@ -275,6 +312,7 @@ static const struct {
 	{ "start", on_start },       { "put", on_put },           { "delete", on_delete },
 	{ "commit", on_commit },     { "slots", on_slots }, { "names", on_names_known }, { "resolvers", on_resolvers },       { "clone", on_clone },
 	{ "maps", on_maps },         { "listener", on_listener }, { "unlisten", on_unlisten },
+	{ "outlet_books", on_outlet_books }, { "outlet_lost", on_outlet_lost }, { "outlet_queue", on_outlet_queue },
 	{ "vrfs", on_vrfs },         { "ping_socket", on_ping_socket }, { "ping", on_ping },         { "stop", on_stop },
 };
 
@@ -346,6 +384,8 @@ int proxy_main(int fd, int warden_pid)
 		counters_fini(&p->counters);
 	if (p->records.workers)
 		records_fini(&p->records);
+	if (p->outlet.mem)
+		outlet_fini(&p->outlet);
 	status = p->status;
 	free(p);
 	return status;

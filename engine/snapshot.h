@@ -22,6 +22,7 @@
 #include "engine/tuning.h"
 
 struct proto_ops;
+struct plain_rules;
 struct secure;
 struct virtual_service;
 struct application_profile;
@@ -88,6 +89,7 @@ struct snapshot_clone {
 	uint32_t service;                 /* index of the service in the kernel's tables */
 	uint32_t first, n;                /* its clone targets, flows go to them in turn */
 	uint32_t generation;              /* of the profile: a connection of another generation is never reused */
+	const struct plain_rules *plain;  /* the plaintext is copied; NULL: packets as they are */
 };
 
 /* Ports at which TLS with clients ends. */

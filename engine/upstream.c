@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "engine/persist.h"
+#include "engine/plain.h"
 #include "engine/pool_state.h"
 #include "engine/tls.h"
 #include "engine/worker.h"
@@ -227,6 +228,8 @@ static void established(struct conn *c)
 	conn_deadline(c, 0);
 	conn_want_in(c, true);
 	conn_flush(c); /* nothing is there yet: EPOLLOUT is no longer wanted */
+	if (c->cloned && c->upstream->snapshot->clone.plain)
+		plain_attach(c);
 	hand_over(c->upstream, c);
 	c->upstream->user->connected(c->upstream, 0);
 }
@@ -329,8 +332,8 @@ static int dial(struct upstream *u, struct worker_backend *b)
 		c->cloned = true;
 		c->clone_generation = s->clone.generation;
 	}
-	if (s->clone.on || s->clone.follow) {
-		/* Before the SYN, so that the copy has the whole flow. */
+	if (s->clone.follow || (s->clone.on && !s->clone.plain)) {
+		/* Before the SYN, so that the copy has the whole flow. Of plaintext there is none before TLS is agreed on. */
 		address_set_port(&vip, u->client->port);
 		if (worker_mark(c->service, fd, &u->client->peer, &vip, s, 0) < 0)
 			counter_add(&c->service->counters->clone_unmarked, 1);

@@ -26,6 +26,7 @@
 #include "engine/ports.h"
 #include "engine/process.h"
 #include "engine/records.h"
+#include "engine/outlet.h"
 #include "engine/trial.h"
 #include "engine/vip.h"
 #include "engine/vrf.h"
@@ -54,6 +55,8 @@ struct warden {
 	struct counters counters;
 	struct records records;
 	struct captures *captures;
+	struct outlet outlet;
+	bool outlet_told;                  /* the proxy has it */
 	struct inquiries *inquiries;
 	struct trials *trials;
 	struct books *books;
@@ -268,8 +271,22 @@ static void production_follow(struct warden *w)
 	free(a.at);
 }
 
+/* The device of plaintext copies, once the first service wants them. */
+static void outlet_tell(struct warden *w)
+{
+	if (!w->outlet.queues || w->outlet_told)
+		return;
+	w->outlet_told = true;
+	process_send(w->process, json_pack("{s:s, s:b}", "type", "outlet_books", "fd", 1), w->outlet.mem_fd);
+	process_send(w->process, json_pack("{s:s, s:b}", "type", "outlet_lost", "fd", 1), datapath_lost_fd(w->datapath));
+	for (unsigned i = 0; i < w->config.workers; i++)
+		process_send(w->process, json_pack("{s:s, s:b, s:i}", "type", "outlet_queue", "fd", 1, "worker", (int)i),
+			     w->outlet.queues[i]);
+}
+
 static void clone_tell(struct warden *w, const struct assigned *a)
 {
+	outlet_tell(w);
 	process_send(w->process, assigned_clone_message(a), -1);
 }
 
@@ -616,6 +633,7 @@ static void on_started(struct process_user *u)
 	if (w->names)
 		process_send(w->process, json_pack("{s:s, s:O}", "type", "names", "names", w->names), -1);
 	link_each(w->link, replay, w);
+	w->outlet_told = false;
 	LIST_FOREACH(l, assigned_list(w->assigned))
 		clone_tell(w, LIST_ENTRY(l, struct assigned, link));
 	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision",
@@ -632,6 +650,7 @@ static void on_ended(struct process_user *u, const char *why, bool hung)
 	else
 		own(w)->proxy_crashes++;
 	books_drop_gauges(w->books);
+	outlet_drop_flows(&w->outlet);
 	link_event(w->link, json_pack("{s:s, s:s, s:s, s:s}", "event_id", hung ? "SE_PROXY_HUNG" : "SE_PROXY_CRASHED",
 				      "obj_kind", "serviceengine", "obj_uuid", link_uuid(w->link), "text", why));
 }
@@ -794,7 +813,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 
 	w->config = *c;
 	w->loop = l;
-	w->counters.fd = w->records.fd = -1;
+	w->counters.fd = w->records.fd = w->outlet.mem_fd = -1;
 	w->changed = json_object();
 	w->revisions = json_object();
 	w->health = json_object();
@@ -814,6 +833,11 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 		if (rc < 0)
 			err_set(e, rc, NULL, "No memory for records: %s.", strerror(-rc));
 	}
+	if (rc == 0) {
+		rc = outlet_new(&w->outlet, c->workers);
+		if (rc < 0)
+			err_set(e, rc, NULL, "No memory for the books of copies: %s.", strerror(-rc));
+	}
 	if (rc == 0)
 		rc = link_new(&c->link, l, &w->link_user, &w->link, e);
 	if (rc == 0)
@@ -830,6 +854,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 		warden_free(w);
 		return rc;
 	}
+	clones_outlet(w->clones, &w->outlet);
 	migrate_requests();
 	w->gateways = gateways_new(l, w->vrfs, &w->gateways_user);
 	w->books = books_new(&w->counters);
@@ -884,6 +909,7 @@ void warden_free(struct warden *w)
 	json_decref(w->resolvers);
 	counters_fini(&w->counters);
 	records_fini(&w->records);
+	outlet_fini(&w->outlet);
 	json_decref(w->changed);
 	json_decref(w->revisions);
 	json_decref(w->health);

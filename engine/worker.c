@@ -18,6 +18,7 @@
 #include "engine/l4/pipe.h"
 #include "engine/l4/udp.h"
 #include "engine/admission.h"
+#include "engine/plain.h"
 #include "engine/ports.h"
 #include "engine/tls.h"
 #include "engine/records.h"
@@ -474,7 +475,7 @@ void worker_backend_left(struct worker_backend *b)
 
 /* ---- clone marks ---- */
 
-static uint64_t flow_id_of(const struct worker *w, const union address *client, const union address *vip, bool udp)
+uint64_t worker_flow_id(const struct worker *w, const union address *client, const union address *vip, bool udp)
 {
 	uint8_t from[16], to[16];
 
@@ -495,12 +496,19 @@ static int mark_call(int command, const struct worker *w, int fd, struct sock_ma
 	return syscall(SYS_bpf, command, &attr, sizeof(attr)) < 0 ? -errno : 0;
 }
 
+uint32_t worker_clone_target(struct worker_service *ws, const struct snapshot_clone *clone, uint64_t flow_id)
+{
+	/* In turn; workers begin at different ones. */
+	return clone->first +
+	       (clone->by_client ? (uint32_t)flow_id : ws->clone_turn++ + ws->worker->id) % clone->n;
+}
+
 int worker_mark(struct worker_service *ws, int fd, const union address *client, const union address *vip,
 		const struct snapshot *s, unsigned idle_s)
 {
 	struct worker *w = ws->worker;
 	const struct snapshot_clone *clone = &s->clone;
-	struct sock_mark m = { .flow_id = flow_id_of(w, client, vip, idle_s), .service = clone->service,
+	struct sock_mark m = { .flow_id = worker_flow_id(w, client, vip, idle_s), .service = clone->service,
 			       .generation = clone->generation, .worker = (uint16_t)(w->id + 1),
 			       .idle_s = (uint16_t)MIN(idle_s, (unsigned)UINT16_MAX) };
 
@@ -508,13 +516,10 @@ int worker_mark(struct worker_service *ws, int fd, const union address *client, 
 		m.flags |= MARK_FOLLOW;
 	if (clone->on && !clone->n && !clone->follow)
 		return -ENOENT;
-	if (clone->on && clone->n) {
+	/* Datagrams have no other form. */
+	if (clone->on && clone->n && (!clone->plain || idle_s)) {
 		m.flags |= MARK_CLONE;
-		/* Flows go to the clone servers in turn; workers begin at different ones. */
-		if (clone->by_client)
-			m.target = clone->first + (uint32_t)m.flow_id % clone->n;
-		else
-			m.target = clone->first + (ws->clone_turn++ + w->id) % clone->n;
+		m.target = worker_clone_target(ws, clone, m.flow_id);
 	}
 	address_mapped(client, m.client_addr);
 	m.client_port = htons((uint16_t)address_port(client));
@@ -534,7 +539,7 @@ void worker_follow(struct worker_service *ws, int fd, const union address *clien
 		m = (struct sock_mark){ .service = s->clone.service };
 	m.flags |= MARK_FOLLOW;
 	m.worker = (uint16_t)(w->id + 1);
-	m.flow_id = flow_id_of(w, client, vip, idle_s);
+	m.flow_id = worker_flow_id(w, client, vip, idle_s);
 	address_mapped(client, m.client_addr);
 	m.client_port = htons((uint16_t)address_port(client));
 	mark_call(BPF_MAP_UPDATE_ELEM, w, fd, &m);
@@ -679,7 +684,7 @@ static void listener_add(struct worker *w, unsigned index, uint64_t id, int fd, 
 /* ---- the inbox ---- */
 
 enum post_kind { POST_SNAPSHOT, POST_REMOVED, POST_LISTENER, POST_UNLISTEN, POST_DOWN, POST_MARK_MAP,
-		 POST_TICKETS, POST_STOP };
+		 POST_PLAIN, POST_TICKETS, POST_STOP };
 
 struct post {
 	struct message message;
@@ -694,6 +699,7 @@ struct post {
 	struct snapshot *snapshot;
 	struct backend *backend;
 	struct tickets *tickets;
+	struct plain *plain;
 };
 
 static void service_down(struct worker *w, unsigned index, const struct backend *fallen)
@@ -768,6 +774,9 @@ static void post_deliver(struct message *m)
 		w->mark_map = p->fd;
 		w->flow_seed = p->id;
 		break;
+	case POST_PLAIN:
+		w->plain = p->plain;
+		break;
 	case POST_TICKETS:
 		w->tickets = *p->tickets;
 		explicit_bzero(p->tickets, sizeof(*p->tickets));
@@ -827,6 +836,11 @@ void worker_post_tickets(struct worker *w, const struct tickets *t)
 void worker_post_mark_map(struct worker *w, int fd, uint64_t flow_seed)
 {
 	post(w, (struct post){ .kind = POST_MARK_MAP, .fd = fd, .id = flow_seed });
+}
+
+void worker_post_plain(struct worker *w, struct plain *p)
+{
+	post(w, (struct post){ .kind = POST_PLAIN, .plain = p });
 }
 
 struct round {
@@ -915,6 +929,7 @@ void worker_stop(struct worker *w)
 	post(w, (struct post){ .kind = POST_STOP });
 	pthread_join(w->thread, NULL);
 	inbox_fini(&w->inbox);
+	plain_free(w->plain);
 	loop_free(w->loop);
 	slab_fini(&w->conns);
 	slab_fini(&w->sessions_l4);

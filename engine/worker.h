@@ -109,6 +109,7 @@ struct worker {
 	uint32_t next_id;
 	int mark_map;                     /* socket storage of the clone; -1: none */
 	uint64_t flow_seed;
+	struct plain *plain;              /* plaintext copies; NULL: nobody wanted any yet */
 	struct pipe *pipes;               /* for splice(2), at rest */
 	struct udp *udp;                  /* flows of datagrams */
 	char *scratch;                    /* WORKER_SCRATCH bytes for what is passed on within one call */
@@ -144,6 +145,8 @@ void worker_post_down(struct worker *w, unsigned index, struct backend *b);
 void worker_post_tickets(struct worker *w, const struct tickets *t);
 /* The socket storage map for marks, borrowed for ever, and what flow_id() is seeded with. */
 void worker_post_mark_map(struct worker *w, int fd, uint64_t flow_seed);
+/* Once, before a snapshot that wants plaintext copies. Takes P, which was made for W. */
+void worker_post_plain(struct worker *w, struct plain *p);
 /*
  * When all N workers have done everything that was posted before, DONE(ARG, NUMBER) is called on the thread of HOME: what
  * a change that runs everywhere, and a proof of life, are made of.
@@ -162,6 +165,10 @@ int worker_mark(struct worker_service *ws, int fd, const union address *client, 
 /* FD serves CLIENT from now on: a capture wants to know. As worker_mark(), of one that is connected. */
 void worker_follow(struct worker_service *ws, int fd, const union address *client, const union address *vip,
 		   const struct snapshot *s, unsigned idle_s);
+/* The clone target of the next flow: they are taken in turn, or by the client's flow. */
+uint32_t worker_clone_target(struct worker_service *ws, const struct snapshot_clone *clone, uint64_t flow_id);
+/* Which flow of a client a connection of ours belongs to. */
+uint64_t worker_flow_id(const struct worker *w, const union address *client, const union address *vip, bool udp);
 /* One that was counted in n_conns is gone. */
 void worker_backend_left(struct worker_backend *b);
 /* The TLS session that would be resumed with B. */

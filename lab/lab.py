@@ -268,13 +268,13 @@ class Lab:
         return f"/api/{kind}?name={name}"
 
     def clone_profile(self, sensors: list[Sensor], preserve_client_ip: bool = False,
-                      name: Optional[str] = None, mac: bool = False) -> str:
-        """A trafficcloneprofile; its reference. `mac`: give the MAC, do not have it resolved."""
+                      name: Optional[str] = None, mac: bool = False, **more: Any) -> str:
+        """A trafficcloneprofile; its reference. `mac`: give the MAC, do not have it resolved. MORE: further fields."""
         name = name or f"clone{self._number('clone', 1)}"
         servers = [{"ip_address": {"addr": sensor.ip4, "type": "V4"},
                     **({"mac": sensor.mac} if mac else {})} for sensor in sensors]
         made = self.api.post("trafficcloneprofile", {
-            "name": name, "clone_servers": servers, "preserve_client_ip": preserve_client_ip})
+            "name": name, "clone_servers": servers, "preserve_client_ip": preserve_client_ip, **more})
         return f"/api/trafficcloneprofile/{made['uuid']}"
 
     def health_monitor(self, kind: str = "http", name: Optional[str] = None, **more: Any) -> str:

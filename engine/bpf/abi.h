@@ -134,6 +134,20 @@ _Static_assert(sizeof(struct target) == 40, "no holes");
 #define COPY_TARGET     0x00000fffu
 
 /*
+ * The Ethernet addresses of what the proxy writes into its TAP device (plain.bpf.h): whose copy it is, and which worker wrote it.
+ * They are rewritten.
+ */
+struct plain_address {
+	__be16 target;
+	__be16 worker;
+	__be32 generation; /* of the target */
+	__be32 unused;
+};
+_Static_assert(sizeof(struct plain_address) == 12, "two Ethernet addresses");
+
+#define PLAIN_WORKERS_MAX 512 /* a page of counters */
+
+/*
  * A range of ports of an address, in pieces: the last bits of the port are not looked at. The same address and port may
  * be another service's in another routing domain; its sockets are bound to an interface, and so is its range.
  */

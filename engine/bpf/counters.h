@@ -39,6 +39,7 @@ TARGET_COUNTER(dropped_too_big,      "frames", "Longer than the clone interface'
 TARGET_COUNTER(dropped_memory,       "frames", "No memory for the copy.")
 TARGET_COUNTER(dropped_table_full,   "frames", "Of flows that found the flow table full.")
 TARGET_COUNTER(dropped_ended,        "frames", "Of flows whose clone server, or profile, was taken away while they ran.")
+TARGET_COUNTER(dropped_shed,         "frames", "Of flows that had lost a frame before: the rest of them is not copied.")
 TARGET_COUNTER(dropped_other,        "frames", "Another refusal of the kernel.")
 TARGET_COUNTER(other_family,         "frames", "Sent with the engine's address: client and server differ in family.")
 

@@ -1,11 +1,12 @@
 /*
  * The entry programs: one per direction of a data interface, with the stages
- * gate, classification, tap, clone; and one at the port of a cutter.
+ * gate, classification, tap, clone; one at the port of a cutter, one for plaintext.
  * The stages are headers, because XDP will want the same.
  */
 #include "engine/bpf/clone.bpf.h"
 #include "engine/bpf/gate.bpf.h"
 #include "engine/bpf/guard.bpf.h"
+#include "engine/bpf/plain.bpf.h"
 #include "engine/bpf/steer.bpf.h"
 #include "engine/bpf/tap.bpf.h"
 #include "engine/bpf/trial.bpf.h"
@@ -57,6 +58,13 @@ SEC("tc")
 int trial(struct __sk_buff *skb)
 {
 	try_copy(skb);
+	return TC_ACT_SHOT;
+}
+
+SEC("tc")
+int plain_ingress(struct __sk_buff *skb)
+{
+	plain(skb);
 	return TC_ACT_SHOT;
 }
 

@@ -132,6 +132,16 @@ int datapath_trial(struct datapath *d, uint32_t slot, bool out, const void *fram
 	return bpf_prog_test_run_opts(bpf_program__fd(d->skel->progs.trial), &o);
 }
 
+int datapath_attach_outlet(struct datapath *d, int ifindex, struct err *e)
+{
+	return attach(ifindex, BPF_TC_INGRESS, d->skel->progs.plain_ingress, e);
+}
+
+int datapath_lost_fd(const struct datapath *d)
+{
+	return bpf_map__fd(d->skel->maps.plain_lost);
+}
+
 int datapath_detach(int ifindex)
 {
 	static const enum bpf_tc_attach_point points[] = { BPF_TC_INGRESS, BPF_TC_EGRESS };
@@ -533,6 +543,7 @@ int datapath_program_fd(const struct datapath *d, enum datapath_program p)
 		[DATAPATH_INGRESS] = d->skel->progs.data_ingress,
 		[DATAPATH_EGRESS] = d->skel->progs.data_egress,
 		[DATAPATH_CUT] = d->skel->progs.cut_egress,
+		[DATAPATH_PLAIN] = d->skel->progs.plain_ingress,
 	};
 
 	return bpf_program__fd(progs[p]);

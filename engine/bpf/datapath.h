@@ -40,6 +40,10 @@ int datapath_attach(struct datapath *d, int ifindex, struct err *e);
 int datapath_detach(int ifindex);
 /* The port of a cutter. */
 int datapath_attach_cutter(struct datapath *d, int ifindex, struct err *e);
+/* The TAP device by which plaintext copies come. */
+int datapath_attach_outlet(struct datapath *d, int ifindex, struct err *e);
+/* What workers' writes into it lost: PLAIN_WORKERS_MAX numbers of 64 bits, to be mapped. Stays the datapath's. */
+int datapath_lost_fd(const struct datapath *d);
 
 /* ---- VIPs: an address in the map passes only before its deadlines ---- */
 
@@ -130,7 +134,7 @@ int datapath_counters(struct datapath *d, uint64_t out[static GATE_COUNTERS]);
 const char *datapath_counter_name(enum gate_counter c);
 
 /* For tests. */
-enum datapath_program { DATAPATH_INGRESS, DATAPATH_EGRESS, DATAPATH_CUT };
+enum datapath_program { DATAPATH_INGRESS, DATAPATH_EGRESS, DATAPATH_CUT, DATAPATH_PLAIN };
 int datapath_program_fd(const struct datapath *d, enum datapath_program p);
 int datapath_flows_fd(const struct datapath *d);
 int datapath_results_fd(const struct datapath *d);

@@ -5,12 +5,14 @@
 
 #include "base/base.h"
 #include "engine/http/ask.h"
+#include "engine/http/choice.h"
 #include "engine/http/fail.h"
 #include "engine/http/note.h"
 #include "engine/http/polish.h"
 #include "engine/http/refusal.h"
 #include "engine/http/sticky.h"
 #include "engine/http/tunnel.h"
+#include "engine/plain.h"
 #include "engine/worker.h"
 #include "model/structs.h"
 
@@ -458,6 +460,8 @@ static void request_send(struct exchange *x, const struct http1_head *head)
 	flow_init(&x->up, head, head->framing == HTTP1_CHUNKED, true);
 	x->deaf = false;
 	note_sent(x);
+	if (x->upstream.server->plain)
+		plain_exchange(x->upstream.server, choice_fits(x->upstream.snapshot->clone.plain, head, exchange_in(x)));
 	gather_init(&g, x->upstream.server);
 	head_to_server(x, head, exchange_in(x), &g);
 	if (!request_body(x, x->head_len, &g))

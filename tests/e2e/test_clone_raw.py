@@ -12,7 +12,7 @@ from lab.packets import FIN, RST, SYN
 
 PORT = 7
 DROPS = ["no_neighbour", "no_interface", "link_down", "queue_full", "too_big", "memory",
-         "table_full", "other"]
+         "table_full", "shed", "other"]
 
 FAMILIES = pytest.mark.parametrize("v6", [False, True], ids=["v4", "v6"])
 

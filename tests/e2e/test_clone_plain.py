@@ -1,0 +1,247 @@
+"""The decrypted copy: what was said to servers and by them, as legal conversations at the sensor."""
+
+import contextlib
+import os
+import re
+import socket
+import ssl
+import struct
+import threading
+from typing import Optional
+
+import pytest
+
+from lab import until
+from pki import Identity
+
+MARKER = "02:53:50:57:00:01"
+
+
+class Talk:
+    """One connection as the server saw it, decrypted."""
+
+    def __init__(self, peer: socket.socket, port: int):
+        self.port, self.heard, self.said, self.over = port, bytearray(), bytearray(), False
+        self.raw = socket.socket(fileno=os.dup(peer.fileno()))
+
+
+class Logger(threading.Thread):
+    """A server that answers HTTP and logs every byte. TLS when it is given an identity.
+
+    /bytes/N answers N bytes, /chunked/N in chunks, /close/N until it closes, /reset resets after its answer.
+    """
+
+    def __init__(self, host, port: int, identity: Optional[Identity] = None, v6: bool = False):
+        super().__init__(daemon=True)
+        self.talks: list[Talk] = []
+        self.context = None
+        if identity:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(*identity.save(host.lab.dir / host.name))
+        with host.entered():
+            self.listener = socket.create_server(("", port), backlog=64,
+                                                 family=socket.AF_INET6 if v6 else socket.AF_INET)
+        self.address = {"ip": {"addr": host.ip6 if v6 else host.ip4, "type": "V6" if v6 else "V4"}, "port": port}
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                peer, address = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(peer, address[1]), daemon=True).start()
+
+    def serve(self, peer, port):
+        talk = Talk(peer, port)
+        try:
+            if self.context:
+                peer = self.context.wrap_socket(peer, server_side=True, suppress_ragged_eofs=True)
+            self.talks.append(talk)
+            while self.exchange(peer, talk):
+                pass
+        except OSError:
+            pass
+        finally:
+            peer.close()
+            talk.raw.close()
+            talk.over = True
+
+    def hang_up(self):
+        """As a server does that has waited long enough; below TLS, which belongs to the thread that serves."""
+        for talk in self.talks:
+            with contextlib.suppress(OSError):
+                talk.raw.shutdown(socket.SHUT_RDWR)
+        until(lambda: all(talk.over for talk in self.talks), "the server's connections are over")
+
+    def exchange(self, peer, talk: Talk) -> bool:
+        def more() -> bytes:
+            data = peer.recv(65536)
+            talk.heard += data
+            return data
+
+        def say(data: bytes) -> None:
+            talk.said += data
+            peer.sendall(data)
+
+        got = b""
+        while b"\r\n\r\n" not in got:
+            data = more()
+            if not data:
+                return False
+            got += data
+        head, body = got.split(b"\r\n\r\n", 1)
+        lines = head.decode("latin-1").split("\r\n")
+        fields = {k.lower(): v for k, v in (line.split(": ", 1) for line in lines[1:])}
+        if "transfer-encoding" in fields:
+            while not body.endswith(b"0\r\n\r\n"):
+                body += more()
+        while len(body) < int(fields.get("content-length", 0)):
+            body += more()
+        how, size = (lines[0].split(" ")[1].split("?")[0].strip("/").split("/") + ["0"])[:2]
+        text = os.urandom(int(size))
+        if how == "reset":
+            say(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return False
+        if how == "close":
+            say(b"HTTP/1.1 200 OK\r\n\r\n" + text)
+            return False
+        extra = b"Set-Cookie: secret-of-server=1\r\n"
+        if how == "chunked":
+            pieces = [text[i:i + 1000] for i in range(0, len(text), 1000)]
+            say(b"HTTP/1.1 200 OK\r\n" + extra + b"Transfer-Encoding: chunked\r\n\r\n" +
+                b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in pieces) + b"0\r\n\r\n")
+        else:
+            say(b"HTTP/1.1 200 OK\r\n" + extra + b"Content-Length: %d\r\n\r\n" % len(text) + text)
+        return True
+
+
+class World:
+    """Clients with TLS, an engine, servers with TLS, a sensor."""
+
+    def __init__(self, lab, servers_tls=True, v6=False, http=True, clone=None, workers=None, **profile):
+        self.lab, self.client, self.sensor = lab, lab.client(), lab.sensor()
+        self.identity = Identity("server", names=("server.example",))
+        self.host = lab.server()
+        self.origin = Logger(self.host, 8443, self.identity if servers_tls else None, v6)
+        self.engine = lab.engine(workers=workers)
+        mine = Identity("shop", names=("www.shop.example",))
+        self.ca = mine.save(lab.dir / "client")[0]
+        lab.api.post("sslkeyandcertificate", {
+            "name": "shop", "type": "SSL_CERTIFICATE_TYPE_VIRTUALSERVICE", "key": mine.key,
+            "certificate": {"certificate": mine.certificate}})
+        self.profile = lab.clone_profile([self.sensor], **{"payload": "CLONE_DECRYPTED", **profile})
+        tls = {"ssl_profile_ref": lab.ref("sslprofile", "System-Standard")} if servers_tls else {}
+        self.vs = lab.virtual_service(
+            pool=[self.origin.address], port=443, monitor="tcp", http=http, clone=self.profile, pool_more=tls,
+            services=[{"port": 443, "enable_ssl": True, **({"enable_http2": True} if http else {})}],
+            ssl_key_and_certificate_refs=[lab.ref("sslkeyandcertificate", "shop")],
+            ssl_profile_ref=lab.ref("sslprofile", "System-Standard")).wait_servers_up(1)
+
+    def curl(self, *words, check=True):
+        return self.client.run("curl", "-sS", "-m", "20", "--cacert", self.ca, "--resolve",
+                               f"www.shop.example:443:{self.vs.vip}", *words, check=check)
+
+    def url(self, path: str) -> str:
+        return f"https://www.shop.example{path}"
+
+    def talks(self) -> list[Talk]:
+        """Those that said anything: a monitor's connection does not, and is not copied."""
+        return [talk for talk in self.origin.talks if talk.heard or talk.said]
+
+    def ended(self):
+        """Every connection to a server is over, and nothing arrives at the sensor any more."""
+        self.origin.hang_up()
+        self.sensor.settled()
+
+    def legal(self):
+        assert self.sensor.illegal({MARKER}) == []
+        found = self.sensor.tshark("tcp.analysis.flags and not tcp.analysis.reused_ports")
+        assert found == [], found[:5]
+
+    def books(self) -> int:
+        """eligible = sent + drops, and sent is what came."""
+        def closed():
+            stats = self.vs.clone_stats()
+            return self.vs.clone_sum("eligible") and self.vs.clone_sum("sent") == self.sensor.count() and stats
+        until(closed, "the books are closed", 6, every=0.1)
+        (line,) = [line for engine in self.vs.clone_stats() for line in engine.get("clone_srvr_stats", [engine])]
+        dropped = sum(n for name, n in line.items() if name.startswith("dropped_"))
+        assert line["eligible"] == line["sent"] + dropped, line
+        return dropped
+
+
+def same(world):
+    """The sensor's conversations are the server's log, byte by byte."""
+    seen = {talk.client_port: talk for talk in world.sensor.conversations()}
+    logged = world.talks()
+    assert {talk.port for talk in logged} == set(seen)
+    for talk in logged:
+        copy = seen[talk.port]
+        assert copy.complete and copy.ended
+        assert copy.sent == bytes(talk.heard)
+        assert copy.answered == bytes(talk.said)
+
+
+def test_what_tls_hides_arrives_as_legal_conversations(lab):
+    world = World(lab, decrypted_port=8080)
+    sizes = [0, 1, 1459, 1460, 1461, 65536, 3_000_000]
+    body = lab.dir / "body"
+    body.write_bytes(os.urandom(300_000))
+    for version in ("--http1.1", "--http2"):
+        world.curl(version, *[word for size in sizes for word in ("-o", "/dev/null", world.url(f"/bytes/{size}"))])
+        world.curl(version, "-o", "/dev/null", world.url("/chunked/5000"))
+        world.curl(version, "-o", "/dev/null", "--data-binary", f"@{body}", world.url("/bytes/10"))
+        world.curl(version, "-o", "/dev/null", "-H", "Transfer-Encoding: chunked", "-H", "Expect:", "--data-binary",
+                   f"@{body}", world.url("/bytes/10"))
+        world.curl(version, "-o", "/dev/null", world.url("/close/20000"))
+    world.ended()
+    world.legal()
+    same(world)
+    world.books()
+    assert {talk.server_port for talk in world.sensor.conversations()} == {8080}
+    assert {talk.client for talk in world.sensor.conversations()} == {world.engine.back0.ip}
+
+
+def masked(data: bytes) -> bytes:
+    """What the sensor may see of it."""
+    return re.sub(rb"(?mi)^((?:cookie|authorization|set-cookie): )([^\r\n]*)",
+                  lambda m: m[1] + b"*" * len(m[2]), data)
+
+
+def test_secrets_are_masked_and_only_what_was_chosen_is_copied(lab):
+    marker = "02:aa:bb:cc:dd:ee"
+    world = World(lab, v6=True, preserve_client_ip=True, marker_mac=marker,
+                  masked_headers=["Cookie", "AUTHORIZATION", "Set-Cookie"],
+                  filter={"hosts": ["WWW.shop.example"], "path_prefixes": ["/bytes/", "/chunked"]})
+    secret = ["-H", "Cookie: a=secret-of-client", "-H", "Authorization: Basic secret-of-client"]
+    for version in ("--http1.1", "--http2"):
+        # One connection to the server: what is not chosen is not in the conversation.
+        world.curl(version, *secret, *[word for path in ("/bytes/10?first", "/other/20?never", "/bytes/70000", "/Bytes/9?never",
+                                                         "/chunked/3000") for word in ("-o", "/dev/null", world.url(path))])
+        world.curl(version, *secret, "-o", "/dev/null", "-H", "Host: other.example", world.url("/bytes/5?never"))
+        world.curl(version, *secret, "-o", "/dev/null", "-H", "Expect: 100-continue", "-d", "x" * 2000, world.url("/bytes/7"))
+    world.ended()
+    assert world.sensor.illegal({marker}) == []
+    assert world.sensor.tshark("tcp.analysis.flags and not tcp.analysis.reused_ports") == []
+    everything = world.sensor.pcap.read_bytes()
+    assert b"secret" not in everything and b"never" not in everything
+    seen = {talk.client_port: talk for talk in world.sensor.conversations()}
+    chosen = 0
+    for talk in world.talks():
+        requests = re.split(rb"(?m)^(?=(?:GET|POST) /)", bytes(talk.heard))[1:]
+        wanted = [r for r in requests if b"never" not in r]
+        chosen += len(wanted)
+        if not wanted:
+            assert talk.port not in seen
+            continue
+        copy = seen.pop(talk.port)
+        assert copy.complete and copy.ended and copy.sent == masked(b"".join(wanted))
+        assert copy.answered.count(b"HTTP/1.1 200 OK") == len(wanted)
+        assert copy.server == world.host.ip6
+        assert copy.client == world.engine.back0.ip6    # its client is of another family
+        if len(wanted) == len(requests):
+            assert copy.answered == masked(bytes(talk.said))
+    assert not seen and chosen == 8
+    assert world.books() == 0

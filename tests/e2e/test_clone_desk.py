@@ -350,6 +350,18 @@ def test_the_way_to_each_sensor_is_proved_without_production(lab):
     status, out, _ = spanwire(lab, "clone", "test", vs.name)
     assert status == 0 and f"+ clone server {ids.ip4}: {before} of {before} frames sent" in out
     assert ids.mac in out and "there: tcpdump" in out and 'report "uid=0(root)' in out
+    # A profile by the shell, into the depth of its fields.
+    words = ["clone_servers", ids.ip4, "clone_servers.1.encapsulation.type", "vxlan", "clone_servers.1.encapsulation.vni", "77",
+             "payload", "decrypted", "filter.sample_percent", "10", "filter.client_prefixes", "10.0.0.0/8,fd00::/8",
+             "masked_headers", "Cookie,Authorization", "flow_log.type", "syslog", "flow_log.ip_address", "10.0.0.9"]
+    status, _, warned = spanwire(lab, "configure", "trafficcloneprofile", "deep", *words)
+    made = lab.api.find("trafficcloneprofile", "deep")
+    assert status == 0 and made["clone_servers"][0]["encapsulation"] == {**made["clone_servers"][0]["encapsulation"], **VXLAN, "vni": 77}
+    assert made["filter"]["client_prefixes"][1] == prefix("fd00::", 8) and made["masked_headers"] == ["Cookie", "Authorization"]
+    assert made["flow_log"]["ip_address"] == {"addr": "10.0.0.9", "type": "V4"}, warned
+    status, _, refused = spanwire(lab, "configure", "trafficcloneprofile", "deep", "payload", "as_sent")
+    assert status == 1 and "masked_headers: It needs payload CLONE_DECRYPTED" in refused
+    assert "ENCAPSULATION.VNI" in spanwire(lab, "show", "trafficcloneprofile", "deep")[1]
     # The other family.
     profile = lab.api.get(f"virtualservice/{vs.uuid}")["traffic_clone_profile_ref"].split("/")[-1].split("#")[0]
     lab.api.patch(f"trafficcloneprofile/{profile}", replace={"clone_servers": [ip(ids.ip6)]})

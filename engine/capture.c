@@ -8,6 +8,8 @@
 #include <bpf/libbpf.h>
 
 #include "base/base.h"
+#include "base/ip.h"
+#include "base/ipset.h"
 #include "base/log.h"
 #include "engine/assigned.h"
 #include "engine/bpf/datapath.h"
@@ -29,6 +31,7 @@
 #define WORKERS_MAX  1024
 #define FLOWS_KNOWN  4096        /* whose worker is known; a power of two */
 #define PORTS_KNOWN  64
+#define POOLS_DEEP   10
 
 struct block {
 	struct block *next;
@@ -235,7 +238,7 @@ static void untap(struct taking *t)
 {
 	if (t->joined)
 		return;
-	datapath_tap_remove(t->all->datapath, t->number);
+	datapath_tap_remove(t->all->datapath, t->number, t->slot);
 	__atomic_store_n(&t->stops, 1, __ATOMIC_RELEASE);
 	pthread_join(t->thread, NULL);
 	t->joined = true;
@@ -328,13 +331,51 @@ static void look(struct timer *timer)
 		timer_in(c->loop, timer, LOOK_MS, look);
 }
 
+struct servers {
+	const struct link *link;
+	struct ipset set;
+	unsigned deep;
+};
+
+static int add_servers(void *arg, const char *path, const char *kind, const char *uuid)
+{
+	struct servers *s = arg;
+	const json_t *o = link_object(s->link, kind, uuid), *one;
+	struct in6_addr ip;
+	size_t i;
+
+	(void)path;
+	if (!o || s->deep == POOLS_DEEP || (strcmp(kind, "pool") != 0 && strcmp(kind, "poolgroup") != 0))
+		return 0;
+	s->deep++;
+	model_refs(kind_find(kind), o, add_servers, s); /* those of a group, and who stands in */
+	s->deep--;
+	json_array_foreach(json_object_get(o, "servers"), i, one)
+		if (ip_parse(json_str(json_object_get(one, "ip"), "addr", ""), &ip) == 0)
+			ipset_add(&s->set, &ip);
+	return 0;
+}
+
+/* A monitor checks a server for whoever has it: whose its packets are, the server tells. */
+static struct ipset servers_of(const struct link *k, const char *service)
+{
+	struct servers s = { .link = k };
+	const json_t *o = link_object(k, "virtualservice", service);
+
+	if (o)
+		model_refs(kind_find("virtualservice"), o, add_servers, &s);
+	ipset_seal(&s.set);
+	return s.set;
+}
+
 static int start(struct captures *c, const struct assigned *a, const char *uuid, const json_t *object, struct err *e)
 {
 	struct taking *t = xcalloc(1, sizeof(*t));
 	struct arena arena = ARENA_INIT;
 	const struct capture *want = model_load(&capture_message, object, &arena);
 	const struct debug_virtual_service_capture *p = want->capture_params;
-	int rc = sieve_new(want, &t->sieve, e), fd = -1;
+	struct ipset servers = servers_of(c->link, a->uuid);
+	int rc = sieve_new(want, &servers, &t->sieve, e), fd = -1;
 	struct tap tap = { .snap = (uint32_t)p->pkt_size };
 
 	while (t->slot < TAPS_MAX && c->slots[t->slot])
@@ -361,7 +402,7 @@ static int start(struct captures *c, const struct assigned *a, const char *uuid,
 		c->slots[t->slot] = true;
 		seal(t, 0, NULL); /* it is here, and holds the others up from now on */
 		must(pthread_create(&t->thread, NULL, run, t) == 0);
-		datapath_tap_set(c->datapath, t->number, &tap);
+		datapath_tap_set(c->datapath, t->number, &tap, want->debug_hm != DEBUG_VS_HM_NONE);
 		list_init(&t->link);
 		list_insert(&c->all, &t->link);
 		if (!c->look.active)
@@ -373,6 +414,7 @@ static int start(struct captures *c, const struct assigned *a, const char *uuid,
 		sieve_free(t->sieve);
 		free(t);
 	}
+	ipset_fini(&servers);
 	arena_fini(&arena);
 	return rc;
 }

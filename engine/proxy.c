@@ -12,6 +12,7 @@
 #include "engine/channel.h"
 #include "engine/config.h"
 #include "engine/health/health.h"
+#include "engine/health/probe.h"
 #include "engine/names.h"
 #include "engine/records.h"
 #include "engine/plain.h"
@@ -220,6 +221,7 @@ static void on_maps(struct proxy *p, const json_t *m, int fd)
 {
 	for (unsigned i = 0; i < p->n_workers; i++)
 		worker_post_mark_map(p->workers[i], fd, (uint64_t)json_int(m, "flow_seed", 0));
+	probe_mark_map(fd);
 }
 
 static void on_outlet_books(struct proxy *p, const json_t *m, int fd)

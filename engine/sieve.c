@@ -34,6 +34,7 @@ struct clause {
 struct sieve {
 	enum debug_hm hm;
 	struct addresses whose;
+	struct ipset servers;
 	struct clause *clauses; /* one of them; of filters, which is one more, and must pass as well */
 	size_t n_clauses;
 	struct clause *filters;
@@ -115,12 +116,13 @@ static int compile(struct sieve *s, const char *text, struct err *e)
 	return rc;
 }
 
-int sieve_new(const struct capture *c, struct sieve **out, struct err *e)
+int sieve_new(const struct capture *c, const struct ipset *servers, struct sieve **out, struct err *e)
 {
 	struct sieve *s = xcalloc(1, sizeof(*s));
 	int rc = 0;
 
 	s->hm = c->debug_hm;
+	s->servers = ipset_and(servers, servers, false);
 	addresses_make(&s->whose, c->debug_ip);
 	if (c->capture_pkt_filter && c->capture_pkt_filter->capture_tcp_filters_n) {
 		s->n_clauses = c->capture_pkt_filter->capture_tcp_filters_n;
@@ -145,6 +147,7 @@ void sieve_free(struct sieve *s)
 {
 	if (!s)
 		return;
+	ipset_fini(&s->servers);
 	ipset_fini(&s->whose.set);
 	for (size_t i = 0; i < s->n_clauses; i++)
 		ipset_fini(&s->clauses[i].host.set);
@@ -246,9 +249,11 @@ bool sieve_passes(const struct sieve *s, const struct sieve_packet *p)
 
 	if (p->monitor ? s->hm == DEBUG_VS_HM_NONE : s->hm == DEBUG_VS_HM_ONLY)
 		return false;
-	if (s->whose.any && !s->n_clauses && !s->filters && !s->has_program)
+	if (!p->monitor && s->whose.any && !s->n_clauses && !s->filters && !s->has_program)
 		return true;
 	k = take_apart(p->data, p->len);
+	if (p->monitor && !ipset_has(&s->servers, p->out ? &k.dst : &k.src))
+		return false;
 	if (!whose_fits(s, p, &k) || (s->filters && !clause_has(s->filters, &k)))
 		return false;
 	for (size_t i = 0; i < s->n_clauses && !one; i++)

@@ -16,6 +16,7 @@
 #include "base/err.h"
 
 struct capture;
+struct ipset;
 struct sieve;
 
 struct sieve_packet {
@@ -26,8 +27,8 @@ struct sieve_packet {
 	uint32_t len, wire_len;
 };
 
-/* -EINVAL with a sentence, for an expression that is none. Nothing of C is kept. */
-int sieve_new(const struct capture *c, struct sieve **out, struct err *e);
+/* SERVERS: of the service, for whose sake a monitor's packets are its own. -EINVAL with a sentence, for an expression that is none. Nothing of C is kept. */
+int sieve_new(const struct capture *c, const struct ipset *servers, struct sieve **out, struct err *e);
 void sieve_free(struct sieve *s);
 bool sieve_passes(const struct sieve *s, const struct sieve_packet *p);
 

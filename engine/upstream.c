@@ -465,12 +465,12 @@ static struct lb_member *pick(struct upstream *u, int *why)
 }
 
 /* A server's connection goes from client to client. */
-static void follow(const struct upstream *u, const struct conn *c)
+void upstream_follow(const struct upstream *u, const struct conn *c, const struct snapshot *s)
 {
 	union address vip = u->client->listener->address;
 
 	address_set_port(&vip, u->client->port);
-	worker_follow(c->service, c->watch.fd, &u->client->peer, &vip, u->snapshot, 0);
+	worker_follow(c->service, c->watch.fd, &u->client->peer, &vip, s, 0);
 }
 
 /* FRESH: not one at rest; the last one was stale. */
@@ -522,7 +522,7 @@ static int choose(struct upstream *u, bool fresh)
 			counter_add(&b->counters->conn_reused, 1);
 			u->reused = true;
 			if (u->snapshot->clone.follow)
-				follow(u, c);
+				upstream_follow(u, c, u->snapshot);
 			hand_over(u, c);
 			return UPSTREAM_READY;
 		}

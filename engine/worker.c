@@ -356,6 +356,22 @@ static void listener_follow(struct listener *ls)
 		must(watch_start(s->worker->loop, &ls->watch, ls->watch.fd, EPOLLIN, ls->watch.ready) == 0);
 }
 
+/* A capture begins: it wants to know of the connections that are there already, too. */
+static void follow_all(struct worker_service *s)
+{
+	LIST_FOREACH(pl, &s->pools)
+		LIST_FOREACH(bl, &LIST_ENTRY(pl, struct worker_pool, link)->backends)
+			LIST_FOREACH(l, &LIST_ENTRY(bl, struct worker_backend, link)->busy) {
+				struct conn *c = LIST_ENTRY(l, struct conn, link);
+
+				if (c->upstream)
+					upstream_follow(c->upstream, c, s->snapshot);
+			}
+	LIST_FOREACH(l, &s->listeners)
+		if (LIST_ENTRY(l, struct listener, link)->udp)
+			udp_mark(LIST_ENTRY(l, struct listener, link));
+}
+
 static void service_update(struct worker *w, struct snapshot *snap)
 {
 	struct worker_service *s = service_at(w, snap->index);
@@ -381,6 +397,8 @@ static void service_update(struct worker *w, struct snapshot *snap)
 	backends_follow(s, snap);
 	LIST_FOREACH(l, &s->listeners)
 		listener_follow(LIST_ENTRY(l, struct listener, link));
+	if (old && snap->clone.follow && !old->clone.follow)
+		follow_all(s);
 	if (old && snap->cuts_clients) {
 		cut_clients(s, NULL, CONN_CUT_CONFIG);
 		LIST_FOREACH(l, &s->listeners)
@@ -536,7 +554,7 @@ void worker_follow(struct worker_service *ws, int fd, const union address *clien
 
 	/* What is copied stays copied, to whom it was. */
 	if (mark_call(BPF_MAP_LOOKUP_ELEM, w, fd, &m) < 0)
-		m = (struct sock_mark){ .service = s->clone.service };
+		m = (struct sock_mark){ .service = s->clone.service, .idle_s = (uint16_t)MIN(idle_s, (unsigned)UINT16_MAX) };
 	m.flags |= MARK_FOLLOW;
 	m.worker = (uint16_t)(w->id + 1);
 	m.flow_id = worker_flow_id(w, client, vip, idle_s);

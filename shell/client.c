@@ -351,6 +351,45 @@ int client_upload(struct client *c, const char *path, const char *file, json_t *
 	return rc;
 }
 
+struct part {
+	struct client *client;
+	int (*sink)(void *arg, const void *p, size_t n);
+	void *arg;
+};
+
+static size_t take_part(char *p, size_t size, size_t n, void *arg)
+{
+	struct part *part = arg;
+	long status = 0;
+
+	curl_easy_getinfo(part->client->curl, CURLINFO_RESPONSE_CODE, &status);
+	/* A refusal is a sentence, no part of the file. */
+	if (status != 206)
+		return take_answer(p, size, n, part->client);
+	return part->sink(part->arg, p, size * n) ? 0 : size * n;
+}
+
+int client_part(struct client *c, const char *path, uint64_t from, int (*sink)(void *arg, const void *p, size_t n), void *arg,
+		struct err *e)
+{
+	CLEANUP_FREE char *range = xasprintf("%llu-", (unsigned long long)from);
+	struct part part = { c, sink, arg };
+	long status = 0;
+	int rc;
+
+	curl_easy_setopt(c->curl, CURLOPT_RANGE, range);
+	curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, 0L);
+	curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take_part);
+	curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, &part);
+	rc = ask(c, NULL, path, NULL, NULL, e);
+	curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_setopt(c->curl, CURLOPT_RANGE, NULL);
+	curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, 60L);
+	curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take_answer);
+	curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, c);
+	return status == 416 ? 0 : rc;
+}
+
 char *client_header(struct client *c, const char *name)
 {
 	struct curl_header *h;

@@ -10,6 +10,8 @@
 
 #include <stdio.h>
 
+#include <stdint.h>
+
 #include "base/err.h"
 #include "base/json.h"
 #include "shell/credentials.h"
@@ -34,6 +36,12 @@ void client_switch(struct client *c, const char *tenant);
 int client_download(struct client *c, const char *path, FILE *file, struct err *e);
 /* As a form with one file. */
 int client_upload(struct client *c, const char *path, const char *file, json_t **out, struct err *e);
+/*
+ * What is at PATH from byte FROM on, as much as there is now (nothing is no error), to SINK, which may refuse it with
+ * -errno.
+ */
+int client_part(struct client *c, const char *path, uint64_t from, int (*sink)(void *arg, const void *p, size_t n), void *arg,
+		struct err *e);
 /* A header of the last answer; NULL: it had none. Caller frees. */
 char *client_header(struct client *c, const char *name);
 /* For a part of a path or a query. Caller frees. */

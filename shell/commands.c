@@ -9,6 +9,7 @@
 #include "base/base.h"
 #include "base/buf.h"
 #include "shell/candidates.h"
+#include "shell/capture.h"
 #include "shell/captures.h"
 #include "shell/clone_test.h"
 #include "shell/completion.h"
@@ -96,6 +97,11 @@ int do_clone_test(struct session *s, const char *const *words, size_t n, struct 
 
 	(void)n;
 	return rc ? rc : !complete;
+}
+
+int do_capture(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	return capture_command(s->client, words, n, e);
 }
 
 int do_watch(struct session *s, const char *const *words, size_t n, struct err *e)

@@ -38,6 +38,9 @@ static const char doc[] =
 	"VALUE is what `show` prints: round_robin, web-pool, 10.0.0.5:80,10.0.0.6:80; with + before "
 	"it, added to a list; JSON, when it begins with a brace; @FILE is what is in that file.\n"
 	"\n"
+	"`capture` takes addresses whose connections are wanted (10.1.1.1 10.1.1.0/24 10.1.1.1-10.1.1.9), or what tcpdump "
+	"takes: `spanwire capture shop -w - | wireshark -k -i -`.\n"
+	"\n"
 	"Who asks, and whom, comes from the environment: SPANWIRE_CONTROLLER, "
 	"SPANWIRE_USER (admin), SPANWIRE_PASSWORD_FILE or SPANWIRE_PASSWORD, "
 	"SPANWIRE_TENANT (admin), SPANWIRE_CA; or from ~/.config/spanwire/credentials "
@@ -161,7 +164,7 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 			argp_error(state, "a word is empty");
 		c->words[c->n_words++] = arg;
 		/* From here on they are fields and values, "-1" too. */
-		if (c->n_words == 3 && takes_fields(c->words))
+		if ((c->n_words == 3 && takes_fields(c->words)) || (c->n_words == 1 && strcmp(arg, "capture") == 0))
 			while (state->next < state->argc)
 				c->words[c->n_words++] = state->argv[state->next++];
 		return 0;

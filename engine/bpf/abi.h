@@ -171,7 +171,7 @@ _Static_assert(sizeof(struct denial_key) == 24, "no holes");
 
 /* What is captured of a service, and where to. */
 struct tap {
-	__u32 slot;       /* of the rings */
+	__u32 slot;       /* of the rings, and one more; 0: none */
 	__u32 snap;       /* first bytes of a packet that are kept; 0: all */
 };
 _Static_assert(sizeof(struct tap) == 8, "no holes");

@@ -1,6 +1,6 @@
 /*
  * The entry programs: one per direction of a data interface, with the stages
- * gate, classification, tap, clone; one at the port of a cutter, one for plaintext.
+ * gate, classification, clone, tap; one at the port of a cutter, one for plaintext.
  * The stages are headers, because XDP will want the same.
  */
 #include "engine/bpf/clone.bpf.h"
@@ -27,8 +27,8 @@ int data_egress(struct __sk_buff *skb)
 	if (gate_refuses_out(skb, &p))
 		return TC_ACT_SHOT;
 	classify_out(skb, &p, &v);
-	tap(skb, &p, &v);
 	clone(skb, &v);
+	tap(skb, &p, &v);
 	return TC_ACT_UNSPEC;
 }
 
@@ -43,8 +43,8 @@ int data_ingress(struct __sk_buff *skb)
 	if (gate_refuses_in(&p) || guard_refuses(&p, skb->ifindex))
 		return TC_ACT_SHOT;
 	classify_in(skb, &p, &v);
-	tap(skb, &p, &v);
 	clone(skb, &v);
+	tap(skb, &p, &v);
 	return TC_ACT_UNSPEC;
 }
 

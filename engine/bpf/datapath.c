@@ -439,17 +439,23 @@ void datapath_tap_close(struct datapath *d, uint32_t slot)
 	free(zero);
 }
 
-int datapath_tap_set(struct datapath *d, uint32_t service, const struct tap *t)
+int datapath_tap_set(struct datapath *d, uint32_t service, const struct tap *t, bool monitors)
 {
-	int rc = bpf_map_update_elem(bpf_map__fd(d->skel->maps.tapped), &service, t, BPF_ANY);
+	struct tap in = { .slot = t->slot + 1, .snap = t->snap };
+	int rc = bpf_map_update_elem(bpf_map__fd(d->skel->maps.tapped), &service, &in, BPF_ANY);
 
+	if (rc == 0 && monitors)
+		rc = bpf_map_update_elem(bpf_map__fd(d->skel->maps.monitor_taps), &t->slot, &in, BPF_ANY);
 	if (rc == 0)
 		d->skel->bss->any_tap++;
 	return rc;
 }
 
-void datapath_tap_remove(struct datapath *d, uint32_t service)
+void datapath_tap_remove(struct datapath *d, uint32_t service, uint32_t slot)
 {
+	struct tap none = { 0 };
+
+	bpf_map_update_elem(bpf_map__fd(d->skel->maps.monitor_taps), &slot, &none, BPF_ANY);
 	if (bpf_map_delete_elem(bpf_map__fd(d->skel->maps.tapped), &service) == 0)
 		d->skel->bss->any_tap--;
 }

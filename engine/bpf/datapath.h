@@ -103,9 +103,9 @@ int datapath_target_read(struct datapath *d, uint32_t slot, struct target_counte
 int datapath_tap_open(struct datapath *d, uint32_t slot, uint32_t bytes);
 /* Nobody reads it any more; and what was lost in it begins with 0. */
 void datapath_tap_close(struct datapath *d, uint32_t slot);
-/* Packets of SERVICE go where T says, from now on. */
-int datapath_tap_set(struct datapath *d, uint32_t service, const struct tap *t);
-void datapath_tap_remove(struct datapath *d, uint32_t service);
+/* Packets of SERVICE (MONITORS: and of all health monitors) go where T says, from now on. */
+int datapath_tap_set(struct datapath *d, uint32_t service, const struct tap *t, bool monitors);
+void datapath_tap_remove(struct datapath *d, uint32_t service, uint32_t slot);
 /* Packets that found no room in the ring. Legal from any thread. */
 uint64_t datapath_tap_lost(const struct datapath *d, uint32_t slot);
 

@@ -33,6 +33,9 @@ enum {
 	MARK_ACCEPTED = 1 << 16,   /* the SYN was seen and the flow is in the table */
 };
 
+/* `service` of a health monitor: its checks are for whoever has the server. */
+#define MARK_MONITORS 0xffffffffu
+
 struct sock_mark {
 	__u64 flow_id;         /* of the client's connection; a monitor's: whatever tells its checks apart */
 	__u32 flags;

@@ -38,6 +38,7 @@ static void send_out(struct probe *p, void (*judge)(struct watch *w, uint32_t ev
 		return;
 	}
 	p->in = xmalloc(p->monitor->question.read_max);
+	probe_mark(p, fd);
 	rc = backend_bind(fd, p->device);
 	if (rc < 0)
 		refused(p, rc);

@@ -349,6 +349,7 @@ static void begin(struct probe *p)
 		return;
 	}
 	hold_ack_back(q, fd);
+	probe_mark(p, fd);
 	rc = backend_bind(fd, p->device);
 	if (rc < 0)
 		probe_failed(p, rc);

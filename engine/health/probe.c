@@ -1,10 +1,13 @@
 #include "engine/health/probe.h"
 
 #include <errno.h>
+#include <linux/bpf.h>
 #include <stdarg.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/base.h"
+#include "engine/bpf/mark.h"
 #include "engine/health/ask.h"
 
 #define LACK_MS 1000 /* until what the machine lacked may be there again */
@@ -182,4 +185,26 @@ void probe_free(struct probe *p)
 	timer_stop(p->loop, &p->timer);
 	hang_up(p);
 	loop_bury(p->loop, &p->grave, release);
+}
+
+/* ---- marks: one map in a process ---- */
+
+static int mark_map = -1;
+
+void probe_mark_map(int fd)
+{
+	mark_map = fd;
+}
+
+void probe_mark(const struct probe *p, int fd)
+{
+	struct sock_mark m = { .flow_id = p->started_ns ^ (uint64_t)(uintptr_t)p << 20, .flags = MARK_MONITOR,
+			       .service = MARK_MONITORS, .idle_s = 60 };
+	union bpf_attr attr = { .map_fd = (uint32_t)mark_map };
+
+	if (mark_map < 0)
+		return;
+	attr.key = (uint64_t)(uintptr_t)&fd;
+	attr.value = (uint64_t)(uintptr_t)&m;
+	syscall(SYS_bpf, BPF_MAP_UPDATE_ELEM, &attr, sizeof(attr)); /* else it is nobody's, as before */
 }

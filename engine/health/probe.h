@@ -87,6 +87,11 @@ void probe_again(struct probe *p);
 
 /* ---- for the ways of asking ---- */
 
+/* Socket FD, before it is connected: the kernel knows that what it says is a monitor's. */
+void probe_mark(const struct probe *p, int fd);
+/* The socket storage map for it; borrowed for ever. */
+void probe_mark_map(int fd);
+
 void probe_move(struct probe *p, enum probe_state to);
 /* The check is over. FMT says why, as part of a sentence. */
 void probe_end(struct probe *p, enum verdict result, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

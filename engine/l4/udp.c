@@ -620,6 +620,17 @@ void udp_follow(struct listener *ls)
 		ls->queue_drops = memory[SK_MEMINFO_DROPS];
 }
 
+void udp_mark(struct listener *ls)
+{
+	const struct snapshot *s = ls->snapshot;
+
+	LIST_FOREACH(l, &ls->flows) {
+		struct flow *f = LIST_ENTRY(l, struct flow, of_listener);
+
+		worker_follow(ls->service, f->watch.fd, &f->client, &ls->address, s, (unsigned)(s->idle_ms / 1000) + CLONE_LINGER_S);
+	}
+}
+
 static void cut(struct flow *f)
 {
 	f->reason = RECORD_CUT;

@@ -36,6 +36,8 @@ void udp_free(struct udp *u);
 void udp_ready(struct watch *w, uint32_t events);
 /* The listening socket is there, or is served by another snapshot. */
 void udp_follow(struct listener *ls);
+/* A capture wants to know whose the sockets of its flows are. */
+void udp_mark(struct listener *ls);
 /* All flows of a listening socket, or to a server, end. They are counted in COUNTER, if that is not NULL. */
 void udp_cut_listener(struct listener *ls, uint64_t *counter);
 void udp_cut_backend(struct worker_backend *b);

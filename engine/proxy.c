@@ -45,6 +45,7 @@ struct proxy {
 	struct tickets tickets;
 	struct timer rotation;
 	struct trace trace;
+	uint64_t committed_ns; /* of the newest commit */
 	int status;
 };
 
@@ -56,6 +57,7 @@ static void on_applied(struct config_user *u, uint64_t revision)
 	struct engine_counters *mine = counters_engine_of(&p->counters, p->counters.workers);
 
 	counter_add(&mine->config_applied, 1);
+	counter_add(&mine->config_apply_us, (mono_ns() - p->committed_ns) / 1000);
 	channel_send(p->channel, json_pack("{s:s, s:I}", "type", "applied", "revision", (json_int_t)revision), -1);
 }
 
@@ -196,6 +198,7 @@ static void on_delete(struct proxy *p, const json_t *m, int fd)
 static void on_commit(struct proxy *p, const json_t *m, int fd)
 {
 	(void)fd;
+	p->committed_ns = mono_ns();
 	config_commit(p->config, (uint64_t)json_int(m, "revision", 0));
 }
 

@@ -208,7 +208,7 @@ static void pool_load(struct config *c, struct pool_entry *p, const json_t *obje
 	pool_bind(c, p);
 }
 
-static struct pool_entry *pool_find(struct config *c, const char *uuid)
+static struct pool_entry *pool_find(const struct config *c, const char *uuid)
 {
 	for (struct table_link *l = table_first(&c->pool_table, table_hash(TABLE_SEED, uuid)); l; l = table_next(l))
 		if (strcmp(CONTAINER_OF(l, struct pool_entry, by_uuid)->uuid, uuid) == 0)
@@ -345,18 +345,14 @@ bool config_has_names(const struct config *c, const char *pool_uuid)
 
 void config_report_names(const struct config *c, const char *pool_uuid, json_t *servers)
 {
-	LIST_FOREACH(l, &((struct config *)c)->pools) {
-		const struct pool_entry *p = LIST_ENTRY(l, struct pool_entry, link);
-		CLEANUP_JSON json_t *more = json_array();
+	const struct pool_entry *p = pool_find(c, pool_uuid);
+	CLEANUP_JSON json_t *more = json_array();
 
-		if (strcmp(p->uuid, pool_uuid) != 0 || !json_object_size(p->names))
-			continue;
-		for (size_t i = 0; i < p->seen.pool->servers_n; i++) {
-			const char *name = member_name(&p->seen.pool->servers[i]);
+	for (size_t i = 0; p && json_object_size(p->names) && i < p->seen.pool->servers_n; i++) {
+		const char *name = member_name(&p->seen.pool->servers[i]);
 
-			if (name && strcmp(name, p->seen.pool->servers[i].ip->addr) == 0)
-				json_array_append_new(more, report_name(p, i, json_object_get(c->names, name), servers));
-		}
-		json_array_extend(servers, more);
+		if (name && strcmp(name, p->seen.pool->servers[i].ip->addr) == 0)
+			json_array_append_new(more, report_name(p, i, json_object_get(c->names, name), servers));
 	}
+	json_array_extend(servers, more);
 }

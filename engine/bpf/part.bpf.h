@@ -7,6 +7,7 @@
  *
  * An ICMP error belongs to the flow whose packet it quotes: "fragmentation
  * needed" and "port unreachable" are part of what happened to it. It opens none.
+ * Echoes are known by their numbers: those of health monitors are marked.
  */
 #ifndef SPANWIRE_ENGINE_BPF_PART_BPF_H
 #define SPANWIRE_ENGINE_BPF_PART_BPF_H
@@ -115,6 +116,20 @@ static ALWAYS_INLINE bool quote_read(struct __sk_buff *skb, struct packet *p)
 	return true;
 }
 
+/* Whose echo it is, its identity and number say: they stand for the ports. */
+static ALWAYS_INLINE bool echo_read(struct __sk_buff *skb, struct packet *p)
+{
+	__u8 h[8];
+
+	if (bpf_skb_load_bytes(skb, p->rest, h, sizeof(h)))
+		return false;
+	if (p->key.proto == IPPROTO_ICMP ? h[0] != 0 && h[0] != 8 : h[0] != 128 && h[0] != 129)
+		return false;
+	__builtin_memcpy(&p->key.local_port, h + 4, 2);
+	__builtin_memcpy(&p->key.remote_port, h + 6, 2);
+	return true;
+}
+
 /* The key of a packet without a transport header; false: it has none. */
 static __noinline bool part_key(struct __sk_buff *skb, struct packet *p)
 {
@@ -123,7 +138,7 @@ static __noinline bool part_key(struct __sk_buff *skb, struct packet *p)
 	if (p->part == PART_LATER)
 		return (p->key.proto == IPPROTO_TCP || p->key.proto == IPPROTO_UDP) && fragment_find(p);
 	if (p->rest && (p->key.proto == IPPROTO_ICMP || p->key.proto == IPPROTO_ICMPV6))
-		return quote_read(skb, p);
+		return quote_read(skb, p) || echo_read(skb, p);
 	if (!p->rest || p->key.proto == IPPROTO_TCP || p->key.proto == IPPROTO_UDP)
 		count(GATE_unparsed, 1);
 	return false;

@@ -188,6 +188,7 @@ static void begin(struct probe *p)
 	/* A port means nothing here, and to ICMPv6 it is an error. */
 	if (v6)
 		to.in6.sin6_port = 0;
+	probe_mark(p, w->fd);
 	rc = send_by(w->fd, &e, sizeof(e), &to, p->device);
 	if (rc < 0)
 		probe_failed(p, rc);

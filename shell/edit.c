@@ -248,7 +248,10 @@ static json_t *read_value(const json_t *model, const json_t *field, const char *
 			  struct err *e)
 {
 	json_t *v = NULL;
+	CLEANUP_JSON json_t *utf8 = json_string(text);
 
+	if (!utf8)
+		return refuse(e, field, "what is said", "UTF-8");
 	if (*text != '{' && *text != '[')
 		return value_of(model, field, text, e);
 	/* "[::1]:80" */

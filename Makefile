@@ -10,6 +10,7 @@
 #	make soak       mixed load and edits, SOAK_SECONDS (1800); memory must stay flat
 #	make coverage   which lines the tests reach: build-coverage/index.html
 #	make compatibility   docs/compatibility.md anew from the tables
+#	make shell-reference docs/shell.md: its commands anew from the shell's tables
 #	make fmt        formats the lines that differ from the last commit
 #	make clean      remove what was built
 
@@ -28,7 +29,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 DESTDIR ?=
 PREFIX ?= /usr/local
 
-.PHONY: all run test deb install bench fuzz soak coverage compatibility fmt clean
+.PHONY: all run test deb install bench fuzz soak coverage compatibility shell-reference fmt clean
 .NOTPARALLEL:
 
 all: deps-build
@@ -68,6 +69,9 @@ coverage: deps-build+run+deb+test+coverage all
 
 compatibility: all
 	@$(PYTHON) tools/compatibility build/model/model-dump
+
+shell-reference: all
+	@$(PYTHON) tools/shell-reference build/shell/spanwire
 
 # Tables are aligned by hand, so only what was changed is formatted.
 fmt: deps-dev

@@ -543,14 +543,22 @@ int do_exit(struct session *s, const char *const *words, size_t n, struct err *e
 
 /* ---- the manual -------------------------------------------------------------------------------------------- */
 
+/* In a table a bar would end the cell. */
+static void cell(FILE *out, const char *text)
+{
+	for (const char *p = text; *p; p++)
+		fprintf(out, *p == '|' ? "\\|" : "%c", *p);
+}
+
 static void reference(FILE *out, const struct command *c, size_t n)
 {
 	fputs("| | |\n|---|---|\n", out);
 	for (size_t i = 0; i < n; i++) {
 		fprintf(out, "| `%s%s", c[i].name, *c[i].words ? " " : "");
-		for (const char *p = c[i].words; *p; p++)
-			fprintf(out, *p == '|' ? "\\|" : "%c", *p);
-		fprintf(out, "` | %s |\n", c[i].help);
+		cell(out, c[i].words);
+		fputs("` | ", out);
+		cell(out, c[i].help);
+		fputs(" |\n", out);
 	}
 }
 

@@ -9,7 +9,9 @@ import subprocess
 import pytest
 
 from lab.api import Api
+from lab.host import until
 from terminal import Terminal
+from test_capture import requests_in
 from test_shell import PROGRAM, World
 
 
@@ -127,6 +129,40 @@ def test_what_is_debugged_as_the_manual_types_it(desk, shell):
     assert [(r["begin"]["addr"], r["end"]["addr"]) for r in ip["ranges"]] == \
         [("10.3.0.1", "10.3.0.9"), ("10.1.1.1", "10.1.1.255")]
     assert table(said)["num_pkts"] == "1000"
+
+
+def test_a_capture_as_the_manual_types_it(lab, tmp_path):
+    web, client = lab.server(), lab.client()
+    lab.engine()
+    vs = lab.virtual_service(pool=[web], name="Test-VS").wait_servers_up(1)
+    c = lab.controller
+    t = Terminal(["ip", "netns", "exec", c.ns, lab.program("spanwire")], {
+        "SPANWIRE_CONTROLLER": c.url, "SPANWIRE_PASSWORD_FILE": c.password_file, "SPANWIRE_CA": c.data / "ca.pem",
+        "HOME": tmp_path, "LC_ALL": "C.UTF-8"})
+    try:
+        for line in ("debug virtualservice Test-VS", "capture_params num_pkts 1000", f"debug_ip addrs {client.eth.ip}", "save",
+                     "capture", "save"):
+            t.run(line)
+        assert t.prompt() == "[admin:controller]: >"
+        until(lambda: len((vs.runtime().get("capture") or {}).get("engines", [])) == 1, "the engine captures")
+        assert client.fresh_get(vs.url + "?id=from-the-manual").ok
+        assert any(re.search(r"\| true +\|", row) for row in t.run("show debug virtualservice Test-VS capture"))
+        for line in ("debug virtualservice Test-VS", "no capture", "save"):
+            t.run(line)
+        until(lambda: lab.api.get("capture")["results"][0].get("ended"), "the capture is over")
+        t.type("show debug virtualservice Test-VS capture")
+        t.key("Enter")
+        t.wait(lambda lines: lines[-1] == "Please specify the destination directory:", "question")
+        t.type(tmp_path)
+        t.key("Enter")
+        said, = [line for line in t.sees("Downloaded the attachment to ") if line.startswith("Downloaded")]
+        name = re.fullmatch(rf"Downloaded the attachment to {tmp_path}/(vs_Test-VS\.\d{{8}}_\d{{6}}\.pcapng)", said)[1]
+        t.prompts()
+    finally:
+        t.close()
+    file = tmp_path / name
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert {legs for legs in requests_in(file)["from-the-manual"]} == {"client leg", "server leg"}
 
 
 def test_tab_completes_all_that_there_is(desk, shell):

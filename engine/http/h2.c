@@ -34,6 +34,7 @@ struct h2 {
 	struct grave grave, flush;
 	uint32_t requests, control, empty;
 	unsigned open;                 /* streams */
+	uint64_t idle_ns;              /* since when there is none; 0: nobody has looked since */
 	bool flush_set, ended, goodbye;
 	char ip[ADDRESS_TEXT];
 };
@@ -187,6 +188,18 @@ static void flush_later(struct h2 *h2)
 	loop_bury(h2->client->worker->loop, &h2->flush, flush_due);
 }
 
+/* Frames that belong to no request do not make it longer, however many come. */
+static uint64_t idle_left_ms(struct h2 *h2)
+{
+	uint64_t now = loop_now(h2->client->worker->loop), passed;
+	uint64_t limit = (uint64_t)(h2->requests ? profile_of(h2)->keepalive_timeout : profile_of(h2)->post_accept_timeout);
+
+	if (!h2->idle_ns)
+		h2->idle_ns = now;
+	passed = (now - h2->idle_ns) / NS_PER_MS;
+	return !limit ? 0 : passed < limit ? limit - passed : 1;
+}
+
 static void deadlines(struct h2 *h2)
 {
 	struct conn *c = h2->client;
@@ -196,8 +209,7 @@ static void deadlines(struct h2 *h2)
 	else if (h2->open)
 		conn_deadline(c, 0); /* each stream has its own */
 	else
-		conn_deadline(c, (uint64_t)(h2->requests ? profile_of(h2)->keepalive_timeout
-							 : profile_of(h2)->post_accept_timeout));
+		conn_deadline(c, idle_left_ms(h2));
 }
 
 /* Servers are read again for streams whose answer was taken. False: nothing came of it. */
@@ -271,6 +283,7 @@ static void goodbye(struct h2 *h2, int32_t last)
 	if (h2->goodbye)
 		return;
 	h2->goodbye = true;
+	h2->idle_ns = 0; /* what the client has sent by now is on its way */
 	nghttp2_submit_goaway(h2->ng, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0);
 	flush_later(h2);
 }
@@ -659,6 +672,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 	list_init(&s->link);
 	list_insert(&h2->streams, &s->link);
 	h2->open++;
+	h2->idle_ns = 0;
 	nghttp2_session_set_stream_user_data(ng, s->id, s);
 	stream_deadline(s, (uint64_t)profile_of(h2)->client_header_timeout);
 	return 0;

@@ -1171,6 +1171,29 @@ static size_t next_frame(int fd, unsigned type, char *to, size_t len)
 	}
 }
 
+static void an_idle_connection_ends_whatever_comes_beside_requests(void **state)
+{
+	uint64_t began = mono_ns();
+	char rest[512];
+	ssize_t n;
+	int c;
+
+	(void)state;
+	w.http.post_accept_timeout = 300;
+	c = client2();
+	do {
+		static const char windows[] = "\0\0\4\10\0\0\0\0\0\0\0\0\1";
+
+		send(c, windows, sizeof(windows) - 1, MSG_NOSIGNAL);
+		usleep(10000);
+		n = recv(c, rest, sizeof(rest), MSG_DONTWAIT);
+		assert_true(mono_ns() - began < LIMIT_S * NS_PER_S);
+	} while (n > 0 || (n < 0 && errno == EAGAIN));
+	assert_true(mono_ns() - began >= 290 * NS_PER_MS);
+	counted(&service()->conn_idle_timeout, 1);
+	close(c);
+}
+
 /* What was sent ahead for a stream that is gone may be sent again by another one. */
 static void cancelled_uploads_give_their_window_back(void **state)
 {
@@ -1275,6 +1298,7 @@ int main(void)
 		TEST(large_bodies_pass_without_being_held),
 		TEST(a_tunnel_that_nobody_reads_costs_nothing),
 		TEST(an_id_has_its_room),
+		TEST(an_idle_connection_ends_whatever_comes_beside_requests),
 		TEST(cancelled_uploads_give_their_window_back),
 		TEST(a_large_head_of_an_answer_reaches_a_client_of_http2),
 	};

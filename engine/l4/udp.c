@@ -320,19 +320,33 @@ static int send_one(int fd, const union address *to, void *p, size_t n, size_t s
 	return rc < 0 ? -errno : 0;
 }
 
-/* 0, or what befell the first; *LOST counts those that did not leave. */
-static int send_pieces(int fd, const union address *to, char *p, size_t n, size_t segment, unsigned *lost)
+/* What did not leave. */
+struct loss {
+	unsigned pieces;
+	size_t bytes;
+};
+
+static void lose(struct loss *lost, unsigned pieces, size_t bytes)
+{
+	lost->pieces += pieces;
+	lost->bytes += bytes;
+}
+
+/* 0, or what befell the first; LOST is added to. */
+static int send_pieces(int fd, const union address *to, char *p, size_t n, size_t segment, struct loss *lost)
 {
 	int rc = send_one(fd, to, p, n, segment);
 
-	*lost = rc < 0 ? pieces_of(n, segment) : 0;
-	if (rc == 0 || rc == -ECONNREFUSED || !segment || segment >= n)
+	if (rc == 0)
 		return rc;
+	if (rc == -ECONNREFUSED || !segment || segment >= n) {
+		lose(lost, pieces_of(n, segment), n);
+		return rc;
+	}
 	/* An interface that does not cut (or another MTU): one by one. */
-	*lost = 0;
 	for (size_t at = 0; at < n; at += segment)
 		if (send_one(fd, to, p + at, MIN(segment, n - at), 0) < 0)
-			++*lost;
+			lose(lost, 1, MIN(segment, n - at));
 	return 0;
 }
 
@@ -457,11 +471,12 @@ static struct flow *flow_for(struct listener *ls, const union address *client, u
 static void from_client(struct listener *ls, const union address *client, char *p, size_t n, size_t segment)
 {
 	struct service_counters *counters = ls->service->counters;
-	unsigned pieces = pieces_of(n, segment), lost = 0;
+	unsigned pieces = pieces_of(n, segment);
 
 	for (unsigned try = 0; try < TRIES; try++) {
 		struct flow *f = flow_for(ls, client, pieces);
 		struct server_counters *server;
+		struct loss lost = { 0 };
 		int rc;
 
 		if (!f)
@@ -475,13 +490,11 @@ static void from_client(struct listener *ls, const union address *client, char *
 			continue;
 		}
 		f->seen_ns = loop_now(worker_of(f)->loop);
-		counter_add(&counters->udp_lost, lost);
-		counter_add(&counters->udp_from_client, pieces - lost);
-		if (lost < pieces) {
-			f->bytes[0] += n;
-			counter_add(&counters->bytes_from_client, n);
-			counter_add(&server->bytes_to_server, n);
-		}
+		counter_add(&counters->udp_lost, lost.pieces);
+		counter_add(&counters->udp_from_client, pieces - lost.pieces);
+		f->bytes[0] += n - lost.bytes;
+		counter_add(&counters->bytes_from_client, n - lost.bytes);
+		counter_add(&server->bytes_to_server, n - lost.bytes);
 		return;
 	}
 	counter_add(&counters->udp_lost, pieces);
@@ -541,8 +554,9 @@ static void to_client(struct flow *f, struct datagrams *d, unsigned n)
 {
 	struct service_counters *service = f->listener->service->counters;
 	int fd = f->listener->watch.fd;
-	unsigned lost = 0, pieces = 0;
+	unsigned pieces = 0;
 	size_t segments[BATCH], bytes = 0;
+	struct loss lost = { 0 };
 
 	for (unsigned i = 0; i < n; i++) {
 		segments[i] = segment_of(&d->at[i].msg_hdr, NULL);
@@ -557,7 +571,7 @@ static void to_client(struct flow *f, struct datagrams *d, unsigned n)
 		bytes += d->iov[i].iov_len;
 	}
 	for (unsigned i = 0; i < n;) {
-		unsigned lost_here = 0, plain = i;
+		unsigned plain = i;
 		int sent = 0;
 
 		while (plain < n && !segments[plain])
@@ -568,14 +582,13 @@ static void to_client(struct flow *f, struct datagrams *d, unsigned n)
 			i += (unsigned)sent;
 			continue;
 		}
-		send_pieces(fd, &f->client, d->iov[i].iov_base, d->iov[i].iov_len, segments[i], &lost_here);
-		lost += lost_here;
+		send_pieces(fd, &f->client, d->iov[i].iov_base, d->iov[i].iov_len, segments[i], &lost);
 		i++;
 	}
-	counter_add(&service->udp_to_client, pieces - lost);
-	counter_add(&service->udp_lost, lost);
-	f->bytes[1] += bytes;
-	counter_add(&service->bytes_to_client, bytes);
+	counter_add(&service->udp_to_client, pieces - lost.pieces);
+	counter_add(&service->udp_lost, lost.pieces);
+	f->bytes[1] += bytes - lost.bytes;
+	counter_add(&service->bytes_to_client, bytes - lost.bytes);
 	counter_add(&f->backend->counters->bytes_from_server, bytes);
 }
 

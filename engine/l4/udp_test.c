@@ -7,6 +7,7 @@ struct far {
 	int front;                 /* the service's socket, ours to dial */
 	union address at;
 	int server[SERVERS];
+	int listener;              /* the worker's end of `front` */
 };
 
 static int bound(union address *a)
@@ -30,6 +31,7 @@ static struct far begin(struct world *w)
 	fd = bound(&f.at);
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	worker_post_listener(w->worker, 0, 77, fd, &f.at, 0, true);
+	f.listener = fd;
 	for (unsigned i = 0; i < SERVERS; i++) {
 		union address a = w->backend[i]->address;
 
@@ -220,6 +222,29 @@ static void long_and_empty_datagrams_pass(void **state)
 	end(&f);
 }
 
+static void what_does_not_leave_is_lost_and_not_sent(void **state)
+{
+	struct world *w = *state;
+	struct far f = begin(w);
+	union address from;
+	int c = asker(&f), s;
+
+	say(c, "ask");
+	s = got(&f, "ask", &from);
+	answer_to(&f, s, &from, "answer");
+	hear(c, "answer");
+	counted(&service(w)->bytes_to_client, 6);
+	/* It says that there is no connection to shut, and sends no more all the same. */
+	assert_int_equal(shutdown(f.listener, SHUT_WR), -1);
+	answer_to(&f, s, &from, "more");
+	counted(&service(w)->udp_lost, 1);
+	counted(&counters_server_of(&w->counters, 0, 10 + (unsigned)s)->bytes_from_server, 10);
+	counted(&service(w)->udp_to_client, 1);
+	counted(&service(w)->bytes_to_client, 6);
+	close(c);
+	end(&f);
+}
+
 static void a_listener_that_goes_takes_its_flows_with_it(void **state)
 {
 	struct world *w = *state;
@@ -246,6 +271,7 @@ int main(void)
 		PROMISE(a_server_that_falls_refuses_or_goes_loses_its_flows),
 		PROMISE(idle_flows_end_and_their_number_is_bounded_by_time),
 		PROMISE(long_and_empty_datagrams_pass),
+		PROMISE(what_does_not_leave_is_lost_and_not_sent),
 		PROMISE(a_listener_that_goes_takes_its_flows_with_it),
 	};
 

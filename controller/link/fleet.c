@@ -520,16 +520,38 @@ void engine_interfaces(struct engine *e, const json_t *interfaces, const char *l
 
 /* ---- what engines say of services and servers ------------------------ */
 
+/* One that comes and goes; and a pool, of which many servers may go at once. */
+static const struct restraint_rate news_of_one = { .burst = 10, .per_minute = 2 },
+				   news_of_pool = { .burst = 1000, .per_minute = 600 };
+
+#define HELD_TEXT 64
+
+/* HELD: what to say of those before it that were not told. */
+static bool is_news(struct fleet *f, const char *uuid, const char *part, struct restraint_rate rate,
+		    char held[static HELD_TEXT])
+{
+	CLEANUP_FREE char *key = xasprintf("%s/%s", uuid, part);
+	unsigned n;
+
+	if (!restraint_allows(&f->news, key, rate, wall_us() / 1000000, &n))
+		return false;
+	*held = '\0';
+	if (n)
+		snprintf(held, HELD_TEXT, " (%u changes before it were not told.)", n);
+	return true;
+}
+
 static void service_event(struct fleet *f, const char *vs, const char *id, const char *state,
 			  const char *reason, const struct engine *e)
 {
 	const struct object *o = store_get(f->store, "virtualservice", vs);
+	char held[HELD_TEXT];
 
-	if (o)
+	if (o && is_news(f, vs, "", news_of_one, held))
 		store_event(f->store,
 			    audit_event(id, "VSERVER", "virtualservice", vs, o->name, o->tenant,
-					NULL, "%s on service engine %s is %s%s%s", o->name, e->name,
-					state, *reason ? ": " : ".", reason),
+					NULL, "%s on service engine %s is %s%s%s%s", o->name, e->name,
+					state, *reason ? ": " : ".", reason, held),
 			    NULL);
 }
 
@@ -593,22 +615,31 @@ static void server_event(struct engine *e, const struct object *o, const char *i
 	const char *why = json_str(now, "reason", ""), *ip = json_str(now, "ip", "");
 	const char *is = strcmp(id, "SERVER_UP") == 0 ? "up" : strcmp(id, "SERVER_DOWN") == 0 ? "down" : "in maintenance";
 	json_int_t port = json_int(now, "port", 0);
+	CLEANUP_FREE char *server = xasprintf("%s:%lld", ip, (long long)port);
+	char held[HELD_TEXT], others[HELD_TEXT];
 
+	if (!is_news(e->fleet, o->uuid, server, news_of_one, held) ||
+	    !is_news(e->fleet, o->uuid, "servers", news_of_pool, others))
+		return;
 	store_event(e->fleet->store,
 		    audit_event(id, "SE_HM", "pool", o->uuid, o->name, o->tenant,
 				json_pack("{s:s, s:I, s:s}", "ip", ip, "port", port, "reason", why),
-				"Server %s:%lld of %s is %s on service engine %s%s%s", ip, (long long)port, o->name, is,
-				e->name, *why ? ": " : ".", why),
+				"Server %s:%lld of %s is %s on service engine %s%s%s%s%s", ip, (long long)port, o->name, is,
+				e->name, *why ? ": " : ".", why, held, others),
 		    NULL);
 }
 
 static void pool_event(struct engine *e, const struct object *o, bool up)
 {
+	char held[HELD_TEXT];
+
+	if (!is_news(e->fleet, o->uuid, "", news_of_one, held))
+		return;
 	store_event(e->fleet->store,
 		    audit_event(up ? "POOL_UP" : "POOL_DOWN", "SE_POOL", "pool", o->uuid, o->name, o->tenant, NULL,
-				up ? "Pool %s is up, seen by service engine %s."
-				   : "Pool %s has fewer servers up than it needs, seen by service engine %s.",
-				o->name, e->name),
+				up ? "Pool %s is up, seen by service engine %s.%s"
+				   : "Pool %s has fewer servers up than it needs, seen by service engine %s.%s",
+				o->name, e->name, held),
 		    NULL);
 }
 

@@ -20,6 +20,7 @@
 #include "controller/controller.h"
 #include "controller/link/books.h"
 #include "controller/link/graph.h"
+#include "controller/link/restraint.h"
 #include "controller/rest/logs.h"
 #include "controller/place/decide.h"
 #include "controller/store/store.h"
@@ -95,6 +96,7 @@ struct fleet {
 	uint64_t stood_still_ns;       /* when we last came to after standing still; 0: never */
 	struct list questions;	       /* that engines were asked and have not answered */
 	json_int_t questions_asked;
+	struct restraint news;         /* of services, pools and servers, as engines see them */
 	unsigned strangers;            /* sessions that nobody belongs to yet */
 	unsigned complaints;           /* events about strangers left in this second */
 	uint64_t complaints_s;         /* which second that is */

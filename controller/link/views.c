@@ -492,6 +492,8 @@ static json_t *engine_runtime(void *arg, const struct subresource_call *call, st
 			  "commits", (json_int_t)e->traffic.commits, "resyncs",
 			  (json_int_t)e->traffic.resyncs, "unknown_messages",
 			  (json_int_t)e->traffic.unknown, "objects", (json_int_t)e->holder.n));
+	/* Of all engines: one object has news from several. */
+	json_object_set_new(out, "changes_not_told", json_integer((json_int_t)f->news.held));
 	return out;
 }
 

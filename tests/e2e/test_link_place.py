@@ -291,6 +291,27 @@ def test_what_engines_count_and_check_is_shown(world):
     bulk.halt()
 
 
+def test_a_server_that_comes_and_goes_does_not_fill_the_log(world):
+    one = world.engine("se-1")
+    vs = world.service(1)
+    pool = target(vs["pool_ref"])
+    until(lambda: state(world, vs) == "OPER_UP" and one.held.get(f"pool/{pool}"), "se-1 carries it")
+    server = world.api.get(f"pool/{pool}")["servers"][0]["ip"]["addr"]
+    bulk = one.bulk()
+    for n in range(101):
+        bulk.do(lambda: bulk.say("health", pool=pool, servers=[{
+            "ip": server, "port": 80, "state": "OPER_DOWN" if n % 2 else "OPER_UP", "reason": f"{n}", "since_us": 1,
+            "checks": n, "failures": 0}]))
+    path = f"serviceengine/{one.uuid}/runtime"
+
+    def told():
+        return [sum(len(world.events(f"{what}_{way}")) for way in ("UP", "DOWN")) for what in ("SERVER", "POOL")]
+    until(lambda: world.api.get(path)["changes_not_told"] + sum(told()) == 202, "what is not told is counted")
+    assert all(10 <= n <= 11 for n in told()), told()
+    shown, = world.api.get(f"pool/{pool}/runtime/server/")["results"]
+    assert shown["oper_status"] == {**shown["oper_status"], "state": "OPER_UP", "reason": ["100"]}
+
+
 def test_servers_are_known_however_they_are_written(world):
     one = world.engine("se-1")
     vs = world.service(1)

@@ -713,6 +713,11 @@ const struct clone_want *clone_set_want(const struct clone_set *s, uint32_t i)
 	return &s->slots[i].want;
 }
 
+const struct clone_plan *clone_set_plan(const struct clone_set *set)
+{
+	return &set->plan;
+}
+
 unsigned clone_set_mtu(const struct clone_set *s)
 {
 	unsigned mtu = 1500;
@@ -747,6 +752,7 @@ void clone_set_read(struct clone_set *set, uint32_t i, struct clone_books *out)
 	out->state = s->state;
 	if (slot_mac(s))
 		memcpy(out->mac, slot_mac(s), 6);
+	memcpy(out->own_mac, s->written.src_mac, 6);
 	if (s->exit) {
 		snprintf(out->interface, sizeof(out->interface), "%s", s->exit->name);
 		out->device_dropped = device_dropped(s) - s->device_base;

@@ -74,6 +74,7 @@ struct clone_books {
 	struct target_counters c;
 	char interface[16];        /* that the copies leave by; "" when there is none */
 	uint8_t mac[6];            /* of the clone server; zero when not known */
+	uint8_t own_mac[6];        /* that they come from; zero when not known */
 	uint64_t device_dropped;   /* tx_dropped of the interface since then: what it dropped after it took the copy */
 	const char *state;         /* "ready", or a sentence */
 };
@@ -113,6 +114,7 @@ bool clone_set_is_over(const struct clone_set *s);
 struct clone_range clone_set_range(const struct clone_set *s);
 /* I < count. */
 const struct clone_want *clone_set_want(const struct clone_set *s, uint32_t i);
+const struct clone_plan *clone_set_plan(const struct clone_set *s);
 /* The smallest MTU of the interfaces that copies leave by, as far as they are known; 1500 at most. */
 unsigned clone_set_mtu(const struct clone_set *s);
 void clone_set_read(struct clone_set *s, uint32_t i, struct clone_books *out);

@@ -7,7 +7,6 @@
 #include "engine/bpf/datapath.h"
 #include "engine/clone.h"
 #include "engine/link.h"
-#include "engine/netlink.h"
 #include "engine/synth.h"
 
 enum {
@@ -24,7 +23,6 @@ struct trials {
 	struct loop *loop;
 	struct clones *clones;
 	struct datapath *datapath;
-	struct netlink *netlink;
 	struct link *link;
 	struct list all;
 	unsigned running;
@@ -50,11 +48,11 @@ struct way {
 	uint64_t frames, bytes;
 };
 
-struct trials *trials_new(struct loop *l, struct clones *c, struct datapath *d, struct netlink *n, struct link *k)
+struct trials *trials_new(struct loop *l, struct clones *c, struct datapath *d, struct link *k)
 {
 	struct trials *t = xcalloc(1, sizeof(*t));
 
-	*t = (struct trials){ .loop = l, .clones = c, .datapath = d, .netlink = n, .link = k };
+	*t = (struct trials){ .loop = l, .clones = c, .datapath = d, .link = k };
 	list_init(&t->all);
 	return t;
 }
@@ -174,7 +172,6 @@ static json_t *try_one(struct trial *x, uint32_t i)
 	struct synth_end to = end_of(server, 80);
 	char ip[IP_TEXT_MAX] = "", mac[18], own[18];
 	struct clone_books b;
-	const struct iface *out;
 	uint16_t port;
 	struct way w = { .out.frame = frame, .datapath = x->trials->datapath,
 			 .slot = clone_set_range(x->set).first + i };
@@ -189,10 +186,9 @@ static json_t *try_one(struct trial *x, uint32_t i)
 		ip_text(&want->ip, ip);
 	converse(&w, &to, x->label, *ip ? ip : mac);
 	clone_set_read(x->set, i, &b);
-	out = netlink_iface_named(x->trials->netlink, b.interface);
 	o = json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:i, s:I, s:I, s:I, s:o}", "ip",
 		      *ip ? json_string(ip) : json_null(), "mac", mac, "state", b.state, "interface", b.interface,
-		      "source_mac", out ? mac_text(out->mac, own) : "", "client", client, "client_port", (int)port,
+		      "source_mac", mac_text(b.own_mac, own), "client", client, "client_port", (int)port,
 		      "server", server, "server_port", 80, "frames", (json_int_t)w.frames, "sent", (json_int_t)b.c.sent,
 		      "bytes", (json_int_t)w.bytes, "dropped", dropped_json(&b.c));
 	return o;
@@ -249,7 +245,7 @@ void trials_take(struct trials *t, const struct assigned *a, const json_t *ask)
 	count = MIN(clone_set_range(a->clone).count, (uint32_t)SERVERS_MAX);
 	for (uint32_t i = 0; i < count; i++)
 		wants[i] = *clone_set_want(a->clone, i);
-	if (clone_set_new(t->clones, NULL, wants, count, &set, &e) < 0) {
+	if (clone_set_new(t->clones, clone_set_plan(a->clone), wants, count, &set, &e) < 0) {
 		answer(t, n, NULL, err_line(&e));
 		return;
 	}

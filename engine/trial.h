@@ -18,11 +18,10 @@ struct assigned;
 struct clones;
 struct datapath;
 struct link;
-struct netlink;
 struct trials;
 
 /* All are borrowed. */
-struct trials *trials_new(struct loop *l, struct clones *c, struct datapath *d, struct netlink *n, struct link *k);
+struct trials *trials_new(struct loop *l, struct clones *c, struct datapath *d, struct link *k);
 /*
  * An `ask` "clone_test" about A (NULL: it is not here). The answer's `data`: {"clone_servers": [{"ip" or null, "mac",
  * "state", "interface", "source_mac", "client", "client_port", "server", "server_port", "frames", "bytes", "sent",

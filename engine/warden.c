@@ -863,7 +863,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->captures = captures_new(l, w->datapath, w->link, c->workers);
 	w->assigned = assigned_new(w->vips, w->clones, w->ports, w->guards, w->vrfs, w->netlink,
 				   w->datapath);
-	w->trials = trials_new(l, w->clones, w->datapath, w->netlink, w->link);
+	w->trials = trials_new(l, w->clones, w->datapath, w->link);
 	*out = w;
 	return 0;
 }

@@ -1,4 +1,5 @@
-"""The demo world, `make run`: a virtual service on two engines, cloned to a sensor.
+"""The demo world, `make run`: a virtual service on two engines, cloned to a sensor; and one with TLS on both sides,
+whose plaintext another sensor reads.
 
 ONCE=1 sends 100 requests, prints a report and exits 0 only if every number is
 as it must be. DEMO_BREAK=clone|engine|server breaks that part first, to see the
@@ -23,7 +24,7 @@ from .lab import Lab, VirtualService, on_sigterm
 REQUESTS, TLS_REQUESTS = 100, 10
 RATE = 20               # requests a second in the live demo
 ENGINES, SERVERS = 2, 3
-NAME = "shop.example.com"
+NAME, SECRET = "shop.example.com", "session=4711"
 
 
 class Demo:
@@ -31,22 +32,25 @@ class Demo:
         self.lab = lab
         say("starting the controller")
         lab.controller
-        say(f"starting {ENGINES} engines, {SERVERS} web servers, a client and a sensor")
+        say(f"starting {ENGINES} engines, {SERVERS} web servers, a client and two sensors")
         self.engines = [lab.engine() for _ in range(ENGINES)]
-        self.servers = [lab.server() for _ in range(SERVERS)]
-        self.client, self.ids = lab.client(), lab.sensor()
+        self.servers = [lab.server(tls=True) for _ in range(SERVERS)]
+        self.client, self.ids, self.reader = lab.client(), lab.sensor(), lab.sensor("reader")
         say("configuring the virtual service shop")
         self.clone = lab.clone_profile([self.ids], name="to-ids")
         self.shop: VirtualService = lab.virtual_service(
             name="shop", pool=self.servers, clone=self.clone)
-        say("configuring the virtual service shop-tls, with a certificate that the controller makes")
+        say("configuring the virtual service shop-tls, with a certificate that the controller makes and TLS to the servers")
         certificate = lab.api.post("sslkeyandcertificate", {
             "name": "shop-cert", "certificate": {"self_signed": True, "subject": {"common_name": NAME}},
             "key_params": {"algorithm": "SSL_KEY_ALGORITHM_EC"}})
         self.shown = lab.dir / "shop.pem"
         self.shown.write_text(certificate["certificate"]["certificate"])
         self.tls: VirtualService = lab.virtual_service(
-            name="shop-tls", pool=self.servers, port=443, services=[{"port": 443, "enable_ssl": True}],
+            name="shop-tls", pool=[{"ip": {"addr": server.ip4, "type": "V4"}, "port": 443} for server in self.servers],
+            pool_more={"ssl_profile_ref": lab.ref("sslprofile", "System-Standard")}, monitor="tcp",
+            clone=lab.clone_profile([self.reader], name="to-reader", payload="CLONE_DECRYPTED", masked_headers=["Cookie"]),
+            port=443, services=[{"port": 443, "enable_ssl": True}],
             ssl_key_and_certificate_refs=[lab.ref("sslkeyandcertificate", "shop-cert")],
             ssl_profile_ref=lab.ref("sslprofile", "System-Standard"))
         self.shop.wait_servers_up(SERVERS)
@@ -61,7 +65,18 @@ class Demo:
 
     def https(self) -> list[str]:
         """The words by which curl asks for the service with TLS."""
-        return ["curl", "--cacert", str(self.shown), "--resolve", f"{NAME}:443:{self.tls.vip}", f"https://{NAME}/"]
+        return ["curl", "--cacert", str(self.shown), "-H", f"'Cookie: {SECRET}'", "--resolve", f"{NAME}:443:{self.tls.vip}",
+                f"https://{NAME}/"]
+
+    def ask_https(self) -> bool:
+        words = [word.strip("'") for word in self.https()]
+        answer = self.client.run(*words[:1], "-s", "-m", "3", *words[1:], check=False)
+        return answer.stdout.strip() in [server.name for server in self.servers]
+
+    def read(self) -> int:
+        """Requests that the second sensor could read, and no cookie of theirs."""
+        said = b"".join(c.sent for c in self.reader.conversations())
+        return 0 if SECRET.encode() in said else said.count(f"Host: {NAME}".encode())
 
     def engines_connected(self) -> list[str]:
         return [engine.name for engine in self.engines if engine.connected()]
@@ -123,10 +138,13 @@ def introduce(demo: Demo) -> None:
       {as_root}ip netns exec {demo.client.ns} {" ".join(demo.https())}
   What the sensor sees of the first:
       {as_root}ip netns exec {demo.ids.ns} tcpdump -nAi eth0 tcp
+  What the other sensor reads of the second, with the cookie masked:
+      {as_root}ip netns exec {demo.reader.ns} tcpdump -nAi eth0 tcp
   What the controller says:
       export SPANWIRE_CONTROLLER={url} SPANWIRE_PASSWORD={password} SPANWIRE_CA={ca}
       build/bin/spanwire show virtualservice shop
       build/bin/spanwire show virtualservice shop traffic_clone_stats
+      build/bin/spanwire clone test shop
   Logs are in {lab.dir}
 """, flush=True)
 
@@ -149,16 +167,15 @@ def once(demo: Demo, broken: str) -> bool:
         except OSError:
             demo.client.session.close()
     demo.client.session.close()
-    https = demo.https()
-    secured = sum(demo.client.run(*https[:1], "-s", "-m", "3", *https[1:], check=False).stdout.strip() in
-                  [server.name for server in demo.servers] for _ in range(TLS_REQUESTS))
+    secured = sum(demo.ask_https() for _ in range(TLS_REQUESTS))
 
     def books() -> tuple[int, int, int]:
         return demo.shop.clone_sum("eligible"), demo.shop.clone_sum("sent"), demo.ids.count()
 
     def books_closed() -> bool:
         eligible, sent, seen = books()
-        return 0 < eligible == sent == seen
+        return 0 < eligible == sent == seen and demo.read() == TLS_REQUESTS and \
+            demo.tls.clone_sum("sent") == demo.reader.count()
     try:
         # The engines report each second; the last frames may be on their way.
         until(books_closed, "", 1 if broken else 6, every=0.2)
@@ -171,12 +188,15 @@ def once(demo: Demo, broken: str) -> bool:
 
     eligible, sent, seen = books()
     up, connected = demo.servers_up(), demo.engines_connected()
-    wrong = demo.ids.illegal({mac for engine in demo.engines for mac in engine.macs()})
+    wrong = demo.ids.illegal({mac for engine in demo.engines for mac in engine.macs()}) + demo.reader.illegal()
+    plain, read = demo.tls.clone_sum("sent"), demo.read()
     lines = [
         (answered == REQUESTS, "requests", f"{answered} of {REQUESTS} answered"),
         (secured == TLS_REQUESTS, "tls", f"{secured} of {TLS_REQUESTS} answered"),
         (0 < eligible == sent == seen, "copies",
          f"{eligible} eligible, {sent} sent, {seen} seen at the sensor"),
+        (read == secured and 0 < plain == demo.reader.count(), "decrypted",
+         f"{read} of {secured} requests read, cookies masked; {plain} sent, {demo.reader.count()} seen"),
         (not wrong, "frames", "; ".join([f"{len(wrong)} illegal of {seen}", *wrong[:1]])),
         (len(connected) == ENGINES, "engines",
          f"{len(connected)} of {ENGINES} connected: {', '.join(connected)}"),
@@ -217,7 +237,7 @@ def live(demo: Demo) -> None:
         "k": demo.key_k, "s": demo.key_s, "x": demo.key_x, "c": demo.key_c}
     print("  k kill an engine   s stop a server   x unplug the sensor   c clone on/off"
           "   (again: undo)   Ctrl-C ends\n", flush=True)
-    copies, owner, next_look = demo.ids.forget(), "", 0.0
+    copies, read, owner, next_look = demo.ids.forget(), 0, "", 0.0
     with Keyboard() as keyboard, demo.client.load(demo.shop.url, RATE, reuse=False) as load:
         while True:
             key = keyboard.key(0.2)
@@ -230,9 +250,13 @@ def live(demo: Demo) -> None:
             copies += demo.ids.forget()
             if time.monotonic() > next_look:
                 next_look = time.monotonic() + 1
+                demo.ask_https()
+                read += demo.read()
+                demo.reader.forget()
                 owner = where(demo)
             print(f"\r\x1b[K  {load.answered:,} answered, {len(load.failed):,} failed, "
-                  f"outage {load.outage_ms:.0f} ms | {copies:,} copies at the sensor | {owner}",
+                  f"outage {load.outage_ms:.0f} ms | {copies:,} copies at the sensor, {read:,} requests of TLS read"
+                  f" | {owner}",
                   end="", flush=True)
 
 

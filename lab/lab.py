@@ -214,9 +214,9 @@ class Lab:
 
     # Who lives in it
 
-    def server(self, name: Optional[str] = None, port: int = 80) -> Server:
+    def server(self, name: Optional[str] = None, port: int = 80, tls: bool = False) -> Server:
         n = self._number("server", 1)
-        return self._host(Server(self, name or f"web{n}", self.back, 10 + n, port))
+        return self._host(Server(self, name or f"web{n}", self.back, 10 + n, port, tls))
 
     def client(self, name: Optional[str] = None, number: Optional[int] = None) -> Client:
         n = self._number("client", 1)

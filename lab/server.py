@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 from typing import Optional
 
-from .host import Host, Process, until
+from .host import Host, Process, command, until
 
 CONFIG = """\
 daemon off;
@@ -27,6 +27,7 @@ http {{
     server {{
         listen {port} reuseport backlog=4096;
         listen [::]:{port} reuseport backlog=4096;
+        {tls}
         root {dir}/www;
         add_header X-Server {name} always;
         location = / {{ return 200 "{name}\\n"; }}
@@ -40,9 +41,9 @@ http {{
 
 
 class Server(Host):
-    """GET / answers its name, /health its health, /files/N a file of N bytes."""
+    """GET / answers its name, /health its health, /files/N a file of N bytes; with `tls` on port 443 as well."""
 
-    def __init__(self, lab, name: str, switch, number: int, port: int = 80):
+    def __init__(self, lab, name: str, switch, number: int, port: int = 80, tls: bool = False):
         super().__init__(lab, name)
         self.port = port
         self.eth = self.attach(switch, "eth0", *switch.address(number))
@@ -52,9 +53,15 @@ class Server(Host):
         for size in (128, 16384, 131072, 1 << 20):
             (self.dir / "www" / "files" / str(size)).write_bytes(b"x" * (size - 1) + b"\n")
         self.config = self.dir / "nginx.conf"
-        self.config.write_text(CONFIG.format(dir=self.dir, name=name, port=port))
+        self.config.write_text(CONFIG.format(dir=self.dir, name=name, port=port, tls=self.secured() if tls else ""))
         self.process: Optional[Process] = None
         self.serve()
+
+    def secured(self) -> str:
+        key, cert = self.dir / "key.pem", self.dir / "cert.pem"
+        command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 9,
+                "-subj", f"/CN={self.name}", "-keyout", key, "-out", cert)
+        return f"listen 443 ssl; ssl_certificate {cert}; ssl_certificate_key {key};"
 
     def serve(self) -> None:
         self.process = self.start("nginx", "-p", self.dir, "-e", self.dir / "error.log",

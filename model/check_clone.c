@@ -299,6 +299,10 @@ int check_traffic_clone_profile(const json_t *o, struct err *e)
 
 	if (check_servers(o, e) < 0 || check_mac(o, "marker_mac", e) < 0)
 		return -EINVAL;
+	/* Packets of clients beside it would show what it masks. */
+	if (strcmp(payload, "CLONE_DECRYPTED") == 0 &&
+	    strcmp(json_str(o, "side", "CLONE_SIDE_SERVER"), "CLONE_SIDE_SERVER") != 0)
+		return err_set(e, -EINVAL, "side", "The decrypted copy is of what is said to servers: CLONE_SIDE_SERVER.");
 	json_array_foreach(json_object_get(o, "masked_headers"), i, one) {
 		char path[64];
 

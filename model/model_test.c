@@ -210,6 +210,8 @@ static const struct {
 	  "flow_log: It needs payload CLONE_DECRYPTED" },
 	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'marker_mac': '03:00:00:00:00:01'}",
 	  "marker_mac: 03:00:00:00:00:01 is that of a group" },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'side': 'CLONE_SIDE_BOTH'}",
+	  "side: The decrypted copy is of what is said to servers: CLONE_SIDE_SERVER." },
 	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'masked_headers': ['a:b']}",
 	  "masked_headers[0]: \"a:b\" is not the name of a header." },
 	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'masked_headers': ['Cookie', 'cookie']}",

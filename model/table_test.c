@@ -328,6 +328,7 @@ static void make_legal(const struct kind_desc *k, json_t *o)
 	if (strcmp(k->path, "trafficcloneprofile") == 0) {
 		json_object_set_new(o, "payload", json_string("CLONE_DECRYPTED"));
 		json_object_del(json_object_get(o, "filter"), "path_prefixes");
+		json_object_del(o, "side");
 		if (json_object_get(o, "flow_log"))
 			json_object_set_new(o, "flow_log", json_pack("{s:s, s:s}", "type", "CLONE_LOG_FILE",
 								     "file_name", "flows.json"));

@@ -26,14 +26,18 @@ static const char *line_name(const json_t *line)
 	return ip ? ip : json_str(line, "mac", "");
 }
 
-static void tell(const struct engine *e, const struct object *vs, const char *id, json_t *details, const char *fmt, ...)
+static void tell(struct engine *e, const struct object *vs, const char *id, json_t *details, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 
-static void tell(const struct engine *e, const struct object *vs, const char *id, json_t *details, const char *fmt, ...)
+static void tell(struct engine *e, const struct object *vs, const char *id, json_t *details, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
 
+	if (!engine_may_tell(e)) {
+		json_decref(details);
+		return;
+	}
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
@@ -61,7 +65,7 @@ static const char *reason_of(const json_t *line)
 }
 
 /* Unreachable, and reachable again: once each. */
-static void watch_line(const struct engine *e, const struct object *vs, json_t *mine, const json_t *line)
+static void watch_line(struct engine *e, const struct object *vs, json_t *mine, const json_t *line)
 {
 	json_t *down = json_object_get(mine, "down"), *told = json_object_get(mine, "told");
 	const char *name = line_name(line);
@@ -123,7 +127,7 @@ static char *profile_id(struct store *s, const struct object *vs)
 }
 
 /* Which set the lines of LIST belong to: another one when the engine made one, and not because it began anew. */
-static void follow_set(const struct engine *e, const struct object *vs, json_t *mine, const json_t *list)
+static void follow_set(struct engine *e, const struct object *vs, json_t *mine, const json_t *list)
 {
 	json_t *present = present_line(list), *line;
 	json_int_t since = json_int(json_object_get(present, "since"), "time_us", 0), set = json_int(mine, "set", 0);

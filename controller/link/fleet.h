@@ -148,6 +148,8 @@ void session_end(struct session *s, const char *reason);
 void sessions_end(struct fleet *f, const char *reason);
 /* Sends a question by E's bulk channel. Takes MSG. False: there is none. */
 bool session_ask(struct engine *e, json_t *msg);
+/* Is an event due to E's word within what it may cause? It counts as one. */
+bool engine_may_tell(struct engine *e);
 /* Sends what E lacks; nothing while it is not ready for it. */
 void session_flush(struct engine *e);
 /* Forgets what E did not acknowledge. */

@@ -650,7 +650,7 @@ static void take_health(struct session *s, const json_t *msg)
 }
 
 /* An engine that was taken over may not wash the log away: so many at once, and so many a second. */
-static bool may_tell(struct engine *e)
+bool engine_may_tell(struct engine *e)
 {
 	uint64_t now = loop_now(e->fleet->loop) / NS_PER_S;
 
@@ -679,7 +679,7 @@ static void take_event(struct session *s, const json_t *msg)
 		e->traffic.unknown++;
 		return;
 	}
-	if (!may_tell(e))
+	if (!engine_may_tell(e))
 		return;
 	details = json_copy((json_t *)msg);
 	json_object_del(details, "type");

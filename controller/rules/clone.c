@@ -76,12 +76,8 @@ static const char *misfit(struct change *c, const json_t *profile, const json_t 
 
 	if (!is_decrypted(profile) && json_bool(service, "enable_ssl", false) &&
 	    strcmp(json_str(profile, "side", "CLONE_SIDE_SERVER"), "CLONE_SIDE_SERVER") != 0) {
-		*why = "is TLS, of which the side of clients is copied with payload CLONE_DECRYPTED only";
+		*why = "is TLS, and the side of its clients is unreadable; copy what is said to servers, with payload CLONE_DECRYPTED";
 		return "side";
-	}
-	if (is_decrypted(profile) && is_udp(c, vs, service)) {
-		*why = "is UDP, which has no decrypted copy";
-		return "payload";
 	}
 	*why = "is not HTTP: it has no requests to choose from or to mask";
 	return asks && !is_http(c, vs, service) ? asks : NULL;
@@ -93,8 +89,14 @@ static int fits(struct change *c, const json_t *profile, const char *name, const
 {
 	const json_t *service;
 	const char *why, *field;
-	size_t i;
+	size_t i, udp = 0;
 
+	json_array_foreach(json_object_get(vs, "services"), i, service)
+		udp += is_udp(c, vs, service);
+	if (is_decrypted(profile) && udp && udp == i)
+		return err_set(e, -EINVAL, path ? path : "payload",
+			       "TrafficCloneProfile '%s' (payload) does not fit virtual service '%s': UDP has no decrypted copy.",
+			       name, vs_name);
 	json_array_foreach(json_object_get(vs, "services"), i, service) {
 		field = misfit(c, profile, vs, service, &why);
 		if (field)

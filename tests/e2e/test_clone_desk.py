@@ -63,7 +63,7 @@ def test_a_profile_and_its_service_must_fit(admin, desk):
     cases = [
         (tls, {"side": "CLONE_SIDE_CLIENT"}, "side", "port 443 is TLS"),
         (tls, {"side": "CLONE_SIDE_BOTH"}, "side", "port 443 is TLS"),
-        (udp, decrypted, "payload", "port 80 is UDP"),
+        (udp, decrypted, "payload", "UDP has no decrypted copy"),
         (l4, {**decrypted, "filter": {"hosts": ["a.example"]}}, "filter.hosts", "port 80 is not HTTP"),
         (l4, {**decrypted, "filter": {"path_prefixes": ["/a"]}}, "filter.path_prefixes", "port 80 is not HTTP"),
         (l4, {**decrypted, "masked_headers": ["Cookie"]}, "masked_headers", "port 80 is not HTTP"),
@@ -364,14 +364,16 @@ def test_the_way_to_each_sensor_is_proved_without_production(lab):
     assert "ENCAPSULATION.VNI" in spanwire(lab, "show", "trafficcloneprofile", "deep")[1]
     # The other family.
     profile = lab.api.get(f"virtualservice/{vs.uuid}")["traffic_clone_profile_ref"].split("/")[-1].split("#")[0]
-    lab.api.patch(f"trafficcloneprofile/{profile}", replace={"clone_servers": [ip(ids.ip6)]})
+    lab.api.patch(f"trafficcloneprofile/{profile}", replace={"clone_servers": [ip(ids.ip6)], "payload": "CLONE_DECRYPTED",
+                                                             "marker_mac": "02:53:57:00:00:99"})
     until(lambda: lab.api.get(f"virtualservice/{vs.uuid}/runtime")["traffic_clone"][0]["clone_server"] == ids.ip6, "it follows")
     ids.settled()
     ids.forget()
     assert prove(lab, vs)["complete"]
     ids.settled()
     assert [(c.complete, c.client, c.server) for c in ids.conversations()] == [(True, "2001:db8::1", "2001:db8::2")]
-    assert ids.illegal(engine.macs()) == []
+    assert ids.illegal({"02:53:57:00:00:99"}) == []
+    lab.api.patch(f"trafficcloneprofile/{profile}", delete={"payload": "CLONE_DECRYPTED", "marker_mac": "02:53:57:00:00:99"})
     # Real copies go on as before.
     ids.forget()
     assert client.fresh_get(vs.url).ok

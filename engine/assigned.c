@@ -427,6 +427,17 @@ static json_t *words(const char *const *list, size_t n)
 	return a;
 }
 
+/* Where lines about flows go; NULL: nowhere. New reference. */
+static json_t *log_of(const struct clone_flow_log *l)
+{
+	if (!l)
+		return NULL;
+	if (l->type == CLONE_LOG_FILE)
+		return json_pack("{s:s*}", "file", l->file_name);
+	return json_pack("{s:b, s:s*, s:I}", "syslog", l->type == CLONE_LOG_SYSLOG, "ip",
+			 l->ip_address ? l->ip_address->addr : NULL, "port", (json_int_t)(l->port ? l->port : 514));
+}
+
 /* What of the plaintext is copied, and how it looks; NULL: packets as they are. New reference. */
 static json_t *plain_of(const struct traffic_clone_profile *p, struct clone_plan *plan)
 {
@@ -439,11 +450,11 @@ static json_t *plain_of(const struct traffic_clone_profile *p, struct clone_plan
 	plan->plain = true;
 	if (!p->marker_mac || mac_parse(p->marker_mac, plan->marker) < 0)
 		memcpy(plan->marker, marker, sizeof(marker));
-	return json_pack("{s:s, s:I, s:o, s:o, s:o}", "marker", mac_text(plan->marker, text), "port",
+	return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o*}", "marker", mac_text(plan->marker, text), "port",
 			 (json_int_t)(p->decrypted_port ? p->decrypted_port : 80), "masked_headers",
 			 words(p->masked_headers, p->masked_headers_n), "hosts",
 			 words(f ? f->hosts : NULL, f ? f->hosts_n : 0), "path_prefixes",
-			 words(f ? f->path_prefixes : NULL, f ? f->path_prefixes_n : 0));
+			 words(f ? f->path_prefixes : NULL, f ? f->path_prefixes_n : 0), "log", log_of(p->flow_log));
 }
 
 /* Everything that the targets are made of, as text: equal text, same targets. */
@@ -537,6 +548,16 @@ json_t *assigned_clone_message(const struct assigned *a)
 			 (json_int_t)r.count, "generation", (json_int_t)r.generation, "preserve_client_ip",
 			 a->preserve_client_ip, "by_client", a->clone_side == CLONE_SIDE_BOTH, "follow", (int)a->follows, "plain",
 			 a->plain);
+}
+
+const char *assigned_log_file(const struct assigned *a)
+{
+	return json_str(json_object_get(a->clone ? a->plain : NULL, "log"), "file", NULL);
+}
+
+void assigned_clone_trouble(struct assigned *a, const struct err *e)
+{
+	trouble(&a->clone_trouble, e);
 }
 
 json_t *assigned_clone_books(struct assigned *a)

@@ -99,6 +99,10 @@ const char *assigned_state(const struct assigned *a, const char **reason);
 json_t *assigned_vips(const struct assigned *a);
 /* A `clone` message for the proxy. New reference. */
 json_t *assigned_clone_message(const struct assigned *a);
+/* The file that lines about its plaintext flows go to; NULL: none. */
+const char *assigned_log_file(const struct assigned *a);
+/* Of its copies: said as its reason. */
+void assigned_clone_trouble(struct assigned *a, const struct err *e);
 /* [{"ip", "index", counter: value ...}] of a `stats` message; NULL: it never had a clone. */
 json_t *assigned_clone_books(struct assigned *a);
 

@@ -2,6 +2,7 @@
 
 #include "base/base.h"
 #include "engine/config_parts.h"
+#include "engine/flow_log.h"
 #include "engine/netsec.h"
 #include "engine/secure.h"
 
@@ -87,6 +88,7 @@ static void service_free(struct config *c, struct service_entry *s)
 		free(s->deps[i]);
 	json_decref(s->more);
 	json_decref(s->plain);
+	flow_sink_put(s->clone.sink);
 	free(s->pools);
 	json_decref(s->named);
 	secure_put(s->clients_tls);
@@ -298,11 +300,26 @@ void config_slots(struct config *c, const json_t *m)
 	slots_add(c->slots_rules, json_object_get(m, "rules"));
 }
 
-void config_clone(struct config *c, const json_t *m)
+/* Where lines about copied flows go: a descriptor of the warden's, or a collector's address. NULL: nowhere. */
+static struct flow_sink *sink_of(const json_t *log, int fd)
+{
+	bool syslog = json_bool(log, "syslog", false);
+	union address to;
+
+	if (fd >= 0)
+		return flow_sink_new(fd, syslog, NULL);
+	if (!log || address_parse(&to, json_str(log, "ip", ""), (unsigned)json_int(log, "port", 0)) < 0)
+		return NULL;
+	fd = socket(to.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	return fd < 0 ? NULL : flow_sink_new(fd, syslog, &to);
+}
+
+void config_clone(struct config *c, const json_t *m, int fd)
 {
 	struct service_entry *s = service_make(c, json_str(m, "virtualservice", ""));
 
 	s->dirty = true;
+	flow_sink_put(s->clone.sink);
 	json_decref(s->plain);
 	s->plain = json_incref(json_object_get(m, "plain"));
 	s->clone = (struct snapshot_clone){
@@ -314,6 +331,7 @@ void config_clone(struct config *c, const json_t *m)
 		.first = (uint32_t)json_int(m, "first", 0),
 		.n = (uint32_t)json_int(m, "count", 0),
 		.generation = (uint32_t)json_int(m, "generation", 0),
+		.sink = sink_of(json_object_get(s->plain, "log"), fd),
 	};
 }
 

@@ -75,7 +75,7 @@ bool config_has_names(const struct config *c, const char *pool_uuid);
 /* {"virtualservice", "on", "service", "first", "count", "generation", "preserve_client_ip"}; runs with the next commit. */
 /* {vrf uuid: [[network, length, ifindex] ...]}: by which interfaces servers are reached; others: as the kernel says. */
 void config_vrfs(struct config *c, const json_t *vrfs);
-void config_clone(struct config *c, const json_t *m);
+void config_clone(struct config *c, const json_t *m, int fd);
 /* Takes FD. */
 void config_listener(struct config *c, const char *vs_uuid, unsigned worker, uint64_t id, int fd,
 		     const union address *a, unsigned last, bool udp);

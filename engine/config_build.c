@@ -8,6 +8,7 @@
 #include "base/ip.h"
 #include "base/log.h"
 #include "engine/config_parts.h"
+#include "engine/flow_log.h"
 #include "engine/http/http.h"
 #include "engine/http/sticky.h"
 #include "engine/l4/l4.h"
@@ -532,6 +533,7 @@ static void snapshot_clone_build(const struct service_entry *s, struct snapshot 
 	struct plain_rules *r;
 
 	n->clone = s->clone;
+	flow_sink_get(n->clone.sink);
 	if (!s->clone.on || !s->plain)
 		return;
 	r = arena_get(&n->arena, sizeof(*r));

@@ -575,7 +575,7 @@ static void clone_range_is_part_of_the_next_commit(void **state)
 	put_service(w);
 	commit(w);
 	assert_false(snapshot_of(w, 0)->clone.on);
-	config_clone(w->config, m);
+	config_clone(w->config, m, -1);
 	commit(w);
 	assert_true(snapshot_of(w, 0)->clone.on);
 	assert_int_equal(snapshot_of(w, 0)->clone.n, 3);

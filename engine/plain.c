@@ -8,6 +8,7 @@
 #include "base/base.h"
 #include "base/ip.h"
 #include "engine/bpf/abi.h"
+#include "engine/flow_log.h"
 #include "engine/l4/l4.h"
 #include "engine/synth.h"
 #include "engine/outlet.h"
@@ -24,7 +25,7 @@ struct plain {
 	const struct outlet *outlet;
 	int queue;
 	const volatile uint64_t *lost; /* frames of ours that the kernel counted as lost */
-	struct slab flows;
+	struct slab flows, notes;
 	struct list owing;             /* flows with data to be acknowledged, the oldest first */
 	struct timer acks;
 };
@@ -44,6 +45,7 @@ struct plain_flow {
 	bool http;
 	bool hurt;
 	bool other_family;
+	struct flow_note *note;          /* for the log; NULL: there is none */
 };
 
 struct out {
@@ -197,6 +199,8 @@ static void said(struct conn *c, enum synth_side side, const struct iovec *iov, 
 	/* Between exchanges a server has nothing to say; nobody heard it. */
 	if (!f->copied || !c->upstream || is_stale(f))
 		return;
+	for (int i = 0; i < n && f->note; i++)
+		f->note->bytes[side] += iov[i].iov_len;
 	masks = f->http && f->rules->masks.n;
 	while (masks && n && !f->head[side].done) {
 		size_t used = say_masked(f, side, iov, &o);
@@ -276,6 +280,7 @@ struct plain *plain_new(struct worker *w, const struct outlet *t, int queue, con
 	p->lost = lost + w->id;
 	list_init(&p->owing);
 	slab_init(&p->flows, sizeof(struct plain_flow), FLOWS_MAX_PLAIN);
+	slab_init(&p->notes, sizeof(struct flow_note), FLOWS_MAX_PLAIN);
 	return p;
 }
 
@@ -285,7 +290,20 @@ void plain_free(struct plain *p)
 		return;
 	close(p->queue);
 	slab_fini(&p->flows);
+	slab_fini(&p->notes);
 	free(p);
+}
+
+/* The exchange's client may be another than the one before. */
+static void note_client(struct plain_flow *f, const struct conn *c)
+{
+	const struct snapshot *s = c->upstream->snapshot;
+	const struct conn *client = c->upstream->client;
+
+	if (!f->note || f->note->client_id == client->id)
+		return;
+	flow_note_say(f->note, &f->synth, f->hurt, f->counters);
+	flow_note_client(f->note, client, s->uuid ? s->uuid : "", s->name ? s->name : "");
 }
 
 /* Who speaks with whom, as the copy shows it. -errno. */
@@ -355,6 +373,11 @@ void plain_attach(struct conn *c)
 	c->stream = &stream_plain;
 	c->plain = f;
 	counter_add(&f->book->flows, 1);
+	f->note = clone->sink ? slab_get(&p->notes) : NULL;
+	if (f->note)
+		flow_note_init(f->note, clone->sink, c);
+	if (!http)
+		note_client(f, c);
 	if (clone->plain->n_hosts || clone->plain->n_paths || is_stale(f))
 		return; /* it begins when something is said that fits */
 	o = out_of(f);
@@ -370,6 +393,8 @@ void plain_exchange(struct conn *c, bool copied)
 		return;
 	f->rules = c->upstream->snapshot->clone.plain;
 	f->copied = copied && f->rules;
+	if (f->copied)
+		note_client(f, c);
 	mask_begin(&f->head[SYNTH_CLIENT]);
 	mask_begin(&f->head[SYNTH_SERVER]);
 }
@@ -396,6 +421,11 @@ void plain_fini(struct conn *c, bool reset)
 		synth_end(&f->synth, SYNTH_CLIENT, &o.synth);
 		synth_end(&f->synth, SYNTH_SERVER, &o.synth);
 		settle(f, &o);
+	}
+	if (f->note) {
+		flow_note_say(f->note, &f->synth, f->hurt, f->counters);
+		flow_note_fini(f->note);
+		slab_put(&f->plain->notes, f->note);
 	}
 	list_remove(&f->owing);
 	counter_sub(&f->book->flows, 1);

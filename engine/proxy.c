@@ -210,8 +210,7 @@ static void on_slots(struct proxy *p, const json_t *m, int fd)
 
 static void on_clone(struct proxy *p, const json_t *m, int fd)
 {
-	(void)fd;
-	config_clone(p->config, m);
+	config_clone(p->config, m, fd);
 }
 
 static void on_vrfs(struct proxy *p, const json_t *m, int fd)

@@ -1,6 +1,7 @@
 #include "engine/snapshot.h"
 
 #include "base/base.h"
+#include "engine/flow_log.h"
 #include "engine/pool_state.h"
 #include "engine/secure.h"
 
@@ -33,6 +34,7 @@ void snapshot_put(struct snapshot *s)
 	for (size_t i = 0; i < s->n_ports; i++)
 		snapshot_put(s->ports[i].as);
 	secure_put(s->clients_tls);
+	flow_sink_put(s->clone.sink);
 	arena_fini(&s->arena);
 	free(s);
 }

@@ -22,6 +22,7 @@
 #include "engine/tuning.h"
 
 struct proto_ops;
+struct flow_sink;
 struct plain_rules;
 struct secure;
 struct virtual_service;
@@ -90,6 +91,7 @@ struct snapshot_clone {
 	uint32_t first, n;                /* its clone targets, flows go to them in turn */
 	uint32_t generation;              /* of the profile: a connection of another generation is never reused */
 	const struct plain_rules *plain;  /* the plaintext is copied; NULL: packets as they are */
+	struct flow_sink *sink;           /* where lines about it go; NULL: nowhere. A reference */
 };
 
 /* Ports at which TLS with clients ends. */

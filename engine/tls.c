@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 #include "base/log.h"
+#include "engine/hello.h"
 #include "engine/records.h"
 #include "engine/secure.h"
 #include "engine/snapshot.h"
@@ -112,6 +113,7 @@ void tls_fini(struct conn *c, bool say)
 	t->follows = true; /* the FIN */
 	tls_end(t->ssl, say && t->done && !c->shut);
 	secure_put(t->secure);
+	free(t->hello);
 	slab_put(&c->worker->tls, t);
 	c->tls = NULL;
 }
@@ -387,6 +389,20 @@ int tls_shake_on(struct conn *c)
 	return e.code;
 }
 
+/* The first message is the ClientHello; of a second one, after a retry, nobody makes fingerprints. */
+static void heard(int ours, int version, int type, const void *p, size_t n, SSL *ssl, void *arg)
+{
+	struct conn_tls *t = ((struct conn *)SSL_get_app_data(ssl))->tls;
+	struct hello hello;
+
+	(void)version;
+	(void)arg;
+	if (ours || type != SSL3_RT_HANDSHAKE || t->hello || hello_read(p, n, &hello) < 0)
+		return;
+	t->hello = xmalloc(sizeof(hello));
+	*t->hello = hello;
+}
+
 /* A client's turn in the handshake. */
 static void shaking_ready(struct conn *c, uint32_t events)
 {
@@ -410,6 +426,8 @@ static void shaking_ready(struct conn *c, uint32_t events)
 			return;
 		}
 		SSL_set_accept_state(t->ssl);
+		if (c->listener->snapshot->clone.sink)
+			SSL_set_msg_callback(t->ssl, heard);
 	}
 	rc = tls_shake_on(c);
 	if (rc == 1)

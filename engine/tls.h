@@ -17,6 +17,7 @@
 
 #include "engine/conn.h"
 
+struct hello;
 struct record;
 struct secure;
 struct ssl_session_st; /* SSL_SESSION */
@@ -33,6 +34,7 @@ struct conn_tls {
 	uint32_t retry;               /* bytes of the record that the kernel did not take */
 	uint32_t burst;               /* bytes sent since it was silent */
 	uint64_t sent_ns;
+	struct hello *hello;          /* client: what it is known by; NULL: nobody asks. Its own */
 	bool done;                    /* shaken */
 	bool more;                    /* decrypted bytes wait */
 	bool parked;                  /* reading waits until something can be written */

@@ -20,6 +20,7 @@
 #include "engine/health/ping.h"
 #include "engine/inquiry.h"
 #include "engine/inspect.h"
+#include "engine/flow_file.h"
 #include "engine/guard.h"
 #include "engine/gateway.h"
 #include "engine/netlink.h"
@@ -56,6 +57,7 @@ struct warden {
 	struct records records;
 	struct captures *captures;
 	struct outlet outlet;
+	struct flow_files *flow_files;
 	bool outlet_told;                  /* the proxy has it */
 	struct inquiries *inquiries;
 	struct trials *trials;
@@ -284,10 +286,21 @@ static void outlet_tell(struct warden *w)
 			     w->outlet.queues[i]);
 }
 
-static void clone_tell(struct warden *w, const struct assigned *a)
+static void clone_tell(struct warden *w, struct assigned *a)
 {
+	const char *file = assigned_log_file(a);
+	json_t *m = assigned_clone_message(a);
+	struct err e = { 0 };
+	int fd = file ? flow_files_open(w->flow_files, file, &e) : -1;
+
 	outlet_tell(w);
-	process_send(w->process, assigned_clone_message(a), -1);
+	if (file && fd < 0) {
+		log_error("flow_log_not_opened service=%s reason=\"%s\"", a->uuid, err_line(&e));
+		assigned_clone_trouble(a, &e);
+	}
+	if (fd >= 0)
+		json_object_set_new(m, "fd", json_true());
+	process_send(w->process, m, fd < 0 ? -1 : fd);
 }
 
 static bool changed_any(struct warden *w, const char *prefix)
@@ -747,6 +760,7 @@ static void stats_send(struct timer *t)
 	json_t *engine = json_object_get(stats, "engine");
 
 	timer_in(w->loop, t, STATS_MS, stats_send);
+	own(w)->clone_log_unwritten = flow_files_lost(w->flow_files);
 	LIST_FOREACH(l, assigned_list(w->assigned)) {
 		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
 		json_t *books = assigned_clone_books(a);
@@ -809,6 +823,7 @@ static void on_asked(struct link_user *u, const json_t *ask)
 int warden_new(const struct warden_config *c, struct loop *l, struct warden **out, struct err *e)
 {
 	struct warden *w = xcalloc(1, sizeof(*w));
+	CLEANUP_FREE char *folder = NULL;
 	int rc;
 
 	w->config = *c;
@@ -823,6 +838,8 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->gateways_user = (struct gateways_user){ on_gateways };
 	w->ports_user = (struct ports_user){ on_opened, on_closed, on_steer, on_unsteer };
 	w->process_user = (struct process_user){ on_started, on_message, on_ended };
+	folder = xasprintf("%s/flows", c->link.state_dir);
+	w->flow_files = flow_files_new(folder);
 	w->process = process_new(l, &w->process_user);
 	w->ports = ports_new(c->workers, &w->ports_user);
 	rc = counters_new(&w->counters, c->workers);
@@ -891,6 +908,7 @@ void warden_free(struct warden *w)
 	if (w->vips)
 		vips_free(w->vips);
 	process_free(w->process);
+	flow_files_free(w->flow_files);
 	ports_free(w->ports);
 	gateways_free(w->gateways);
 	vrfs_free(w->vrfs);

@@ -1,6 +1,7 @@
 """The decrypted copy: what was said to servers and by them, as legal conversations at the sensor."""
 
 import contextlib
+import json
 import os
 import re
 import socket
@@ -245,3 +246,57 @@ def test_secrets_are_masked_and_only_what_was_chosen_is_copied(lab):
             assert copy.answered == masked(bytes(talk.said))
     assert not seen and chosen == 8
     assert world.books() == 0
+
+
+def test_the_log_says_what_the_sensor_cannot_see(lab):
+    world = World(lab, workers=1)
+    client, path = world.client, "trafficcloneprofile/" + world.profile.split("/")[-1]
+    with client.entered():
+        collector = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        collector.bind((client.ip4, 5140))
+        collector.settimeout(5)
+    wire = lab.dir / "client.pcap"
+    tcpdump = client.start("tcpdump", "-i", "eth0", "-nn", "-U", "--immediate-mode", "-Z", "root", "-w", wire, "tcp port 443",
+                           log="client.tcpdump")
+    until(lambda: "listening on" in tcpdump.tail(), "tcpdump listens")
+
+    def ask(**log) -> None:
+        lab.api.patch(path, add={"flow_log": log})
+        world.sensor.settled()
+        world.sensor.forget()
+        world.curl("--http2", "-o", "/dev/null", world.url("/bytes/1000"))
+        world.ended()
+
+    def check(line: dict) -> None:
+        (copy,) = [talk for talk in world.sensor.conversations() if b"/bytes/1000" in talk.sent]
+        assert line["copy"] == {"proto": "TCP", "src_ip": copy.client, "src_port": copy.client_port,
+                                "dst_ip": copy.server, "dst_port": copy.server_port, "whole": True}
+        assert (line["bytes_to_server"], line["bytes_from_server"]) == (len(copy.sent), len(copy.answered))
+        assert (line["client_ip"], line["vip"], line["vip_port"]) == (client.ip4, world.vs.vip, 443)
+        assert (line["server_ip"], line["server_port"]) == (world.host.ip4, 8443)
+        assert line["server_tls"]["subject"] == "CN=server,O=Lab" and line["server_tls"]["version"] == "TLSv1.3"
+        tls = line["client_tls"]
+        assert (tls["version"], tls["sni"], tls["alpn"]) == ("TLSv1.3", "www.shop.example", "h2")
+        assert tls["cipher"].startswith("TLS_") and re.fullmatch(r"t13d\d{4}h2_[0-9a-f]{12}_[0-9a-f]{12}", tls["ja4"])
+        assert tls["ja3"] == ja3
+        assert line["virtualservice"] == world.vs.name and line["start_us"] <= line["end_us"]
+
+    udp = {"ip_address": {"addr": client.ip4, "type": "V4"}, "port": 5140}
+    ask(type="CLONE_LOG_UDP", **udp)
+    tcpdump.stop()
+    ja3 = client.run("tshark", "-r", wire, "-Y", "tls.handshake.type == 1", "-T", "fields", "-e",
+                     "tls.handshake.ja3").stdout.split()[-1]
+    check(json.loads(collector.recv(9000)))
+    ask(type="CLONE_LOG_SYSLOG", **udp)
+    line = collector.recv(9000).decode()
+    assert re.match(r"<134>1 \d{4}-\d\d-\d\dT[\d:.]{15}Z - spanwire-engine - flow - \{", line)
+    check(json.loads(line.split(" - flow - ")[1]))
+    file = world.engine.state / "flows" / "shop.json"
+    for _ in range(2):
+        ask(type="CLONE_LOG_FILE", file_name="shop.json")
+        until(lambda: file.exists() and file.read_text().endswith("\n"), "the line is written")
+        (line,) = file.read_text().splitlines()
+        check(json.loads(line))
+        assert file.stat().st_mode & 0o777 == 0o600
+        file.rename(file.with_suffix(".1"))         # as whoever rotates logs does: another one is made
+    collector.close()

@@ -212,7 +212,7 @@ static int end(struct taking *t, struct err *e)
 	CLEANUP_FREE char *path = xasprintf("/api/debugvirtualservice/%s", t->vs);
 
 	json_object_del(t->before, "_last_modified");
-	json_object_set_new(t->before, "capture", json_false());
+	json_object_del(t->before, "capture");
 	return client_send(t->client, "PUT", path, t->before, NULL, e);
 }
 

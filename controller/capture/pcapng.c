@@ -131,10 +131,10 @@ void pcapng_interface(struct buf *b, const char *name, const char *description, 
 	put16(b, LINK_ETHERNET);
 	put16(b, 0);
 	put32(b, PCAPNG_SNAPLEN);
-	option_text(b, OPT_COMMENT, comment);
 	option_text(b, IF_NAME, name);
 	option_text(b, IF_DESCRIPTION, description);
 	option(b, IF_TSRESOL, &nanoseconds, 1);
+	option_text(b, OPT_COMMENT, comment); /* last: there are readers that stop at it */
 	option_end(b);
 	end(b, at);
 }

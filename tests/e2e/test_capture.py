@@ -1,8 +1,17 @@
 """Captures: the packets of a virtual service, from all its engines, both legs, in one file."""
 
+import collections
+import contextlib
+import json
+import signal
 import subprocess
+import threading
 
+import pytest
+
+from lab.api import Api, ApiError
 from lab.host import until
+from lab.packets import PcapReader
 
 
 def tshark(file, display_filter="", *fields):
@@ -19,6 +28,13 @@ def tshark(file, display_filter="", *fields):
     return [line.split("\t") for line in done.stdout.splitlines()]
 
 
+def tshark_names(file):
+    """Summaries with the names of the file's own block."""
+    done = subprocess.run(["tshark", "-r", str(file), "-N", "n", "-c", "200"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return [line.split() for line in done.stdout.splitlines()]
+
+
 class Capture:
     """One capture of a service: begun, ended, downloaded."""
 
@@ -26,6 +42,7 @@ class Capture:
         self.lab, self.vs, self.file = lab, vs, lab.dir / "capture.pcapng"
         self.path = f"debugvirtualservice/{vs.uuid}"
         params = {"pkt_size": 0, "max_packets": 1_000_000, **(params or {})}
+        lab.api.delete(self.path)                   # what earlier ones were after
         self.made = lab.api.patch(self.path, replace={"capture": True, "capture_params": params, **debug})
         self.uuid = self.runtime()["uuid"]
 
@@ -61,27 +78,342 @@ def requests_in(file):
     return found
 
 
-def test_both_legs_of_one_service(lab):
+def frames_of(file):
+    """What tells one TCP frame of the file from another: addresses, ports, raw numbers, flags, length."""
+    fields = ("ip.src", "tcp.srcport", "ip.dst", "tcp.dstport", "tcp.seq_raw", "tcp.ack_raw", "tcp.flags", "tcp.len")
+    return collections.Counter(tuple(row) for row in tshark(file, "tcp", *fields))
+
+
+@contextlib.contextmanager
+def recorded(host, interface, words, name):
+    """tcpdump beside it, as those who do not believe us would run it."""
+    file = host.lab.dir / f"{name}.pcap"
+    dump = host.start("tcpdump", "-i", interface, "-nn", "-s", 0, "-B", 8192, "--immediate-mode", "-U", "-Z", "root",
+                      "-w", file, words, log=f"{name}.tcpdump")
+    until(lambda: "listening on" in dump.tail(), f"{name} listens")
+    yield file
+    dump.signal(signal.SIGINT)
+    dump.popen.wait(10)
+
+
+def get_ids(client, url, ids, fresh=True):
+    for name in ids:
+        assert (client.fresh_get if fresh else client.get)(f"{url}?id={name}").ok
+
+
+def three_vips(lab, web, **more):
+    """A virtual service with an address on each of three engines."""
+    vs = lab.virtual_service(pool=web, name="shop", **more)
+    addresses = [lab.front.address(150 + n)[0] for n in range(2)]
+    vip = lab.api.get(f"vsvip/{vs.vsvip_uuid}")
+    vip["vip"] += [{"vip_id": str(n + 2), "ip_address": {"addr": a, "type": "V4"}} for n, a in enumerate(addresses)]
+    lab.api.put(f"vsvip/{vs.vsvip_uuid}", vip)
+    until(lambda: [row["oper_status"]["state"] for row in vs.runtime()["vip_summary"]] == ["OPER_UP"] * 3,
+          "all three addresses are up")
+    return vs, [vs.vip, *addresses]
+
+
+def test_one_file_of_three_engines_with_clocks_apart(lab, monkeypatch):
+    web, client = [lab.server() for _ in range(2)], lab.client()
+    for skew in (-7000, 0, 4000):
+        monkeypatch.setenv("SPANWIRE_CLOCK_SKEW_MS", str(skew))
+        lab.engine()
+    vs, addresses = three_vips(lab, web)
+    vs.wait_servers_up(2)
+    other = lab.virtual_service(pool=web, name="other")
+    get_ids(client, vs.url, ["before"], fresh=False)       # a connection that is there already
+    capture = Capture(lab, vs, capture_reason="the test").wait_engines(3)
+    ids = [f"request-{n}" for n in range(60)]
+    peers = [(client, "eth0", f"tcp and ({' or '.join('host ' + a for a in addresses)})", "seen_by_client"),
+             (web[0], "eth0", "tcp", "seen_by_web1"), (web[1], "eth0", "tcp", "seen_by_web2")]
+    with contextlib.ExitStack() as stack:
+        seen = [stack.enter_context(recorded(*peer)) for peer in peers]
+        for n, name in enumerate(ids):
+            get_ids(client, f"http://{addresses[n % 3]}/", [name], fresh=n % 4 != 0)
+            get_ids(client, other.url, [f"other-{n}"], fresh=n % 2)
+        assert len(client.get(vs.url + "files/1048576").content) == 1 << 20
+        client.session.close()
+    ended = capture.end()
+    assert ended["ended_by"] == "stopped" and not ended["drops"] and len(ended["engines"]) == 3
+    file = capture.download()
+    # Each request on each leg, with one flow id; nothing of the other service.
+    found = requests_in(file)
+    assert sorted(found) == sorted(ids)
+    for legs in found.values():
+        assert set(legs) == {"client leg", "server leg"} and len(set(legs.values())) == 1, legs
+    # Legal frames, complete checksums, in the order of time.
+    rows = tshark(file, "", "frame.len", "frame.time_epoch")
+    assert len(rows) == ended["packets"] and max(int(length) for length, _ in rows) <= 1514
+    stamps = [float(at) for _, at in rows]
+    assert stamps == sorted(stamps)
+    assert not tshark(file, 'tcp.checksum.status == "Bad" or ip.checksum.status == "Bad" or tcp.analysis.lost_segment')
+    # Nothing is missing that the client saw; and the stamps agree, whatever the engines' clocks say.
+    mine = frames_of(file)
+    there = {key: count for key, count in frames_of(seen[0]).items() if int(key[7]) <= 1448}
+    assert there and not {key for key in there if key not in mine and int(key[7]) < 1448}
+    theirs = {row[:2]: float(row[2]) for row in map(tuple, tshark(seen[0], "http.request", "ip.src", "tcp.seq_raw", "frame.time_epoch"))}
+    ours = {row[:2]: float(row[2]) for row in map(tuple, tshark(file, "http.request", "ip.src", "tcp.seq_raw", "frame.time_epoch"))}
+    apart = max(abs(theirs[key] - ours[key]) for key in theirs)
+    print(f"measured: stamps of three engines, 11 s apart, agree with the client's within {apart * 1000:.1f} ms")
+    assert apart < 0.5
+    # Who is who.
+    text = subprocess.run(["capinfos", str(file)], capture_output=True, text=True, timeout=20).stdout
+    assert "engine1:front0" in text and "engine3:back0" in text and "the test" in text and "Number of interfaces in file: 6" in text
+    assert any("shop-pool/" in " ".join(row) for row in tshark_names(file))
+    assert {e["name"]: round(e["clock_us"] / 1e6) for e in ended["engines"]} == {"engine1": -7, "engine2": 0, "engine3": 4}
+
+
+def v4(*addresses):
+    return [{"addr": a, "type": "V4"} for a in addresses]
+
+
+def scapy_frames(file):
+    """The frames of the file, as somebody else takes them apart."""
+    from scapy.layers.inet import IP, TCP
+    from scapy.utils import PcapReader as Reader
+    return [(p[IP], p[TCP]) for p in Reader(str(file)) if IP in p and TCP in p]
+
+
+def test_limits_and_filters(lab):
+    """Each limit ends it exactly; each filter lets pass what an oracle says."""
+    web = [lab.server() for _ in range(2)]
+    near, far = lab.client(), lab.client()
+    engine = lab.engine(workers=2)
+    vs = lab.virtual_service(pool=web).wait_servers_up(2)
+
+    def load(n=40):
+        for k in range(n):
+            for client in (near, far):
+                get_ids(client, vs.url, [f"{client.name}-{k}"])
+
+    # So many packets of each worker; cut within a large send as well.
+    limited = Capture(lab, vs, {"num_pkts": 37, "max_packets": 0}).wait_engines(1)
+    load()
+    ended = limited.wait_ended()
+    assert ended["ended_by"] == "packets" and ended["packets"] == 2 * 37, ended
+    assert not lab.api.get(limited.path).get("capture"), "it is over: nothing is asked for any more"
+    of_worker = collections.Counter(row[0].split("worker ")[1][0] for row in tshark(limited.download(), "", "frame.comment")
+                                    if "worker" in row[0])
+    assert max(of_worker.values()) <= 37
+    # So many in all, whoever took them.
+    limited = Capture(lab, vs, {"max_packets": 101}).wait_engines(1)
+    load(10)
+    assert limited.wait_ended()["packets"] == 101 == len(tshark(limited.download(), "", "frame.len"))
+    # So long, and the first bytes only.
+    limited = Capture(lab, vs, {"duration_seconds": 1, "pkt_size": 64, "max_packets": 0}).wait_engines(1)
+    assert 0 < limited.runtime()["seconds_left"] <= 1
+    get_ids(near, vs.url, ["short"])
+    ended = limited.wait_ended()
+    assert ended["ended_by"] == "duration"
+    lengths = tshark(limited.download(), "", "frame.cap_len", "frame.len")
+    assert max(int(kept) for kept, _ in lengths) == 64 < max(int(length) for _, length in lengths)
+
+    # Whose: by ids, because a server's connection goes from client to client.
+    network = near.ip4.rsplit(".", 1)[0]
+    both, mine, others = {"near", "far"}, {"near"}, {"far"}
+    for want, expected in [
+        ({"debug_ip": {"addrs": v4(near.ip4)}}, mine),
+        ({"debug_ip": {"addrs": v4(near.ip4, "203.0.113.1")}}, mine),
+        ({"debug_ip": {"addrs": v4(near.ip4), "match_operation": "IS_NOT_IN"}}, others),
+        ({"debug_ip": {"prefixes": [{"ip_addr": v4(near.ip4)[0], "mask": 32}]}}, mine),
+        ({"debug_ip": {"prefixes": [{"ip_addr": v4(near.ip4)[0], "mask": 24}]}}, both),
+        ({"debug_ip": {"ranges": [{"begin": v4(network + ".1")[0], "end": v4(near.ip4)[0]}]}}, mine),
+        ({"debug_ip": {"addrs": v4("203.0.113.9")}}, set()),
+    ]:
+        capture = Capture(lab, vs, **want).wait_engines(1)
+        get_ids(near, vs.url, [f"near{n}" for n in range(3)])
+        get_ids(far, vs.url, [f"far{n}" for n in range(3)])
+        capture.end()
+        found = requests_in(capture.download())
+        assert sorted(found) == sorted(f"{who}{n}" for who in expected for n in range(3)), want
+        assert all(set(legs) == {"client leg", "server leg"} for legs in found.values()), want
+    # A server: its connections, and no client's.
+    capture = Capture(lab, vs, debug_ip={"addrs": v4(web[0].ip4)}).wait_engines(1)
+    get_ids(near, vs.url, [f"near{n}" for n in range(4)])
+    capture.end()
+    found = requests_in(capture.download())
+    assert 0 < len(found) < 4 and all(set(legs) == {"server leg"} for legs in found.values())
+
+    # Which packets: what passes is what an oracle lets pass of everything, of the same traffic.
+    def flags(tcp, letters):
+        return any(letter in str(tcp.flags) for letter in letters)
+
+    for turn, (want, oracle) in enumerate([
+        ({"capture_filters": {"capture_ip": {"addrs": v4(vs.vip)}, "dst_port_start": 80}},
+         lambda ip, tcp: vs.vip in (ip.src, ip.dst) and tcp.dport == 80),
+        ({"capture_filters": {"tcp_syn": True, "tcp_fin": True}}, lambda ip, tcp: flags(tcp, "SF")),
+        ({"capture_filters": {"src_port": 80, "src_port_range_end": 90, "eth_proto": "ETH_TYPE_IPV4", "ip_proto": "IP_TYPE_TCP"}},
+         lambda ip, tcp: 80 <= tcp.sport <= 90),
+        ({"capture_pkt_filter": {"capture_tcp_filters": [
+            {"tcpflag": {"tcp_syn": True, "tcp_ack": True, "filter_op": "AND"}},
+            {"host_ip": {"addrs": v4(near.ip4)}, "dst_port_range": {"dst_port_start": 80, "dst_port_end": 80}}]}},
+         lambda ip, tcp: "S" in tcp.flags and "A" in tcp.flags or near.ip4 in (ip.src, ip.dst) and tcp.dport == 80),
+        ({"capture_pkt_filter": {"capture_tcp_filters": [
+            {"src_port_range": {"src_port_start": 80, "match_operation": "IS_NOT_IN"},
+             "tcpflag": {"tcp_push": True, "match_operation": "IS_NOT_IN"}}]}},
+         lambda ip, tcp: tcp.sport != 80 and "P" not in tcp.flags),
+        ({"capture_expression": f"src host {vs.vip} and tcp[tcpflags] & tcp-push != 0"},
+         lambda ip, tcp: ip.src == vs.vip and "P" in tcp.flags),
+    ]):
+        capture = Capture(lab, vs, **want).wait_engines(1)
+        with recorded(engine, "front0", f"tcp and host {vs.vip}", f"front{turn}") as front:
+            get_ids(near, vs.url, ["a", "b"])
+            get_ids(far, vs.url, ["c"])
+            # What closes a connection comes after the answer.
+            until(lambda: sum("F" in t.flags for _, t in scapy_frames(front)) >= 6, "all three are closed")
+        capture.end()
+        key = lambda ip, tcp: (ip.src, tcp.sport, tcp.dport, tcp.seq, tcp.ack, str(tcp.flags), ip.len)
+        expected = sorted(key(*f) for f in scapy_frames(front) if oracle(*f))
+        got = scapy_frames(capture.download())
+        assert sorted(key(*f) for f in got if vs.vip in (f[0].src, f[0].dst)) == expected and expected, want
+        assert all(oracle(*f) for f in got), want
+
+
+
+def shell(lab, *words, **options):
+    """`spanwire ...` on the controller's host, as a process."""
+    c = lab.controller
+    env = {"PATH": "/usr/bin", "HOME": "/nonexistent", "SPANWIRE_CONTROLLER": c.url, "SPANWIRE_INSECURE": "1",
+           "SPANWIRE_PASSWORD_FILE": str(c.password_file)}
+    return subprocess.Popen(["ip", "netns", "exec", c.ns, str(lab.program("spanwire")), "--insecure", *map(str, words)],
+                            env=env, stderr=subprocess.PIPE, **options)
+
+
+def test_a_live_stream_ends_as_it_began(lab):
     web, client = lab.server(), lab.client()
     lab.engine()
     vs = lab.virtual_service(pool=[web]).wait_servers_up(1)
-    other = lab.virtual_service(pool=[web], name="other")
+    debug = f"debugvirtualservice/{vs.uuid}"
+    lab.api.patch(debug, replace={"debug_ip": {"addrs": v4("203.0.113.7")}})
+    before = lab.api.get(debug)
+    # While it runs a reader behind the pipe sees requests: nothing waits for the end.
+    live = shell(lab, "capture", vs.name, client.ip4, "--packets", 100000, "-w", "-", stdout=subprocess.PIPE)
+    reader = subprocess.Popen(["tshark", "-l", "-n", "-r", "-", "-Y", "http.request", "-T", "fields", "-e", "http.request.uri"],
+                              stdin=live.stdout, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    seen = []
+    threading.Thread(target=lambda: seen.extend(reader.stdout), daemon=True).start()
+    until(lambda: (vs.runtime().get("capture") or {}).get("engines"), "the capture runs")
+    get_ids(client, vs.url, ["live-1"])
+    until(lambda: sum("live-1" in line for line in seen) == 2, "both legs are seen while it runs")
+    assert live.poll() is None
+    # A second one is refused with a sentence, and the first notices nothing.
+    second = shell(lab, "capture", vs.name, "-w", lab.dir / "second.pcapng")
+    assert second.wait(10) == 1 and b"runs already" in second.stderr.read()
+    live.send_signal(signal.SIGINT)
+    assert live.wait(10) == 0 and b"ended by: stopped" in live.stderr.read()
+    reader.wait(10)
+    assert {**lab.api.get(debug), "_last_modified": 0} == {**before, "_last_modified": 0}, "as it was before"
+    # Into a file, with a limit; a filter that is none has a sentence.
+    file = lab.dir / "shot.pcapng"
+    shot = shell(lab, "capture", vs.name, "tcp port 80 and", "tcp[13] & 2 != 0", "--packets", 6, "-w", file)
+    until(lambda: (vs.runtime().get("capture") or {}).get("engines"), "the capture runs")
+    get_ids(client, vs.url, [f"shot-{n}" for n in range(6)])
+    assert shot.wait(10) == 0
+    assert len(tshark(file, "tcp.flags.syn == 1", "frame.len")) == 6 == len(tshark(file, "", "frame.len"))
+    assert file.stat().st_mode & 0o777 == 0o600
+    wrong = shell(lab, "capture", vs.name, "tcp porto 80", "-w", file)
+    assert wrong.wait(10) == 1 and b"no filter expression" in wrong.stderr.read()
+
+
+def test_two_services_monitors_tenants_and_files(lab):
+    web, client = lab.server(), lab.client()
+    engine = lab.engine()
+    one, two = [lab.virtual_service(pool=[web], name=name, v6=True, servers_v6=name == "two").wait_servers_up(1)
+                for name in ("one", "two")]
+    # Two services at once, the same server: both right. IPv6 on both legs of the one.
+    captures = [Capture(lab, one).wait_engines(1), Capture(lab, two, {"pcap_ng": False}).wait_engines(1)]
+    get_ids(client, one.url6, ["one-a"])
+    get_ids(client, one.url, ["one-b"])
+    get_ids(client, two.url6, ["two-a"])
+    objects = [capture.end() for capture in captures]
+    files = []
+    for n, capture in enumerate(captures):
+        capture.file = lab.dir / f"service{n}.pcap"
+        files.append(capture.download())
+    assert set(requests_in(files[0])) == {"one-a", "one-b"}
+    assert files[1].read_bytes()[:4] == b"\x4d\x3c\xb2\xa1" and objects[1]["file_name"].endswith(".pcap")
+    rows = tshark(files[1], "http.request", "http.request.uri", "ipv6.src")
+    assert [uri for uri, _ in rows] == ["/?id=two-a"] * 2 and all(src for _, src in rows)
+    # Health monitors: never, only, too.
+    for mode, wanted in [("ONLY", {"/health"}), ("INCLUDE", {"/health", "/?id=x"}), ("NONE", {"/?id=x"})]:
+        capture = Capture(lab, one, debug_hm=f"DEBUG_VS_HM_{mode}").wait_engines(1)
+        get_ids(client, one.url, ["x"])
+        if "/health" in wanted:
+            checked = len(web.requests("/health"))
+            until(lambda: len(web.requests("/health")) > checked + 1, "the server is checked")
+        capture.end()
+        got = {uri for uri, in tshark(capture.download(), "http.request", "http.request.uri")}
+        assert got == wanted, mode
+    if "/health" in wanted:
+        assert all("monitor leg" in row[0] for row in tshark(capture.file, 'http.request.uri == "/health"', "frame.comment"))
+    # By ranges, from where it broke off.
+    whole = capture.file.read_bytes()
+    first = lab.api.send("GET", f"capture/{capture.uuid}/file", headers={"Range": "bytes=0-99"})
+    rest = lab.api.send("GET", f"capture/{capture.uuid}/file", headers={"Range": "bytes=100-"})
+    assert (first.status_code, rest.status_code) == (206, 206) and first.content + rest.content == whole
+    assert rest.headers["Content-Range"] == f"bytes 100-{len(whole) - 1}/{len(whole)}"
+    assert lab.api.send("GET", f"capture/{capture.uuid}/file", headers={"Range": f"bytes={len(whole)}-"}).status_code == 416
+    # Of each tenant the newest four; the same files in the file service.
+    names = [c["file_name"] for c in lab.api.get("capture")["results"]]
+    assert len(names) == 4
+    folder = lab.api.get("fileservice", uri="controller://captures")["results"]
+    assert sorted(entry["name"] for entry in folder) == sorted(names)
+    uri = next(entry["uri"] for entry in folder if entry["name"] == capture.object()["file_name"])
+    assert lab.api.get_bytes(f"fileservice/captures/{uri.split('/')[-1]}") == whole
+    assert lab.api.find("capture", capture.object()["name"])["drops"] == 0
+    # Who is of another tenant knows of none; who may not capture gets none. Who reads is told of.
+    lab.api.post("tenant", {"name": "other"})
+    role = lab.api.find("role", "WebApp-Tenant-Admin") or lab.api.find("role", "Tenant-Admin")
+    for name, tenant, wanted in (("stranger", "other", 404), ("viewer", "admin", 403)):
+        if wanted == 403:
+            role = lab.api.post("role", {"name": "no captures", "privileges": [
+                {"resource": "PERMISSION_VIRTUALSERVICE", "type": "READ_ACCESS"},
+                {"resource": "PERMISSION_FILE_OBJECT", "type": "WRITE_ACCESS"}]})
+        lab.api.post("user", {"name": name, "username": name, "password": "Pa55word.word", "access": [
+            {"tenant_ref": f"/api/tenant?name={tenant}", "role_ref": role["url"], "all_tenants": False}]})
+        api = Api(lab.api.url, name, "Pa55word.word", host=lab.api.host)
+        api.session.headers["X-Avi-Tenant"] = tenant
+        api.login()
+        assert api.send("GET", f"capture/{capture.uuid}/file").status_code == wanted
+        listed = api.send("GET", "fileservice", params={"uri": "controller://captures"})
+        assert listed.status_code == 403 or listed.json()["count"] == 0
+        assert api.send("PATCH", f"debugvirtualservice/{one.uuid}", json={"replace": {"capture": True}}).status_code in (403, 404)
+    events = lab.api.get("analytics/logs", type=2, page_size=200)["results"]
+    assert any(e["event_id"] == "TRAFFIC_CAPTURE_DOWNLOAD" and "admin" in json.dumps(e) for e in events)
+    # Deleted is gone, file and all.
+    lab.api.delete(f"capture/{capture.uuid}")
+    assert lab.api.send("GET", f"capture/{capture.uuid}/file").status_code == 404
+    assert len(list((lab.controller.data / "captures").iterdir())) == 3
+
+
+def test_what_is_there_survives_who_dies(lab):
+    web, client = lab.server(), lab.client()
+    first = lab.engine()
+    vs = lab.virtual_service(pool=[web]).wait_servers_up(1)
+    second = lab.engine()
     capture = Capture(lab, vs).wait_engines(1)
-    ids = [f"request-{n}" for n in range(20)]
-    for n, name in enumerate(ids):
-        # Some on connections of their own, some on one that is kept.
-        assert (client.fresh_get if n % 2 else client.get)(f"{vs.url}?id={name}").ok
-        assert client.get(f"{other.url}?id=other-{n}").ok
-    assert len(client.get(vs.url + "files/1048576").content) == 1 << 20
-    ended = capture.end()
-    assert ended["ended_by"] == "stopped" and not ended["drops"]
+    get_ids(client, vs.url, ["before"])
+    until(lambda: capture.runtime()["packets"] >= 10, "the controller has the packets")
+    # The engine dies: what it sent is there, and who takes over captures.
+    owner = vs.owner()
+    (second if owner is first else first).uuid
+    owner.kill()
+    until(lambda: vs.owner() not in (None, owner) and vs.state() == "OPER_UP", "another engine has it")
+    capture.wait_engines(2)
+    get_ids(client, vs.url, ["after"])
+    until(lambda: client.get(vs.url + "?id=again").ok and capture.runtime()["packets"] >= 20, "packets of the second")
+    # The controller dies: what is there is delivered, whole packets only.
+    lab.controller.kill()
+    lab.controller.begin()
+    until(lambda: lab.api.get(f"capture/{capture.uuid}").get("ended"), "the capture is over")
+    ended = capture.object()
+    assert ended["ended_by"] == "restart" and not ended["running"] and ended["packets"] >= 20
+    assert not lab.api.get(capture.path).get("capture")
     file = capture.download()
-    found = requests_in(file)
-    assert sorted(id for id in found if id.startswith("request")) == sorted(ids)
-    assert not [id for id in found if id.startswith("other")]
-    for legs in found.values():
-        assert set(legs) == {"client leg", "server leg"} and len(set(legs.values())) == 1, found
-    packets = tshark(file, "", "frame.len", "ip.addr")
-    assert len(packets) == ended["packets"]
-    assert max(int(length) for length, _ in packets) <= 1514
-    assert not tshark(file, 'tcp.checksum.status == "Bad" or ip.checksum.status == "Bad" or tcp.analysis.lost_segment')
+    assert len(tshark(file, "", "frame.len")) == ended["packets"]
+    assert {"before", "after"} <= set(requests_in(file))
+    # And another one can begin.
+    again = Capture(lab, vs).wait_engines(1)
+    get_ids(client, vs.url, ["anew"])
+    again.end()
+    assert set(requests_in(again.download())) == {"anew"}

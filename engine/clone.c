@@ -22,6 +22,7 @@
 #include "engine/bpf/datapath.h"
 #include "engine/herald.h"
 #include "engine/netlink.h"
+#include "engine/offload.h"
 #include "engine/outlet.h"
 
 enum {
@@ -173,7 +174,7 @@ static void exit_close(struct exit *x)
 	if (x->cuts)
 		rc = netlink_cutter_delete(t->netlink, &x->cutter);
 	else
-		rc = x->had_offload ? netlink_tx_offload(x->name, true, NULL) : 0;
+		rc = x->had_offload ? offload_give_back(x->name) : 0;
 	if (rc && rc != -ENODEV)
 		log_warn("clone.exit_left interface=%s error=\"%s\"", x->name, strerror(-rc));
 	loop_bury(t->loop, &x->grave, exit_free);
@@ -242,7 +243,7 @@ static int exit_get(struct clones *t, const struct iface *i, struct exit **out)
 	x->via = i->index;
 	x->cuts = cuts;
 	memcpy(x->name, i->name, sizeof(x->name));
-	int rc = cuts ? cutter_open(x) : netlink_tx_offload(i->name, false, &x->had_offload);
+	int rc = cuts ? cutter_open(x) : offload_take(i->name, &x->had_offload);
 	if (rc) {
 		log_error("clone.exit interface=%s error=\"%s\"", i->name, strerror(-rc));
 		free(x);
@@ -792,6 +793,8 @@ int clones_new(struct loop *l, struct netlink *n, struct datapath *d, struct clo
 			return err_set(e, rc, NULL, "the interface %s of an earlier run cannot be removed: %s",
 				       c.bridge, strerror(-rc));
 	}
+
+	netlink_neighbours_forget(n);
 
 	struct clones *t = xcalloc(1, sizeof(*t));
 	t->loop = l;

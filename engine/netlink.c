@@ -528,6 +528,7 @@ int netlink_neighbour_manage(struct netlink *n, int ifindex, const struct in6_ad
 	struct nlmsghdr *h = neighbour_message(buf, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, ifindex, ip, 0);
 
 	mnl_attr_put_u32(h, NDA_FLAGS_EXT, NTF_EXT_MANAGED);
+	mnl_attr_put_u8(h, NDA_PROTOCOL, NETLINK_OURS);
 	int rc = ask(n, h, NULL, NULL);
 	if (rc)
 		return rc;
@@ -543,6 +544,35 @@ int netlink_neighbour_forget(struct netlink *n, int ifindex, const struct in6_ad
 	char buf[256];
 
 	return ask(n, neighbour_message(buf, RTM_NEWNEIGH, NLM_F_REPLACE, ifindex, ip, NTF_USE), NULL, NULL);
+}
+
+static int forget_ours(const struct nlmsghdr *h, void *arg)
+{
+	const struct ndmsg *m = mnl_nlmsg_get_payload(h);
+	const struct nlattr *a;
+	struct in6_addr ip;
+	bool known = false, ours = false;
+
+	if (m->ndm_family != AF_INET && m->ndm_family != AF_INET6)
+		return MNL_CB_OK;
+	mnl_attr_for_each(a, h, sizeof(*m)) {
+		if (mnl_attr_get_type(a) == NDA_DST)
+			known = ip_from_bytes(&ip, mnl_attr_get_payload(a), mnl_attr_get_payload_len(a));
+		else if (mnl_attr_get_type(a) == NDA_PROTOCOL)
+			ours = mnl_attr_get_u8(a) == NETLINK_OURS;
+	}
+	if (known && ours)
+		(void)netlink_neighbour_forget(arg, m->ndm_ifindex, &ip);
+	return MNL_CB_OK;
+}
+
+void netlink_neighbours_forget(struct netlink *n)
+{
+	char buf[128];
+	struct nlmsghdr *h = message(buf, RTM_GETNEIGH, NLM_F_DUMP);
+
+	mnl_nlmsg_put_extra_header(h, sizeof(struct ndmsg));
+	(void)ask(n, h, forget_ours, n);
 }
 
 static int link_up(struct netlink *n, const char *name, bool up)

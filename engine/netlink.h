@@ -88,6 +88,8 @@ int netlink_addr_delete(struct netlink *n, int ifindex, const struct in6_addr *a
 /* A neighbour that the kernel resolves at once and keeps resolved; its answer comes through the watches. */
 int netlink_neighbour_manage(struct netlink *n, int ifindex, const struct in6_addr *ip);
 int netlink_neighbour_forget(struct netlink *n, int ifindex, const struct in6_addr *ip);
+/* All that we ever asked to be managed, in this run or an earlier one. */
+void netlink_neighbours_forget(struct netlink *n);
 /*
  * A bridge of ours with one port: the near end of a veth pair. All up, MTU 65535, without addresses of the kernel's
  * making. What is sent by the bridge passes the port's egress before the call returns. -EEXIST.

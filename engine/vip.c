@@ -612,6 +612,9 @@ static void leftover(void *arg, const struct iface *i)
 static void attach_each(void *arg, const struct iface *i)
 {
 	attach(arg, i, false);
+	/* One that was an earlier run's, and is no longer ours. */
+	if (!i->data)
+		(void)datapath_detach(i->index);
 }
 
 int vips_new(struct loop *l, struct netlink *n, struct datapath *d, struct vips_user *u, struct vips **out,

@@ -24,6 +24,7 @@
 #include "engine/guard.h"
 #include "engine/gateway.h"
 #include "engine/netlink.h"
+#include "engine/offload.h"
 #include "engine/ports.h"
 #include "engine/process.h"
 #include "engine/records.h"
@@ -865,6 +866,11 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 		rc = vrfs_new(l, w->netlink, w->datapath, &w->vrfs_user, &w->vrfs, e);
 	if (rc == 0)
 		rc = vips_new(l, w->netlink, w->datapath, &w->vips_user, &w->vips, e);
+	if (rc == 0) {
+		CLEANUP_FREE char *taken = xasprintf("%s/offloads.json", c->link.state_dir);
+
+		offload_begin(taken);
+	}
 	if (rc == 0)
 		rc = clones_new(l, w->netlink, w->datapath, &w->clones, e);
 	if (rc < 0) {

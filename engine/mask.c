@@ -50,7 +50,7 @@ static void name_goes_on(struct mask *m, const struct mask_names *names, char c)
 			m->hides = true;
 			return;
 		}
-		if (blank ? !name[m->at] : c != ':' && name[m->at] == lower(c))
+		if (blank ? !name[m->at] : c && c != ':' && name[m->at] == lower(c))
 			m->maybe |= 1u << i;
 	}
 	m->at += !blank;

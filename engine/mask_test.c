@@ -47,6 +47,19 @@ static void what_is_not_legal_is_hidden_all_the_same(void **state)
 	is("GET / HTTP/1.1\r\nCookie\r\nCookie: a: b\r\n\r\n", "GET / HTTP/1.1\r\nCookie\r\nCookie: ****\r\n\r\n", 0);
 }
 
+static void a_name_ends_where_it_ends(void **state)
+{
+	static const char head[] = "GET / HTTP/1.1\r\ncookie\0\0: abc\r\nCookie: abc\r\n\r\n";
+	char copy[sizeof(head)];
+	struct mask m;
+
+	(void)state;
+	memcpy(copy, head, sizeof(head));
+	mask_begin(&m);
+	assert_int_equal(mask_run(&m, &names, copy, sizeof(head) - 1), sizeof(head) - 1);
+	assert_memory_equal(copy, "GET / HTTP/1.1\r\ncookie\0\0: abc\r\nCookie: ***\r\n\r\n", sizeof(head));
+}
+
 static void an_interim_answer_has_another_behind_it(void **state)
 {
 	(void)state;
@@ -79,6 +92,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_are_overwritten),
 		cmocka_unit_test(what_is_not_legal_is_hidden_all_the_same),
+		cmocka_unit_test(a_name_ends_where_it_ends),
 		cmocka_unit_test(an_interim_answer_has_another_behind_it),
 		cmocka_unit_test(all_names_may_be_used),
 	};

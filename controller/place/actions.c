@@ -64,6 +64,18 @@ static json_t *switchover(void *arg, const struct subresource_call *call, struct
 	return move(arg, call, "se_uuid", e);
 }
 
+/* Of an engine: all that it carries, to wherever else it can be. */
+static json_t *empty_engine(void *arg, const struct subresource_call *call, struct err *e)
+{
+	struct fleet *f = arg;
+	size_t moved;
+
+	if (placement_leave(f->placement, call->object->uuid, &moved, e) < 0)
+		return NULL;
+	fleet_settle(f); /* tells the engines */
+	return json_pack("{s:s, s:I}", "status", "ok", "vips_moved", (json_int_t)moved);
+}
+
 static json_t *retry(void *arg, const struct subresource_call *call, struct err *e)
 {
 	struct fleet *f = arg;
@@ -100,6 +112,7 @@ static struct subresource actions[] = {
 	{ .kind = "virtualservice", .path = "migrate", .post = migrate, .parameters = migrate_parameters },
 	{ .kind = "virtualservice", .path = "switchover", .post = switchover, .parameters = switchover_parameters },
 	{ .kind = "virtualservice", .path = "retryplacement", .post = retry },
+	{ .kind = "serviceengine", .path = "switchover", .post = empty_engine },
 	{ .kind = "virtualservice", .path = "scaleout", .post = scale, .parameters = scaleout_parameters },
 	{ .kind = "virtualservice", .path = "scalein", .post = scale, .parameters = scalein_parameters },
 };

@@ -1,5 +1,6 @@
 /*
- * actions - what an operator may ask of placement: POST /api/virtualservice/UUID/VERB.
+ * actions - what an operator may ask of placement: POST /api/virtualservice/UUID/VERB, and of an engine
+ * POST /api/serviceengine/UUID/switchover: all that it carries goes to others, as far as they can take it.
  *
  *	migrate       {to_se_ref, vip_id}: the VIP goes to that engine, or to any other one
  *	switchover    {se_uuid, vip_id}: the same, in older words

@@ -124,18 +124,43 @@ struct course {
 	unsigned *load;     /* of each engine */
 };
 
+/* The first unit of U's site. */
+static size_t site_begins(const struct course *c, const struct place_unit *u)
+{
+	const struct place_unit *units = c->s->units;
+	size_t i = (size_t)(u - units);
+
+	while (i > 0 && units[i - 1].site == u->site)
+		i--;
+	return i;
+}
+
 /* Has E a unit of U's site, other than U? Then U's services are in its load already. */
 static bool has_sibling(const struct course *c, const struct place_unit *u, size_t e)
 {
 	const struct place_unit *units = c->s->units;
-	size_t at = (size_t)(u - units), i = at;
 
-	while (i > 0 && units[i - 1].site == u->site)
-		i--;
-	for (; i < c->s->n_units && units[i].site == u->site; i++)
-		if (i != at && c->owner[i] == e)
+	for (size_t i = site_begins(c, u); i < c->s->n_units && units[i].site == u->site; i++)
+		if (&units[i] != u && c->owner[i] == e)
 			return true;
 	return false;
+}
+
+/* Engines that have the other units of U's site. */
+static unsigned spread(const struct course *c, const struct place_unit *u)
+{
+	const struct place_unit *units = c->s->units;
+	size_t first = site_begins(c, u);
+	unsigned n = 0;
+
+	for (size_t i = first; i < c->s->n_units && units[i].site == u->site; i++) {
+		bool counts = &units[i] != u && c->owner[i] != PLACE_NOBODY;
+
+		for (size_t k = first; k < i && counts; k++)
+			counts = &units[k] == u || c->owner[k] != c->owner[i];
+		n += counts;
+	}
+	return n;
 }
 
 static void move(struct course *c, const struct place_unit *u, size_t to)
@@ -165,6 +190,8 @@ static bool can_take(const struct course *c, const struct place_unit *u, size_t 
 	else if (!has_sibling(c, u, i) && c->load[i] + u->weight > u->max_load)
 		snprintf(why, size, "it carries %u of %u virtual services", c->load[i],
 			 u->max_load);
+	else if (u->max_spread && !has_sibling(c, u, i) && spread(c, u) >= u->max_spread)
+		snprintf(why, size, "its virtual service is on %u of %u service engines", spread(c, u), u->max_spread);
 	else if (lacks_network(u, e, why, size))
 		return false;
 	else if (is_cut_off(u, e))

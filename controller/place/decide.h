@@ -79,6 +79,7 @@ struct place_unit {
 	const char *group, *cloud;
 	enum place_algo algo;      /* of the group */
 	unsigned max_load;         /* virtual services on one engine of the group */
+	unsigned max_spread;       /* engines for the VIPs of one site; 0: any number */
 	unsigned weight;           /* virtual services of the unit; the same in a site */
 	size_t site;               /* units of a site are neighbours in the snapshot */
 	bool enabled;              /* false: it goes nowhere new */

@@ -219,6 +219,53 @@ static void placement_networks_beat_the_address(void **state)
 	expect(w, PLACE_OK, 2, 1, "");
 }
 
+static void vips_go_to_no_more_engines_than_they_may(void **state)
+{
+	struct place_decision d[3];
+	struct place_unit units[3];
+	struct place_address elsewhere;
+	struct world *w;
+
+	(void)state;
+	for (unsigned most = 0; most <= 3; most++) {
+		unsigned used = 0;
+
+		w = world_new();
+		w->unit.max_spread = most;
+		for (int i = 0; i < 3; i++)
+			units[i] = w->unit;
+		w->snapshot.units = units;
+		w->snapshot.n_units = 3;
+		place_decide(&w->snapshot, d);
+		for (int i = 0; i < 3; i++) {
+			assert_int_equal(d[i].verdict, PLACE_OK);
+			used |= 1u << d[i].owner;
+		}
+		assert_int_equal(__builtin_popcount(used), most ? most : 3);
+		free(w);
+	}
+	/* The one that it may use is not on the network of the other VIP. */
+	w = world_new();
+	units[0] = units[1] = w->unit;
+	units[0].owner = 0;
+	units[0].term = 1;
+	elsewhere = w->address;
+	ip_parse("10.1.0.100", &elsewhere.addr);
+	units[1].max_spread = 1;
+	units[1].addresses = &elsewhere;
+	w->nets[1][1] = net("10.1.0.1/24");
+	w->interfaces[1].n_nets = 2;
+	w->snapshot.units = units;
+	w->snapshot.n_units = 2;
+	place_decide(&w->snapshot, d);
+	assert_int_equal(d[1].verdict, PLACE_NONE);
+	assert_non_null(strstr(d[1].reason, "se-2: its virtual service is on 1 of 1 service engines"));
+	units[1].max_spread = 2;
+	place_decide(&w->snapshot, d);
+	assert_int_equal(d[1].owner, 1);
+	free(w);
+}
+
 static void a_contested_address_waits_or_goes_back(void **state)
 {
 	struct world *w = world_new();
@@ -510,6 +557,7 @@ int main(void)
 		cmocka_unit_test(a_unit_leaves_an_owner_that_cannot),
 		cmocka_unit_test(where_nobody_can_the_reason_names_each),
 		cmocka_unit_test(placement_networks_beat_the_address),
+		cmocka_unit_test(vips_go_to_no_more_engines_than_they_may),
 		cmocka_unit_test(a_contested_address_waits_or_goes_back),
 		cmocka_unit_test(the_narrowest_network_announces),
 		cmocka_unit_test(the_vips_of_a_site_part_when_they_can),

@@ -670,6 +670,7 @@ static void run_home(struct placement *p, struct run *r, struct home *h, size_t 
 				? PLACE_DISTRIBUTED
 				: PLACE_PACKED,
 		.max_load = group ? (unsigned)json_int(group->body, "max_vs_per_se", 10) : 10,
+		.max_spread = group ? (unsigned)json_int(group->body, "max_scaleout_per_vs", 4) : 4,
 	};
 
 	LIST_FOREACH(l, &h->services) {
@@ -963,6 +964,43 @@ int placement_move(struct placement *p, const char *vs, const char *vip_id, cons
 		return 0;
 	return err_set(e, -EINVAL, NULL, "It stays where it is: %s.",
 		       *u->last.against ? u->last.against : u->last.reason);
+}
+
+int placement_leave(struct placement *p, const char *engine, size_t *moved, struct err *e)
+{
+	const char *stays = "It carries no virtual service.";
+	CLEANUP_FREE char *reason = NULL;
+	size_t n = 0;
+
+	placement_run(p);
+	for (int after = 0; after < 2; after++) {
+		LIST_FOREACH(a, &p->all_homes) {
+			struct home *h = LIST_ENTRY(a, struct home, in_all);
+
+			LIST_FOREACH(l, &h->units) {
+				struct unit *u = LIST_ENTRY(l, struct unit, in_home);
+
+				if (!after && (strcmp(u->owner, engine) != 0 || u->last.verdict != PLACE_OK))
+					continue;
+				if (!after) {
+					u->leave = true;
+					set(&u->wish, "");
+					mark(p, h);
+				} else if (u->leave) {
+					u->leave = false;
+					n += strcmp(u->owner, engine) != 0;
+					if (strcmp(u->owner, engine) == 0 && !reason)
+						reason = xstrdup(*u->last.against ? u->last.against : u->last.reason);
+				}
+			}
+		}
+		if (!after)
+			placement_run(p);
+	}
+	*moved = n;
+	if (n)
+		return 0;
+	return reason ? err_set(e, -EINVAL, NULL, "What it carries stays: %s.", reason) : err_set(e, -EINVAL, NULL, "%s", stays);
 }
 
 /* ---- questions ------------------------------------------------------- */

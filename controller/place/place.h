@@ -53,5 +53,7 @@ bool placement_of(struct placement *p, const char *vs, const char *vip_id, struc
  */
 int placement_move(struct placement *p, const char *vs, const char *vip_id, const char *to,
 		   struct err *e);
+/* All that the engine carries is to go, as far as there is somewhere else. *MOVED: VIPs; -EINVAL when there is none. */
+int placement_leave(struct placement *p, const char *engine, size_t *moved, struct err *e);
 
 #endif

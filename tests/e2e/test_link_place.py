@@ -403,6 +403,15 @@ def test_a_service_is_down_when_all_pools_of_its_group_are(world):
     told = world.api.get(runtime)
     assert told["oper_status"]["state"] == "OPER_UP" and "a backup pool answers" in str(told["oper_status"])
     assert [told["num_servers"], told["num_servers_up"]] == [3, 0] and told["backups"][0]["num_servers_up"] == 1
+
+    def scores():
+        return [world.api.get(f"{kind}-inventory/{one['uuid']}")["health_score"]["health_score"]
+                for kind, one in (("virtualservice", vs), ("poolgroup", group), ("pool", pools[1]))]
+    assert scores() == [100, 100, 0]
+    health(1, "OPER_UP")
+    until(lambda: scores() == [50, 50, 100], "one of the two pools that are asked is well")
+    health(1, "OPER_DOWN")
+    until(lambda: scores() == [100, 100, 0], "the backup answers again")
     assert state(world, vs) == "OPER_UP"
     world.api.patch(f"poolgroup/{group['uuid']}", delete={"fail_action": {}})
     until(lambda: state(world, vs) == "OPER_DOWN", "nobody stands in any more")
@@ -463,6 +472,21 @@ def test_each_vip_has_an_engine_of_its_own(world):
     world.api.patch(f"vsvip/{vsvip['uuid']}", delete={"vip": [{"vip_id": "2"}]})
     until(lambda: not held(one, vs) and len(held(two, vs)["vips"]) == 1, "one VIP is left")
     assert owners(world, vs) == [["se-2"]] and state(world, vs) == "OPER_UP"
+
+
+def test_an_engine_is_emptied(world):
+    one = world.engine("se-1")
+    services = [world.service(n) for n in range(3)]
+    until(lambda: all(owner(world, vs) == "se-1" for vs in services), "se-1 carries all")
+    path = f"serviceengine/{one.uuid}/switchover"
+    answer = world.api.send("POST", path, json={})
+    assert answer.status_code == 400 and "What it carries stays: " in answer.json()["error"], answer.text
+    two = world.engine("se-2")
+    assert world.api.post(path)["vips_moved"] == 3
+    assert all(owner(world, vs) == "se-2" for vs in services)
+    until(lambda: all(held(two, vs) and not held(one, vs) for vs in services), "se-2 has them")
+    answer = world.api.send("POST", path, json={})
+    assert answer.status_code == 400 and "It carries no virtual service." in answer.json()["error"]
 
 
 def test_a_disabled_vip_is_not_served_and_the_other_one_is(world):

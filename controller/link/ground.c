@@ -90,7 +90,8 @@ struct group {
 	const struct subresource_call *call;
 	json_t *members, *backups;
 	json_int_t servers, enabled, up;
-	size_t pools_up, backups_up;
+	size_t asked, pools_up, backups_up;
+	json_int_t score, backup_score; /* of those that requests go to; of the first backup that has one */
 };
 
 static int add_pool(void *arg, const struct object *pool, enum pools_role role)
@@ -106,7 +107,11 @@ static int add_pool(void *arg, const struct object *pool, enum pools_role role)
 	is_up = strcmp(json_str(json_object_get(one, "oper_status"), "state", ""), "OPER_UP") == 0;
 	json_object_set_new(one, "pool_ref", subresource_ref(g->call, "pool", pool->uuid, pool->name));
 	json_array_append_new(role == POOLS_BACKUP ? g->backups : g->members, one);
+	g->asked += role == POOLS_OWN;
+	if (role == POOLS_OWN)
+		g->score += json_int(one, "performance_score", 0);
 	if (role == POOLS_BACKUP) {
+		g->backup_score = g->backup_score ? g->backup_score : json_int(one, "performance_score", 0);
 		g->backups_up += is_up;
 		return 0;
 	}
@@ -133,6 +138,8 @@ static json_t *pools_runtime(void *arg, const struct subresource_call *call, str
 			: g.backups_up ? oper("OPER_UP", "No pool of it is up; a backup pool answers.")
 			: n	       ? oper("OPER_DOWN", "No pool of it is up.")
 				       : oper("OPER_UNUSED", "It has no pools."));
+	json_object_set_new(out, "performance_score",
+			    json_integer(g.pools_up ? g.score / (json_int_t)MAX(g.asked, (size_t)1) : g.backup_score));
 	if (json_array_size(g.backups))
 		json_object_set(out, "backups", g.backups);
 	json_decref(g.backups);

@@ -8,6 +8,13 @@ size_t servers_needed(const struct object *o)
 	return (size_t)MAX(json_int(o->body, "min_servers_up", 1), (json_int_t)1);
 }
 
+unsigned servers_score(const struct object *o, const struct servers *n)
+{
+	bool fit = n->enabled && n->up >= servers_needed(o) && json_bool(o->body, "enabled", true);
+
+	return fit ? (unsigned)(n->up * 100 / n->enabled) : 0;
+}
+
 const json_t *servers_find(const json_t *health, const char *ip, json_int_t port, size_t hint)
 {
 	size_t n = json_array_size(health);

@@ -28,6 +28,9 @@ typedef void (*servers_fn)(void *arg, const struct server_seen *s);
 /* Counts the servers of the pool O into OUT, and calls F (NULL: nothing) for each. */
 void servers_look(struct fleet *f, const struct object *o, struct servers *out, servers_fn fn, void *arg);
 
+/* How well the pool O does, 0 to 100: the share of its enabled servers that is up; 0 when those are too few. */
+unsigned servers_score(const struct object *o, const struct servers *n);
+
 /* HEALTH, what one engine says of a pool, counted. Nobody knows: they are being checked for the first time. */
 struct servers servers_heard(const json_t *health);
 

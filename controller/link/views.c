@@ -211,6 +211,42 @@ static json_t *whole_status(const json_t *summary)
 	return out;
 }
 
+/* Of the pools that requests go to, and of those that answer when these have nobody. */
+struct scores {
+	struct fleet *fleet;
+	unsigned sum, n, backup;
+};
+
+static int add_score(void *arg, const struct object *pool, enum pools_role role)
+{
+	struct scores *s = arg;
+	struct servers n;
+	unsigned one;
+
+	if (role == POOLS_IDLE)
+		return 0;
+	servers_look(s->fleet, pool, &n, NULL, NULL);
+	one = servers_score(pool, &n);
+	if (role == POOLS_BACKUP) {
+		s->backup = s->backup ? s->backup : one;
+		return 0;
+	}
+	s->sum += one;
+	s->n++;
+	return 0;
+}
+
+/* UP of N VIPs are. */
+static int service_score(struct fleet *f, const json_t *vs, const json_t *oper, size_t up, size_t n)
+{
+	struct scores s = { .fleet = f };
+
+	if (!is_up(oper))
+		return 0;
+	pools_each(f->store, vs, add_score, &s);
+	return (int)(up * (s.sum ? s.sum / s.n : s.n && s.backup ? s.backup : 100) / MAX(n, (size_t)1));
+}
+
 json_t *view_service(void *arg, const struct subresource_call *call, struct err *err)
 {
 	struct fleet *f = arg;
@@ -242,7 +278,8 @@ json_t *view_service(void *arg, const struct subresource_call *call, struct err 
 	oper = whole_status(summary);
 	if (!n)
 		json_array_clear(summary);
-	return json_pack("{s:O, s:i, s:o, s:o, s:I, s:I, s:o*, s:o*}", "oper_status", oper, "percent_ses_up",
+	return json_pack("{s:O, s:i, s:i, s:o, s:o, s:I, s:I, s:o*, s:o*}", "oper_status", oper, "performance_score",
+			 service_score(f, call->object->body, oper, up, n), "percent_ses_up",
 			 (int)(up * 100 / MAX(n, (size_t)1)), "vip_summary", summary,
 			 "service_engines", ons, "revision", (json_int_t)call->object->revision,
 			 "term", (json_int_t)term, "traffic_clone", clones_state(f, call), "capture",
@@ -417,8 +454,8 @@ json_t *view_pool(void *arg, const struct subresource_call *call, struct err *er
 
 	(void)err;
 	servers_look(arg, call->object, &n, NULL, NULL);
-	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:o}", "num_servers", (int)n.all,
-			 "num_servers_enabled", (int)n.enabled, "num_servers_up", (int)n.up,
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:o}", "num_servers", (int)n.all, "performance_score",
+			 (int)servers_score(call->object, &n), "num_servers_enabled", (int)n.enabled, "num_servers_up", (int)n.up,
 			 "percent_servers_up_enabled", n.enabled ? (int)(n.up * 100 / n.enabled) : 0,
 			 "percent_servers_up_total", n.all ? (int)(n.up * 100 / n.all) : 0, "oper_status",
 			 !json_bool(call->object->body, "enabled", true) ? status("OPER_DISABLED", "It is disabled.", 0)

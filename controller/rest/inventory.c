@@ -50,15 +50,16 @@ static const char *state_of(const json_t *runtime)
 	return json_str(json_object_get(runtime, "oper_status"), "state", NULL);
 }
 
-/* Nobody weighs performance yet: up is all of it, down is nothing, and else nobody knows. */
+/* What the runtime says of itself; else up is all of it, down is nothing. In any other state nobody knows. */
 static json_t *health_score(const json_t *runtime)
 {
 	const char *state = state_of(runtime);
 	bool up = state && strcmp(state, "OPER_UP") == 0,
 	     down = state && strcmp(state, "OPER_DOWN") == 0;
+	int score = up ? (int)json_int(runtime, "performance_score", 100) : 0;
 
-	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:b}", "health_score", up ? 100 : 0,
-			 "performance_score", up ? 100 : 0, "resources_penalty", 0,
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:b}", "health_score", score,
+			 "performance_score", score, "resources_penalty", 0,
 			 "anomaly_penalty", 0, "security_penalty", 0, "is_null_data", !up && !down);
 }
 

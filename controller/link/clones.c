@@ -222,13 +222,16 @@ static json_t *row(const char *name, json_t *line)
 				    json_pack("{s:s, s:s}", "addr", name, "type", ip_is_v4(&ip) ? "V4" : "V6"));
 	else
 		json_object_set_new(out, "mac", json_string(name));
+	/* What matters stands first, also where a shell shows it. */
+	json_object_set_new(out, "eligible", json_integer(json_int(line, "eligible", 0)));
+	json_object_set_new(out, "sent", json_integer(json_int(line, "sent", 0)));
+	json_object_set_new(out, "dropped", json_integer(dropped(line)));
 	json_object_set_new(out, "num_total_pkts_cloned", json_integer(json_int(line, "eligible", 0)));
 	json_object_set_new(out, "num_succeeded", json_integer(json_int(line, "sent", 0)));
 	json_object_set_new(out, "num_mbuf_alloc_failed", json_integer(json_int(line, "dropped_memory", 0)));
 	json_object_set_new(out, "num_driver_failures", json_integer(driver));
 	json_object_del(line, "ip");
 	json_object_del(line, "set");
-	json_object_set_new(line, "dropped", json_integer(dropped(line)));
 	json_object_update(out, line);
 	return out;
 }

@@ -232,40 +232,47 @@ static void warn_of_places(struct change *c, const json_t *profile, const char *
 
 /* ---- two services in tandem ------------------------------------------------------------ */
 
+/* Looking for the other one is for a warning only: where there are thousands of services it ends somewhere. */
+enum { LOOKED_MAX = 1000 };
+
 struct tandem {
 	struct change *change;
-	const char *uuid, *group;    /* of the first */
-	const char *name;
-	const json_t *pool;
+	const char *uuid, *name;     /* of the service that is written */
+	const char *group;
+	json_t *addresses;           /* of its pool's servers, or its VIPs: text -> true */
+	unsigned looked;
 };
 
-static bool has_server(const json_t *pool, const char *addr)
+static void add_address(json_t *to, const json_t *ip)
 {
-	const json_t *server;
-	struct in6_addr a, b;
-	size_t i;
+	char text[IP_TEXT_MAX];
+	struct in6_addr a;
 
-	json_array_foreach(json_object_get(pool, "servers"), i, server)
-		if (ip_parse(json_str(json_object_get(server, "ip"), "addr", ""), &a) == 0 && ip_parse(addr, &b) == 0 &&
-		    ip_equal(&a, &b))
-			return true;
-	return false;
+	if (ip_parse(json_str(ip, "addr", ""), &a) == 0)
+		json_object_set_new(to, ip_text(&a, text), json_true());
 }
 
-static bool pool_leads_to(const json_t *pool, const json_t *vsvip)
+static bool has_address(const json_t *in, const json_t *ip)
 {
-	static const char *const fields[] = { "ip_address", "ip6_address" };
-	const json_t *vip;
-	size_t i;
+	char text[IP_TEXT_MAX];
+	struct in6_addr a;
 
-	json_array_foreach(json_object_get(vsvip, "vip"), i, vip)
-		for (size_t f = 0; f < ARRAY_SIZE(fields); f++) {
-			const char *addr = json_str(json_object_get(vip, fields[f]), "addr", NULL);
+	return ip_parse(json_str(ip, "addr", ""), &a) == 0 && json_object_get(in, ip_text(&a, text));
+}
 
-			if (addr && has_server(pool, addr))
-				return true;
-		}
-	return false;
+static const struct object *target(struct change *c, const json_t *vs, const char *kind, const char *field)
+{
+	return txn_get(c->txn, kind, ref_target(json_str(vs, field, NULL)));
+}
+
+static const char *group_of(const json_t *vs)
+{
+	return ref_target(json_str(vs, "se_group_ref", NULL));
+}
+
+static const json_t *list_of(const struct object *o, const char *field)
+{
+	return o ? json_object_get(o->body, field) : NULL;
 }
 
 static void warn_of_tandem(struct change *c, const char *first, const char *second)
@@ -274,71 +281,83 @@ static void warn_of_tandem(struct change *c, const char *first, const char *seco
 		" between them, and nothing of it is copied; give one of them another group.", first, second);
 }
 
-static const char *group_of(const json_t *vs)
+/* Another service of the group, which is shown to the writer. */
+static bool is_other(struct tandem *t, const struct object *o)
 {
-	return ref_target(json_str(vs, "se_group_ref", NULL));
+	return strcmp(o->kind->path, "virtualservice") == 0 && strcmp(o->uuid, t->uuid) != 0 &&
+	       strcmp(group_of(o->body), t->group) == 0 && change_shows(t->change, o);
 }
 
 static int is_second(void *arg, const struct object *o)
 {
 	struct tandem *t = arg;
-	const struct object *vsvip;
+	const json_t *vip;
+	size_t i;
 
-	if (strcmp(o->uuid, t->uuid) == 0 || strcmp(group_of(o->body), t->group) != 0)
-		return 0;
-	vsvip = txn_get(t->change->txn, "vsvip", ref_target(json_str(o->body, "vsvip_ref", NULL)));
-	if (!vsvip || !pool_leads_to(t->pool, vsvip->body) || !change_shows(t->change, o))
-		return 0;
-	warn_of_tandem(t->change, t->name, o->name);
-	return 1;
+	if (!is_other(t, o))
+		return ++t->looked == LOOKED_MAX;
+	json_array_foreach(list_of(target(t->change, o->body, "vsvip", "vsvip_ref"), "vip"), i, vip)
+		if (has_address(t->addresses, json_object_get(vip, "ip_address")) ||
+		    has_address(t->addresses, json_object_get(vip, "ip6_address"))) {
+			warn_of_tandem(t->change, t->name, o->name);
+			return 1;
+		}
+	return ++t->looked == LOOKED_MAX;
 }
 
 /* VS copies what it says to its servers: is one of them a virtual service beside it? */
 static void warn_of_second(struct change *c, const char *uuid, const json_t *vs)
 {
-	const struct object *pool = txn_get(c->txn, "pool", ref_target(json_str(vs, "pool_ref", NULL)));
-	struct tandem t = { c, uuid, group_of(vs), json_str(vs, "name", ""), pool ? pool->body : NULL };
+	CLEANUP_JSON json_t *addresses = json_object();
+	struct tandem t = { .change = c, .uuid = uuid, .name = json_str(vs, "name", ""), .group = group_of(vs),
+			    .addresses = addresses };
+	const json_t *server;
+	size_t i;
 
-	if (pool)
+	json_array_foreach(list_of(target(c, vs, "pool", "pool_ref"), "servers"), i, server)
+		add_address(addresses, json_object_get(server, "ip"));
+	if (json_object_size(addresses))
 		store_each(c->store, "virtualservice", is_second, &t);
 }
 
-struct first {
-	struct change *change;
-	const char *uuid;
-	const json_t *second, *vsvip;
-};
-
 static int is_first(void *arg, const struct object *o)
 {
-	struct first *f = arg;
-	const struct object *pool;
+	struct tandem *t = arg;
+	const json_t *server;
+	size_t i;
 
-	if (strcmp(o->kind->path, "virtualservice") != 0 || strcmp(o->uuid, f->uuid) == 0 ||
-	    strcmp(group_of(o->body), group_of(f->second)) != 0)
-		return 0;
-	pool = txn_get(f->change->txn, "pool", ref_target(json_str(o->body, "pool_ref", NULL)));
-	if (!pool || !pool_leads_to(pool->body, f->vsvip) || !change_shows(f->change, o))
-		return 0;
-	warn_of_tandem(f->change, o->name, json_str(f->second, "name", ""));
-	return 1;
+	if (!is_other(t, o))
+		return ++t->looked == LOOKED_MAX;
+	json_array_foreach(list_of(target(t->change, o->body, "pool", "pool_ref"), "servers"), i, server)
+		if (has_address(t->addresses, json_object_get(server, "ip"))) {
+			warn_of_tandem(t->change, o->name, t->name);
+			return 1;
+		}
+	return ++t->looked == LOOKED_MAX;
 }
 
 static int users_of(void *arg, const struct object *profile)
 {
-	struct first *f = arg;
+	struct tandem *t = arg;
 
-	return store_referrers(f->change->store, "trafficcloneprofile", profile->uuid, is_first, f);
+	return store_referrers(t->change->store, "trafficcloneprofile", profile->uuid, is_first, t);
 }
 
 /* VS may be a server of one that copies what it says to it. */
 static void warn_of_first(struct change *c, const char *uuid, const json_t *vs)
 {
-	const struct object *vsvip = txn_get(c->txn, "vsvip", ref_target(json_str(vs, "vsvip_ref", NULL)));
-	struct first f = { c, uuid, vs, vsvip ? vsvip->body : NULL };
+	CLEANUP_JSON json_t *addresses = json_object();
+	struct tandem t = { .change = c, .uuid = uuid, .name = json_str(vs, "name", ""), .group = group_of(vs),
+			    .addresses = addresses };
+	const json_t *vip;
+	size_t i;
 
-	if (vsvip)
-		store_each(c->store, "trafficcloneprofile", users_of, &f);
+	json_array_foreach(list_of(target(c, vs, "vsvip", "vsvip_ref"), "vip"), i, vip) {
+		add_address(addresses, json_object_get(vip, "ip_address"));
+		add_address(addresses, json_object_get(vip, "ip6_address"));
+	}
+	if (json_object_size(addresses))
+		store_each(c->store, "trafficcloneprofile", users_of, &t);
 }
 
 /* ---- who may ---------------------------------------------------------------------------- */

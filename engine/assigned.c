@@ -457,13 +457,35 @@ static json_t *plain_of(const struct traffic_clone_profile *p, struct clone_plan
 			 words(f ? f->path_prefixes : NULL, f ? f->path_prefixes_n : 0), "log", log_of(p->flow_log));
 }
 
-/* Everything that the targets are made of, as text: equal text, same targets. */
-static char *clone_key_of(const struct clone_want *w, size_t n, bool preserve, enum clone_side side, const json_t *plain)
+static void clone_plan_of(const struct traffic_clone_profile *p, struct clone_plan *plan)
 {
-	CLEANUP_FREE char *wants = xmalloc(n * sizeof(*w) * 2 + 1), *rules = plain ? json_dumps(plain, JSON_COMPACT) : NULL;
+	memset(plan, 0, sizeof(*plan)); /* it becomes text */
+	plan->bits_per_s = p->max_bits_per_second;
+	plan->packets_per_s = (uint64_t)p->max_packets_per_second;
+	if (!p->filter)
+		return;
+	plan->sample_percent = (unsigned)p->filter->sample_percent;
+	for (size_t i = 0; i < p->filter->client_prefixes_n && plan->prefixes_n < CLONE_PREFIXES_MAX; i++) {
+		const struct ip_addr_prefix *net = &p->filter->client_prefixes[i];
+		struct clone_prefix *to = &plan->prefixes[plan->prefixes_n];
+
+		to->len = (unsigned)net->mask;
+		if (net->ip_addr && ip_parse(net->ip_addr->addr, &to->net) == 0)
+			plan->prefixes_n++;
+	}
+}
+
+/* Everything that the targets are made of, as text: equal text, same targets. */
+static char *clone_key_of(const struct clone_want *w, size_t n, const struct clone_plan *plan, bool preserve,
+			  enum clone_side side, const json_t *plain)
+{
+	CLEANUP_FREE char *wants = xmalloc(n * sizeof(*w) * 2 + 1);
+	CLEANUP_FREE char *plans = xmalloc(sizeof(*plan) * 2 + 1);
+	CLEANUP_FREE char *rules = plain ? json_dumps(plain, JSON_COMPACT) : NULL;
 
 	hex_encode(wants, w, n * sizeof(*w));
-	return xasprintf("%s%c%d%s", wants, preserve ? '+' : '-', side, rules ? rules : "");
+	hex_encode(plans, plan, sizeof(*plan));
+	return xasprintf("%s%c%d%s%s", wants, preserve ? '+' : '-', side, plans, rules ? rules : "");
 }
 
 static const char *uuid_of(const char *ref)
@@ -496,8 +518,9 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 
 		preserve = p->preserve_client_ip;
 		side = p->side;
+		clone_plan_of(p, &plan);
 		plain = plain_of(p, &plan);
-		key = clone_key_of(want, n, preserve, side, plain);
+		key = clone_key_of(want, n, &plan, preserve, side, plain);
 		if (n && strcmp(key, a->clone_key) != 0 && (!plain || clones_open_outlet(a->table->clones, &e) == 0))
 			clone_set_new(a->table->clones, &plan, want, n, &set, &e);
 	} else {
@@ -517,6 +540,7 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 	free(a->clone_key);
 	a->clone_key = key;
 	a->preserve_client_ip = preserve;
+	a->clone_by_network = plan.prefixes_n;
 	a->clone_side = side;
 	json_decref(a->plain);
 	a->plain = plain;
@@ -543,11 +567,11 @@ json_t *assigned_clone_message(const struct assigned *a)
 {
 	struct clone_range r = a->clone ? clone_set_range(a->clone) : (struct clone_range){ 0 };
 
-	return json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:I, s:b, s:b, s:b, s:O*}", "type", "clone", "virtualservice", a->uuid, "on",
+	return json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:O*}", "type", "clone", "virtualservice", a->uuid, "on",
 			 a->clone && a->clone_side != CLONE_SIDE_CLIENT, "service", (int)a->index, "first", (json_int_t)r.first, "count",
 			 (json_int_t)r.count, "generation", (json_int_t)r.generation, "preserve_client_ip",
-			 a->preserve_client_ip, "by_client", a->clone_side == CLONE_SIDE_BOTH, "follow", (int)a->follows, "plain",
-			 a->plain);
+			 a->preserve_client_ip, "by_client", a->clone_side == CLONE_SIDE_BOTH, "one_client",
+			 a->preserve_client_ip || a->clone_by_network, "follow", (int)a->follows, "plain", a->plain);
 }
 
 const char *assigned_log_file(const struct assigned *a)

@@ -59,7 +59,7 @@ struct assigned {
 	struct copies *copies;     /* books of all the sets that it had */
 	struct legs *legs;         /* what is wanted of its clients */
 	bool follows;              /* whose packets are whose is to be known: a capture runs */
-	bool preserve_client_ip;
+	bool preserve_client_ip, clone_by_network;
 	enum clone_side clone_side;
 	json_t *plain;             /* rules of the plaintext copy, for the proxy; NULL: packets as they are */
 	unsigned index;            /* the service's number in marks */

@@ -81,6 +81,7 @@ struct clone_set {
 	struct clones *table;
 	struct clone_range range;
 	struct clone_plan plan;
+	bool planned;             /* and the kernel has it, by the number of the first slot */
 	uint64_t retired_ns;      /* 0: not */
 	bool vacated;             /* its slots are not its any more */
 	struct slot slots[];
@@ -405,7 +406,8 @@ static void slot_count(const struct slot *s, struct target_counters *out)
 static void slot_settle(struct slot *s)
 {
 	struct clones *c = s->set->table;
-	struct target t = { .generation = s->set->range.generation, .flags = s->ended ? TARGET_ENDED : 0 };
+	struct target t = { .generation = s->set->range.generation, .flags = s->ended ? TARGET_ENDED : 0,
+			    .plan = s->set->planned ? s->set->range.first : 0 };
 	const struct iface *i = s->ended ? NULL : slot_iface(s), *via;
 
 	if (!i) {
@@ -436,6 +438,8 @@ static void slot_settle(struct slot *s)
 	t.out = (uint32_t)i->index;
 	t.mtu = i->mtu;
 	t.flags = s->exit->cuts ? TARGET_CUT : 0;
+	if (s->set->plan.bits_per_s || s->set->plan.packets_per_s)
+		t.flags |= TARGET_LIMITED;
 	memcpy(t.src_mac, s->set->plan.plain ? s->set->plan.marker : i->mac, 6);
 	if (slot_mac(s))
 		memcpy(t.dst_mac, slot_mac(s), 6);
@@ -574,6 +578,52 @@ static uint32_t slots_find(struct clones *t, uint32_t n)
 	return 0;
 }
 
+/* ---- plans ---- */
+
+static uint32_t plan_clients(const struct clone_set *set, struct plan_client out[static PLAN_CLIENTS_MAX])
+{
+	const struct clone_plan *p = &set->plan;
+
+	for (size_t i = 0; i < p->prefixes_n; i++) {
+		unsigned len = p->prefixes[i].len + (ip_is_v4(&p->prefixes[i].net) ? 96 : 0);
+
+		out[i] = (struct plan_client){ .prefixlen = PLAN_CLIENT_BITS - 128 + len, .plan = set->range.first };
+		memcpy(out[i].addr, &p->prefixes[i].net, 16);
+	}
+	return (uint32_t)p->prefixes_n;
+}
+
+static int plan_make(struct clone_set *set, struct err *e)
+{
+	const struct clone_plan *p = &set->plan;
+	struct plan_client clients[PLAN_CLIENTS_MAX];
+	struct copy_plan made = { .clients = plan_clients(set, clients), .bytes_per_s = p->bits_per_s / 8,
+			     .frames_per_s = p->packets_per_s };
+	int rc;
+
+	if (p->sample_percent && p->sample_percent < 100)
+		made.sample = p->sample_percent * 65536 / 100;
+	if (!made.clients && !made.sample && !made.bytes_per_s && !made.frames_per_s)
+		return 0;
+	rc = datapath_plan_set(set->table->datapath, set->range.first, &made, clients);
+	if (rc)
+		return err_set(e, rc, "filter", "the kernel does not take it: %s", strerror(-rc));
+	set->planned = true;
+	return 0;
+}
+
+static void plan_drop(struct clone_set *set)
+{
+	struct plan_client clients[PLAN_CLIENTS_MAX];
+	uint32_t n = plan_clients(set, clients);
+
+	if (set->planned)
+		datapath_plan_clear(set->table->datapath, set->range.first, clients, n);
+	set->planned = false;
+}
+
+/* ---- slots are taken and given back ---- */
+
 /* The slots are given back; what they counted is kept. */
 static void set_vacate(struct clone_set *set)
 {
@@ -590,6 +640,7 @@ static void set_vacate(struct clone_set *set)
 		exit_put(s);
 		set->table->used[s->index] = false;
 	}
+	plan_drop(set);
 	set->vacated = true;
 }
 
@@ -651,6 +702,11 @@ int clone_set_new(struct clones *t, const struct clone_plan *p, const struct clo
 		if (t->outlet)
 			outlet_set(t->outlet, s->index, set->range.generation, false);
 	}
+	int rc = plan_make(set, e);
+	if (rc) {
+		clone_set_free(set);
+		return rc;
+	}
 	set_settle(set);
 	*out = set;
 	return 0;
@@ -706,6 +762,17 @@ void clone_set_free(struct clone_set *set)
 struct clone_range clone_set_range(const struct clone_set *s)
 {
 	return s->range;
+}
+
+const struct clone_want *clones_want(const struct clones *t, uint32_t slot, uint32_t generation)
+{
+	LIST_FOREACH(l, &t->sets) {
+		const struct clone_set *s = LIST_ENTRY(l, struct clone_set, link);
+
+		if (s->range.generation == generation && slot - s->range.first < s->range.count)
+			return &s->slots[slot - s->range.first].want;
+	}
+	return NULL;
 }
 
 const struct clone_want *clone_set_want(const struct clone_set *s, uint32_t i)

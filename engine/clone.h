@@ -112,6 +112,8 @@ void clone_set_retire(struct clone_set *s, const struct clone_set *next);
 /* It was retired, and its last flow is gone. */
 bool clone_set_is_over(const struct clone_set *s);
 struct clone_range clone_set_range(const struct clone_set *s);
+/* Whose slot it was in that generation. NULL: nobody remembers. Borrowed. */
+const struct clone_want *clones_want(const struct clones *t, uint32_t slot, uint32_t generation);
 /* I < count. */
 const struct clone_want *clone_set_want(const struct clone_set *s, uint32_t i);
 const struct clone_plan *clone_set_plan(const struct clone_set *s);

@@ -325,6 +325,7 @@ void config_clone(struct config *c, const json_t *m, int fd)
 	s->clone = (struct snapshot_clone){
 		.on = json_bool(m, "on", false),
 		.preserve_client_ip = json_bool(m, "preserve_client_ip", false),
+		.one_client = json_bool(m, "one_client", false),
 		.by_client = json_bool(m, "by_client", false),
 		.follow = json_bool(m, "follow", false),
 		.service = (uint32_t)json_int(m, "service", 0),

@@ -72,7 +72,7 @@ void config_names(struct config *c, json_t *names);
 void config_report_names(const struct config *c, const char *pool_uuid, json_t *servers);
 /* Has it servers that are names? */
 bool config_has_names(const struct config *c, const char *pool_uuid);
-/* {"virtualservice", "on", "service", "first", "count", "generation", "preserve_client_ip"}; runs with the next commit. */
+/* {"virtualservice", "on", "service", "first", "count", "generation", "preserve_client_ip", "by_client", "one_client"}; runs with the next commit. */
 /* {vrf uuid: [[network, length, ifindex] ...]}: by which interfaces servers are reached; others: as the kernel says. */
 void config_vrfs(struct config *c, const json_t *vrfs);
 void config_clone(struct config *c, const json_t *m, int fd);

@@ -84,7 +84,8 @@ struct snapshot_member {
 /* Copies of the server side: what the mark of each server connection says. */
 struct snapshot_clone {
 	bool on;
-	bool preserve_client_ip;          /* then a server connection serves one client only */
+	bool preserve_client_ip;
+	bool one_client;                  /* a server connection serves one client only: what is copied depends on him */
 	bool by_client;                   /* to the target that its client's connection goes to, not in turn */
 	bool follow;                      /* mark also what is not copied: a capture wants to know whose packets they are */
 	uint32_t service;                 /* index of the service in the kernel's tables */

@@ -62,7 +62,7 @@ static bool fits(const struct conn *c, const struct snapshot *s, const struct co
 		return false;
 	if (c->client_id)
 		return client && c->client_id == client->id;
-	return s->multiplex && !(s->clone.on && s->clone.preserve_client_ip);
+	return s->multiplex && !(s->clone.on && s->clone.one_client);
 }
 
 static bool worn_out(const struct conn *c, const struct snapshot_pool *s, uint64_t now)
@@ -77,7 +77,7 @@ static void rest(struct upstream *u, struct conn *c)
 	const struct snapshot_pool *p = u->pool;
 	struct worker_backend *b = c->backend;
 	uint64_t now = loop_now(c->worker->loop), wait_ms = p->keep.idle_ms;
-	bool own = !s->multiplex || (s->clone.on && s->clone.preserve_client_ip);
+	bool own = !s->multiplex || (s->clone.on && s->clone.one_client);
 
 	c->uses++;
 	c->client_id = own ? u->client->id : 0;

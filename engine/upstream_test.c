@@ -244,7 +244,7 @@ static void preserved_client_has_connections_of_his_own(void **state)
 	int a, b, sa, sb;
 
 	w->plan.clone = (struct snapshot_clone){ .on = true, .n = 1, .first = 1, .generation = 1,
-						 .preserve_client_ip = true };
+						 .preserve_client_ip = true, .one_client = true };
 	configure(w);
 	a = dial(w, 0);
 	b = dial(w, 0);

@@ -22,6 +22,7 @@
 #include "engine/inspect.h"
 #include "engine/flow_file.h"
 #include "engine/guard.h"
+#include "engine/hurts.h"
 #include "engine/gateway.h"
 #include "engine/netlink.h"
 #include "engine/offload.h"
@@ -54,6 +55,7 @@ struct warden {
 	struct gateways *gateways;
 	struct gateways_user gateways_user;
 	struct clones *clones;
+	struct hurts *hurts;
 	struct counters counters;
 	struct records records;
 	struct captures *captures;
@@ -756,7 +758,8 @@ static void on_message(struct process_user *u, const char *type, const json_t *m
 static void stats_send(struct timer *t)
 {
 	struct warden *w = CONTAINER_OF(t, struct warden, stats);
-	json_t *stats = books_read(w->books, link_wants_all(w->link)), *clones = json_object();
+	bool all = link_wants_all(w->link);
+	json_t *stats = books_read(w->books, all), *clones = json_object(), *hurt = hurts_read(w->hurts, all);
 	uint64_t gate[GATE_COUNTERS];
 	json_t *engine = json_object_get(stats, "engine");
 
@@ -770,6 +773,8 @@ static void stats_send(struct timer *t)
 			json_object_set_new(clones, a->uuid, books);
 	}
 	json_object_set_new(stats, "clones", clones);
+	if (hurt)
+		json_object_set_new(stats, "hurt", hurt);
 	if (datapath_counters(w->datapath, gate) == 0)
 		for (unsigned i = 0; i < GATE_COUNTERS; i++)
 			json_object_set_new(engine, datapath_counter_name(i), json_integer((json_int_t)gate[i]));
@@ -887,6 +892,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->assigned = assigned_new(w->vips, w->clones, w->ports, w->guards, w->vrfs, w->netlink,
 				   w->datapath);
 	w->trials = trials_new(l, w->clones, w->datapath, w->link);
+	w->hurts = hurts_new(w->datapath, w->clones, w->assigned);
 	*out = w;
 	return 0;
 }
@@ -919,6 +925,7 @@ void warden_free(struct warden *w)
 	gateways_free(w->gateways);
 	vrfs_free(w->vrfs);
 	guards_free(w->guards);
+	hurts_free(w->hurts);
 	if (w->clones)
 		clones_free(w->clones);
 	if (w->datapath)

@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 
+#define HURT_MAX  256   /* flows that an engine lists; a power of two */
 #define NAMES_MAX 65536 /* in one object of the base: more than any engine has services, servers, counters */
 
 static bool is_gauge(const char *name)
@@ -104,12 +105,13 @@ static void keep_ended_items(json_t *base, const char *group, const json_t *old,
 
 void books_init(struct books *b)
 {
-	*b = (struct books){ .last = json_object(), .base = json_object() };
+	*b = (struct books){ .last = json_object(), .hurt = json_object(), .base = json_object() };
 }
 
 void books_fini(struct books *b)
 {
 	json_decref(b->last);
+	json_decref(b->hurt);
 	json_decref(b->base);
 }
 
@@ -133,6 +135,42 @@ static json_t *line_since(const json_t *line)
 			json_object_set(out, key, v);
 	json_object_del(out, "index");
 	json_object_del(out, "time_us");
+	return out;
+}
+
+/* Hurt flows: each takes the place of that which is HURT_MAX numbers behind it. */
+static void take_hurt(json_t *kept, const json_t *list)
+{
+	for (size_t i = 0; i < json_array_size(list) && i < HURT_MAX; i++) {
+		json_t *one = json_array_get(list, i);
+		char key[8];
+
+		if (!json_is_object(one))
+			continue;
+		snprintf(key, sizeof(key), "%d", (int)(json_int(one, "number", 0) & (HURT_MAX - 1)));
+		json_object_set(kept, key, one);
+	}
+}
+
+static int by_time(const void *a, const void *b)
+{
+	json_int_t x = json_int(*(json_t *const *)a, "time_us", 0), y = json_int(*(json_t *const *)b, "time_us", 0);
+
+	return (y > x) - (y < x);
+}
+
+json_t *books_hurt(const struct books *b, const char *vs)
+{
+	json_t *found[HURT_MAX], *out = json_array(), *one;
+	const char *key;
+	size_t n = 0;
+
+	json_object_foreach(b->hurt, key, one)
+		if (n < HURT_MAX && strcmp(json_str(one, "virtualservice", ""), vs) == 0)
+			found[n++] = one;
+	qsort(found, n, sizeof(*found), by_time);
+	for (size_t i = 0; i < n; i++)
+		json_array_append(out, found[i]);
 	return out;
 }
 
@@ -274,6 +312,7 @@ void books_take(struct books *b, const json_t *stats)
 		json_object_set(now, "engine", json_object_get(stats, "engine"));
 	json_decref(b->last);
 	b->last = now;
+	take_hurt(b->hurt, json_object_get(stats, "hurt"));
 	b->time_us = (uint64_t)json_int(stats, "time_us", 0);
 }
 
@@ -281,6 +320,7 @@ void books_end(struct books *b)
 {
 	books_add(b->base, b->last, false);
 	json_object_clear(b->last);
+	json_object_clear(b->hurt);
 	b->time_us = 0;
 }
 

@@ -21,6 +21,7 @@
 
 struct books {
 	json_t *last, *base;
+	json_t *hurt;         /* {number % 256: {...}}: flows of copies that lost frames */
 	uint64_t time_us;     /* of last, by the engine's clock; 0: none */
 };
 
@@ -40,6 +41,9 @@ json_t *books_get(const struct books *b, const char *group, const char *key, con
 json_t *books_clones(const struct books *b, const char *vs);
 /* {ip or MAC: {counter: n, "state": ...}} of those that it has, since its profile changed. New reference. */
 json_t *books_copies(const struct books *b, const char *vs);
+
+/* The engine's last flows of a virtual service's copies that lost frames, the newest first. New reference. */
+json_t *books_hurt(const struct books *b, const char *vs);
 
 /* Add all numbers of FROM to those of TO, recursively. GAUGES: also the gauges. */
 void books_add(json_t *to, const json_t *from, bool gauges);

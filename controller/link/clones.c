@@ -154,6 +154,23 @@ static void follow_set(struct engine *e, const struct object *vs, json_t *mine, 
 			json_object_set_new(line, "set", json_sprintf("%lld", (long long)set));
 }
 
+/* An episode of flows that are shed is told once, when it begins. */
+static void watch_shedding(struct engine *e, const struct object *vs, json_t *mine, const json_t *list)
+{
+	json_int_t shed = 0, quiet = json_int(mine, "quiet", QUIET_STATS);
+	json_t *line;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, line)
+		shed += json_int(line, "flows_shed", 0);
+	if (shed > json_int(mine, "shed", 0) && quiet >= QUIET_STATS)
+		tell(e, vs, "VS_CLONE_SHEDDING", json_object(),
+		     "New connections of virtual service %s are not copied on service engine %s: the limit of its clone profile "
+		     "is reached, or a clone server's queue overflows.", vs->name, e->name);
+	json_object_set_new(mine, "quiet", json_integer(shed > json_int(mine, "shed", 0) ? 0 : MIN(quiet + 1, QUIET_STATS)));
+	json_object_set_new(mine, "shed", json_integer(shed));
+}
+
 static void take_service(struct engine *e, const struct object *vs, json_t *list)
 {
 	json_t *mine = json_object_get(e->copying, vs->uuid), *line;
@@ -164,6 +181,7 @@ static void take_service(struct engine *e, const struct object *vs, json_t *list
 		json_object_set_new(e->copying, vs->uuid, mine);
 	}
 	follow_set(e, vs, mine, list);
+	watch_shedding(e, vs, mine, list);
 	json_array_foreach(list, i, line)
 		if (json_str(line, "state", NULL))
 			watch_line(e, vs, mine, line);
@@ -278,12 +296,13 @@ json_t *view_clones(void *arg, const struct subresource_call *call, struct err *
 		present = rows(books_copies(&e->books, uuid), totals);
 		ever = rows(books_clones(&e->books, uuid), NULL);
 		json_array_append_new(
-			out, json_pack("{s:s, s:s, s:o, s:s, s:b, s:I, s:I, s:o, s:o, s:o}", "se_uuid", e->uuid, "se_name",
+			out, json_pack("{s:s, s:s, s:o, s:s, s:b, s:I, s:I, s:o, s:o, s:o, s:o}", "se_uuid", e->uuid, "se_name",
 				       e->name, "se_ref", subresource_ref(call, "serviceengine", e->uuid, e->name),
 				       "proc_id", "PROC_Aggregate", "connected", e->bulk != NULL, "time_us",
 				       (json_int_t)e->books.time_us, "since_us",
 				       json_int(json_object_get(e->copying, uuid), "since_us", 0), "clone_srvr_stats",
-				       present, "totals", totals, "lifetime", ever));
+				       present, "totals", totals, "lifetime", ever, "hurt_flows",
+				       books_hurt(&e->books, uuid)));
 	}
 	return out;
 }

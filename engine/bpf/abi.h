@@ -8,6 +8,7 @@
 #ifndef SPANWIRE_ENGINE_BPF_ABI_H
 #define SPANWIRE_ENGINE_BPF_ABI_H
 
+#include <linux/bpf.h>
 #include <linux/types.h>
 
 #include "engine/bpf/mark.h"
@@ -69,8 +70,11 @@ struct flow {
 	__u16 idle_s;     /* from the mark, or the leg */
 	__u8 closed[2];   /* by direction: FIN or RST seen. Bytes, because each direction has a CPU of its own */
 	__u16 worker;     /* of the proxy, and one more; 0: not known */
+	__u32 hurt;       /* number of its entry among the hurt; 0: it is whole */
+	__u16 fate;       /* of all its frames: a counter's number in struct target_counters; 0: they are copied */
+	__u16 unused;
 };
-_Static_assert(sizeof(struct flow) == 64, "no holes");
+_Static_assert(sizeof(struct flow) == 72, "no holes");
 
 /*
  * What is wanted of the clients of an address and port: a service that wants nothing of them has none. Their SYN and the
@@ -100,8 +104,9 @@ _Static_assert(sizeof(struct leg) == 32, "no holes");
 enum {
 	TARGET_READY = 1 << 0, /* MAC known; not ready: dropped_no_neighbour */
 	TARGET_DOWN = 1 << 1,  /* its interface is down or without carrier: dropped_link_down */
-	TARGET_ENDED = 1 << 4, /* taken away while its flows run on: dropped_ended */
 	TARGET_CUT = 1 << 2,   /* `via` is a cutter, whose port rewrites and sends to `out` */
+	TARGET_ENDED = 1 << 4, /* taken away while its flows run on: dropped_ended */
+	TARGET_LIMITED = 1 << 5, /* its plan has a limit */
 };
 
 /*
@@ -118,9 +123,69 @@ struct target {
 	__u32 via;        /* ifindex that bpf_clone_redirect() is given; 0: dropped_no_interface */
 	__u32 out;        /* ifindex that the finished frame leaves by */
 	__u32 mtu;        /* of `out`: a frame may be this and its Ethernet header long */
-	__u32 unused2;
+	__u32 plan;       /* which flows are admitted; 0: all */
 };
 _Static_assert(sizeof(struct target) == 40, "no holes");
+
+/* Which flows are admitted to the targets of a set; its number is that of the first of them. */
+struct copy_plan {
+	struct bpf_spin_lock lock;
+	__u32 sample;       /* of 65536; 0: all */
+	__u32 clients;      /* so many networks are wanted, see plan_client; 0: all */
+	__u32 unused;
+	__u64 bytes_per_s;  /* 0: no limit */
+	__u64 frames_per_s;
+	/* The kernel's own: what was allowed, in 64ths, until when, and what was spent of it. */
+	__u64 filled_ns;
+	__u64 allowed_bytes, allowed_frames;
+	__u64 spent_bytes, spent_frames;
+};
+_Static_assert(sizeof(struct copy_plan) == 72, "no holes");
+
+#define PLAN_CLIENTS_MAX 32
+#define PLAN_GRAIN_NS    50000000ULL
+
+/* A network of clients, as one plan sees it. */
+struct plan_client {
+	__u32 prefixlen;  /* 32 for the plan, and the network's */
+	__u32 plan;
+	__u8 addr[16];
+};
+_Static_assert(sizeof(struct plan_client) == 24, "no holes");
+#define PLAN_CLIENT_BITS 160
+
+/* Of a target: its queue overflowed, and until then new flows do without. */
+struct strain {
+	__u64 until_ns;
+	__u64 pause_ns;   /* the length of the last pause */
+};
+#define STRAIN_PAUSE_NS     100000000ULL
+#define STRAIN_PAUSE_MAX_NS 3000000000ULL
+#define STRAIN_FORGET_NS    2000000000ULL
+
+struct doomed {
+	__u64 id;
+	__u32 fate;
+	__u32 unused;
+};
+#define DOOMED_MAX 16384
+
+/* A flow that was admitted and has lost a frame. The last HURTS_MAX of them, each at its number modulo that. */
+struct hurt {
+	__u64 at_ns;      /* when it lost the first */
+	__u64 frames;     /* that it lost */
+	__u32 number;     /* 0: none yet */
+	__u32 slot;
+	__u32 generation;
+	__u32 service;
+	__u32 fate;       /* of the first frame that was lost: a counter's number */
+	struct flow_key key;
+	__u8 client_addr[16];
+	__be16 client_port;
+	__u16 is_client;  /* it is the client's leg */
+};
+_Static_assert(sizeof(struct hurt) == 104, "no holes");
+#define HURTS_MAX 256
 
 /*
  * skb->mark of a copy. A copy is never looked at again by gate or
@@ -212,8 +277,10 @@ struct copy_result {
 	__u8 client[16]; /* with COPY_CLIENT: what it writes into the copy */
 	__u32 frames;  /* finished: sent, or, behind a cutter, dropped as well; 0: the rewriter did not run, or gave up */
 	__u32 gave_up;
+	__u32 lost;    /* behind a cutter: so many of them were dropped, and counted */
+	__u32 fate;    /* the first of these as which */
 };
-_Static_assert(sizeof(struct copy_result) == 24, "a multiple of 8: one for each CPU");
+_Static_assert(sizeof(struct copy_result) == 32, "a multiple of 8: one for each CPU");
 
 enum gate_counter {
 #define GATE_COUNTER(name, unit, help) GATE_##name,

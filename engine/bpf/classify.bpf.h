@@ -21,8 +21,9 @@
 #include "engine/bpf/part.bpf.h"
 
 /* Enters the connection. NULL: there is no room. */
-static ALWAYS_INLINE struct flow *flow_open_marked(const struct packet *p, const struct sock_mark *m, bool copied)
+static __noinline struct flow *flow_open_marked(const struct packet *p, struct sock_mark *m, bool copied)
 {
+	struct admission a = { .id = m->flow_id, .counts = true };
 	struct flow f = {
 		.id = m->flow_id,
 		.service = m->service,
@@ -33,8 +34,16 @@ static ALWAYS_INLINE struct flow *flow_open_marked(const struct packet *p, const
 		.worker = m->worker,
 	};
 
-	if (copied)
-		f.flags |= FLOW_CLONE;
+	if (copied) {
+		__builtin_memcpy(a.client, m->client_addr, 16);
+		__u32 fate = admit(m->target, m->generation, &a);
+
+		if (fate == FATE_FILTERED)
+			m->flags |= MARK_FILTERED;
+		else
+			f.flags |= FLOW_CLONE;
+		f.fate = fate == FATE_FILTERED ? 0 : (__u16)fate;
+	}
 	if (m->flags & MARK_CLIENT_ADDR)
 		f.flags |= FLOW_CLIENT_ADDR;
 	if (m->flags & MARK_MONITOR)

@@ -15,6 +15,7 @@
 #define SPANWIRE_ENGINE_BPF_CLONE_BPF_H
 
 #include "engine/bpf/classify.bpf.h"
+#include "engine/bpf/hurt.bpf.h"
 
 #define NET_XMIT_DROP 1 /* the queue refused it */
 #define NET_XMIT_CN   2 /* likewise; also what a device that is down says */
@@ -28,26 +29,32 @@ static ALWAYS_INLINE bool copy_is(__u32 mark)
 	return (mark & COPY_MARK_MASK) == COPY_MARK;
 }
 
-static ALWAYS_INLINE void copy_dropped(struct target_counters *book, long rc, __u32 frames)
+/* What the device's answer RC, which is not 0, means. */
+static ALWAYS_INLINE __u32 copy_fate(long rc)
 {
 	switch (rc) {
 	case NET_XMIT_DROP:
 	case NET_XMIT_CN:
-		book->dropped_queue_full += frames;
-		break;
+		return FATE(dropped_queue_full);
 	case -ENETDOWN:
-		book->dropped_link_down += frames;
-		break;
+		return FATE(dropped_link_down);
 	case -EINVAL:
 	case -ENODEV:
-		book->dropped_no_interface += frames;
-		break;
+		return FATE(dropped_no_interface);
 	case -ENOMEM:
-		book->dropped_memory += frames;
-		break;
+		return FATE(dropped_memory);
 	default:
-		book->dropped_other += frames;
+		return FATE(dropped_other);
 	}
+}
+
+/* FRAMES of a flow that was admitted are lost, and counted already. */
+static ALWAYS_INLINE void copy_lost(const struct verdict *v, __u32 fate, __u32 frames)
+{
+	if (fate == FATE(dropped_queue_full))
+		strain_note(v->slot);
+	if (fate != FATE(dropped_ended) && v->flow)
+		hurt(v->flow, v->book, v->key, fate, frames);
 }
 
 /* Segments of a large send are as long as its gso_size says; the kernel knows how long. */
@@ -63,32 +70,22 @@ static ALWAYS_INLINE void clone(struct __sk_buff *skb, struct verdict *v)
 	struct target *t = v->target;
 	struct target_counters *book = v->book;
 	struct copy_result *result;
-	__u32 zero = 0, old, mark;
+	__u32 zero = 0, old, mark, fate, lost;
 	long rc;
 
 	if (!t || !book)
 		return;
-	if (t->flags & TARGET_ENDED) {
-		book->dropped_ended += v->frames;
-		return;
-	}
 	result = bpf_map_lookup_elem(&results, &zero);
-	if (!result || !t->via) {
-		book->dropped_no_interface += v->frames;
+	fate = result ? target_fate(t) : FATE(dropped_other);
+	if (!fate && copy_too_big(skb, t))
+		fate = FATE(dropped_too_big);
+	if (fate || !result) {
+		drop(book, fate, v->frames);
+		copy_lost(v, fate, v->frames);
 		return;
 	}
-	if (t->flags & TARGET_DOWN) {
-		book->dropped_link_down += v->frames;
-		return;
-	}
-	if (!(t->flags & TARGET_READY)) {
-		book->dropped_no_neighbour += v->frames;
-		return;
-	}
-	if (copy_too_big(skb, t)) {
-		book->dropped_too_big += v->frames;
-		return;
-	}
+	if (t->flags & TARGET_LIMITED)
+		plan_charge(t->plan, v->bytes, v->frames);
 
 	mark = COPY_MARK | (v->slot & COPY_TARGET);
 	if (v->client) {
@@ -99,23 +96,33 @@ static ALWAYS_INLINE void clone(struct __sk_buff *skb, struct verdict *v)
 		mark |= COPY_OUT;
 	result->frames = 0;
 	result->gave_up = 0;
+	result->lost = 0;
+	result->fate = 0;
 	old = skb->mark;
 	skb->mark = mark;
 	rc = bpf_clone_redirect(skb, t->via, 0);
 	skb->mark = old;
 
-	if (result->gave_up) {
-		book->dropped_memory += v->frames;
-	} else if (t->flags & TARGET_CUT) {
-		/* What the kernel could not cut. */
-		if (result->frames < v->frames)
-			copy_dropped(book, rc < 0 ? rc : -ENOMEM, v->frames - result->frames);
-	} else if (rc) {
-		copy_dropped(book, rc, v->frames);
-	} else {
+	/* Behind a cutter the frames themselves are counted there; what is missing the kernel could not cut. */
+	if (result->gave_up)
+		fate = FATE(dropped_memory);
+	else if (t->flags & TARGET_CUT)
+		fate = rc < 0 ? copy_fate(rc) : FATE(dropped_memory);
+	else if (rc)
+		fate = copy_fate(rc);
+	if (!fate) {
 		book->sent += result->frames;
 		book->sent_bytes += v->bytes;
+		return;
 	}
+	lost = v->frames;
+	if (t->flags & TARGET_CUT)
+		lost = result->frames < v->frames ? v->frames - result->frames : 0;
+	if (lost)
+		drop(book, fate, lost);
+	lost += result->lost;
+	if (lost)
+		copy_lost(v, result->fate ? result->fate : fate, lost);
 }
 
 /* ---- the rewriter ---- */
@@ -223,6 +230,14 @@ static ALWAYS_INLINE int copy_leaves(struct __sk_buff *skb, __u32 mark)
 	return TC_ACT_UNSPEC;
 }
 
+static ALWAYS_INLINE void cut_lost(struct target_counters *book, struct copy_result *result, __u32 fate)
+{
+	drop(book, fate, 1);
+	result->lost++;
+	if (!result->fate)
+		result->fate = fate;
+}
+
 /* At the port of a cutter, within clone(): one frame, finished. Nothing else passes here. */
 static ALWAYS_INLINE int copy_is_cut(struct __sk_buff *skb)
 {
@@ -240,13 +255,13 @@ static ALWAYS_INLINE int copy_is_cut(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	result->frames++;
 	if (rewrite(skb, t, mark, result->client)) {
-		book->dropped_memory++;
+		cut_lost(book, result, FATE(dropped_memory));
 		return TC_ACT_SHOT;
 	}
 	skb->mark = mark | COPY_DONE;
 	rc = bpf_clone_redirect(skb, t->out, 0);
 	if (rc) {
-		copy_dropped(book, rc, 1);
+		cut_lost(book, result, copy_fate(rc));
 	} else {
 		book->sent++;
 		book->sent_bytes += skb->len;

@@ -385,6 +385,34 @@ uint64_t datapath_flow_seed(const struct datapath *d)
 
 /* ---- clone targets ---- */
 
+int datapath_plan_set(struct datapath *d, uint32_t number, const struct copy_plan *p, const struct plan_client *clients)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < p->clients && rc == 0; i++)
+		rc = bpf_map_update_elem(bpf_map__fd(d->skel->maps.plan_clients), &clients[i], &number, BPF_ANY);
+	if (rc == 0)
+		rc = bpf_map_update_elem(bpf_map__fd(d->skel->maps.plans), &number, p, BPF_ANY);
+	if (rc)
+		datapath_plan_clear(d, number, clients, p->clients);
+	return rc;
+}
+
+void datapath_plan_clear(struct datapath *d, uint32_t number, const struct plan_client *clients, uint32_t n)
+{
+	const struct copy_plan none = { 0 };
+
+	for (uint32_t i = 0; i < n; i++)
+		bpf_map_delete_elem(bpf_map__fd(d->skel->maps.plan_clients), &clients[i]);
+	bpf_map_update_elem(bpf_map__fd(d->skel->maps.plans), &number, &none, BPF_ANY);
+}
+
+int datapath_hurt_read(struct datapath *d, uint32_t i, struct hurt *out)
+{
+	i %= HURTS_MAX;
+	return bpf_map_lookup_elem(bpf_map__fd(d->skel->maps.hurts), &i, out);
+}
+
 int datapath_target_set(struct datapath *d, uint32_t slot, const struct target *t)
 {
 	return bpf_map_update_elem(bpf_map__fd(d->skel->maps.targets), &slot, t, BPF_ANY);

@@ -94,6 +94,14 @@ uint64_t datapath_flow_seed(const struct datapath *d);
 /* ---- clone targets ---- */
 
 int datapath_target_set(struct datapath *d, uint32_t slot, const struct target *t);
+/*
+ * Which flows are admitted to the targets that name plan NUMBER; before the first of them does. P's lock and the kernel's
+ * own members are nobody's matter. -ENOSPC.
+ */
+int datapath_plan_set(struct datapath *d, uint32_t number, const struct copy_plan *p, const struct plan_client *clients);
+void datapath_plan_clear(struct datapath *d, uint32_t number, const struct plan_client *clients, uint32_t n);
+/* The hurt flow number I % HURTS_MAX; its `number` is 0 when there is none yet. */
+int datapath_hurt_read(struct datapath *d, uint32_t i, struct hurt *out);
 /* Sums over CPUs. They never go back: who reuses a slot subtracts what stood there. */
 int datapath_target_read(struct datapath *d, uint32_t slot, struct target_counters *out);
 

@@ -100,11 +100,32 @@ static ALWAYS_INLINE void leg_note_begin(const struct leg *leg, __u64 id)
 		*note = id + leg->generation;
 }
 
-static ALWAYS_INLINE void leg_open(struct verdict *v, const struct packet *p, const struct leg *leg)
+/* What the moment says of a connection is said at its SYN, and holds for the rest of it. */
+static ALWAYS_INLINE void leg_decide(__u64 id, __u32 fate)
+{
+	__u32 at = (__u32)(id >> 32) % DOOMED_MAX;
+	struct doomed *d = bpf_map_lookup_elem(&doomed, &at);
+
+	if (!d || (!fate && d->id != id))
+		return;
+	d->id = id;
+	d->fate = fate;
+}
+
+static ALWAYS_INLINE __u32 leg_decided(__u64 id)
+{
+	__u32 at = (__u32)(id >> 32) % DOOMED_MAX;
+	struct doomed *d = bpf_map_lookup_elem(&doomed, &at);
+
+	return d && d->id == id ? d->fate : FATE_COPIED;
+}
+
+static __noinline void leg_open(struct verdict *v, const struct packet *p, const struct leg *leg, __u32 fate)
 {
 	struct flow f = {
 		.id = v->flow_id,
-		.flags = FLOW_CLIENT | FLOW_CLONE,
+		.flags = FLOW_CLIENT | (fate == FATE_FILTERED ? 0 : FLOW_CLONE),
+		.fate = fate == FATE_FILTERED ? 0 : (__u16)fate,
 		.service = leg->service,
 		.target = v->slot,
 		.generation = leg->generation,
@@ -113,8 +134,11 @@ static ALWAYS_INLINE void leg_open(struct verdict *v, const struct packet *p, co
 	};
 
 	__builtin_memcpy(f.client_addr, p->key.remote, 16);
-	if (!flow_open(&p->key, &f))
-		verdict_table_full(v);
+	v->flow = flow_open(&p->key, &f);
+	if (!v->flow)
+		verdict_fate(v, FATE(dropped_table_full));
+	else if (fate != FATE_FILTERED)
+		verdict_fate(v, fate);
 }
 
 /* A packet of no flow in the table, and of no socket that is marked. */
@@ -122,7 +146,9 @@ static ALWAYS_INLINE void classify_leg(struct __sk_buff *skb, struct packet *p, 
 {
 	struct leg *leg = leg_find(p, skb->ifindex);
 	__u32 which = p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST);
-	__u32 slot;
+	struct admission a = {};
+	bool udp, begins, ends;
+	__u32 slot, fate;
 
 	if (!leg)
 		return;
@@ -132,21 +158,34 @@ static ALWAYS_INLINE void classify_leg(struct __sk_buff *skb, struct packet *p, 
 	if (!(leg->flags & LEG_CLONE) || !leg->count)
 		return;
 	slot = leg->first + (__u32)v->flow_id % leg->count;
-	if (p->quoted) {
-		/* Of a flow that is not in the table there is nothing to complete. */
-	} else if (p->key.proto == IPPROTO_UDP) {
-		verdict_eligible(skb, v, p, slot, leg->generation);
-		leg_open(v, p, leg);
-	} else if (!p->out && which == TCP_SYN) {
+	udp = p->key.proto == IPPROTO_UDP;
+	begins = !p->out && which == TCP_SYN;
+	ends = !p->out && which == TCP_ACK;
+	/* Of a flow that is not in the table there is nothing to complete. */
+	if (p->quoted)
+		return;
+	if (!udp && !begins && !ends && !(p->out && which == (TCP_SYN | TCP_ACK)))
+		return;
+	if (begins)
 		leg_note_begin(leg, v->flow_id);
+	else if (!udp && (!leg_saw_begin(leg, v->flow_id) || (ends && !handshake_ends(skb, p))))
+		return;
+
+	a.id = v->flow_id;
+	__builtin_memcpy(a.client, p->key.remote, 16);
+	a.counts = udp || ends;
+	a.is_decided = !udp && !begins;
+	a.decided = a.is_decided ? leg_decided(v->flow_id) : 0;
+	fate = admit(slot, leg->generation, &a);
+	if (begins && fate != FATE_FILTERED)
+		leg_decide(v->flow_id, fate);
+	if (fate != FATE_FILTERED)
 		verdict_eligible(skb, v, p, slot, leg->generation);
-	} else if (p->out && which == (TCP_SYN | TCP_ACK)) {
-		if (leg_saw_begin(leg, v->flow_id))
-			verdict_eligible(skb, v, p, slot, leg->generation);
-	} else if (!p->out && which == TCP_ACK && leg_saw_begin(leg, v->flow_id) && handshake_ends(skb, p)) {
-		verdict_eligible(skb, v, p, slot, leg->generation);
-		leg_open(v, p, leg);
-	}
+	v->key = &p->key;
+	if (a.counts)
+		leg_open(v, p, leg, fate);
+	else if (fate != FATE_FILTERED)
+		verdict_fate(v, fate);
 }
 
 #endif

@@ -31,6 +31,8 @@ enum {
 
 	/* Written by the kernel's half: */
 	MARK_ACCEPTED = 1 << 16,   /* the SYN was seen and the flow is in the table */
+	MARK_FILTERED = 1 << 17,   /* it is of a client who is not wanted */
+	MARK_COUNTED = 1 << 18,    /* among the flows that found the table full */
 };
 
 /* `service` of a health monitor: its checks are for whoever has the server. */

@@ -4,7 +4,7 @@
 #ifndef SPANWIRE_ENGINE_BPF_VERDICT_BPF_H
 #define SPANWIRE_ENGINE_BPF_VERDICT_BPF_H
 
-#include "engine/bpf/maps.bpf.h"
+#include "engine/bpf/admit.bpf.h"
 
 #define SEEN_GRAIN_NS 1000000000ULL
 
@@ -19,6 +19,8 @@ struct verdict {
 	const __u8 *client;           /* address that the copy carries; NULL: the engine's */
 	struct target *target;        /* NULL: nothing to copy */
 	struct target_counters *book;
+	struct flow *flow;            /* NULL: its handshake is not over */
+	const struct flow_key *key;   /* of `flow` */
 	__u32 slot;
 	__u32 frames;
 	__u64 bytes;                  /* on the wire */
@@ -90,12 +92,13 @@ static ALWAYS_INLINE void verdict_eligible(struct __sk_buff *skb, struct verdict
 	v->target = t;
 }
 
-/* Eligible, but there was no room for its flow. */
-static ALWAYS_INLINE void verdict_table_full(struct verdict *v)
+/* Eligible, but counted as something else than copied. */
+static ALWAYS_INLINE void verdict_fate(struct verdict *v, __u32 fate)
 {
-	if (v->target)
-		v->book->dropped_table_full += v->frames;
-	v->target = NULL;
+	if (v->target && fate)
+		drop(v->book, fate, v->frames);
+	if (fate)
+		v->target = NULL;
 }
 
 /* A packet of a flow that is in the table. */
@@ -106,6 +109,9 @@ static ALWAYS_INLINE void verdict_flow(struct __sk_buff *skb, struct verdict *v,
 	if (!(f->flags & FLOW_CLONE))
 		return;
 	verdict_eligible(skb, v, p, f->target, f->generation);
+	verdict_fate(v, f->fate);
+	v->flow = f;
+	v->key = &p->key;
 	if (!v->target || !(f->flags & FLOW_CLIENT_ADDR))
 		return;
 	if (addr_is_v4(f->client_addr) == (skb->protocol == bpf_htons(ETH_P_IP)))
@@ -119,10 +125,10 @@ static ALWAYS_INLINE void verdict_refused(struct __sk_buff *skb, struct verdict 
 					  const struct sock_mark *m)
 {
 	verdict_whose(v, p, m->service, m->flags & MARK_MONITOR ? FLOW_MONITOR : 0, m->flow_id);
-	if (!(m->flags & MARK_CLONE))
+	if (!(m->flags & MARK_CLONE) || m->flags & MARK_FILTERED)
 		return;
 	verdict_eligible(skb, v, p, m->target, m->generation);
-	verdict_table_full(v);
+	verdict_fate(v, FATE(dropped_table_full));
 }
 
 #endif

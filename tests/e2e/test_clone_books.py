@@ -1,11 +1,13 @@
 """Every frame that is to be copied is sent, or counted as dropped by its reason; flows stay whole."""
 
+import time
+
 import pytest
 
 from lab import until
 
 DROPS = ("no_neighbour", "no_interface", "link_down", "queue_full", "too_big", "memory", "table_full",
-         "ended", "other")
+         "sampled_out", "shed", "ended", "other")
 
 
 class Held:
@@ -28,17 +30,19 @@ class Held:
         return body
 
 
+def told(vs):
+    """What the engine counted until now, or a little later."""
+    now = time.time() * 1e6
+    return until(lambda: (rows := vs.clone_stats()) and min(row["time_us"] for row in rows) > now and rows,
+                 "the engine tells its counters", 5, every=0.1)
+
+
 def balanced(vs):
-    """eligible = sent + all drops; the sums, once they are so and stand still."""
-    def equal():
-        before, sums = ({name: vs.clone_sum(name) for name in
-                         ("eligible", "sent", *(f"dropped_{d}" for d in DROPS))} for _ in range(2))
-        return before == sums and sums["eligible"] == \
-            sums["sent"] + sum(sums[f"dropped_{d}"] for d in DROPS) and sums
-    try:
-        return until(equal, "the books are balanced", 5, every=0.3)
-    except AssertionError as late:
-        raise AssertionError(f"{late}: {vs.clone_stats()}") from None
+    """eligible = sent + all drops; the sums."""
+    told(vs)
+    sums = {name: vs.clone_sum(name) for name in ("eligible", "sent", *(f"dropped_{d}" for d in DROPS))}
+    assert sums["eligible"] == sums["sent"] + sum(sums[f"dropped_{d}"] for d in DROPS), vs.clone_stats()
+    return sums
 
 
 def since_sum(vs, counter):
@@ -108,3 +112,135 @@ def test_running_flows_stay_as_they_were(lab):
     Held(client, vs)
     assert [s.settled(0.2) for s in sensors] == [0, 0, 0]
     assert balanced(vs)["dropped_ended"] > ended + 140
+
+
+FLOWS = ("eligible", "copied", "sampled_out", "shed", "refused", "filtered", "hurt")
+
+
+def flows_of(vs):
+    """The flow counters as they were told last; eligible = copied + sampled out + shed + refused."""
+    now = {name: vs.clone_sum(f"flows_{name}") for name in FLOWS}
+    assert now["eligible"] == now["copied"] + now["sampled_out"] + now["shed"] + now["refused"], now
+    return now
+
+
+class Profile:
+    """A clone profile whose edits are waited for."""
+
+    def __init__(self, lab, sensors, **more):
+        self.lab, self.ref = lab, lab.clone_profile(sensors, **more)
+        self.path = "trafficcloneprofile/" + self.ref.split("/")[-1]
+        self.vs = None
+
+    def changed(self):
+        return max((engine["since_us"] for engine in self.vs.clone_stats()), default=0)
+
+    def edit(self, **more):
+        before = until(self.changed, "there is a set")
+        self.lab.api.patch(self.path, replace=more)
+        until(lambda: self.changed() > before, "the edit has effect")
+
+
+def test_which_flows_are_copied_is_chosen_at_their_birth(lab):
+    ids, web, clients = lab.sensor(), lab.server(), [lab.client() for _ in range(2)]
+    lab.engine()
+    profile = Profile(lab, [ids], preserve_client_ip=True)
+    vs = profile.vs = lab.virtual_service(pool=[web], http=False, clone=profile.ref).wait_servers_up(1)
+
+    def visit(times, held=0):
+        for _ in range(times):
+            for client in clients:
+                assert client.fresh_get(vs.url).ok
+        ids.settled()
+        books, flows = balanced(vs), flows_of(vs)
+        talks = ids.conversations()
+        assert all(talk.complete for talk in talks), "whole flows, or nothing of them"
+        assert sum(not talk.ended for talk in talks) == held
+        assert books["sent"] == ids.count()
+        return flows, books, [talk.client for talk in talks]
+
+    flows, _, seen = visit(2)
+    assert flows["copied"] == flows["eligible"] == len(seen) == 4
+
+    # Clients of one network.
+    profile.edit(filter={"client_prefixes": [
+        {"ip_addr": {"addr": clients[1].ip4, "type": "V4"}, "mask": 32},
+        {"ip_addr": {"addr": "2001:db8::", "type": "V6"}, "mask": 32}]})
+    flows, _, seen = visit(2)
+    assert (flows["filtered"], flows["copied"]) == (2, 6) and seen[4:] == [clients[1].ip4] * 2
+
+    # A sample: of one in two, of 60 flows some and not all.
+    profile.edit(filter={"sample_percent": 50})
+    flows, books, seen = visit(30)
+    sampled = flows["sampled_out"]
+    assert 10 < sampled < 50 and flows["copied"] == len(seen) == 66 - sampled
+    assert books["dropped_sampled_out"] > 5 * sampled
+
+    # No more than so many packets a second: who comes later is shed, who is there stays whole.
+    profile.edit(filter={"sample_percent": 100}, max_packets_per_second=20)
+    held = Held(clients[0], vs)
+    flows, books, seen = visit(15, held=1)
+    events = [one["obj_uuid"] for one in lab.api.get("analytics/logs", type=2, page_size=1000)["results"]
+              if one["event_id"] == "VS_CLONE_SHEDDING"]
+    assert events == [vs.uuid], "told once"
+    assert flows["shed"] > 10 and flows["hurt"] == 0
+    assert len(held.talk("/files/131072")) == 131072
+    ids.settled()
+    talk = next(t for t in ids.conversations() if not t.ended)
+    assert talk.handshake and not talk.missing and len(talk.answered) > 131072
+    assert balanced(vs)["dropped_shed"] > 5 * flows["shed"]
+    held.socket.close()
+
+    # And no more than so many bits.
+    profile.edit(max_packets_per_second=0, max_bits_per_second=64000)
+    for _ in range(4):
+        assert clients[0].fresh_get(vs.url + "files/131072").ok
+    told(vs)
+    assert flows_of(vs)["shed"] >= flows["shed"] + 3
+
+
+@pytest.mark.parametrize("place", ["own_link", "servers_switch"])
+def test_a_flow_that_lost_a_frame_is_hurt_and_listed(lab, place):
+    """And while the queue overflows, new flows are shed rather than all of them torn."""
+    ids = lab.sensor(on=lab.back if place == "servers_switch" else None)
+    web, client = lab.server(), lab.client()
+    engine = lab.engine(workers=1)
+    vs = lab.virtual_service(pool=[web], http=False, clone=lab.clone_profile([ids])).wait_servers_up(1)
+    held = Held(client, vs)
+    until(lambda: len(ids.conversations()) == 1, "it is copied")
+    if place == "own_link":
+        engine.run("tc", "qdisc", "add", "dev", "span0", "root", "tbf", "rate", "1mbit", "burst", "70000",
+                   "limit", "70000")
+    else:
+        port = next(line.split()[0].split("@")[0] for line in engine.ip("-br", "link").splitlines()
+                    if line.startswith("spw-n"))
+        engine.ip("link", "set", port, "mtu", 600)
+    for _ in range(3):
+        held.talk("/files/131072")
+    reason = "queue_full" if place == "own_link" else "memory"
+    books = balanced(vs)
+    assert books[f"dropped_{reason}"] > 0
+    flows = flows_of(vs)
+    assert flows["hurt"] == 1 and flows["copied"] == 1
+
+    def listed():
+        return [one for row in vs.clone_stats() for one in row["hurt_flows"]]
+    one, = until(lambda: listed() if listed() and listed()[0]["frames"] == books[f"dropped_{reason}"] else None,
+                 "it is listed")
+    assert (one["reason"], one["clone_server"], one["remote"], one["remote_port"], one["client"]) == \
+        (reason, ids.ip4, web.ip4, 80, client.ip4)
+    assert one["local"] == engine.back0.ip and one["protocol"] == "TCP" and one["leg"] == "server"
+    if place == "servers_switch":
+        return
+    # Shed while it overflows, and a moment longer.
+    def shed():
+        held.talk("/files/131072")
+        client.fresh_get(vs.url)
+        return vs.clone_sum("flows_shed") > 0
+    until(shed, "new flows are shed")
+    engine.run("tc", "qdisc", "del", "dev", "span0", "root")
+    def copied():
+        client.fresh_get(vs.url)
+        return ids.conversations()[-1].complete
+    until(copied, "new flows are copied again")
+    assert balanced(vs)["dropped_shed"] > 0

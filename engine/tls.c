@@ -359,6 +359,8 @@ int tls_shake_on(struct conn *c)
 	error = errno;
 	if (rc == 1) {
 		t->done = true;
+		/* What came with the peer's last words of the handshake: epoll does not know of it. */
+		t->more = SSL_has_pending(t->ssl);
 		count_done(c);
 		return 0;
 	}

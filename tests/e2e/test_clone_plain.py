@@ -13,6 +13,7 @@ from typing import Optional
 import pytest
 
 from lab import until
+from lab.packets import RST
 from pki import Identity
 
 MARKER = "02:53:50:57:00:01"
@@ -135,7 +136,8 @@ class World:
         self.profile = lab.clone_profile([self.sensor], **{"payload": "CLONE_DECRYPTED", **profile})
         tls = {"ssl_profile_ref": lab.ref("sslprofile", "System-Standard")} if servers_tls else {}
         self.vs = lab.virtual_service(
-            pool=[self.origin.address], port=443, monitor="tcp", http=http, clone=self.profile, pool_more=tls,
+            pool=[self.origin.address], port=443, monitor="tcp", clone=self.profile, pool_more=tls,
+            application_profile_ref=lab.ref("applicationprofile", f"System-{'Secure-HTTP' if http else 'SSL-Application'}"),
             services=[{"port": 443, "enable_ssl": True, **({"enable_http2": True} if http else {})}],
             ssl_key_and_certificate_refs=[lab.ref("sslkeyandcertificate", "shop")],
             ssl_profile_ref=lab.ref("sslprofile", "System-Standard")).wait_servers_up(1)
@@ -300,3 +302,31 @@ def test_the_log_says_what_the_sensor_cannot_see(lab):
         assert file.stat().st_mode & 0o777 == 0o600
         file.rename(file.with_suffix(".1"))         # as whoever rotates logs does: another one is made
     collector.close()
+
+
+@pytest.mark.parametrize("servers_tls", [True, False], ids=["tls", "plain"])
+def test_ends_are_as_they_were_also_without_http(lab, servers_tls):
+    """What L4 relays, for clients with addresses of their own; aborted by either side."""
+    world = World(lab, servers_tls=servers_tls, http=False, preserve_client_ip=True)
+    world.curl("-o", "/dev/null", world.url("/bytes/200000"), "-o", "/dev/null", world.url("/bytes/0"))
+    world.curl("-o", "/dev/null", world.url("/reset"), check=False)
+    context = ssl.create_default_context(cafile=str(world.ca))
+    aborted = context.wrap_socket(world.client.connect(world.vs.vip, 443), server_hostname="www.shop.example")
+    aborted.sendall(b"GET /bytes/3000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert aborted.recv(100)
+    aborted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    aborted.close()
+    until(lambda: len(world.talks()) == 3 and world.talks()[-1].over, "the server knows of it")
+    world.ended()
+    world.legal()
+    seen = {talk.client_port: talk for talk in world.sensor.conversations() if talk.sent}
+    whole, reset, cut = (seen.pop(talk.port) for talk in world.talks())
+    assert not seen and {talk.client for talk in (whole, reset, cut)} == {world.client.ip4}
+    for talk, log in zip((whole, reset, cut), world.talks()):
+        assert talk.complete and talk.ended and talk.sent == bytes(log.heard)
+    assert whole.answered == bytes(world.talks()[0].said)
+    for talk, log in zip((reset, cut), world.talks()[1:]):      # what the reset overtook never came
+        assert bytes(log.said).startswith(talk.answered)
+    resets = [[f.src for f in talk.frames if f.flags & RST] for talk in (whole, reset, cut)]
+    assert resets == [[], [world.host.ip4], [world.client.ip4]]
+    assert world.books() == 0

@@ -58,6 +58,7 @@ struct assigned {
 	char *clone_key;           /* what the set was made from, as text; "" none */
 	struct copies *copies;     /* books of all the sets that it had */
 	struct legs *legs;         /* what is wanted of its clients */
+	bool keys;                 /* and it wants TLS secrets */
 	bool follows;              /* whose packets are whose is to be known: a capture runs */
 	bool preserve_client_ip, clone_by_network;
 	enum clone_side clone_side;

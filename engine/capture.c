@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <net/if.h>
 #include <pthread.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include <bpf/libbpf.h>
 
@@ -16,6 +18,7 @@
 #include "engine/cut.h"
 #include "engine/legs.h"
 #include "engine/link.h"
+#include "engine/secrets.h"
 #include "engine/sieve.h"
 #include "engine/stamp.h"
 #include "model/structs.h"
@@ -47,6 +50,7 @@ struct taking {
 	uint32_t number;        /* of the service, in the kernel's tables */
 	uint32_t slot;
 	struct sieve *sieve;
+	bool keys;              /* TLS secrets are wanted */
 	struct ring_buffer *ring;
 	pthread_t thread;
 	bool joined;
@@ -56,6 +60,7 @@ struct taking {
 	pthread_mutex_t lock;
 	struct block *first, **last;
 	size_t waiting;
+	uint64_t drops;         /* as of the last block */
 	bool is_over;           /* the thread has put its last block */
 
 	/* The thread's. */
@@ -82,6 +87,8 @@ struct captures {
 	struct list all;
 	bool slots[TAPS_MAX];
 	struct timer look;
+	struct watch secrets;   /* our end */
+	int secrets_fd;         /* the proxy's */
 };
 
 /* ---- the thread ---- */
@@ -101,7 +108,8 @@ static void seal(struct taking *t, uint64_t until_ns, const char *ended)
 		t->out = (struct buf)BUF_INIT;
 	}
 	buf_take(&t->out, t->out.len);
-	b->drops = t->lost + datapath_tap_lost(t->all->datapath, t->slot);
+	t->drops = t->lost + datapath_tap_lost(t->all->datapath, t->slot);
+	b->drops = t->drops;
 	t->waiting += b->bytes.len;
 	*t->last = b;
 	t->last = &b->next;
@@ -393,6 +401,7 @@ static int start(struct captures *c, const struct assigned *a, const char *uuid,
 		t->number = a->index;
 		t->snap = tap.snap;
 		t->packets_max = (uint64_t)p->num_pkts;
+		t->keys = p->enable_ssl_session_key_capture;
 		t->offset_ns = stamp_offset_ns();
 		t->last = &t->first;
 		pthread_mutex_init(&t->lock, NULL);
@@ -426,6 +435,54 @@ static void stop(struct taking *t)
 	free(t->service);
 	t->service = NULL;
 	untap(t);
+}
+
+/* A block of its own, which leaves before the packets that it opens: those wait for the next look. */
+static void take_secret(struct taking *t, const char *text)
+{
+	struct block *b = xcalloc(1, sizeof(*b));
+
+	packets_put_text(&b->bytes, PACKETS_SECRET, 0, text);
+	pthread_mutex_lock(&t->lock);
+	b->drops = t->drops;
+	t->waiting += b->bytes.len;
+	if (t->is_over || t->waiting > WAITING_MAX) {
+		t->waiting -= b->bytes.len;
+		block_free(b);
+	} else {
+		*t->last = b;
+		t->last = &b->next;
+	}
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void secrets_ready(struct watch *w, uint32_t events)
+{
+	struct captures *c = CONTAINER_OF(w, struct captures, secrets);
+	struct secrets_line l;
+
+	(void)events;
+	while (secrets_take(w->fd, &l)) {
+		char text[SECRETS_LINE_MAX + 1];
+		struct in6_addr client, server;
+
+		memcpy(&client, l.client, 16);
+		memcpy(&server, l.server, 16);
+		snprintf(text, sizeof(text), "%.*s", (int)l.len, l.text);
+		LIST_FOREACH(at, &c->all) {
+			struct taking *t = LIST_ENTRY(at, struct taking, link);
+
+			if (t->keys && t->service && t->number == l.service && sieve_takes(t->sieve, &client, &server))
+				take_secret(t, text);
+		}
+		explicit_bzero(text, sizeof(text));
+	}
+	explicit_bzero(&l, sizeof(l));
+}
+
+int captures_secrets_fd(const struct captures *c)
+{
+	return c->secrets_fd;
 }
 
 static struct taking *taking_of(struct captures *c, const char *service)
@@ -470,8 +527,9 @@ bool captures_follow(struct captures *c, struct assigned *a)
 		log_warn("capture_failed capture=%s reason=\"%s\"", uuid, err_line(&e));
 	t = taking_of(c, a->uuid);
 	legs_follow(a->legs, t != NULL);
-	changed = a->follows != (t != NULL);
+	changed = a->follows != (t != NULL) || a->keys != (t && t->keys);
 	a->follows = t != NULL;
+	a->keys = t && t->keys;
 	return changed;
 }
 
@@ -492,6 +550,8 @@ struct captures *captures_new(struct loop *l, struct datapath *d, struct link *k
 	c->link = k;
 	c->workers = MIN(MAX(workers, 1U), (unsigned)WORKERS_MAX);
 	list_init(&c->all);
+	must(secrets_pair(&c->secrets.fd, &c->secrets_fd) == 0);
+	must(watch_start(l, &c->secrets, c->secrets.fd, EPOLLIN, secrets_ready) == 0);
 	return c;
 }
 
@@ -506,6 +566,9 @@ void captures_free(struct captures *c)
 		tell(t);
 		taking_free(t);
 	}
+	watch_stop(c->loop, &c->secrets);
 	timer_stop(c->loop, &c->look);
+	close(c->secrets.fd);
+	close(c->secrets_fd);
 	free(c);
 }

@@ -22,6 +22,9 @@ struct link;
 struct captures *captures_new(struct loop *l, struct datapath *d, struct link *k, unsigned workers);
 void captures_free(struct captures *c);
 
+/* Where the proxy's workers put TLS secrets (engine/secrets.h). Stays the captures'. */
+int captures_secrets_fd(const struct captures *c);
+
 /* After a commit: the captures of A begin or end. True: others are wanted of its packets than before. */
 bool captures_follow(struct captures *c, struct assigned *a);
 /* A is dropped. */

@@ -17,6 +17,7 @@
 #include "engine/records.h"
 #include "engine/plain.h"
 #include "engine/sandbox.h"
+#include "engine/secrets.h"
 #include "engine/outlet.h"
 #include "engine/trace.h"
 #include "engine/worker.h"
@@ -226,6 +227,15 @@ static void on_maps(struct proxy *p, const json_t *m, int fd)
 	probe_mark_map(fd);
 }
 
+static void on_secrets(struct proxy *p, const json_t *m, int fd)
+{
+	(void)m;
+	if (fd < 0)
+		broken(p, "secrets");
+	else
+		secrets_socket(fd);
+}
+
 static void on_outlet_books(struct proxy *p, const json_t *m, int fd)
 {
 	(void)m;
@@ -315,7 +325,7 @@ static const struct {
 	{ "records", on_records },
 	{ "start", on_start },       { "put", on_put },           { "delete", on_delete },
 	{ "commit", on_commit },     { "slots", on_slots }, { "names", on_names_known }, { "resolvers", on_resolvers },       { "clone", on_clone },
-	{ "maps", on_maps },         { "listener", on_listener }, { "unlisten", on_unlisten },
+	{ "maps", on_maps },         { "secrets", on_secrets },         { "listener", on_listener }, { "unlisten", on_unlisten },
 	{ "outlet_books", on_outlet_books }, { "outlet_lost", on_outlet_lost }, { "outlet_queue", on_outlet_queue },
 	{ "vrfs", on_vrfs },         { "ping_socket", on_ping_socket }, { "ping", on_ping },         { "stop", on_stop },
 };

@@ -10,6 +10,7 @@
 #include "base/base.h"
 #include "base/log.h"
 #include "engine/conn.h"
+#include "engine/secrets.h"
 #include "engine/tls.h"
 #include "engine/worker.h"
 
@@ -281,6 +282,8 @@ static int sni_cb(SSL *ssl, int *alert, void *arg)
 	if (identity == 0)
 		return name ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 	ctx = context_of(s, c->worker->id, identity);
+	if (ctx)
+		secrets_watch(ctx, c);
 	if (!ctx || !SSL_set_SSL_CTX(ssl, ctx)) {
 		*alert = SSL_AD_INTERNAL_ERROR;
 		return SSL_TLSEXT_ERR_ALERT_FATAL;

@@ -242,6 +242,11 @@ static bool whose_fits(const struct sieve *s, const struct sieve_packet *p, cons
 	return s->whose.any || (k->known && addresses_have(&s->whose, &p->client, server));
 }
 
+bool sieve_takes(const struct sieve *s, const struct in6_addr *client, const struct in6_addr *server)
+{
+	return addresses_have(&s->whose, client, ip_is_zero(server) ? client : server);
+}
+
 bool sieve_passes(const struct sieve *s, const struct sieve_packet *p)
 {
 	struct packet k;

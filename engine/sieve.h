@@ -30,6 +30,8 @@ struct sieve_packet {
 /* SERVERS: of the service, for whose sake a monitor's packets are its own. -EINVAL with a sentence, for an expression that is none. Nothing of C is kept. */
 int sieve_new(const struct capture *c, const struct ipset *servers, struct sieve **out, struct err *e);
 void sieve_free(struct sieve *s);
+/* Does it keep connections of CLIENT, or, when SERVER is not zero, those to it that were opened for him? */
+bool sieve_takes(const struct sieve *s, const struct in6_addr *client, const struct in6_addr *server);
 bool sieve_passes(const struct sieve *s, const struct sieve_packet *p);
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "engine/hello.h"
 #include "engine/records.h"
+#include "engine/secrets.h"
 #include "engine/secure.h"
 #include "engine/snapshot.h"
 #include "engine/worker.h"
@@ -75,6 +76,7 @@ static int attach(struct conn *c, SSL_CTX *ctx)
 	SSL *ssl;
 
 	pthread_once(&once, make_method);
+	secrets_watch(ctx, c);
 	ssl = SSL_new(ctx);
 	bio = ssl ? BIO_new(method) : NULL;
 	if (!bio) {

@@ -638,6 +638,7 @@ static void on_started(struct process_user *u)
 	process_send(w->process, json_pack("{s:s, s:b, s:I}", "type", "maps", "fd", 1, "flow_seed",
 					   (json_int_t)datapath_flow_seed(w->datapath)),
 		     datapath_marks_fd(w->datapath));
+	process_send(w->process, json_pack("{s:s, s:b}", "type", "secrets", "fd", 1), captures_secrets_fd(w->captures));
 	for (int v6 = 0; v6 < 2; v6++)
 		ping_socket_give(w, v6);
 	/* What the disk held was in no commit yet, and who serves without a number is counted nowhere. */

@@ -248,6 +248,7 @@ static void begin(struct captures *c, const struct object *o)
 	names = names_make(c, r->vs);
 	if (film_new(&(struct film_config){ .path = path,
 					    .classic = !json_bool(params, "pcap_ng", true),
+					    .keys = json_bool(params, "enable_ssl_session_key_capture", false),
 					    .comment = comment,
 					    .hardware = "Spanwire",
 					    .names = names.at,

@@ -14,6 +14,7 @@
 #define WAITING_MAX (64u << 20)
 #define WRITE_SIZE  (256u << 10)
 #define LATE_NS     (1500 * NS_PER_MS) /* an engine sends at least five times as often */
+#define SECRETS_NS  (300 * NS_PER_MS)  /* packets stay behind the secrets that open them */
 #define LOOK_MS     50
 #define LAST_WORDS  256                /* of an interface: its statistics */
 #define SOURCES_MAX 256
@@ -250,6 +251,19 @@ static void last_words(struct film *f)
 
 /* ---- orders ---- */
 
+/* At once: the packets that it opens wait a little, and come behind it. */
+static void put_secret(struct film *f, const char *line)
+{
+	CLEANUP_FREE char *text = xasprintf("%s\n", line);
+	size_t before = f->out.len;
+
+	if (f->c.classic || f->is_full || f->put + strlen(text) + 64 + (f->n_blocks + 1) * LAST_WORDS > f->c.bytes_max)
+		return;
+	pcapng_secrets(&f->out, text, strlen(text));
+	f->put += f->out.len - before;
+	explicit_bzero(text, strlen(text));
+}
+
 static void take_block(struct film *f, const struct order *o)
 {
 	struct source *s = &f->sources[o->source];
@@ -257,6 +271,7 @@ static void take_block(struct film *f, const struct order *o)
 	size_t len = o->len;
 	struct packets_item item;
 	struct err e = { 0 };
+	int64_t until_ns;
 	int rc = 0;
 
 	while (!s->broken && (rc = packets_take(&p, &len, &item, &e)) == 1) {
@@ -264,13 +279,17 @@ static void take_block(struct film *f, const struct order *o)
 			merge_put(f->merge, o->source, item.frame.at_ns - (uint64_t)s->clock_ns, &item.frame);
 		else if (item.kind == PACKETS_PORT)
 			port_add(s, item.said.number, item.said.text);
+		else if (item.kind == PACKETS_SECRET && f->c.keys)
+			put_secret(f, item.said.text);
 	}
 	if (rc < 0) {
 		log_warn("capture_block_refused engine=%s reason=\"%s\"", s->name, err_line(&e));
 		s->broken = true;
 		add(&f->refused, 1);
 	}
-	merge_until(f->merge, o->source, o->number - (uint64_t)s->clock_ns);
+	until_ns = (int64_t)o->number - s->clock_ns - (f->c.keys ? (int64_t)SECRETS_NS : 0);
+	if (o->number && until_ns > 0)
+		merge_until(f->merge, o->source, (uint64_t)until_ns);
 }
 
 static bool obey(struct film *f, struct order *o)

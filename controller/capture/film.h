@@ -21,6 +21,7 @@ struct film_config {
 	const char *hardware;
 	const struct pcapng_name *names;
 	size_t n_names;
+	bool keys;                 /* TLS secrets are taken */
 	uint64_t bytes_max;        /* of the file; it is never larger */
 	uint64_t packets_max;      /* 0: no limit */
 	struct inbox *home;

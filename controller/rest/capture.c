@@ -32,8 +32,22 @@ static bool is_news(const struct request *q, const struct object *o)
 	return !same;
 }
 
+/* A file with secrets in it is for those who may hold the keys of certificates. */
+static bool may_decrypt(struct request *q, const struct object *o)
+{
+	struct err e = { 0 };
+
+	if (!json_bool(json_object_get(o->body, "capture_params"), "enable_ssl_session_key_capture", false) ||
+	    access_may(&q->viewer, GUARD_ssl_key_and_certificate, o->tenant, ACCESS_WRITE, &e) == 0)
+		return true;
+	request_error(q, &e);
+	return false;
+}
+
 static void send_file(struct request *q, const struct object *o)
 {
+	if (!may_decrypt(q, o))
+		return;
 	CLEANUP_FREE char *path = captures_path(q->rest->c, o->uuid);
 	struct stat st;
 	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);

@@ -170,11 +170,28 @@ static int begin(struct change *c, const struct object *vs, const json_t *debug,
 	for (i = 0; i < ARRAY_SIZE(taken_over); i++)
 		if (json_object_get(debug, taken_over[i]))
 			json_object_set(w, taken_over[i], json_object_get(debug, taken_over[i]));
+	if (json_bool(params, "enable_ssl_session_key_capture", false)) {
+		/* What was cut nobody can decrypt. */
+		CLEANUP_JSON json_t *whole = json_copy((json_t *)params);
+
+		json_object_set_new(whole, "pkt_size", json_integer(0));
+		json_object_set(w, "capture_params", whole);
+	}
 	warn_without_limits(c, params);
 	c->by.internal = true; /* clients make none by themselves */
 	rc = change_create(c, kind_find("capture"), w, uuid, e);
 	c->by.internal = internal;
 	return rc;
+}
+
+/* Whoever reads what was encrypted could as well have the keys of the certificates. */
+static int may_have_keys(struct change *c, const struct object *vs, const json_t *debug, struct err *e)
+{
+	const json_t *params = json_object_get(debug, "capture_params");
+
+	if (!vs || !c->by.viewer || !json_bool(params, "enable_ssl_session_key_capture", false))
+		return 0;
+	return access_may(c->by.viewer, GUARD_ssl_key_and_certificate, vs->tenant, ACCESS_WRITE, e);
 }
 
 static int end(struct change *c, const char *uuid, struct err *e)
@@ -201,6 +218,8 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 
 	if (*expression && check_expression(expression, e) < 0)
 		return -EINVAL;
+	if (is && !running && may_have_keys(c, vs, new, e) < 0)
+		return -EACCES;
 	if (is && !running)
 		return vs ? begin(c, vs, new, e) : 0;
 	for (size_t i = 0; is && i < ARRAY_SIZE(taken_over); i++) {

@@ -3,15 +3,16 @@
 import collections
 import contextlib
 import json
+import re
 import signal
+import socket
+import ssl
 import subprocess
 import threading
 
-import pytest
-
-from lab.api import Api, ApiError
+from lab.api import Api
 from lab.host import until
-from lab.packets import PcapReader
+from pki import Identity
 
 
 def tshark(file, display_filter="", *fields):
@@ -417,3 +418,90 @@ def test_what_is_there_survives_who_dies(lab):
     get_ids(client, vs.url, ["anew"])
     again.end()
     assert set(requests_in(again.download())) == {"anew"}
+
+
+class TlsOrigin(threading.Thread):
+    """Answers every request over TLS with a few bytes, on connections that are kept."""
+
+    def __init__(self, host, identity, port=8443):
+        super().__init__(daemon=True)
+        self.address = {"ip": {"addr": host.ip4, "type": "V4"}, "port": port}
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        files = [host.lab.dir / f"{host.name}.{kind}" for kind in ("crt", "key")]
+        files[0].write_text(identity.certificate)
+        files[1].write_text(identity.key)
+        self.context.load_cert_chain(*files)
+        with host.entered():
+            self.listener = socket.create_server(("", port), backlog=64)
+        self.start()
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = self.listener.accept()
+                threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
+
+    def serve(self, plain):
+        with contextlib.suppress(OSError), plain:
+            plain.settimeout(20)
+            with self.context.wrap_socket(plain, server_side=True) as peer:
+                head = b""
+                while data := peer.recv(65536):
+                    head += data
+                    if head.endswith(b"\r\n\r\n"):
+                        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
+                        head = b""
+
+
+def test_the_file_opens_decrypted(lab):
+    """With the secrets of exactly the captured flows: no setting, both legs, TLS 1.2 and 1.3, HTTP/1 and 2."""
+    near, far = lab.client(), lab.client()
+    lab.engine()
+    shown = Identity("shop")
+    lab.api.post("sslkeyandcertificate", {
+        "name": "shop", "key": shown.key, "certificate": {"certificate": shown.certificate}, "type": "SSL_CERTIFICATE_TYPE_VIRTUALSERVICE"})
+    origin = TlsOrigin(lab.server(), Identity("origin"))
+    vs = lab.virtual_service(
+        pool=[origin.address], port=443, monitor="tcp", pool_more={"ssl_profile_ref": "/api/sslprofile?name=System-Standard"},
+        services=[{"port": 443, "enable_ssl": True, "enable_http2": True}],
+        ssl_key_and_certificate_refs=["/api/sslkeyandcertificate?name=shop"]).wait_servers_up(1)
+
+    def get(client, name, *words):
+        assert client.run("curl", "-sk", "-m", 10, *words, f"https://{vs.vip}/?id={name}").stdout == "ok\n"
+
+    get(near, "older", "--http1.1")
+    capture = Capture(lab, vs, {"enable_ssl_session_key_capture": True, "pkt_size": 128},
+                      debug_ip={"addrs": v4(near.ip4)}).wait_engines(1)
+    ways = {"h2": ["--http2"], "h1": ["--http1.1"], "tls12": ["--http1.1", "--tls-max", "1.2"], "tls12h2": ["--http2", "--tls-max", "1.2"]}
+    for name, words in ways.items():
+        get(near, name, *words)
+        get(far, f"far-{name}", *words)
+    capture.end()
+    file = capture.download()
+    found = collections.defaultdict(set)
+    for one, two, comment in tshark(file, "http.request or http2.headers.path", "http.request.uri", "http2.headers.path", "frame.comment"):
+        found[(one or two).split("id=")[1]].add(comment.split(", ")[0])
+    assert set(found) >= set(ways) and not [name for name in found if name.startswith("far")], found
+    assert all("client leg" in found[name] for name in ways)
+    # The server's connection was shaken before for some; a fresh one is open on both sides.
+    assert "server leg" in found["h2"] | found["h1"] | found["tls12"] | found["tls12h2"]
+    # Secrets are in the file, and nowhere else: of the one client only, and in no log.
+    raw = file.read_bytes()
+    assert raw.count(b"CLIENT_TRAFFIC_SECRET_0") >= 2 and raw.count(b"CLIENT_RANDOM") >= 2
+    randoms = set(re.findall(rb"(?:CLIENT_TRAFFIC_SECRET_0|CLIENT_RANDOM) ([0-9a-f]{64})", raw))
+    hellos = {row[0].replace(":", "") for row in tshark(file, "tls.handshake.type == 1", "tls.handshake.random")}
+    assert {r.decode() for r in randoms} <= hellos, "secrets of flows that are not in the file"
+    for log in lab.dir.glob("*.log"):
+        assert b"TRAFFIC_SECRET" not in log.read_bytes(), log
+    # Who may capture, but not hold keys, gets neither.
+    role = lab.api.post("role", {"name": "captures only", "privileges": [
+        {"resource": "PERMISSION_TRAFFIC_CAPTURE", "type": "WRITE_ACCESS"},
+        {"resource": "PERMISSION_VIRTUALSERVICE", "type": "READ_ACCESS"}]})
+    lab.api.post("user", {"name": "taker", "username": "taker", "password": "Pa55word.word", "access": [
+        {"tenant_ref": "/api/tenant?name=admin", "role_ref": role["url"], "all_tenants": False}]})
+    api = Api(lab.api.url, "taker", "Pa55word.word", host=lab.api.host)
+    api.login()
+    assert api.send("GET", f"capture/{capture.uuid}/file").status_code == 403
+    refused = api.send("PATCH", capture.path, json={"replace": {"capture": True, "capture_params": {"enable_ssl_session_key_capture": True}}})
+    assert refused.status_code == 403, refused.text
+    assert api.send("PATCH", capture.path, json={"replace": {"capture": True, "capture_params": {"num_pkts": 1}}}).status_code == 200

@@ -11,9 +11,11 @@
 #include "base/buf.h"
 #include "base/ip.h"
 #include "controller/controller.h"
+#include "controller/audit.h"
 #include "controller/link/ask.h"
 #include "controller/link/fleet.h"
 #include "controller/resolve.h"
+#include "controller/rest/request.h"
 #include "controller/rest/subresource.h"
 
 enum { LIMIT_MS = 5000 };
@@ -157,6 +159,18 @@ static void ask_one(struct trial *t, const struct subresource_call *call, struct
 		   LIMIT_MS, heard, a);
 }
 
+/* An IDS is going to alarm somebody, who wants to know that it was a test. */
+static void tell(struct fleet *f, const struct object *vs, const struct request *request)
+{
+	const char *user = request->user ? request->user->name : "somebody";
+
+	store_event(f->store,
+		    audit_event("CONFIG_TRAFFIC_CLONE_TEST", "CONFIG", "virtualservice", vs->uuid, vs->name, vs->tenant,
+				json_pack("{s:{s:s, s:s}}", "traffic_clone_details", "user", user, "client_ip", request->client),
+				"The way of copies of virtual service %.128s was tested by %.128s.", vs->name, user),
+		    NULL);
+}
+
 static void test(void *arg, const struct subresource_call *call, struct request *request)
 {
 	struct fleet *f = arg;
@@ -185,6 +199,7 @@ static void test(void *arg, const struct subresource_call *call, struct request 
 			ask_one(t, call, e);
 	}
 	if (json_array_size(t->engines)) {
+		tell(f, call->object, request);
 		t->waiting--;
 		return;
 	}

@@ -374,6 +374,9 @@ def test_the_way_to_each_sensor_is_proved_without_production(lab):
     assert [(c.complete, c.client, c.server) for c in ids.conversations()] == [(True, "2001:db8::1", "2001:db8::2")]
     assert ids.illegal({"02:53:57:00:00:99"}) == []
     lab.api.patch(f"trafficcloneprofile/{profile}", delete={"payload": "CLONE_DECRYPTED", "marker_mac": "02:53:57:00:00:99"})
+    assert len(events(lab, "VS_CLONE_COUNTERS_RESET")) >= 1
+    who = [e["event_details"]["traffic_clone_details"]["user"] for e in events(lab, "CONFIG_TRAFFIC_CLONE_TEST")]
+    assert who == ["admin"] * 4
     # Real copies go on as before.
     ids.forget()
     assert client.fresh_get(vs.url).ok

@@ -154,20 +154,30 @@ static void follow_set(struct engine *e, const struct object *vs, json_t *mine, 
 			json_object_set_new(line, "set", json_sprintf("%lld", (long long)set));
 }
 
-/* An episode of flows that are shed is told once, when it begins. */
+/* An episode of flows that are shed is told twice: when it begins, and when there was none for a while. */
 static void watch_shedding(struct engine *e, const struct object *vs, json_t *mine, const json_t *list)
 {
-	json_int_t shed = 0, quiet = json_int(mine, "quiet", QUIET_STATS);
+	json_int_t shed = 0, before = json_int(mine, "shed", 0), quiet = json_int(mine, "quiet", QUIET_STATS + 1);
 	json_t *line;
 	size_t i;
 
 	json_array_foreach((json_t *)list, i, line)
 		shed += json_int(line, "flows_shed", 0);
-	if (shed > json_int(mine, "shed", 0) && quiet >= QUIET_STATS)
+	if (shed > before && quiet >= QUIET_STATS) {
+		json_object_set_new(mine, "shed_before", json_integer(before));
 		tell(e, vs, "VS_CLONE_SHEDDING", json_object(),
 		     "New connections of virtual service %s are not copied on service engine %s: the limit of its clone profile "
 		     "is reached, or a clone server's queue overflows.", vs->name, e->name);
-	json_object_set_new(mine, "quiet", json_integer(shed > json_int(mine, "shed", 0) ? 0 : MIN(quiet + 1, QUIET_STATS)));
+	}
+	quiet = shed > before ? 0 : quiet + 1;
+	if (quiet == QUIET_STATS) {
+		json_int_t flows = shed - json_int(mine, "shed_before", 0);
+
+		tell(e, vs, "VS_CLONE_SHEDDING_END", json_pack("{s:I}", "flows", flows),
+		     "New connections of virtual service %s are copied again on service engine %s; %lld were not.", vs->name,
+		     e->name, (long long)flows);
+	}
+	json_object_set_new(mine, "quiet", json_integer(MIN(quiet, QUIET_STATS + 1)));
 	json_object_set_new(mine, "shed", json_integer(shed));
 }
 

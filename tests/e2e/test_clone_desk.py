@@ -241,7 +241,7 @@ def test_counters_begin_anew_and_servers_come_and_go(world):
     api.patch(path, replace={"traffic_clone_profile_ref": profile["url"]})
     until(lambda: engine.held.get(f"virtualservice/{vs['uuid']}", {}).get("traffic_clone_profile_ref"), "the engine holds it")
     bulk, clock = engine.bulk(), iter(range(1, 100))
-    counted = {"eligible": 10, "sent": 4, "dropped_memory": 1, "dropped_queue_full": 2, "dropped_too_big": 3}
+    counted = {"flows_shed": 0, "eligible": 10, "sent": 4, "dropped_memory": 1, "dropped_queue_full": 2, "dropped_too_big": 3}
 
     def says(since_us, first="ready", second="ready", times=1, since=counted, extra=0):
         for _ in range(times):
@@ -288,6 +288,14 @@ def test_counters_begin_anew_and_servers_come_and_go(world):
         block, = blocks()
         assert block["clone_srvr_stats"][0]["num_total_pkts_cloned"] == 1 and block["since_us"] == 2000
         assert block["lifetime"][0]["eligible"] == 11 and block["totals"]["eligible"] == 2
+        # New flows are shed for a while: told when it begins, and when it is over.
+        for n in (2, 3, 4):
+            says(2000, since={"eligible": 1, "sent": 1, "flows_shed": n}, extra=n)
+        assert len(events("SHEDDING")) == 1 and not events("SHEDDING_END")
+        says(2000, since={"eligible": 1, "sent": 1, "flows_shed": 4}, extra=4, times=12)
+        assert len(events("SHEDDING")) == 1
+        [end] = events("SHEDDING_END")
+        assert end["event_details"]["traffic_clone_details"]["flows"] == 4
         # The engine starts again with the same profile: nothing begins anew.
         bulk.halt()
         engine.halt()

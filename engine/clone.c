@@ -172,6 +172,8 @@ static void exit_close(struct exit *x)
 
 	timer_stop(t->loop, &x->retire);
 	list_remove(&x->link);
+	if (!x->cuts)
+		(void)datapath_own_exit(t->datapath, x->via, false);
 	if (x->cuts)
 		rc = netlink_cutter_delete(t->netlink, &x->cutter);
 	else
@@ -250,6 +252,8 @@ static int exit_get(struct clones *t, const struct iface *i, struct exit **out)
 		free(x);
 		return rc;
 	}
+	if (!cuts)
+		(void)datapath_own_exit(t->datapath, x->via, true);
 	list_init(&x->link);
 	list_insert(&t->exits, &x->link);
 	log_info("clone.exit interface=%s way=%s", x->name, cuts ? x->cutter.bridge : "direct");

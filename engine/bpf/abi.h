@@ -53,6 +53,7 @@ enum {
 	FLOW_CLIENT_ADDR = 1 << 2, /* `client_addr` goes into the copy */
 	FLOW_CLIENT = 1 << 3,      /* it is a client's; without: it is to a server */
 	FLOW_MONITOR = 1 << 4,     /* to a server, a health monitor's */
+	FLOW_SAME_MAC = 1 << 5,    /* to a server whose MAC address is the clone server's as well */
 };
 
 enum { FLOW_IN, FLOW_OUT };        /* to the engine, from it */

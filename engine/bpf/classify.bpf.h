@@ -20,8 +20,31 @@
 #include "engine/bpf/leg.bpf.h"
 #include "engine/bpf/part.bpf.h"
 
+/* Is that, of the Ethernet header at AT, the MAC address that the copies of target SLOT go to? */
+static ALWAYS_INLINE bool mac_is_of_target(struct __sk_buff *skb, __u32 at, __u32 slot)
+{
+	struct target *t = bpf_map_lookup_elem(&targets, &slot);
+	__u16 mac[3];
+
+	if (!t || bpf_skb_load_bytes(skb, at, mac, 6))
+		return false;
+	return mac[0] == ((__u16 *)t->dst_mac)[0] && mac[1] == ((__u16 *)t->dst_mac)[1] &&
+	       mac[2] == ((__u16 *)t->dst_mac)[2];
+}
+
+/*
+ * A clone server sees what it would need to end a connection with a word of its own: a server does not speak from its MAC
+ * address. Unless that was so from the beginning.
+ */
+static ALWAYS_INLINE bool is_foreign(struct __sk_buff *skb, const struct flow *f)
+{
+	return f->flags & FLOW_CLONE && !(f->flags & (FLOW_CLIENT | FLOW_SAME_MAC)) &&
+	       mac_is_of_target(skb, ETH_ALEN, f->target);
+}
+
 /* Enters the connection. NULL: there is no room. */
-static __noinline struct flow *flow_open_marked(const struct packet *p, struct sock_mark *m, bool copied)
+static __noinline struct flow *flow_open_marked(struct __sk_buff *skb, const struct packet *p, struct sock_mark *m,
+						bool copied)
 {
 	struct admission a = { .id = m->flow_id, .counts = true };
 	struct flow f = {
@@ -43,6 +66,8 @@ static __noinline struct flow *flow_open_marked(const struct packet *p, struct s
 		else
 			f.flags |= FLOW_CLONE;
 		f.fate = fate == FATE_FILTERED ? 0 : (__u16)fate;
+		if (mac_is_of_target(skb, 0, m->target))
+			f.flags |= FLOW_SAME_MAC;
 	}
 	if (m->flags & MARK_CLIENT_ADDR)
 		f.flags |= FLOW_CLIENT_ADDR;
@@ -63,7 +88,7 @@ static ALWAYS_INLINE void flow_serves(struct flow *f, const struct sock_mark *m)
 }
 
 /* The flow of a marked socket's packet; F is what the table had. NULL: it is not in it. */
-static ALWAYS_INLINE struct flow *flow_marked(const struct packet *p, struct sock_mark *m, struct flow *f)
+static ALWAYS_INLINE struct flow *flow_marked(struct __sk_buff *skb, const struct packet *p, struct sock_mark *m, struct flow *f)
 {
 	bool syn = p->tcp_flags & TCP_SYN, accepted = m->flags & MARK_ACCEPTED;
 	/* Accepted, but swept meanwhile: it was idle for very long. */
@@ -77,7 +102,7 @@ static ALWAYS_INLINE struct flow *flow_marked(const struct packet *p, struct soc
 		return f;
 	}
 	whole = whole && m->flags & MARK_CLONE;
-	f = whole || m->flags & (MARK_FOLLOW | MARK_MONITOR) ? flow_open_marked(p, m, whole) : NULL;
+	f = whole || m->flags & (MARK_FOLLOW | MARK_MONITOR) ? flow_open_marked(skb, p, m, whole) : NULL;
 	if (f)
 		m->flags |= MARK_ACCEPTED;
 	else
@@ -96,10 +121,14 @@ static ALWAYS_INLINE void classify_in(struct __sk_buff *skb, struct packet *p, s
 		bpf_map_delete_elem(&flows, &p->key);
 		f = NULL;
 	}
-	if (f)
+	if (f && is_foreign(skb, f)) {
+		v->foreign = true;
+		count(GATE_clone_ignored, 1);
+	} else if (f) {
 		verdict_flow(skb, v, p, f);
-	else if (any_leg)
+	} else if (any_leg) {
 		classify_leg(skb, p, v);
+	}
 }
 
 static ALWAYS_INLINE void classify_out(struct __sk_buff *skb, struct packet *p, struct verdict *v)
@@ -120,7 +149,7 @@ static ALWAYS_INLINE void classify_out(struct __sk_buff *skb, struct packet *p, 
 	}
 	f = bpf_map_lookup_elem(&flows, &p->key);
 	if (m) {
-		f = flow_marked(p, m, f);
+		f = flow_marked(skb, p, m, f);
 		if (!f) {
 			verdict_refused(skb, v, p, m);
 			return;

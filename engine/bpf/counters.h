@@ -21,6 +21,7 @@ GATE_COUNTER(gate_neighbour,    "packets", "Neighbour advertisement for a VIP wh
 GATE_COUNTER(gate_out,          "packets", "Packet from a VIP whose lease is not ours now, dropped.")
 GATE_COUNTER(gate_in,           "packets", "Packet to a VIP whose lease is not ours now, dropped.")
 GATE_COUNTER(gate_wrong_port,   "packets", "ARP or neighbour advertisement for a VIP on another interface than its own, dropped.")
+GATE_COUNTER(clone_ignored,     "packets", "What a clone server said, dropped.")
 GATE_COUNTER(flow_opened,       "flows",   "Server connections entered into the flow table.")
 GATE_COUNTER(flow_refused,      "flows",   "Server connections that found the flow table full.")
 GATE_COUNTER(unparsed,          "packets", "TCP or UDP whose headers are too many, too short or not at their end: nobody's.")

@@ -4,6 +4,7 @@
  * The stages are headers, because XDP will want the same.
  */
 #include "engine/bpf/clone.bpf.h"
+#include "engine/bpf/deaf.bpf.h"
 #include "engine/bpf/gate.bpf.h"
 #include "engine/bpf/guard.bpf.h"
 #include "engine/bpf/plain.bpf.h"
@@ -40,9 +41,11 @@ int data_ingress(struct __sk_buff *skb)
 
 	packet_parse(skb, &p, false);
 	p.key.vrf = domain_of(skb->ifindex);
-	if (gate_refuses_in(&p) || guard_refuses(&p, skb->ifindex))
+	if (deaf_to(skb, &p) || gate_refuses_in(&p) || guard_refuses(&p, skb->ifindex))
 		return TC_ACT_SHOT;
 	classify_in(skb, &p, &v);
+	if (v.foreign)
+		return TC_ACT_SHOT;
 	clone(skb, &v);
 	tap(skb, &p, &v);
 	return TC_ACT_UNSPEC;

@@ -385,6 +385,17 @@ uint64_t datapath_flow_seed(const struct datapath *d)
 
 /* ---- clone targets ---- */
 
+int datapath_own_exit(struct datapath *d, int ifindex, bool own)
+{
+	uint32_t key = (uint32_t)ifindex, yes = 1;
+	int fd = bpf_map__fd(d->skel->maps.own_exits);
+
+	if (!own)
+		return bpf_map_delete_elem(fd, &key);
+	d->skel->bss->any_own_exit = 1;
+	return bpf_map_update_elem(fd, &key, &yes, BPF_ANY);
+}
+
 int datapath_plan_set(struct datapath *d, uint32_t number, const struct copy_plan *p, const struct plan_client *clients)
 {
 	int rc = 0;

@@ -93,6 +93,9 @@ uint64_t datapath_flow_seed(const struct datapath *d);
 
 /* ---- clone targets ---- */
 
+/* Nothing but copies leaves by this interface: what comes in by it is not heard, but for little (deaf.bpf.h). -errno. */
+int datapath_own_exit(struct datapath *d, int ifindex, bool own);
+
 int datapath_target_set(struct datapath *d, uint32_t slot, const struct target *t);
 /*
  * Which flows are admitted to the targets that name plan NUMBER; before the first of them does. P's lock and the kernel's

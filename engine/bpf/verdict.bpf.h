@@ -14,6 +14,7 @@ struct verdict {
 	__u32 flags;                  /* FLOW_CLIENT, FLOW_MONITOR: the leg */
 	__u64 flow_id;
 	bool out;                     /* it leaves the engine */
+	bool foreign;                 /* a clone server said it: it is nobody's */
 
 	/* What the clone stage works on. */
 	const __u8 *client;           /* address that the copy carries; NULL: the engine's */

@@ -305,7 +305,7 @@ def test_counters_begin_anew_and_servers_come_and_go(world):
         says(3000, since={"eligible": 5, "sent": 5})
         block, = blocks()
         assert len(events("COUNTERS_RESET")) == 1
-        assert block["clone_srvr_stats"][0]["eligible"] == 6 and block["lifetime"][0]["eligible"] == 21
+        assert block["clone_srvr_stats"][0]["eligible"] == 6 and block["lifetime"][0]["eligible"] == 24
     finally:
         bulk.halt()
 

@@ -232,6 +232,7 @@ static void snapshot_pool(struct config *c, struct snapshot *n, struct snapshot_
 	sp->passive = pool->inline_health_monitor;
 	sp->min_up = (unsigned)pool->min_servers_up;
 	sp->service_port = pool->use_service_port;
+	sp->service_tls = pool->use_service_ssl_mode;
 	sp->queue_max = pool->request_queue_enabled ? (unsigned)pool->request_queue_depth : 0;
 	sp->servers = arena_get(&n->arena, (p->seen.n + 1) * sizeof(sp->servers[0]));
 	/* A pool that is switched off has no servers: all its connections are closed. */
@@ -355,7 +356,11 @@ static const void *more_load(struct config *c, struct service_entry *s, const ch
 
 static void snapshot_application(struct snapshot *n)
 {
+	const struct tcp_application_profile *tcp = n->application ? n->application->tcp_app_profile : NULL;
+
 	n->proto = proto_of(n->application);
+	if (n->proto == &l4_proto && tcp && tcp->proxy_protocol_enabled)
+		n->proxy_header = tcp->proxy_protocol_version == PROXY_PROTOCOL_VERSION_2 ? 2 : 1;
 	n->multiplex = n->proto == &http_proto && (!n->application->http_profile ||
 						   n->application->http_profile->connection_multiplexing_enabled);
 }

@@ -234,6 +234,26 @@ static void profile_s_numbers_arrive_in_our_units(void **state)
 	assert_int_equal(snapshot_of(w, 0)->pools[0].disable_ms, -1);
 }
 
+static void application_says_how_servers_learn_of_clients(void **state)
+{
+	static const char *const words[] = { "", "\"proxy_protocol_enabled\":true",
+					     "\"proxy_protocol_enabled\":true,\"proxy_protocol_version\":\"PROXY_PROTOCOL_VERSION_2\"",
+					     "\"proxy_protocol_version\":\"PROXY_PROTOCOL_VERSION_2\"" };
+	static const unsigned versions[] = { 0, 1, 2, 0 };
+	struct world *w = *state;
+
+	put(w, "virtualservice", "vs-1", "{\"services\":[{\"port\":80}],"
+					  "\"application_profile_ref\":\"/api/applicationprofile/app-1\"}");
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		CLEANUP_FREE char *text = xasprintf("{\"type\":\"APPLICATION_PROFILE_TYPE_L4\",\"tcp_app_profile\":{%s}}",
+						    words[i]);
+
+		put(w, "applicationprofile", "app-1", text);
+		commit(w);
+		assert_int_equal(snapshot_of(w, 0)->proxy_header, versions[i]);
+	}
+}
+
 static void application_says_whether_clients_share(void **state)
 {
 	static const char *const words[] = { "false", "true" };
@@ -303,16 +323,16 @@ static void pool_s_numbers_arrive_in_our_units(void **state)
 	assert_int_equal(p->rate.each_ns, 0);
 	assert_int_equal(p->queue_max, 0);
 	assert_int_equal(p->min_up, 0);
-	assert_false(p->service_port);
+	assert_false(p->service_port || p->service_tls);
 	p = pool_of(w, "{\"connection_ramp_duration\":0,\"lb_algorithm_core_nonaffinity\":7,"
-		       "\"min_servers_up\":3,\"use_service_port\":true,"
+		       "\"min_servers_up\":3,\"use_service_port\":true,\"use_service_ssl_mode\":true,"
 		       "\"request_queue_enabled\":true,\"request_queue_depth\":5,\"max_conn_rate_per_server\":"
 		       "{\"rate_limiter\":{\"count\":100,\"period\":2,\"burst_sz\":4}},\"servers\":[]}");
 	assert_int_equal(p->rules.ramp_ns, 0);
 	assert_int_equal(p->rules.core_sharing, 7);
 	assert_int_equal(p->queue_max, 5);
 	assert_int_equal(p->min_up, 3);
-	assert_true(p->service_port);
+	assert_true(p->service_port && p->service_tls);
 	assert_int_equal(p->rate.each_ns, 20 * NS_PER_MS);
 	assert_int_equal(p->rate.room_ns, 60 * NS_PER_MS);
 }
@@ -593,6 +613,7 @@ int main(void)
 		PROMISE(what_is_deleted_is_gone_and_its_number_is_used_again),
 		PROMISE(pool_that_is_switched_off_has_no_servers),
 		PROMISE(profile_s_numbers_arrive_in_our_units),
+		PROMISE(application_says_how_servers_learn_of_clients),
 		PROMISE(application_says_whether_clients_share),
 		PROMISE(servers_may_be_spoken_to_in_another_way),
 		PROMISE(pool_s_numbers_arrive_in_our_units),

@@ -67,6 +67,7 @@ struct snapshot_pool {
 	unsigned min_up;                  /* with fewer servers up it has none */
 	bool passive;                     /* exchanges that fail lower a server's share */
 	bool service_port;                /* servers are reached at the port that the client came to */
+	bool service_tls;                 /* `tls` is for clients that come by TLS; with the others servers speak plain */
 	unsigned queue_max;               /* exchanges that may wait for a place; 0: none waits */
 	const struct snapshot_pool *backup; /* asked when no server of it is up; NULL: none */
 	bool spare;                       /* nobody asks it but as a backup */
@@ -134,6 +135,7 @@ struct snapshot {
 
 	/* What the data path asks at each connection, in its own units. */
 	uint64_t idle_ms;                 /* L4: nothing moved; 0: for ever */
+	unsigned proxy_header;            /* L4: version of what servers are told of the client; 0: nothing */
 	bool close_idle;                  /* L4: close then, rather than only probe with keep-alives */
 	struct tuning client, server;     /* of the sockets on both sides */
 	bool keepalive_halfclosed;        /* also when one side sends no more */

@@ -49,10 +49,18 @@ static void resting_expired(struct conn *c)
 
 static const struct proto_ops resting = { .name = "rest", .ready = resting_ready, .expired = resting_expired };
 
-/* Is its TLS, or that it has none, what P wants? */
-static bool tls_fits(const struct conn *c, const struct snapshot_pool *p)
+/* What is spoken to servers for CLIENT; NULL: plain. */
+static struct secure *secure_for(const struct snapshot_pool *p, const struct conn *client)
 {
-	return (c->tls ? conn_secure(c) : NULL) == p->tls;
+	return p->service_tls && !conn_is_tls(client) ? NULL : p->tls;
+}
+
+/* Is its TLS, or that it has none, what P wants for CLIENT (NULL: for somebody)? */
+static bool tls_fits(const struct conn *c, const struct snapshot_pool *p, const struct conn *client)
+{
+	const struct secure *has = c->tls ? conn_secure(c) : NULL;
+
+	return client ? has == secure_for(p, client) : has == p->tls || (!has && p->service_tls);
 }
 
 /* May a connection that was opened under an older snapshot serve under S? */
@@ -81,7 +89,7 @@ static void rest(struct upstream *u, struct conn *c)
 
 	c->uses++;
 	c->client_id = own ? u->client->id : 0;
-	if (!newest || !b->listed || !b->pool->now || !tls_fits(c, b->pool->now) || !b->member.enabled || !backend_is_usable(b->member.backend) ||
+	if (!newest || !b->listed || !b->pool->now || !tls_fits(c, b->pool->now, NULL) || !b->member.enabled || !backend_is_usable(b->member.backend) ||
 	    !fits(c, newest, u->client) || worn_out(c, p, now) || (own && u->client->closed) ||
 	    (p->keep.max_idle && b->n_idle >= p->keep.max_idle)) {
 		conn_close(c);
@@ -134,7 +142,7 @@ static struct conn *reuse(struct upstream *u, struct worker_backend *b)
 	LIST_FOREACH(l, &b->idle) {
 		struct conn *c = LIST_ENTRY(l, struct conn, link);
 
-		if (!fits(c, u->snapshot, u->client) || !tls_fits(c, u->pool) ||
+		if (!fits(c, u->snapshot, u->client) || !tls_fits(c, u->pool, u->client) ||
 		    address_port(&c->peer) != address_port(&to))
 			continue;
 		unrest(c);
@@ -155,7 +163,7 @@ void upstream_sweep(struct worker_backend *b, const struct snapshot *s)
 		struct conn *c = LIST_ENTRY(l, struct conn, link);
 
 		/* One that belongs to a client fits as long as the clone does: its client asks for it. */
-		if (s && b->listed && b->member.enabled && b->pool->now && tls_fits(c, b->pool->now) && c->cloned == s->clone.on &&
+		if (s && b->listed && b->member.enabled && b->pool->now && tls_fits(c, b->pool->now, NULL) && c->cloned == s->clone.on &&
 		    (!c->cloned || c->clone_generation == s->clone.generation))
 			continue;
 		unrest(c);
@@ -272,6 +280,7 @@ static const char *name_for(const struct snapshot_pool *s, const struct worker_b
 static void connecting_ready(struct conn *c, uint32_t events)
 {
 	const struct snapshot_pool *p = c->upstream->pool;
+	struct secure *secure = secure_for(p, c->upstream->client);
 	int rc = conn_error(c);
 
 	(void)events;
@@ -284,11 +293,11 @@ static void connecting_ready(struct conn *c, uint32_t events)
 	c->open = true;
 	c->rtt_us = (uint32_t)MAX((loop_now(c->worker->loop) - c->opened_ns) / 1000, 1ULL);
 	counter_add(&c->backend->counters->conn_total, 1);
-	if (!p->tls) {
+	if (!secure) {
 		established(c);
 		return;
 	}
-	rc = tls_dial(c, p->tls, name_for(p, c->backend));
+	rc = tls_dial(c, secure, name_for(p, c->backend));
 	if (rc < 0) {
 		attempt_failed(c, rc);
 		return;

@@ -58,8 +58,8 @@ static const struct {
 	{ "pool", "{'name': 'p', 'placement_networks': [{'network_ref': '/api/network?name=n', 'subnet':"
 		  " {'ip_addr': {'addr': '10.0.0.0', 'type': 'V4'}, 'mask': 33}}]}",
 	  "placement_networks[0].subnet.mask: 33 is out of range: 0 to 32." },
-	{ "pool", "{'name': 'p', 'use_service_ssl_mode': true}",
-	  "use_service_ssl_mode: TLS to the servers is not built yet; they would be reached in plaintext." },
+	{ "pool", "{'name': 'p', 'routing_pool': true}",
+	  "routing_pool: Is not built yet; without effect it would mislead. Leave it out." },
 	{ "sslprofile", "{'name': 'p', 'accepted_versions': [{'type': 'SSL_VERSION_TLS1_2'}, {'type': 'SSL_VERSION_TLS1_1'}]}",
 	  "accepted_versions[1].type: SSL_VERSION_TLS1_1 is not built yet; choose SSL_VERSION_TLS1_2, SSL_VERSION_TLS1_3."
 	  " TLS 1.1 and older sign with SHA-1 and MD5, which the security level of OpenSSL does not allow." },
@@ -628,7 +628,7 @@ static void wrong_patches_are_refused(void **state)
 		{ "{'delete': {'name': 'p'}}", "delete.name: Is required and cannot be deleted." },
 		{ "{'replace': {'servers': [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}}, {'ip': {'addr': '10.0.0.1', 'type': 'V4'}}]}}",
 		  "replace.servers[1]: Is the same as item 0 of the list." },
-		{ "{'add': {'use_service_ssl_mode': true}}", "add.use_service_ssl_mode: TLS to the servers" },
+		{ "{'add': {'routing_pool': true}}", "add.routing_pool: " },
 	};
 	/* clang-format on */
 	CLEANUP_JSON json_t *stored = stored_form("pool", pool_of_two);

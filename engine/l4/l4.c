@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 #include "engine/l4/pipe.h"
+#include "engine/l4/proxy_header.h"
 #include "engine/records.h"
 #include "engine/tls.h"
 #include "engine/upstream.h"
@@ -323,12 +324,40 @@ static void ready(struct conn *c, uint32_t events)
 		pass(s, c, other);
 }
 
+/* The server learns whom it serves before anything else. It has a fresh connection: there is room. */
+static int introduce(struct session *s)
+{
+	const unsigned version = s->upstream.snapshot->proxy_header;
+	struct conn *c = s->client, *server = s->upstream.server;
+	char header[PROXY_HEADER_MAX];
+	struct iovec iov = { header, 0 };
+	ssize_t n;
+
+	if (!version)
+		return 0;
+	iov.iov_len = proxy_header(version, &c->peer, &c->listener->address, c->port, header);
+	n = conn_send(server, &iov, 1, false);
+	if (n < 0 && n != -EAGAIN)
+		return (int)n;
+	n = MAX(n, 0);
+	if ((size_t)n == iov.iov_len)
+		return 0;
+	conn_want_out(server);
+	return conn_put(server, header + n, iov.iov_len - (size_t)n);
+}
+
 static void start(struct session *s)
 {
+	int rc = introduce(s);
+
+	if (rc < 0) {
+		broken(s, s->upstream.server, rc);
+		return;
+	}
 	upstream_answered(&s->upstream); /* by the handshake: what an answer is, nobody knows here */
 	upstream_judge(&s->upstream, true);
 	move(s, L4_PASSING);
-	conn_want_in(s->client, true);
+	conn_want_in(s->client, !is_behind(s, s->upstream.server));
 	still_alive(s);
 }
 

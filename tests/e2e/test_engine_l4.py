@@ -5,6 +5,7 @@ import hashlib
 import os
 import signal
 import socket
+import struct
 import threading
 
 import pytest
@@ -99,6 +100,46 @@ def test_bytes_survive_and_half_close_is_passed_on(lab, workers, size):
     read = talk(sent)
     assert read[:32].decode() == hashlib.md5(sent).hexdigest()
     assert read[32:] == sent
+
+
+def test_servers_are_told_of_the_client(lab):
+    """By the PROXY protocol, before the first byte; of both families, as a line and in binary form."""
+    web, client = lab.server(), lab.client()
+    Mirror(web)
+    engine = Headless(lab, 1)
+    engine.port = 7
+
+    def heard(vip: str) -> tuple[bytes, tuple]:
+        with client.entered():
+            peer = socket.create_connection((vip, 7), timeout=5)
+        mine = peer.getsockname()
+        peer.sendall(b"hello")
+        peer.shutdown(socket.SHUT_WR)
+        read = bytearray()
+        while piece := peer.recv(65536):
+            read += piece
+        return bytes(read[32:]), mine
+
+    for version in (1, 2):
+        profile = {"proxy_protocol_enabled": True, "proxy_protocol_version": f"PROXY_PROTOCOL_VERSION_{version}"}
+        engine.serve([{"ip": {"addr": web.ip4, "type": "V4"}, "port": 7}], others={
+            "applicationprofile/app-1": {"type": "APPLICATION_PROFILE_TYPE_L4", "tcp_app_profile": profile}})
+
+        def answered() -> bool:
+            try:
+                return heard(engine.vip)[0].endswith(b"hello")
+            except OSError:
+                return False
+        until(answered, "the service answers")
+        for vip, family, kind in ((engine.vip, socket.AF_INET, 0x11), (engine.vip6, socket.AF_INET6, 0x21)):
+            got, mine = heard(vip)
+            if version == 1:
+                want = f"PROXY TCP{'4' if kind == 0x11 else '6'} {mine[0]} {vip} {mine[1]} 7\r\n".encode()
+            else:
+                where = socket.inet_pton(family, mine[0]) + socket.inet_pton(family, vip) + struct.pack(">HH", mine[1], 7)
+                want = b"\r\n\r\n\0\r\nQUIT\n" + struct.pack(">BBH", 0x21, kind, len(where)) + where
+            assert got == want + b"hello"
+        engine.stop()
 
 
 @workers

@@ -285,6 +285,16 @@ def test_servers_are_reached_by_tls_and_verified(lab):
     assert len(out.read_bytes()) == 1 << 20
 
 
+def test_servers_are_spoken_to_as_clients_speak(lab):
+    """use_service_ssl_mode: who comes in plain text goes on in plain text, by connections of his own."""
+    ca = Identity("servers-ca")
+    root, _ = ca.save(lab.dir)
+    world = secured(lab, Identity("server", by=ca), root, use_service_ssl_mode=True)
+    for _ in range(2):
+        assert answer(world).endswith(" 400"), "plain text at a port of TLS"
+        assert world.curl("-w", " %{http_code}", path="/tls").endswith(" 200")
+
+
 @pytest.mark.parametrize("trouble", ["authority", "expired", "name"])
 def test_a_server_that_cannot_be_believed_gets_nothing(lab, trouble):
     ca, stranger = Identity("servers-ca"), Identity("stranger")

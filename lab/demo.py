@@ -145,6 +145,8 @@ def introduce(demo: Demo) -> None:
       build/bin/spanwire show virtualservice shop
       build/bin/spanwire show virtualservice shop traffic_clone_stats
       build/bin/spanwire clone test shop
+  Its packets, both sides, from all engines, live (or: -w shop.pcapng):
+      build/bin/spanwire capture shop -w - | tshark -r -
   Logs are in {lab.dir}
 """, flush=True)
 

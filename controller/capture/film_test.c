@@ -1,0 +1,202 @@
+#include "base/test.h"
+
+#include "controller/capture/film.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "net/packets.h"
+
+struct world {
+	struct loop *loop;
+	struct inbox inbox;
+	char dir[64], path[80];
+	struct film *film;
+	char full[200], trouble[200];
+	bool done;
+};
+
+static void full(void *arg, const char *reason)
+{
+	struct world *w = arg;
+
+	assert_string_equal(w->full, "");
+	snprintf(w->full, sizeof(w->full), "%s", reason);
+}
+
+static void done(void *arg, const char *trouble)
+{
+	struct world *w = arg;
+
+	w->done = true;
+	snprintf(w->trouble, sizeof(w->trouble), "%s", trouble ? trouble : "");
+}
+
+static struct world *world_new(struct film_config c)
+{
+	struct world *w = xcalloc(1, sizeof(*w));
+	struct err e = { 0 };
+
+	w->loop = loop_new();
+	assert_int_equal(inbox_init(&w->inbox, w->loop), 0);
+	snprintf(w->dir, sizeof(w->dir), "/tmp/film-test-XXXXXX");
+	assert_non_null(mkdtemp(w->dir));
+	snprintf(w->path, sizeof(w->path), "%s/film", w->dir);
+	c.path = w->path;
+	c.comment = c.hardware = "test";
+	c.home = &w->inbox;
+	c.full = full;
+	c.done = done;
+	c.arg = w;
+	assert_int_equal(film_new(&c, &w->film, &e), 0);
+	return w;
+}
+
+/* N packets of 100 bytes from AT_NS on, a microsecond apart. */
+static void block(struct world *w, unsigned source, unsigned n, uint64_t at_ns)
+{
+	static const uint8_t data[100] = "Ethernet, IP, TCP and so on";
+	struct buf b = BUF_INIT;
+
+	packets_put_text(&b, PACKETS_PORT, 1, "front0");
+	for (unsigned i = 0; i < n; i++)
+		packets_put_frame(&b, &(struct packets_frame){ .at_ns = at_ns + i * 1000, .port = 1, .flow = i, .wire_len = 100,
+							       .worker = PACKETS_NO_WORKER, .len = 100, .data = data });
+	buf_cstr(&b);
+	assert_true(film_block(w->film, source, memcpy(xmalloc(b.len), b.data, b.len), b.len, at_ns + n * 1000));
+	buf_fini(&b);
+}
+
+static void wait_for(struct world *w, const bool *what)
+{
+	for (int i = 0; i < 1000 && !*what; i++)
+		loop_turn(w->loop, 10);
+	assert_true(*what);
+}
+
+static void world_end(struct world *w)
+{
+	film_end(w->film);
+	wait_for(w, &w->done);
+	assert_string_equal(w->trouble, "");
+}
+
+static void world_free(struct world *w)
+{
+	unlink(w->path);
+	rmdir(w->dir);
+	inbox_fini(&w->inbox);
+	loop_free(w->loop);
+	free(w);
+}
+
+/* The blocks of the file, one behind the other to its very end: how many of packets. */
+static unsigned packets_of(const struct world *w, size_t *size)
+{
+	CLEANUP_FREE char *text = NULL;
+	unsigned n = 0;
+	size_t at = 0;
+
+	assert_int_equal(file_read(w->path, 64 << 20, &text, size), 0);
+	while (at < *size) {
+		uint32_t type, len, again;
+
+		assert_true(at + 12 <= *size);
+		memcpy(&type, text + at, 4);
+		memcpy(&len, text + at + 4, 4);
+		assert_true(len % 4 == 0 && at + len <= *size);
+		memcpy(&again, text + at + len - 4, 4);
+		assert_int_equal(len, again);
+		n += type == PCAPNG_PACKET;
+		at += len;
+	}
+	return n;
+}
+
+static void it_is_never_larger_than_it_may_be(void **state)
+{
+	(void)state;
+	for (uint64_t max = 3000; max < 4000; max += 77) {
+		struct world *w = world_new((struct film_config){ .bytes_max = max });
+		size_t size;
+
+		film_source(w->film, "engine1", 0, 0);
+		film_source(w->film, "engine2", 0, 0);
+		block(w, 0, 100, NS_PER_S);
+		block(w, 1, 100, NS_PER_S);
+		world_end(w);
+		assert_string_equal(w->full, "size");
+		assert_true(packets_of(w, &size) > 3);
+		assert_true(size <= max && size > max - 1300);
+		world_free(w);
+	}
+}
+
+static void so_many_packets_are_so_many(void **state)
+{
+	struct world *w = world_new((struct film_config){ .bytes_max = 10 << 20, .packets_max = 123 });
+	size_t size;
+
+	(void)state;
+	film_source(w->film, "engine1", 0, 0);
+	block(w, 0, 100, NS_PER_S);
+	block(w, 0, 100, 2 * NS_PER_S);
+	world_end(w);
+	assert_string_equal(w->full, "packets");
+	assert_int_equal(packets_of(w, &size), 123);
+	world_free(w);
+}
+
+/* Killed in the middle of a packet. */
+static void a_file_that_broke_off_is_mended(void **state)
+{
+	struct world *w = world_new((struct film_config){ .bytes_max = 10 << 20 });
+	size_t size, now;
+	unsigned n;
+
+	(void)state;
+	film_source(w->film, "engine1", 0, 0);
+	block(w, 0, 50, NS_PER_S);
+	world_end(w);
+	n = packets_of(w, &size);
+	assert_int_equal(n, 50);
+	for (size_t cut = size - 1; cut > size - 700; cut -= 13) {
+		assert_int_equal(truncate(w->path, (off_t)cut), 0);
+		n = (unsigned)film_mend(w->path);
+		assert_int_equal(packets_of(w, &now), n);
+		assert_true(now <= cut);
+	}
+	assert_true(n >= 46);
+	world_free(w);
+}
+
+static void a_source_that_is_broken_spoils_nothing(void **state)
+{
+	struct world *w = world_new((struct film_config){ .bytes_max = 10 << 20 });
+	size_t size;
+
+	(void)state;
+	film_source(w->film, "good", 0, 0);
+	film_source(w->film, "broken", 5 * NS_PER_S, 1000);
+	block(w, 0, 10, NS_PER_S);
+	assert_true(film_block(w->film, 1, xstrdup("nonsense of sixteen"), 16, NS_PER_S));
+	block(w, 1, 10, NS_PER_S);
+	block(w, 0, 10, 2 * NS_PER_S);
+	world_end(w);
+	assert_int_equal(packets_of(w, &size), 20);
+	world_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(it_is_never_larger_than_it_may_be),
+		cmocka_unit_test(so_many_packets_are_so_many),
+		cmocka_unit_test(a_file_that_broke_off_is_mended),
+		cmocka_unit_test(a_source_that_is_broken_spoils_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

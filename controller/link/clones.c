@@ -328,8 +328,11 @@ json_t *clones_state(struct fleet *f, const struct subresource_call *call)
 	}
 	LIST_FOREACH(l, &f->engines) {
 		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
-		CLEANUP_JSON json_t *lines = books_copies(&e->books, call->object->uuid);
+		CLEANUP_JSON json_t *lines = NULL;
 
+		if (!copies_for(e, call->object->uuid))
+			continue;
+		lines = books_copies(&e->books, call->object->uuid);
 		json_object_foreach(lines, name, line) {
 			const char *state = json_str(line, "state", NULL);
 

@@ -48,8 +48,8 @@ class Controller(Host):
     def stop(self) -> Optional[int]:
         return self.process.stop()
 
-    def token(self, uses: int = 1) -> str:
-        group = self.api.find("serviceenginegroup", "Default-Group")
-        assert group, "the controller has no Default-Group"
+    def token(self, uses: int = 1, group_name: str = "Default-Group") -> str:
+        group = self.api.find("serviceenginegroup", group_name)
+        assert group, f"the controller has no {group_name}"
         return self.api.post(f"serviceenginegroup/{group['uuid']}/token",
                              {"hours": 1, "uses": uses})["token"]

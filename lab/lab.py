@@ -239,12 +239,12 @@ class Lab:
     def api(self) -> Api:
         return self.controller.api
 
-    def engine(self, name: Optional[str] = None, workers: Optional[int] = None) -> Engine:
+    def engine(self, name: Optional[str] = None, workers: Optional[int] = None, group: str = "Default-Group") -> Engine:
         n = self._number("engine", 1)
         engine = Engine(self, name or f"engine{n}", 20 + n, workers or self.workers)
         self._host(engine)
         self.engines.append(engine)
-        engine.begin(self.controller.token())
+        engine.begin(self.controller.token(group_name=group))
         engine.wait_connected()
         if self.record:
             engine.record()

@@ -13,7 +13,7 @@ from typing import Optional
 import pytest
 
 from lab import until
-from lab.packets import RST
+from lab.packets import ACK, RST, SYN
 from pki import Identity
 
 MARKER = "02:53:50:57:00:01"
@@ -330,3 +330,58 @@ def test_ends_are_as_they_were_also_without_http(lab, servers_tls):
     resets = [[f.src for f in talk.frames if f.flags & RST] for talk in (whole, reset, cut)]
     assert resets == [[], [world.host.ip4], [world.client.ip4]]
     assert world.books() == 0
+
+
+def test_two_services_in_tandem_show_the_plaintext_between_them(lab):
+    """As it was done before: the first ends TLS, the second, on another engine, begins it anew."""
+    client, ids, web = lab.client(), lab.sensor(), lab.server()
+    identity, mine = Identity("server"), Identity("shop", names=("www.shop.example",))
+    origin, ca = Logger(web, 8443, identity), mine.save(lab.dir / "client")[0]
+    lab.api.post("serviceenginegroup", {"name": "inner"})
+    outer, inner = lab.engine(), lab.engine(group="inner")
+    lab.api.post("sslkeyandcertificate", {
+        "name": "shop", "type": "SSL_CERTIFICATE_TYPE_VIRTUALSERVICE", "key": mine.key,
+        "certificate": {"certificate": mine.certificate}})
+    profile = lab.ref("sslprofile", "System-Standard")
+    second = lab.virtual_service(pool=[origin.address], monitor="tcp", pool_more={"ssl_profile_ref": profile},
+                                 se_group_ref=lab.ref("serviceenginegroup", "inner")).wait_servers_up(1)
+    first = lab.virtual_service(
+        pool=[{"ip": {"addr": second.vip, "type": "V4"}, "port": 80}], port=443, monitor="tcp",
+        clone=lab.clone_profile([ids]), services=[{"port": 443, "enable_ssl": True, "enable_http2": True}],
+        application_profile_ref=lab.ref("applicationprofile", "System-Secure-HTTP"),
+        ssl_key_and_certificate_refs=[lab.ref("sslkeyandcertificate", "shop")], ssl_profile_ref=profile).wait_servers_up(1)
+    assert (first.owner(), second.owner()) == (outer, inner)
+    for version in ("--http1.1", "--http2"):
+        client.run("curl", "-sS", "-m", "10", version, "--cacert", ca, "--resolve", f"www.shop.example:443:{first.vip}",
+                   "-o", lab.dir / version, f"https://www.shop.example/bytes/300000?{version}")
+    (outer_ip,) = {f.src for f in ids.frames() if f.flags & SYN and not f.flags & ACK}
+    ids.settled()
+    talks = [talk for talk in ids.conversations() if talk.sent]
+    assert all(talk.complete and (talk.client, talk.server) == (outer_ip, second.vip) for talk in talks)
+    assert outer_ip in outer.run("ip", "-br", "addr").stdout and ids.illegal(outer.macs()) == []
+    said, answered = (b"".join(part) for part in zip(*[(talk.sent, talk.answered) for talk in talks]))
+    for version in ("--http1.1", "--http2"):
+        assert f"GET /bytes/300000?{version} HTTP/1.1".encode() in said
+        assert (lab.dir / version).read_bytes() in answered
+
+
+def test_a_slow_sensor_loses_the_rest_of_flows_and_nobody_waits(lab):
+    world = World(lab, workers=1)
+    slow = ("dev", "span0", "root", "tbf", "rate", "1mbit", "burst", "70000", "limit", "70000")
+    world.engine.run("tc", "qdisc", "add", *slow)
+    for n in range(5):
+        world.curl("-o", lab.dir / "got", world.url(f"/bytes/{400_000 + n}"))
+        assert (lab.dir / "got").stat().st_size == 400_000 + n
+    world.ended()
+    assert world.sensor.illegal({MARKER}) == []
+    dropped = world.books()
+    hurt = [talk for talk in world.sensor.conversations() if len(talk.answered) < 400_000]
+    assert dropped and hurt and world.vs.clone_sum("dropped_shed")
+    # A sensor is told that there is no more: by a RST, where that found room.
+    assert any(talk.frames[-1].flags & RST and talk.frames[-1].src == talk.client for talk in hurt)
+    world.engine.run("tc", "qdisc", "del", *slow)
+    world.sensor.forget()
+    world.curl("-o", "/dev/null", world.url("/bytes/400000"))
+    world.ended()
+    (talk,) = [talk for talk in world.sensor.conversations() if talk.sent]
+    assert talk.complete and talk.ended and len(talk.answered) > 400_000

@@ -12,10 +12,10 @@
 
 /* How long names of objects are as good as new. */
 #define FRESH_NS (3 * NS_PER_S)
-#define NAMES_MAX 2000
+#define NAMES_MAX 200 /* a page: who has more types a letter */
 
 struct names {
-	json_t *of; /* kind -> [name] */
+	json_t *of; /* what was asked -> [name] */
 	uint64_t at;
 };
 
@@ -29,9 +29,11 @@ void candidates_forget(struct session *s)
 }
 
 /* Borrowed; NULL when there are none, or the controller does not say. */
-static const json_t *names_of(struct session *s, const char *kind)
+static const json_t *names_of(struct session *s, const char *kind, const char *word)
 {
-	CLEANUP_FREE char *path = xasprintf("/api/%s?fields=name&page_size=%d", kind, NAMES_MAX);
+	CLEANUP_FREE char *escaped = s->client ? client_escape(s->client, word) : NULL;
+	CLEANUP_FREE char *path = xasprintf("/api/%s?fields=name&page_size=%d%s%s", kind, NAMES_MAX,
+					    *word ? "&name.icontains=" : "", escaped ? escaped : "");
 	CLEANUP_JSON json_t *answer = NULL;
 	const json_t *there, *o;
 	struct err ignored;
@@ -45,11 +47,11 @@ static const json_t *names_of(struct session *s, const char *kind)
 		s->names->of = json_object();
 		s->names->at = mono_ns();
 	}
-	there = json_object_get(s->names->of, kind);
+	there = json_object_get(s->names->of, path);
 	if (there || !s->client)
 		return there;
 	names = json_array();
-	json_object_set_new(s->names->of, kind, names);
+	json_object_set_new(s->names->of, path, names);
 	if (client_get(s->client, path, &answer, &ignored))
 		return names;
 	json_array_foreach(json_object_get(answer, "results"), i, o) {
@@ -83,7 +85,7 @@ static void add_names(struct session *s, struct candidates *c, const char *kind)
 	const json_t *name;
 	size_t i;
 
-	json_array_foreach((json_t *)names_of(s, kind), i, name)
+	json_array_foreach((json_t *)names_of(s, kind, c->word), i, name)
 		add(c, json_string_value(name), NULL);
 }
 

@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -122,11 +123,24 @@ static void refusal(struct client *c, long status, const char *path, struct err 
 			path);
 }
 
+/*
+ * A connection that the other side closed long ago is found out by writing to it. The library leaves
+ * signals alone (CURLOPT_NOSIGNAL); what is printed into a closed pipe shall end us as ever.
+ */
+static struct sigaction no_sigpipe(void)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, was;
+
+	sigaction(SIGPIPE, &ignore, &was);
+	return was;
+}
+
 /* METHOD NULL: GET, or POST when there is a body. */
 static int ask_once(struct client *c, const char *method, const char *path, const char *body,
 	       json_t **out, struct err *e)
 {
 	CLEANUP_FREE char *url = xasprintf("%s%s", c->credentials->controller, path);
+	struct sigaction was;
 	struct err unread;
 	CURLcode rc;
 	long status = 0;
@@ -148,7 +162,9 @@ static int ask_once(struct client *c, const char *method, const char *path, cons
 	curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, c->file || c->form ? 0L : 60L);
 	curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
 	curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_TIME, 120L);
+	was = no_sigpipe();
 	rc = curl_easy_perform(c->curl);
+	sigaction(SIGPIPE, &was, NULL);
 	if (c->told)
 		fputs("\r\033[K", stderr);
 	if (rc == CURLE_ABORTED_BY_CALLBACK)
@@ -266,13 +282,16 @@ int client_open(const struct credentials *credentials, struct client **out, stru
 
 void client_close(struct client *c)
 {
+	struct sigaction was;
 	struct err ignored;
 
 	if (!c)
 		return;
 	if (c->curl)
 		ask_once(c, NULL, "/logout", "", NULL, &ignored);
+	was = no_sigpipe();
 	curl_easy_cleanup(c->curl);
+	sigaction(SIGPIPE, &was, NULL);
 	curl_slist_free_all(c->headers);
 	curl_global_cleanup();
 	buf_fini(&c->answer);

@@ -25,6 +25,9 @@
 #include "shell/verbs.h"
 #include "shell/why.h"
 
+/* As long an action is looked after. */
+#define FOLLOW_NS (20 * NS_PER_S)
+
 static int find_kind(struct session *s, const char *word, const json_t **model, const json_t **kind, struct err *e)
 {
 	int rc = client_model(s->client, model, e);
@@ -189,7 +192,9 @@ int do_configure(struct session *s, const char *const *words, size_t n, struct e
 
 	if (rc)
 		return rc;
-	if (n <= 2 && (s->lines || n < 2))
+	if (n < 2 && !s->lines)
+		return err_set(e, -EINVAL, NULL, "configure needs more words: KIND NAME FIELDS...");
+	if (n <= 2 && s->lines)
 		return enter(s, model, kind, n > 1 ? words[1] : NULL, e);
 	/* "--servers.2.ip": where fields are options. */
 	for (size_t i = 2; i < n; i++) {
@@ -208,6 +213,8 @@ int do_debug(struct session *s, const char *const *words, size_t n, struct err *
 
 	if (rc)
 		return rc;
+	if (n == 2 && !s->lines)
+		return err_set(e, -EINVAL, NULL, "debug needs more words: KIND NAME FIELDS...");
 	if (n == 2)
 		return enter(s, model, kind, words[1], e);
 	return one_line(s, json_str(kind, "kind", ""), words[1], words + 2, n - 2, e);
@@ -237,6 +244,55 @@ int do_rename(struct session *s, const char *const *words, size_t n, struct err 
 
 /* ---- actions -------------------------------------------------------------------------------------- */
 
+/* Where it runs: names of engines. Caller frees. */
+static char *whereabouts(const json_t *runtime)
+{
+	struct buf b = BUF_INIT;
+	const json_t *vip, *engine;
+	size_t i, j;
+	char *s;
+
+	json_array_foreach(json_object_get(runtime, "vip_summary"), i, vip)
+		json_array_foreach(json_object_get(vip, "service_engine"), j, engine)
+			buf_printf(&b, "%s%s", b.len ? ", " : " on ", json_str(engine, "name", "?"));
+	s = text_harmless(xstrdup(b.len ? buf_cstr(&b) : ""));
+	buf_fini(&b);
+	return s;
+}
+
+/* What becomes of it, until it settles or somebody has seen enough. Leaving does it no harm. */
+static void follow(struct session *s, const char *path, const char *name)
+{
+	CLEANUP_FREE char *full = xasprintf("%s/runtime?include_name", path);
+	uint64_t begin = mono_ns();
+	CLEANUP_FREE char *said = NULL;
+
+	for (;;) {
+		CLEANUP_JSON json_t *runtime = NULL;
+		CLEANUP_FREE char *at = NULL, *now = NULL;
+		const char *state;
+		struct err ignored;
+
+		if (interrupt_seen() || client_get(s->client, full, &runtime, &ignored))
+			return;
+		state = json_str(json_object_get(runtime, "oper_status"), "state", "");
+		at = whereabouts(runtime);
+		now = text_harmless(xasprintf("%s%s", state, at));
+		if (!said || strcmp(now, said)) {
+			fprintf(s->out, "%s: %s (%.1f s)\n", name, now, (double)(mono_ns() - begin) / 1e9);
+			fflush(s->out);
+			free(said);
+			said = xstrdup(now);
+		}
+		if (strcmp(state, "OPER_INITIALIZING") && strcmp(state, "OPER_PROCESSING") &&
+		    strcmp(state, "OPER_DOWN"))
+			return;
+		if (mono_ns() - begin > FOLLOW_NS)
+			return;
+		poll(NULL, 0, 250);
+	}
+}
+
 static int act(struct session *s, const json_t *kind, const char *name, const json_t *action, const json_t *body,
 	       struct err *e)
 {
@@ -260,6 +316,8 @@ static int act(struct session *s, const json_t *kind, const char *name, const js
 	} else {
 		fprintf(s->out, "%s %s: %s.\n", json_str(kind, "kind", ""), clean, json_str(action, "name", ""));
 	}
+	if (s->terminal && !s->json && !strchr(json_str(action, "name", ""), '/'))
+		follow(s, path, clean);
 	return 0;
 }
 

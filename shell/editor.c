@@ -40,13 +40,14 @@ char *editor_ask(void *arg, const char *question, bool secret)
 
 	(void)arg;
 	interrupt_forget();
-	fputs(question, stdout);
-	fflush(stdout);
+	/* Before the question: who answers quickly is not shown either. */
 	if (secret && tcgetattr(STDIN_FILENO, &was) == 0) {
 		quiet = was;
 		quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
 		changed = tcsetattr(STDIN_FILENO, TCSADRAIN, &quiet) == 0;
 	}
+	fputs(question, stdout);
+	fflush(stdout);
 	clearerr(stdin);
 	n = getline(&line, &size, stdin);
 	if (changed) {
@@ -358,7 +359,12 @@ int editor_run(struct session *s)
 		free(ed.prompt);
 		ed.prompt = session_prompt(s);
 		ed.dropped = false;
+		/* Before the prompt: keys that follow it at once are ours, not the terminal's. */
+		el_set(ed.el, EL_PREP_TERM, 1);
 		typed = el_gets(ed.el, &n);
+		/* Also of a line in which nothing stood. */
+		if (ed.dropped)
+			continue;
 		if (!typed || n <= 0) {
 			putchar('\n');
 			/* Ctrl-D leaves a level; nothing is lost by it. */
@@ -370,8 +376,6 @@ int editor_run(struct session *s)
 			}
 			break;
 		}
-		if (ed.dropped)
-			continue;
 		line = xstrndup(typed, strcspn(typed, "\r\n"));
 		rc = run_line(s, line, &e);
 		fflush(s->out);

@@ -259,7 +259,7 @@ static int filter(FILE *out, char *text, char *const *words, size_t n, struct er
 static int run(struct session *s, const struct words *w, struct err *e)
 {
 	const char *const *words = (const char *const *)w->text;
-	bool json = s->json;
+	bool json = s->json, all = s->all;
 	size_t n = w->pipe;
 	int rc;
 
@@ -270,11 +270,14 @@ static int run(struct session *s, const struct words *w, struct err *e)
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(words[i], "--json") && !(s->mode.n && session_verb(words[0]) == NULL))
 			s->json = true;
+		else if (!strcmp(words[i], "--all") && !(s->mode.n && session_verb(words[0]) == NULL))
+			s->all = true;
 		else
 			left[k++] = words[i];
 	s->json |= s->json_always;
 	rc = k == 0 ? 0 : s->mode.n ? in_mode(s, left, k, e) : session_words(s, left, k, e);
 	s->json = json;
+	s->all = all;
 	return rc;
 }
 

@@ -14,6 +14,10 @@
 /* More columns than this, of no more rows than this, are shown across. */
 #define WIDE 8
 #define FEW 4
+/* As many counters of 0 are not shown one by one. */
+#define MANY 4
+/* Microseconds: what is larger is a time and no duration. */
+#define SINCE_1970 1000000000000000LL
 
 /* ---- any answer as tables ---------------------------------------------- */
 
@@ -43,7 +47,7 @@ static void each_leaf(const char *path, const json_t *v,
 /* Where a tree goes, and what of it comes as tables of its own afterwards. */
 struct page {
 	FILE *out;
-	bool begun;
+	bool begun, all;
 };
 
 struct leaves {
@@ -139,11 +143,52 @@ static json_t *columns_of(const json_t *rows)
 	return columns;
 }
 
+/* Counters that counted nothing, in no row: a reader at a terminal is told how many there are. */
+static size_t drop_zeros(json_t *columns, const json_t *rows)
+{
+	CLEANUP_JSON json_t *zeros = json_object();
+	const json_t *row, *v;
+	const char *path;
+	size_t i;
+
+	json_object_foreach(columns, path, v) {
+		bool zero = true;
+
+		json_array_foreach((json_t *)rows, i, row) {
+			const json_t *n = json_object_get(row, path);
+
+			zero &= !n || (json_is_integer(n) && !json_integer_value(n));
+		}
+		if (zero)
+			json_object_set_new(zeros, path, json_true());
+	}
+	if (json_object_size(zeros) < MANY)
+		return 0;
+	json_object_foreach(zeros, path, v)
+		json_object_del(columns, path);
+	return json_object_size(zeros);
+}
+
+char *show_cell(const char *path, const json_t *v)
+{
+	size_t len = strlen(path);
+	bool stamp = (len > 3 && !strcmp(path + len - 3, "_us")) ||
+		     (len >= 14 && !strcmp(path + len - 14, "_last_modified"));
+	long long us = json_is_string(v) ? atoll(json_string_value(v)) : json_integer_value(v);
+	CLEANUP_JSON json_t *moment = NULL;
+
+	if (!grid_is_framed() || !stamp || us < SINCE_1970)
+		return text_of(v);
+	moment = json_pack("{s:I, s:I}", "secs", (json_int_t)(us / 1000000), "usecs", (json_int_t)(us % 1000000));
+	return text_of(moment);
+}
+
 /* A line for each row; or, of few rows with much in them, a column. */
-static void show_table(FILE *out, const json_t *rows)
+static void show_table(const struct page *p, const json_t *rows)
 {
 	CLEANUP_JSON json_t *columns = columns_of(rows);
 	bool across = json_object_size(columns) > WIDE && json_array_size(rows) <= FEW;
+	size_t zeros = across && grid_is_framed() && !p->all ? drop_zeros(columns, rows) : 0;
 	struct grid *g = grid_new();
 	const json_t *row, *v;
 	const char *path;
@@ -162,7 +207,7 @@ static void show_table(FILE *out, const json_t *rows)
 			grid_row(g);
 			grid_cell(g, 0, xstrdup(path));
 			json_array_foreach((json_t *)rows, i, row)
-				grid_cell(g, i + 1, text_of(json_object_get(row, path)));
+				grid_cell(g, i + 1, show_cell(path, json_object_get(row, path)));
 		}
 	} else {
 		json_object_foreach(columns, path, v)
@@ -171,11 +216,13 @@ static void show_table(FILE *out, const json_t *rows)
 			at = 0;
 			grid_row(g);
 			json_object_foreach(columns, path, v)
-				grid_cell(g, at++, text_of(json_object_get(row, path)));
+				grid_cell(g, at++, show_cell(path, json_object_get(row, path)));
 		}
 	}
-	grid_print(g, out);
+	grid_print(g, p->out);
 	grid_free(g);
+	if (zeros)
+		fprintf(p->out, "%zu more are 0; --all shows them.\n", zeros);
 }
 
 static void begin_table(struct page *p, const char *title)
@@ -205,7 +252,7 @@ static void show_rows(struct page *p, const char *title, const json_t *rows)
 		leaves_fini(&l);
 	}
 	begin_table(p, title);
-	show_table(p->out, flat);
+	show_table(p, flat);
 	json_object_foreach(lists, path, below) {
 		CLEANUP_FREE char *name = joined(title, path);
 
@@ -213,9 +260,9 @@ static void show_rows(struct page *p, const char *title, const json_t *rows)
 	}
 }
 
-void show_tree(FILE *out, const json_t *v)
+static void show_page(FILE *out, const json_t *v, bool all)
 {
-	struct page p = { .out = out };
+	struct page p = { .out = out, .all = all };
 	struct leaves l;
 	const json_t *below;
 	const char *path;
@@ -233,7 +280,7 @@ void show_tree(FILE *out, const json_t *v)
 		json_object_foreach(l.values, path, below) {
 			grid_row(g);
 			grid_cell(g, 0, xstrdup(path));
-			grid_cell(g, 1, text_of(below));
+			grid_cell(g, 1, show_cell(path, below));
 		}
 		begin_table(&p, "");
 		grid_print(g, out);
@@ -242,6 +289,11 @@ void show_tree(FILE *out, const json_t *v)
 	json_object_foreach(l.lists, path, below)
 		show_rows(&p, path, below);
 	leaves_fini(&l);
+}
+
+void show_tree(FILE *out, const json_t *v)
+{
+	show_page(out, v, false);
 }
 
 /* ---- kinds, lists ------------------------------------------------------ */
@@ -390,7 +442,7 @@ static int show_answer(const struct show *s, const json_t *v)
 	if (json_is_array(shown) && !json_array_size(shown))
 		fputs("There is nothing.\n", s->out);
 	else
-		show_tree(s->out, shown);
+		show_page(s->out, shown, s->all);
 	return 0;
 }
 

@@ -27,5 +27,10 @@ int show(const struct show *s, const char *kind, const char *name, const char *v
  * of objects, and for the lists in these. Few rows with much in them stand side by side.
  */
 void show_tree(FILE *out, const json_t *v);
+/*
+ * The value of the member PATH as one cell; in frames, before a reader, microseconds since 1970 are a
+ * time. Caller frees.
+ */
+char *show_cell(const char *path, const json_t *v);
 
 #endif

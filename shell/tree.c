@@ -3,6 +3,7 @@
 #include "base/base.h"
 #include "shell/grid.h"
 #include "shell/kinds.h"
+#include "shell/show.h"
 #include "shell/text.h"
 
 struct tree {
@@ -36,7 +37,7 @@ static void member(struct tree *t, size_t depth, const char *name, const json_t 
 		row(t, depth, name, NULL);
 		members(t, depth + 1, message, v);
 	} else {
-		row(t, depth, name, json_bool(f, "secret", false) ? xstrdup(TEXT_SECRET) : text_of(v));
+		row(t, depth, name, json_bool(f, "secret", false) ? xstrdup(TEXT_SECRET) : show_cell(name, v));
 	}
 }
 

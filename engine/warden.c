@@ -389,6 +389,7 @@ static void parted(struct timer *t)
 
 struct downs {
 	struct warden *w;
+	json_t *seen; /* pools; some are named more than once */
 	unsigned pools, down, deep;
 };
 
@@ -406,8 +407,9 @@ static int count_down(void *arg, const char *path, const char *kind, const char 
 		model_refs(kind_find(kind), o, count_down, d); /* also the pools that stand in */
 		d->deep--;
 	}
-	if (strcmp(kind, "pool") != 0)
+	if (strcmp(kind, "pool") != 0 || json_object_get(d->seen, uuid))
 		return 0;
+	json_object_set_new(d->seen, uuid, json_true());
 	json_array_foreach(servers, i, s)
 		up = up || strcmp(json_str(s, "state", ""), "OPER_DOWN") != 0;
 	d->pools++;
@@ -419,12 +421,13 @@ static int count_down(void *arg, const char *path, const char *kind, const char 
 static bool is_silent(struct warden *w, const struct assigned *a)
 {
 	const json_t *vs = link_object(w->link, "virtualservice", a->uuid);
-	struct downs d = { .w = w };
+	CLEANUP_JSON json_t *seen = json_object();
+	struct downs d = { .w = w, .seen = seen };
 
 	if (!a->closes)
 		return false;
 	model_refs(kind_find("virtualservice"), vs, count_down, &d);
-	return d.pools && d.down == d.pools;
+	return (d.pools && d.down == d.pools) || d.pools - d.down < (unsigned)json_int(vs, "min_pools_up", 0);
 }
 
 /* true: that is another answer than before. */

@@ -59,19 +59,19 @@ static const char *pool_down(const struct object *pool, const struct engine *e, 
 struct pools_seen {
 	const struct engine *e;
 	char *why;
-	size_t down;
+	size_t down, up, answer; /* own ones; all; those that requests may go to */
 };
 
-/* 1: requests are answered by this one. */
-static int is_not_down(void *arg, const struct object *pool, enum pools_role role)
+static int see_pool(void *arg, const struct object *pool, enum pools_role role)
 {
 	struct pools_seen *seen = arg;
 	char why[256];
 
-	if (role == POOLS_IDLE)
+	if (!pool_down(pool, seen->e, why)) {
+		seen->up++;
+		seen->answer += role != POOLS_IDLE;
 		return 0;
-	if (!pool_down(pool, seen->e, why))
-		return 1;
+	}
 	/* That those who stand in are down as well goes without saying. */
 	if (role == POOLS_OWN && seen->down++ == 0)
 		memcpy(seen->why, why, sizeof(why));
@@ -84,9 +84,15 @@ static const char *pools_down(const struct fleet *f, const struct object *vs, co
 {
 	const struct object *group = store_get(
 		f->store, "poolgroup", ref_target(json_str(vs->body, "pool_group_ref", NULL)));
-	struct pools_seen seen = { e, why, 0 };
+	struct pools_seen seen = { .e = e, .why = why };
+	size_t need = (size_t)MAX(json_int(vs->body, "min_pools_up", 0), (json_int_t)0);
 
-	if (pools_each(f->store, vs->body, is_not_down, &seen) || (!group && !seen.down))
+	pools_each(f->store, vs->body, see_pool, &seen);
+	if (seen.up < need) {
+		snprintf(why, 256, "%zu of its pools %s servers up, and it needs %zu.", seen.up, seen.up == 1 ? "has" : "have", need);
+		return why;
+	}
+	if (seen.answer || (!group && !seen.down))
 		return NULL;
 	if (group && seen.down != 1)
 		snprintf(why, 256, "No pool of group %.200s has servers enough that are up.", group->name);

@@ -121,6 +121,24 @@ def test_clients_of_a_service_that_is_deleted_are_told(lab):
     until(lambda: vs.vip not in engine.ip("addr", "show"), "the address is gone")
 
 
+def test_a_port_is_closed_while_too_few_pools_are_up(lab):
+    web, spare, client = lab.server(), lab.server(), lab.client()
+    lab.engine()
+    backup = lab.api.post("pool", {"name": "spare", "servers": lab.pool_body([spare]),
+                                   "health_monitor_refs": [lab.health_monitor()]})
+    vs = lab.virtual_service(pool=[web], min_pools_up=2, wait=False, pool_more={"fail_action": {
+        "type": "FAIL_ACTION_BACKUP_POOL", "backup_pool": {"backup_pool_ref": backup["url"]}}}).wait_servers_up(1)
+    vs.wait_up()
+    spare.fall_sick()
+    until(lambda: vs.state() == "OPER_DOWN", "one pool of two is up", 12)
+    assert vs.reason() == "1 of its pools has servers up, and it needs 2."
+    assert client.fresh_get(vs.url).ok      # it counts as down, and answers
+    vs.patch(replace={"remove_listening_port_on_vs_down": True})
+    until(lambda: refused(client, vs.vip, 80), "the port is closed", 12)
+    vs.patch(replace={"min_pools_up": 1})
+    until(lambda: not refused(client, vs.vip, 80) and vs.state() == "OPER_UP", "one is enough", 12)
+
+
 def test_a_port_is_closed_while_all_servers_are_down(lab):
     web, client = lab.server(), lab.client()
     lab.engine()

@@ -392,24 +392,28 @@ def test_the_way_to_each_sensor_is_proved_without_production(lab):
 
 
 def test_a_way_that_is_not_ready_is_told_and_why(lab):
-    ids, web, _ = lab.sensor(), lab.server(), lab.engine()
+    ids, web, engine, beside = lab.sensor(), lab.server(), lab.engine(), lab.sensor(on=lab.back)
     vs = lab.virtual_service(pool=[web])
     assert "has no clone profile" in lab.api.send("POST", f"/api/virtualservice/{vs.uuid}/clone-test", json={}).json()["error"]
     dead, far = lab.span.address(250)[0], "203.0.113.9"
     answer = lab.api.send("POST", "/api/trafficcloneprofile", json={"name": "three", "clone_servers": [
-        ip(ids.ip4), ip(dead), ip(far), {"mac": "02:00:00:00:00:77", "subnet": prefix(lab.span.address(0)[0], 24)}]})
+        ip(ids.ip4), ip(dead), ip(far), {"mac": "02:00:00:00:00:77", "subnet": prefix(lab.span.address(0)[0], 24)},
+        ip(beside.ip4)]})
     assert "clone_servers[2]: no service engine of the cloud has" in answer.headers["X-Spanwire-Warning"]
     assert "clone_servers[0]" not in answer.headers["X-Spanwire-Warning"]
     vs.patch(replace={"traffic_clone_profile_ref": answer.json()["url"]})
-    until(lambda: len(lab.api.get(f"virtualservice/{vs.uuid}/runtime").get("traffic_clone", [])) == 4, "the engine follows")
+    until(lambda: len(lab.api.get(f"virtualservice/{vs.uuid}/runtime").get("traffic_clone", [])) == 5, "the engine follows")
     rows = prove(lab, vs)["engines"][0]["clone_servers"]
-    good, silent, nowhere, nobody = rows
+    good, silent, nowhere, nobody, shared = rows
     assert good["ready"] and good["sent"] == good["frames"] > 0
     assert not silent["ready"] and silent["dropped"] == {"dropped_no_neighbour": silent["frames"]}
     assert silent["text"].startswith("not ready: its MAC address is not known: nobody answers; 0 of ")
     assert nowhere["dropped"] == {"dropped_no_interface": nowhere["frames"]}
     # A sniffer without an address: frames leave for its MAC address, whoever takes them.
     assert nobody["ready"] and nobody["mac"] == "02:00:00:00:00:77" and nobody["sent"] == nobody["frames"]
+    # By the interface that production uses.
+    assert shared["ready"] and beside.settled() == shared["sent"] == shared["frames"]
+    assert [c.complete and c.ended for c in beside.conversations()] == [True] and beside.illegal(engine.macs()) == []
     status, out, _ = spanwire(lab, "clone", "test", vs.name)
     assert status == 1 and f"X clone server {dead}: not ready" in out and "+ clone server 02:00:00:00:00:77" in out
     down = events(lab, "VS_CLONE_SERVER_DOWN")

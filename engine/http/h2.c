@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 #include "engine/http/exchange.h"
+#include "engine/http/h2_text.h"
 #include "engine/http/http.h"
 #include "engine/http/polish.h"
 #include "engine/http/refusal.h"
@@ -24,7 +25,6 @@
 #define WINDOW_MAX    (512u << 10)  /* more than this is never held for one stream */
 #define CONN_WINDOW   (1024u << 10)
 #define OUT_LOW       (32u << 10)   /* the server is read again when so little waits */
-#define CHUNK_LINE    20
 #define HEAD_MAX      (1024u << 10) /* of an answer; max_response_headers_size is far below */
 
 struct h2 {
@@ -46,20 +46,14 @@ struct stream {
 	struct list link;
 	struct grave grave;
 	struct timer timer;
-	nghttp2_rcbuf *method, *path, *authority;
-	struct buffer *in, *out;
-	struct buffer *late;           /* lines that come later: cookies, or trailers of the request */
+	struct h2_text text;           /* of the request */
+	struct buffer *out;
 	struct buffer *trailers;       /* of the answer */
 	uint32_t unread;               /* bytes of the body whose window was not given back */
-	bool chunked;                  /* the body stands in chunks in `in` */
-	bool begun;                    /* the request line is there */
-	bool has_length, has_host;
-	bool asked;                    /* the exchange has begun */
 	bool closed;                   /* nghttp2 knows it no more */
 	bool drained;                  /* out was full, and is not any more */
 	bool done;                     /* the answer is complete in out */
 	bool lingers;                  /* it is out, and the request not yet in */
-	bool no_room;
 };
 
 const size_t h2_session_size = sizeof(struct h2);
@@ -125,18 +119,10 @@ static void stream_end(struct stream *s)
 	timer_stop(h2->client->worker->loop, &s->timer);
 	list_remove(&s->link);
 	h2->open--;
-	buffer_put(pool_of(h2), s->in);
+	h2_text_fini(&s->text);
 	buffer_put(pool_of(h2), s->out);
-	buffer_put(pool_of(h2), s->late);
 	buffer_put(pool_of(h2), s->trailers);
-	s->in = s->out = s->late = s->trailers = NULL;
-	for (int i = 0; i < 3; i++) {
-		nghttp2_rcbuf **b = i == 0 ? &s->method : i == 1 ? &s->path : &s->authority;
-
-		if (*b)
-			nghttp2_rcbuf_decref(*b);
-		*b = NULL;
-	}
+	s->out = s->trailers = NULL;
 	loop_bury(h2->client->worker->loop, &s->grave, stream_release);
 }
 
@@ -313,7 +299,7 @@ static void stream_late(struct timer *t)
 		exchange_late(&s->x);
 		return;
 	}
-	if (!s->asked) { /* its head is still under way, and until it ends no other frame may come */
+	if (!s->text.whole) { /* its head is still under way, and until it ends no other frame may come */
 		counter_add(&exchange_counters(&s->x)->http_client_late, 1);
 		nghttp2_session_terminate_session(s->h2->ng, NGHTTP2_ENHANCE_YOUR_CALM);
 		s->h2->goodbye = true;
@@ -523,133 +509,22 @@ static const struct exchange_ops exchange_ops = {
 	.head = head, .said = said, .await = await, .over = over, .abort = aborted,
 };
 
-/* ---- what the client says: a head in the form of HTTP/1 ---- */
-
-static void put(struct stream *s, struct buffer **b, const void *p, size_t n)
-{
-	struct gather g;
-
-	if (s->no_room)
-		return;
-	gather_into(&g, pool_of(s->h2), b);
-	gather_add(&g, p, n);
-	s->no_room = gather_send(&g, false) < 0;
-}
-
-#define put_literal(s, b, text) put(s, b, text, sizeof(text) - 1)
-
-static void put_rcbuf(struct stream *s, struct buffer **b, nghttp2_rcbuf *r)
-{
-	nghttp2_vec v = nghttp2_rcbuf_get_buf(r);
-
-	put(s, b, v.base, v.len);
-}
-
-static void put_line(struct stream *s, struct buffer **b, nghttp2_vec name, nghttp2_vec value)
-{
-	put(s, b, name.base, name.len);
-	put_literal(s, b, ": ");
-	put(s, b, value.base, value.len);
-	put_literal(s, b, "\r\n");
-}
-
-/* Pseudo-header fields come first (nghttp2 sees to it): now they are all there. */
-static void request_line(struct stream *s)
-{
-	s->begun = true;
-	put_rcbuf(s, &s->in, s->method);
-	put_literal(s, &s->in, " ");
-	if (s->path)
-		put_rcbuf(s, &s->in, s->path);
-	else if (s->authority) /* CONNECT */
-		put_rcbuf(s, &s->in, s->authority);
-	put_literal(s, &s->in, " HTTP/1.1\r\n");
-	if (s->authority) {
-		put_literal(s, &s->in, "Host: ");
-		put_rcbuf(s, &s->in, s->authority);
-		put_literal(s, &s->in, "\r\n");
-	}
-}
-
-static bool is(nghttp2_vec v, const char *text)
-{
-	return v.len == strlen(text) && memcmp(v.base, text, v.len) == 0;
-}
-
-/* Nothing that could end a line, or a word of the request line. nghttp2 looks, too. */
-static bool is_clean(nghttp2_vec v)
-{
-	for (size_t i = 0; i < v.len; i++)
-		if (v.base[i] == '\r' || v.base[i] == '\n' || v.base[i] == 0)
-			return false;
-	return true;
-}
-
-static void pseudo(struct stream *s, nghttp2_vec name, nghttp2_rcbuf *value)
-{
-	nghttp2_rcbuf **to = is(name, ":method") ? &s->method : is(name, ":path") ? &s->path
-			   : is(name, ":authority") ? &s->authority : NULL;
-	nghttp2_vec v = nghttp2_rcbuf_get_buf(value);
-
-	if (!to || *to)
-		return;
-	for (size_t i = 0; i < v.len; i++) /* a blank would make another request of it */
-		s->no_room |= v.base[i] <= ' ';
-	nghttp2_rcbuf_incref(value);
-	*to = value;
-}
+/* ---- what the client says ---- */
 
 static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, nghttp2_rcbuf *name,
 		     nghttp2_rcbuf *value, uint8_t flags, void *arg)
 {
 	struct stream *s = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
-	nghttp2_vec n = nghttp2_rcbuf_get_buf(name), v = nghttp2_rcbuf_get_buf(value);
 	struct h2 *h2 = arg;
-	size_t max = (size_t)profile_of(h2)->client_max_request_size * 1024 + HEAD_OVERFLOW;
+	const struct h2_text_limits max = {
+		.head = (size_t)profile_of(h2)->client_max_request_size * 1024 + HEAD_OVERFLOW,
+		.field = (size_t)settings_of(h2)->max_http2_header_field_size,
+	};
 
 	(void)flags;
 	if (!s || s->closed)
 		return 0;
-	if (!is_clean(v))
-		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	if (s->asked) { /* trailers */
-		if (buffer_len(s->late) < HTTP1_TRAILER_MAX)
-			put_line(s, &s->late, n, v);
-		return 0;
-	}
-	if (n.len && n.base[0] == ':') {
-		pseudo(s, n, value);
-		if (s->no_room)
-			return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-		return 0;
-	}
-	/* That all are there nghttp2 sees at the end only. */
-	if (!s->method)
-		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	if (!s->begun)
-		request_line(s);
-	if (buffer_len(s->in) + buffer_len(s->late) > max)
-		return 0; /* too large already: the codec says so */
-	if (is(n, "cookie")) { /* RFC 9113 section 8.2.3 */
-		if (s->late)
-			put_literal(s, &s->late, "; ");
-		put(s, &s->late, v.base, v.len);
-		return 0;
-	}
-	if (is(n, "host") && s->authority) {
-		nghttp2_vec a = nghttp2_rcbuf_get_buf(s->authority);
-
-		if (a.len == v.len && memcmp(a.base, v.base, v.len) == 0)
-			return 0;
-	}
-	if (n.len > (size_t)settings_of(h2)->max_http2_header_field_size ||
-	    v.len > (size_t)settings_of(h2)->max_http2_header_field_size)
-		v.len = n.len = 0, s->no_room = true;
-	s->has_length |= is(n, "content-length");
-	put_line(s, &s->in, n, v);
-	if (is(n, "te"))
-		put_literal(s, &s->in, "Connection: te\r\n");
-	return 0;
+	return h2_text_field(&s->text, &max, name, value) < 0 ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
 }
 
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
@@ -666,7 +541,8 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 	}
 	s->h2 = h2;
 	s->id = frame->hd.stream_id;
-	exchange_init(&s->x, &exchange_ops, h2->client, &s->in, &s->out);
+	s->text.pool = pool_of(h2);
+	exchange_init(&s->x, &exchange_ops, h2->client, &s->text.in, &s->out);
 	s->x.ip = h2->ip;
 	s->x.framed = s->x.keep = true;
 	list_init(&s->link);
@@ -692,23 +568,9 @@ static void request_whole(struct stream *s, bool has_body)
 	if (p->max_http2_requests_per_connection &&
 	    h2->requests >= (uint32_t)p->max_http2_requests_per_connection)
 		goodbye(h2, s->id);
-	must(s->method);
-	if (!s->begun)
-		request_line(s);
-	if (s->late) {
-		put_literal(s, &s->in, "Cookie: ");
-		put(s, &s->in, s->late->data + s->late->start, buffer_len(s->late));
-		put_literal(s, &s->in, "\r\n");
-		buffer_put(pool_of(h2), s->late);
-		s->late = NULL;
-	}
-	s->chunked = has_body && !s->has_length;
-	if (s->chunked)
-		put_literal(s, &s->in, "Transfer-Encoding: chunked\r\n");
-	put_literal(s, &s->in, "\r\n");
-	s->asked = true;
+	h2_text_whole(&s->text, has_body);
 	exchange_head_init(&s->x, &h, &limits);
-	if (s->no_room) {
+	if (s->text.no_room) {
 		s->x.up.done = false;
 		exchange_malformed(&s->x, &(struct refusal){ 431,
 			offsetof(struct service_counters, http_head_large),
@@ -732,13 +594,10 @@ static void request_whole(struct stream *s, bool has_body)
 
 static void request_end(struct stream *s)
 {
-	if (!s->chunked || s->done)
+	if (!s->text.chunked || s->done)
 		return;
-	put_literal(s, &s->in, "0\r\n");
-	if (s->late)
-		put(s, &s->in, s->late->data + s->late->start, buffer_len(s->late));
-	put_literal(s, &s->in, "\r\n");
-	if (s->no_room)
+	h2_text_end(&s->text);
+	if (s->text.no_room)
 		exchange_left(&s->x, -ENOBUFS);
 	else
 		exchange_body(&s->x);
@@ -749,8 +608,6 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
 {
 	struct stream *s = nghttp2_session_get_stream_user_data(ng, id);
 	struct h2 *h2 = arg;
-	char line[CHUNK_LINE];
-	int n;
 
 	(void)flags;
 	if (s && s->lingers) {
@@ -764,14 +621,8 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
 		return 0;
 	}
 	s->unread += (uint32_t)len;
-	if (s->chunked) {
-		n = snprintf(line, sizeof(line), "%zx\r\n", len);
-		put(s, &s->in, line, (size_t)n);
-	}
-	put(s, &s->in, data, len);
-	if (s->chunked)
-		put_literal(s, &s->in, "\r\n");
-	if (s->no_room)
+	h2_text_data(&s->text, data, len);
+	if (s->text.no_room)
 		exchange_left(&s->x, -ENOBUFS);
 	else
 		exchange_body(&s->x);
@@ -784,7 +635,7 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	struct h2 *h2 = arg;
 	bool ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
 
-	if (frame->hd.type == NGHTTP2_HEADERS && s && !s->asked)
+	if (frame->hd.type == NGHTTP2_HEADERS && s && !s->text.whole)
 		request_whole(s, !ends);
 	else if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) && s && ends)
 		request_end(s);
@@ -849,7 +700,7 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
 	(void)arg;
 	if (!s)
 		return 0;
-	if (!s->asked) { /* nghttp2 refused it: it was no request */
+	if (!s->text.whole) { /* nghttp2 refused it: it was no request */
 		counter_add(&exchange_counters(&s->x)->http_requests, 1);
 		counter_add(&exchange_counters(&s->x)->http_client_gone, 1);
 	}

@@ -11,7 +11,7 @@ import subprocess
 import threading
 
 from lab.api import Api
-from lab.host import until
+from lab.host import command, until
 from pki import Identity
 
 
@@ -385,6 +385,76 @@ def test_two_services_monitors_tenants_and_files(lab):
     lab.api.delete(f"capture/{capture.uuid}")
     assert lab.api.send("GET", f"capture/{capture.uuid}/file").status_code == 404
     assert len(list((lab.controller.data / "captures").iterdir())) == 3
+
+
+def echo_datagrams(host, port=5353):
+    """Sends back every datagram, with a word before it."""
+    with host.entered():
+        own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    own.bind(("", port))
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                said, peer = own.recvfrom(2048)
+                own.sendto(b"re:" + said, peer)
+    threading.Thread(target=serve, daemon=True).start()
+    return {"ip": {"addr": host.ip4, "type": "V4"}, "port": port}
+
+
+def test_datagrams_old_connections_and_a_full_budget(lab):
+    web, client = lab.server(), lab.client()
+    small = lab.controller.data / "captures"
+    lab.controller.process.stop()
+    command("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small)
+    try:
+        lab.controller.begin()          # it sees what was mounted before
+        lab.engine()
+        names = lab.virtual_service(
+            pool=[echo_datagrams(web)], name="names", port=5353, http=False, monitor=None,
+            network_profile_ref=lab.ref("networkprofile", "System-UDP-Fast-Path"))
+        pipe = lab.virtual_service(pool=[web], name="pipe", http=False).wait_servers_up(1)
+        with client.entered():
+            asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        asker.settimeout(5)
+        asker.connect((names.vip, 5353))
+
+        def ask(text):
+            asker.send(text)
+            assert asker.recv(100) == b"re:" + text
+
+        # What is there when the capture begins is captured from then on, on both sides.
+        ask(b"before")
+        old = client.connect(pipe.vip, 80)
+        old.sendall(b"GET /?id=before HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in old.recv(4096)
+        captures = [Capture(lab, names).wait_engines(1), Capture(lab, pipe).wait_engines(1)]
+        ask(b"while")
+        old.sendall(b"GET /?id=while HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in old.recv(4096)
+        old.close()
+        asker.close()
+        files = []
+        for n, capture in enumerate(captures):
+            capture.end()
+            capture.file = lab.dir / f"old{n}.pcapng"
+            files.append(capture.download())
+        rows = tshark(files[0], "udp", "udp.payload", "frame.comment", "ip.src")
+        said = [(bytes.fromhex(data.replace(":", "")), comment.split(",")[0]) for data, comment, _ in rows]
+        assert sorted(said) == sorted((text, leg) for text in (b"while", b"re:while") for leg in ("client leg", "server leg"))
+        assert len({comment.split(", ")[1] for _, comment, _ in rows}) == 1
+        assert requests_in(files[1])["while"].keys() == {"client leg", "server leg"}
+        # Without a limit of its own it ends when its budget is used up, and disturbs nobody.
+        capture = Capture(lab, pipe, {"max_packets": 0}).wait_engines(1)
+        for _ in range(3):
+            assert len(client.get(pipe.url + "files/1048576").content) == 1 << 20
+        ended = capture.wait_ended()
+        assert ended["ended_by"] == "budget" and ended["size"] <= 1 << 20, "a quarter of what was free"
+        assert len(tshark(capture.download(), "", "frame.len")) == ended["packets"]
+        get_ids(client, pipe.url, ["after"])
+    finally:
+        lab.controller.process.stop()
+        command("umount", small)
 
 
 def test_what_is_there_survives_who_dies(lab):

@@ -393,18 +393,16 @@ static void slot_count(const struct slot *s, struct target_counters *out)
 {
 	struct clones *t = s->set->table;
 	struct outlet_book b;
+	uint64_t *sum;
 
 	*out = (struct target_counters){ 0 };
 	(void)datapath_target_read(t->datapath, s->index, out);
 	if (!t->outlet)
 		return;
 	outlet_read(t->outlet, s->index, &b);
-	out->eligible += b.eligible;
-	out->eligible_bytes += b.eligible_bytes;
-	out->dropped_shed += b.dropped_shed;
-	out->dropped_ended += b.dropped_ended;
-	out->dropped_memory += b.dropped_memory;
-	out->other_family += b.other_family;
+	sum = (uint64_t *)out;
+	for (size_t i = 0; i < sizeof(b.c) / sizeof(*sum); i++)
+		sum[i] += ((const uint64_t *)&b.c)[i];
 }
 
 static void slot_settle(struct slot *s)

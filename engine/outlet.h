@@ -6,9 +6,9 @@
  * target what the proxy counted, and per target the generation that it has now, which the warden writes: a flow of another
  * one copies, and counts, no more.
  *
- *	eligible (here) = sent + dropped (in the kernel) + dropped_shed (here)
+ *	eligible (here) = sent + dropped (in the kernel) + dropped of flows that are not copied, or no more (here)
  *
- * A write returns when the copy has left or is counted as lost; `lost` tells which, per worker.
+ * A write returns when the copy has left or is counted as lost; struct plain_word tells which, per worker.
  */
 #ifndef SPANWIRE_ENGINE_OUTLET_H
 #define SPANWIRE_ENGINE_OUTLET_H
@@ -18,17 +18,14 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "engine/bpf/abi.h"
 
 struct datapath;
 struct netlink;
 
-/* Frames and bytes on the wire, of one worker and clone target. */
+/* Of one worker and clone target: what is counted here of what the kernel counts as well. */
 struct outlet_book {
-	uint64_t eligible, eligible_bytes;
-	uint64_t dropped_shed;
-	uint64_t dropped_ended;
-	uint64_t dropped_memory;      /* the kernel did not take the write */
-	uint64_t other_family;
+	struct target_counters c;
 	uint64_t flows;               /* that are there now */
 };
 

@@ -24,7 +24,7 @@ struct plain {
 	struct worker *worker;
 	const struct outlet *outlet;
 	int queue;
-	const volatile uint64_t *lost; /* frames of ours that the kernel counted as lost */
+	const volatile struct plain_word *word; /* what the kernel says of our writes */
 	struct slab flows, notes;
 	struct list owing;             /* flows with data to be acknowledged, the oldest first */
 	struct timer acks;
@@ -38,12 +38,17 @@ struct plain_flow {
 	struct synth synth;
 	uint32_t target, generation;
 	struct outlet_book *book;
+	uint64_t flow_id;
+	uint8_t client[16];
 	struct service_counters *counters;
 	const struct plain_rules *rules; /* of the exchange; NULL: there is none */
 	struct mask head[2];             /* by who speaks */
 	bool copied;                     /* the exchange is */
 	bool http;
-	bool hurt;
+	bool born;                       /* it was asked whether it is admitted */
+	bool filtered;                   /* it is none of the copy's */
+	bool hurt;                       /* it was, and lost a frame */
+	uint32_t fate;                   /* of all frames: the number of a counter; 0: they are copied */
 	bool other_family;
 	struct flow_note *note;          /* for the log; NULL: there is none */
 };
@@ -80,30 +85,39 @@ static bool put(struct plain *p, const struct synth_frame *f)
 	return writev(p->queue, iov, 1 + f->n_data) >= 0;
 }
 
+/* The number of a counter of a target, as the kernel's half has it. */
+#define FATE(name) (uint32_t)(offsetof(struct target_counters, name) / sizeof(uint64_t))
+
+static void book(struct plain_flow *f, uint32_t counter, uint64_t n)
+{
+	if (counter < sizeof(f->book->c) / sizeof(uint64_t))
+		counter_add((uint64_t *)(void *)&f->book->c + counter, n);
+}
+
 static void frame(struct synth_out *synth, const struct synth_frame *f)
 {
 	struct out *o = CONTAINER_OF(synth, struct out, synth);
 	struct plain_flow *flow = o->flow;
 	struct plain *p = flow->plain;
-	uint64_t lost = *p->lost;
+	uint64_t lost = p->word->lost;
+	uint32_t fate = o->last ? 0 : flow->fate;
 
-	counter_add(&flow->book->eligible, f->frames);
-	counter_add(&flow->book->eligible_bytes, f->bytes);
+	book(flow, FATE(eligible), f->frames);
+	book(flow, FATE(eligible_bytes), f->bytes);
 	if (flow->other_family)
-		counter_add(&flow->book->other_family, f->frames);
-	if (outlet_has_ended(p->outlet, flow->target)) {
-		counter_add(&flow->book->dropped_ended, f->frames);
-		return;
-	}
-	if (flow->hurt && !o->last) {
-		counter_add(&flow->book->dropped_shed, f->frames);
+		book(flow, FATE(other_family), f->frames);
+	if (outlet_has_ended(p->outlet, flow->target))
+		fate = FATE(dropped_ended);
+	if (fate) {
+		book(flow, fate, f->frames);
 		return;
 	}
 	if (!put(p, f))
-		counter_add(&flow->book->dropped_memory, f->frames);
-	else if (*p->lost == lost)
+		book(flow, FATE(dropped_memory), f->frames);
+	else if (p->word->lost == lost)
 		return;
 	flow->hurt = o->lost = true;
+	flow->fate = FATE(dropped_shed);
 }
 
 static struct out out_of(struct plain_flow *f)
@@ -111,9 +125,33 @@ static struct out out_of(struct plain_flow *f)
 	return (struct out){ .synth = { frame, BURST }, .flow = f };
 }
 
-static bool is_stale(const struct plain_flow *f)
+/* Is it admitted? Asked when it has something to say. */
+static void be_born(struct plain_flow *f)
 {
-	return !outlet_is_current(f->plain->outlet, f->target, f->generation);
+	struct plain *p = f->plain;
+	struct {
+		struct virtio_net_hdr net;
+		struct plain_birth birth;
+	} __attribute__((packed)) m = { .birth.type = htons(PLAIN_BIRTH) };
+	uint32_t fate;
+
+	f->born = true;
+	memcpy(&m.birth.address, f->synth.macs, sizeof(m.birth.address));
+	memcpy(m.birth.flow_id, &f->flow_id, sizeof(m.birth.flow_id));
+	memcpy(m.birth.client, f->client, sizeof(m.birth.client));
+	fate = write(p->queue, &m, sizeof(m)) < 0 ? FATE(dropped_memory) : p->word->fate;
+	f->filtered = fate == FATE_FILTERED;
+	f->fate = f->filtered ? 0 : fate;
+}
+
+/* Nothing of it is copied, and nothing counted. */
+static bool is_silent(struct plain_flow *f)
+{
+	if (!outlet_is_current(f->plain->outlet, f->target, f->generation))
+		return true;
+	if (!f->born)
+		be_born(f);
+	return f->filtered;
 }
 
 /* ---- acknowledgements ---- */
@@ -142,7 +180,7 @@ static void acks_late(struct timer *t)
 		if (f->owes_since_ns + ACK_MS * NS_PER_MS > now)
 			break;
 		list_remove(&f->owing);
-		if (!is_stale(f))
+		if (!is_silent(f))
 			synth_ack(&f->synth, &o.synth);
 	}
 	acks_later(p);
@@ -159,8 +197,8 @@ static void settle(struct plain_flow *f, const struct out *o)
 		struct out word = out_of(f);
 
 		word.last = true;
+		last.macs[offsetof(struct plain_address, worker)] |= PLAIN_LAST >> 8;
 		synth_reset(&last, SYNTH_CLIENT, &word.synth);
-		counter_add(&f->counters->clone_flows_hurt, 1);
 	}
 	if (!synth_owes(&f->synth) || !list_empty(&f->owing))
 		return;
@@ -197,7 +235,7 @@ static void said(struct conn *c, enum synth_side side, const struct iovec *iov, 
 	bool masks;
 
 	/* Between exchanges a server has nothing to say; nobody heard it. */
-	if (!f->copied || !c->upstream || is_stale(f))
+	if (!f->copied || !c->upstream || is_silent(f))
 		return;
 	for (int i = 0; i < n && f->note; i++)
 		f->note->bytes[side] += iov[i].iov_len;
@@ -226,7 +264,7 @@ static ssize_t plain_recv(struct conn *c, void *p, size_t n)
 
 	if (got > 0) {
 		said(c, SYNTH_SERVER, &(struct iovec){ p, (size_t)got }, 1);
-	} else if (got == 0 && c->plain->synth.opened && !is_stale(c->plain)) {
+	} else if (got == 0 && c->plain->synth.opened && !is_silent(c->plain)) {
 		struct out o = out_of(c->plain);
 
 		synth_end(&c->plain->synth, SYNTH_SERVER, &o.synth);
@@ -259,7 +297,7 @@ static int plain_shutdown(struct conn *c)
 {
 	struct out o = out_of(c->plain);
 
-	if (c->plain->synth.opened && !is_stale(c->plain)) {
+	if (c->plain->synth.opened && !is_silent(c->plain)) {
 		synth_end(&c->plain->synth, SYNTH_CLIENT, &o.synth);
 		settle(c->plain, &o);
 	}
@@ -270,14 +308,14 @@ static const struct stream_ops stream_plain = { "plain", plain_recv, plain_send,
 
 /* ---- life ---- */
 
-struct plain *plain_new(struct worker *w, const struct outlet *t, int queue, const uint64_t *lost)
+struct plain *plain_new(struct worker *w, const struct outlet *t, int queue, const struct plain_word *words)
 {
 	struct plain *p = xcalloc(1, sizeof(*p));
 
 	p->worker = w;
 	p->outlet = t;
 	p->queue = queue;
-	p->lost = lost + w->id;
+	p->word = words + w->id;
 	list_init(&p->owing);
 	slab_init(&p->flows, sizeof(struct plain_flow), FLOWS_MAX_PLAIN);
 	slab_init(&p->notes, sizeof(struct flow_note), FLOWS_MAX_PLAIN);
@@ -353,8 +391,9 @@ void plain_attach(struct conn *c)
 	}
 	f->plain = p;
 	address_set_port(&vip, c->upstream->client->port);
-	f->target = worker_clone_target(c->service, clone,
-					worker_flow_id(c->worker, &c->upstream->client->peer, &vip, false));
+	f->flow_id = worker_flow_id(c->worker, &c->upstream->client->peer, &vip, false);
+	address_mapped(&c->upstream->client->peer, f->client);
+	f->target = worker_clone_target(c->service, clone, f->flow_id);
 	f->generation = clone->generation;
 	f->book = outlet_book(p->outlet, c->worker->id, f->target);
 	f->counters = c->service->counters;
@@ -366,6 +405,7 @@ void plain_attach(struct conn *c)
 	at.target = htons((uint16_t)f->target);
 	at.worker = htons((uint16_t)c->worker->id);
 	at.generation = htonl(f->generation);
+	at.service = htonl(clone->service);
 	/* The headers are 40 bytes and 60. */
 	synth_init(&f->synth, &client, &server, clone->plain->mtu - (c->peer.sa.sa_family == AF_INET ? 40u : 60u),
 		   (const uint8_t *)&at);
@@ -378,7 +418,7 @@ void plain_attach(struct conn *c)
 		flow_note_init(f->note, clone->sink, c);
 	if (!http)
 		note_client(f, c);
-	if (clone->plain->n_hosts || clone->plain->n_paths || is_stale(f))
+	if (clone->plain->n_hosts || clone->plain->n_paths || is_silent(f))
 		return; /* it begins when something is said that fits */
 	o = out_of(f);
 	synth_open(&f->synth, &o.synth);
@@ -404,7 +444,7 @@ void plain_broken(struct conn *c)
 	struct plain_flow *f = c->plain;
 	struct out o = out_of(f);
 
-	if (!f->synth.opened || is_stale(f))
+	if (!f->synth.opened || is_silent(f))
 		return;
 	synth_reset(&f->synth, SYNTH_SERVER, &o.synth);
 	settle(f, &o);
@@ -415,7 +455,7 @@ void plain_fini(struct conn *c, bool reset)
 	struct plain_flow *f = c->plain;
 	struct out o = out_of(f);
 
-	if (f->synth.opened && !is_stale(f)) {
+	if (f->synth.opened && !is_silent(f)) {
 		if (reset)
 			synth_reset(&f->synth, SYNTH_CLIENT, &o.synth);
 		synth_end(&f->synth, SYNTH_CLIENT, &o.synth);

@@ -24,6 +24,7 @@ struct conn;
 struct plain;
 struct snapshot;
 struct outlet;
+struct plain_word;
 struct worker;
 
 /* Of a clone profile; in the arena of the snapshot. */
@@ -42,8 +43,8 @@ static inline bool plain_wants_http(const struct plain_rules *r)
 	return r->masks.n || r->n_hosts || r->n_paths;
 }
 
-/* One per worker, used on its thread. Takes QUEUE; T, and LOST by worker, are borrowed for ever. */
-struct plain *plain_new(struct worker *w, const struct outlet *t, int queue, const uint64_t *lost);
+/* One per worker, used on its thread. Takes QUEUE; T, and WORDS by worker, are borrowed for ever. */
+struct plain *plain_new(struct worker *w, const struct outlet *t, int queue, const struct plain_word *words);
 void plain_free(struct plain *p);
 
 /* C, towards a server, is established for the exchange that it has: from now on it may be copied. */

@@ -40,7 +40,7 @@ struct proxy {
 	struct counters counters;
 	struct records records;
 	struct outlet outlet;
-	const uint64_t *lost;      /* of writes into the outlet, by worker; NULL: there is none */
+	const struct plain_word *words; /* what became of writes into the outlet, by worker; NULL: there is none */
 	struct worker *workers[WORKERS_MAX];
 	unsigned n_workers;
 	struct tickets tickets;
@@ -243,28 +243,28 @@ static void on_outlet_books(struct proxy *p, const json_t *m, int fd)
 		broken(p, "outlet_books");
 }
 
-static void on_outlet_lost(struct proxy *p, const json_t *m, int fd)
+static void on_outlet_words(struct proxy *p, const json_t *m, int fd)
 {
 	void *at = fd < 0 ? MAP_FAILED
-			  : mmap(NULL, PLAIN_WORKERS_MAX * sizeof(*p->lost), PROT_READ, MAP_SHARED, fd, 0);
+			  : mmap(NULL, PLAIN_WORKERS_MAX * sizeof(*p->words), PROT_READ, MAP_SHARED, fd, 0);
 
 	(void)m;
 	if (fd >= 0)
 		close(fd);
-	if (p->lost || at == MAP_FAILED)
-		broken(p, "outlet_lost");
+	if (p->words || at == MAP_FAILED)
+		broken(p, "outlet_words");
 	else
-		p->lost = at;
+		p->words = at;
 }
 
 static void on_outlet_queue(struct proxy *p, const json_t *m, int fd)
 {
 	unsigned worker = (unsigned)json_int(m, "worker", 0);
 
-	if (fd < 0 || worker >= p->n_workers || !p->outlet.mem || !p->lost)
+	if (fd < 0 || worker >= p->n_workers || !p->outlet.mem || !p->words)
 		broken(p, "outlet_queue");
 	else
-		worker_post_plain(p->workers[worker], plain_new(p->workers[worker], &p->outlet, fd, p->lost));
+		worker_post_plain(p->workers[worker], plain_new(p->workers[worker], &p->outlet, fd, p->words));
 }
 
 static void on_ping_socket(struct proxy *p, const json_t *m, int fd)
@@ -326,7 +326,7 @@ static const struct {
 	{ "start", on_start },       { "put", on_put },           { "delete", on_delete },
 	{ "commit", on_commit },     { "slots", on_slots }, { "names", on_names_known }, { "resolvers", on_resolvers },       { "clone", on_clone },
 	{ "maps", on_maps },         { "secrets", on_secrets },         { "listener", on_listener }, { "unlisten", on_unlisten },
-	{ "outlet_books", on_outlet_books }, { "outlet_lost", on_outlet_lost }, { "outlet_queue", on_outlet_queue },
+	{ "outlet_books", on_outlet_books }, { "outlet_words", on_outlet_words }, { "outlet_queue", on_outlet_queue },
 	{ "vrfs", on_vrfs },         { "ping_socket", on_ping_socket }, { "ping", on_ping },         { "stop", on_stop },
 };
 

@@ -283,7 +283,7 @@ static void outlet_tell(struct warden *w)
 		return;
 	w->outlet_told = true;
 	process_send(w->process, json_pack("{s:s, s:b}", "type", "outlet_books", "fd", 1), w->outlet.mem_fd);
-	process_send(w->process, json_pack("{s:s, s:b}", "type", "outlet_lost", "fd", 1), datapath_lost_fd(w->datapath));
+	process_send(w->process, json_pack("{s:s, s:b}", "type", "outlet_words", "fd", 1), datapath_plain_words_fd(w->datapath));
 	for (unsigned i = 0; i < w->config.workers; i++)
 		process_send(w->process, json_pack("{s:s, s:b, s:i}", "type", "outlet_queue", "fd", 1, "worker", (int)i),
 			     w->outlet.queues[i]);

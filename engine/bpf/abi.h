@@ -200,18 +200,40 @@ _Static_assert(sizeof(struct hurt) == 104, "no holes");
 #define COPY_TARGET     0x00000fffu
 
 /*
- * The Ethernet addresses of what the proxy writes into its TAP device (plain.bpf.h): whose copy it is, and which worker wrote it.
- * They are rewritten.
+ * What the proxy writes into its TAP device (plain.bpf.h). The Ethernet addresses say whose copy it is, and which worker
+ * wrote it; they are rewritten. A flow is announced first, by a frame of its own type that goes nowhere: whether it is
+ * admitted is said where the worker reads it.
  */
 struct plain_address {
 	__be16 target;
-	__be16 worker;
+	__be16 worker;     /* ORed with PLAIN_LAST in the last word to a sensor of a flow that lost a frame */
 	__be32 generation; /* of the target */
-	__be32 unused;
+	__be32 service;
 };
 _Static_assert(sizeof(struct plain_address) == 12, "two Ethernet addresses");
 
-#define PLAIN_WORKERS_MAX 512 /* a page of counters */
+struct plain_birth {
+	struct plain_address address;
+	__be16 type;       /* PLAIN_BIRTH */
+	__u8 flow_id[8];   /* in the order of the machine */
+	__u8 client[16];
+	__u8 unused[2];
+};
+_Static_assert(sizeof(struct plain_birth) == 40, "no holes");
+
+#define PLAIN_BIRTH       0x88b5 /* for experiments within one's own network, says IEEE 802 */
+#define PLAIN_LAST        0x8000
+#define PLAIN_WORKERS_MAX 256
+
+#define FATE_FILTERED     0xffff /* a flow is not eligible */
+
+/* What became of a worker's last write; it may be mapped. */
+struct plain_word {
+	__u64 lost;        /* frames of all its writes that were counted as lost */
+	__u32 fate;        /* of the last flow that was announced: FATE_... or the number of a counter */
+	__u32 unused;
+};
+_Static_assert(sizeof(struct plain_word) == 16, "a page of words");
 
 /*
  * A range of ports of an address, in pieces: the last bits of the port are not looked at. The same address and port may

@@ -47,7 +47,6 @@ struct {
 /* Which counter of a target: what becomes of a frame or, at its birth, of all frames of a flow. */
 #define FATE(name) (__builtin_offsetof(struct target_counters, name) / sizeof(__u64))
 #define FATE_COPIED 0
-#define FATE_FILTERED 0xffff
 
 GLOBAL int drop(struct target_counters *book, __u32 fate, __u32 frames)
 {

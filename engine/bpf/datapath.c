@@ -137,9 +137,9 @@ int datapath_attach_outlet(struct datapath *d, int ifindex, struct err *e)
 	return attach(ifindex, BPF_TC_INGRESS, d->skel->progs.plain_ingress, e);
 }
 
-int datapath_lost_fd(const struct datapath *d)
+int datapath_plain_words_fd(const struct datapath *d)
 {
-	return bpf_map__fd(d->skel->maps.plain_lost);
+	return bpf_map__fd(d->skel->maps.plain_words);
 }
 
 int datapath_detach(int ifindex)

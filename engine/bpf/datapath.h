@@ -42,8 +42,8 @@ int datapath_detach(int ifindex);
 int datapath_attach_cutter(struct datapath *d, int ifindex, struct err *e);
 /* The TAP device by which plaintext copies come. */
 int datapath_attach_outlet(struct datapath *d, int ifindex, struct err *e);
-/* What workers' writes into it lost: PLAIN_WORKERS_MAX numbers of 64 bits, to be mapped. Stays the datapath's. */
-int datapath_lost_fd(const struct datapath *d);
+/* What became of workers' writes into it: PLAIN_WORKERS_MAX struct plain_word, to be mapped. Stays the datapath's. */
+int datapath_plain_words_fd(const struct datapath *d);
 
 /* ---- VIPs: an address in the map passes only before its deadlines ---- */
 

@@ -376,7 +376,7 @@ def test_a_slow_sensor_loses_the_rest_of_flows_and_nobody_waits(lab):
     assert world.sensor.illegal({MARKER}) == []
     dropped = world.books()
     hurt = [talk for talk in world.sensor.conversations() if len(talk.answered) < 400_000]
-    assert dropped and hurt and world.vs.clone_sum("dropped_shed")
+    assert dropped and hurt and world.vs.clone_sum("dropped_shed") and world.vs.clone_sum("flows_hurt") == len(hurt)
     # A sensor is told that there is no more: by a RST, where that found room.
     assert any(talk.frames[-1].flags & RST and talk.frames[-1].src == talk.client for talk in hurt)
     world.engine.run("tc", "qdisc", "del", *slow)
@@ -385,3 +385,44 @@ def test_a_slow_sensor_loses_the_rest_of_flows_and_nobody_waits(lab):
     world.ended()
     (talk,) = [talk for talk in world.sensor.conversations() if talk.sent]
     assert talk.complete and talk.ended and len(talk.answered) > 400_000
+
+
+def test_flows_are_admitted_whole_or_not_at_all(lab):
+    world = World(lab, workers=1, http=False)
+    path = "trafficcloneprofile/" + world.profile.split("/")[-1]
+
+    def ask(flows: int, **fields) -> dict:
+        """So many connections under a profile with these fields; what is counted of them."""
+        def sums() -> dict:
+            return {name: world.vs.clone_sum(name) for name in NAMES}
+
+        def told() -> bool:
+            now = sums()
+            return now["flows_eligible"] + now["flows_filtered"] == known + flows and \
+                now["eligible"] == now["sent"] + now["dropped_sampled_out"] + now["dropped_shed"] and \
+                now["sent"] == before["sent"] + world.sensor.count()
+
+        lab.api.patch(path, replace=fields)
+        world.sensor.forget()
+        before = sums()
+        known = before["flows_eligible"] + before["flows_filtered"]
+        for _ in range(flows):
+            world.curl("-o", "/dev/null", world.url("/bytes/3000"))
+        world.ended()
+        until(told, "the books are closed", 6, every=0.1)
+        talks = [talk for talk in world.sensor.conversations() if talk.sent]
+        assert all(talk.complete and talk.ended for talk in talks) and world.sensor.illegal({MARKER}) == []
+        return {"talks": len(talks), **{name: n - before[name] for name, n in sums().items()}}
+
+    NAMES = ("eligible", "sent", "dropped_sampled_out", "dropped_shed", "flows_eligible", "flows_copied", "flows_filtered",
+             "flows_sampled_out", "flows_shed")
+    net = {"ip_addr": {"addr": world.client.ip4, "type": "V4"}, "mask": 32}
+    far = {"ip_addr": {"addr": "203.0.113.0", "type": "V4"}, "mask": 24}
+    got = ask(2, filter={"client_prefixes": [far]})
+    assert (got["talks"], got["eligible"], got["flows_filtered"]) == (0, 0, 2)
+    got = ask(2, filter={"client_prefixes": [far, net]})
+    assert got["talks"] == got["flows_copied"] == 2 and got["eligible"] == got["sent"] > 0
+    got = ask(6, filter={"client_prefixes": [net], "sample_percent": 1})
+    assert got["dropped_sampled_out"] > 0 < got["flows_sampled_out"] and got["talks"] <= 3
+    got = ask(12, filter={"sample_percent": 100}, max_packets_per_second=20)
+    assert got["dropped_shed"] > 0 < got["flows_shed"] and got["talks"] == got["flows_copied"] > 0

@@ -90,6 +90,9 @@ static void controller(struct books *b, const char *type, const json_t *msg)
 	if (strcmp(type, "stats") != 0 || n < 0 || n > INT32_MAX)
 		return;
 	books_take(b, msg);
+	json_decref(books_clones(b, "a"));
+	json_decref(books_copies(b, "a"));
+	json_decref(books_hurt(b, "a"));
 	sum = books_get(b, "engine", NULL, NULL);
 	must(json_int(sum, "n", 0) >= n);
 }

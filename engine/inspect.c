@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 #include "engine/netlink.h"
+#include "engine/tcp_flows.h"
 
 enum { FILE_MAX = 1 << 20 };
 
@@ -218,6 +219,17 @@ static json_t *icmpstat(const struct inspect *i)
 	return snmp("Icmp");
 }
 
+static json_t *vnicdb(const struct inspect *i)
+{
+	return netlink_vnics_json(i->netlink);
+}
+
+static json_t *tcp_flows(const struct inspect *i)
+{
+	(void)i;
+	return tcp_flows_json();
+}
+
 json_t *inspect(const struct inspect *i, const char *what)
 {
 	static const struct {
@@ -233,6 +245,8 @@ json_t *inspect(const struct inspect *i, const char *what)
 		{ "route", route },
 		{ "ipstat", ipstat },
 		{ "icmpstat", icmpstat },
+		{ "vnicdb", vnicdb },
+		{ "tcp-flows", tcp_flows },
 	};
 
 	for (size_t l = 0; l < ARRAY_SIZE(looks); l++)

@@ -8,6 +8,8 @@
  *	arptable ndtable  neighbours, IPv4 and IPv6
  *	route             routes, with their tables
  *	ipstat icmpstat   the kernel's counters of IP and ICMP
+ *	vnicdb            all interfaces, with the VIPs that are announced on them
+ *	tcp-flows         TCP connections by state, and the first thousand of them
  *
  * A look into /proc or one question to the kernel: it holds up the loop for less than a commit.
  */

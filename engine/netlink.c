@@ -477,6 +477,26 @@ json_t *netlink_interfaces_json(const struct netlink *n)
 	return all;
 }
 
+/* All interfaces, with what we added to them. */
+json_t *netlink_vnics_json(const struct netlink *n)
+{
+	json_t *all = json_array();
+
+	LIST_FOREACH(l, &n->ifaces) {
+		const struct iface *i = LIST_ENTRY(l, struct iface, link);
+		json_t *addresses = json_array(), *vips = json_array();
+		char mac[18], text[IP_TEXT_MAX];
+
+		for (size_t k = 0; k < i->addrs_n; k++)
+			json_array_append_new(i->addrs[k].ours ? vips : addresses,
+					      json_sprintf("%s/%u", ip_text(&i->addrs[k].addr, text), i->addrs[k].prefix_len));
+		json_array_append_new(all, json_pack("{s:s, s:i, s:s, s:i, s:b, s:b, s:o, s:o}", "linux_name", i->name,
+						     "if_index", i->index, "mac_address", mac_text(i->mac, mac), "mtu",
+						     (int)i->mtu, "enabled", i->up, "link_up", i->carrier, "addresses", addresses, "vips", vips));
+	}
+	return all;
+}
+
 /* ---- changing ---- */
 
 static int addr_change(struct netlink *n, uint16_t type, uint16_t flags, int ifindex, const struct in6_addr *addr)

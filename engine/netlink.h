@@ -74,6 +74,7 @@ const struct iface *netlink_iface_within(const struct netlink *n, const struct i
 void netlink_each(const struct netlink *n, void (*f)(void *arg, const struct iface *i), void *arg);
 /* As `hello` has them: [{name, mac, mtu, up, addresses: ["10.0.0.5/24"]}]; data interfaces, without VIPs. */
 json_t *netlink_interfaces_json(const struct netlink *n);
+json_t *netlink_vnics_json(const struct netlink *n);
 
 /* [{ip_addr, mac, interface, state}] of the family; the kernel is asked. At most 4,096. */
 json_t *netlink_neighbours_json(struct netlink *n, int family);

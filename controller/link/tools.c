@@ -83,7 +83,7 @@ static void ask(void *arg, const struct subresource_call *call, struct request *
 /* clang-format off */
 static struct tool tools[] = {
 	{ "cpu" }, { "meminfo" }, { "interface" }, { "interfacesummary" }, { "arptable" }, { "ndtable" }, { "route" },
-	{ "ipstat" }, { "icmpstat" },
+	{ "ipstat" }, { "icmpstat" }, { "vnicdb" }, { "tcp-flows" },
 };
 /* clang-format on */
 

@@ -9,7 +9,8 @@ from contract import error
 from link_world import Controller, Engine
 from lab.host import until
 
-TOOLS = ["cpu", "meminfo", "interface", "interfacesummary", "arptable", "ndtable", "route", "ipstat", "icmpstat"]
+TOOLS = ["cpu", "meminfo", "interface", "interfacesummary", "arptable", "ndtable", "route", "ipstat", "icmpstat",
+         "vnicdb", "tcp-flows"]
 
 
 def test_an_engine_tells_about_its_machine(lab):
@@ -37,6 +38,14 @@ def test_an_engine_tells_about_its_machine(lab):
     assert neighbour["mac"] == web.mac and neighbour["interface"] == data["name"]
     assert {r["destination"] for r in said["route"]["route"]} and all("/" in r["destination"] for r in said["route"]["route"])
     assert any(r.get("interface") == data["name"] for r in said["route"]["route"])
+    front = next(v for v in said["vnicdb"]["vnicdb"] if v["linux_name"] == "front0")
+    assert front["vips"] == [f"{vs.vip}/32"] and f"{engine.front0.ip}/24" in front["addresses"]
+    assert not next(v for v in said["vnicdb"]["vnicdb"] if v["linux_name"] == "mgmt0")["vips"]
+    flows = said["tcp-flows"]
+    assert flows["states"]["ESTABLISHED"] >= 2 and flows["more"] is False
+    kept = next(f for f in flows["flows"] if f["local"] == f"{vs.vip}:80" and f["remote"].startswith(f"{client.ip4}:"))
+    assert kept["state"] == "ESTABLISHED" and kept["rtt_us"] > 0
+    assert any(f["remote"] == f"{web.ip4}:80" for f in flows["flows"])
     assert said["ipstat"]["InReceives"] > 0 and "InMsgs" in said["icmpstat"]
 
     def counted():

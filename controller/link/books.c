@@ -364,6 +364,32 @@ json_t *books_copies(const struct books *b, const char *vs)
 	return by_name(b, "copies", vs, true);
 }
 
+/* What makes 0 of all the counters of V. */
+static json_t *opposite(const json_t *v)
+{
+	json_t *out = json_object(), *below;
+	const char *key;
+
+	json_object_foreach((json_t *)v, key, below) {
+		if (json_is_object(below))
+			json_object_set_new(out, key, opposite(below));
+		else if (json_is_integer(below) && !is_gauge(key))
+			json_object_set_new(out, key, json_integer(-json_integer_value(below)));
+	}
+	return out;
+}
+
+void books_clear(struct books *b, const char *group, const char *key)
+{
+	json_t *of = json_object_get(b->base, group);
+
+	if (!of) {
+		of = json_object();
+		json_object_set_new(b->base, group, of);
+	}
+	json_object_set_new(of, key, opposite(json_object_get(json_object_get(b->last, group), key)));
+}
+
 json_t *books_get(const struct books *b, const char *group, const char *key, const char *item)
 {
 	const json_t *from[] = { b->base, b->last };

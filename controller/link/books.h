@@ -37,6 +37,12 @@ void books_end(struct books *b);
  */
 json_t *books_get(const struct books *b, const char *group, const char *key, const char *item);
 
+/*
+ * An operator's word: what is counted under the two keys begins at 0 again; what is open stays. Until the
+ * controller restarts: then engines tell what they counted since they began.
+ */
+void books_clear(struct books *b, const char *group, const char *key);
+
 /* {ip or MAC: {counter: n}} of all clone servers that a virtual service ever had. New reference. */
 json_t *books_clones(const struct books *b, const char *vs);
 /* {ip or MAC: {counter: n, "state": ...}} of those that it has, since its profile changed. New reference. */

@@ -37,6 +37,32 @@ static void totals_never_go_backwards(void **state)
 	books_fini(&b);
 }
 
+static void an_operator_begins_anew(void **state)
+{
+	struct books b;
+
+	(void)state;
+	books_init(&b);
+	take(&b, "{\"services\":{\"a\":{\"conn_total\":10,\"conn_open\":3},\"b\":{\"conn_total\":7}},"
+		 "\"servers\":{\"p\":{\"1:80\":{\"conn_total\":4}}}}");
+	books_clear(&b, "services", "a");
+	books_clear(&b, "servers", "p");
+	books_clear(&b, "rules", "nobody");
+	assert_int_equal(get(&b, "services", "a", NULL, "conn_total"), 0);
+	assert_int_equal(get(&b, "services", "a", NULL, "conn_open"), 3);
+	assert_int_equal(get(&b, "services", "b", NULL, "conn_total"), 7);
+	assert_int_equal(get(&b, "servers", "p", "1:80", "conn_total"), 0);
+	take(&b, "{\"services\":{\"a\":{\"conn_total\":12,\"conn_open\":1},\"b\":{\"conn_total\":7}}}");
+	assert_int_equal(get(&b, "services", "a", NULL, "conn_total"), 2);
+	/* The engine's end and its next life count on from there; and once more. */
+	books_end(&b);
+	take(&b, "{\"services\":{\"a\":{\"conn_total\":5,\"conn_open\":1}}}");
+	assert_int_equal(get(&b, "services", "a", NULL, "conn_total"), 7);
+	books_clear(&b, "services", "a");
+	assert_int_equal(get(&b, "services", "a", NULL, "conn_total"), 0);
+	books_fini(&b);
+}
+
 static void what_moves_away_is_kept(void **state)
 {
 	struct books b;
@@ -177,6 +203,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(totals_never_go_backwards),
+		cmocka_unit_test(an_operator_begins_anew),
 		cmocka_unit_test(what_moves_away_is_kept),
 		cmocka_unit_test(what_is_not_told_of_is_as_it_was),
 		cmocka_unit_test(clones_are_summed_by_address),

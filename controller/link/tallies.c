@@ -104,6 +104,32 @@ static json_t *tally_get(void *arg, const struct subresource_call *call, struct 
 	return out;
 }
 
+/* ---- beginning anew ---- */
+
+/* The groups of the books that are about objects of a kind. */
+static struct clearing {
+	const char *kind, *groups[2];
+	struct subresource action;
+	struct fleet *fleet;
+} clearings[] = {
+	{ .kind = "virtualservice", .groups = { "services", "rules" } },
+	{ .kind = "pool", .groups = { "servers" } },
+};
+
+static json_t *clear(void *arg, const struct subresource_call *call, struct err *err)
+{
+	const struct clearing *c = arg;
+
+	(void)err;
+	LIST_FOREACH(l, &c->fleet->engines) {
+		struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
+
+		for (size_t i = 0; i < ARRAY_SIZE(c->groups) && c->groups[i]; i++)
+			books_clear(&e->books, c->groups[i], call->object->uuid);
+	}
+	return json_pack("{s:s}", "status", "ok");
+}
+
 /* clang-format off */
 static struct tally tallies[] = {
 	{ "virtualservice", "tcpstat",         "services", .about = { "conn_", "bytes_", "server_", "queue_" } },
@@ -129,5 +155,14 @@ void tallies_open(struct fleet *f)
 			.kind = t->kind, .path = t->path, .get = tally_get, .arg = t
 		};
 		subresource_add(f->controller->rest, &t->view);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(clearings); i++) {
+		struct clearing *c = &clearings[i];
+
+		c->fleet = f;
+		c->action = (struct subresource){
+			.kind = c->kind, .path = "runtime/stats/clear", .post = clear, .arg = c
+		};
+		subresource_add(f->controller->rest, &c->action);
 	}
 }

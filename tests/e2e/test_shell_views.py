@@ -20,6 +20,15 @@ def test_runtime_and_clone_stats(lab):
 
     row = dict(zip(*[line.split() for line in spanwire(lab, "show", "virtualservice").splitlines()]))
     assert row["NAME"] == vs.name and row["STATE"] == "OPER_UP" and row["ENABLED"] == "true"
+    def total():
+        told = json.loads(spanwire(lab, "--json", "show", "virtualservice", vs.name, "tcpstat"))
+        return sum(engine_["statistics"]["conn_total"] for engine_ in told)
+
+    until(lambda: total() == 5, "connections were counted")
+    spanwire(lab, "clear", "virtualservice", vs.name)
+    assert total() == 0
+    assert client.fresh_get(vs.url).ok
+    until(lambda: total() == 1, "it counts on from 0")
     runtime = spanwire(lab, "show", "virtualservice", vs.name, "runtime")
     assert engine.name in runtime and "OPER_UP" in runtime
 

@@ -401,19 +401,39 @@ static void subnet_of_network(const struct link *k, const char *uuid, struct clo
 			return;
 }
 
-static size_t clone_wants(const struct link *k, const struct traffic_clone_profile *p, struct clone_want *w,
-			  struct arena *arena)
+static void wrap_of(const struct clone_encapsulation *e, struct clone_want *w)
+{
+	static const enum clone_wrap_kind kinds[] = {
+		[CLONE_ENCAP_NONE] = CLONE_WRAP_NONE,		[CLONE_ENCAP_VXLAN] = CLONE_WRAP_VXLAN,
+		[CLONE_ENCAP_GRE] = CLONE_WRAP_GRE,		[CLONE_ENCAP_ERSPAN_II] = CLONE_WRAP_ERSPAN_II,
+		[CLONE_ENCAP_ERSPAN_III] = CLONE_WRAP_ERSPAN_III, [CLONE_ENCAP_GENEVE] = CLONE_WRAP_GENEVE,
+	};
+
+	if (!e)
+		return;
+	w->wrap = kinds[e->type];
+	w->vni = (uint32_t)e->vni;
+	w->port = (uint16_t)e->port;
+	w->session = (uint32_t)e->session_id;
+	w->has_key = e->has_key;
+	w->key = (uint32_t)e->key;
+}
+
+static size_t clone_wants(const struct link *k, const struct traffic_clone_profile *p, const char *vrf,
+			  struct clone_want *w, struct arena *arena)
 {
 	size_t n = MIN(p->clone_servers_n, (size_t)CLONE_SERVERS_MAX);
 
 	for (size_t i = 0; i < n; i++) {
 		const struct clone_server *s = &p->clone_servers[i];
 
-		w[i] = (struct clone_want){ 0 };
+		memset(&w[i], 0, sizeof(w[i]));
 		w[i].has_ip = s->ip_address && ip_parse(s->ip_address->addr, &w[i].ip) == 0;
 		w[i].has_mac = s->mac && mac_parse(s->mac, w[i].mac) == 0;
 		if (!prefix_of(s->subnet, &w[i]) && s->network_ref)
 			subnet_of_network(k, s->network_ref, &w[i], arena);
+		wrap_of(s->encapsulation, &w[i]);
+		snprintf(w[i].vrf, sizeof(w[i].vrf), "%s", vrf);
 	}
 	return n;
 }
@@ -514,7 +534,8 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 	if (profile) {
 		const struct traffic_clone_profile *p =
 			model_load(&traffic_clone_profile_message, profile, &arena);
-		size_t n = clone_wants(k, p, want, &arena);
+		const char *vrf = json_str(service, "vrf_context_ref", "");
+		size_t n = clone_wants(k, p, uuid_of(vrf), want, &arena);
 
 		preserve = p->preserve_client_ip;
 		side = p->side;
@@ -563,16 +584,22 @@ void assigned_retire_clone(struct assigned *a)
 	a->clone_changed = false;
 }
 
-json_t *assigned_clone_message(const struct assigned *a)
+bool assigned_clone_has_news(const struct assigned *a)
+{
+	return a->clone && clone_set_room(a->clone) != a->clone_room;
+}
+
+json_t *assigned_clone_message(struct assigned *a)
 {
 	struct clone_range r = a->clone ? clone_set_range(a->clone) : (struct clone_range){ 0 };
 
-	return json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:O*}", "type", "clone", "virtualservice", a->uuid, "on",
+	a->clone_room = a->clone ? clone_set_room(a->clone) : 0;
+	return json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:i, s:O*}", "type", "clone", "virtualservice", a->uuid, "on",
 			 a->clone && a->clone_side != CLONE_SIDE_CLIENT, "service", (int)a->index, "first", (json_int_t)r.first, "count",
 			 (json_int_t)r.count, "generation", (json_int_t)r.generation, "preserve_client_ip",
 			 a->preserve_client_ip, "by_client", a->clone_side == CLONE_SIDE_BOTH, "one_client",
 			 a->preserve_client_ip || a->clone_by_network, "follow", (int)a->follows, "keys",
-			 (int)a->keys, "plain", a->plain);
+			 (int)a->keys, "room", (int)a->clone_room, "plain", a->plain);
 }
 
 const char *assigned_log_file(const struct assigned *a)

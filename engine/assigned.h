@@ -63,6 +63,7 @@ struct assigned {
 	bool preserve_client_ip, clone_by_network;
 	enum clone_side clone_side;
 	json_t *plain;             /* rules of the plaintext copy, for the proxy; NULL: packets as they are */
+	unsigned clone_room;       /* as the proxy was told */
 	unsigned index;            /* the service's number in marks */
 };
 
@@ -99,7 +100,9 @@ const char *assigned_state(const struct assigned *a, const char **reason);
 /* {vip_id: {"state", "reason"}} where there are several; NULL: the state says it. New reference. */
 json_t *assigned_vips(const struct assigned *a);
 /* A `clone` message for the proxy. New reference. */
-json_t *assigned_clone_message(const struct assigned *a);
+json_t *assigned_clone_message(struct assigned *a);
+/* It would say something else than when it was made last. */
+bool assigned_clone_has_news(const struct assigned *a);
 /* The file that lines about its plaintext flows go to; NULL: none. */
 const char *assigned_log_file(const struct assigned *a);
 /* Of its copies: said as its reason. */

@@ -3,15 +3,6 @@
  * something changed that could matter: interfaces, addresses, a neighbour, what
  * production uses. Settling computes the kernel's entry from what is known and
  * writes it when it differs: it keeps no state of its own that could go stale.
- *
- * A neighbour is a clone server's address on an interface, shared by all slots
- * that send there. The kernel keeps it resolved (a managed entry); once a
- * second we ask for it by broadcast, because the kernel alone notices a changed
- * MAC address late, and forgets its entries when the carrier goes.
- *
- * An exit is an interface that copies leave by, in one of two ways: directly,
- * with `tx off`, or through a cutter. When the way changes, a new exit is made
- * first; the old one goes a second later.
  */
 #include "engine/clone.h"
 
@@ -20,10 +11,12 @@
 
 #include "base/log.h"
 #include "engine/bpf/datapath.h"
-#include "engine/herald.h"
+#include "engine/clone_exit.h"
+#include "engine/clone_neighbour.h"
+#include "engine/clone_wrap.h"
 #include "engine/netlink.h"
-#include "engine/offload.h"
 #include "engine/outlet.h"
+#include "engine/route.h"
 
 enum {
 	SET_MAX = 64,
@@ -32,48 +25,23 @@ enum {
 	LINGER_S = 5,         /* so long closed, or */
 	IDLE_S = 3600,        /* so long unused */
 	MARKED_S = 2,         /* a socket that was marked under the old set has sent its SYN by then */
-	RETIRE_MS = 1000,
-	ASK_MS = 1000,
-	JUDGED_MAX = 64,
-};
-
-struct neighbour {
-	struct list link;
-	unsigned users;
-	int ifindex;
-	struct in6_addr ip;
-	struct herald *herald;    /* NULL: no socket; the kernel asks alone */
-	uint8_t own_mac[6];       /* that the herald speaks with */
-	bool resolved;
-	uint8_t mac[6];
-};
-
-struct exit {
-	struct list link;
-	struct timer retire;
-	struct grave grave;
-	struct clones *table;
-	unsigned users;
-	int ifindex;
-	char name[IF_NAMESIZE];
-	bool cuts;                /* through `cutter` */
-	bool had_offload;         /* directly: what to put back */
-	struct netlink_cutter cutter;
-	int via;                  /* ifindex that copies are given to */
+	MTU_UNKNOWN = 1500,   /* of a path, until it is known */
 };
 
 struct slot {
 	struct clone_set *set;
 	uint32_t index;
 	struct clone_want want;
-	struct exit *exit;
-	struct neighbour *neighbour; /* NULL: its MAC is given, or no interface leads to it */
+	struct clone_exit *exit;
+	struct clone_neighbour *neighbour; /* NULL: its MAC is given, or no interface leads to it */
 	struct target written;    /* as the kernel has it */
+	struct wrap wrap;         /* likewise; `len` 0: none */
+	unsigned mtu;             /* of the path; 0: not known */
 	struct target_counters base;
 	uint64_t device_base;
 	bool ended;               /* its clone server was taken away: no more copies, also not of running flows */
 	struct clone_books *last; /* what it counted, when the slot itself is no longer its; else NULL */
-	const char *state;
+	char state[192];
 };
 
 struct clone_set {
@@ -84,6 +52,7 @@ struct clone_set {
 	bool planned;             /* and the kernel has it, by the number of the first slot */
 	uint64_t retired_ns;      /* 0: not */
 	bool vacated;             /* its slots are not its any more */
+	unsigned room;
 	struct slot slots[];
 };
 
@@ -92,280 +61,32 @@ struct clones {
 	struct netlink *netlink;
 	struct datapath *datapath;
 	struct outlet *outlet;    /* NULL: there is none */
+	struct clones_user *user;
+	struct clone_exits *exits;
+	struct clone_neighbours *neighbours;
+	struct routes *routes;
 	struct netlink_watch watch;
-	struct timer sweep, ask, settle;
-	struct list sets, exits, neighbours;
+	struct timer sweep, settle;
+	struct list sets;
 	bool used[TARGETS_MAX];
 	uint32_t next;            /* slots are given out in turn: one that was freed rests */
 	uint32_t generation;
-	unsigned cutters;         /* made so far: their names */
-	bool production_known;
-	struct in6_addr *production;
-	size_t production_n;
-	struct {
-		int ifindex;
-		bool shared;
-	} judged[JUDGED_MAX];     /* answers of iface_is_shared(), until something changes */
-	size_t judged_n;
 };
-
-/* ---- is an interface production's, or must be treated so? ---- */
-
-/* Most servers beyond routers share one: a neighbour of the last one asked about is not asked about again. */
-static bool routed_by(struct clones *t, const struct iface *i)
-{
-	const struct in6_addr *last = NULL;
-
-	for (size_t k = 0; k < t->production_n; k++) {
-		const struct in6_addr *ip = &t->production[k];
-		int by = 0;
-		if (last && ip_within(ip, last, ip_is_v4(ip) ? 24 : 64))
-			continue;
-		if (netlink_iface_towards(t->netlink, ip))
-			continue;
-		last = ip;
-		if (netlink_route(t->netlink, ip, &by) == 0 && by == i->index)
-			return true;
-	}
-	return false;
-}
-
-static bool connects(struct clones *t, const struct iface *i)
-{
-	for (size_t a = 0; a < i->addrs_n; a++) {
-		if (i->addrs[a].ours)
-			return true;
-		for (size_t k = 0; k < t->production_n; k++)
-			if (ip_within(&t->production[k], &i->addrs[a].addr, i->addrs[a].prefix_len))
-				return true;
-	}
-	return false;
-}
-
-static bool iface_is_shared(struct clones *t, const struct iface *i)
-{
-	for (size_t k = 0; k < t->judged_n; k++)
-		if (t->judged[k].ifindex == i->index)
-			return t->judged[k].shared;
-
-	/* What stands on it inherits its offloads. */
-	bool shared = !t->production_known || netlink_iface_carries(t->netlink, i) || connects(t, i) ||
-		      routed_by(t, i) || netlink_tx_offload_is_fixed(i->name);
-	if (t->judged_n < JUDGED_MAX) {
-		t->judged[t->judged_n].ifindex = i->index;
-		t->judged[t->judged_n++].shared = shared;
-	}
-	return shared;
-}
-
-/* ---- exits ---- */
-
-static void exit_free(struct grave *g)
-{
-	free(CONTAINER_OF(g, struct exit, grave));
-}
-
-static void exit_close(struct exit *x)
-{
-	struct clones *t = x->table;
-	int rc;
-
-	timer_stop(t->loop, &x->retire);
-	list_remove(&x->link);
-	if (!x->cuts)
-		(void)datapath_own_exit(t->datapath, x->via, false);
-	if (x->cuts)
-		rc = netlink_cutter_delete(t->netlink, &x->cutter);
-	else
-		rc = x->had_offload ? offload_give_back(x->name) : 0;
-	if (rc && rc != -ENODEV)
-		log_warn("clone.exit_left interface=%s error=\"%s\"", x->name, strerror(-rc));
-	loop_bury(t->loop, &x->grave, exit_free);
-}
-
-static void exit_retire(struct timer *timer)
-{
-	exit_close(CONTAINER_OF(timer, struct exit, retire));
-}
-
-static void exit_put(struct slot *s)
-{
-	struct exit *x = s->exit;
-
-	s->exit = NULL;
-	if (x && --x->users == 0)
-		timer_in(x->table->loop, &x->retire, RETIRE_MS, exit_retire);
-}
-
-static struct netlink_cutter cutter_named(unsigned number)
-{
-	struct netlink_cutter c;
-
-	snprintf(c.bridge, sizeof(c.bridge), NETLINK_OWN_PREFIX "c%u", number);
-	snprintf(c.port, sizeof(c.port), NETLINK_OWN_PREFIX "n%u", number);
-	snprintf(c.far_end, sizeof(c.far_end), NETLINK_OWN_PREFIX "f%u", number);
-	return c;
-}
-
-static int cutter_open(struct exit *x)
-{
-	struct clones *t = x->table;
-	struct err e = { 0 };
-
-	x->cutter = cutter_named(++t->cutters);
-
-	int rc = netlink_cutter_add(t->netlink, &x->cutter);
-	if (!rc)
-		rc = netlink_tx_offload(x->cutter.bridge, false, NULL);
-	if (!rc)
-		rc = datapath_attach_cutter(t->datapath, (int)if_nametoindex(x->cutter.port), &e);
-	x->via = (int)if_nametoindex(x->cutter.bridge);
-	if (rc)
-		(void)netlink_cutter_delete(t->netlink, &x->cutter);
-	return rc;
-}
-
-static int exit_get(struct clones *t, const struct iface *i, struct exit **out)
-{
-	bool cuts = iface_is_shared(t, i);
-
-	LIST_FOREACH(l, &t->exits) {
-		struct exit *x = LIST_ENTRY(l, struct exit, link);
-		if (x->ifindex != i->index || x->cuts != cuts)
-			continue;
-		timer_stop(t->loop, &x->retire);
-		x->users++;
-		*out = x;
-		return 0;
-	}
-
-	struct exit *x = xcalloc(1, sizeof(*x));
-	x->table = t;
-	x->users = 1;
-	x->ifindex = i->index;
-	x->via = i->index;
-	x->cuts = cuts;
-	memcpy(x->name, i->name, sizeof(x->name));
-	int rc = cuts ? cutter_open(x) : offload_take(i->name, &x->had_offload);
-	if (rc) {
-		log_error("clone.exit interface=%s error=\"%s\"", i->name, strerror(-rc));
-		free(x);
-		return rc;
-	}
-	if (!cuts)
-		(void)datapath_own_exit(t->datapath, x->via, true);
-	list_init(&x->link);
-	list_insert(&t->exits, &x->link);
-	log_info("clone.exit interface=%s way=%s", x->name, cuts ? x->cutter.bridge : "direct");
-	*out = x;
-	return 0;
-}
-
-/* ---- neighbours ---- */
-
-static void neighbour_manage(struct clones *t, struct neighbour *nb)
-{
-	int rc = netlink_neighbour_manage(t->netlink, nb->ifindex, &nb->ip);
-
-	/* Without carrier there is nobody to ask. */
-	if (rc && rc != -ENETDOWN && rc != -ENODEV)
-		log_error("clone.neighbour error=\"%s\"", strerror(-rc));
-}
-
-static void neighbour_put(struct slot *s)
-{
-	struct neighbour *nb = s->neighbour;
-
-	s->neighbour = NULL;
-	if (!nb || --nb->users)
-		return;
-	(void)netlink_neighbour_forget(s->set->table->netlink, nb->ifindex, &nb->ip);
-	if (nb->herald)
-		herald_free(nb->herald);
-	list_remove(&nb->link);
-	free(nb);
-}
-
-static void neighbour_get(struct slot *s, int ifindex)
-{
-	struct clones *t = s->set->table;
-
-	if (s->want.has_mac || (s->neighbour && s->neighbour->ifindex == ifindex))
-		return;
-	neighbour_put(s);
-	LIST_FOREACH(l, &t->neighbours) {
-		struct neighbour *nb = LIST_ENTRY(l, struct neighbour, link);
-		if (nb->ifindex != ifindex || !ip_equal(&nb->ip, &s->want.ip))
-			continue;
-		nb->users++;
-		s->neighbour = nb;
-		return;
-	}
-
-	struct neighbour *nb = xcalloc(1, sizeof(*nb));
-	nb->users = 1;
-	nb->ifindex = ifindex;
-	nb->ip = s->want.ip;
-	list_init(&nb->link);
-	list_insert(&t->neighbours, &nb->link);
-	s->neighbour = nb;
-	neighbour_manage(t, nb);
-}
-
-/* An address of ours that NB will answer to; NULL: none. */
-static const struct in6_addr *neighbour_asker(const struct iface *i, const struct neighbour *nb)
-{
-	for (size_t k = 0; k < i->addrs_n; k++)
-		if (!i->addrs[k].ours && ip_within(&nb->ip, &i->addrs[k].addr, i->addrs[k].prefix_len))
-			return &i->addrs[k].addr;
-	return NULL;
-}
-
-static void neighbour_ask(struct clones *t, struct neighbour *nb)
-{
-	const struct iface *i = netlink_iface(t->netlink, nb->ifindex);
-	const struct in6_addr *own = i && i->up && i->carrier ? neighbour_asker(i, nb) : NULL;
-
-	if (!own)
-		return;
-	if (!nb->resolved)
-		neighbour_manage(t, nb);
-	if (nb->herald && memcmp(nb->own_mac, i->mac, 6)) {
-		herald_free(nb->herald);
-		nb->herald = NULL;
-	}
-	if (!nb->herald && herald_new(t->loop, i->index, i->mac, NULL, &nb->herald))
-		return;
-	memcpy(nb->own_mac, i->mac, 6);
-	(void)herald_ask(nb->herald, own, &nb->ip);
-}
-
-static void ask_all(struct timer *timer)
-{
-	struct clones *t = CONTAINER_OF(timer, struct clones, ask);
-
-	LIST_FOREACH(l, &t->neighbours)
-		neighbour_ask(t, LIST_ENTRY(l, struct neighbour, link));
-	timer_in(t->loop, &t->ask, ASK_MS, ask_all);
-}
 
 /* ---- slots ---- */
 
-static const struct iface *slot_iface(const struct slot *s)
-{
-	const struct netlink *n = s->set->table->netlink;
+static const uint8_t flood_mac[6] = CLONE_FLOOD_MAC;
 
-	if (s->want.has_subnet)
-		return netlink_iface_within(n, &s->want.subnet, s->want.subnet_len);
-	return netlink_iface_towards(n, &s->want.ip);
-}
-
-/* NULL: not known. */
-static const uint8_t *slot_mac(const struct slot *s)
+/* NULL: not known, and its copies are dropped. */
+static const uint8_t *slot_mac(const struct slot *s, const struct clone_way *w)
 {
+	const uint8_t *mac = clone_neighbour_mac(s->neighbour);
+
 	if (s->want.has_mac)
 		return s->want.mac;
-	return s->neighbour && s->neighbour->resolved ? s->neighbour->mac : NULL;
+	if (clone_neighbour_answers(s->neighbour) || (mac && w->floods))
+		return mac;
+	return w->floods ? flood_mac : NULL;
 }
 
 static void slot_write(struct slot *s, const struct target *t)
@@ -405,78 +126,150 @@ static void slot_count(const struct slot *s, struct target_counters *out)
 		sum[i] += ((const uint64_t *)&b.c)[i];
 }
 
+/* Its headers reach the kernel before the target that says that there are some. */
+static void slot_wrap(struct slot *s, const struct clone_way *w)
+{
+	struct wrap wrap = { 0 };
+	int rc;
+
+	if (!s->want.wrap)
+		return;
+	clone_wrap_fill(&s->want, &w->source, &wrap);
+	if (!memcmp(&wrap, &s->wrap, sizeof(wrap)))
+		return;
+	rc = datapath_wrap_set(s->set->table->datapath, s->index, &wrap);
+	if (rc)
+		log_error("clone.wrap error=\"%s\"", strerror(-rc));
+	else
+		s->wrap = wrap;
+}
+
+static int slot_exit(struct slot *s, const struct iface *i)
+{
+	struct clone_exit *old = s->exit, *x;
+	int rc;
+
+	if (clone_exit_fits(old, i, s->want.wrap))
+		return 0;
+	rc = clone_exit_get(s->set->table->exits, i, s->want.wrap, &x);
+	if (rc)
+		return rc;
+	s->exit = x;
+	if (!old || old->ifindex != x->ifindex)
+		s->device_base = device_dropped(s);
+	clone_exit_put(old);
+	return 0;
+}
+
+static void slot_neighbour(struct slot *s, const struct clone_way *w)
+{
+	struct clone_neighbour *old = s->neighbour;
+
+	if (w->iface && !ip_is_zero(&w->next_hop)) {
+		if (clone_neighbour_is(old, w->iface->index, &w->next_hop))
+			return;
+		s->neighbour = clone_neighbour_get(s->set->table->neighbours, w->iface->index, &w->next_hop);
+	} else {
+		s->neighbour = NULL;
+	}
+	clone_neighbour_put(old);
+}
+
+static void slot_say(struct slot *s, const struct clone_way *w, const struct target *t)
+{
+	const bool answers = clone_neighbour_answers(s->neighbour), v4 = ip_is_v4(&w->next_hop);
+	char hop[IP_TEXT_MAX], ip[IP_TEXT_MAX], mac[18];
+
+	ip_text(&w->next_hop, hop);
+	if (t->flags & TARGET_DOWN)
+		snprintf(s->state, sizeof(s->state), "%s is down or has no carrier", w->iface->name);
+	else if (!s->neighbour || answers)
+		snprintf(s->state, sizeof(s->state), "ready");
+	else if (t->flags & TARGET_READY)
+		snprintf(s->state, sizeof(s->state), "ready: %s does not answer %s, copies go to %s", hop,
+			 v4 ? "ARP" : "neighbour discovery", mac_text(t->dst_mac, mac));
+	else if (ip_equal(&w->next_hop, &s->want.ip))
+		snprintf(s->state, sizeof(s->state), "%s does not answer %s on %s", hop,
+			 v4 ? "ARP" : "neighbour discovery", w->iface->name);
+	else
+		snprintf(s->state, sizeof(s->state), "%s, the next hop to %s, does not answer %s on %s", hop,
+			 ip_text(&s->want.ip, ip), v4 ? "ARP" : "neighbour discovery", w->iface->name);
+}
+
 static void slot_settle(struct slot *s)
 {
 	struct clones *c = s->set->table;
 	struct target t = { .generation = s->set->range.generation, .flags = s->ended ? TARGET_ENDED : 0,
 			    .plan = s->set->planned ? s->set->range.first : 0 };
-	const struct iface *i = s->ended ? NULL : slot_iface(s), *via;
+	struct clone_way w = { .trouble = "it was taken away" };
+	const struct iface *i, *via;
 
+	if (!s->ended)
+		clone_way_find(&s->want, c->netlink, c->routes, c->user, &w);
+	i = w.iface;
+	s->mtu = w.mtu;
+	slot_neighbour(s, &w);
 	if (!i) {
-		s->state = s->ended ? "it was taken away" : "no interface of this engine is in its network";
+		snprintf(s->state, sizeof(s->state), "%s", w.trouble);
 		slot_write(s, &t);
-		neighbour_put(s);
-		exit_put(s);
+		clone_exit_put(s->exit);
+		s->exit = NULL;
 		return;
 	}
-	if (!s->exit || s->exit->ifindex != i->index || s->exit->cuts != iface_is_shared(c, i)) {
-		struct exit *x;
-		if (exit_get(c, i, &x)) {
-			s->state = "its interface cannot be prepared for copies";
-			slot_write(s, &t);
-			return;
-		}
-		bool moved = !s->exit || s->exit->ifindex != x->ifindex;
-		struct exit *old = s->exit;
-		s->exit = x;
-		if (moved)
-			s->device_base = device_dropped(s);
-		if (old && --old->users == 0)
-			timer_in(c->loop, &old->retire, RETIRE_MS, exit_retire);
+	if (slot_exit(s, i)) {
+		snprintf(s->state, sizeof(s->state), "%s cannot be prepared for copies", i->name);
+		slot_write(s, &t);
+		return;
 	}
-	neighbour_get(s, i->index);
+	slot_wrap(s, &w);
 
 	t.via = (uint32_t)s->exit->via;
 	t.out = (uint32_t)i->index;
-	t.mtu = i->mtu;
-	t.flags = s->exit->cuts ? TARGET_CUT : 0;
+	t.mtu = w.mtu;
+	t.flags = (s->exit->cuts ? TARGET_CUT : 0) | (s->want.wrap ? TARGET_WRAP : 0);
 	if (s->set->plan.bits_per_s || s->set->plan.packets_per_s)
 		t.flags |= TARGET_LIMITED;
-	memcpy(t.src_mac, s->set->plan.plain ? s->set->plan.marker : i->mac, 6);
-	if (slot_mac(s))
-		memcpy(t.dst_mac, slot_mac(s), 6);
-	via = netlink_iface(c->netlink, s->exit->via);
-	s->state = "ready";
-	if (slot_mac(s))
+	/* Of an encapsulated copy the marker is within. */
+	memcpy(t.src_mac, s->set->plan.plain && !s->want.wrap ? s->set->plan.marker : i->mac, 6);
+	if (slot_mac(s, &w)) {
+		memcpy(t.dst_mac, slot_mac(s, &w), 6);
 		t.flags |= TARGET_READY;
-	else
-		s->state = "its MAC address is not known: nobody answers";
-	/* A cutter that was just made may not be in the table yet; it is up. */
-	if (!i->up || !i->carrier || (via && !via->up)) {
-		t.flags |= TARGET_DOWN;
-		s->state = "its interface is down or has no carrier";
 	}
+	via = netlink_iface(c->netlink, s->exit->via);
+	/* A cutter that was just made may not be in the table yet; it is up. */
+	if (!i->up || !i->carrier || (via && !via->up))
+		t.flags |= TARGET_DOWN;
+	slot_say(s, &w, &t);
 	slot_write(s, &t);
 }
 
-static void set_settle(struct clone_set *s)
+/* True: there is another amount of room in its packets now. */
+static bool set_settle(struct clone_set *s)
 {
+	unsigned before = s->room;
+
 	for (uint32_t k = 0; k < s->range.count && !s->vacated; k++)
 		slot_settle(&s->slots[k]);
+	s->room = clone_set_room(s);
+	return s->room != before;
 }
 
 static void settle_all(struct timer *timer)
 {
 	struct clones *t = CONTAINER_OF(timer, struct clones, settle);
 
+	bool room = false;
+
 	LIST_FOREACH(l, &t->sets)
-		set_settle(LIST_ENTRY(l, struct clone_set, link));
+		room |= set_settle(LIST_ENTRY(l, struct clone_set, link));
+	if (room && t->user && t->user->room)
+		t->user->room(t->user);
 }
 
 /* Not at once: news come in swarms, and some from within what we ask the kernel. */
 static void settle_soon(struct clones *t)
 {
-	t->judged_n = 0;
+	clone_exits_doubt(t->exits);
 	timer_in(t->loop, &t->settle, 0, settle_all);
 }
 
@@ -487,47 +280,24 @@ static void iface_changed(struct netlink_watch *w, const struct iface *i, bool g
 	struct clones *t = CONTAINER_OF(w, struct clones, watch);
 
 	if (gone)
-		LIST_FOREACH(l, &t->exits) {
-			struct exit *x = LIST_ENTRY(l, struct exit, link);
-			/* An index can be given again: what stood for it must not be taken for the new one. */
-			if (x->ifindex == i->index || x->via == i->index)
-				x->ifindex = -1;
-		}
+		clone_exits_gone(t->exits, i->index);
 	settle_soon(t);
 }
 
-static void neighbour_changed(struct netlink_watch *w, int ifindex, const struct in6_addr *ip, const uint8_t *mac)
+static void others_changed(void *arg)
 {
-	struct clones *t = CONTAINER_OF(w, struct clones, watch);
+	settle_soon(arg);
+}
 
-	LIST_FOREACH(l, &t->neighbours) {
-		struct neighbour *nb = LIST_ENTRY(l, struct neighbour, link);
-		bool same;
-		if (nb->ifindex != ifindex || !ip_equal(&nb->ip, ip))
-			continue;
-		same = nb->resolved == (mac != NULL) && (!mac || !memcmp(nb->mac, mac, 6));
-		nb->resolved = mac != NULL;
-		if (mac)
-			memcpy(nb->mac, mac, 6);
-		if (!same)
-			settle_soon(t);
-		return;
-	}
+void clones_look(struct clones *t)
+{
+	settle_soon(t);
 }
 
 void clones_production(struct clones *t, const struct in6_addr *addrs, size_t n)
 {
-	size_t size = n * sizeof(*addrs);
-
-	if (t->production_known && t->production_n == n &&
-	    (!n || !memcmp(t->production, addrs, size)))
-		return;
-	t->production_known = true;
-	t->production = xrealloc(t->production, size ? size : 1);
-	t->production_n = n;
-	if (n)
-		memcpy(t->production, addrs, size);
-	settle_soon(t);
+	if (clone_exits_production(t->exits, addrs, n))
+		settle_soon(t);
 }
 
 static void sweep(struct timer *timer)
@@ -553,10 +323,11 @@ static int want_check(const struct clone_want *w, size_t at, struct err *e)
 	static const uint8_t zero[6];
 
 	snprintf(path, sizeof(path), "clone_servers[%zu]", at);
-	if (!w->has_ip && !w->has_mac)
-		return err_set(e, -EINVAL, path, "neither an address nor a MAC address");
+	if (!w->has_ip && w->wrap)
+		return err_set(e, -EINVAL, path, "an encapsulation needs the address of its far end");
 	if (!w->has_ip && !w->has_subnet)
-		return err_set(e, -EINVAL, path, "a MAC address alone does not say which interface");
+		return err_set(e, -EINVAL, path, "%s", w->has_mac ? "a MAC address alone does not say which interface"
+								  : "neither an address nor a subnet");
 	if (w->has_mac && ((w->mac[0] & 1) || !memcmp(w->mac, zero, 6)))
 		return err_set(e, -EINVAL, path, "the MAC address is not that of one host");
 	return 0;
@@ -638,8 +409,12 @@ static void set_vacate(struct clone_set *set)
 		slot_write(s, &(struct target){ 0 });
 		clone_set_read(set, k, last);
 		s->last = last;
-		neighbour_put(s);
-		exit_put(s);
+		clone_neighbour_put(s->neighbour);
+		clone_exit_put(s->exit);
+		s->neighbour = NULL;
+		s->exit = NULL;
+		if (s->wrap.len)
+			(void)datapath_wrap_set(set->table->datapath, s->index, NULL);
 		set->table->used[s->index] = false;
 	}
 	plan_drop(set);
@@ -709,7 +484,7 @@ int clone_set_new(struct clones *t, const struct clone_plan *p, const struct clo
 		clone_set_free(set);
 		return rc;
 	}
-	set_settle(set);
+	(void)set_settle(set);
 	*out = set;
 	return 0;
 }
@@ -795,7 +570,21 @@ unsigned clone_set_mtu(const struct clone_set *s)
 	for (uint32_t k = 0; k < s->range.count; k++)
 		if (s->slots[k].written.mtu)
 			mtu = MIN(mtu, s->slots[k].written.mtu);
-	return mtu;
+	return s->room && s->room < mtu ? s->room : mtu;
+}
+
+unsigned clone_set_room(const struct clone_set *set)
+{
+	unsigned room = 0;
+
+	for (uint32_t k = 0; k < set->range.count; k++) {
+		const struct slot *s = &set->slots[k];
+		unsigned mtu = s->mtu ? s->mtu : MTU_UNKNOWN, over = clone_wrap_overhead(&s->want);
+
+		if (over && mtu > over && (!room || mtu - over < room))
+			room = mtu - over;
+	}
+	return room;
 }
 
 /* ---- books ---- */
@@ -820,8 +609,8 @@ void clone_set_read(struct clone_set *set, uint32_t i, struct clone_books *out)
 		sum[k] = n[k] - base[k];
 
 	out->state = s->state;
-	if (slot_mac(s))
-		memcpy(out->mac, slot_mac(s), 6);
+	if (s->written.flags & TARGET_READY)
+		memcpy(out->mac, s->written.dst_mac, 6);
 	memcpy(out->own_mac, s->written.src_mac, 6);
 	if (s->exit) {
 		snprintf(out->interface, sizeof(out->interface), "%s", s->exit->name);
@@ -831,53 +620,28 @@ void clone_set_read(struct clone_set *set, uint32_t i, struct clone_books *out)
 
 /* ---- life ---- */
 
-/* Cutters of a warden that died; their programs speak to maps that are nobody's now. */
-struct stale {
-	unsigned numbers[64];
-	size_t n;
-};
-
-static void stale_find(void *arg, const struct iface *i)
+int clones_new(struct loop *l, struct netlink *n, struct datapath *d, struct clones_user *u, struct clones **out,
+	       struct err *e)
 {
-	struct stale *s = arg;
-
-	static const char *const parts[] = { NETLINK_OWN_PREFIX "c%u", NETLINK_OWN_PREFIX "n%u" };
-	unsigned number;
-
-	/* Both: also what was not made whole. */
-	for (size_t k = 0; k < ARRAY_SIZE(parts) && s->n < ARRAY_SIZE(s->numbers); k++)
-		if (sscanf(i->name, parts[k], &number) == 1)
-			s->numbers[s->n++] = number;
-}
-
-int clones_new(struct loop *l, struct netlink *n, struct datapath *d, struct clones **out, struct err *e)
-{
-	struct stale stale = { .n = 0 };
-
-	netlink_each(n, stale_find, &stale);
-	for (size_t i = 0; i < stale.n; i++) {
-		struct netlink_cutter c = cutter_named(stale.numbers[i]);
-		int rc = netlink_cutter_delete(n, &c);
-		if (rc && rc != -ENODEV)
-			return err_set(e, rc, NULL, "the interface %s of an earlier run cannot be removed: %s",
-				       c.bridge, strerror(-rc));
-	}
-
-	netlink_neighbours_forget(n);
-
 	struct clones *t = xcalloc(1, sizeof(*t));
+	int rc = clone_exits_new(l, n, d, &t->exits, e);
+
 	t->loop = l;
 	t->netlink = n;
 	t->datapath = d;
+	t->user = u;
 	t->next = 1;
 	t->watch.iface = iface_changed;
-	t->watch.neighbour = neighbour_changed;
 	list_init(&t->sets);
-	list_init(&t->exits);
-	list_init(&t->neighbours);
+	if (!rc)
+		rc = routes_new(l, others_changed, t, &t->routes, e);
+	if (rc) {
+		clones_free(t);
+		return rc;
+	}
+	t->neighbours = clone_neighbours_new(l, n, others_changed, t);
 	netlink_watch(n, &t->watch);
 	timer_in(l, &t->sweep, SWEEP_MS, sweep);
-	timer_in(l, &t->ask, ASK_MS, ask_all);
 	*out = t;
 	return 0;
 }
@@ -899,12 +663,11 @@ void clones_free(struct clones *t)
 		return;
 	netlink_unwatch(&t->watch);
 	timer_stop(t->loop, &t->sweep);
-	timer_stop(t->loop, &t->ask);
 	timer_stop(t->loop, &t->settle);
 	while (!list_empty(&t->sets))
 		clone_set_free(LIST_ENTRY(t->sets.next, struct clone_set, link));
-	LIST_FOREACH(l, &t->exits)
-		exit_close(LIST_ENTRY(l, struct exit, link));
-	free(t->production);
+	clone_neighbours_free(t->neighbours);
+	routes_free(t->routes);
+	clone_exits_free(t->exits);
 	free(t);
 }

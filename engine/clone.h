@@ -29,6 +29,7 @@
 #include "base/err.h"
 #include "base/ip.h"
 #include "engine/bpf/abi.h"
+#include "engine/clone_way.h"
 #include "net/loop.h"
 
 struct datapath;
@@ -36,15 +37,6 @@ struct netlink;
 struct outlet;
 struct clones;
 struct clone_set;
-
-/* A clone server as the profile gives it; what is not given is zero, and what lies between the members as well. */
-struct clone_want {
-	bool has_ip, has_mac, has_subnet;
-	struct in6_addr ip;
-	uint8_t mac[6];
-	struct in6_addr subnet;   /* of `subnet` or of the network: the copies leave on its interface */
-	unsigned subnet_len;
-};
 
 bool clone_want_is(const struct clone_want *a, const struct clone_want *b);
 
@@ -73,14 +65,15 @@ struct clone_range {
 struct clone_books {
 	struct target_counters c;
 	char interface[16];        /* that the copies leave by; "" when there is none */
-	uint8_t mac[6];            /* of the clone server; zero when not known */
+	uint8_t mac[6];            /* that the copies go to; zero when not known */
 	uint8_t own_mac[6];        /* that they come from; zero when not known */
 	uint64_t device_dropped;   /* tx_dropped of the interface since then: what it dropped after it took the copy */
-	const char *state;         /* "ready", or a sentence */
+	const char *state;         /* "ready", "ready: ..." with what is odd, or what is in the way. While the set is there */
 };
 
-/* All arguments are borrowed and must outlive it. */
-int clones_new(struct loop *l, struct netlink *n, struct datapath *d, struct clones **out, struct err *e);
+/* All arguments are borrowed and must outlive it. U may be NULL: there is one routing domain. */
+int clones_new(struct loop *l, struct netlink *n, struct datapath *d, struct clones_user *u, struct clones **out,
+	       struct err *e);
 /* What the proxy counts for itself is in T's memory. Before the first set; borrowed. */
 void clones_outlet(struct clones *c, struct outlet *t);
 /* Somebody wants plaintext copies: its device is there, or the reason why it cannot be. */
@@ -93,6 +86,9 @@ void clones_free(struct clones *t);
  * one of them, one with a VIP, and one with a gateway is shared. Until the first call every interface counts as shared.
  */
 void clones_production(struct clones *t, const struct in6_addr *addrs, size_t n);
+
+/* Interfaces belong to other routing domains now. */
+void clones_look(struct clones *t);
 
 /*
  * A set of N targets (1..64), for flows that P admits (NULL: all). -ENOSPC when the slots are used up; -EINVAL with the path "clone_servers[i]..." for one
@@ -117,8 +113,13 @@ const struct clone_want *clones_want(const struct clones *t, uint32_t slot, uint
 /* I < count. */
 const struct clone_want *clone_set_want(const struct clone_set *s, uint32_t i);
 const struct clone_plan *clone_set_plan(const struct clone_set *s);
-/* The smallest MTU of the interfaces that copies leave by, as far as they are known; 1500 at most. */
+/* The longest IP packet that fits all ways and encapsulations, as far as they are known; 1500 at most. */
 unsigned clone_set_mtu(const struct clone_set *s);
+/*
+ * The longest IP packet that fits its encapsulations' paths; 0: it has none. A path that is not known yet counts as one of
+ * 1500 bytes. `room` of struct clones_user tells when it changes.
+ */
+unsigned clone_set_room(const struct clone_set *s);
 void clone_set_read(struct clone_set *s, uint32_t i, struct clone_books *out);
 
 #endif

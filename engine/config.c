@@ -334,6 +334,7 @@ void config_clone(struct config *c, const json_t *m, int fd)
 		.n = (uint32_t)json_int(m, "count", 0),
 		.generation = (uint32_t)json_int(m, "generation", 0),
 		.sink = sink_of(json_object_get(s->plain, "log"), fd),
+		.room = (unsigned)json_int(m, "room", 0),
 	};
 }
 

@@ -95,6 +95,7 @@ struct snapshot_clone {
 	uint32_t generation;              /* of the profile: a connection of another generation is never reused */
 	const struct plain_rules *plain;  /* the plaintext is copied; NULL: packets as they are */
 	struct flow_sink *sink;           /* where lines about it go; NULL: nowhere. A reference */
+	unsigned room;                    /* the longest IP packet that fits the encapsulation of its copy; 0: any */
 };
 
 /* Ports at which TLS with clients ends. */

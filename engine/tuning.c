@@ -10,6 +10,8 @@
 
 #define SYN_RETRIES 5      /* the kernel's, for a SYN-ACK */
 #define RTO_MIN_MS  200    /* the kernel's */
+#define MSS_MIN     88u    /* what the kernel takes */
+#define MSS_MAX     32767u
 
 /* The kernel gives up after so many retransmissions, each twice as long after the last, when it is said in time. */
 static unsigned time_of(int64_t retransmissions)
@@ -58,8 +60,17 @@ void tuning_accepted(const struct tuning *t, int fd)
 	established(t, fd);
 }
 
-void tuning_dial(const struct tuning *t, int fd)
+/* What fits ROOM, as TCP_MAXSEG counts it: without the headers, options not thought of. */
+static unsigned mss_of(unsigned room, bool v6)
 {
+	unsigned headers = v6 ? 60 : 40;
+
+	return MIN(MAX(room, headers + MSS_MIN) - headers, MSS_MAX);
+}
+
+void tuning_dial(const struct tuning *t, int fd, unsigned room, bool v6)
+{
+	unsigned mss = room ? mss_of(room, v6) : 0;
 	int one = 1;
 
 	if (t->nodelay)
@@ -68,8 +79,11 @@ void tuning_dial(const struct tuning *t, int fd)
 		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 		set(fd, TCP_KEEPIDLE, t->keepalive_s);
 	}
-	if (t->mss)
-		set(fd, TCP_MAXSEG, t->mss);
+	/* It says our SYN to the server as well: what he sends is no longer either. */
+	if (t->mss && (!mss || t->mss < mss))
+		mss = t->mss;
+	if (mss)
+		set(fd, TCP_MAXSEG, mss);
 	if (t->syn_retries)
 		set(fd, TCP_SYNCNT, t->syn_retries);
 	established(t, fd);

@@ -27,7 +27,7 @@ void tuning_from(struct tuning *t, const struct tcp_proxy_profile *p);
 void tuning_listener(const struct tuning *t, int fd);
 /* Of an accepted socket, what a listener cannot give it. */
 void tuning_accepted(const struct tuning *t, int fd);
-/* Of a socket that is about to connect. */
-void tuning_dial(const struct tuning *t, int fd);
+/* Of a socket that is about to connect. ROOM: the longest IP packet of either direction, headers and all; 0: any. */
+void tuning_dial(const struct tuning *t, int fd, unsigned room, bool v6);
 
 #endif

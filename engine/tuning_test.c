@@ -54,7 +54,7 @@ static void a_socket_that_connects_is_as_the_profile_says(void **state)
 
 	(void)state;
 	tuning_from(&t, &manual);
-	tuning_dial(&t, fd);
+	tuning_dial(&t, fd, 0, false);
 	assert_int_equal(get(fd, TCP_NODELAY), 1);
 	assert_int_equal(get(fd, TCP_KEEPIDLE), 77);
 	assert_int_equal(get(fd, TCP_SYNCNT), 4);
@@ -97,12 +97,37 @@ static void the_listener_agrees_on_the_segment(void **state)
 	assert_in_range(segment_to(&none), 1400, 65536);
 }
 
+static int segment_within(const struct tuning *t, unsigned room, bool v6)
+{
+	int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0), mss;
+
+	tuning_dial(t, fd, room, v6);
+	mss = get(fd, TCP_MAXSEG);
+	close(fd);
+	return mss;
+}
+
+static void an_encapsulated_copy_has_room(void **state)
+{
+	struct tuning none = { 0 }, small = { .mss = 600 };
+
+	(void)state;
+	assert_int_equal(segment_within(&none, 1450, false), 1410);
+	assert_int_equal(segment_within(&none, 1450, true), 1390);
+	assert_int_equal(segment_within(&small, 1450, true), 600);
+	assert_int_equal(segment_within(&small, 600, false), 560);
+	/* What the kernel would refuse, and leave the socket as it was. */
+	assert_int_equal(segment_within(&none, 50, true), 88);
+	assert_int_equal(segment_within(&none, 65485, false), 32767);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(automatic_leaves_all_to_the_kernel),
 		cmocka_unit_test(a_socket_that_connects_is_as_the_profile_says),
 		cmocka_unit_test(the_listener_agrees_on_the_segment),
+		cmocka_unit_test(an_encapsulated_copy_has_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -331,7 +331,7 @@ static int dial(struct upstream *u, struct worker_backend *b)
 	c = conn_new(w, u->client->service, CONN_SERVER, fd, to);
 	if (!c)
 		return -ENOMEM;
-	tuning_dial(&s->server, fd);
+	tuning_dial(&s->server, fd, s->clone.on ? s->clone.room : 0, to->sa.sa_family == AF_INET6);
 	c->backend = b;
 	b->n_conns++;
 	counter_add(&b->counters->conn_open, 1);

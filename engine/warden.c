@@ -56,6 +56,7 @@ struct warden {
 	struct gateways_user gateways_user;
 	struct clones *clones;
 	struct hurts *hurts;
+	struct clones_user clones_user;
 	struct counters counters;
 	struct records records;
 	struct captures *captures;
@@ -112,6 +113,16 @@ static bool on_defend(struct vips_user *u, const struct vip *v)
 static unsigned on_domain(struct vips_user *u, int ifindex)
 {
 	return vrfs_of(CONTAINER_OF(u, struct warden, vips_user)->vrfs, ifindex);
+}
+
+static bool on_clone_domain(struct clones_user *u, const char *vrf, unsigned *number)
+{
+	return vrfs_find(CONTAINER_OF(u, struct warden, clones_user)->vrfs, vrf, number);
+}
+
+static unsigned on_clone_domain_of(struct clones_user *u, int ifindex)
+{
+	return vrfs_of(CONTAINER_OF(u, struct warden, clones_user)->vrfs, ifindex);
 }
 
 /* ---- what the controller wants ---- */
@@ -306,6 +317,25 @@ static void clone_tell(struct warden *w, struct assigned *a)
 	process_send(w->process, m, fd < 0 ? -1 : fd);
 }
 
+/* The proxy's next connections to servers leave room for the encapsulation of their copies. */
+static void on_clone_room(struct clones_user *u)
+{
+	struct warden *w = CONTAINER_OF(u, struct warden, clones_user);
+	bool any = false;
+
+	LIST_FOREACH(l, assigned_list(w->assigned)) {
+		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
+
+		if (!assigned_clone_has_news(a))
+			continue;
+		clone_tell(w, a);
+		any = true;
+	}
+	if (any)
+		process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision",
+						   (json_int_t)link_revision(w->link)), -1);
+}
+
 static bool changed_any(struct warden *w, const char *prefix)
 {
 	const char *key;
@@ -473,8 +503,10 @@ static void on_committed(struct link_user *u, uint64_t revision)
 	json_t *v, *news;
 
 	/* Where packets go comes before who listens. */
-	if (changed_any(w, "serviceengine/") || changed_any(w, "vrfcontext/") || changed_any(w, "network/"))
+	if (changed_any(w, "serviceengine/") || changed_any(w, "vrfcontext/") || changed_any(w, "network/")) {
 		vrfs_follow(w->vrfs, w->link);
+		clones_look(w->clones);
+	}
 	if (changed_any(w, "vrfcontext/"))
 		gateways_follow(w->gateways, w->link);
 	json_object_foreach(w->changed, key, v) {
@@ -525,6 +557,7 @@ static void on_vrfs(struct vrfs_user *u)
 	process_send(w->process, vrfs_message(w->vrfs), -1);
 	if (!w->assigned)
 		return;
+	clones_look(w->clones);
 	LIST_FOREACH(l, assigned_list(w->assigned))
 		LIST_ENTRY(l, struct assigned, link)->touched = true;
 	if (json_object_size(w->changed) == 0) /* else the commit does it */
@@ -843,6 +876,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->revisions = json_object();
 	w->health = json_object();
 	w->link_user = (struct link_user){ on_put, on_removed, on_committed, on_connected, on_asked, on_resolvers };
+	w->clones_user = (struct clones_user){ on_clone_domain, on_clone_domain_of, on_clone_room };
 	w->vips_user = (struct vips_user){ on_proof, on_defend, on_domain, on_vip_changed };
 	w->vrfs_user = (struct vrfs_user){ on_vrfs };
 	w->gateways_user = (struct gateways_user){ on_gateways };
@@ -881,7 +915,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 		offload_begin(taken);
 	}
 	if (rc == 0)
-		rc = clones_new(l, w->netlink, w->datapath, &w->clones, e);
+		rc = clones_new(l, w->netlink, w->datapath, &w->clones_user, &w->clones, e);
 	if (rc < 0) {
 		warden_free(w);
 		return rc;

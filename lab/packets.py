@@ -6,7 +6,7 @@ import dataclasses
 import ipaddress
 import pathlib
 import struct
-from typing import Iterable, Iterator, Optional
+from typing import Callable, Iterable, Iterator, Optional
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 
@@ -83,10 +83,11 @@ def parse(time: float, raw: bytes, wire_length: int) -> Optional[Frame]:
 class PcapReader:
     """Reads a pcap file that tcpdump is still writing."""
 
-    def __init__(self, path: pathlib.Path):
-        self.path, self.offset = path, 24       # after the file header
+    def __init__(self, path: pathlib.Path, read: Callable = parse):
+        self.path, self.offset, self.read = path, 24, read      # after the file header
 
-    def new_frames(self) -> Iterator[Frame]:
+    def new_frames(self) -> Iterator:
+        """What `read` made of each."""
         if not self.path.exists():
             return
         with open(self.path, "rb") as file:
@@ -97,7 +98,7 @@ class PcapReader:
             seconds, micros, kept, wire = struct.unpack_from("<IIII", data, at)
             if len(data) - at < 16 + kept:
                 break
-            frame = parse(seconds + micros / 1e6, data[at + 16:at + 16 + kept], wire)
+            frame = self.read(seconds + micros / 1e6, data[at + 16:at + 16 + kept], wire)
             at += 16 + kept
             if frame:
                 yield frame

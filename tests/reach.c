@@ -11,11 +11,14 @@
  *	counters                      -> counters NAME=VALUE ...
  *	production ADDR ...           -> production N
  *	clone WANT ...                -> clone first=N count=N generation=N | error ...
- *	                              WANT: IP, IP,MAC, IP,NET/LEN or MAC,NET/LEN; replaces the set before
+ *	                              WANT: IP, MAC and NET/LEN, with commas, some of them; and KIND=NUMBER for an
+ *	                              encapsulation (vxlan, gre, erspan2, erspan3, geneve; VNI, key or session; a key
+ *	                              of -1 is none) and port=NUMBER; replaces the set before
  *	unclone                       -> uncloned
  *	books I                       -> books NAME=VALUE ... state=...
  *	connect ADDR PORT I [CLIENT]  -> connected N | error ...: a marked socket to target I of the set
  *	                              (-1: not marked), whose copies carry CLIENT's address; as the proxy does it
+ *	room on|off                   connections leave room for the encapsulation of their copies (on) | do not
  *	exchange N SEND RECEIVE       -> exchanged: so many bytes each way on socket N
  *	pingpong N COUNT BYTES        -> pingpong ns=...: of one round, by a peer that echoes
  *	close N                       -> closed N
@@ -25,6 +28,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -49,7 +53,7 @@ static struct clones *clones;
 static struct clone_set *set;
 static int sockets[SOCKETS];
 static int sockets_n;
-static bool proof = true, defended = true;
+static bool proof = true, defended = true, roomy = true;
 static struct watch input;
 static char line[4096];
 static size_t filled;
@@ -133,6 +137,12 @@ static void set_defend(char **w)
 	defended = !strcmp(w[1], "on");
 }
 
+static void set_room(char **w)
+{
+	roomy = !strcmp(w[1], "on");
+	printf("room %s\n", w[1]);
+}
+
 static void say_counters(char **w)
 {
 	uint64_t n[GATE_COUNTERS];
@@ -156,6 +166,30 @@ static void production(char **w)
 	printf("production %zu\n", n);
 }
 
+static void wrap_to(struct clone_want *want, const char *name, const char *number)
+{
+	static const char *const kinds[] = { [CLONE_WRAP_VXLAN] = "vxlan",     [CLONE_WRAP_GRE] = "gre",
+					     [CLONE_WRAP_ERSPAN_II] = "erspan2", [CLONE_WRAP_ERSPAN_III] = "erspan3",
+					     [CLONE_WRAP_GENEVE] = "geneve" };
+	long n = strtol(number, NULL, 10);
+
+	if (!strcmp(name, "port"))
+		want->port = (uint16_t)n;
+	for (size_t k = 1; k < ARRAY_SIZE(kinds); k++) {
+		if (strcmp(name, kinds[k]))
+			continue;
+		want->wrap = (enum clone_wrap_kind)k;
+		if (k == CLONE_WRAP_GRE && n >= 0) {
+			want->has_key = true;
+			want->key = (uint32_t)n;
+		} else if (k == CLONE_WRAP_VXLAN || k == CLONE_WRAP_GENEVE) {
+			want->vni = (uint32_t)n;
+		} else if (k != CLONE_WRAP_GRE) {
+			want->session = (uint32_t)n;
+		}
+	}
+}
+
 static void clone_to(char **w)
 {
 	struct clone_want wants[WORDS] = { 0 };
@@ -165,8 +199,11 @@ static void clone_to(char **w)
 
 	for (; w[n + 1]; n++) {
 		struct clone_want *want = &wants[n];
-		for (char *rest = w[n + 1], *part; (part = strsep(&rest, ","));) {
-			if (strchr(part, '/'))
+		for (char *rest = w[n + 1], *part, *number; (part = strsep(&rest, ","));) {
+			if ((number = strchr(part, '='))) {
+				*number = 0;
+				wrap_to(want, part, number + 1);
+			} else if (strchr(part, '/'))
 				want->has_subnet = ip_parse_prefix(part, &want->subnet, &want->subnet_len) == 0;
 			else if (mac_parse(part, want->mac) == 0)
 				want->has_mac = true;
@@ -206,8 +243,8 @@ static void say_books(char **w)
 	printf("books");
 #define TARGET_COUNTER(name, unit, help) printf(" " #name "=%" PRIu64, (uint64_t)b.c.name);
 #include "engine/bpf/counters.h"
-	printf(" device_dropped=%" PRIu64 " interface=%s mac=%s state=%s\n",
-	       b.device_dropped, b.interface, mac_text(b.mac, mac), b.state);
+	printf(" device_dropped=%" PRIu64 " room=%u interface=%s mac=%s state=%s\n",
+	       b.device_dropped, clone_set_room(set), b.interface, mac_text(b.mac, mac), b.state);
 }
 
 static socklen_t sockaddr(const struct in6_addr *a, uint16_t port, struct sockaddr_storage *out)
@@ -244,6 +281,11 @@ static void connect_to(char **w)
 	/* A few large sends under way, and no more than the backlog of a virtual cable holds. */
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &window, sizeof(window));
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
+	if (roomy && set && clone_set_room(set)) {
+		int mss = (int)clone_set_room(set) - (ip_is_v4(&to) ? 40 : 60);
+
+		setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof(mss));
+	}
 	if (target >= 0 && set) {
 		struct clone_range r = clone_set_range(set);
 		struct sock_mark m = { .flags = MARK_CLONE, .service = 1, .target = r.first + (uint32_t)target,
@@ -330,6 +372,7 @@ static const struct {
 	{ "clone", 1, clone_to },
 	{ "unclone", 0, unclone },
 	{ "books", 1, say_books },
+	{ "room", 1, set_room },
 	{ "connect", 3, connect_to },
 	{ "exchange", 3, exchange },
 	{ "pingpong", 3, pingpong },
@@ -379,7 +422,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	loop = loop_new();
 	if (netlink_new(loop, &netlink, &e) || datapath_new(&config, &datapath, &e) ||
-	    vips_new(loop, netlink, datapath, &user, &vips, &e) || clones_new(loop, netlink, datapath, &clones, &e)) {
+	    vips_new(loop, netlink, datapath, &user, &vips, &e) || clones_new(loop, netlink, datapath, NULL, &clones, &e)) {
 		printf("error %s\n", err_line(&e));
 		return 1;
 	}

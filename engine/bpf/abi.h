@@ -73,7 +73,7 @@ struct flow {
 	__u16 worker;     /* of the proxy, and one more; 0: not known */
 	__u32 hurt;       /* number of its entry among the hurt; 0: it is whole */
 	__u16 fate;       /* of all its frames: a counter's number in struct target_counters; 0: they are copied */
-	__u16 unused;
+	__u16 hash;       /* of addresses and ports */
 };
 _Static_assert(sizeof(struct flow) == 72, "no holes");
 
@@ -106,6 +106,7 @@ enum {
 	TARGET_READY = 1 << 0, /* MAC known; not ready: dropped_no_neighbour */
 	TARGET_DOWN = 1 << 1,  /* its interface is down or without carrier: dropped_link_down */
 	TARGET_CUT = 1 << 2,   /* `via` is a cutter, whose port rewrites and sends to `out` */
+	TARGET_WRAP = 1 << 3,  /* encapsulated there, as the map of wraps says */
 	TARGET_ENDED = 1 << 4, /* taken away while its flows run on: dropped_ended */
 	TARGET_LIMITED = 1 << 5, /* its plan has a limit */
 };
@@ -123,10 +124,30 @@ struct target {
 	__u16 unused1;
 	__u32 via;        /* ifindex that bpf_clone_redirect() is given; 0: dropped_no_interface */
 	__u32 out;        /* ifindex that the finished frame leaves by */
-	__u32 mtu;        /* of `out`: a frame may be this and its Ethernet header long */
+	__u32 mtu;        /* of `out`, or of the path beyond: a frame may be this and its Ethernet header long */
 	__u32 plan;       /* which flows are admitted; 0: all */
 };
 _Static_assert(sizeof(struct target) == 40, "no holes");
+
+/* What of an encapsulation each frame has its own of, beside lengths and what tells flows apart. */
+enum {
+	WRAP_V6 = 1 << 0,
+	WRAP_UDP = 1 << 1,
+	WRAP_SEQUENCE = 1 << 2,
+	WRAP_ERSPAN_II = 1 << 3,
+	WRAP_ERSPAN_III = 1 << 4,
+};
+
+/* The encapsulation of a target: from the outer IP header up to the Ethernet header of the frame inside. */
+struct wrap {
+	__u64 room;       /* flags of bpf_skb_adjust_room() */
+	__u32 flags;
+	__u32 len;
+	__u32 sum;        /* of the words of an outer IPv4 header without length and checksum */
+	__u8 head[60];    /* what is the frame's own is zero */
+};
+_Static_assert(sizeof(struct wrap) == 80, "no holes");
+#define WRAP_LEN_MAX 60
 
 /* Which flows are admitted to the targets of a set; its number is that of the first of them. */
 struct copy_plan {
@@ -289,6 +310,7 @@ _Static_assert(sizeof(struct tap_record) == 56, "no holes");
 #define RANGE_KEY_BITS 192
 #define RANGES_MAX     4096
 #define TARGETS_MAX 4096   /* slots; fits COPY_TARGET */
+_Static_assert(TARGETS_MAX - 1 <= COPY_TARGET, "a slot's number is in the mark");
 #define VIPS_MAX    16384
 #define DOMAINS_MAX 4096   /* interfaces */
 #define FLOWS_MAX   131072
@@ -298,12 +320,14 @@ _Static_assert(sizeof(struct tap_record) == 56, "no holes");
 /* Per CPU, what the rewriter tells the clone stage in whose call it runs. */
 struct copy_result {
 	__u8 client[16]; /* with COPY_CLIENT: what it writes into the copy */
+	__u32 hash;    /* of the connection */
 	__u32 frames;  /* finished: sent, or, behind a cutter, dropped as well; 0: the rewriter did not run, or gave up */
 	__u32 gave_up;
 	__u32 lost;    /* behind a cutter: so many of them were dropped, and counted */
 	__u32 fate;    /* the first of these as which */
+	__u32 unused;
 };
-_Static_assert(sizeof(struct copy_result) == 32, "a multiple of 8: one for each CPU");
+_Static_assert(sizeof(struct copy_result) == 40, "a multiple of 8: one for each CPU");
 
 enum gate_counter {
 #define GATE_COUNTER(name, unit, help) GATE_##name,

@@ -16,12 +16,12 @@
 
 #include "engine/bpf/classify.bpf.h"
 #include "engine/bpf/hurt.bpf.h"
+#include "engine/bpf/wrap.bpf.h"
 
 #define NET_XMIT_DROP 1 /* the queue refused it */
 #define NET_XMIT_CN   2 /* likewise; also what a device that is down says */
 #define ENOMEM        12
 #define ENODEV        19
-#define EINVAL        22
 #define ENETDOWN      100
 
 static ALWAYS_INLINE bool copy_is(__u32 mark)
@@ -77,7 +77,8 @@ static ALWAYS_INLINE void clone(struct __sk_buff *skb, struct verdict *v)
 		return;
 	result = bpf_map_lookup_elem(&results, &zero);
 	fate = result ? target_fate(t) : FATE(dropped_other);
-	if (!fate && copy_too_big(skb, t))
+	/* How long an encapsulated one will be is known when it is cut. */
+	if (!fate && !(t->flags & TARGET_WRAP) && copy_too_big(skb, t))
 		fate = FATE(dropped_too_big);
 	if (fate || !result) {
 		drop(book, fate, v->frames);
@@ -94,6 +95,7 @@ static ALWAYS_INLINE void clone(struct __sk_buff *skb, struct verdict *v)
 	}
 	if (v->out)
 		mark |= COPY_OUT;
+	result->hash = v->hash;
 	result->frames = 0;
 	result->gave_up = 0;
 	result->lost = 0;
@@ -191,18 +193,24 @@ static __noinline long rewrite_client(struct __sk_buff *skb, bool out, const __u
 	return rewrite_v6(skb, p.l3 + (out ? 8 : 24), client, csum, BPF_F_PSEUDO_HDR | udp);
 }
 
-/* 0, or not 0 when the copy must not leave. */
-static ALWAYS_INLINE long rewrite(struct __sk_buff *skb, const struct target *t, __u32 mark, const __u8 *client)
+/* These: 0, or not 0 when the copy must not leave. */
+static ALWAYS_INLINE long rewrite_vlan(struct __sk_buff *skb)
+{
+	/* A priority without a VLAN is production's. */
+	return skb->vlan_present ? bpf_skb_vlan_pop(skb) : 0;
+}
+
+static ALWAYS_INLINE long rewrite_macs(struct __sk_buff *skb, const struct target *t)
 {
 	__u8 macs[12];
 
-	/* A priority without a VLAN is production's. */
-	if (skb->vlan_present && bpf_skb_vlan_pop(skb))
-		return -1;
 	__builtin_memcpy(macs, t->dst_mac, 6);
 	__builtin_memcpy(macs + 6, t->src_mac, 6);
-	if (bpf_skb_store_bytes(skb, 0, macs, 12, 0))
-		return -1;
+	return bpf_skb_store_bytes(skb, 0, macs, 12, 0);
+}
+
+static ALWAYS_INLINE long rewrite_addresses(struct __sk_buff *skb, __u32 mark, const __u8 *client)
+{
 	return mark & COPY_CLIENT ? rewrite_client(skb, mark & COPY_OUT, client) : 0;
 }
 
@@ -216,7 +224,7 @@ static ALWAYS_INLINE int copy_leaves(struct __sk_buff *skb, __u32 mark)
 
 	if (!result || !t)
 		return TC_ACT_SHOT;
-	if (rewrite(skb, t, mark, result->client)) {
+	if (rewrite_vlan(skb) || rewrite_macs(skb, t) || rewrite_addresses(skb, mark, result->client)) {
 		result->gave_up = 1;
 		return TC_ACT_SHOT;
 	}
@@ -238,13 +246,43 @@ static ALWAYS_INLINE void cut_lost(struct target_counters *book, struct copy_res
 		result->fate = fate;
 }
 
+/* Encapsulates; not 0: it is not to leave, and this is its fate. */
+static ALWAYS_INLINE __u32 cut_wrap(struct __sk_buff *skb, const struct target *t, __u32 mark, __u32 hash,
+				    struct wrapped *f)
+{
+	__u32 slot = mark & COPY_TARGET, len;
+	struct wrap *w = bpf_map_lookup_elem(&wraps, &slot);
+	long rc;
+
+	if (!w)
+		return FATE(dropped_other);
+	len = skb->len + w->len;
+	if (len > t->mtu || len > 0xffff)
+		return FATE(dropped_too_big);
+	f->hash = hash;
+	f->stamp = bpf_ktime_get_tai_ns() / 100;
+	f->len = len;
+	f->out = mark & COPY_OUT;
+	f->numbered = w->flags & WRAP_SEQUENCE;
+	f->sequence = f->numbered ? wrap_number(slot) : 0;
+	rc = wrap(skb, w, t, f);
+	if (!rc)
+		return 0;
+	if (f->numbered)
+		wrap_number_back(slot, f->sequence);
+	return rc == -ENOTSUPP ? FATE(dropped_too_big) : FATE(dropped_memory);
+}
+
 /* At the port of a cutter, within clone(): one frame, finished. Nothing else passes here. */
 static ALWAYS_INLINE int copy_is_cut(struct __sk_buff *skb)
 {
 	__u32 zero = 0, mark = skb->mark, slot = mark & COPY_TARGET;
 	struct copy_result *result = bpf_map_lookup_elem(&results, &zero);
 	struct target_counters *book;
+	struct wrapped f = {};
+	__u32 fate;
 	struct target *t;
+	bool wraps_it;
 	long rc;
 
 	if (!copy_is(mark) || mark & COPY_DONE)
@@ -254,14 +292,22 @@ static ALWAYS_INLINE int copy_is_cut(struct __sk_buff *skb)
 	if (!t || !book || !result)
 		return TC_ACT_SHOT;
 	result->frames++;
-	if (rewrite(skb, t, mark, result->client)) {
+	wraps_it = t->flags & TARGET_WRAP;
+	if (rewrite_vlan(skb) || (!wraps_it && rewrite_macs(skb, t)) || rewrite_addresses(skb, mark, result->client)) {
 		cut_lost(book, result, FATE(dropped_memory));
+		return TC_ACT_SHOT;
+	}
+	fate = wraps_it ? cut_wrap(skb, t, mark, result->hash, &f) : 0;
+	if (fate) {
+		cut_lost(book, result, fate);
 		return TC_ACT_SHOT;
 	}
 	skb->mark = mark | COPY_DONE;
 	rc = bpf_clone_redirect(skb, t->out, 0);
 	if (rc) {
 		cut_lost(book, result, copy_fate(rc));
+		if (f.numbered)
+			wrap_number_back(slot, f.sequence);
 	} else {
 		book->sent++;
 		book->sent_bytes += skb->len;

@@ -429,6 +429,16 @@ int datapath_target_set(struct datapath *d, uint32_t slot, const struct target *
 	return bpf_map_update_elem(bpf_map__fd(d->skel->maps.targets), &slot, t, BPF_ANY);
 }
 
+int datapath_wrap_set(struct datapath *d, uint32_t slot, const struct wrap *w)
+{
+	int fd = bpf_map__fd(d->skel->maps.wraps), rc;
+
+	if (w)
+		return bpf_map_update_elem(fd, &slot, w, BPF_ANY);
+	rc = bpf_map_delete_elem(fd, &slot);
+	return rc == -ENOENT ? 0 : rc;
+}
+
 int datapath_target_read(struct datapath *d, uint32_t slot, struct target_counters *out)
 {
 	int rc = bpf_map_lookup_elem(bpf_map__fd(d->skel->maps.books), &slot, d->per_cpu);

@@ -97,6 +97,8 @@ uint64_t datapath_flow_seed(const struct datapath *d);
 int datapath_own_exit(struct datapath *d, int ifindex, bool own);
 
 int datapath_target_set(struct datapath *d, uint32_t slot, const struct target *t);
+/* Its encapsulation, before a target with TARGET_WRAP; a frame has the old one or the new one. NULL: it has none. */
+int datapath_wrap_set(struct datapath *d, uint32_t slot, const struct wrap *w);
 /*
  * Which flows are admitted to the targets that name plan NUMBER; before the first of them does. P's lock and the kernel's
  * own members are nobody's matter. -ENOSPC.

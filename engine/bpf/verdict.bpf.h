@@ -25,14 +25,32 @@ struct verdict {
 	__u32 slot;
 	__u32 frames;
 	__u64 bytes;                  /* on the wire */
+	__u32 hash;                   /* of the flow: what tells its encapsulated copies from others' */
 };
 
 /* ---- flows ---- */
+
+static ALWAYS_INLINE __u32 hash_mix(__u32 h, __u32 v)
+{
+	h = (h ^ v) * 0x9e3779b1;
+	return h ^ h >> 15;
+}
+
+static __noinline __u32 flow_hash(const struct flow_key *k)
+{
+	const __u32 *local = (const __u32 *)k->local, *remote = (const __u32 *)k->remote;
+	__u32 h = k->proto;
+
+	for (int i = 0; i < 4; i++)
+		h = hash_mix(hash_mix(h, local[i]), remote[i]);
+	return hash_mix(h, (__u32)k->local_port << 16 | k->remote_port);
+}
 
 /* Enters F, which says all but the time. NULL: there is no room. */
 static ALWAYS_INLINE struct flow *flow_open(const struct flow_key *k, struct flow *f)
 {
 	f->seen_ns = bpf_ktime_get_coarse_ns();
+	f->hash = flow_hash(k);
 	if (bpf_map_update_elem(&flows, k, f, BPF_ANY)) {
 		count(GATE_flow_refused, 1);
 		return NULL;
@@ -113,6 +131,7 @@ static ALWAYS_INLINE void verdict_flow(struct __sk_buff *skb, struct verdict *v,
 	verdict_fate(v, f->fate);
 	v->flow = f;
 	v->key = &p->key;
+	v->hash = f->hash;
 	if (!v->target || !(f->flags & FLOW_CLIENT_ADDR))
 		return;
 	if (addr_is_v4(f->client_addr) == (skb->protocol == bpf_htons(ETH_P_IP)))

@@ -1,0 +1,279 @@
+"""Where copies go: every form of destination, next hops, and encapsulations that sensors beyond a router decode."""
+
+import collections
+import contextlib
+import os
+import subprocess
+
+import pytest
+from reach import Reach
+from test_clone_raw import DROPS, Echo
+
+from lab.host import Host, until
+from lab.packets import PcapReader, conversations
+from lab.switch import Switch
+from lab.tunnels import unwrap
+
+PORT = 7
+ROOM = 20 + 8 + 8 + 14          # of VXLAN over IPv4
+FAMILIES = pytest.mark.parametrize("v6", [False, True], ids=["v4", "v6"])
+
+
+def keep_order(*hosts):
+    """As network cards do: all packets of a flow to one processor. A virtual cable gives them to whichever sent them."""
+    everybody = f"{(1 << os.cpu_count()) - 1:x}"
+    for host in hosts:
+        host.run("sh", "-c", f"for q in /sys/class/net/*/queues/rx-0/rps_cpus; do echo {everybody} > $q; done")
+
+
+class Recorder(Host):
+    """A host that writes down what comes by an interface, whoever it is for."""
+
+    def __init__(self, lab, name, switch, number):
+        super().__init__(lab, name)
+        self.eth = self.attach(switch, "eth0", *switch.address(number))
+        self.ip4, self.ip6, self.mac = self.eth.ip, self.eth.ip6, self.eth.mac
+        self.readers = {}
+
+    def record(self, interface, what, read=None):
+        pcap = self.lab.dir / f"{self.name}.{interface}.pcap"
+        tcpdump = self.start("tcpdump", "-i", interface, "-nn", "-s", 9200, "-B", 16384, "--immediate-mode", "-U",
+                             "-Z", "root", "-w", pcap, what, log=f"{self.name}.{interface}.tcpdump")
+        until(lambda: "listening on" in tcpdump.tail(), f"{self.name} listens")
+        self.readers[interface] = (PcapReader(pcap, read) if read else PcapReader(pcap)), []
+        return self
+
+    def seen(self, interface="eth0"):
+        """What came since forget()."""
+        reader, frames = self.readers[interface]
+        frames.extend(reader.new_frames())
+        return frames
+
+    def forget(self):
+        for interface, (_, frames) in self.readers.items():
+            self.seen(interface)
+            frames.clear()
+
+    def tshark(self, interface, *words):
+        pcap = self.lab.dir / f"{self.name}.{interface}.pcap"
+        verify = [w for name in ("ip", "udp", "tcp") for w in ("-o", f"{name}.check_checksum:TRUE")]
+        done = subprocess.run(["tshark", "-r", str(pcap), "-d", "udp.port==8472,vxlan", *verify, *words],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+
+class World:
+    """An engine, a server at eth0, and at eth1 a link of the copies' own, with routers to a sensor two hops away."""
+
+    def __init__(self, lab, on="span"):
+        self.lab = lab
+        self.engine = lab._host(Host(lab, "engine"))
+        self.back = self.engine.attach(lab.back, "eth0", *lab.back.address(21))
+        self.out = self.engine.attach(lab.span, "eth1", *lab.span.address(21)) if on == "span" else self.back
+        self.near = lab.span if on == "span" else lab.back
+        self.echo = lab._host(Echo(lab))
+        keep_order(self.engine, self.echo, lab.back, lab.span)
+        self.reach = Reach(self.engine)
+        self.reach.ask(f"production {self.echo.eth.ip} {self.echo.eth.ip6}", "production")
+
+    def beyond(self):
+        """near -- router1 -- mid -- router2 -- far: the sensor on it."""
+        lab = self.lab
+        mid, far = lab._host(Switch(lab, "mid", 7)), lab._host(Switch(lab, "far", 8))
+        one, two = lab._host(Host(lab, "router1")), lab._host(Host(lab, "router2"))
+        self.router = one.attach(self.near, "in", *self.near.address(31))
+        one.attach(mid, "out", *mid.address(1))
+        two.attach(mid, "in", *mid.address(2))
+        two.attach(far, "out", *far.address(1))
+        for host in (one, two):
+            host.sysctl("net.ipv4.ip_forward", 1, "net.ipv6.conf.all.forwarding", 1)
+        sensor = lab._host(Recorder(lab, "far_ids", far, 9))
+        for k in range(2):
+            family = ("-4", "-6")[k]
+            one.ip(family, "route", "add", "default", "via", mid.address(2)[k])
+            two.ip(family, "route", "add", "default", "via", mid.address(1)[k])
+            sensor.ip(family, "route", "add", "default", "via", far.address(1)[k])
+        keep_order(mid, far, one, two, sensor, self.near)
+        self.far = ("198.18.8.0/24", "fd00:5:0:8::/64")
+        return sensor
+
+    def route(self, v6=False, via=None, **more):
+        self.engine.ip("-6" if v6 else "-4", "route", "replace", self.far[v6], "via",
+                       via or (self.router.ip6 if v6 else self.router.ip),
+                       *(word for pair in more.items() for word in pair))
+
+    def reaches(self, recorder, v6=False):
+        """The routers know the way: they hold back only so much while they ask for it."""
+        self.engine.run("ping", "-c", 1, "-W", 5, recorder.ip6 if v6 else recorder.ip4)
+
+    def clone(self, *wants):
+        answer = self.reach.ask("clone " + " ".join(wants), "clone")
+        assert not answer.startswith("error"), answer
+
+    def state(self, target=0):
+        return self.reach.ask(f"books {target}", "books").split("state=")[1]
+
+    def says(self, *words, seconds=10):
+        until(lambda: all(word in self.state() for word in words), f"the state says {words}", seconds)
+
+    def ready(self, target=0):
+        until(lambda: self.state(target) == "ready", "target is ready")
+
+    def connect(self, v6=False, target=0, client=""):
+        to = self.echo.eth.ip6 if v6 else self.echo.eth.ip
+        return int(self.reach.ask(f"connect {to} {PORT} {target} {client}".strip(), "connected").split()[1])
+
+    def talk(self, n=20000, **options):
+        number = self.connect(**options)
+        assert self.reach.ask(f"exchange {number} {n} {n}", "exchanged") == "exchanged"
+        self.reach.ask(f"close {number}", "closed")
+
+    def books(self, target=0):
+        """Once all is over; eligible = sent + dropped."""
+        def settled():
+            before, books = (self.reach.numbers("books", target) for _ in range(2))
+            return before == books and books
+        books = until(settled, "nothing is under way")
+        assert books["eligible"] == books["sent"] + sum(books[f"dropped_{reason}"] for reason in DROPS), books
+        return books
+
+    def arrived(self, recorder, interface="eth0", target=0):
+        """Everything that the books say was sent came; that, in the order in which it came."""
+        def all_of_it():
+            return len(recorder.seen(interface)) >= self.books(target)["sent"] > 0
+        with contextlib.suppress(AssertionError):
+            until(all_of_it, "")
+        seen = recorder.seen(interface)
+        assert len(seen) == self.books(target)["sent"] > 0
+        return seen
+
+
+@pytest.fixture
+def world(lab, request):
+    world = World(lab, **getattr(request, "param", {}))
+    yield world
+    if world.reach.popen.poll() is None:
+        world.reach.end()
+
+
+def whole(frames, *sizes):
+    """The conversations in them, complete and in order, so many bytes each way."""
+    talks = conversations(frames)
+    assert [len(t.sent) for t in talks] == list(sizes)
+    for t in talks:
+        assert t.handshake and t.missing == 0 and t.ended and t.sent == t.answered
+    assert all(f.checksums_ok for f in frames)
+    assert [f.time for f in frames] == sorted(f.time for f in frames)
+    return talks
+
+
+CASES = [   # what is wanted, and what tshark is to see of it in each frame
+    ("vxlan=11259375", "vxlan", 0xABCDEF, {"vxlan.vni": "11259375"}),
+    ("geneve=77", "geneve", 77, {"geneve.vni": "0x00004d"}),
+    ("gre=-1", "gre", None, {}),
+    ("gre=16909060", "gre", 0x01020304, {"gre.key": "0x01020304"}),
+    ("erspan2=5", "erspan2", 5, {"erspan.version": "1", "erspan.spanid": "5"}),
+    ("erspan3=1023", "erspan3", 1023, {"erspan.version": "2", "erspan.spanid": "1023", "erspan.gra": "1"}),
+]
+FIELDS = sorted({field for *_, fields in CASES for field in fields})
+
+
+@FAMILIES
+def test_a_sensor_two_hops_away_decodes(world, v6):
+    sensor = world.beyond().record("eth0", "ip proto gre or ip6 proto gre or udp", unwrap)
+    to, own = (sensor.ip6, world.out.ip6) if v6 else (sensor.ip4, world.out.ip)
+    world.route(v6)
+    world.reaches(sensor, v6)
+    client, macs = "2001:db8::77", {world.back.mac, world.echo.eth.mac}
+    expected = collections.Counter()
+    for want, kind, number, fields in CASES:
+        world.clone(f"{to},{want}")
+        world.ready()
+        world.talk(1)
+        world.talk(100_000)
+        world.talk(100_000, v6=True, client=client)
+        frames = world.arrived(sensor)
+        assert {(f.kind, f.number, f.src, f.dst, f.hops) for f in frames} == {(kind, number, own, to, 62)}
+        assert all(f.checksums_ok and f.whole and f.wire_length <= 1514 for f in frames)
+        assert max(f.wire_length for f in frames) == 1514, "no smaller than need be"
+        one, two, three = whole([f.inner for f in frames], 1, 100_000, 100_000)
+        assert one.client == two.client == world.back.ip and three.client == client
+        # Inside is the frame as it was on production's wire.
+        assert all({f.inner.src_mac, f.inner.dst_mac} == macs for f in frames)
+        if kind in ("vxlan", "geneve"):
+            ports = {frozenset((f.inner.flow, f.inner.back)): f.sport for f in frames}
+            assert all(ports[frozenset((f.inner.flow, f.inner.back))] == f.sport >= 49152 for f in frames)
+            assert len(ports) == 3 and len(set(ports.values())) > 1
+        if kind.startswith("erspan"):
+            # Each frame has its own; two processors may send theirs in another order.
+            numbers = sorted(f.sequence for f in frames)
+            assert numbers == list(range(numbers[0], numbers[0] + len(frames)))
+            assert all(f.out == (f.inner.src_mac == world.back.mac) for f in frames)
+        if kind == "erspan3":
+            ticks = [(f.stamp - frames[0].stamp + (1 << 31)) % (1 << 32) - (1 << 31) for f in frames]
+            assert all(abs(t / 1e7 - (f.time - frames[0].time)) < 0.5 for t, f in zip(ticks, frames))
+        books = world.books()
+        assert books["sent"] == books["eligible"] and books["sent_bytes"] == sum(f.wire_length for f in frames)
+        expected[tuple(fields.get(name, "") for name in FIELDS)] += len(frames)
+        sensor.forget()
+    # The same by a stock tool: nothing that it does not understand, nothing that it objects to.
+    columns = [word for name in FIELDS for word in ("-e", name)]
+    lines = sensor.tshark("eth0", "-Y", "tcp", "-T", "fields", "-E", "separator=|", *columns)
+    assert collections.Counter(tuple(line.split("|")) for line in lines) == expected
+    assert sensor.tshark("eth0", "-Y", " or ".join(
+        ["tcp.checksum.status == Bad", "udp.checksum.status == Bad", "ip.checksum.status == Bad",
+         "tcp.analysis.lost_segment", "tcp.analysis.ack_lost_segment", "_ws.malformed"])) == []
+
+
+def far_sensor(lab, near):
+    """Beyond a router on the switch: the sensor, and the engine's next hop towards it."""
+    far, router = lab._host(Switch(lab, "far", 8)), lab._host(Host(lab, "router"))
+    leg = router.attach(near, "in", *near.address(31))
+    router.attach(far, "out", *far.address(1))
+    router.sysctl("net.ipv4.ip_forward", 1, "net.ipv6.conf.all.forwarding", 1)
+    sensor = lab._host(Recorder(lab, "far_ids", far, 9))
+    sensor.ip("route", "add", "default", "via", far.address(1)[0])
+    keep_order(near, far, router, sensor)
+    return sensor, leg
+
+
+def test_a_profile_says_the_encapsulation(lab):
+    """Through controller, engine and proxy: each field has its effect, and what the server sends leaves room as well."""
+    web, client = lab.server(), lab.client()
+    engine = lab.engine(workers=1)
+    sensor, hop = far_sensor(lab, lab.span)
+    keep_order(lab.back, engine, web)
+    sensor.record("eth0", "ip proto gre or udp",
+                  lambda *frame: unwrap(*frame) or unwrap(*frame, vxlan_port=8472))
+    engine.ip("route", "add", "198.18.8.0/24", "via", hop.ip)
+    body = {"name": "far", "clone_servers": [{"ip_address": {"addr": sensor.ip4, "type": "V4"}}]}
+    profile = lab.api.post("trafficcloneprofile", body)
+    vs = lab.virtual_service(pool=[web], monitor=None, clone=profile["url"])
+    engine.run("ping", "-c", 1, "-W", 5, sensor.ip4)
+    for more, kind, number, port in (
+            ({"type": "CLONE_ENCAP_VXLAN", "vni": 42}, "vxlan", 42, 4789),
+            ({"type": "CLONE_ENCAP_VXLAN", "vni": 42, "port": 8472}, "vxlan", 42, 8472),
+            ({"type": "CLONE_ENCAP_GENEVE", "vni": 16777215}, "geneve", 16777215, 6081),
+            ({"type": "CLONE_ENCAP_GRE"}, "gre", None, 0),
+            ({"type": "CLONE_ENCAP_GRE", "key": 0}, "gre", 0, 0),
+            ({"type": "CLONE_ENCAP_ERSPAN_II", "session_id": 1023}, "erspan2", 1023, 0),
+            ({"type": "CLONE_ENCAP_ERSPAN_III", "session_id": 7}, "erspan3", 7, 0)):
+        profile["clone_servers"][0]["encapsulation"] = more
+        profile = lab.api.put(f"trafficcloneprofile/{profile['uuid']}", profile)
+
+        def came():
+            client.fresh_get(vs.url)
+            return any((f.kind, f.number, f.dport) == (kind, number, port) for f in sensor.seen())
+        until(came, f"copies come as {more}", 15, every=0.1)
+        sensor.forget()
+        assert len(client.fresh_get(vs.url + "files/131072").content) == 131072
+
+        def whole_body():
+            frames = [f for f in sensor.seen() if (f.kind, f.number, f.dport) == (kind, number, port)]
+            talks = conversations(f.inner for f in frames)
+            return any(b"131072" in t.sent and len(t.answered) > 131072 and not t.missing for t in talks) and frames
+        frames = until(whole_body, "the whole answer is in the copies")
+        assert all(f.checksums_ok and f.whole for f in frames)
+        assert max(f.wire_length for f in frames) == 1514, "the server's segments, too, leave just the room"
+    assert vs.clone_sum("dropped_too_big") == 0

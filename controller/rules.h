@@ -47,6 +47,12 @@ int rule_uses_built(struct change *c, const struct kind_desc *k, const json_t *s
 int rule_stays_built(struct change *c, const struct kind_desc *k, const char *uuid,
 		     const json_t *new, struct err *e);
 
+/*
+ * A `capture` of what the engines' recorders have of the last SECONDS of VS. MADE: its uuid. -EBUSY: another one runs.
+ */
+int rule_capture_past(struct change *c, const struct object *vs, unsigned seconds, const char *reason, char made[static UUID_MAX],
+		      struct err *e);
+
 /* clang-format off */
 extern const struct rule rule_applicationpersistenceprofile;
 extern const struct rule rule_backupconfiguration;

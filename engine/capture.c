@@ -18,6 +18,7 @@
 #include "engine/cut.h"
 #include "engine/legs.h"
 #include "engine/link.h"
+#include "engine/recorder.h"
 #include "engine/secrets.h"
 #include "engine/sieve.h"
 #include "engine/stamp.h"
@@ -51,13 +52,16 @@ struct taking {
 	uint32_t slot;
 	struct sieve *sieve;
 	bool keys;              /* TLS secrets are wanted */
-	struct ring_buffer *ring;
+	struct ring_buffer *ring;   /* NULL: it is of the past */
+	struct recorder_view past;
+	uint64_t since_ns;          /* of the past: nothing older */
 	pthread_t thread;
 	bool joined;
 	uint32_t stops;         /* atomic: the thread ends */
 
 	/* Between both threads. */
 	pthread_mutex_t lock;
+	pthread_cond_t room;    /* less waits than did */
 	struct block *first, **last;
 	size_t waiting;
 	uint64_t drops;         /* as of the last block */
@@ -82,6 +86,7 @@ struct taking {
 struct captures {
 	struct loop *loop;
 	struct datapath *datapath;
+	struct recorder *recorder;
 	struct link *link;
 	unsigned workers;
 	struct list all;
@@ -234,6 +239,30 @@ static void *run(void *arg)
 	return NULL;
 }
 
+/* The past does not run away: it waits until the link has taken what was given. */
+static void wait_for_room(struct taking *t)
+{
+	pthread_mutex_lock(&t->lock);
+	while (t->waiting > WAITING_MAX / 2 && !__atomic_load_n(&t->stops, __ATOMIC_ACQUIRE))
+		pthread_cond_wait(&t->room, &t->lock);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void *run_past(void *arg)
+{
+	struct taking *t = arg;
+	size_t n;
+	struct recorder_slot *slots = recorder_read(&t->past, t->since_ns, &n);
+
+	for (size_t i = 0; i < n && !__atomic_load_n(&t->stops, __ATOMIC_ACQUIRE); i++) {
+		record(t, &slots[i], sizeof(slots[i]));
+		wait_for_room(t);
+	}
+	free(slots);
+	seal(t, mono_ns(), "saved");
+	return NULL;
+}
+
 /* ---- the warden's side ---- */
 
 static void block_free(struct block *b)
@@ -246,10 +275,16 @@ static void untap(struct taking *t)
 {
 	if (t->joined)
 		return;
-	datapath_tap_remove(t->all->datapath, t->number, t->slot);
+	if (t->ring)
+		datapath_tap_remove(t->all->datapath, t->number, t->slot);
+	pthread_mutex_lock(&t->lock);
 	__atomic_store_n(&t->stops, 1, __ATOMIC_RELEASE);
+	pthread_cond_signal(&t->room);
+	pthread_mutex_unlock(&t->lock);
 	pthread_join(t->thread, NULL);
 	t->joined = true;
+	if (!t->ring)
+		return;
 	ring_buffer__free(t->ring);
 	datapath_tap_close(t->all->datapath, t->slot);
 	t->all->slots[t->slot] = false;
@@ -265,6 +300,7 @@ static void taking_free(struct taking *t)
 	list_remove(&t->link);
 	sieve_free(t->sieve);
 	buf_fini(&t->out);
+	pthread_cond_destroy(&t->room);
 	pthread_mutex_destroy(&t->lock);
 	free(t->uuid);
 	free(t->service);
@@ -291,6 +327,7 @@ static void pop(struct taking *t)
 	if (!t->first)
 		t->last = &t->first;
 	t->waiting -= b->bytes.len;
+	pthread_cond_signal(&t->room);
 	pthread_mutex_unlock(&t->lock);
 	block_free(b);
 }
@@ -376,6 +413,26 @@ static struct ipset servers_of(const struct link *k, const char *service)
 	return s.set;
 }
 
+static int ring_open(struct captures *c, struct taking *t, struct err *e)
+{
+	int fd;
+
+	while (t->slot < TAPS_MAX && c->slots[t->slot])
+		t->slot++;
+	if (t->slot == TAPS_MAX)
+		return err_set(e, -ENOSPC, NULL, "An engine has at most %d captures at a time.", TAPS_MAX);
+	fd = datapath_tap_open(c->datapath, t->slot, RING_BYTES);
+	if (fd < 0)
+		return err_set(e, fd, NULL, "No ring for the packets: %s.", strerror(-fd));
+	t->ring = ring_buffer__new(fd, record, t, NULL);
+	if (!t->ring) {
+		datapath_tap_close(c->datapath, t->slot);
+		return err_set(e, -errno, NULL, "The ring cannot be read: %s.", strerror(errno));
+	}
+	c->slots[t->slot] = true;
+	return 0;
+}
+
 static int start(struct captures *c, const struct assigned *a, const char *uuid, const json_t *object, struct err *e)
 {
 	struct taking *t = xcalloc(1, sizeof(*t));
@@ -383,17 +440,12 @@ static int start(struct captures *c, const struct assigned *a, const char *uuid,
 	const struct capture *want = model_load(&capture_message, object, &arena);
 	const struct debug_virtual_service_capture *p = want->capture_params;
 	struct ipset servers = servers_of(c->link, a->uuid);
-	int rc = sieve_new(want, &servers, &t->sieve, e), fd = -1;
+	int rc = sieve_new(want, &servers, &t->sieve, e);
 	struct tap tap = { .snap = (uint32_t)p->pkt_size };
+	uint64_t before_ns = (uint64_t)want->seconds_before * NS_PER_S, now = mono_ns();
 
-	while (t->slot < TAPS_MAX && c->slots[t->slot])
-		t->slot++;
-	if (rc == 0 && t->slot == TAPS_MAX)
-		rc = err_set(e, -ENOSPC, NULL, "An engine has at most %d captures at a time.", TAPS_MAX);
-	if (rc == 0 && (fd = datapath_tap_open(c->datapath, t->slot, RING_BYTES)) < 0)
-		rc = err_set(e, fd, NULL, "No ring for the packets: %s.", strerror(-fd));
-	if (rc == 0 && !(t->ring = ring_buffer__new(fd, record, t, NULL)))
-		rc = err_set(e, -errno, NULL, "The ring cannot be read: %s.", strerror(errno));
+	if (rc == 0 && !before_ns)
+		rc = ring_open(c, t, e);
 	if (rc == 0) {
 		t->all = c;
 		t->uuid = xstrdup(uuid);
@@ -405,21 +457,24 @@ static int start(struct captures *c, const struct assigned *a, const char *uuid,
 		t->offset_ns = stamp_offset_ns();
 		t->last = &t->first;
 		pthread_mutex_init(&t->lock, NULL);
+		pthread_cond_init(&t->room, NULL);
 		if (want->capture_expression && tap.snap)
 			tap.snap = MAX(tap.snap, (uint32_t)SEEN_MIN);
 		tap.slot = t->slot;
-		c->slots[t->slot] = true;
 		seal(t, 0, NULL); /* it is here, and holds the others up from now on */
-		must(pthread_create(&t->thread, NULL, run, t) == 0);
-		datapath_tap_set(c->datapath, t->number, &tap, want->debug_hm != DEBUG_VS_HM_NONE);
+		if (before_ns) {
+			t->since_ns = now > before_ns ? now - before_ns : 0;
+			recorder_view(c->recorder, t->number, &t->past);
+		}
+		must(pthread_create(&t->thread, NULL, before_ns ? run_past : run, t) == 0);
+		if (!before_ns)
+			datapath_tap_set(c->datapath, t->number, &tap, want->debug_hm != DEBUG_VS_HM_NONE);
 		list_init(&t->link);
 		list_insert(&c->all, &t->link);
 		if (!c->look.active)
 			timer_in(c->loop, &c->look, 0, look);
 		log_info("capture_begins capture=%s service=%s", t->uuid, t->service);
 	} else {
-		if (fd >= 0)
-			datapath_tap_close(c->datapath, t->slot);
 		sieve_free(t->sieve);
 		free(t);
 	}
@@ -508,29 +563,48 @@ static bool is_wanted_here(const struct captures *c, const json_t *object)
 	return json_array_size(only) == 0;
 }
 
-bool captures_follow(struct captures *c, struct assigned *a)
+/* The capture that A is to have runs, and no other. */
+static void follow_capture(struct captures *c, const struct assigned *a)
 {
 	const char *ref = json_str(link_object(c->link, "assignment", a->uuid), "capture_ref", "");
 	const char *slash = strrchr(ref, '/'), *uuid = slash ? slash + 1 : ref;
 	const json_t *object = *uuid ? link_object(c->link, "capture", uuid) : NULL;
 	struct taking *t = taking_of(c, a->uuid);
 	struct err e = { 0 };
-	bool changed;
 
 	if (object && !is_wanted_here(c, object))
 		object = NULL;
 	if (t && object && strcmp(t->uuid, uuid) == 0)
-		return false;
+		return;
 	if (t)
 		stop(t);
 	if (object && start(c, a, uuid, object, &e) < 0)
 		log_warn("capture_failed capture=%s reason=\"%s\"", uuid, err_line(&e));
+}
+
+/* True: it is recorded. */
+static bool follow_recorder(struct captures *c, const struct assigned *a)
+{
+	bool wanted = recorder_records(c->recorder) &&
+		      json_bool(link_object(c->link, "virtualservice", a->uuid), "flight_recorder", true);
+	int rc = recorder_follow(c->recorder, a->index, wanted);
+
+	if (rc < 0)
+		log_warn("not_recorded service=%s error=\"%s\"", a->uuid, strerror(-rc));
+	return wanted && rc == 0;
+}
+
+bool captures_follow(struct captures *c, struct assigned *a)
+{
+	bool followed = a->follows, kept_keys = a->keys;
+	const struct taking *t;
+
+	follow_capture(c, a);
 	t = taking_of(c, a->uuid);
-	legs_follow(a->legs, t != NULL);
-	changed = a->follows != (t != NULL) || a->keys != (t && t->keys);
-	a->follows = t != NULL;
+	a->follows = follow_recorder(c, a) || t;
 	a->keys = t && t->keys;
-	return changed;
+	legs_follow(a->legs, a->follows);
+	return a->follows != followed || a->keys != kept_keys;
 }
 
 void captures_drop(struct captures *c, const struct assigned *a)
@@ -539,14 +613,16 @@ void captures_drop(struct captures *c, const struct assigned *a)
 
 	if (t)
 		stop(t);
+	recorder_follow(c->recorder, a->index, false);
 }
 
-struct captures *captures_new(struct loop *l, struct datapath *d, struct link *k, unsigned workers)
+struct captures *captures_new(struct loop *l, struct datapath *d, struct recorder *r, struct link *k, unsigned workers)
 {
 	struct captures *c = xcalloc(1, sizeof(*c));
 
 	c->loop = l;
 	c->datapath = d;
+	c->recorder = r;
 	c->link = k;
 	c->workers = MIN(MAX(workers, 1U), (unsigned)WORKERS_MAX);
 	list_init(&c->all);

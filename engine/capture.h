@@ -5,6 +5,8 @@
  * that the warden renews its leases meanwhile: it reads the ring, keeps what passes the sieve, cuts it into frames and
  * stops at its number of packets, exactly. Blocks wait for the link in bounded memory; what finds no room there, or none
  * in the ring, is lost and counted.
+ *
+ * One with `seconds_before` is of the past: it reads what the recorder has of the service, and is over.
  */
 #ifndef SPANWIRE_ENGINE_CAPTURE_H
 #define SPANWIRE_ENGINE_CAPTURE_H
@@ -17,9 +19,10 @@ struct assigned;
 struct captures;
 struct datapath;
 struct link;
+struct recorder;
 
 /* All borrowed. WORKERS: of the proxy. */
-struct captures *captures_new(struct loop *l, struct datapath *d, struct link *k, unsigned workers);
+struct captures *captures_new(struct loop *l, struct datapath *d, struct recorder *r, struct link *k, unsigned workers);
 void captures_free(struct captures *c);
 
 /* Where the proxy's workers put TLS secrets (engine/secrets.h). Stays the captures'. */

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/settings.h"
 #include "engine/proxy.h"
+#include "engine/recorder.h"
 #include "engine/records.h"
 #include "engine/warden.h"
 #include "net/notify.h"
@@ -26,7 +27,7 @@
 
 const char *argp_program_version = "spanwire-engine " SPANWIRE_VERSION;
 
-enum { OPT_CONFIG = 'f', OPT_CONTROLLER = 'c', OPT_TOKEN = 't', OPT_NAME = 'n', OPT_STATE = 's', OPT_WORKERS = 'w', OPT_LOG = 'l', OPT_RECORDS = 'r' };
+enum { OPT_CONFIG = 'f', OPT_CONTROLLER = 'c', OPT_TOKEN = 't', OPT_NAME = 'n', OPT_STATE = 's', OPT_WORKERS = 'w', OPT_LOG = 'l', OPT_RECORDS = 'r', OPT_RECORDER = 'R' };
 
 static const struct argp_option options[] = {
 	{ "config", OPT_CONFIG, "FILE", 0, "Options from a file of `name = value` lines; those given here win", 0 },
@@ -36,6 +37,7 @@ static const struct argp_option options[] = {
 	{ "state", OPT_STATE, "DIR", 0, "Where key, certificate and last configuration are kept (/var/lib/spanwire-engine)", 0 },
 	{ "workers", OPT_WORKERS, "N", 0, "Threads that carry traffic (default: one per processor)", 0 },
 	{ "records-mb", OPT_RECORDS, "MB", 0, "Memory for records of requests and connections (default: 16; 0: none are kept)", 0 },
+	{ "recorder-mb", OPT_RECORDER, "MB", 0, "Memory for the packets of the last while (default: 64; 0: none are kept)", 0 },
 	{ "log-level", OPT_LOG, "LEVEL", 0, "error, warn, info (default) or debug", 0 },
 	{ 0 },
 };
@@ -81,6 +83,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		c->records_mb = (unsigned)strtoul(arg, &end, 10);
 		if (*end || !*arg || c->records_mb > 65536)
 			argp_error(state, "--records-mb takes a number from 0 to 65536");
+		break;
+	case OPT_RECORDER:
+		c->recorder_mb = (unsigned)strtoul(arg, &end, 10);
+		if (*end || !*arg || c->recorder_mb > 4096)
+			argp_error(state, "--recorder-mb takes a number from 0 to 4096");
 		break;
 	case OPT_LOG:
 		c->log_level = level_of(arg);
@@ -154,7 +161,7 @@ static int watch_signals(struct stop *s)
 int main(int argc, char **argv)
 {
 	static char host[HOST_NAME_MAX + 1];
-	struct warden_config config = { .log_level = LOG_LEVEL_INFO, .records_mb = RECORDS_MB,
+	struct warden_config config = { .log_level = LOG_LEVEL_INFO, .records_mb = RECORDS_MB, .recorder_mb = RECORDER_MB,
 					.link = { .name = host, .state_dir = STATE_DIR } };
 	struct warden *warden;
 	struct stop stop = { 0 };

@@ -28,6 +28,7 @@
 #include "engine/offload.h"
 #include "engine/ports.h"
 #include "engine/process.h"
+#include "engine/recorder.h"
 #include "engine/records.h"
 #include "engine/outlet.h"
 #include "engine/trial.h"
@@ -59,6 +60,7 @@ struct warden {
 	struct clones_user clones_user;
 	struct counters counters;
 	struct records records;
+	struct recorder *recorder;
 	struct captures *captures;
 	struct outlet outlet;
 	struct flow_files *flow_files;
@@ -904,7 +906,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	if (rc == 0)
 		rc = netlink_new(l, &w->netlink, e);
 	if (rc == 0)
-		rc = datapath_new(NULL, &w->datapath, e);
+		rc = datapath_new(&(struct datapath_config){ .recorder_bytes = (size_t)c->recorder_mb << 20 }, &w->datapath, e);
 	if (rc == 0)
 		rc = vrfs_new(l, w->netlink, w->datapath, &w->vrfs_user, &w->vrfs, e);
 	if (rc == 0)
@@ -926,7 +928,8 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->books = books_new(&w->counters);
 	w->guards = guards_new(w->datapath);
 	w->inquiries = inquiries_new(l, &w->records, w->link);
-	w->captures = captures_new(l, w->datapath, w->link, c->workers);
+	w->recorder = recorder_new(w->datapath);
+	w->captures = captures_new(l, w->datapath, w->recorder, w->link, c->workers);
 	w->assigned = assigned_new(w->vips, w->clones, w->ports, w->guards, w->vrfs, w->netlink,
 				   w->datapath);
 	w->trials = trials_new(l, w->clones, w->datapath, w->link);
@@ -951,6 +954,7 @@ void warden_free(struct warden *w)
 	if (w->netlink_watch.iface)
 		netlink_unwatch(&w->netlink_watch);
 	captures_free(w->captures);
+	recorder_free(w->recorder);
 	trials_free(w->trials);
 	/* First nobody comes any more, then who is there is sent away. */
 	if (w->assigned)

@@ -18,6 +18,7 @@ struct warden_config {
 	struct link_config link;
 	unsigned workers;          /* of the proxy */
 	int log_level;
+	unsigned recorder_mb;      /* memory for the packets of the last while; 0: none are kept */
 	unsigned records_mb;       /* memory for what was asked and answered; 0: none */
 };
 

@@ -21,6 +21,7 @@
 #define TICK_MS      200
 #define DRAIN_MS     1500              /* for the last blocks of engines */
 #define GONE_TICKS   (3600 * 1000 / TICK_MS)
+#define PAST_LIMIT_NS (30 * NS_PER_S)  /* for engines to tell what they have recorded */
 #define BUDGET_MIN   (1u << 20)
 #define NAMES_MAX    1024
 
@@ -42,6 +43,7 @@ struct running {
 	size_t n_sources;
 	uint64_t began_ns, limit_ns, bytes_max; /* limit 0: none */
 	uint64_t now_ending_ns;   /* its object says that it is over; since when */
+	bool past;                /* it is what recorders have: over when all have told it */
 	bool film_ends, asked;    /* asked: it was tried to write that it is over */
 	char why[200];            /* why it is to end; "": it is not */
 	char trouble[200];
@@ -241,7 +243,8 @@ static void begin(struct captures *c, const struct object *o)
 	r->vs = xstrdup(ref_target(json_str(o->body, "virtualservice_ref", "")));
 	r->tenant = xstrdup(o->tenant);
 	r->began_ns = mono_ns();
-	r->limit_ns = seconds * NS_PER_S;
+	r->past = json_int(o->body, "seconds_before", 0) > 0;
+	r->limit_ns = r->past ? PAST_LIMIT_NS : seconds * NS_PER_S;
 	r->bytes_max = budget(c, params);
 	list_init(&r->link);
 	list_insert(&c->all, &r->link);
@@ -255,6 +258,7 @@ static void begin(struct captures *c, const struct object *o)
 					    .n_names = names.n,
 					    .bytes_max = r->bytes_max,
 					    .packets_max = (uint64_t)json_int(params, "max_packets", 0),
+					    .past = r->past,
 					    .home = &c->c->inbox,
 					    .full = film_full,
 					    .done = film_done,
@@ -322,6 +326,8 @@ void captures_take(struct captures *c, const struct captures_from *from, const j
 	film_source_end(r->film, s->number, s->drops);
 	if (all_ended(r, "packets"))
 		to_end(r, "packets");
+	else if (r->past && all_ended(r, NULL) && r->n_sources > from->others)
+		to_end(r, "saved");
 	timer_in(c->c->loop, &c->tick, 0, c->tick.fire);
 }
 

@@ -30,6 +30,7 @@ struct captures_from {
 	const char *uuid, *name;       /* of the engine */
 	const struct clock *clock;
 	bool holds;                    /* it was told to capture */
+	unsigned others;               /* connected engines that were told as well */
 };
 
 /* A `packets` message of an engine, and the bytes behind it, which are taken. C NULL: nobody wants them. */

@@ -378,7 +378,7 @@ static void *film_thread(void *arg)
 			ends = obey(f, o);
 			continue;
 		}
-		drain(f, wall_ns() - LATE_NS);
+		drain(f, f->c.past ? 0 : wall_ns() - LATE_NS);
 		flush(f);
 	}
 	drain(f, UINT64_MAX);
@@ -412,6 +412,7 @@ int film_new(const struct film_config *c, struct film **out, struct err *e)
 	f->fd = fd;
 	f->last = &f->first;
 	f->merge = merge_new();
+	merge_hold(f->merge, c->past);
 	if (c->classic) {
 		pcap_head(&f->out);
 	} else {

@@ -24,6 +24,7 @@ struct film_config {
 	bool keys;                 /* TLS secrets are taken */
 	uint64_t bytes_max;        /* of the file; it is never larger */
 	uint64_t packets_max;      /* 0: no limit */
+	bool past;                 /* all that comes is old: it is written when all of it is here */
 	struct inbox *home;
 	/* On the home's thread. REASON: "size", "packets", or a sentence about the disk. Once, perhaps never. */
 	void (*full)(void *arg, const char *reason);

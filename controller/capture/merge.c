@@ -19,6 +19,7 @@ struct merge {
 	struct entry *heap;
 	size_t n, room, bytes;
 	uint64_t put;
+	bool held;
 };
 
 struct merge *merge_new(void)
@@ -100,9 +101,14 @@ void merge_put(struct merge *m, unsigned source, uint64_t at_ns, const struct pa
 		swap(&m->heap[at], &m->heap[(at - 1) / 2]);
 }
 
+void merge_hold(struct merge *m, bool yes)
+{
+	m->held = yes;
+}
+
 struct merged *merge_take(struct merge *m, uint64_t late_ns)
 {
-	uint64_t until = UINT64_MAX;
+	uint64_t until = m->held ? 0 : UINT64_MAX;
 	struct merged *p;
 	size_t at = 0;
 

@@ -30,6 +30,8 @@ void merge_free(struct merge *m);
 /* A source that is open holds others up. */
 void merge_open(struct merge *m, unsigned source);
 void merge_close(struct merge *m, unsigned source);
+/* YES: others will come with packets of any age; nothing is given out until it must be, or they are here. */
+void merge_hold(struct merge *m, bool yes);
 /* F is copied. AT_NS: its corrected stamp. */
 void merge_put(struct merge *m, unsigned source, uint64_t at_ns, const struct packets_frame *f);
 /* Nothing from SOURCE before UNTIL_NS comes any more. */

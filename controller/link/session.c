@@ -705,18 +705,35 @@ static void take_packets(struct session *s, const json_t *msg)
 	s->behind = (size_t)n;
 }
 
+static unsigned others_that_capture(const struct session *s, const char *uuid)
+{
+	unsigned n = 0;
+
+	LIST_FOREACH(l, &s->fleet->engines) {
+		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
+
+		n += e != s->engine && e->bulk && holder_has(s->fleet->graph, &e->holder, "capture", uuid);
+	}
+	return n;
+}
+
 static void take_behind(struct session *s)
 {
 	CLEANUP_JSON json_t *head = s->head;
 	struct engine *e = s->engine;
 	void *bytes = xmalloc(s->behind + 1);
+	const char *capture;
 
 	s->head = NULL;
 	if (s->behind)
 		memcpy(bytes, s->stream.in.data, s->behind);
 	buf_take(&s->stream.in, s->behind);
-	captures_take(s->fleet->controller->captures, &(struct captures_from){ e->uuid, e->name, &e->clock,
-						 holder_has(s->fleet->graph, &e->holder, "capture", json_str(head, "capture", "")) }, head, bytes, s->behind);
+	capture = json_str(head, "capture", "");
+	captures_take(s->fleet->controller->captures,
+		      &(struct captures_from){ e->uuid, e->name, &e->clock,
+					       holder_has(s->fleet->graph, &e->holder, "capture", capture),
+					       others_that_capture(s, capture) },
+		      head, bytes, s->behind);
 }
 
 static void take_answer(struct session *s, const json_t *msg)

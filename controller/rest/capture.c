@@ -13,6 +13,8 @@
 #include "controller/audit.h"
 #include "controller/capture/captures.h"
 #include "controller/rest/handlers.h"
+#include "controller/rest/subresource.h"
+#include "controller/rules.h"
 
 #define SAME_AGAIN_NS (60 * NS_PER_S)
 
@@ -80,6 +82,66 @@ enum result capture_file(struct request *q)
 	else
 		send_file(q, o);
 	return RESULT_NOW;
+}
+
+/* ---- what the recorders have ---- */
+
+static const struct parameter save_parameters[] = {
+	{ "seconds", "INTEGER", NULL, "How far back; 60 when not given, at most 86400." },
+	{ "reason", "STRING", NULL, "Why; it stands in the file." },
+	{ 0 },
+};
+
+static int save_wanted(const json_t *body, unsigned *seconds, struct err *e)
+{
+	const json_t *s = json_object_get(body, "seconds");
+
+	*seconds = 60;
+	if (!s)
+		return 0;
+	if (!json_is_integer(s) || json_integer_value(s) < 1 || json_integer_value(s) > 86400)
+		return err_set(e, -EINVAL, "seconds", "A number from 1 to 86400 is wanted.");
+	*seconds = (unsigned)json_integer_value(s);
+	return 0;
+}
+
+/* POST /api/virtualservice/UUID/save-packets: a capture of what was. */
+static void save(void *arg, const struct subresource_call *call, struct request *q)
+{
+	struct change_by by = change_by(q);
+	struct change change;
+	struct err e = { 0 };
+	char made[UUID_MAX] = "";
+	unsigned seconds;
+	json_t *answer = NULL;
+	int rc = save_wanted(call->body, &seconds, &e);
+
+	(void)arg;
+	if (rc == 0)
+		rc = auth_may(q, "capture", call->object->tenant, true, &e);
+	if (rc == 0) {
+		change_begin(&change, q->rest->c->store, &by);
+		rc = rule_capture_past(&change, call->object, seconds, json_str(call->body, "reason", ""), made, &e);
+		if (rc == 0)
+			rc = change_commit(&change, &e);
+		else
+			change_abort(&change);
+		model_notes_fini(&change.notes);
+	}
+	if (rc == 0) {
+		const struct object *o = store_get(q->rest->c->store, "capture", made);
+
+		answer = json_pack("{s:s, s:s, s:o, s:i}", "uuid", made, "name", o->name, "url", json_sprintf("%s/api/capture/%s", call->base_url, made),
+				   "seconds", (int)seconds);
+	}
+	subresource_answer(q, answer, &e);
+}
+
+void capture_actions(struct rest *r)
+{
+	static struct subresource action = { .kind = "virtualservice", .path = "save-packets", .order = save, .parameters = save_parameters };
+
+	subresource_add(r, &action);
 }
 
 /* ---- the folder ---- */

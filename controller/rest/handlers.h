@@ -53,6 +53,7 @@ void file_begin(struct request *q, uint64_t length);
 handler capture_file;
 /* /api/fileservice?uri=controller://captures...: PATH is what is behind that. */
 enum result captures_folder(struct request *q, const char *path);
+void capture_actions(struct rest *r);
 /* logs.c */
 handler logs_get;
 /* enrol.c */

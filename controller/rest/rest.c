@@ -60,6 +60,7 @@ int rest_start(struct controller *c, int fd, bool ipv6, struct rest **out, struc
 	lockout_init(&r->lockout);
 	auth_limits(r);
 	certificate_actions(r);
+	capture_actions(r);
 	rc = files_open(c->data, &r->files, e);
 	if (rc == 0)
 		rc = user_token_init(r, e);

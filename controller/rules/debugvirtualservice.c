@@ -13,7 +13,7 @@
 
 /* What a capture takes over. */
 static const char *const taken_over[] = { "capture_params", "debug_ip", "capture_filters", "capture_pkt_filter", "capture_expression",
-					  "debug_hm" };
+					  "debug_hm", "seconds_before" };
 
 /* -EINVAL with the compiler's sentence. */
 static int check_expression(const char *text, struct err *e)
@@ -144,7 +144,8 @@ static char *name_of(struct change *c, const struct object *vs, uint64_t now_us)
 	return name;
 }
 
-static int begin(struct change *c, const struct object *vs, const json_t *debug, struct err *e)
+/* MADE: its uuid; may be NULL. */
+static int begin(struct change *c, const struct object *vs, const json_t *debug, char *made, struct err *e)
 {
 	const json_t *se = json_object_get(json_object_get(debug, "se_params"), "se_refs"), *one;
 	const json_t *params = json_object_get(debug, "capture_params");
@@ -177,11 +178,26 @@ static int begin(struct change *c, const struct object *vs, const json_t *debug,
 		json_object_set_new(whole, "pkt_size", json_integer(0));
 		json_object_set(w, "capture_params", whole);
 	}
-	warn_without_limits(c, params);
+	if (!json_int(debug, "seconds_before", 0))
+		warn_without_limits(c, params);
 	c->by.internal = true; /* clients make none by themselves */
 	rc = change_create(c, kind_find("capture"), w, uuid, e);
 	c->by.internal = internal;
+	if (rc == 0 && made)
+		snprintf(made, UUID_MAX, "%s", uuid);
 	return rc;
+}
+
+int rule_capture_past(struct change *c, const struct object *vs, unsigned seconds, const char *reason, char made[static UUID_MAX],
+		      struct err *e)
+{
+	const char *running = running_of(c, vs->uuid);
+	CLEANUP_JSON json_t *want = json_pack("{s:i, s:s, s:{s:i}}", "seconds_before", (int)seconds, "capture_reason", reason,
+					      "capture_params", "pkt_size", 0);
+
+	if (running)
+		return err_set(e, -EBUSY, NULL, "A capture of this virtual service runs (%s): end it before its past is saved.", running);
+	return begin(c, vs, want, made, e);
 }
 
 /* Whoever reads what was encrypted could as well have the keys of the certificates. */
@@ -221,7 +237,7 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 	if (is && !running && may_have_keys(c, vs, new, e) < 0)
 		return -EACCES;
 	if (is && !running)
-		return vs ? begin(c, vs, new, e) : 0;
+		return vs ? begin(c, vs, new, NULL, e) : 0;
 	for (size_t i = 0; is && i < ARRAY_SIZE(taken_over); i++) {
 		const json_t *before = json_object_get(old, taken_over[i]), *after = json_object_get(new, taken_over[i]);
 

@@ -302,6 +302,25 @@ struct tap_record {
 };
 _Static_assert(sizeof(struct tap_record) == 56, "no holes");
 
+/* What of each CPU's slots a service has, `first` to `first + count`. */
+struct recorder_share {
+	__u32 first;
+	__u32 count;      /* 0: nothing is recorded */
+	__u32 number;     /* of its cursor, below RECORDER_SHARES_MAX */
+	__u32 unused;
+};
+_Static_assert(sizeof(struct recorder_share) == 16, "no holes");
+
+#define RECORDER_SNAP       256
+#define RECORDER_SHARES_MAX 4096
+
+/* The stamp is written first as zero and last as it is: a reader that finds the same one before and behind has it whole. */
+struct recorder_slot {
+	struct tap_record r;
+	__u8 data[RECORDER_SNAP];
+};
+_Static_assert(sizeof(struct recorder_slot) == 312, "no holes");
+
 #define TAPS_MAX     16           /* captures at a time */
 #define TAP_DATA_MAX 69632        /* of a packet: the largest that the kernel handles as one, and some */
 #define DENIAL_KEY_BITS 160

@@ -9,6 +9,7 @@
 #include "engine/bpf/guard.bpf.h"
 #include "engine/bpf/plain.bpf.h"
 #include "engine/bpf/steer.bpf.h"
+#include "engine/bpf/recorder.bpf.h"
 #include "engine/bpf/tap.bpf.h"
 #include "engine/bpf/trial.bpf.h"
 
@@ -29,6 +30,7 @@ int data_egress(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	classify_out(skb, &p, &v);
 	clone(skb, &v);
+	record(skb, &p, &v);
 	tap(skb, &p, &v);
 	return TC_ACT_UNSPEC;
 }
@@ -47,6 +49,7 @@ int data_ingress(struct __sk_buff *skb)
 	if (v.foreign)
 		return TC_ACT_SHOT;
 	clone(skb, &v);
+	record(skb, &p, &v);
 	tap(skb, &p, &v);
 	return TC_ACT_UNSPEC;
 }

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -18,6 +19,8 @@ enum { SWEEP_BATCH = 512 };
 
 struct datapath {
 	struct datapath_bpf *skel;
+	struct recorder_memory recorder;
+	size_t recorder_bytes;
 	struct bpf_link *steering;       /* NULL until there is a range */
 	bool range_taken[RANGES_MAX];
 	int tap_rings[TAPS_MAX];         /* descriptors; 0: none */
@@ -56,6 +59,23 @@ static int quiet_print(enum libbpf_print_level level, const char *fmt, va_list a
 	return 0;
 }
 
+/* The kernel maps an array's memory as the whole pages that it takes. */
+static int recorder_map(struct datapath *d, uint32_t slice)
+{
+	size_t bytes = (size_t)slice * (size_t)d->cpus * sizeof(struct recorder_slot);
+	void *p;
+
+	if (!slice)
+		return 0;
+	p = mmap(NULL, bytes, PROT_READ, MAP_SHARED, bpf_map__fd(d->skel->maps.recorder_slots), 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	d->recorder = (struct recorder_memory){ p, (uint32_t)d->cpus, slice };
+	d->recorder_bytes = bytes;
+	d->skel->bss->recorder_slice = slice;
+	return 0;
+}
+
 int datapath_new(const struct datapath_config *c, struct datapath **out, struct err *e)
 {
 	libbpf_set_print(quiet_print);
@@ -65,6 +85,11 @@ int datapath_new(const struct datapath_config *c, struct datapath **out, struct 
 		return err_set(e, -errno, NULL, "the BPF object cannot be opened: %s", strerror(errno));
 	if (c && c->flows_max)
 		bpf_map__set_max_entries(skel->maps.flows, c->flows_max);
+
+	int cpus = libbpf_num_possible_cpus();
+	uint32_t slice = c ? (uint32_t)(c->recorder_bytes / sizeof(struct recorder_slot) / (size_t)cpus) : 0;
+	if (slice)
+		bpf_map__set_max_entries(skel->maps.recorder_slots, slice * (uint32_t)cpus);
 
 	int rc = datapath_bpf__load(skel);
 	if (rc) {
@@ -76,8 +101,13 @@ int datapath_new(const struct datapath_config *c, struct datapath **out, struct 
 	struct datapath *d = xcalloc(1, sizeof(*d));
 	d->skel = skel;
 	random_bytes(&skel->bss->flow_seed, sizeof(skel->bss->flow_seed));
-	d->cpus = libbpf_num_possible_cpus();
+	d->cpus = cpus;
 	d->per_cpu = xcalloc((size_t)d->cpus, sizeof(*d->per_cpu));
+	rc = recorder_map(d, slice);
+	if (rc) {
+		datapath_free(d);
+		return err_set(e, rc, NULL, "the recorder's memory cannot be mapped: %s", strerror(-rc));
+	}
 	*out = d;
 	return 0;
 }
@@ -87,6 +117,8 @@ void datapath_free(struct datapath *d)
 	if (!d)
 		return;
 	bpf_link__destroy(d->steering);
+	if (d->recorder.slots)
+		munmap((void *)d->recorder.slots, d->recorder_bytes);
 	datapath_bpf__destroy(d->skel);
 	free(d->per_cpu);
 	free(d);
@@ -576,6 +608,21 @@ bool datapath_flows_none(const struct datapath *d, uint32_t first, uint32_t coun
 }
 
 /* ---- the rest ---- */
+
+struct recorder_memory datapath_recorder(const struct datapath *d)
+{
+	return d->recorder;
+}
+
+int datapath_record(struct datapath *d, uint32_t service, const struct recorder_share *s)
+{
+	return bpf_map_update_elem(bpf_map__fd(d->skel->maps.recorder_shares), &service, s, BPF_ANY);
+}
+
+void datapath_record_end(struct datapath *d, uint32_t service)
+{
+	bpf_map_delete_elem(bpf_map__fd(d->skel->maps.recorder_shares), &service);
+}
 
 int datapath_marks_fd(const struct datapath *d)
 {

@@ -27,6 +27,7 @@ struct datapath;
 
 struct datapath_config {
 	uint32_t flows_max; /* connections in the flow table; 0: FLOWS_MAX */
+	size_t recorder_bytes; /* of all CPUs' slots; fewer than a slot for each: nothing is recorded */
 };
 
 /* Loads, attaches nothing. C may be NULL. -EPERM without CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. */
@@ -137,6 +138,18 @@ int datapath_trial(struct datapath *d, uint32_t slot, bool out, const void *fram
 int datapath_sweep(struct datapath *d, unsigned budget, uint64_t linger_ns, uint64_t idle_ns);
 /* A sweep that began after SINCE_NS has been through the whole table, and there was no flow of these slots. */
 bool datapath_flows_none(const struct datapath *d, uint32_t first, uint32_t count, uint64_t since_ns);
+
+/* ---- the recorder's memory (engine/recorder.h) ---- */
+
+struct recorder_memory {
+	const struct recorder_slot *slots; /* of one CPU behind those of the other; NULL: none */
+	uint32_t cpus, slice;              /* slots of each */
+};
+
+struct recorder_memory datapath_recorder(const struct datapath *d);
+/* -errno */
+int datapath_record(struct datapath *d, uint32_t service, const struct recorder_share *s);
+void datapath_record_end(struct datapath *d, uint32_t service);
 
 /* The socket storage map that the proxy is given (engine/bpf/mark.h), and that alone. Stays the datapath's. */
 int datapath_marks_fd(const struct datapath *d);

@@ -35,7 +35,12 @@ static const struct {
 		 "\tcompadd -- $words_there || _files\n"
 		 "}\n"
 		 "\n"
-		 "compdef _spanwire spanwire\n" },
+		 "# From a folder of fpath this file is the function; from source it defines it.\n"
+		 "if [[ $funcstack[1] == _spanwire ]]; then\n"
+		 "\t_spanwire \"$@\"\n"
+		 "else\n"
+		 "\tcompdef _spanwire spanwire\n"
+		 "fi\n" },
 };
 
 int completion_script(FILE *out, const char *shell, struct err *e)

@@ -183,6 +183,10 @@ FIELDS = sorted({field for *_, fields in CASES for field in fields})
 def test_a_sensor_two_hops_away_decodes(world, v6):
     sensor = world.beyond().record("eth0", "ip proto gre or ip6 proto gre or udp", unwrap)
     to, own = (sensor.ip6, world.out.ip6) if v6 else (sensor.ip4, world.out.ip)
+    sensor.ip("link", "add", "vx0", "type", "vxlan", "id", 0xABCDEF, "dstport", 4789, "local", to, "nolearning")
+    sensor.run("ethtool", "-K", "vx0", "gro", "off")        # frame by frame, as they came
+    sensor.ip("link", "set", "vx0", "up")
+    sensor.record("vx0", "tcp or ip6 proto 6")
     world.route(v6)
     world.reaches(sensor, v6)
     client, macs = "2001:db8::77", {world.back.mac, world.echo.eth.mac}
@@ -205,6 +209,9 @@ def test_a_sensor_two_hops_away_decodes(world, v6):
             ports = {frozenset((f.inner.flow, f.inner.back)): f.sport for f in frames}
             assert all(ports[frozenset((f.inner.flow, f.inner.back))] == f.sport >= 49152 for f in frames)
             assert len(ports) == 3 and len(set(ports.values())) > 1
+        if kind == "vxlan":
+            # The kernel's own device, which takes no frame whose outer checksum is wrong, or zero over IPv6.
+            whole(world.arrived(sensor, "vx0"), 1, 100_000, 100_000)
         if kind.startswith("erspan"):
             # Each frame has its own; two processors may send theirs in another order.
             numbers = sorted(f.sequence for f in frames)
@@ -277,3 +284,88 @@ def test_a_profile_says_the_encapsulation(lab):
         assert all(f.checksums_ok and f.whole for f in frames)
         assert max(f.wire_length for f in frames) == 1514, "the server's segments, too, leave just the room"
     assert vs.clone_sum("dropped_too_big") == 0
+
+
+def test_the_next_hop_is_the_routing_table_s(world):
+    """No route, a route, another one, a narrower one, a router that is dead, none again; the books agree with the wire."""
+    sensor = world.beyond().record("eth0", "udp", unwrap)
+    want, far = f"{sensor.ip4},vxlan=1", world.far[0]
+    world.clone(want)
+    world.says("no route of this engine leads to", sensor.ip4)
+    world.talk()
+    books = world.books()
+    assert books["eligible"] == books["dropped_no_interface"] > 0
+    world.route()
+    world.ready()
+    world.reaches(sensor)
+    assert world.reach.numbers("books", 0)["room"] == 1500 - ROOM
+    # A sender that leaves no room: what does not fit is counted, what fits is sent.
+    world.reach.ask("room off", "room")
+    world.talk(100_000)
+    books = world.books()
+    assert books["dropped_too_big"] > 0 and books["sent"] > 0
+    world.reach.ask("room on", "room")
+    world.route(mtu=1400)
+    until(lambda: world.reach.numbers("books", 0)["room"] == 1400 - ROOM, "the path is narrower")
+    world.talk(100_000)
+    assert world.books()["dropped_too_big"] == books["dropped_too_big"]
+    assert max(f.wire_length for f in world.arrived(sensor)[books["sent"]:]) == 1414
+    nobody = world.near.address(99)[0]
+    world.route(via=nobody)
+    world.says(nobody, f"the next hop to {sensor.ip4}", "does not answer ARP on eth1")
+    before = world.books()
+    world.talk(100)
+    assert world.books()["dropped_no_neighbour"] > before["dropped_no_neighbour"]
+    world.engine.ip("route", "del", far)
+    world.says("no route")
+    world.clone(f"{world.out.ip},gre=-1", sensor.ip4, f"198.18.77.9,198.18.77.0/24", f"{sensor.ip6},vxlan=1")
+    assert "is an address of this engine" in world.state(0)
+    assert world.state(1) == f"{sensor.ip4} is not adjacent and has no encapsulation"
+    assert world.state(2) == "no interface of this engine lies in 198.18.77.0/24"
+    assert "no route" in world.state(3)
+
+
+def test_every_form_of_destination(world):
+    """Who is asked for, who is not, and where copies go while nobody answers."""
+    lab = world.lab
+    ids, other = (lab._host(Recorder(lab, name, lab.span, n)).record("eth0", "tcp")
+                  for name, n in (("ids", 71), ("other", 72)))
+    subnet, flood = lab.span.subnet, "02:53:50:57:00:01"
+    dummy, dummy6 = lab.span.address(200)
+
+    def macs(*wants):
+        world.clone(*wants)
+        until(lambda: world.state().startswith("ready"), "target is ready")
+        ids.forget()
+        world.talk(1000)
+        return {f.dst_mac for f in world.arrived(ids)}
+    for wants in (ids.ip4, ids.ip6, f"{ids.ip4},{ids.mac}", f"{ids.mac},{subnet}", f"{dummy},{ids.mac},{subnet}",
+                  f"{dummy},{ids.mac}"):
+        assert macs(wants) == {ids.mac}, wants
+    # Nobody answers: dropped, or, with a subnet, to a MAC address that the switch gives to everybody.
+    world.clone(dummy)
+    world.says(f"{dummy} does not answer ARP on eth1")
+    world.talk(1000)
+    books = world.books()
+    assert books["eligible"] == books["dropped_no_neighbour"] > 0
+    assert macs(subnet) == {flood} == {f.dst_mac for f in other.seen()[-3:]}
+    assert macs(f"{dummy},{subnet}") == {flood}
+    world.says("ready", f"{dummy} does not answer ARP", flood)
+    # It comes: its own MAC address; with another one, and without a word of it; it goes: the last one.
+    other.ip("addr", "add", f"{dummy}/24", "dev", "eth0")
+    until(lambda: f"mac={other.mac}" in world.reach.ask("books 0", "books"), "it is found")
+    world.ready()
+    for fresh, who in (("02:00:00:00:77:77", dummy), ("02:00:00:00:77:78", dummy6)):
+        if who == dummy6:
+            other.ip("addr", "add", f"{dummy6}/64", "dev", "eth0", "nodad")
+            world.clone(dummy6)
+            world.ready()
+        other.ip("link", "set", "eth0", "address", fresh)
+        until(lambda: f"mac={fresh}" in world.reach.ask("books 0", "books"), f"{who} is followed to {fresh}", 20)
+    # The switch never believed that the server is anywhere else.
+    assert lab.back.knows(world.echo.eth.mac) == world.echo.eth.port
+    # An interface that goes away and comes back.
+    world.engine.ip("link", "del", "eth1")
+    world.says("is not adjacent")
+    world.out = world.engine.attach(lab.span, "eth1", *lab.span.address(21))
+    world.ready()

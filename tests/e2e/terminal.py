@@ -1,6 +1,7 @@
 """A terminal with a program in it, by tmux: what a user types, and what he sees."""
 
 import os
+import pathlib
 import re
 import subprocess
 import time
@@ -32,6 +33,9 @@ class Terminal:
 
     def close(self):
         self.tmux("kill-server", check=False)
+        # tmux leaves its socket.
+        path = pathlib.Path(os.environ.get("TMUX_TMPDIR", "/tmp")) / f"tmux-{os.getuid()}" / self.socket
+        path.unlink(missing_ok=True)
 
     def screen(self):
         """All lines that were ever there, wrapped ones joined."""

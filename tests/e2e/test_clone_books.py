@@ -45,6 +45,14 @@ def balanced(vs):
     return sums
 
 
+def ready(vs):
+    """Its clone servers can be reached: of a flow that begins earlier nothing is copied."""
+    def all_are():
+        lines = [line for row in vs.clone_stats() for line in row["clone_srvr_stats"]]
+        return lines and all(line.get("state") == "ready" for line in lines)
+    until(all_are, "the clone servers are ready", every=0.1)
+
+
 def since_sum(vs, counter):
     return sum(line[counter] for engine in vs.clone_stats() for line in engine["clone_srvr_stats"])
 
@@ -146,6 +154,7 @@ def test_which_flows_are_copied_is_chosen_at_their_birth(lab):
     lab.engine()
     profile = Profile(lab, [ids], preserve_client_ip=True)
     vs = profile.vs = lab.virtual_service(pool=[web], http=False, clone=profile.ref).wait_servers_up(1)
+    ready(vs)
 
     def visit(times, held=0):
         for _ in range(times):
@@ -244,3 +253,56 @@ def test_a_flow_that_lost_a_frame_is_hurt_and_listed(lab, place):
         return ids.conversations()[-1].complete
     until(copied, "new flows are copied again")
     assert balanced(vs)["dropped_shed"] > 0
+
+
+def test_every_reason_is_in_the_books_and_no_frame_in_none(lab):
+    """Against the server's own interface, and the sensor: what passed there is sent, or dropped by the reason forced."""
+    from test_clone_oracle import Own, on_the_wire
+
+    ids, web, client = lab.sensor(), lab.server(), lab.client()
+    engine = lab.engine(workers=1)
+    own = Own(web, "tcp port 80")
+    profile = Profile(lab, [ids])
+    vs = profile.vs = lab.virtual_service(pool=[web], http=False, monitor=None, clone=profile.ref)
+    ready(vs)
+    held = Held(client, vs)
+    until(lambda: ids.conversations() and ids.conversations()[0].complete, "it is copied")
+
+    def reachable(is_so):
+        until(lambda: any((line.get("state") == "ready") == is_so for row in vs.clone_stats()
+                          for line in row["clone_srvr_stats"]), f"the clone server is reachable: {is_so}", every=0.1)
+
+    def forced(reason, force, undo, noticed=False):
+        before = vs.clone_sum(f"dropped_{reason}")
+        force()
+        if noticed:
+            reachable(False)
+        for _ in range(3):
+            held.talk("/files/131072")
+        undo()
+        if noticed:
+            reachable(True)
+        return lambda: vs.clone_sum(f"dropped_{reason}") > before
+
+    span, link = engine.span0, lambda *words: engine.ip("link", "set", "span0", *words)
+    grew = {
+        "link_down": forced("link_down", span.unplug, span.plug, True),
+        "no_interface": forced("no_interface", lambda: engine.ip("addr", "del", f"{span.ip}/24", "dev", "span0"),
+                               lambda: engine.ip("addr", "add", f"{span.ip}/24", "dev", "span0"), True),
+        "too_big": forced("too_big", lambda: (link("mtu", 900), told(vs)), lambda: (link("mtu", 1500), told(vs))),
+        "queue_full": forced("queue_full", lambda: engine.run(
+            "tc", "qdisc", "add", "dev", "span0", "root", "tbf", "rate", "5mbit", "burst", "70000", "limit", "70000"),
+            lambda: ([(held.talk("/files/131072"), Held(client, vs)) for _ in range(6)], ids.settled(),
+                     engine.run("tc", "qdisc", "del", "dev", "span0", "root"))),
+        "shed": lambda: vs.clone_sum("dropped_shed") > 0,
+    }
+    profile.edit(filter={"sample_percent": 1})
+    grew["sampled_out"] = forced("sampled_out", lambda: [Held(client, vs) for _ in range(4)], lambda: None)
+    vs.patch(delete={"traffic_clone_profile_ref": profile.ref})
+    until(lambda: not vs.clone_stats()[0]["clone_srvr_stats"], "the clone is off", every=0.1)
+    grew["ended"] = forced("ended", lambda: None, lambda: None)
+
+    books, seen = balanced(vs), ids.settled()
+    assert [reason for reason, did in grew.items() if not did()] == []
+    assert books["sent"] == seen
+    until(lambda: on_the_wire(own.read()) == books["eligible"], "the server's interface saw as many", 5, every=0.3)

@@ -8,7 +8,7 @@ import struct
 import threading
 
 from origin import Origin
-from test_clone_books import balanced
+from test_clone_books import balanced, ready
 
 from lab import until
 from lab.packets import PcapReader, conversations
@@ -180,6 +180,7 @@ def test_the_sensor_sees_what_the_server_sees(lab):
     talker = Talker(web)
     own = Own(web, "tcp port 8080")
     vs = lab.virtual_service(pool=[talker.address], monitor=None, clone=lab.clone_profile([ids]))
+    ready(vs)
     in_order((lab.span, engine.span0.port), (ids, "eth0"))
     wrong = []
 

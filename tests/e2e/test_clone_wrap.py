@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from reach import Reach
 from test_clone_raw import DROPS, Echo
+from test_vrf import Domain, ip, join, wait_up
 
 from lab.host import Host, until
 from lab.packets import PcapReader, conversations
@@ -369,3 +370,28 @@ def test_every_form_of_destination(world):
     world.says("is not adjacent")
     world.out = world.engine.attach(lab.span, "eth1", *lab.span.address(21))
     world.ready()
+
+
+def test_the_service_s_routing_domain_leads_to_the_sensor(lab):
+    """A route that only its VRF has; copies of another domain's service do not take it."""
+    engine = lab.engine(workers=1)
+    blue = Domain(lab, engine, "blue")
+    join(lab, engine, blue)
+    sensor, hop = far_sensor(lab, blue.switch)
+    sensor.record("eth0", "udp", unwrap)
+    lab.api.patch(f"vrfcontext/{blue.vrf['uuid']}", replace={"static_routes": [
+        {"route_id": "1", "prefix": {"ip_addr": ip("198.18.8.0"), "mask": 24}, "next_hop": ip(hop.ip)}]})
+    profile = lab.api.post("trafficcloneprofile", {"name": "far", "clone_servers": [
+        {"ip_address": ip(sensor.ip4), "encapsulation": {"type": "CLONE_ENCAP_VXLAN", "vni": 5}}]})
+    vs = blue.service([blue.server.ip4], traffic_clone_profile_ref=profile["url"])
+    wait_up(lab, vs)
+    other = lab.virtual_service(pool=[lab.server()], monitor=None, clone=profile["url"])
+    client = lab.client()
+
+    def came():
+        assert blue.client.fresh_get(f"http://{blue.switch.address(100)[0]}/").ok
+        return any(f.inner.dport == 80 and f.src == blue.leg.ip and f.number == 5 for f in sensor.seen())
+    until(came, "copies of the domain's service come", 15, every=0.1)
+    assert client.fresh_get(other.url).ok
+    until(lambda: other.clone_sum("dropped_no_interface") > 0, "the other service's copies have no way")
+    assert other.clone_sum("sent") == 0

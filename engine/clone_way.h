@@ -30,7 +30,7 @@ struct routes;
  * Nobody's, and one host's by its form: a switch that has never heard it sends it to all ports. Never broadcast, which every
  * host would have to look at.
  */
-#define CLONE_FLOOD_MAC { 0x02, 0x53, 0x50, 0x57, 0x00, 0x01 }
+#define CLONE_FLOOD_MAC { 0x02, 0x53, 0x50, 0x57, 0xff, 0xff }
 
 enum clone_wrap_kind {
 	CLONE_WRAP_NONE, CLONE_WRAP_VXLAN, CLONE_WRAP_GRE, CLONE_WRAP_ERSPAN_II, CLONE_WRAP_ERSPAN_III,

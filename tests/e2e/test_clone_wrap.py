@@ -331,7 +331,7 @@ def test_every_form_of_destination(world):
     lab = world.lab
     ids, other = (lab._host(Recorder(lab, name, lab.span, n)).record("eth0", "tcp")
                   for name, n in (("ids", 71), ("other", 72)))
-    subnet, flood = lab.span.subnet, "02:53:50:57:00:01"
+    subnet, flood = lab.span.subnet, "02:53:50:57:ff:ff"
     dummy, dummy6 = lab.span.address(200)
 
     def macs(*wants):

@@ -135,6 +135,10 @@ static void slot_wrap(struct slot *s, const struct clone_way *w)
 	if (!s->want.wrap)
 		return;
 	clone_wrap_fill(&s->want, &w->source, &wrap);
+	if (s->set->plan.plain) {
+		wrap.flags |= WRAP_MARKED;
+		memcpy(wrap.marker, s->set->plan.marker, 6);
+	}
 	if (!memcmp(&wrap, &s->wrap, sizeof(wrap)))
 		return;
 	rc = datapath_wrap_set(s->set->table->datapath, s->index, &wrap);
@@ -229,7 +233,7 @@ static void slot_settle(struct slot *s)
 	t.flags = (s->exit->cuts ? TARGET_CUT : 0) | (s->want.wrap ? TARGET_WRAP : 0);
 	if (s->set->plan.bits_per_s || s->set->plan.packets_per_s)
 		t.flags |= TARGET_LIMITED;
-	/* Of an encapsulated copy the marker is within. */
+	/* Of an encapsulated copy the marker is within: slot_wrap(). */
 	memcpy(t.src_mac, s->set->plan.plain && !s->want.wrap ? s->set->plan.marker : i->mac, 6);
 	if (slot_mac(s, &w)) {
 		memcpy(t.dst_mac, slot_mac(s, &w), 6);

@@ -136,6 +136,7 @@ enum {
 	WRAP_SEQUENCE = 1 << 2,
 	WRAP_ERSPAN_II = 1 << 3,
 	WRAP_ERSPAN_III = 1 << 4,
+	WRAP_MARKED = 1 << 5, /* the frame inside gets `marker` as its source MAC address */
 };
 
 /* The encapsulation of a target: from the outer IP header up to the Ethernet header of the frame inside. */
@@ -145,8 +146,9 @@ struct wrap {
 	__u32 len;
 	__u32 sum;        /* of the words of an outer IPv4 header without length and checksum */
 	__u8 head[60];    /* what is the frame's own is zero */
+	__u8 marker[8];
 };
-_Static_assert(sizeof(struct wrap) == 80, "no holes");
+_Static_assert(sizeof(struct wrap) == 88, "no holes");
 #define WRAP_LEN_MAX 60
 
 /* Which flows are admitted to the targets of a set; its number is that of the first of them. */

@@ -688,6 +688,29 @@ static void encapsulations(void **state)
 	assert_int_equal(datapath_wrap_set(dp, SLOT, NULL), 0);
 }
 
+static void a_decrypted_frame_is_marked_within(void **state)
+{
+	(void)state;
+	if (!dp)
+		skip();
+
+	struct frame f = transport(IPPROTO_TCP, "10.0.0.1", 1234, "10.0.0.9", 80, 0x18, 77);
+	struct clone_want want = { .wrap = CLONE_WRAP_GRE, .ip = ip("198.51.100.9") };
+	struct in6_addr source = ip("192.0.2.1");
+	static const uint8_t marker[6] = { 2, 0x53, 0x50, 0x57, 0, 1 };
+	struct wrap head;
+	struct answer a;
+
+	clone_wrap_fill(&want, &source, &head);
+	head.flags |= WRAP_MARKED;
+	memcpy(head.marker, marker, 6);
+	assert_int_equal(datapath_wrap_set(dp, SLOT, &head), 0);
+	assert_int_equal(datapath_target_set(dp, SLOT, &wrapped_target), 0);
+	a = cut(&f, COPY_OUT);
+	memcpy(f.b + 6, marker, 6);
+	assert_memory_equal(a.f.b + 14 + 24, f.b, f.len);
+}
+
 static void encapsulated_with_the_clients_address(void **state)
 {
 	(void)state;
@@ -1159,6 +1182,7 @@ int main(void)
 		cmocka_unit_test(short_frames_pass),
 		cmocka_unit_test(rewriter),
 		cmocka_unit_test(encapsulations),
+		cmocka_unit_test(a_decrypted_frame_is_marked_within),
 		cmocka_unit_test(encapsulated_with_the_clients_address),
 		cmocka_unit_test(source_port_is_of_the_flow),
 		cmocka_unit_test(what_does_not_fit_is_counted),

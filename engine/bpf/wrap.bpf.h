@@ -179,6 +179,8 @@ static __noinline long wrap(struct __sk_buff *skb, const struct wrap *w, const s
 		return -EINVAL;
 	if (bpf_skb_load_bytes(skb, 0, inner, ETH_HLEN))
 		return -EINVAL;
+	if (w->flags & WRAP_MARKED)
+		__builtin_memcpy(inner + 6, w->marker, 6);
 	__builtin_memcpy(h, w->head, WRAP_LEN_MAX);
 	wrap_fill(h, w, f);
 	__builtin_memcpy(ether, t->dst_mac, 6);

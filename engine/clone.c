@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "engine/bpf/datapath.h"
@@ -17,13 +18,14 @@
 #include "engine/netlink.h"
 #include "engine/outlet.h"
 #include "engine/route.h"
+#include "engine/sockets.h"
 
 enum {
 	SET_MAX = 64,
 	SWEEP_MS = 100,       /* this often we look at */
 	SWEEP_BUDGET = 4096,  /* so many flows, and remove those that are */
 	LINGER_S = 5,         /* so long closed, or */
-	IDLE_S = 3600,        /* so long unused */
+	IDLE_S = 600,         /* so long unused, and without a socket */
 	MARKED_S = 2,         /* a socket that was marked under the old set has sent its SYN by then */
 	MTU_UNKNOWN = 1500,   /* of a path, until it is known */
 };
@@ -68,6 +70,7 @@ struct clones {
 	struct netlink_watch watch;
 	struct timer sweep, settle;
 	struct list sets;
+	int socket_table;         /* sockets_open(); -1: it cannot be asked */
 	bool used[TARGETS_MAX];
 	uint32_t next;            /* slots are given out in turn: one that was freed rests */
 	uint32_t generation;
@@ -304,10 +307,18 @@ void clones_production(struct clones *t, const struct in6_addr *addrs, size_t n)
 		settle_soon(t);
 }
 
+static bool flow_lives(void *arg, const struct flow_key *k, uint32_t ifindex)
+{
+	const struct clones *t = arg;
+
+	return t->socket_table >= 0 && sockets_have(t->socket_table, k, ifindex);
+}
+
 static void sweep(struct timer *timer)
 {
 	struct clones *t = CONTAINER_OF(timer, struct clones, sweep);
-	int rc = datapath_sweep(t->datapath, SWEEP_BUDGET, LINGER_S * NS_PER_S, IDLE_S * NS_PER_S);
+	const struct datapath_patience p = { LINGER_S * NS_PER_S, IDLE_S * NS_PER_S, flow_lives, t };
+	int rc = datapath_sweep(t->datapath, SWEEP_BUDGET, &p);
 
 	if (rc < 0)
 		log_error("clone.sweep error=\"%s\"", strerror(-rc));
@@ -635,6 +646,7 @@ int clones_new(struct loop *l, struct netlink *n, struct datapath *d, struct clo
 	t->datapath = d;
 	t->user = u;
 	t->next = 1;
+	t->socket_table = sockets_open();
 	t->watch.iface = iface_changed;
 	list_init(&t->sets);
 	if (!rc)
@@ -673,5 +685,7 @@ void clones_free(struct clones *t)
 	clone_neighbours_free(t->neighbours);
 	routes_free(t->routes);
 	clone_exits_free(t->exits);
+	if (t->socket_table >= 0)
+		close(t->socket_table);
 	free(t);
 }

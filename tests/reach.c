@@ -22,6 +22,9 @@
  *	exchange N SEND RECEIVE       -> exchanged: so many bytes each way on socket N
  *	pingpong N COUNT BYTES        -> pingpong ns=...: of one round, by a peer that echoes
  *	close N                       -> closed N
+ *	flows                         -> flows n=... closed=...: in the table; by both sides
+ *	fill N                        -> filled NS: so many flows in the table; most CPU of a step of the sweep
+ *	sockets N marked|bare         -> sockets N: so many, of datagrams
  *	(by itself)                   -> state ADDR STATE reason
  *
  * End of file is a clean end.
@@ -32,6 +35,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -358,6 +362,59 @@ static void close_socket(char **w)
 	printf("closed %s\n", w[1]);
 }
 
+static void fill(char **w)
+{
+	uint32_t n = (uint32_t)atoi(w[1]);
+	const struct datapath_patience patience = { NS_PER_S, 3600 * NS_PER_S, NULL, NULL };
+	struct timespec begin, end;
+	uint64_t took = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct flow_key k = { .proto = IPPROTO_TCP };
+		struct flow f = { .seen_ns = mono_ns() };
+
+		memcpy(k.remote, &i, sizeof(i));
+		must(bpf_map_update_elem(datapath_flows_fd(datapath), &k, &f, BPF_ANY) == 0);
+	}
+	for (int i = 0; i < 64; i++) { /* more than a round */
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+		must(datapath_sweep(datapath, 4096, &patience) == 0);
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+		took = MAX(took, (uint64_t)(end.tv_sec - begin.tv_sec) * NS_PER_S + (uint64_t)end.tv_nsec - (uint64_t)begin.tv_nsec);
+	}
+	printf("filled %" PRIu64 "\n", took);
+}
+
+static void say_flows(char **w)
+{
+	struct flow_key k, *at = NULL;
+	unsigned n = 0, closed = 0;
+	struct flow f;
+
+	(void)w;
+	for (; bpf_map_get_next_key(datapath_flows_fd(datapath), at, &k) == 0; at = &k) {
+		n++;
+		if (bpf_map_lookup_elem(datapath_flows_fd(datapath), &k, &f) == 0)
+			closed += f.closed[FLOW_IN] && f.closed[FLOW_OUT];
+	}
+	printf("flows n=%u closed=%u\n", n, closed);
+}
+
+static void make_sockets(char **w)
+{
+	int n = atoi(w[1]);
+
+	for (int i = 0; i < n; i++) {
+		int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		struct sock_mark m = { .flags = MARK_CLONE, .service = 1 };
+
+		must(fd >= 0);
+		if (!strcmp(w[2], "marked"))
+			must(bpf_map_update_elem(datapath_marks_fd(datapath), &fd, &m, BPF_ANY) == 0);
+	}
+	printf("sockets %d\n", n);
+}
+
 static const struct {
 	const char *name;
 	int args;
@@ -377,6 +434,9 @@ static const struct {
 	{ "exchange", 3, exchange },
 	{ "pingpong", 3, pingpong },
 	{ "close", 1, close_socket },
+	{ "flows", 0, say_flows },
+	{ "fill", 1, fill },
+	{ "sockets", 2, make_sockets },
 };
 
 static void run(char *text)

@@ -57,6 +57,7 @@ enum {
 };
 
 enum { FLOW_IN, FLOW_OUT };        /* to the engine, from it */
+enum { CLOSED_FIN = 1, CLOSED_RST }; /* a RST may be made up: its flow is over when its socket is gone */
 
 struct flow {
 	__u64 id;         /* flow_id() */
@@ -69,13 +70,15 @@ struct flow {
 	__u8 client_addr[16];
 	__be16 client_port;
 	__u16 idle_s;     /* from the mark, or the leg */
-	__u8 closed[2];   /* by direction: FIN or RST seen. Bytes, because each direction has a CPU of its own */
+	__u8 closed[2];   /* by direction: what was seen, 0: neither. Bytes, because each direction has a CPU of its own */
 	__u16 worker;     /* of the proxy, and one more; 0: not known */
 	__u32 hurt;       /* number of its entry among the hurt; 0: it is whole */
 	__u16 fate;       /* of all its frames: a counter's number in struct target_counters; 0: they are copied */
 	__u16 hash;       /* of addresses and ports */
+	__u32 ifindex;    /* where it was seen first */
+	__u32 unused;
 };
-_Static_assert(sizeof(struct flow) == 72, "no holes");
+_Static_assert(sizeof(struct flow) == 80, "no holes, and no more than a kernel object of 192 bytes holds");
 
 /*
  * What is wanted of the clients of an address and port: a service that wants nothing of them has none. Their SYN and the

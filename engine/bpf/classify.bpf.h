@@ -8,8 +8,9 @@
  * Server leg: the proxy marked the socket, so the SYN tells the service, the
  * clone target and the client. It enters the connection into the flow table;
  * what has no socket any more (TIME_WAIT), and everything inwards, goes by the
- * table. A socket beats the table: one without a mark that owns the addresses
- * of an old entry removes it. Client leg: leg.bpf.h.
+ * table, and the mark, having done its work, goes. A socket beats the table: one
+ * without a mark that begins with the addresses of an old entry removes it.
+ * Datagrams have no beginning: there the mark stays. Client leg: leg.bpf.h.
  *
  * A flow is copied whole or not at all: one that found the table full stays
  * out of it until it sends a SYN again.
@@ -74,7 +75,7 @@ static __noinline struct flow *flow_open_marked(struct __sk_buff *skb, const str
 	if (m->flags & MARK_MONITOR)
 		f.flags |= FLOW_MONITOR;
 	__builtin_memcpy(f.client_addr, m->client_addr, 16);
-	return flow_open(&p->key, &f);
+	return flow_open(skb, &p->key, &f);
 }
 
 /* The connection serves another client from now on. */
@@ -83,18 +84,20 @@ static ALWAYS_INLINE void flow_serves(struct flow *f, const struct sock_mark *m)
 	if (f->id == m->flow_id)
 		return;
 	f->id = m->flow_id;
+	f->worker = m->worker;
 	f->client_port = m->client_port;
 	__builtin_memcpy(f->client_addr, m->client_addr, 16);
 }
 
 /* The flow of a marked socket's packet; F is what the table had. NULL: it is not in it. */
-static ALWAYS_INLINE struct flow *flow_marked(struct __sk_buff *skb, const struct packet *p, struct sock_mark *m, struct flow *f)
+static ALWAYS_INLINE struct flow *flow_marked(struct __sk_buff *skb, const struct packet *p, struct sock_mark *m,
+					      struct flow *f)
 {
-	bool syn = p->tcp_flags & TCP_SYN, accepted = m->flags & MARK_ACCEPTED;
-	/* Accepted, but swept meanwhile: it was idle for very long. */
-	bool whole = p->key.proto == IPPROTO_UDP || syn || accepted;
+	bool tcp = p->key.proto == IPPROTO_TCP, syn = p->tcp_flags & TCP_SYN, accepted = m->flags & MARK_ACCEPTED;
+	bool whole = !tcp || syn || accepted;
 
-	if (f && f->generation == m->generation && f->target == m->target && (accepted || !syn)) {
+	/* Of TCP whatever is no SYN is of the connection that opened the flow, though the mark may be a newer one. */
+	if (f && (tcp ? accepted || !syn : f->generation == m->generation && f->target == m->target)) {
 		if (syn)
 			flow_reopen(f);
 		m->flags |= MARK_ACCEPTED;
@@ -117,7 +120,7 @@ static ALWAYS_INLINE void classify_in(struct __sk_buff *skb, struct packet *p, s
 	if (!packet_keyed(skb, p))
 		return;
 	f = bpf_map_lookup_elem(&flows, &p->key);
-	if (f && leg_begins_anew(p, f)) {
+	if (f && leg_begins_anew(skb, p, f)) {
 		bpf_map_delete_elem(&flows, &p->key);
 		f = NULL;
 	}
@@ -154,7 +157,11 @@ static ALWAYS_INLINE void classify_out(struct __sk_buff *skb, struct packet *p, 
 			verdict_refused(skb, v, p, m);
 			return;
 		}
-	} else if (owner && f && !(f->flags & FLOW_CLIENT)) {
+		/* The handshake is done, and the table knows all that the mark says. */
+		if (p->key.proto == IPPROTO_TCP && !(p->tcp_flags & TCP_SYN))
+			bpf_sk_storage_delete(&marks, sk);
+	} else if (owner && f && !(f->flags & FLOW_CLIENT) &&
+		   (p->key.proto != IPPROTO_TCP || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)) {
 		bpf_map_delete_elem(&flows, &p->key);
 		return;
 	}

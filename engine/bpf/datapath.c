@@ -554,16 +554,43 @@ uint64_t datapath_tap_lost(const struct datapath *d, uint32_t slot)
 
 /* ---- flows ---- */
 
-static bool flow_is_over(const struct flow *f, uint64_t now, uint64_t linger_ns, uint64_t idle_ns)
+enum fate { FLOW_LIVES, FLOW_MAY_LIVE, FLOW_IS_OVER };
+
+static enum fate flow_fate(const struct flow_key *k, const struct flow *f, uint64_t now, uint64_t linger_ns,
+			   uint64_t idle_ns)
 {
 	if (f->closed[FLOW_IN] && f->closed[FLOW_OUT] && now > f->closing_ns && now - f->closing_ns > linger_ns)
-		return true;
+		return f->closed[FLOW_IN] == CLOSED_RST || f->closed[FLOW_OUT] == CLOSED_RST ? FLOW_MAY_LIVE : FLOW_IS_OVER;
 	if (f->idle_s)
 		idle_ns = f->idle_s * NS_PER_S;
-	return now > f->seen_ns && now - f->seen_ns > idle_ns;
+	if (now <= f->seen_ns || now - f->seen_ns <= idle_ns)
+		return FLOW_LIVES;
+	return k->proto == IPPROTO_TCP ? FLOW_MAY_LIVE : FLOW_IS_OVER;
 }
 
-int datapath_sweep(struct datapath *d, unsigned budget, uint64_t linger_ns, uint64_t idle_ns)
+/* Whether F was removed. One that only seemed to be over begins to be idle anew. */
+static bool flow_sweep(struct datapath *d, const struct flow_key *k, struct flow *f, uint64_t now,
+		       const struct datapath_patience *p)
+{
+	int fd = bpf_map__fd(d->skel->maps.flows);
+	enum fate fate = flow_fate(k, f, now, p->linger_ns, p->idle_ns);
+
+	/* As it is now: its addresses may be another connection's meanwhile. */
+	if (fate == FLOW_LIVES || bpf_map_lookup_elem(fd, k, f) != 0)
+		return false;
+	fate = flow_fate(k, f, now, p->linger_ns, p->idle_ns);
+	if (fate == FLOW_LIVES)
+		return false;
+	if (fate == FLOW_MAY_LIVE && p->lives && p->lives(p->arg, k, f->ifindex)) {
+		f->seen_ns = now;
+		f->closed[FLOW_IN] = f->closed[FLOW_OUT] = 0;
+		bpf_map_update_elem(fd, k, f, BPF_EXIST);
+		return false;
+	}
+	return bpf_map_delete_elem(fd, k) == 0;
+}
+
+int datapath_sweep(struct datapath *d, unsigned budget, const struct datapath_patience *p)
 {
 	int fd = bpf_map__fd(d->skel->maps.flows);
 	uint64_t now = mono_ns();
@@ -583,8 +610,7 @@ int datapath_sweep(struct datapath *d, unsigned budget, uint64_t linger_ns, uint
 		for (uint32_t i = 0; i < n; i++) {
 			if (d->values[i].target < TARGETS_MAX)
 				d->seen_ns[d->values[i].target] = now;
-			if (flow_is_over(&d->values[i], now, linger_ns, idle_ns))
-				removed += bpf_map_delete_elem(fd, &d->keys[i]) == 0;
+			removed += flow_sweep(d, &d->keys[i], &d->values[i], now, p);
 		}
 		d->sweeping = rc == 0;
 		d->sweep_at = next;

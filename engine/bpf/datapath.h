@@ -131,11 +131,19 @@ int datapath_trial(struct datapath *d, uint32_t slot, bool out, const void *fram
 
 /* ---- flows ---- */
 
+struct datapath_patience {
+	uint64_t linger_ns;       /* so long closed by both sides, or */
+	uint64_t idle_ns;         /* so long unused, unless the flow has a time of its own */
+	/* Has the kernel a TCP socket for it? Asked of what is idle, or closed by a RST. NULL: no. */
+	bool (*lives)(void *arg, const struct flow_key *k, uint32_t ifindex);
+	void *arg;
+};
+
 /*
- * Looks at up to BUDGET entries, going on where the last call ended, and removes connections that have been closed for
- * LINGER_NS or unused for IDLE_NS. The number of entries removed, or -errno.
+ * Looks at up to BUDGET entries, going on where the last call ended, and removes connections that are over. The number of
+ * entries removed, or -errno.
  */
-int datapath_sweep(struct datapath *d, unsigned budget, uint64_t linger_ns, uint64_t idle_ns);
+int datapath_sweep(struct datapath *d, unsigned budget, const struct datapath_patience *p);
 /* A sweep that began after SINCE_NS has been through the whole table, and there was no flow of these slots. */
 bool datapath_flows_none(const struct datapath *d, uint32_t first, uint32_t count, uint64_t since_ns);
 

@@ -15,7 +15,8 @@
 
 #include "engine/bpf/verdict.bpf.h"
 
-enum { STATE_LISTEN = 10, STATE_NEW_SYN_RECV = 12 };
+enum { STATE_TIME_WAIT = 6, STATE_LISTEN = 10, STATE_NEW_SYN_RECV = 12 };
+enum { SOCKET_NONE, SOCKET_LISTENS, SOCKET_SHAKES, SOCKET_TALKS };
 
 static ALWAYS_INLINE struct leg *leg_find(const struct packet *p, __u32 ifindex)
 {
@@ -27,29 +28,22 @@ static ALWAYS_INLINE struct leg *leg_find(const struct packet *p, __u32 ifindex)
 	return leg || !any_leg_range ? leg : range_find(&leg_ranges, &key, ifindex);
 }
 
-/* A client that used the port before: its old connection is over, and this SYN is of another one. */
-static ALWAYS_INLINE bool leg_begins_anew(const struct packet *p, const struct flow *f)
-{
-	return f->flags & FLOW_CLIENT && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && f->closed[FLOW_IN] &&
-	       f->closed[FLOW_OUT];
-}
-
 static ALWAYS_INLINE bool leg_is_young(const struct leg *leg)
 {
 	return bpf_ktime_get_coarse_ns() < leg->since_ns + HANDSHAKE_NS;
 }
 
-/* Does this packet of a client's, which is not in the table, end a handshake? */
-static __noinline bool handshake_ends(struct __sk_buff *skb, const struct packet *p)
+/* What the kernel has for this packet of a client's; that ends a handshake with a cookie: SOCKET_SHAKES as well. */
+static __noinline int socket_of(struct __sk_buff *skb, const struct packet *p)
 {
 	struct bpf_sock_tuple t = {};
 	__u8 ip[40] = {}, tcp[20];
 	struct bpf_sock *sk;
 	__u32 ip_len;
-	bool ends;
+	int is;
 
 	if (!p)
-		return false;
+		return SOCKET_NONE;
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		ip_len = 20;
 		__builtin_memcpy(&t.ipv4.saddr, p->key.remote + 12, 4);
@@ -66,14 +60,27 @@ static __noinline bool handshake_ends(struct __sk_buff *skb, const struct packet
 		sk = bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv6), BPF_F_CURRENT_NETNS, 0);
 	}
 	if (!sk)
-		return false;
-	ends = sk->state == STATE_NEW_SYN_RECV;
+		return SOCKET_NONE;
+	is = sk->state == STATE_NEW_SYN_RECV ? SOCKET_SHAKES : sk->state == STATE_TIME_WAIT ? SOCKET_NONE : SOCKET_TALKS;
+	if (sk->state == STATE_LISTEN)
+		is = SOCKET_LISTENS;
 	/* Under a flood there is no table of requests, but cookies. */
-	if (sk->state == STATE_LISTEN && !bpf_skb_load_bytes(skb, p->l3, ip, ip_len == 20 ? 20 : 40) &&
-	    !bpf_skb_load_bytes(skb, p->l4, tcp, sizeof(tcp)))
-		ends = bpf_tcp_check_syncookie(sk, ip, sizeof(ip), (struct tcphdr *)tcp, sizeof(tcp)) == 0;
+	if (is == SOCKET_LISTENS && !(p->tcp_flags & TCP_SYN) && !bpf_skb_load_bytes(skb, p->l3, ip, ip_len == 20 ? 20 : 40) &&
+	    !bpf_skb_load_bytes(skb, p->l4, tcp, sizeof(tcp)) &&
+	    bpf_tcp_check_syncookie(sk, ip, sizeof(ip), (struct tcphdr *)tcp, sizeof(tcp)) == 0)
+		is = SOCKET_SHAKES;
 	bpf_sk_release(sk);
-	return ends;
+	return is;
+}
+
+/*
+ * A client that used the port before: this SYN is of another connection, if the old one is over for the kernel as well. A SYN
+ * that is made up ends nothing.
+ */
+static ALWAYS_INLINE bool leg_begins_anew(struct __sk_buff *skb, const struct packet *p, const struct flow *f)
+{
+	return f->flags & FLOW_CLIENT && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
+	       socket_of(skb, p) < SOCKET_SHAKES;
 }
 
 /* Is a connection with this id known to have begun under LEG? */
@@ -120,7 +127,8 @@ static ALWAYS_INLINE __u32 leg_decided(__u64 id)
 	return d && d->id == id ? d->fate : FATE_COPIED;
 }
 
-static __noinline void leg_open(struct verdict *v, const struct packet *p, const struct leg *leg, __u32 fate)
+static __noinline void leg_open(struct __sk_buff *skb, struct verdict *v, const struct packet *p, const struct leg *leg,
+				__u32 fate)
 {
 	struct flow f = {
 		.id = v->flow_id,
@@ -134,7 +142,7 @@ static __noinline void leg_open(struct verdict *v, const struct packet *p, const
 	};
 
 	__builtin_memcpy(f.client_addr, p->key.remote, 16);
-	v->flow = flow_open(&p->key, &f);
+	v->flow = flow_open(skb, &p->key, &f);
 	if (!v->flow)
 		verdict_fate(v, FATE(dropped_table_full));
 	else if (fate != FATE_FILTERED)
@@ -168,7 +176,7 @@ static ALWAYS_INLINE void classify_leg(struct __sk_buff *skb, struct packet *p, 
 		return;
 	if (begins)
 		leg_note_begin(leg, v->flow_id);
-	else if (!udp && (!leg_saw_begin(leg, v->flow_id) || (ends && !handshake_ends(skb, p))))
+	else if (!udp && (!leg_saw_begin(leg, v->flow_id) || (ends && socket_of(skb, p) != SOCKET_SHAKES)))
 		return;
 
 	a.id = v->flow_id;
@@ -183,7 +191,7 @@ static ALWAYS_INLINE void classify_leg(struct __sk_buff *skb, struct packet *p, 
 		verdict_eligible(skb, v, p, slot, leg->generation);
 	v->key = &p->key;
 	if (a.counts)
-		leg_open(v, p, leg, fate);
+		leg_open(skb, v, p, leg, fate);
 	else if (fate != FATE_FILTERED)
 		verdict_fate(v, fate);
 }

@@ -47,8 +47,9 @@ static __noinline __u32 flow_hash(const struct flow_key *k)
 }
 
 /* Enters F, which says all but the time. NULL: there is no room. */
-static ALWAYS_INLINE struct flow *flow_open(const struct flow_key *k, struct flow *f)
+static ALWAYS_INLINE struct flow *flow_open(struct __sk_buff *skb, const struct flow_key *k, struct flow *f)
 {
+	f->ifindex = skb->ifindex;
 	f->seen_ns = bpf_ktime_get_coarse_ns();
 	f->hash = flow_hash(k);
 	if (bpf_map_update_elem(&flows, k, f, BPF_ANY)) {
@@ -74,10 +75,12 @@ static ALWAYS_INLINE void flow_touch(struct flow *f, const struct packet *p)
 	if (!(p->tcp_flags & (TCP_FIN | TCP_RST)))
 		return;
 	f->closing_ns = now;
-	if (p->out || p->tcp_flags & TCP_RST)
-		f->closed[FLOW_OUT] = 1;
-	if (!p->out || p->tcp_flags & TCP_RST)
-		f->closed[FLOW_IN] = 1;
+	if (p->tcp_flags & TCP_RST)
+		f->closed[FLOW_IN] = f->closed[FLOW_OUT] = CLOSED_RST;
+	else if (p->out)
+		f->closed[FLOW_OUT] = CLOSED_FIN;
+	else
+		f->closed[FLOW_IN] = CLOSED_FIN;
 }
 
 /* ---- verdicts ---- */

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from reach import Reach
+from scapy.all import IP, TCP, Ether, IPv6, sendp
 
 from lab.host import Host, until
 from lab.packets import FIN, RST, SYN
@@ -351,6 +352,32 @@ def test_another_profile_does_not_inherit_flows(world):
     assert world.sensor.count() == seen
     assert len(other.conversations()) == 1 and other.conversations()[0].handshake
     assert world.books()["sent"] == other.count()
+
+
+@FAMILIES
+def test_a_reset_that_is_made_up_ends_no_copy(world, v6):
+    """Whoever is watched must not be able to switch the watching off."""
+    world.clone(world.sensor.ip4)
+    world.ready()
+    number = world.connect(v6=v6)
+    world.reach.ask(f"exchange {number} 100 100", "exchanged")
+    world.sensor.settled()
+    (talk,) = world.sensor.conversations()
+    ends = (IPv6 if v6 else IP)(src=talk.server, dst=talk.client)
+    with world.echo.entered():
+        sendp(Ether(src=world.echo.eth.mac, dst=world.host.interfaces["eth0"].mac) / ends /
+              TCP(sport=PORT, dport=talk.client_port, flags="R", seq=talk.frames[-1].seq ^ 0x55555555),
+              iface="eth0", verbose=False)
+    until(lambda: any(f.flags & RST for f in world.sensor.frames()), "the reset is copied, too")
+    # The kernel did not believe it. When it would have been forgotten, its flow is still there.
+    assert world.reach.numbers("flows") == {"n": 1, "closed": 1}
+    until(lambda: world.reach.numbers("flows")["closed"] == 0, "it was looked at", 20)
+    assert world.reach.numbers("flows")["n"] == 1
+    world.reach.ask(f"exchange {number} 10000 10000", "exchanged")
+    world.reach.ask(f"close {number}", "closed")
+    world.sensor.settled()
+    (talk,) = world.sensor.conversations()
+    assert len(talk.sent) == 10100 and talk.complete
 
 
 @places

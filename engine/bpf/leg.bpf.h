@@ -155,7 +155,7 @@ static ALWAYS_INLINE void classify_leg(struct __sk_buff *skb, struct packet *p, 
 	struct leg *leg = leg_find(p, skb->ifindex);
 	__u32 which = p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST);
 	struct admission a = {};
-	bool udp, begins, ends;
+	bool udp, begins, ends, aborts;
 	__u32 slot, fate;
 
 	if (!leg)
@@ -169,14 +169,15 @@ static ALWAYS_INLINE void classify_leg(struct __sk_buff *skb, struct packet *p, 
 	udp = p->key.proto == IPPROTO_UDP;
 	begins = !p->out && which == TCP_SYN;
 	ends = !p->out && which == TCP_ACK;
+	aborts = !p->out && which & TCP_RST; /* what was only begun */
 	/* Of a flow that is not in the table there is nothing to complete. */
 	if (p->quoted)
 		return;
-	if (!udp && !begins && !ends && !(p->out && which == (TCP_SYN | TCP_ACK)))
+	if (!udp && !begins && !ends && !aborts && !(p->out && which == (TCP_SYN | TCP_ACK)))
 		return;
 	if (begins)
 		leg_note_begin(leg, v->flow_id);
-	else if (!udp && (!leg_saw_begin(leg, v->flow_id) || (ends && socket_of(skb, p) != SOCKET_SHAKES)))
+	else if (!udp && (!leg_saw_begin(leg, v->flow_id) || ((ends || aborts) && socket_of(skb, p) != SOCKET_SHAKES)))
 		return;
 
 	a.id = v->flow_id;

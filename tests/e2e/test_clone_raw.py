@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from reach import Reach
-from scapy.all import IP, TCP, Ether, IPv6, sendp
+from scapy.all import IP, TCP, Dot1Q, Ether, IPv6, sendp
 
 from lab.host import Host, until
 from lab.packets import FIN, RST, SYN
@@ -356,7 +356,7 @@ def test_another_profile_does_not_inherit_flows(world):
 
 @FAMILIES
 def test_a_reset_that_is_made_up_ends_no_copy(world, v6):
-    """Whoever is watched must not be able to switch the watching off."""
+    """Whoever is watched must not be able to switch the watching off. (The reset comes with a priority, and no VLAN.)"""
     world.clone(world.sensor.ip4)
     world.ready()
     number = world.connect(v6=v6)
@@ -365,7 +365,7 @@ def test_a_reset_that_is_made_up_ends_no_copy(world, v6):
     (talk,) = world.sensor.conversations()
     ends = (IPv6 if v6 else IP)(src=talk.server, dst=talk.client)
     with world.echo.entered():
-        sendp(Ether(src=world.echo.eth.mac, dst=world.host.interfaces["eth0"].mac) / ends /
+        sendp(Ether(src=world.echo.eth.mac, dst=world.host.interfaces["eth0"].mac) / Dot1Q(vlan=0, prio=5) / ends /
               TCP(sport=PORT, dport=talk.client_port, flags="R", seq=talk.frames[-1].seq ^ 0x55555555),
               iface="eth0", verbose=False)
     until(lambda: any(f.flags & RST for f in world.sensor.frames()), "the reset is copied, too")

@@ -4,7 +4,9 @@ import socket
 import struct
 
 import pytest
+from scapy.all import IP, TCP, Ether
 from test_first_light_clone import books_closed
+from test_vrf import Domain, join, wait_up
 
 from lab import until
 from lab.packets import Conversation
@@ -135,3 +137,68 @@ def test_connections_that_are_there_already_are_not_copied(lab):
         sensor.settled()
     talks = [t for sensor in sensors for t in sensor.conversations()]
     assert all(t.complete for t in talks)
+
+
+def test_a_flood_makes_no_flows_and_a_port_that_is_used_again_does(lab):
+    ids, web, client, engine = lab.sensor(), lab.server(), lab.client(), lab.engine()
+    vs = lab.virtual_service(pool=[web], http=False, monitor=None, clone=profile(lab, [ids], "CLIENT"))
+
+    def opened():
+        return (engine.runtime().get("stats") or {}).get("flow_opened", 0)
+
+    def get(port):
+        """From this port, and the service closes first."""
+        with client.entered():
+            s = socket.socket()
+        with s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.settimeout(5)
+            s.bind((client.ip4, port))
+            s.connect((vs.vip, 80))
+            s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            while s.recv(65536):
+                pass
+    get(40000)
+    until(lambda: opened() == 1, "one flow")
+    flood = [bytes(Ether(src=client.mac, dst=engine.front0.mac) / IP(src=client.ip4, dst=vs.vip) /
+                   TCP(sport=port, dport=80, flags="S", seq=port)) for port in range(10000, 11000)]
+    with client.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind(("eth0", 0))
+        for frame in flood:
+            raw.send(frame)
+    for _ in range(3):
+        get(40000)
+    until(lambda: opened() >= 4, "three more flows")
+    books_closed(vs, ids)
+    assert opened() == 4
+    talks = ids.conversations()
+    mine = [t for t in talks if t.client_port == 40000]
+    assert len(mine) == 4 and all(t.complete and t.ended and t.sent.startswith(b"GET /") for t in mine)
+    # What is refused by its client's kernel is copied as well: SYN, answer, RST.
+    refused = [t for t in talks if t.client_port != 40000]
+    assert len(refused) > 500 and all(t.handshake and t.ended for t in refused)
+
+
+def test_a_service_of_one_routing_domain(lab):
+    """The same address and port is another service's in the other domain, with the same clients and servers."""
+    engine = lab.engine(workers=2)
+    domains = [Domain(lab, engine, name) for name in ("blue", "red")]
+    ids = lab.sensor(on=domains[0].switch)      # in the domain of the service
+    join(lab, engine, *domains)
+    clone = profile(lab, [ids], "BOTH", preserve_client_ip=True)
+    services = [domains[0].service([domains[0].server.ip4], traffic_clone_profile_ref=clone),
+                domains[1].service([domains[1].server.ip4])]
+    wait_up(lab, *services)
+    vip = domains[0].switch.address(100)[0]
+    for domain in domains:
+        for _ in range(2):
+            assert domain.client.fresh_get(f"http://{vip}/").ok
+        assert domain.client.fresh_get(f"http://{vip}/only-{domain.name}").status_code == 404
+    blue = domains[0]
+
+    def seen():
+        return sorted((t.client, t.server) for t in ids.conversations() if t.ended and t.complete)
+    until(lambda: len(seen()) >= 6, "both legs of three requests", 10)
+    ids.settled()
+    assert seen() == sorted([(blue.client.ip4, vip), (blue.client.ip4, blue.server.ip4)] * 3)
+    assert not [t for t in ids.conversations() if b"only-red" in t.sent] and ids.illegal({blue.leg.mac}) == []

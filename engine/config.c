@@ -328,6 +328,7 @@ void config_clone(struct config *c, const json_t *m, int fd)
 		.one_client = json_bool(m, "one_client", false),
 		.by_client = json_bool(m, "by_client", false),
 		.follow = json_bool(m, "follow", false),
+		.clients = json_bool(m, "clients", false),
 		.keys = json_bool(m, "keys", false),
 		.service = (uint32_t)json_int(m, "service", 0),
 		.first = (uint32_t)json_int(m, "first", 0),

@@ -539,7 +539,7 @@ static void snapshot_clone_build(const struct service_entry *s, struct snapshot 
 
 	n->clone = s->clone;
 	flow_sink_get(n->clone.sink);
-	if (!s->clone.on || !s->plain)
+	if ((!s->clone.on && !s->clone.clients) || !s->plain)
 		return;
 	r = arena_get(&n->arena, sizeof(*r));
 	*r = (struct plain_rules){

@@ -179,7 +179,8 @@ size_t flow_note_text(const struct flow_note *n, const struct synth *copy, bool 
 	member(&l, "virtualservice_uuid", n->service);
 	member_end(&l, "client_ip", "client_port", &n->client);
 	member_end(&l, "vip", "vip_port", &n->vip);
-	member_end(&l, "server_ip", "server_port", &n->server);
+	if (n->server.sa.sa_family)
+		member_end(&l, "server_ip", "server_port", &n->server);
 	put_name(&l, "copy");
 	put_text(&l, "{");
 	member(&l, "proto", "TCP");
@@ -254,6 +255,13 @@ void flow_note_client(struct flow_note *n, const struct conn *client, const char
 	note_tls(&n->client_tls, client);
 	copy_text(n->service, sizeof(n->service), service, strlen(service));
 	copy_text(n->name, sizeof(n->name), name, strlen(name));
+}
+
+void flow_note_client_alone(struct flow_note *n, struct flow_sink *sink, const struct conn *client, const char *service,
+			    const char *name)
+{
+	*n = (struct flow_note){ .sink = flow_sink_get(sink) };
+	flow_note_client(n, client, service, name);
 }
 
 void flow_note_say(struct flow_note *n, const struct synth *copy, bool hurt, struct service_counters *counters)

@@ -62,6 +62,9 @@ struct flow_note {
 void flow_note_init(struct flow_note *n, struct flow_sink *sink, const struct conn *server);
 /* CLIENT begins to use it: everything about clients starts anew. */
 void flow_note_client(struct flow_note *n, const struct conn *client, const char *service, const char *name);
+/* There is no server's side: of CLIENT's own conversation. */
+void flow_note_client_alone(struct flow_note *n, struct flow_sink *sink, const struct conn *client, const char *service,
+			    const char *name);
 /* The line of what was noted; nothing when nothing was said. */
 void flow_note_say(struct flow_note *n, const struct synth *copy, bool hurt, struct service_counters *counters);
 void flow_note_fini(struct flow_note *n);

@@ -44,7 +44,8 @@ struct plain_flow {
 	const struct plain_rules *rules; /* of the exchange; NULL: there is none */
 	struct mask head[2];             /* by who speaks */
 	bool copied;                     /* the exchange is */
-	bool http;
+	bool http;                       /* heads are masked, exchanges chosen */
+	enum synth_side peer;            /* who is at the other end of the connection */
 	bool born;                       /* it was asked whether it is admitted */
 	bool filtered;                   /* it is none of the copy's */
 	bool hurt;                       /* it was, and lost a frame */
@@ -235,7 +236,7 @@ static void said(struct conn *c, enum synth_side side, const struct iovec *iov, 
 	bool masks;
 
 	/* Between exchanges a server has nothing to say; nobody heard it. */
-	if (!f->copied || !c->upstream || is_silent(f))
+	if (!f->copied || (c->side == CONN_SERVER && !c->upstream) || is_silent(f))
 		return;
 	for (int i = 0; i < n && f->note; i++)
 		f->note->bytes[side] += iov[i].iov_len;
@@ -263,11 +264,11 @@ static ssize_t plain_recv(struct conn *c, void *p, size_t n)
 	ssize_t got = c->plain->below->recv(c, p, n);
 
 	if (got > 0) {
-		said(c, SYNTH_SERVER, &(struct iovec){ p, (size_t)got }, 1);
+		said(c, c->plain->peer, &(struct iovec){ p, (size_t)got }, 1);
 	} else if (got == 0 && c->plain->synth.opened && !is_silent(c->plain)) {
 		struct out o = out_of(c->plain);
 
-		synth_end(&c->plain->synth, SYNTH_SERVER, &o.synth);
+		synth_end(&c->plain->synth, c->plain->peer, &o.synth);
 		settle(c->plain, &o);
 	} else if (got == -ECONNRESET) {
 		plain_broken(c);
@@ -288,7 +289,7 @@ static ssize_t plain_send(struct conn *c, const struct iovec *iov, int n, bool m
 			taken[k] = (struct iovec){ iov->iov_base, MIN(iov->iov_len, left) };
 			left -= taken[k].iov_len;
 		}
-		said(c, SYNTH_CLIENT, taken, k);
+		said(c, !c->plain->peer, taken, k);
 	}
 	return sent;
 }
@@ -298,7 +299,7 @@ static int plain_shutdown(struct conn *c)
 	struct out o = out_of(c->plain);
 
 	if (c->plain->synth.opened && !is_silent(c->plain)) {
-		synth_end(&c->plain->synth, SYNTH_CLIENT, &o.synth);
+		synth_end(&c->plain->synth, !c->plain->peer, &o.synth);
 		settle(c->plain, &o);
 	}
 	return c->plain->below->shutdown(c);
@@ -368,61 +369,101 @@ static int ends_of(const struct conn *c, const struct snapshot_clone *clone, str
 	return 0;
 }
 
-void plain_attach(struct conn *c)
+/* A flow above C, which begins when it has something to say. NULL: there is no room, and it was counted. */
+static struct plain_flow *attach(struct conn *c, const struct snapshot_clone *clone, const struct conn *client,
+				 const struct synth_end ends[static 2])
 {
-	const struct snapshot *s = c->upstream->snapshot;
-	const struct snapshot_clone *clone = &s->clone;
-	union address vip = c->upstream->client->listener->address;
+	union address vip = client->listener->address;
 	struct plain *p = c->worker->plain;
-	struct synth_end client, server;
-	bool other_family = false, http = s->proto != &l4_proto;
-	struct plain_address at = { 0 };
-	struct plain_flow *f;
-	struct out o;
+	struct plain_flow *f = p && clone->n ? slab_get(&p->flows) : NULL;
+	struct plain_address at = { .service = htonl(clone->service), .generation = htonl(clone->generation) };
 
-	if (!http && plain_wants_http(clone->plain))
-		return;
-	f = p && clone->n ? slab_get(&p->flows) : NULL;
-	if (!f || ends_of(c, clone, &client, &server, &other_family) < 0) {
+	if (!f) {
 		counter_add(&c->service->counters->clone_unmarked, 1);
-		if (f)
-			slab_put(&p->flows, f);
-		return;
+		return NULL;
 	}
+	address_set_port(&vip, client->port);
 	f->plain = p;
-	address_set_port(&vip, c->upstream->client->port);
-	f->flow_id = worker_flow_id(c->worker, &c->upstream->client->peer, &vip, false);
-	address_mapped(&c->upstream->client->peer, f->client);
-	f->target = worker_clone_target(c->service, clone, f->flow_id);
+	f->flow_id = worker_flow_id(c->worker, &client->peer, &vip, false);
+	address_mapped(&client->peer, f->client);
+	f->target = c->side == CONN_CLIENT ? clone->first + (uint32_t)f->flow_id % clone->n
+					   : worker_clone_target(c->service, clone, f->flow_id);
 	f->generation = clone->generation;
 	f->book = outlet_book(p->outlet, c->worker->id, f->target);
 	f->counters = c->service->counters;
-	f->rules = http ? NULL : clone->plain;
-	f->copied = !http;
-	f->http = http;
-	f->other_family = other_family;
+	f->peer = c->side == CONN_CLIENT ? SYNTH_CLIENT : SYNTH_SERVER;
+	f->copied = true;
 	list_init(&f->owing);
 	at.target = htons((uint16_t)f->target);
 	at.worker = htons((uint16_t)c->worker->id);
-	at.generation = htonl(f->generation);
-	at.service = htonl(clone->service);
-	/* The headers are 40 bytes and 60. */
-	synth_init(&f->synth, &client, &server, clone->plain->mtu - (c->peer.sa.sa_family == AF_INET ? 40u : 60u),
+	/* The headers are 40 bytes and 60; what is put around copies wants its place. */
+	synth_init(&f->synth, &ends[SYNTH_CLIENT], &ends[SYNTH_SERVER],
+		   (clone->room ? MIN(clone->room, (unsigned)clone->plain->mtu) : clone->plain->mtu) - (ip_is_v4((const struct in6_addr *)(const void *)ends[SYNTH_SERVER].addr) ? 40u : 60u),
 		   (const uint8_t *)&at);
 	f->below = c->stream;
 	c->stream = &stream_plain;
 	c->plain = f;
 	counter_add(&f->book->flows, 1);
 	f->note = clone->sink ? slab_get(&p->notes) : NULL;
+	return f;
+}
+
+static void open_now(struct plain_flow *f)
+{
+	struct out o = out_of(f);
+
+	if (is_silent(f))
+		return;
+	synth_open(&f->synth, &o.synth);
+	settle(f, &o);
+}
+
+void plain_attach(struct conn *c)
+{
+	const struct snapshot *s = c->upstream->snapshot;
+	const struct snapshot_clone *clone = &s->clone;
+	struct synth_end ends[2];
+	bool other_family = false, http = s->proto != &l4_proto;
+	struct plain_flow *f;
+
+	if (!http && plain_wants_http(clone->plain))
+		return;
+	if (ends_of(c, clone, &ends[SYNTH_CLIENT], &ends[SYNTH_SERVER], &other_family) < 0) {
+		counter_add(&c->service->counters->clone_unmarked, 1);
+		return;
+	}
+	f = attach(c, clone, c->upstream->client, ends);
+	if (!f)
+		return;
+	f->http = http;
+	f->copied = !http; /* an exchange says it for itself */
+	f->other_family = other_family;
 	if (f->note)
 		flow_note_init(f->note, clone->sink, c);
 	if (!http)
 		note_client(f, c);
-	if (clone->plain->n_hosts || clone->plain->n_paths || is_silent(f))
-		return; /* it begins when something is said that fits */
-	o = out_of(f);
-	synth_open(&f->synth, &o.synth);
-	settle(f, &o);
+	if (!clone->plain->n_hosts && !clone->plain->n_paths)
+		open_now(f);
+}
+
+void plain_attach_client(struct conn *c)
+{
+	const struct snapshot *s = c->listener->snapshot;
+	struct synth_end ends[2];
+	struct plain_flow *f;
+
+	if (!s->clone.clients || !s->clone.plain || plain_wants_http(s->clone.plain))
+		return;
+	address_mapped(&c->peer, ends[SYNTH_CLIENT].addr);
+	ends[SYNTH_CLIENT].port = (uint16_t)address_port(&c->peer);
+	address_mapped(&c->listener->address, ends[SYNTH_SERVER].addr);
+	ends[SYNTH_SERVER].port = s->clone.plain->port;
+	f = attach(c, &s->clone, c, ends);
+	if (!f)
+		return;
+	if (f->note)
+		flow_note_client_alone(f->note, s->clone.sink, c, s->uuid ? s->uuid : "", s->name ? s->name : "");
+	open_now(f);
 }
 
 void plain_exchange(struct conn *c, bool copied)
@@ -446,7 +487,7 @@ void plain_broken(struct conn *c)
 
 	if (!f->synth.opened || is_silent(f))
 		return;
-	synth_reset(&f->synth, SYNTH_SERVER, &o.synth);
+	synth_reset(&f->synth, f->peer, &o.synth);
 	settle(f, &o);
 }
 
@@ -457,9 +498,9 @@ void plain_fini(struct conn *c, bool reset)
 
 	if (f->synth.opened && !is_silent(f)) {
 		if (reset)
-			synth_reset(&f->synth, SYNTH_CLIENT, &o.synth);
-		synth_end(&f->synth, SYNTH_CLIENT, &o.synth);
-		synth_end(&f->synth, SYNTH_SERVER, &o.synth);
+			synth_reset(&f->synth, !f->peer, &o.synth);
+		synth_end(&f->synth, !f->peer, &o.synth);
+		synth_end(&f->synth, f->peer, &o.synth);
 		settle(f, &o);
 	}
 	if (f->note) {

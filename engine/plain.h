@@ -49,6 +49,8 @@ void plain_free(struct plain *p);
 
 /* C, towards a server, is established for the exchange that it has: from now on it may be copied. */
 void plain_attach(struct conn *c);
+/* The same for a client's connection, whose protocol begins now; nothing when nobody wants it. */
+void plain_attach_client(struct conn *c);
 /* An exchange of HTTP begins on C: it is copied, or not. Nothing when C has no flow. */
 void plain_exchange(struct conn *c, bool copied);
 /* The kernel says that the peer broke it. */

@@ -93,6 +93,7 @@ struct snapshot_clone {
 	uint32_t service;                 /* index of the service in the kernel's tables */
 	uint32_t first, n;                /* its clone targets, flows go to them in turn */
 	uint32_t generation;              /* of the profile: a connection of another generation is never reused */
+	bool clients;                     /* plaintext: of what is said to clients as well, or alone (`on` is false) */
 	const struct plain_rules *plain;  /* the plaintext is copied; NULL: packets as they are */
 	struct flow_sink *sink;           /* where lines about it go; NULL: nowhere. A reference */
 	unsigned room;                    /* the longest IP packet that fits the encapsulation of its copy; 0: any */

@@ -11,6 +11,7 @@
 #include "base/base.h"
 #include "base/log.h"
 #include "engine/hello.h"
+#include "engine/plain.h"
 #include "engine/records.h"
 #include "engine/secrets.h"
 #include "engine/secure.h"
@@ -448,6 +449,7 @@ static void shaking_ready(struct conn *c, uint32_t events)
 	alpn = conn_alpn(c, &n);
 	c->h2 = n == 2 && memcmp(alpn, "h2", 2) == 0;
 	c->proto = c->listener->snapshot->proto;
+	plain_attach_client(c);
 	c->proto->accepted(c);
 }
 

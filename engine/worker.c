@@ -644,10 +644,12 @@ static void accepted(struct listener *ls, int fd, const union address *peer)
 	c->open = true;
 	c->proto = ls->snapshot->proto;
 	client_options(c, ls->snapshot);
-	if (snapshot_tls_port(ls->snapshot, address_port(&ls->address)))
+	if (snapshot_tls_port(ls->snapshot, address_port(&ls->address))) {
 		tls_serve(c);
-	else
+	} else {
+		plain_attach_client(c);
 		c->proto->accepted(c);
+	}
 }
 
 static void listener_ready(struct watch *watch, uint32_t events)

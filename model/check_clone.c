@@ -262,8 +262,8 @@ static int check_servers(const json_t *o, struct err *e)
 	return 0;
 }
 
-/* What only a plaintext has. PATH of the first that is said; NULL: none. */
-static const char *said_of_plaintext(const json_t *o)
+/* What is asked of HTTP. PATH of the first that is said; NULL: none. */
+static const char *said_of_requests(const json_t *o)
 {
 	static const char *const lists[] = { "hosts", "path_prefixes" };
 	static const char *const paths[] = { "filter.hosts", "filter.path_prefixes" };
@@ -271,8 +271,16 @@ static const char *said_of_plaintext(const json_t *o)
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		if (json_array_size(json_object_get(json_object_get(o, "filter"), lists[i])))
 			return paths[i];
-	if (json_array_size(json_object_get(o, "masked_headers")))
-		return "masked_headers";
+	return json_array_size(json_object_get(o, "masked_headers")) ? "masked_headers" : NULL;
+}
+
+/* What only a plaintext has. */
+static const char *said_of_plaintext(const json_t *o)
+{
+	const char *said = said_of_requests(o);
+
+	if (said)
+		return said;
 	if (json_int(o, "decrypted_port", 0))
 		return "decrypted_port";
 	if (json_str(o, "marker_mac", "")[0])
@@ -299,10 +307,10 @@ int check_traffic_clone_profile(const json_t *o, struct err *e)
 
 	if (check_servers(o, e) < 0 || check_mac(o, "marker_mac", e) < 0)
 		return -EINVAL;
-	/* Packets of clients beside it would show what it masks. */
-	if (strcmp(payload, "CLONE_DECRYPTED") == 0 &&
-	    strcmp(json_str(o, "side", "CLONE_SIDE_SERVER"), "CLONE_SIDE_SERVER") != 0)
-		return err_set(e, -EINVAL, "side", "The decrypted copy is of what is said to servers: CLONE_SIDE_SERVER.");
+	/* A client's own words would show what is masked or left out of those to servers. */
+	said = strcmp(json_str(o, "side", "CLONE_SIDE_SERVER"), "CLONE_SIDE_SERVER") == 0 ? NULL : said_of_requests(o);
+	if (strcmp(payload, "CLONE_DECRYPTED") == 0 && said)
+		return err_set(e, -EINVAL, said, "It needs side CLONE_SIDE_SERVER: what clients say is copied as it is.");
 	json_array_foreach(json_object_get(o, "masked_headers"), i, one) {
 		char path[64];
 

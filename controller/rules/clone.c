@@ -76,7 +76,7 @@ static const char *misfit(struct change *c, const json_t *profile, const json_t 
 
 	if (!is_decrypted(profile) && json_bool(service, "enable_ssl", false) &&
 	    strcmp(json_str(profile, "side", "CLONE_SIDE_SERVER"), "CLONE_SIDE_SERVER") != 0) {
-		*why = "is TLS, and the side of its clients is unreadable; copy what is said to servers, with payload CLONE_DECRYPTED";
+		*why = "is TLS, and the side of its clients is unreadable but with payload CLONE_DECRYPTED";
 		return "side";
 	}
 	*why = "is not HTTP: it has no requests to choose from or to mask";

@@ -426,3 +426,22 @@ def test_flows_are_admitted_whole_or_not_at_all(lab):
     assert got["dropped_sampled_out"] > 0 < got["flows_sampled_out"] and got["talks"] <= 3
     got = ask(12, filter={"sample_percent": 100}, max_packets_per_second=20)
     assert got["dropped_shed"] > 0 < got["flows_shed"] and got["talks"] == got["flows_copied"] > 0
+
+
+def test_clients_are_copied_as_they_speak(lab):
+    world = World(lab, side="CLONE_SIDE_BOTH")
+    lab.api.patch("trafficcloneprofile/" + world.profile.split("/")[-1], replace={"decrypted_port": 8080})
+    for version in ("--http1.1", "--http2"):
+        world.curl(version, "-o", lab.dir / version, world.url(f"/bytes/200000?{version}"))
+    world.ended()
+    world.legal()
+    talks = [talk for talk in world.sensor.conversations() if talk.sent]
+    assert all(talk.complete and talk.ended and talk.server_port == 8080 for talk in talks)
+    for talk in world.talks():
+        (copy,) = [t for t in talks if t.client_port == talk.port and t.server == world.host.ip4]
+        assert (copy.sent, copy.answered) == (bytes(talk.heard), bytes(talk.said))
+    one, two = [t for t in talks if (t.client, t.server) == (world.client.ip4, world.vs.vip)]
+    assert one.sent.startswith(b"GET /bytes/200000?--http1.1 HTTP/1.1\r\n")
+    assert one.answered.split(b"\r\n\r\n", 1)[1] == (lab.dir / "--http1.1").read_bytes()
+    assert two.sent.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") and len(two.answered) > 200_000
+    assert world.books() == 0

@@ -37,6 +37,7 @@ struct unit {
 	struct place_decision last;
 	bool decided;
 	bool leave;      /* an operator's word, for the next run */
+	bool handed;     /* the previous owner is here and was told: that he still answers is no contest */
 	char *wish;      /* uuid; "": wherever */
 };
 
@@ -701,9 +702,11 @@ static void run_home(struct placement *p, struct run *r, struct home *h, size_t 
 		out->term = u->term;
 		out->leave = u->leave;
 		out->wish = engine_index(r, u->wish);
+		u->handed = u->handed && out->previous != PLACE_NOBODY &&
+			    r->engines[out->previous]->life == PLACE_ALIVE;
 		LIST_FOREACH(k, &h->services)
 			out->contested = out->contested ||
-					 (out->owner != PLACE_NOBODY &&
+					 (out->owner != PLACE_NOBODY && !u->handed &&
 					  is_contested(LIST_ENTRY(k, struct service, in_home), u,
 						       r->engines[out->owner]));
 		/* place_decide() counts the owner's load of the units that it is given. */
@@ -825,6 +828,7 @@ static void carry_out_unit(struct placement *p, struct run *r, size_t i)
 {
 	struct unit *u = r->units[i];
 	const struct place_decision *d = &r->decisions[i];
+	size_t was = r->place_units[i].owner;
 	unsigned had = u->weight;
 	struct engine *owner = d->owner == PLACE_NOBODY ? NULL : r->engines[d->owner];
 
@@ -832,6 +836,7 @@ static void carry_out_unit(struct placement *p, struct run *r, size_t i)
 		tell_decision(p, r, i, LIST_ENTRY(l, struct service, in_home));
 	unload(p, u);
 	if (moved(r, i)) {
+		u->handed = was != PLACE_NOBODY && r->engines[was]->life == PLACE_ALIVE;
 		set(&u->previous, u->owner);
 		set(&u->owner, owner->uuid);
 		u->term = d->term;

@@ -84,3 +84,17 @@ def test_a_change_reaches_the_engine_in_time(lab):
     print(f"measured: change to acknowledgement: median {statistics.median(times):.1f} ms, "
           f"p99 {times[98]:.1f} ms, max {times[-1]:.1f} ms")
     assert times[98] < 100
+
+
+def test_a_planned_move_stays(lab):
+    """Who takes over may find the former owner still answering: that is no reason to give the address back."""
+    first, second, client = lab.engine(), lab.engine(), lab.client()
+    service = lab.virtual_service([lab.server(), lab.server()], clone=lab.clone_profile([lab.sensor()]))
+    for _ in range(3):
+        owner = until(service.owner, "somebody has it")
+        other = second if owner is first else first
+        lab.api.post(f"virtualservice/{service.uuid}/migrate", {"to_se_ref": f"/api/serviceengine/{other.uuid}"})
+        until(lambda: service.owner() is other and service.state() == "OPER_UP", f"{other.name} has it and keeps it")
+        until(lambda: client.run("curl", "-sS", "-m", "2", "-o", "/dev/null", service.url, check=False).returncode == 0,
+              "it answers")
+        assert service.owner() is other

@@ -115,7 +115,7 @@ static void complete(uint8_t *d, const struct layout *l, uint32_t len)
 
 	put16(at, 0);
 	c = (uint16_t)~fold(sum(pseudo(d, l, len - l->l4), d + l->l4, len - l->l4));
-	put16(at, c ? c : 0xffff);
+	put16(at, c || l->proto == IPPROTO_TCP ? c : 0xffff); /* zero is no checksum in UDP, and one in TCP (RFC 1624) */
 }
 
 static void ip_header(uint8_t *d, const struct layout *l, uint32_t len, unsigned number)

@@ -214,12 +214,36 @@ static void of_what_was_cut_off_the_frames_have_their_heads(void **state)
 	assert_int_equal(w.payload, 5 * MSS);
 }
 
+/* A sum of zero: TCP says 0, UDP says 0xffff, because 0 would say that there is none. */
+static void a_checksum_of_zero_is_told_as_the_protocol_tells_it(void **state)
+{
+	static struct world w;
+	struct cut_frame f;
+
+	(void)state;
+	for (int udp = 0; udp < 2; udp++) {
+		struct cut c = { .data = w.data, .own = true };
+		unsigned at;
+
+		make(&w, false, udp, 100, 0x18);
+		at = l4(&w) + (udp ? 6 : 16);
+		c.len = c.wire_len = w.len;
+		put16(w.data + w.len - 2, 0);
+		put16(w.data + at, 0);
+		put16(w.data + w.len - 2, pseudo_checksum(&w, w.data, w.len));
+		put16(w.data + at, 0x1234);
+		cut_frames(&c, keep, &f);
+		assert_int_equal(get16(f.data + at), udp ? 0xffff : 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(large_ones_become_legal_frames),
 		cmocka_unit_test(it_stops_when_it_is_told),
 		cmocka_unit_test(one_frame_gets_its_checksum_or_keeps_its_wrong_one),
+		cmocka_unit_test(a_checksum_of_zero_is_told_as_the_protocol_tells_it),
 		cmocka_unit_test(of_what_was_cut_off_the_frames_have_their_heads),
 	};
 

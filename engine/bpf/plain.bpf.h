@@ -37,6 +37,7 @@ static ALWAYS_INLINE bool plain_copied(struct __sk_buff *skb, const struct plain
 	__u32 slot = bpf_ntohs(a->target);
 	struct verdict v = { .slot = slot, .out = true };
 	struct flow f = { .service = bpf_ntohl(a->service), .target = slot, .generation = bpf_ntohl(a->generation) };
+	static const __u8 nobody[6] = { 0x02, 'S', 'P', 'W', 0, 0 };
 	struct packet p;
 	__u64 sent;
 
@@ -57,6 +58,11 @@ static ALWAYS_INLINE bool plain_copied(struct __sk_buff *skb, const struct plain
 		f.client_port = p.key.local_port;
 		v.flow = &f;
 		v.key = &p.key;
+	}
+	/* In an encapsulation the frame's own addresses stay, but for the marker: the numbers here are nobody's business. */
+	if (v.target->flags & TARGET_WRAP && bpf_skb_store_bytes(skb, 0, nobody, sizeof(nobody), 0)) {
+		drop(v.book, FATE(dropped_memory), v.frames);
+		return false;
 	}
 	sent = v.book->sent;
 	clone(skb, &v);

@@ -13,10 +13,11 @@ from typing import Optional
 import pytest
 
 from lab import until
-from lab.packets import ACK, RST, SYN
+from lab.packets import ACK, RST, SYN, PcapReader, conversations, parse
 from pki import Identity
 
 MARKER = "02:53:50:57:00:01"
+OUTER = 14 + 20 + 8 + 8    # what VXLAN puts around a frame
 
 
 class Talk:
@@ -445,3 +446,29 @@ def test_clients_are_copied_as_they_speak(lab):
     assert one.answered.split(b"\r\n\r\n", 1)[1] == (lab.dir / "--http1.1").read_bytes()
     assert two.sent.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") and len(two.answered) > 200_000
     assert world.books() == 0
+
+
+def test_the_marker_and_the_segment_size_are_right_within_an_encapsulation(lab):
+    world = World(lab)
+    outer = PcapReader(lab.dir / "outer.pcap", lambda time, raw, length: parse(time, raw[OUTER:], length - OUTER))
+    tcpdump = world.sensor.start("tcpdump", "-i", "eth0", "-nn", "-U", "--immediate-mode", "-Z", "root", "-w", outer.path,
+                                 "udp port 4789", log="outer.tcpdump")
+    until(lambda: "listening on" in tcpdump.tail(), "tcpdump listens")
+    lab.api.patch("trafficcloneprofile/" + world.profile.split("/")[-1], replace={"clone_servers": [
+        {"ip_address": {"addr": world.sensor.ip4, "type": "V4"}, "encapsulation": {"type": "CLONE_ENCAP_VXLAN", "vni": 7}}]})
+    frames = []
+
+    def whole() -> list:
+        frames.extend(outer.new_frames())
+        return [t for t in conversations(frames) if t.complete and t.ended and t.sent]
+    for _ in range(20):     # those before the way is known are not copied whole
+        world.curl("-o", "/dev/null", world.url("/bytes/100000"))
+        world.origin.hang_up()
+        if whole():
+            break
+    until(whole, "a whole conversation came")
+    logged = {talk.port: talk for talk in world.talks()}
+    for talk in whole():
+        assert (talk.sent, talk.answered) == (bytes(logged[talk.client_port].heard), bytes(logged[talk.client_port].said))
+    assert {(f.src_mac, f.dst_mac) for f in frames} == {(MARKER, "02:53:50:57:00:00")}
+    assert all(f.checksums_ok for f in frames) and max(len(f.payload) for f in frames) == 1460 - 50

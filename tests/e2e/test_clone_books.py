@@ -1,8 +1,10 @@
 """Every frame that is to be copied is sent, or counted as dropped by its reason; flows stay whole."""
 
+import contextlib
 import time
 
 import pytest
+import requests
 
 from lab import until
 
@@ -306,3 +308,27 @@ def test_every_reason_is_in_the_books_and_no_frame_in_none(lab):
     assert [reason for reason, did in grew.items() if not did()] == []
     assert books["sent"] == seen
     until(lambda: on_the_wire(own.read()) == books["eligible"], "the server's interface saw as many", 5, every=0.3)
+
+
+def test_who_takes_over_copies_on(lab):
+    ids, web, client = lab.sensor(), lab.server(), lab.client()
+    engines = [lab.engine() for _ in range(2)]
+    vs = lab.virtual_service(pool=[web], http=False, clone=lab.clone_profile([ids])).wait_servers_up(1)
+    ready(vs)
+    assert client.fresh_get(vs.url).ok
+    first = until(vs.owner, "somebody has it")
+    until(lambda: ids.conversations(), "it copies")
+    other = next(engine for engine in engines if engine is not first)
+    first.kill()
+    until(lambda: vs.owner() is other, "the other one has it", 15)
+
+    def theirs():
+        return [c for c in ids.conversations() if c.client == other.back0.ip]
+
+    def copied():
+        with contextlib.suppress(requests.RequestException):
+            client.fresh_get(vs.url)
+        return theirs()
+    until(copied, "the other one copies", 15, every=0.2)
+    ids.settled()
+    assert all(talk.complete for talk in theirs()), "whole flows"

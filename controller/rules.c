@@ -11,6 +11,7 @@ static const struct rule *const rules[] = {
 	&rule_backupconfiguration,
 	&rule_capture,
 	&rule_cloud,
+	&rule_debugserviceengine,
 	&rule_debugvirtualservice,
 	&rule_network,
 	&rule_networkprofile,

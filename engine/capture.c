@@ -48,7 +48,7 @@ struct taking {
 	struct list link;
 	struct captures *all;
 	char *uuid, *service;
-	uint32_t number;        /* of the service, in the kernel's tables */
+	uint32_t number;        /* of the service, in the kernel's tables; 0: of the engine, all its packets */
 	uint32_t slot;
 	struct sieve *sieve;
 	bool keys;              /* TLS secrets are wanted */
@@ -196,8 +196,9 @@ static int record(void *arg, void *data, size_t size)
 		.flow = r->flow,
 		.port = r->ifindex,
 		.worker = worker,
-		.leg = r->flags & FLOW_CLIENT ? PACKETS_CLIENT_LEG : PACKETS_SERVER_LEG,
-		.flags = (uint8_t)((r->flags & TAP_OUT ? PACKETS_OUT : 0) | (r->flags & FLOW_MONITOR ? PACKETS_MONITOR : 0)),
+		.leg = !t->number && !(r->flags & TAP_LEG) ? PACKETS_OTHER_LEG : r->flags & FLOW_CLIENT ? PACKETS_CLIENT_LEG : PACKETS_SERVER_LEG,
+		.flags = (uint8_t)((r->flags & TAP_OUT ? PACKETS_OUT : 0) | (r->flags & FLOW_MONITOR ? PACKETS_MONITOR : 0) |
+				   (r->flags & TAP_GATE ? PACKETS_GATED : 0) | (r->flags & TAP_GUARD ? PACKETS_GUARDED : 0)),
 		.client_port = ntohs(r->client_port),
 	};
 	memcpy(f.frame.client, r->client, 16);
@@ -205,6 +206,7 @@ static int record(void *arg, void *data, size_t size)
 	if (f.frame.client_port)
 		f.frame.flags |= PACKETS_PEER;
 	f.packet.monitor = r->flags & FLOW_MONITOR;
+	f.packet.whole = t->number == 0;
 	f.packet.is_client_leg = r->flags & FLOW_CLIENT;
 	f.packet.out = r->flags & TAP_OUT;
 	/* One that is not known yet is somebody's all the same: the limit holds for each. */
@@ -275,8 +277,10 @@ static void untap(struct taking *t)
 {
 	if (t->joined)
 		return;
-	if (t->ring)
+	if (t->ring && t->number)
 		datapath_tap_remove(t->all->datapath, t->number, t->slot);
+	else if (t->ring)
+		datapath_tap_engine(t->all->datapath, &(struct tap){ 0 }, 0);
 	pthread_mutex_lock(&t->lock);
 	__atomic_store_n(&t->stops, 1, __ATOMIC_RELEASE);
 	pthread_cond_signal(&t->room);
@@ -433,13 +437,36 @@ static int ring_open(struct captures *c, struct taking *t, struct err *e)
 	return 0;
 }
 
-static int start(struct captures *c, const struct assigned *a, const char *uuid, const json_t *object, struct err *e)
+/* Of `packet_kinds`: none of the words is all of them. */
+static uint32_t engine_wants(const json_t *object)
+{
+	static const struct {
+		const char *word;
+		uint32_t wants;
+	} words[] = {
+		{ "DEBUG_PCAP_RX", ENGINE_RX },
+		{ "DEBUG_PCAP_TX", ENGINE_TX },
+		{ "DEBUG_PCAP_DROP", ENGINE_DROP },
+	};
+	const json_t *one;
+	uint32_t wants = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(object, "packet_kinds"), i, one)
+		for (size_t k = 0; k < ARRAY_SIZE(words); k++)
+			if (strcmp(words[k].word, json_string_value(one)) == 0)
+				wants |= words[k].wants;
+	return wants ? wants : ENGINE_RX | ENGINE_TX | ENGINE_DROP;
+}
+
+/* OWNER: uuid of the service, whose number is NUMBER, or of the engine (0). */
+static int start(struct captures *c, const char *owner, uint32_t number, const char *uuid, const json_t *object, struct err *e)
 {
 	struct taking *t = xcalloc(1, sizeof(*t));
 	struct arena arena = ARENA_INIT;
 	const struct capture *want = model_load(&capture_message, object, &arena);
 	const struct debug_virtual_service_capture *p = want->capture_params;
-	struct ipset servers = servers_of(c->link, a->uuid);
+	struct ipset servers = servers_of(c->link, owner);
 	int rc = sieve_new(want, &servers, &t->sieve, e);
 	struct tap tap = { .snap = (uint32_t)p->pkt_size };
 	uint64_t before_ns = (uint64_t)want->seconds_before * NS_PER_S, now = mono_ns();
@@ -449,8 +476,8 @@ static int start(struct captures *c, const struct assigned *a, const char *uuid,
 	if (rc == 0) {
 		t->all = c;
 		t->uuid = xstrdup(uuid);
-		t->service = xstrdup(a->uuid);
-		t->number = a->index;
+		t->service = xstrdup(owner);
+		t->number = number;
 		t->snap = tap.snap;
 		t->packets_max = (uint64_t)p->num_pkts;
 		t->keys = p->enable_ssl_session_key_capture;
@@ -467,8 +494,10 @@ static int start(struct captures *c, const struct assigned *a, const char *uuid,
 			recorder_view(c->recorder, t->number, &t->past);
 		}
 		must(pthread_create(&t->thread, NULL, before_ns ? run_past : run, t) == 0);
-		if (!before_ns)
-			datapath_tap_set(c->datapath, t->number, &tap, want->debug_hm != DEBUG_VS_HM_NONE);
+		if (!before_ns && number)
+			datapath_tap_set(c->datapath, number, &tap, want->debug_hm != DEBUG_VS_HM_NONE);
+		else if (!before_ns)
+			datapath_tap_engine(c->datapath, &tap, engine_wants(object));
 		list_init(&t->link);
 		list_insert(&c->all, &t->link);
 		if (!c->look.active)
@@ -578,7 +607,7 @@ static void follow_capture(struct captures *c, const struct assigned *a)
 		return;
 	if (t)
 		stop(t);
-	if (object && start(c, a, uuid, object, &e) < 0)
+	if (object && start(c, a->uuid, a->index, uuid, object, &e) < 0)
 		log_warn("capture_failed capture=%s reason=\"%s\"", uuid, err_line(&e));
 }
 
@@ -601,10 +630,44 @@ bool captures_follow(struct captures *c, struct assigned *a)
 
 	follow_capture(c, a);
 	t = taking_of(c, a->uuid);
-	a->follows = follow_recorder(c, a) || t;
+	a->follows = follow_recorder(c, a) || t || taking_of(c, link_uuid(c->link));
 	a->keys = t && t->keys;
 	legs_follow(a->legs, a->follows);
 	return a->follows != followed || a->keys != kept_keys;
+}
+
+struct own {
+	const char *engine, *uuid;
+	const json_t *object;
+};
+
+static int of_engine(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
+{
+	struct own *o = arg;
+	const char *ref = json_str(object, "serviceengine_ref", ""), *slash = strrchr(ref, '/');
+
+	(void)revision;
+	if (strcmp(kind, "capture") != 0 || !slash || strcmp(slash + 1, o->engine) != 0)
+		return 0;
+	o->uuid = uuid;
+	o->object = object;
+	return 1;
+}
+
+bool captures_follow_engine(struct captures *c)
+{
+	struct own o = { .engine = link_uuid(c->link) };
+	struct taking *t = taking_of(c, o.engine);
+	struct err e = { 0 };
+
+	link_each(c->link, of_engine, &o);
+	if ((t && o.object && strcmp(t->uuid, o.uuid) == 0) || (!t && !o.object))
+		return false;
+	if (t)
+		stop(t);
+	if (o.object && start(c, o.engine, 0, o.uuid, o.object, &e) < 0)
+		log_warn("capture_failed capture=%s reason=\"%s\"", o.uuid, err_line(&e));
+	return true;
 }
 
 void captures_drop(struct captures *c, const struct assigned *a)

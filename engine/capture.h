@@ -30,6 +30,8 @@ int captures_secrets_fd(const struct captures *c);
 
 /* After a commit: the captures of A begin or end. True: others are wanted of its packets than before. */
 bool captures_follow(struct captures *c, struct assigned *a);
+/* After a commit, first: captures of the engine itself. True: captures_follow() for all. */
+bool captures_follow_engine(struct captures *c);
 /* A is dropped. */
 void captures_drop(struct captures *c, const struct assigned *a);
 

@@ -239,6 +239,8 @@ static bool whose_fits(const struct sieve *s, const struct sieve_packet *p, cons
 {
 	const struct in6_addr *server = p->is_client_leg ? &p->client : p->out ? &k->dst : &k->src;
 
+	if (p->whole)
+		return s->whose.any || (k->known && addresses_have(&s->whose, &k->src, &k->dst));
 	return s->whose.any || (k->known && addresses_have(&s->whose, &p->client, server));
 }
 
@@ -252,12 +254,12 @@ bool sieve_passes(const struct sieve *s, const struct sieve_packet *p)
 	struct packet k;
 	bool one = !s->n_clauses;
 
-	if (p->monitor ? s->hm == DEBUG_VS_HM_NONE : s->hm == DEBUG_VS_HM_ONLY)
+	if (!p->whole && (p->monitor ? s->hm == DEBUG_VS_HM_NONE : s->hm == DEBUG_VS_HM_ONLY))
 		return false;
-	if (!p->monitor && s->whose.any && !s->n_clauses && !s->filters && !s->has_program)
+	if ((!p->monitor || p->whole) && s->whose.any && !s->n_clauses && !s->filters && !s->has_program)
 		return true;
 	k = take_apart(p->data, p->len);
-	if (p->monitor && !ipset_has(&s->servers, p->out ? &k.dst : &k.src))
+	if (p->monitor && !p->whole && !ipset_has(&s->servers, p->out ? &k.dst : &k.src))
 		return false;
 	if (!whose_fits(s, p, &k) || (s->filters && !clause_has(s->filters, &k)))
 		return false;

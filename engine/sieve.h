@@ -21,6 +21,7 @@ struct sieve;
 
 struct sieve_packet {
 	bool monitor;               /* of a health monitor */
+	bool whole;                 /* of an engine's own capture: no service is asked for */
 	bool is_client_leg, out;
 	struct in6_addr client;     /* whose connection this is, or is for; zero: nobody's */
 	const uint8_t *data;        /* a frame */

@@ -501,6 +501,7 @@ static void on_committed(struct link_user *u, uint64_t revision)
 	/* TCP or UDP? And who is denied? */
 	bool networks = changed_any(w, "networkprofile/") || changed_any(w, "networksecuritypolicy/") ||
 			changed_any(w, "ipaddrgroup/");
+	bool whole = changed_any(w, "capture/") && captures_follow_engine(w->captures);
 	const char *key;
 	json_t *v, *news;
 
@@ -538,7 +539,7 @@ static void on_committed(struct link_user *u, uint64_t revision)
 			silence(w, a);
 		if (mine || is_concerned(w, a))
 			a->wanted_revision = newest_revision(w, a);
-		bool other = mine && captures_follow(w->captures, a);
+		bool other = (mine || whole) && captures_follow(w->captures, a);
 
 		if (((mine || clones) && assigned_follow_clone(a, w->link)) || other)
 			clone_tell(w, a);

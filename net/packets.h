@@ -30,6 +30,8 @@ enum {
 	PACKETS_OUT = 1 << 0,     /* it left the engine */
 	PACKETS_MONITOR = 1 << 1, /* of a health monitor */
 	PACKETS_PEER = 1 << 2,    /* `client` and `client_port` are known (server leg) */
+	PACKETS_GATED = 1 << 3,   /* dropped: the engine had no lease of the address */
+	PACKETS_GUARDED = 1 << 4, /* dropped: a network security policy refuses it */
 };
 
 #define PACKETS_NO_WORKER 0xffff

@@ -37,7 +37,9 @@ struct source {
 struct running {
 	struct list link;
 	struct captures *all;
-	char *uuid, *vs, *tenant;
+	char *uuid, *tenant;
+	char *vs;                 /* the virtual service, or the engine */
+	const char *kind;         /* of it */
 	struct film *film;        /* NULL: it could not be opened, or is done */
 	struct source *sources;
 	size_t n_sources;
@@ -224,9 +226,24 @@ static char *comment_of(const struct object *o)
 {
 	const char *filter = json_str(o->body, "filter", ""), *reason = json_str(o->body, "reason", "");
 
-	return xasprintf("Virtual service %s, captured by %s from %s on; packets: %s%s%s", json_str(o->body, "virtualservice_name", ""),
+	const char *engine = json_str(o->body, "serviceengine_name", NULL);
+
+	return xasprintf("%s %s, captured by %s from %s on; packets: %s%s%s", engine ? "Service engine" : "Virtual service",
+			 engine ? engine : json_str(o->body, "virtualservice_name", ""),
 			 json_str(o->body, "user", ""), json_str(o->body, "started", ""), *filter ? filter : "all",
 			 *reason ? "; why: " : "", reason);
+}
+
+static const char *owner_kind(const json_t *capture)
+{
+	return *json_str(capture, "serviceengine_ref", "") ? "serviceengine" : "virtualservice";
+}
+
+static const char *owner_of(const json_t *capture)
+{
+	const char *engine = json_str(capture, "serviceengine_ref", "");
+
+	return ref_target(*engine ? engine : json_str(capture, "virtualservice_ref", ""));
 }
 
 static void begin(struct captures *c, const struct object *o)
@@ -240,7 +257,8 @@ static void begin(struct captures *c, const struct object *o)
 
 	r->all = c;
 	r->uuid = xstrdup(o->uuid);
-	r->vs = xstrdup(ref_target(json_str(o->body, "virtualservice_ref", "")));
+	r->kind = owner_kind(o->body);
+	r->vs = xstrdup(owner_of(o->body));
 	r->tenant = xstrdup(o->tenant);
 	r->began_ns = mono_ns();
 	r->past = json_int(o->body, "seconds_before", 0) > 0;
@@ -350,9 +368,10 @@ static struct change_by by_system(const char *tenant)
 	return (struct change_by){ .user = "system", .client = "", .tenant = tenant, .internal = true };
 }
 
-static int debug_off(struct change *change, const char *vs, struct err *e)
+static int debug_off(struct change *change, const char *kind, const char *vs, struct err *e)
 {
-	const struct object *o = store_get(change->store, "debugvirtualservice", vs);
+	CLEANUP_FREE char *debug = xasprintf("debug%s", kind);
+	const struct object *o = store_get(change->store, debug, vs);
 	CLEANUP_JSON json_t *body = o ? json_deep_copy(o->body) : NULL;
 
 	if (!o || !json_bool(body, "capture", false))
@@ -378,8 +397,9 @@ static int write_over(struct captures *c, const struct object *o, const char *wh
 {
 	struct change_by by = by_system(o->tenant);
 	CLEANUP_JSON json_t *body = json_deep_copy(o->body);
-	CLEANUP_FREE char *vs = xstrdup(ref_target(json_str(o->body, "virtualservice_ref", "")));
+	CLEANUP_FREE char *vs = xstrdup(owner_of(o->body));
 	CLEANUP_FREE char *uuid = xstrdup(o->uuid);
+	const char *kind = owner_kind(o->body);
 	struct change change;
 	struct err e = { 0 };
 	int rc;
@@ -389,7 +409,7 @@ static int write_over(struct captures *c, const struct object *o, const char *wh
 	change_begin(&change, c->c->store, &by);
 	rc = change_update(&change, o->kind, uuid, body, 0, &e);
 	if (rc == 0)
-		rc = debug_off(&change, vs, &e);
+		rc = debug_off(&change, kind, vs, &e);
 	return commit(&change, rc, "capture_not_ended", &e);
 }
 
@@ -561,7 +581,7 @@ static void tick(struct timer *t)
 
 		if (r->limit_ns && mono_ns() - r->began_ns >= r->limit_ns && !*r->why)
 			snprintf(r->why, sizeof(r->why), "duration");
-		if (!store_get(c->c->store, "virtualservice", r->vs) && !*r->why)
+		if (!store_get(c->c->store, r->kind, r->vs) && !*r->why)
 			snprintf(r->why, sizeof(r->why), "gone");
 		if (r->now_ending_ns)
 			drain(r);

@@ -153,14 +153,19 @@ static void put_port(struct film *f, const struct source *s, struct port *p)
 		pcapng_interface(&f->out, name, p->name, comment);
 }
 
-static const char *const legs[] = { "client", "server", "other" };
+static const char *const legs[] = { "client", "server" };
 
 static void comment(const struct packets_frame *p, char *out, size_t size)
 {
 	char text[IP_TEXT_MAX];
 	struct in6_addr ip;
-	int n = snprintf(out, size, "%s leg, flow %llx", p->flags & PACKETS_MONITOR ? "monitor" : legs[p->leg],
-			 (unsigned long long)p->flow);
+	int n;
+
+	if (p->leg == PACKETS_OTHER_LEG)
+		n = snprintf(out, size, "of no service");
+	else
+		n = snprintf(out, size, "%s leg, flow %llx", p->flags & PACKETS_MONITOR ? "monitor" : legs[p->leg],
+			     (unsigned long long)p->flow);
 
 	if (p->worker != PACKETS_NO_WORKER)
 		n += snprintf(out + n, size - (size_t)n, ", worker %u", p->worker);
@@ -168,6 +173,10 @@ static void comment(const struct packets_frame *p, char *out, size_t size)
 		memcpy(&ip, p->client, 16);
 		n += snprintf(out + n, size - (size_t)n, ", client %s port %u", ip_text(&ip, text), p->client_port);
 	}
+	if (p->flags & PACKETS_GATED)
+		n += snprintf(out + n, size - (size_t)n, ", dropped: this engine has no lease of the address");
+	if (p->flags & PACKETS_GUARDED)
+		n += snprintf(out + n, size - (size_t)n, ", dropped: the network security policy refuses it");
 	if (p->request)
 		snprintf(out + n, size - (size_t)n, ", request %016llx", (unsigned long long)p->request);
 }

@@ -203,6 +203,7 @@ static void engine_free(struct engine *e)
 	json_decref(e->health);
 	json_decref(e->copying);
 	json_decref(e->gateways);
+	free(e->capture);
 	free(e->uuid);
 	free(e->name);
 	free(e->group);
@@ -700,6 +701,23 @@ static void network_changed(struct fleet *f)
 		follow_domains(LIST_ENTRY(l, struct engine, in_fleet));
 }
 
+/* An engine holds the capture of its own packets while that runs. */
+static void capture_changed(struct fleet *f, const char *uuid)
+{
+	const struct object *o = store_get(f->store, "capture", uuid);
+	struct engine *e = o ? fleet_engine(f, ref_target(json_str(o->body, "serviceengine_ref", ""))) : NULL;
+	bool runs = o && json_bool(o->body, "running", false), held = e && e->capture && strcmp(e->capture, uuid) == 0;
+
+	if (!e || runs == held || (runs && e->capture))
+		return;
+	if (runs)
+		graph_hold(f->graph, &e->holder, "capture", uuid);
+	else
+		graph_release(f->graph, &e->holder, "capture", uuid);
+	free(e->capture);
+	e->capture = runs ? xstrdup(uuid) : NULL;
+}
+
 static void committed(struct store_watch *w, uint64_t revision, const struct store_change *changes,
 		      size_t n)
 {
@@ -713,6 +731,8 @@ static void committed(struct store_watch *w, uint64_t revision, const struct sto
 			engine_changed(f, changes[i].uuid);
 		else if (strcmp(kind, "network") == 0 || strcmp(kind, "serviceenginegroup") == 0)
 			network_changed(f);
+		else if (strcmp(kind, "capture") == 0)
+			capture_changed(f, changes[i].uuid);
 		placement_changed(f->placement, kind, changes[i].uuid);
 		graph_changed(f->graph, kind, changes[i].uuid, NULL, NULL);
 	}

@@ -54,6 +54,7 @@ struct engine {
 	unsigned load;                 /* virtual services placed here */
 
 	struct holder holder;
+	char *capture;                 /* uuid of the one of all its packets; NULL: none */
 	struct list commits;           /* sent, and not acknowledged yet */
 	bool resync;                   /* at the next hello everything is sent */
 	uint64_t acked;                /* revision; 0: none yet */

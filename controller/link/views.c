@@ -512,7 +512,8 @@ static json_t *engine_runtime(void *arg, const struct subresource_call *call, st
 	}
 	graph_each(&e->holder, "assignment", add_service, services);
 	own = books_get(&e->books, "engine", NULL, NULL);
-	out = json_pack("{s:o, s:b, s:s, s:s, s:{s:I, s:I}, s:b, s:{s:i}, s:o, s:O}", "oper_status",
+	out = json_pack("{s:o*, s:o, s:b, s:s, s:s, s:{s:I, s:I}, s:b, s:{s:i}, s:o, s:O}", "capture",
+			captures_progress(f->controller->captures, call->object->uuid), "oper_status",
 			status(states[e->life], reasons[e->life], e->since_us), "se_connected",
 			e->control != NULL, "power_state", "SE_POWER_ON", "version",
 			SPANWIRE_VERSION, "online_since", "secs",

@@ -1,5 +1,5 @@
 /*
- * debugvirtualservice: `capture` makes a capture object, in the same transaction, and ends it. While one runs, what it
+ * debugvirtualservice, debugserviceengine: `capture` makes a capture object, in the same transaction, and ends it. While one runs, what it
  * captures stays what it is.
  */
 #include <errno.h>
@@ -32,23 +32,24 @@ static int check_expression(const char *text, struct err *e)
 }
 
 struct running {
-	const char *vs, *uuid;
+	const char *owner, *uuid; /* of a virtual service or an engine */
 };
 
 static int of_service(void *arg, const struct object *o)
 {
 	struct running *r = arg;
 
-	if (!json_bool(o->body, "running", false) || strcmp(ref_target(json_str(o->body, "virtualservice_ref", "")), r->vs) != 0)
+	if (!json_bool(o->body, "running", false) || (strcmp(ref_target(json_str(o->body, "virtualservice_ref", "")), r->owner) != 0 &&
+						      strcmp(ref_target(json_str(o->body, "serviceengine_ref", "")), r->owner) != 0))
 		return 0;
 	r->uuid = o->uuid;
 	return 1;
 }
 
-/* The uuid of the capture of VS that runs; NULL: none. */
-static const char *running_of(struct change *c, const char *vs)
+/* The uuid of the capture of OWNER that runs; NULL: none. */
+static const char *running_of(struct change *c, const char *owner)
 {
-	struct running r = { .vs = vs };
+	struct running r = { .owner = owner };
 
 	store_each(c->store, "capture", of_service, &r);
 	return r.uuid;
@@ -129,28 +130,58 @@ static void time_text(uint64_t us, const char *format, char out[static 40])
 	strftime(out, 40, format, &tm);
 }
 
+static bool is_service(const struct object *owner)
+{
+	return strcmp(owner->kind->path, "virtualservice") == 0;
+}
+
+/* What an engine sees is of all tenants. */
+static const char *tenant_of(const struct object *owner)
+{
+	return is_service(owner) && *owner->tenant ? owner->tenant : TENANT_ADMIN;
+}
+
 /* "vs_shop.20261122_192033"; of the same second a number is behind it. */
-static char *name_of(struct change *c, const struct object *vs, uint64_t now_us)
+static char *name_of(struct change *c, const struct object *owner, uint64_t now_us)
 {
 	char stamp[40];
 	char *name;
 
 	time_text(now_us, "%Y%m%d_%H%M%S", stamp);
-	name = xasprintf("vs_%.200s.%s", vs->name, stamp);
-	for (unsigned n = 2; store_find(c->store, "capture", vs->tenant, NULL, name); n++) {
+	name = xasprintf("%s_%.200s.%s", is_service(owner) ? "vs" : "se", owner->name, stamp);
+	for (unsigned n = 2; store_find(c->store, "capture", tenant_of(owner), NULL, name); n++) {
 		free(name);
-		name = xasprintf("vs_%.200s.%s_%u", vs->name, stamp, n);
+		name = xasprintf("%s_%.200s.%s_%u", is_service(owner) ? "vs" : "se", owner->name, stamp, n);
 	}
 	return name;
 }
 
+/* Of the engine's `flags`, those that are about packets. */
+static json_t *kinds_of(const struct object *owner, const json_t *debug)
+{
+	static const char *const kinds[] = { "DEBUG_PCAP_RX", "DEBUG_PCAP_TX", "DEBUG_PCAP_DROP" };
+	json_t *out = json_array(), *flag;
+	size_t i;
+
+	if (is_service(owner))
+		return out;
+	json_array_foreach(json_object_get(debug, "flags"), i, flag) {
+		const char *word = json_str(flag, "flag", "");
+
+		for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
+			if (strcmp(word, kinds[k]) == 0 || strcmp(word, "DEBUG_PCAP_ALL") == 0)
+				json_array_append_new(out, json_string(kinds[k]));
+	}
+	return out;
+}
+
 /* MADE: its uuid; may be NULL. */
-static int begin(struct change *c, const struct object *vs, const json_t *debug, char *made, struct err *e)
+static int begin(struct change *c, const struct object *owner, const json_t *debug, char *made, struct err *e)
 {
 	const json_t *se = json_object_get(json_object_get(debug, "se_params"), "se_refs"), *one;
 	const json_t *params = json_object_get(debug, "capture_params");
 	uint64_t now = wall_us();
-	CLEANUP_FREE char *name = name_of(c, vs, now), *filter = filter_text(debug);
+	CLEANUP_FREE char *name = name_of(c, owner, now), *filter = filter_text(debug);
 	CLEANUP_JSON json_t *w = NULL;
 	bool internal = c->by.internal;
 	json_t *only = json_array();
@@ -162,11 +193,14 @@ static int begin(struct change *c, const struct object *vs, const json_t *debug,
 	snprintf(stamp, sizeof(stamp), "%.20s.%06u+00:00", at, (unsigned)(now % 1000000));
 	json_array_foreach(se, i, one)
 		json_array_append_new(only, json_string(ref_target(json_string_value(one))));
-	w = json_pack("{s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:o}", "name", name, "virtualservice_name", vs->name, "running", 1, "user",
+	w = json_pack("{s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:o}", "name", name,
+		      is_service(owner) ? "virtualservice_name" : "serviceengine_name", owner->name, "running", 1, "user",
 		      c->by.user, "reason", json_str(debug, "capture_reason", ""), "filter", filter, "started", stamp, "only_engines",
 		      only);
-	json_object_set_new(w, "tenant_ref", json_sprintf("/api/tenant/%s", vs->tenant));
-	json_object_set_new(w, "virtualservice_ref", json_sprintf("/api/virtualservice/%s", vs->uuid));
+	json_object_set_new(w, "tenant_ref", json_sprintf("/api/tenant/%s", tenant_of(owner)));
+	json_object_set_new(w, is_service(owner) ? "virtualservice_ref" : "serviceengine_ref",
+			    json_sprintf("/api/%s/%s", owner->kind->path, owner->uuid));
+	json_object_set_new(w, "packet_kinds", kinds_of(owner, debug));
 	json_object_set_new(w, "file_name", json_sprintf("%s.%s", name, json_bool(params, "pcap_ng", true) ? "pcapng" : "pcap"));
 	for (i = 0; i < ARRAY_SIZE(taken_over); i++)
 		if (json_object_get(debug, taken_over[i]))
@@ -201,13 +235,13 @@ int rule_capture_past(struct change *c, const struct object *vs, unsigned second
 }
 
 /* Whoever reads what was encrypted could as well have the keys of the certificates. */
-static int may_have_keys(struct change *c, const struct object *vs, const json_t *debug, struct err *e)
+static int may_have_keys(struct change *c, const struct object *owner, const json_t *debug, struct err *e)
 {
 	const json_t *params = json_object_get(debug, "capture_params");
 
-	if (!vs || !c->by.viewer || !json_bool(params, "enable_ssl_session_key_capture", false))
+	if (!owner || !c->by.viewer || !json_bool(params, "enable_ssl_session_key_capture", false))
 		return 0;
-	return access_may(c->by.viewer, GUARD_ssl_key_and_certificate, vs->tenant, ACCESS_WRITE, e);
+	return access_may(c->by.viewer, GUARD_ssl_key_and_certificate, tenant_of(owner), ACCESS_WRITE, e);
 }
 
 static int end(struct change *c, const char *uuid, struct err *e)
@@ -226,27 +260,58 @@ static int end(struct change *c, const char *uuid, struct err *e)
 	return rc;
 }
 
-static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
+/* The rights were asked of debugserviceengine; whoever may see all packets of an engine may make the object of it. */
+static int begin_for(struct change *c, const struct object *owner, const json_t *debug, struct err *e)
 {
-	const struct object *vs = store_get(c->store, "virtualservice", uuid);
+	struct viewer *viewer = c->by.viewer;
+	int rc;
+
+	if (!is_service(owner))
+		c->by.viewer = NULL;
+	rc = begin(c, owner, debug, NULL, e);
+	c->by.viewer = viewer;
+	return rc;
+}
+
+static int check_of(struct change *c, const char *kind, const char *uuid, const json_t *old, const json_t *new, struct err *e)
+{
+	const struct object *owner = store_get(c->store, kind, uuid);
 	bool was = json_bool(old, "capture", false), is = json_bool(new, "capture", false);
 	const char *running = was || is ? running_of(c, uuid) : NULL, *expression = json_str(new, "capture_expression", "");
+	struct viewer *viewer = c->by.viewer;
+	int rc = 0;
 
 	if (*expression && check_expression(expression, e) < 0)
 		return -EINVAL;
-	if (is && !running && may_have_keys(c, vs, new, e) < 0)
+	if (is && !running && may_have_keys(c, owner, new, e) < 0)
 		return -EACCES;
 	if (is && !running)
-		return vs ? begin(c, vs, new, NULL, e) : 0;
+		return owner ? begin_for(c, owner, new, e) : 0;
 	for (size_t i = 0; is && i < ARRAY_SIZE(taken_over); i++) {
 		const json_t *before = json_object_get(old, taken_over[i]), *after = json_object_get(new, taken_over[i]);
 
 		if (before == after || (before && after && json_equal(before, after)))
 			continue;
-		return err_set(e, -EBUSY, taken_over[i],
-			       "A capture of this virtual service runs (%s): end it before another one begins.", running);
+		return err_set(e, -EBUSY, taken_over[i], "A capture of this %s runs (%s): end it before another one begins.",
+			       strcmp(kind, "virtualservice") == 0 ? "virtual service" : "service engine", running);
 	}
-	return !is && running ? end(c, running, e) : 0;
+	if (is || !running)
+		return 0;
+	if (strcmp(kind, "serviceengine") == 0)
+		c->by.viewer = NULL;
+	rc = end(c, running, e);
+	c->by.viewer = viewer;
+	return rc;
+}
+
+static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
+{
+	return check_of(c, "virtualservice", uuid, old, new, e);
+}
+
+static int check_engine(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
+{
+	return check_of(c, "serviceengine", uuid, old, new, e);
 }
 
 /* A DELETE brings the defaults back. */
@@ -258,3 +323,4 @@ static int leaving(struct change *c, const char *uuid, struct err *e)
 }
 
 const struct rule rule_debugvirtualservice = { .kind = "debugvirtualservice", .check = check, .leaving = leaving };
+const struct rule rule_debugserviceengine = { .kind = "debugserviceengine", .check = check_engine, .leaving = leaving };

@@ -290,7 +290,15 @@ struct tap {
 };
 _Static_assert(sizeof(struct tap) == 8, "no holes");
 
-enum { TAP_OUT = 1 << 16 };        /* beside FLOW_CLIENT and FLOW_MONITOR: it leaves the engine */
+enum {
+	/* Beside FLOW_CLIENT and FLOW_MONITOR: */
+	TAP_OUT = 1 << 16,         /* it leaves the engine */
+	TAP_LEG = 1 << 17,         /* it is of a service */
+	TAP_GATE = 1 << 18,        /* the lease gate dropped it */
+	TAP_GUARD = 1 << 19,       /* a guard did */
+};
+
+enum { ENGINE_RX = 1 << 0, ENGINE_TX = 1 << 1, ENGINE_DROP = 1 << 2 }; /* what an engine's own capture wants */
 
 /* In a ring; the packet's bytes come behind it. */
 struct tap_record {

@@ -27,7 +27,7 @@ int data_egress(struct __sk_buff *skb)
 	packet_parse(skb, &p, true);
 	p.key.vrf = domain_of(skb->ifindex);
 	if (gate_refuses_out(skb, &p))
-		return TC_ACT_SHOT;
+		return tap_dropped(skb, &p, &v, TAP_GATE);
 	classify_out(skb, &p, &v);
 	clone(skb, &v);
 	record(skb, &p, &v);
@@ -43,8 +43,12 @@ int data_ingress(struct __sk_buff *skb)
 
 	packet_parse(skb, &p, false);
 	p.key.vrf = domain_of(skb->ifindex);
-	if (deaf_to(skb, &p) || gate_refuses_in(&p) || guard_refuses(&p, skb->ifindex))
+	if (deaf_to(skb, &p))
 		return TC_ACT_SHOT;
+	if (gate_refuses_in(&p))
+		return tap_dropped(skb, &p, &v, TAP_GATE);
+	if (guard_refuses(&p, skb->ifindex))
+		return tap_dropped(skb, &p, &v, TAP_GUARD);
 	classify_in(skb, &p, &v);
 	if (v.foreign)
 		return TC_ACT_SHOT;

@@ -541,6 +541,16 @@ void datapath_tap_remove(struct datapath *d, uint32_t service, uint32_t slot)
 		d->skel->bss->any_tap--;
 }
 
+int datapath_tap_engine(struct datapath *d, const struct tap *t, uint32_t wanted)
+{
+	struct tap in = { .slot = wanted ? t->slot + 1 : 0, .snap = t->snap };
+	uint32_t zero = 0;
+	int rc = bpf_map_update_elem(bpf_map__fd(d->skel->maps.engine_tap), &zero, &in, BPF_ANY);
+
+	d->skel->bss->engine_wants = rc ? 0 : wanted;
+	return rc;
+}
+
 uint64_t datapath_tap_lost(const struct datapath *d, uint32_t slot)
 {
 	CLEANUP_FREE uint64_t *one = xcalloc((size_t)d->cpus, sizeof(*one));

@@ -120,6 +120,8 @@ void datapath_tap_close(struct datapath *d, uint32_t slot);
 /* Packets of SERVICE (MONITORS: and of all health monitors) go where T says, from now on. */
 int datapath_tap_set(struct datapath *d, uint32_t service, const struct tap *t, bool monitors);
 void datapath_tap_remove(struct datapath *d, uint32_t service, uint32_t slot);
+/* All packets of data interfaces that are WANTED (ENGINE_*; 0: none any more) go where T says. */
+int datapath_tap_engine(struct datapath *d, const struct tap *t, uint32_t wanted);
 /* Packets that found no room in the ring. Legal from any thread. */
 uint64_t datapath_tap_lost(const struct datapath *d, uint32_t slot);
 

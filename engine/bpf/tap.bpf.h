@@ -29,6 +29,16 @@ struct {
 	__type(value, struct tap);
 } monitor_taps SEC(".maps");
 
+/* One: the engine's own, of all packets. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tap);
+} engine_tap SEC(".maps");
+
+__u32 engine_wants; /* ENGINE_*; 0: it has none */
+
 struct tap_ring {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 65536);
@@ -58,7 +68,9 @@ static ALWAYS_INLINE void tap_record_make(struct __sk_buff *skb, const struct pa
 
 	r->at_ns = bpf_ktime_get_ns();
 	r->flow = v->flow_id;
-	r->flags = v->flags & (FLOW_CLIENT | FLOW_MONITOR);
+	r->flags = v->flags & (FLOW_CLIENT | FLOW_MONITOR | TAP_GATE | TAP_GUARD);
+	if (v->service)
+		r->flags |= TAP_LEG;
 	if (v->out)
 		r->flags |= TAP_OUT;
 	r->ifindex = skb->ifindex;
@@ -161,9 +173,32 @@ static long tap_monitor(__u32 slot, struct tap_monitor *m)
 	return 0;
 }
 
-static ALWAYS_INLINE void tap(struct __sk_buff *skb, const struct packet *p, const struct verdict *v)
+static ALWAYS_INLINE void tap_engine(struct __sk_buff *skb, const struct packet *p, const struct verdict *v)
+{
+	__u32 zero = 0;
+	struct tap *t = bpf_map_lookup_elem(&engine_tap, &zero);
+
+	if (t && t->slot)
+		tap_put(skb, p, v, t);
+}
+
+/* WHY: TAP_GATE, TAP_GUARD. */
+static ALWAYS_INLINE int tap_dropped(struct __sk_buff *skb, const struct packet *p, struct verdict *v, __u32 why)
+{
+	v->flags = why;
+	v->out = p->out;
+	if (engine_wants & ENGINE_DROP)
+		tap_engine(skb, p, v);
+	return TC_ACT_SHOT;
+}
+
+static ALWAYS_INLINE void tap(struct __sk_buff *skb, const struct packet *p, struct verdict *v)
 {
 	struct tap *t;
+
+	v->out = p->out;
+	if (engine_wants & (p->out ? ENGINE_TX : ENGINE_RX))
+		tap_engine(skb, p, v);
 
 	if (!any_tap || !v->service)
 		return;

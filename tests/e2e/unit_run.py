@@ -3,7 +3,7 @@
     unit_run.py ROOT UNIT
 
 Takes of the unit: ExecStart, User, capabilities, NoNewPrivileges, StateDirectory, ProtectSystem, ProtectProc, ProcSubset,
-PrivateTmp, PrivateDevices, RestrictAddressFamilies, SystemCallFilter, MemoryDenyWriteExecute, UMask, LimitNOFILE. ROOT is the tree in which
+PrivateTmp, PrivateDevices, BindPaths, RestrictAddressFamilies, SystemCallFilter, MemoryDenyWriteExecute, UMask, LimitNOFILE. ROOT is the tree in which
 the packages are installed. What it does not know it refuses, so that a new line of a unit is not passed over in silence.
 """
 
@@ -30,7 +30,7 @@ CAPABILITIES = {name: number for number, name in enumerate(
 # Without a manager, or without a kernel of one's own, they change nothing that the program could notice.
 NOTHING_TO_DO = {
     "Type", "NotifyAccess", "Restart", "RestartSec", "RestartPreventExitStatus", "KillMode", "StateDirectoryMode", "Group",
-    "LimitMEMLOCK", "AmbientCapabilities", "PrivateIPC", "PrivateMounts", "PrivateUsers", "ProtectHome", "ProtectClock",
+    "LimitMEMLOCK", "AmbientCapabilities", "DeviceAllow", "PrivateIPC", "PrivateMounts", "PrivateUsers", "ProtectHome", "ProtectClock",
     "ProtectHostname", "ProtectControlGroups", "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables",
     "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID", "LockPersonality", "RemoveIPC", "SystemCallArchitectures"}
 
@@ -107,6 +107,13 @@ def enter_root(root, s):
     for device in ("null", "zero", "urandom", "random"):
         (root / "dev" / device).touch()
         mount(f"/dev/{device}", root / "dev" / device, None, MS_BIND)
+    for path in map(pathlib.Path, s.pop("BindPaths", [])):
+        source = pathlib.Path(str(path).removeprefix("-"))
+        if source.exists() or not str(path).startswith("-"):
+            place = root / source.relative_to("/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+            mount(source, place, None, MS_BIND)
     if "NOTIFY_SOCKET" in os.environ:
         (root / "run" / "notify").touch()
         mount(os.environ["NOTIFY_SOCKET"], root / "run" / "notify", None, MS_BIND)

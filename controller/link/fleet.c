@@ -816,8 +816,9 @@ int fleet_open(struct controller *c, int fd, struct fleet **out, struct err *e)
 	store_each(f->store, "serviceengine", engine_seen, f);
 	f->watch.committed = committed;
 	store_watch(f->store, &f->watch);
-	timer_in(f->loop, &f->grace, FLEET_GRACE_MS, grace_over);
-	f->beat_ns = loop_now(f->loop);
+	/* The loop's clock is as old as the loop: reading the store and making keys is neither grace nor standing still. */
+	f->beat_ns = mono_ns();
+	timer_at(f->loop, &f->grace, f->beat_ns + FLEET_GRACE_MS * NS_PER_MS, grace_over);
 	timer_in(f->loop, &f->heart, FLEET_PING_MS, heart);
 	fleet_settle(f);
 	views_open(f);

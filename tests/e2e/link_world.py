@@ -19,6 +19,7 @@ from typing import Any, Callable, Optional
 from lab.api import Api
 from lab.host import until
 
+LIMIT_S = 20  # for an answer of the controller: on a busy machine its disk alone takes seconds
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
@@ -72,6 +73,10 @@ class Controller:
     def events(self, event_id: str) -> list[dict]:
         found = self.api.get("analytics/logs", type=2, page_size=1000)["results"]
         return [event for event in found if event["event_id"] == event_id]
+
+    def stood_still(self) -> bool:
+        """It noticed that it did not run for a while, and is slow to take engines for dead since."""
+        return "stood_still ms=" in (self.folder / "controller.log").read_text()
 
     def service(self, number: int) -> dict:
         """A virtual service with a vsvip and a pool of its own at 10.200.x.y."""
@@ -128,7 +133,7 @@ class Engine:
         context.load_verify_locations(self.controller.data / "ca.pem")
         if certificate:
             context.load_cert_chain(self.cert, self.key)
-        raw = socket.create_connection(("127.0.0.1", self.controller.engine_port), 5)
+        raw = socket.create_connection(("127.0.0.1", self.controller.engine_port), LIMIT_S)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         self.sock = context.wrap_socket(raw)
@@ -137,7 +142,7 @@ class Engine:
     def say(self, kind: str, **members: Any) -> None:
         self.sock.sendall(json.dumps({"type": kind, **members}).encode() + b"\n")
 
-    def hear(self, seconds: float = 5) -> dict:
+    def hear(self, seconds: float = LIMIT_S) -> dict:
         """The next message that is no ping; pings are answered."""
         end = time.monotonic() + seconds
         while True:
@@ -206,7 +211,7 @@ class Engine:
             self.held = {}
         return self.welcome
 
-    def take(self, seconds: float = 5) -> list[str]:
+    def take(self, seconds: float = LIMIT_S) -> list[str]:
         """One batch, up to its commit: what came, as "put kind/uuid". Not acknowledged yet."""
         came = []
         while True:

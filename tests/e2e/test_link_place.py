@@ -42,6 +42,11 @@ def held(engine, vs):
     return engine.held.get(f"assignment/{vs['uuid']}")
 
 
+# On a busy machine the controller may stand still for a second; it then takes nobody for dead for FLEET_GRACE_MS, and
+# again if it happens again (controller/link/fleet.c). What follows from a death is waited for so long.
+DEATH_S = 45
+
+
 def test_a_service_moves_when_its_engine_dies_and_stays_there(world, capsys):
     one = world.engine("se-1")
     vs = world.service(1)
@@ -49,11 +54,12 @@ def test_a_service_moves_when_its_engine_dies_and_stays_there(world, capsys):
     two = world.engine("se-2")
     began = time.monotonic()
     one.halt()
-    until(lambda: held(two, vs), "se-2 holds it", 5)
+    until(lambda: held(two, vs), "se-2 holds it", DEATH_S)
     took = time.monotonic() - began
     with capsys.disabled():
         print(f"\nlink_death_to_new_owner_ms {took * 1000:.0f}")
-    assert 0.9 < took < 1.6
+    assert took > 0.9
+    assert took < 2 or world.stood_still()
     assert held(two, vs)["term"] == 2
     until(lambda: state(world, vs) == "OPER_UP", "it is up")
     assert any("moves from service engine se-1 to se-2" in e["event_description"] for e in world.events("VS_SWITCHOVER"))
@@ -117,7 +123,7 @@ def test_when_nobody_can_the_reason_says_of_each_why(world):
     world.engine("se-1", net="192.0.2.1/24")
     two = world.engine("se-2")
     two.halt()
-    until(lambda: world.events("SE_DOWN"), "se-2 is down", 3)
+    until(lambda: world.events("SE_DOWN"), "se-2 is down", DEATH_S)
     vs = world.service(1)
     until(lambda: "se-1" in reason(world, vs), "there is a reason")
     assert state(world, vs) == "OPER_RESOURCES"
@@ -135,7 +141,7 @@ def test_an_owner_that_is_alive_elsewhere_gets_it_back(world):
     # se-1 is cut off from the controller only: it answers on its network, and se-2 finds that out.
     two.state = ("OPER_PARTITIONED", "10.200.0.2 is answered by 02:00:00:00:00:01")
     one.halt()
-    until(lambda: held(two, vs), "se-2 should take over")
+    until(lambda: held(two, vs), "se-2 should take over", DEATH_S)
     until(lambda: state(world, vs) == "OPER_PARTITIONED", "it waits")
     assert "another host answers for the address" in reason(world, vs) and "se-1" in reason(world, vs)
     assert world.events("VS_FAULT")
@@ -153,7 +159,7 @@ def test_services_that_share_an_address_go_together(world):
                                               "pool_ref": vs["pool_ref"], "services": [{"port": 81}]})
     until(lambda: held(one, again), "the same engine carries it")
     one.halt()
-    until(lambda: held(two, vs) and held(two, again), "both move")
+    until(lambda: held(two, vs) and held(two, again), "both move", DEATH_S)
 
 
 def test_room_that_is_made_is_used(world):
@@ -349,7 +355,7 @@ def test_a_full_disk_moves_nothing_and_says_so(tmp_path):
                 while True:
                     fill.write(bytes(4096))
         next(engine for engine in engines if engine.name == owner(world, vs)).halt()
-        until(lambda: "cannot store who does" in reason(world, vs), "the reason is said")
+        until(lambda: "cannot store who does" in reason(world, vs), "the reason is said", DEATH_S)
         (tmp_path / "data" / "fill").unlink()
         until(lambda: state(world, vs) == "OPER_UP", "it moves by itself when there is room")
     finally:
@@ -461,7 +467,7 @@ def test_each_vip_has_an_engine_of_its_own(world):
     assert post("retryplacement").status_code == 200
     # One dies: its VIP joins the other one's, which is not touched.
     two.halt()
-    until(lambda: owners(world, vs) == [["se-1"], ["se-1"]], "se-1 took it", 5)
+    until(lambda: owners(world, vs) == [["se-1"], ["se-1"]], "se-1 took it", DEATH_S)
     until(lambda: [v["term"] for v in held(one, vs)["vips"]] == [1, 4], "se-1 holds it")
     two.up().run()
     until(lambda: world.api.get(f"serviceengine/{two.uuid}/runtime")["se_connected"], "it is back")

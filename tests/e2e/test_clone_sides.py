@@ -141,7 +141,7 @@ def test_connections_that_are_there_already_are_not_copied(lab):
 
 def test_a_flood_makes_no_flows_and_a_port_that_is_used_again_does(lab):
     ids, web, client, engine = lab.sensor(), lab.server(), lab.client(), lab.engine()
-    vs = lab.virtual_service(pool=[web], http=False, monitor=None, clone=profile(lab, [ids], "CLIENT"))
+    vs = lab.virtual_service(pool=[web], http=False, monitor=None, clone=profile(lab, [ids], "CLIENT"), flight_recorder=False)
 
     def opened():
         return (engine.runtime().get("stats") or {}).get("flow_opened", 0)

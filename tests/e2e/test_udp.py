@@ -99,6 +99,7 @@ def test_flows(lab, workers):
         assert answer and answer[2] == sent, size
 
     # Nothing for two seconds: another flow, another socket.
+    until(lambda: counters(lab, vs).get("conn_open"), "open flows are told", 8)
     until(lambda: counters(lab, vs).get("conn_open") == 0, "idle flows end", 8)
     again = askers[0].ask()
     assert again and again[1] != first[0][1]

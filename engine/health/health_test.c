@@ -449,7 +449,8 @@ static void pools_ask_for_themselves_when_told_so(void **state)
 	pass_time(500);
 	state_of("pool-a", reason, sizeof(reason), &a);
 	state_of("pool-b", reason, sizeof(reason), &b);
-	assert_int_equal(w.fake.accepted, a + b);
+	/* One of each may be under way; who shares has but half as many. */
+	assert_in_range(w.fake.accepted, a + b, a + b + 2);
 }
 
 static void the_first_checks_need_not_be_quick(void **state)

@@ -1,7 +1,7 @@
 #include "engine/books.h"
 
 #include "base/base.h"
-#include "engine/members.h"
+#include "engine/config/members.h"
 #include "model/structs.h"
 
 #define MANY 1000 /* services and servers */

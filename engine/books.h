@@ -22,7 +22,7 @@ void books_free(struct books *b);
 
 void books_service(struct books *b, const char *uuid);
 void books_service_gone(struct books *b, const char *uuid);
-/* Exactly P's servers (engine/members.h). */
+/* Exactly P's servers (engine/config/members.h). */
 void books_pool(struct books *b, const char *uuid, const struct pool *p, const struct ip_addr_group *group,
 		const json_t *names);
 void books_pool_gone(struct books *b, const char *uuid);

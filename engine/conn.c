@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "base/base.h"
-#include "engine/plain.h"
-#include "engine/tls.h"
+#include "engine/clone/plain.h"
+#include "engine/tls/tls.h"
 #include "engine/worker.h"
 
 /* ---- stream_tcp: bytes as the kernel has them ---- */

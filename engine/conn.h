@@ -80,7 +80,7 @@ struct conn {
 	struct worker *worker;
 	struct worker_service *service;
 	const struct stream_ops *stream;
-	struct conn_tls *tls;             /* engine/tls.h; NULL: bytes are as the kernel has them */
+	struct conn_tls *tls;             /* engine/tls/tls.h; NULL: bytes are as the kernel has them */
 	const struct proto_ops *proto;
 	void *session;                    /* the proto's; NULL: at rest */
 	struct buffer *in, *out;          /* read and not consumed; to be sent. NULL: nothing */
@@ -109,7 +109,7 @@ struct conn {
 	bool cloned;                      /* it was marked when it was opened, under ... */
 	uint32_t clone_generation;
 	uint32_t client_id;               /* the only client it may serve; 0: any */
-	struct plain_flow *plain;         /* engine/plain.h; NULL: no plaintext of it is copied */
+	struct plain_flow *plain;         /* engine/clone/plain.h; NULL: no plaintext of it is copied */
 };
 
 /* ---- making and ending ---- */

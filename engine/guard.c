@@ -7,7 +7,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "engine/bpf/datapath.h"
-#include "engine/link.h"
+#include "engine/link/link.h"
 #include "engine/netsec.h"
 #include "engine/ports.h"
 #include "model/structs.h"

@@ -3,7 +3,7 @@
 #include <pthread.h>
 
 #include "base/base.h"
-#include "engine/link.h"
+#include "engine/link/link.h"
 #include "engine/records.h"
 #include "net/inbox.h"
 

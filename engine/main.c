@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "base/settings.h"
 #include "engine/proxy.h"
-#include "engine/recorder.h"
+#include "engine/capture/recorder.h"
 #include "engine/records.h"
 #include "engine/warden.h"
 #include "net/notify.h"

@@ -1,9 +1,9 @@
 #include "engine/snapshot.h"
 
 #include "base/base.h"
-#include "engine/flow_log.h"
+#include "engine/clone/flow_log.h"
 #include "engine/pool_state.h"
-#include "engine/secure.h"
+#include "engine/tls/secure.h"
 
 struct snapshot *snapshot_new(void)
 {

@@ -9,9 +9,9 @@
 
 #include "base/base.h"
 #include "engine/persist.h"
-#include "engine/plain.h"
+#include "engine/clone/plain.h"
 #include "engine/pool_state.h"
-#include "engine/tls.h"
+#include "engine/tls/tls.h"
 #include "engine/worker.h"
 #include "model/structs.h"
 

@@ -9,7 +9,7 @@
 #define SPANWIRE_ENGINE_WARDEN_H
 
 #include "base/err.h"
-#include "engine/link.h"
+#include "engine/link/link.h"
 #include "net/loop.h"
 
 struct warden;

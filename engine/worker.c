@@ -18,9 +18,9 @@
 #include "engine/l4/pipe.h"
 #include "engine/l4/udp.h"
 #include "engine/admission.h"
-#include "engine/plain.h"
+#include "engine/clone/plain.h"
 #include "engine/ports.h"
-#include "engine/tls.h"
+#include "engine/tls/tls.h"
 #include "engine/records.h"
 #include "engine/upstream.h"
 

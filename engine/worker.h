@@ -17,7 +17,7 @@
 #include "engine/conn.h"
 #include "engine/counters.h"
 #include "engine/lb/lb.h"
-#include "engine/secure.h"
+#include "engine/tls/secure.h"
 #include "engine/snapshot.h"
 #include "engine/trace.h"
 #include "net/inbox.h"

@@ -43,9 +43,9 @@
 #include "base/base.h"
 #include "base/log.h"
 #include "engine/bpf/datapath.h"
-#include "engine/clone.h"
-#include "engine/netlink.h"
-#include "engine/vip.h"
+#include "engine/clone/clone.h"
+#include "engine/reach/netlink.h"
+#include "engine/reach/vip.h"
 
 enum { WORDS = 24, SOCKETS = 4096 };
 

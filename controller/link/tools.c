@@ -1,7 +1,7 @@
 /*
  * The operator's tools: GET serviceengine/UUID/cpu and the like, asked of the engine at once.
  *
- * What an engine answers to is in engine/inspect.h. The answer is an array with one element: a list
+ * What an engine answers to is in engine/reach/inspect.h. The answer is an array with one element: a list
  * stands in it under the tool's name, an object is the element.
  */
 #include <errno.h>

@@ -1,6 +1,6 @@
 /*
  * POST virtualservice/UUID/clone-test: each engine that carries the service sends each of its clone servers one
- * labelled conversation (engine/trial.h), and what became of it is the answer, when all have said.
+ * labelled conversation (engine/clone/trial.h), and what became of it is the answer, when all have said.
  *
  *	{"virtualservice", "profile", "looks_for": "uid=0(root) ...", "frames", "sent", "complete": bool,
  *	 "engines": [{"se_uuid", "se_name", "clone_servers": [{"ip" or "mac", "ready", "text", "filter", ...}]} or with "error"]}

@@ -149,7 +149,7 @@ int datapath_sweep(struct datapath *d, unsigned budget, const struct datapath_pa
 /* A sweep that began after SINCE_NS has been through the whole table, and there was no flow of these slots. */
 bool datapath_flows_none(const struct datapath *d, uint32_t first, uint32_t count, uint64_t since_ns);
 
-/* ---- the recorder's memory (engine/recorder.h) ---- */
+/* ---- the recorder's memory (engine/capture/recorder.h) ---- */
 
 struct recorder_memory {
 	const struct recorder_slot *slots; /* of one CPU behind those of the other; NULL: none */

@@ -16,7 +16,7 @@
 #include <bpf/libbpf.h>
 
 #include "engine/bpf/datapath.h"
-#include "engine/clone_wrap.h"
+#include "engine/clone/wrap.h"
 
 enum { LO = 1 }; /* the interface that a test packet is on */
 

@@ -2,7 +2,7 @@
  * recorder - stage 5: the first bytes of every packet of a service, into memory that is overwritten for ever.
  *
  * Each CPU writes its own slice of one array, in it each service its own share, round and round: a busy service evicts
- * nobody else's past. The warden maps the array and reads it only when somebody asks for what was (engine/recorder.h).
+ * nobody else's past. The warden maps the array and reads it only when somebody asks for what was (engine/capture/recorder.h).
  */
 #ifndef SPANWIRE_ENGINE_BPF_RECORDER_BPF_H
 #define SPANWIRE_ENGINE_BPF_RECORDER_BPF_H

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "engine/plain.h"
+#include "engine/clone/plain.h"
 
 static struct http1_span host_of(const struct http1_head *h)
 {

@@ -12,7 +12,7 @@
 #include "engine/http/refusal.h"
 #include "engine/http/sticky.h"
 #include "engine/http/tunnel.h"
-#include "engine/plain.h"
+#include "engine/clone/plain.h"
 #include "engine/worker.h"
 #include "model/structs.h"
 

@@ -10,7 +10,7 @@
 #include "engine/http/exchange.h"
 #include "engine/http/polish.h"
 #include "engine/http/refusal.h"
-#include "engine/tls.h"
+#include "engine/tls/tls.h"
 #include "engine/worker.h"
 #include "model/structs.h"
 

@@ -7,7 +7,7 @@
 
 #include "base/base.h"
 #include "engine/http/refusal.h"
-#include "engine/tls.h"
+#include "engine/tls/tls.h"
 #include "engine/worker.h"
 #include "model/structs.h"
 

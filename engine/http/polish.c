@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "engine/http/refusal.h"
 #include "engine/records.h"
-#include "engine/tls.h"
+#include "engine/tls/tls.h"
 #include "engine/worker.h"
 #include "model/structs.h"
 

@@ -7,7 +7,7 @@
 #include "engine/l4/pipe.h"
 #include "engine/l4/proxy_header.h"
 #include "engine/records.h"
-#include "engine/tls.h"
+#include "engine/tls/tls.h"
 #include "engine/upstream.h"
 #include "engine/worker.h"
 

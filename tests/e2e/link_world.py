@@ -312,7 +312,7 @@ class Engine:
 
 
 class Probe:
-    """The product's own end of the link, with nothing behind it (engine/link_probe.c)."""
+    """The product's own end of the link, with nothing behind it (engine/link/link_probe.c)."""
 
     def __init__(self, controller: Controller, name: str, folder: pathlib.Path, token: str = "",
                  net: str = "10.200.0.249/16", host: str = "127.0.0.1"):

@@ -3,8 +3,8 @@
 
 #include "base/ipset.h"
 #include "base/json.h"
-#include "engine/cut.h"
-#include "engine/sieve.h"
+#include "engine/capture/cut.h"
+#include "engine/capture/sieve.h"
 #include "model/structs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "base/base.h"
-#include "engine/hello.h"
+#include "engine/tls/hello.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "base/base.h"
-#include "engine/mask.h"
+#include "engine/clone/mask.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,7 +8,7 @@
 #include <errno.h>
 
 #include "controller/link/books.h"
-#include "engine/desired.h"
+#include "engine/link/desired.h"
 #include "net/digest.h"
 #include "net/lines.h"
 

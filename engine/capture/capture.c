@@ -1,0 +1,713 @@
+#include "engine/capture/capture.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+
+#include "base/base.h"
+#include "base/ip.h"
+#include "base/ipset.h"
+#include "base/log.h"
+#include "engine/config/assigned.h"
+#include "engine/bpf/datapath.h"
+#include "engine/capture/cut.h"
+#include "engine/clone/legs.h"
+#include "engine/link/link.h"
+#include "engine/capture/recorder.h"
+#include "engine/capture/secrets.h"
+#include "engine/capture/sieve.h"
+#include "engine/capture/stamp.h"
+#include "model/structs.h"
+#include "net/packets.h"
+
+#define RING_BYTES   (8u << 20)
+#define BLOCK_BYTES  (128u << 10)
+#define WAITING_MAX  (16u << 20) /* blocks that the link did not take yet */
+#define LOOK_MS      20
+#define BLOCK_MS     100         /* a block leaves at least so often, also an empty one */
+#define SETTLE_NS    (2 * NS_PER_MS) /* between a packet's stamp and its place in the ring */
+#define SEEN_MIN     256         /* bytes that an expression may look at when fewer are kept */
+#define WORKERS_MAX  1024
+#define FLOWS_KNOWN  4096        /* whose worker is known; a power of two */
+#define PORTS_KNOWN  64
+#define POOLS_DEEP   10
+
+struct block {
+	struct block *next;
+	struct buf bytes;
+	uint64_t until_ns, packets, drops;
+	const char *ended;      /* the last one: why; NULL: others follow */
+};
+
+struct taking {
+	struct list link;
+	struct captures *all;
+	char *uuid, *service;
+	uint32_t number;        /* of the service, in the kernel's tables; 0: of the engine, all its packets */
+	uint32_t slot;
+	struct sieve *sieve;
+	bool keys;              /* TLS secrets are wanted */
+	struct ring_buffer *ring;   /* NULL: it is of the past */
+	struct recorder_view past;
+	uint64_t since_ns;          /* of the past: nothing older */
+	pthread_t thread;
+	bool joined;
+	uint32_t stops;         /* atomic: the thread ends */
+
+	/* Between both threads. */
+	pthread_mutex_t lock;
+	pthread_cond_t room;    /* less waits than did */
+	struct block *first, **last;
+	size_t waiting;
+	uint64_t drops;         /* as of the last block */
+	bool is_over;           /* the thread has put its last block */
+
+	/* The thread's. */
+	int64_t offset_ns;
+	uint32_t snap;
+	uint64_t packets_max;   /* of a worker; 0: no limit */
+	uint64_t taken[WORKERS_MAX];
+	unsigned full;          /* workers that have all theirs */
+	struct buf out;
+	uint64_t sealed_ns, packets, lost;
+	struct {
+		uint64_t flow;
+		uint16_t worker;
+	} flows[FLOWS_KNOWN];
+	uint32_t ports[PORTS_KNOWN];
+	size_t n_ports;
+};
+
+struct captures {
+	struct loop *loop;
+	struct datapath *datapath;
+	struct recorder *recorder;
+	struct link *link;
+	unsigned workers;
+	struct list all;
+	bool slots[TAPS_MAX];
+	struct timer look;
+	struct watch secrets;   /* our end */
+	int secrets_fd;         /* the proxy's */
+};
+
+/* ---- the thread ---- */
+
+static void seal(struct taking *t, uint64_t until_ns, const char *ended)
+{
+	struct block *b = xcalloc(1, sizeof(*b));
+
+	b->until_ns = until_ns + (uint64_t)t->offset_ns;
+	b->ended = ended;
+	pthread_mutex_lock(&t->lock);
+	if (t->waiting + t->out.len > WAITING_MAX) {
+		t->lost += t->packets;
+	} else {
+		b->bytes = t->out;
+		b->packets = t->packets;
+		t->out = (struct buf)BUF_INIT;
+	}
+	buf_take(&t->out, t->out.len);
+	t->drops = t->lost + datapath_tap_lost(t->all->datapath, t->slot);
+	b->drops = t->drops;
+	t->waiting += b->bytes.len;
+	*t->last = b;
+	t->last = &b->next;
+	t->is_over = ended != NULL;
+	pthread_mutex_unlock(&t->lock);
+	t->packets = 0;
+	t->sealed_ns = mono_ns();
+}
+
+static void know_port(struct taking *t, uint32_t ifindex)
+{
+	char name[IF_NAMESIZE] = "?";
+
+	for (size_t i = 0; i < t->n_ports; i++)
+		if (t->ports[i] == ifindex)
+			return;
+	if (t->n_ports < PORTS_KNOWN)
+		t->ports[t->n_ports++] = ifindex;
+	if_indextoname(ifindex, name);
+	packets_put_text(&t->out, PACKETS_PORT, ifindex, name);
+}
+
+/* Both legs of a connection have one number: who serves the one serves the other. */
+static uint16_t worker_of(struct taking *t, const struct tap_record *r)
+{
+	size_t at = (size_t)(r->flow >> 20) & (FLOWS_KNOWN - 1);
+
+	if (r->worker) {
+		t->flows[at].flow = r->flow;
+		t->flows[at].worker = (uint16_t)(r->worker - 1);
+	}
+	return t->flows[at].flow == r->flow && r->flow ? t->flows[at].worker : PACKETS_NO_WORKER;
+}
+
+struct frames {
+	struct taking *taking;
+	struct packets_frame frame;
+	uint64_t *taken;            /* by its worker */
+	struct sieve_packet packet;
+};
+
+static bool frame(void *arg, const struct cut_frame *c)
+{
+	struct frames *f = arg;
+	struct taking *t = f->taking;
+
+	if (t->packets_max && *f->taken >= t->packets_max)
+		return false;
+	f->packet.data = c->data;
+	f->packet.len = c->len;
+	f->packet.wire_len = c->wire_len;
+	if (!sieve_passes(t->sieve, &f->packet))
+		return true;
+	f->frame.data = c->data;
+	f->frame.len = t->snap ? MIN(c->len, t->snap) : c->len;
+	f->frame.wire_len = c->wire_len;
+	know_port(t, f->frame.port);
+	packets_put_frame(&t->out, &f->frame);
+	t->packets++;
+	if (++*f->taken == t->packets_max)
+		t->full++;
+	return true;
+}
+
+static int record(void *arg, void *data, size_t size)
+{
+	struct taking *t = arg;
+	const struct tap_record *r = data;
+	struct cut cut = { .data = (const uint8_t *)(r + 1), .len = r->len, .wire_len = r->wire_len, .gso_size = r->gso_size,
+			   .own = r->flags & TAP_OUT };
+	struct frames f = { .taking = t };
+	uint16_t worker;
+
+	if (size < sizeof(*r) + r->len)
+		return 0;
+	worker = worker_of(t, r);
+	f.frame = (struct packets_frame){
+		.at_ns = r->at_ns + (uint64_t)t->offset_ns,
+		.flow = r->flow,
+		.port = r->ifindex,
+		.worker = worker,
+		.leg = !t->number && !(r->flags & TAP_LEG) ? PACKETS_OTHER_LEG : r->flags & FLOW_CLIENT ? PACKETS_CLIENT_LEG : PACKETS_SERVER_LEG,
+		.flags = (uint8_t)((r->flags & TAP_OUT ? PACKETS_OUT : 0) | (r->flags & FLOW_MONITOR ? PACKETS_MONITOR : 0) |
+				   (r->flags & TAP_GATE ? PACKETS_GATED : 0) | (r->flags & TAP_GUARD ? PACKETS_GUARDED : 0)),
+		.client_port = ntohs(r->client_port),
+	};
+	memcpy(f.frame.client, r->client, 16);
+	memcpy(&f.packet.client, r->client, 16);
+	if (f.frame.client_port)
+		f.frame.flags |= PACKETS_PEER;
+	f.packet.monitor = r->flags & FLOW_MONITOR;
+	f.packet.whole = t->number == 0;
+	f.packet.is_client_leg = r->flags & FLOW_CLIENT;
+	f.packet.out = r->flags & TAP_OUT;
+	/* One that is not known yet is somebody's all the same: the limit holds for each. */
+	f.taken = &t->taken[worker == PACKETS_NO_WORKER ? r->flow % t->all->workers : worker % t->all->workers];
+	cut_frames(&cut, frame, &f);
+	if (t->out.len >= BLOCK_BYTES)
+		seal(t, 0, NULL);
+	return 0;
+}
+
+static void *run(void *arg)
+{
+	struct taking *t = arg;
+	const char *ended = NULL;
+
+	t->sealed_ns = mono_ns();
+	while (!ended) {
+		uint64_t now;
+		bool stops = __atomic_load_n(&t->stops, __ATOMIC_ACQUIRE);
+
+		ring_buffer__poll(t->ring, stops ? 0 : LOOK_MS);
+		now = mono_ns();
+		ring_buffer__consume(t->ring);
+		if (t->packets_max && t->full == t->all->workers)
+			ended = "packets";
+		else if (stops)
+			ended = "stopped";
+		else if (mono_ns() - t->sealed_ns >= BLOCK_MS * NS_PER_MS)
+			seal(t, now - SETTLE_NS, NULL);
+	}
+	seal(t, mono_ns(), ended);
+	return NULL;
+}
+
+/* The past does not run away: it waits until the link has taken what was given. */
+static void wait_for_room(struct taking *t)
+{
+	pthread_mutex_lock(&t->lock);
+	while (t->waiting > WAITING_MAX / 2 && !__atomic_load_n(&t->stops, __ATOMIC_ACQUIRE))
+		pthread_cond_wait(&t->room, &t->lock);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void *run_past(void *arg)
+{
+	struct taking *t = arg;
+	size_t n;
+	struct recorder_slot *slots = recorder_read(&t->past, t->since_ns, &n);
+
+	for (size_t i = 0; i < n && !__atomic_load_n(&t->stops, __ATOMIC_ACQUIRE); i++) {
+		record(t, &slots[i], sizeof(slots[i]));
+		wait_for_room(t);
+	}
+	free(slots);
+	seal(t, mono_ns(), "saved");
+	return NULL;
+}
+
+/* ---- the warden's side ---- */
+
+static void block_free(struct block *b)
+{
+	buf_fini(&b->bytes);
+	free(b);
+}
+
+static void untap(struct taking *t)
+{
+	if (t->joined)
+		return;
+	if (t->ring && t->number)
+		datapath_tap_remove(t->all->datapath, t->number, t->slot);
+	else if (t->ring)
+		datapath_tap_engine(t->all->datapath, &(struct tap){ 0 }, 0);
+	pthread_mutex_lock(&t->lock);
+	__atomic_store_n(&t->stops, 1, __ATOMIC_RELEASE);
+	pthread_cond_signal(&t->room);
+	pthread_mutex_unlock(&t->lock);
+	pthread_join(t->thread, NULL);
+	t->joined = true;
+	if (!t->ring)
+		return;
+	ring_buffer__free(t->ring);
+	datapath_tap_close(t->all->datapath, t->slot);
+	t->all->slots[t->slot] = false;
+}
+
+static void taking_free(struct taking *t)
+{
+	untap(t);
+	for (struct block *b = t->first, *next; b; b = next) {
+		next = b->next;
+		block_free(b);
+	}
+	list_remove(&t->link);
+	sieve_free(t->sieve);
+	buf_fini(&t->out);
+	pthread_cond_destroy(&t->room);
+	pthread_mutex_destroy(&t->lock);
+	free(t->uuid);
+	free(t->service);
+	free(t);
+}
+
+static struct block *first_of(struct taking *t)
+{
+	struct block *b;
+
+	pthread_mutex_lock(&t->lock);
+	b = t->first;
+	pthread_mutex_unlock(&t->lock);
+	return b;
+}
+
+static void pop(struct taking *t)
+{
+	struct block *b;
+
+	pthread_mutex_lock(&t->lock);
+	b = t->first;
+	t->first = b->next;
+	if (!t->first)
+		t->last = &t->first;
+	t->waiting -= b->bytes.len;
+	pthread_cond_signal(&t->room);
+	pthread_mutex_unlock(&t->lock);
+	block_free(b);
+}
+
+/* False: the link takes no more now. */
+static bool give(struct taking *t, const struct block *b)
+{
+	json_t *head = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "type", "packets", "capture", t->uuid, "until_ns",
+				 (json_int_t)b->until_ns, "packets", (json_int_t)b->packets, "drops", (json_int_t)b->drops,
+				 "bytes", (json_int_t)b->bytes.len);
+
+	if (b->ended)
+		json_object_set_new(head, "ended", json_string(b->ended));
+	return link_bytes(t->all->link, head, b->bytes.data, b->bytes.len);
+}
+
+/* True: it has said its last. */
+static bool tell(struct taking *t)
+{
+	struct block *b;
+	bool last = false;
+
+	while (!last && (b = first_of(t))) {
+		if (!give(t, b))
+			return false;
+		last = b->ended != NULL;
+		pop(t);
+	}
+	return last;
+}
+
+static void look(struct timer *timer)
+{
+	struct captures *c = CONTAINER_OF(timer, struct captures, look);
+
+	LIST_FOREACH(l, &c->all) {
+		struct taking *t = LIST_ENTRY(l, struct taking, link);
+
+		/* It stays in the list as long as it is wanted: so it is not begun anew. */
+		if (tell(t))
+			untap(t);
+		if (t->joined && !t->service)
+			taking_free(t);
+	}
+	if (!list_empty(&c->all))
+		timer_in(c->loop, timer, LOOK_MS, look);
+}
+
+struct servers {
+	const struct link *link;
+	struct ipset set;
+	unsigned deep;
+};
+
+static int add_servers(void *arg, const char *path, const char *kind, const char *uuid)
+{
+	struct servers *s = arg;
+	const json_t *o = link_object(s->link, kind, uuid), *one;
+	struct in6_addr ip;
+	size_t i;
+
+	(void)path;
+	if (!o || s->deep == POOLS_DEEP || (strcmp(kind, "pool") != 0 && strcmp(kind, "poolgroup") != 0))
+		return 0;
+	s->deep++;
+	model_refs(kind_find(kind), o, add_servers, s); /* those of a group, and who stands in */
+	s->deep--;
+	json_array_foreach(json_object_get(o, "servers"), i, one)
+		if (ip_parse(json_str(json_object_get(one, "ip"), "addr", ""), &ip) == 0)
+			ipset_add(&s->set, &ip);
+	return 0;
+}
+
+/* A monitor checks a server for whoever has it: whose its packets are, the server tells. */
+static struct ipset servers_of(const struct link *k, const char *service)
+{
+	struct servers s = { .link = k };
+	const json_t *o = link_object(k, "virtualservice", service);
+
+	if (o)
+		model_refs(kind_find("virtualservice"), o, add_servers, &s);
+	ipset_seal(&s.set);
+	return s.set;
+}
+
+static int ring_open(struct captures *c, struct taking *t, struct err *e)
+{
+	int fd;
+
+	while (t->slot < TAPS_MAX && c->slots[t->slot])
+		t->slot++;
+	if (t->slot == TAPS_MAX)
+		return err_set(e, -ENOSPC, NULL, "An engine has at most %d captures at a time.", TAPS_MAX);
+	fd = datapath_tap_open(c->datapath, t->slot, RING_BYTES);
+	if (fd < 0)
+		return err_set(e, fd, NULL, "No ring for the packets: %s.", strerror(-fd));
+	t->ring = ring_buffer__new(fd, record, t, NULL);
+	if (!t->ring) {
+		datapath_tap_close(c->datapath, t->slot);
+		return err_set(e, -errno, NULL, "The ring cannot be read: %s.", strerror(errno));
+	}
+	c->slots[t->slot] = true;
+	return 0;
+}
+
+/* Of `packet_kinds`: none of the words is all of them. */
+static uint32_t engine_wants(const json_t *object)
+{
+	static const struct {
+		const char *word;
+		uint32_t wants;
+	} words[] = {
+		{ "DEBUG_PCAP_RX", ENGINE_RX },
+		{ "DEBUG_PCAP_TX", ENGINE_TX },
+		{ "DEBUG_PCAP_DROP", ENGINE_DROP },
+	};
+	const json_t *one;
+	uint32_t wants = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(object, "packet_kinds"), i, one)
+		for (size_t k = 0; k < ARRAY_SIZE(words); k++)
+			if (strcmp(words[k].word, json_string_value(one)) == 0)
+				wants |= words[k].wants;
+	return wants ? wants : ENGINE_RX | ENGINE_TX | ENGINE_DROP;
+}
+
+/* OWNER: uuid of the service, whose number is NUMBER, or of the engine (0). */
+static int start(struct captures *c, const char *owner, uint32_t number, const char *uuid, const json_t *object, struct err *e)
+{
+	struct taking *t = xcalloc(1, sizeof(*t));
+	struct arena arena = ARENA_INIT;
+	const struct capture *want = model_load(&capture_message, object, &arena);
+	const struct debug_virtual_service_capture *p = want->capture_params;
+	struct ipset servers = servers_of(c->link, owner);
+	int rc = sieve_new(want, &servers, &t->sieve, e);
+	struct tap tap = { .snap = (uint32_t)p->pkt_size };
+	uint64_t before_ns = (uint64_t)want->seconds_before * NS_PER_S, now = mono_ns();
+
+	if (rc == 0 && !before_ns)
+		rc = ring_open(c, t, e);
+	if (rc == 0) {
+		t->all = c;
+		t->uuid = xstrdup(uuid);
+		t->service = xstrdup(owner);
+		t->number = number;
+		t->snap = tap.snap;
+		t->packets_max = (uint64_t)p->num_pkts;
+		t->keys = p->enable_ssl_session_key_capture;
+		t->offset_ns = stamp_offset_ns();
+		t->last = &t->first;
+		pthread_mutex_init(&t->lock, NULL);
+		pthread_cond_init(&t->room, NULL);
+		if (want->capture_expression && tap.snap)
+			tap.snap = MAX(tap.snap, (uint32_t)SEEN_MIN);
+		tap.slot = t->slot;
+		seal(t, 0, NULL); /* it is here, and holds the others up from now on */
+		if (before_ns) {
+			t->since_ns = now > before_ns ? now - before_ns : 0;
+			recorder_view(c->recorder, t->number, &t->past);
+		}
+		must(pthread_create(&t->thread, NULL, before_ns ? run_past : run, t) == 0);
+		if (!before_ns && number)
+			datapath_tap_set(c->datapath, number, &tap, want->debug_hm != DEBUG_VS_HM_NONE);
+		else if (!before_ns)
+			datapath_tap_engine(c->datapath, &tap, engine_wants(object));
+		list_init(&t->link);
+		list_insert(&c->all, &t->link);
+		if (!c->look.active)
+			timer_in(c->loop, &c->look, 0, look);
+		log_info("capture_begins capture=%s service=%s", t->uuid, t->service);
+	} else {
+		sieve_free(t->sieve);
+		free(t);
+	}
+	ipset_fini(&servers);
+	arena_fini(&arena);
+	return rc;
+}
+
+/* Its last blocks leave when the link takes them. */
+static void stop(struct taking *t)
+{
+	log_info("capture_ends capture=%s service=%s", t->uuid, t->service);
+	free(t->service);
+	t->service = NULL;
+	untap(t);
+}
+
+/* A block of its own, which leaves before the packets that it opens: those wait for the next look. */
+static void take_secret(struct taking *t, const char *text)
+{
+	struct block *b = xcalloc(1, sizeof(*b));
+
+	packets_put_text(&b->bytes, PACKETS_SECRET, 0, text);
+	pthread_mutex_lock(&t->lock);
+	b->drops = t->drops;
+	t->waiting += b->bytes.len;
+	if (t->is_over || t->waiting > WAITING_MAX) {
+		t->waiting -= b->bytes.len;
+		block_free(b);
+	} else {
+		*t->last = b;
+		t->last = &b->next;
+	}
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void secrets_ready(struct watch *w, uint32_t events)
+{
+	struct captures *c = CONTAINER_OF(w, struct captures, secrets);
+	struct secrets_line l;
+
+	(void)events;
+	while (secrets_take(w->fd, &l)) {
+		char text[SECRETS_LINE_MAX + 1];
+		struct in6_addr client, server;
+
+		memcpy(&client, l.client, 16);
+		memcpy(&server, l.server, 16);
+		snprintf(text, sizeof(text), "%.*s", (int)l.len, l.text);
+		LIST_FOREACH(at, &c->all) {
+			struct taking *t = LIST_ENTRY(at, struct taking, link);
+
+			if (t->keys && t->service && t->number == l.service && sieve_takes(t->sieve, &client, &server))
+				take_secret(t, text);
+		}
+		explicit_bzero(text, sizeof(text));
+	}
+	explicit_bzero(&l, sizeof(l));
+}
+
+int captures_secrets_fd(const struct captures *c)
+{
+	return c->secrets_fd;
+}
+
+static struct taking *taking_of(struct captures *c, const char *service)
+{
+	LIST_FOREACH(l, &c->all) {
+		struct taking *t = LIST_ENTRY(l, struct taking, link);
+
+		if (t->service && strcmp(t->service, service) == 0)
+			return t;
+	}
+	return NULL;
+}
+
+/* Not on engines that were not asked. */
+static bool is_wanted_here(const struct captures *c, const json_t *object)
+{
+	const json_t *only = json_object_get(object, "only_engines"), *one;
+	size_t i;
+
+	json_array_foreach(only, i, one)
+		if (strcmp(json_string_value(one), link_uuid(c->link)) == 0)
+			return true;
+	return json_array_size(only) == 0;
+}
+
+/* The capture that A is to have runs, and no other. */
+static void follow_capture(struct captures *c, const struct assigned *a)
+{
+	const char *ref = json_str(link_object(c->link, "assignment", a->uuid), "capture_ref", "");
+	const char *slash = strrchr(ref, '/'), *uuid = slash ? slash + 1 : ref;
+	const json_t *object = *uuid ? link_object(c->link, "capture", uuid) : NULL;
+	struct taking *t = taking_of(c, a->uuid);
+	struct err e = { 0 };
+
+	if (object && !is_wanted_here(c, object))
+		object = NULL;
+	if (t && object && strcmp(t->uuid, uuid) == 0)
+		return;
+	if (t)
+		stop(t);
+	if (object && start(c, a->uuid, a->index, uuid, object, &e) < 0)
+		log_warn("capture_failed capture=%s reason=\"%s\"", uuid, err_line(&e));
+}
+
+/* True: it is recorded. */
+static bool follow_recorder(struct captures *c, const struct assigned *a)
+{
+	bool wanted = recorder_records(c->recorder) &&
+		      json_bool(link_object(c->link, "virtualservice", a->uuid), "flight_recorder", true);
+	int rc = recorder_follow(c->recorder, a->index, wanted);
+
+	if (rc < 0)
+		log_warn("not_recorded service=%s error=\"%s\"", a->uuid, strerror(-rc));
+	return wanted && rc == 0;
+}
+
+bool captures_follow(struct captures *c, struct assigned *a)
+{
+	bool followed = a->follows, kept_keys = a->keys;
+	const struct taking *t;
+
+	follow_capture(c, a);
+	t = taking_of(c, a->uuid);
+	a->follows = follow_recorder(c, a) || t || taking_of(c, link_uuid(c->link));
+	a->keys = t && t->keys;
+	legs_follow(a->legs, a->follows);
+	return a->follows != followed || a->keys != kept_keys;
+}
+
+struct own {
+	const char *engine, *uuid;
+	const json_t *object;
+};
+
+static int of_engine(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
+{
+	struct own *o = arg;
+	const char *ref = json_str(object, "serviceengine_ref", ""), *slash = strrchr(ref, '/');
+
+	(void)revision;
+	if (strcmp(kind, "capture") != 0 || !slash || strcmp(slash + 1, o->engine) != 0)
+		return 0;
+	o->uuid = uuid;
+	o->object = object;
+	return 1;
+}
+
+bool captures_follow_engine(struct captures *c)
+{
+	struct own o = { .engine = link_uuid(c->link) };
+	struct taking *t = taking_of(c, o.engine);
+	struct err e = { 0 };
+
+	link_each(c->link, of_engine, &o);
+	if ((t && o.object && strcmp(t->uuid, o.uuid) == 0) || (!t && !o.object))
+		return false;
+	if (t)
+		stop(t);
+	if (o.object && start(c, o.engine, 0, o.uuid, o.object, &e) < 0)
+		log_warn("capture_failed capture=%s reason=\"%s\"", o.uuid, err_line(&e));
+	return true;
+}
+
+void captures_drop(struct captures *c, const struct assigned *a)
+{
+	struct taking *t = taking_of(c, a->uuid);
+
+	if (t)
+		stop(t);
+	recorder_follow(c->recorder, a->index, false);
+}
+
+struct captures *captures_new(struct loop *l, struct datapath *d, struct recorder *r, struct link *k, unsigned workers)
+{
+	struct captures *c = xcalloc(1, sizeof(*c));
+
+	c->loop = l;
+	c->datapath = d;
+	c->recorder = r;
+	c->link = k;
+	c->workers = MIN(MAX(workers, 1U), (unsigned)WORKERS_MAX);
+	list_init(&c->all);
+	must(secrets_pair(&c->secrets.fd, &c->secrets_fd) == 0);
+	must(watch_start(l, &c->secrets, c->secrets.fd, EPOLLIN, secrets_ready) == 0);
+	return c;
+}
+
+void captures_free(struct captures *c)
+{
+	if (!c)
+		return;
+	while (!list_empty(&c->all)) {
+		struct taking *t = LIST_ENTRY(c->all.next, struct taking, link);
+
+		untap(t);
+		tell(t);
+		taking_free(t);
+	}
+	watch_stop(c->loop, &c->secrets);
+	timer_stop(c->loop, &c->look);
+	close(c->secrets.fd);
+	close(c->secrets_fd);
+	free(c);
+}

@@ -1,0 +1,145 @@
+#include "engine/capture/recorder.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/base.h"
+
+struct share {
+	uint32_t service; /* 0: nobody's */
+	uint64_t born_ns;
+};
+
+struct recorder {
+	struct datapath *datapath;
+	struct recorder_memory memory;
+	uint32_t n; /* shares, a power of two */
+	struct share shares[RECORDER_SHARES_MAX];
+};
+
+struct recorder *recorder_new(struct datapath *d)
+{
+	struct recorder *r = xcalloc(1, sizeof(*r));
+
+	r->datapath = d;
+	r->memory = datapath_recorder(d);
+	r->n = 1;
+	return r;
+}
+
+void recorder_free(struct recorder *r)
+{
+	free(r);
+}
+
+bool recorder_records(const struct recorder *r)
+{
+	return r->memory.slots != NULL;
+}
+
+static struct recorder_share share_at(const struct recorder *r, uint32_t i)
+{
+	uint32_t count = r->memory.slice / r->n;
+
+	return (struct recorder_share){ .first = i * count, .count = count, .number = i };
+}
+
+static int write_share(struct recorder *r, uint32_t i)
+{
+	struct recorder_share s = share_at(r, i);
+
+	return datapath_record(r->datapath, r->shares[i].service, &s);
+}
+
+/* Each of now is the first half of what it was: its number doubles, and it begins where it began. */
+static int divide(struct recorder *r)
+{
+	int rc = 0;
+
+	if (r->n == RECORDER_SHARES_MAX || r->memory.slice / r->n < 2)
+		return -ENOSPC;
+	for (uint32_t i = r->n; i-- > 0;) {
+		r->shares[2 * i] = r->shares[i];
+		r->shares[2 * i + 1] = (struct share){ 0 };
+	}
+	r->n *= 2;
+	for (uint32_t i = 0; i < r->n && rc == 0; i += 2)
+		if (r->shares[i].service)
+			rc = write_share(r, i);
+	return rc;
+}
+
+static struct share *share_of(const struct recorder *r, uint32_t service)
+{
+	for (uint32_t i = 0; i < r->n; i++)
+		if (r->shares[i].service == service)
+			return (struct share *)&r->shares[i];
+	return NULL;
+}
+
+int recorder_follow(struct recorder *r, uint32_t service, bool yes)
+{
+	struct share *s = share_of(r, service);
+	int rc = 0;
+
+	if (!r->memory.slots || yes == (s != NULL))
+		return 0;
+	if (!yes) {
+		datapath_record_end(r->datapath, service);
+		*s = (struct share){ 0 };
+		return 0;
+	}
+	s = share_of(r, 0);
+	if (!s) {
+		rc = divide(r);
+		s = rc ? NULL : share_of(r, 0);
+	}
+	if (!s)
+		return rc;
+	*s = (struct share){ service, mono_ns() };
+	rc = write_share(r, (uint32_t)(s - r->shares));
+	if (rc)
+		*s = (struct share){ 0 };
+	return rc;
+}
+
+bool recorder_view(const struct recorder *r, uint32_t service, struct recorder_view *out)
+{
+	const struct share *s = r->memory.slots ? share_of(r, service) : NULL;
+
+	if (s)
+		*out = (struct recorder_view){ r->memory, share_at(r, (uint32_t)(s - r->shares)), s->born_ns };
+	return s != NULL;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	uint64_t x = ((const struct recorder_slot *)a)->r.at_ns, y = ((const struct recorder_slot *)b)->r.at_ns;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Whole, or it does not count: the kernel writes while we read. */
+static bool copy(struct recorder_slot *to, const struct recorder_slot *from)
+{
+	uint64_t at = __atomic_load_n(&from->r.at_ns, __ATOMIC_ACQUIRE);
+
+	memcpy(to, from, sizeof(*to));
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return at && at == __atomic_load_n(&from->r.at_ns, __ATOMIC_RELAXED) && to->r.at_ns == at && to->r.len <= RECORDER_SNAP;
+}
+
+struct recorder_slot *recorder_read(const struct recorder_view *v, uint64_t since_ns, size_t *n)
+{
+	const struct recorder_memory *m = &v->memory;
+	struct recorder_slot *out = xcalloc((size_t)m->cpus * v->share.count + 1, sizeof(*out));
+
+	*n = 0;
+	for (uint32_t cpu = 0; cpu < m->cpus; cpu++)
+		for (uint32_t i = 0; i < v->share.count; i++)
+			if (copy(&out[*n], &m->slots[(size_t)cpu * m->slice + v->share.first + i]) &&
+			    out[*n].r.at_ns >= MAX(since_ns, v->born_ns))
+				(*n)++;
+	qsort(out, *n, sizeof(*out), by_time);
+	return out;
+}

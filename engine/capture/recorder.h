@@ -1,0 +1,43 @@
+/*
+ * recorder - what was: the packets of every service, before anybody asked for them.
+ *
+ * The kernel writes the first bytes of each packet into memory that is overwritten for ever (engine/bpf/recorder.bpf.h).
+ * Here it is said whose share of that memory is whose, and what a share holds is read when it is wanted. All shares are of
+ * one size, a power of two of them; when there are more services than shares, each gives up its half that is written
+ * last.
+ */
+#ifndef SPANWIRE_ENGINE_CAPTURE_RECORDER_H
+#define SPANWIRE_ENGINE_CAPTURE_RECORDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/bpf/datapath.h"
+
+struct recorder;
+
+#define RECORDER_MB 64 /* per engine, when nobody says otherwise */
+
+struct recorder *recorder_new(struct datapath *d);
+void recorder_free(struct recorder *r);
+
+/* Is there memory to record into? */
+bool recorder_records(const struct recorder *r);
+/* SERVICE (its number in verdicts) is recorded from now on, or no more, and what was is forgotten. -errno: no share. */
+int recorder_follow(struct recorder *r, uint32_t service, bool yes);
+
+/* A share as it is now, for recorder_read() on whatever thread. False: SERVICE is not recorded. */
+struct recorder_view {
+	struct recorder_memory memory;
+	struct recorder_share share;
+	uint64_t born_ns; /* the share holds nothing of the service that is older */
+};
+bool recorder_view(const struct recorder *r, uint32_t service, struct recorder_view *out);
+/*
+ * Its packets of SINCE_NS (CLOCK_MONOTONIC) and later, in the order of time; for the caller to free. What the kernel
+ * overwrites meanwhile is not among them.
+ */
+struct recorder_slot *recorder_read(const struct recorder_view *v, uint64_t since_ns, size_t *n);
+
+#endif

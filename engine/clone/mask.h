@@ -1,0 +1,35 @@
+/*
+ * mask - values of headers, overwritten as a head goes by.
+ *
+ * The bytes of a head come in pieces, cut anywhere; what is in the value of a header of one of the names
+ * becomes '*', as long as it was, and the rest stays. Nothing is kept back. Continuation lines are a part of the
+ * value. A head ends with its empty line; after an interim answer (1xx, but 101) another head follows and belongs to it.
+ */
+#ifndef SPANWIRE_ENGINE_CLONE_MASK_H
+#define SPANWIRE_ENGINE_CLONE_MASK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MASK_NAMES 32
+
+struct mask_names {
+	size_t n;                  /* at most MASK_NAMES */
+	const char *const *names;  /* lower case */
+};
+
+struct mask {
+	uint32_t maybe;            /* names that the line may still begin with, by bit */
+	uint32_t at;               /* of the line: this many bytes were seen, up to where it matters */
+	uint8_t state;
+	bool first, interim;
+	bool hides;                /* the line before is one of them */
+	bool done;                 /* the head is over: nothing more is looked at */
+};
+
+void mask_begin(struct mask *m);
+/* The next N bytes. So many of them belong to the head: all, or up to its end. */
+size_t mask_run(struct mask *m, const struct mask_names *names, char *p, size_t n);
+
+#endif

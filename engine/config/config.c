@@ -1,0 +1,374 @@
+#include "engine/config/config.h"
+
+#include "base/base.h"
+#include "engine/config/parts.h"
+#include "engine/clone/flow_log.h"
+#include "engine/netsec.h"
+#include "engine/tls/secure.h"
+
+struct json_t *config_object(struct config *c, const char *key)
+{
+	return key ? json_object_get(c->objects, key) : NULL;
+}
+
+struct config *config_new(struct worker **workers, unsigned n_workers, struct inbox *home, struct config_user *u)
+{
+	struct config *c = xcalloc(1, sizeof(*c));
+
+	c->workers = workers;
+	c->n_workers = n_workers;
+	c->home = home;
+	c->user = u;
+	c->objects = json_object();
+	c->changed = json_object();
+	c->vrfs = json_object();
+	c->slots_services = json_object();
+	c->slots_servers = json_object();
+	c->slots_rules = json_object();
+	c->used = json_object();
+	list_init(&c->services);
+	list_init(&c->pools);
+	return c;
+}
+
+bool config_any_changed(struct config *c, json_t *keys)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(keys, key, v)
+		if (json_object_get(c->changed, key))
+			return true;
+	return false;
+}
+
+static struct service_entry *service_find(struct config *c, const char *uuid)
+{
+	for (struct table_link *l = table_first(&c->service_table, table_hash(TABLE_SEED, uuid)); l; l = table_next(l))
+		if (strcmp(CONTAINER_OF(l, struct service_entry, by_uuid)->uuid, uuid) == 0)
+			return CONTAINER_OF(l, struct service_entry, by_uuid);
+	return NULL;
+}
+
+static struct service_entry *service_make(struct config *c, const char *uuid)
+{
+	struct service_entry *s = service_find(c, uuid);
+	char key[16];
+
+	if (s)
+		return s;
+	s = xcalloc(1, sizeof(*s));
+	s->uuid = xstrdup(uuid);
+	s->more = json_object();
+	s->admission = admission_new();
+	s->dirty = true;
+	s->named = json_object();
+	/* The smallest free number: the workers' tables stay dense. */
+	s->index = c->lowest;
+	do
+		snprintf(key, sizeof(key), "%u", s->index++);
+	while (json_object_get(c->used, key));
+	c->lowest = s->index--;
+	json_object_set_new(c->used, key, json_true());
+	list_init(&s->link);
+	list_insert(&c->services, &s->link);
+	table_put(&c->service_table, &s->by_uuid, table_hash(TABLE_SEED, uuid));
+	return s;
+}
+
+static void service_free(struct config *c, struct service_entry *s)
+{
+	char key[16];
+
+	snprintf(key, sizeof(key), "%u", s->index);
+	json_object_del(c->used, key);
+	c->lowest = MIN(c->lowest, s->index);
+	table_take(&c->service_table, &s->by_uuid);
+	for (unsigned i = 0; i < DEPS; i++)
+		free(s->deps[i]);
+	json_decref(s->more);
+	json_decref(s->plain);
+	flow_sink_put(s->clone.sink);
+	free(s->pools);
+	json_decref(s->named);
+	secure_put(s->clients_tls);
+	admission_put(s->admission);
+	netsec_put(s->netsec);
+	list_remove(&s->link);
+	free(s->uuid);
+	free(s);
+}
+
+void config_dep_set(struct service_entry *s, unsigned which, const char *kind, const char *uuid)
+{
+	free(s->deps[which]);
+	s->deps[which] = uuid && *uuid ? xasprintf("%s/%s", kind, uuid) : NULL;
+}
+
+static bool service_touched(struct config *c, const struct service_entry *s)
+{
+	if (s->dirty)
+		return true;
+	for (unsigned i = 0; i < DEPS; i++)
+		if (s->deps[i] && json_object_get(c->changed, s->deps[i]))
+			return true;
+	if (config_any_changed(c, s->more) || config_any_changed(c, s->named))
+		return true;
+	for (size_t i = 0; i < s->n_pools; i++)
+		if (s->pools[i]->changed)
+			return true;
+	return false;
+}
+
+/* Anything but servers, and where copies go. */
+static bool settings_changed(struct config *c, const struct service_entry *s)
+{
+	static const unsigned settings[] = { DEP_SERVICE, DEP_APPLICATION, DEP_NETWORK, DEP_ANALYTICS };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(settings); i++)
+		if (s->deps[settings[i]] && json_object_get(c->changed, s->deps[settings[i]]))
+			return true;
+	return config_any_changed(c, s->more);
+}
+
+/* Also those that stand in for it. */
+static void service_add_pool(struct config *c, struct service_entry *s, const char *ref);
+
+static void service_add_backup(struct config *c, struct service_entry *s, const json_t *pool)
+{
+	const json_t *fail = json_object_get(pool, "fail_action");
+	const char *ref = json_str(json_object_get(fail, "backup_pool"), "backup_pool_ref", NULL);
+
+	if (ref && strcmp(json_str(fail, "type", ""), "FAIL_ACTION_BACKUP_POOL") == 0)
+		service_add_pool(c, s, ref);
+}
+
+static void service_add_pool(struct config *c, struct service_entry *s, const char *ref)
+{
+	const char *uuid = strrchr(ref, '/');
+	CLEANUP_FREE char *key = xasprintf("pool/%s", uuid ? uuid + 1 : ref);
+	const char *vrf = json_str(config_object(c, s->deps[DEP_SERVICE]), "vrf_context_ref", ""), *slash = strrchr(vrf, '/');
+	struct pool_entry *p = config_pool_use(c, key, slash ? slash + 1 : vrf);
+
+	json_object_set_new(s->named, key, json_true());
+	for (size_t i = 0; i < s->n_pools && p; i++)
+		if (s->pools[i] == p)
+			return;
+	if (!p)
+		return;
+	s->pools = xrealloc(s->pools, (s->n_pools + 1) * sizeof(s->pools[0]));
+	s->pools[s->n_pools++] = p;
+	service_add_backup(c, s, config_object(c, key));
+}
+
+/* The pools that the objects name; deps follow only when the snapshot is built. */
+static void service_pools(struct config *c, struct service_entry *s, const json_t *vs)
+{
+	const char *group = json_str(vs, "pool_group_ref", ""), *uuid = strrchr(group, '/'), *labels;
+	CLEANUP_FREE char *key = xasprintf("poolgroup/%s", uuid ? uuid + 1 : group);
+	const json_t *object = *group ? config_object(c, key) : NULL, *member;
+	size_t i;
+
+	s->n_pools = 0;
+	json_object_clear(s->named);
+	service_add_pool(c, s, json_str(vs, "pool_ref", ""));
+	if (!*group)
+		return;
+	json_object_set_new(s->named, key, json_true());
+	labels = strrchr(json_str(object, "priority_labels_ref", ""), '/');
+	if (labels) {
+		CLEANUP_FREE char *named = xasprintf("prioritylabels%s", labels);
+
+		json_object_set_new(s->named, named, json_true());
+	}
+	json_array_foreach(json_object_get(object, "members"), i, member)
+		service_add_pool(c, s, json_str(member, "pool_ref", ""));
+	service_add_backup(c, s, object);
+}
+
+static void service_commit(struct config *c, struct service_entry *s, uint64_t revision)
+{
+	const json_t *vs = config_object(c, s->deps[DEP_SERVICE]);
+	struct snapshot *n;
+
+	if (!vs) {
+		if (!s->deps[DEP_SERVICE])
+			return; /* its listeners came first */
+		for (unsigned i = 0; i < c->n_workers; i++)
+			worker_post_removed(c->workers[i], s->index);
+		service_free(c, s);
+		return;
+	}
+	if (!service_touched(c, s)) {
+		for (size_t i = 0; i < s->n_pools; i++)
+			s->pools[i]->users++;
+		return;
+	}
+	service_pools(c, s, vs);
+	n = config_build(c, s, revision);
+	n->cuts_clients = n->vs->close_client_conn_on_config_update && settings_changed(c, s);
+	s->built = true;
+	s->dirty = false;
+	for (unsigned i = 0; i < c->n_workers; i++)
+		worker_post_snapshot(c->workers[i], n);
+	snapshot_put(n);
+}
+
+static void round_done(void *arg, uint64_t revision)
+{
+	struct config *c = arg;
+
+	c->user->applied(c->user, revision);
+}
+
+void config_commit(struct config *c, uint64_t revision)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(c->changed, key, value) {
+		if (strncmp(key, "virtualservice/", 15) == 0) {
+			struct service_entry *s = service_make(c, key + 15);
+
+			config_dep_set(s, DEP_SERVICE, "virtualservice", s->uuid);
+		}
+	}
+	config_pools_refresh(c);
+	LIST_FOREACH(l, &c->services)
+		service_commit(c, LIST_ENTRY(l, struct service_entry, link), revision);
+	config_pools_sweep(c);
+	json_object_clear(c->changed);
+	c->names_changed = false;
+	config_names_tell(c);
+	workers_round(c->workers, c->n_workers, c->home, round_done, c, revision);
+}
+
+void config_free(struct config *c)
+{
+	while (!list_empty(&c->services))
+		service_free(c, LIST_ENTRY(c->services.next, struct service_entry, link));
+	while (!list_empty(&c->pools))
+		config_pool_free(c, LIST_ENTRY(c->pools.next, struct pool_entry, link));
+	json_decref(c->objects);
+	json_decref(c->changed);
+	json_decref(c->vrfs);
+	json_decref(c->slots_services);
+	json_decref(c->slots_servers);
+	json_decref(c->slots_rules);
+	json_decref(c->used);
+	table_fini(&c->service_table);
+	table_fini(&c->pool_table);
+	json_decref(c->names);
+	free(c);
+}
+
+void config_put(struct config *c, const char *kind, const char *uuid, const json_t *object)
+{
+	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
+
+	json_object_set(c->objects, key, (json_t *)object);
+	json_object_set_new(c->changed, key, json_true());
+}
+
+void config_delete(struct config *c, const char *kind, const char *uuid)
+{
+	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
+
+	json_object_del(c->objects, key);
+	json_object_set_new(c->changed, key, json_true());
+}
+
+static void slots_add(json_t *to, json_t *from)
+{
+	const char *of;
+	json_t *slots;
+
+	json_object_foreach(from, of, slots) {
+		json_t *known = json_object_get(to, of);
+
+		if (known)
+			json_object_update(known, slots);
+		else
+			json_object_set_new(to, of, json_copy(slots));
+	}
+}
+
+void config_slots(struct config *c, const json_t *m)
+{
+	json_object_update(c->slots_services, json_object_get(m, "services"));
+	slots_add(c->slots_servers, json_object_get(m, "servers"));
+	slots_add(c->slots_rules, json_object_get(m, "rules"));
+}
+
+/* Where lines about copied flows go: a descriptor of the warden's, or a collector's address. NULL: nowhere. */
+static struct flow_sink *sink_of(const json_t *log, int fd)
+{
+	bool syslog = json_bool(log, "syslog", false);
+	union address to;
+
+	if (fd >= 0)
+		return flow_sink_new(fd, syslog, NULL);
+	if (!log || address_parse(&to, json_str(log, "ip", ""), (unsigned)json_int(log, "port", 0)) < 0)
+		return NULL;
+	fd = socket(to.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	return fd < 0 ? NULL : flow_sink_new(fd, syslog, &to);
+}
+
+void config_clone(struct config *c, const json_t *m, int fd)
+{
+	struct service_entry *s = service_make(c, json_str(m, "virtualservice", ""));
+
+	s->dirty = true;
+	flow_sink_put(s->clone.sink);
+	json_decref(s->plain);
+	s->plain = json_incref(json_object_get(m, "plain"));
+	s->clone = (struct snapshot_clone){
+		.on = json_bool(m, "on", false),
+		.preserve_client_ip = json_bool(m, "preserve_client_ip", false),
+		.one_client = json_bool(m, "one_client", false),
+		.by_client = json_bool(m, "by_client", false),
+		.follow = json_bool(m, "follow", false),
+		.clients = json_bool(m, "clients", false),
+		.keys = json_bool(m, "keys", false),
+		.service = (uint32_t)json_int(m, "service", 0),
+		.first = (uint32_t)json_int(m, "first", 0),
+		.n = (uint32_t)json_int(m, "count", 0),
+		.generation = (uint32_t)json_int(m, "generation", 0),
+		.sink = sink_of(json_object_get(s->plain, "log"), fd),
+		.room = (unsigned)json_int(m, "room", 0),
+	};
+}
+
+void config_listener(struct config *c, const char *vs_uuid, unsigned worker, uint64_t id, int fd,
+		     const union address *a, unsigned last, bool udp)
+{
+	must(worker < c->n_workers);
+	worker_post_listener(c->workers[worker], service_make(c, vs_uuid)->index, id, fd, a, last, udp);
+}
+
+void config_unlisten(struct config *c, const char *vs_uuid, unsigned worker, uint64_t id)
+{
+	struct service_entry *s = service_find(c, vs_uuid);
+
+	must(worker < c->n_workers);
+	if (s)
+		worker_post_unlisten(c->workers[worker], s->index, id);
+}
+
+void config_health(struct config *c, struct backend *b, enum backend_health health)
+{
+	int old = atomic_exchange_explicit(&b->health, health, memory_order_relaxed);
+
+	if (old == (int)health)
+		return;
+	if (old == BACKEND_DOWN)
+		atomic_store_explicit(&b->since_ns, mono_ns(), memory_order_relaxed);
+	LIST_FOREACH(l, &c->services) {
+		struct service_entry *s = LIST_ENTRY(l, struct service_entry, link);
+
+		for (size_t j = 0; j < s->n_pools && s->built; j++)
+			if (strcmp(s->pools[j]->uuid, b->pool) == 0)
+				for (unsigned i = 0; i < c->n_workers; i++)
+					worker_post_down(c->workers[i], s->index, b);
+	}
+}

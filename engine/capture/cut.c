@@ -1,6 +1,5 @@
 #include "engine/capture/cut.h"
 
-#include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
@@ -8,6 +7,7 @@
 #include <netinet/udp.h>
 
 #include "base/base.h"
+#include "base/wire.h"
 
 #define FRAME_MAX 65536
 
@@ -17,37 +17,6 @@ struct layout {
 	bool v6, fragment;
 	uint8_t proto;
 };
-
-static uint32_t sum(uint32_t s, const uint8_t *p, size_t n)
-{
-	uint64_t wide = s;
-
-	for (; n >= 2; p += 2, n -= 2)
-		wide += (uint32_t)(p[0] << 8 | p[1]);
-	if (n)
-		wide += (uint32_t)p[0] << 8;
-	while (wide >> 32)
-		wide = (wide & 0xffffffff) + (wide >> 32);
-	return (uint32_t)wide;
-}
-
-static uint16_t fold(uint32_t s)
-{
-	while (s >> 16)
-		s = (s & 0xffff) + (s >> 16);
-	return (uint16_t)s;
-}
-
-static void put16(uint8_t *p, uint16_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
 
 /* The extension headers that may stand before TCP or UDP. */
 static bool skip_extensions(const uint8_t *d, uint32_t len, struct layout *l, uint32_t *at, uint8_t next)
@@ -71,11 +40,11 @@ static struct layout lay_out(const uint8_t *d, uint32_t len)
 
 	if (len < ETH_HLEN + 20)
 		return l;
-	if (get16(d + 12) == ETH_P_IP) {
+	if (wire_get16(d + 12) == ETH_P_IP) {
 		at = ETH_HLEN + (d[ETH_HLEN] & 15) * 4U;
 		l.proto = d[ETH_HLEN + 9];
-		l.fragment = get16(d + ETH_HLEN + 6) & 0x3fff;
-	} else if (get16(d + 12) == ETH_P_IPV6 && len >= ETH_HLEN + 40) {
+		l.fragment = wire_get16(d + ETH_HLEN + 6) & 0x3fff;
+	} else if (wire_get16(d + 12) == ETH_P_IPV6 && len >= ETH_HLEN + 40) {
 		l.v6 = true;
 		at = ETH_HLEN + 40;
 		if (!skip_extensions(d, len, &l, &at, d[ETH_HLEN + 6]))
@@ -95,11 +64,11 @@ static struct layout lay_out(const uint8_t *d, uint32_t len)
 	return l;
 }
 
-static uint32_t pseudo(const uint8_t *d, const struct layout *l, uint32_t l4_len)
+static uint64_t pseudo(const uint8_t *d, const struct layout *l, uint32_t l4_len)
 {
-	uint32_t s = l->v6 ? sum(0, d + l->l3 + 8, 32) : sum(0, d + l->l3 + 12, 8);
+	uint64_t sum = l->v6 ? wire_sum(0, d + l->l3 + 8, 32) : wire_sum(0, d + l->l3 + 12, 8);
 
-	return s + l->proto + (l4_len >> 16) + (l4_len & 0xffff);
+	return wire_sum_number(wire_sum_number(sum, l->proto), l4_len);
 }
 
 static uint8_t *checksum_at(uint8_t *d, const struct layout *l)
@@ -113,35 +82,41 @@ static void complete(uint8_t *d, const struct layout *l, uint32_t len)
 	uint8_t *at = checksum_at(d, l);
 	uint16_t c;
 
-	put16(at, 0);
-	c = (uint16_t)~fold(sum(pseudo(d, l, len - l->l4), d + l->l4, len - l->l4));
-	put16(at, c || l->proto == IPPROTO_TCP ? c : 0xffff); /* zero is no checksum in UDP, and one in TCP (RFC 1624) */
+	wire_put16(at, 0);
+	c = (uint16_t)~wire_fold(wire_sum(pseudo(d, l, len - l->l4), d + l->l4, len - l->l4));
+	if (!c && l->proto != IPPROTO_TCP)
+		c = 0xffff; /* zero is no checksum in UDP, and one in TCP (RFC 1624) */
+	memcpy(at, &c, 2);
 }
 
 static void ip_header(uint8_t *d, const struct layout *l, uint32_t len, unsigned number)
 {
 	uint8_t *ip = d + l->l3;
+	uint16_t c;
 
 	if (l->v6) {
-		put16(ip + 4, (uint16_t)(len - l->l3 - 40));
+		wire_put16(ip + 4, (uint16_t)(len - l->l3 - 40));
 		return;
 	}
-	put16(ip + 2, (uint16_t)(len - l->l3));
-	put16(ip + 4, (uint16_t)(get16(ip + 4) + number));
-	put16(ip + 10, 0);
-	put16(ip + 10, (uint16_t)~fold(sum(0, ip, (ip[0] & 15) * 4U)));
+	wire_put16(ip + 2, (uint16_t)(len - l->l3));
+	wire_put16(ip + 4, (uint16_t)(wire_get16(ip + 4) + number));
+	wire_put16(ip + 10, 0);
+	c = wire_checksum(ip, (ip[0] & 15) * 4U);
+	memcpy(ip + 10, &c, 2);
 }
 
 /* Padding up to the smallest frame is no part of the packet. */
 static uint32_t ip_end(const uint8_t *d, const struct layout *l)
 {
-	return l->v6 ? l->l3 + 40U + get16(d + l->l3 + 4) : l->l3 + get16(d + l->l3 + 2);
+	return l->v6 ? l->l3 + 40U + wire_get16(d + l->l3 + 4) : l->l3 + wire_get16(d + l->l3 + 2);
 }
 
 /* Has the card still to complete the checksum? It finds the sum of the pseudo header there. */
 static bool is_to_be_made(uint8_t *d, const struct layout *l, uint32_t end)
 {
-	return get16(checksum_at(d, l)) == fold(pseudo(d, l, end - l->l4));
+	uint16_t c = wire_fold(pseudo(d, l, end - l->l4));
+
+	return memcmp(checksum_at(d, l), &c, 2) == 0;
 }
 
 static unsigned one_frame(const struct cut *c, const struct layout *l, bool (*f)(void *arg, const struct cut_frame *), void *arg)
@@ -149,7 +124,7 @@ static unsigned one_frame(const struct cut *c, const struct layout *l, bool (*f)
 	static _Thread_local uint8_t copy[FRAME_MAX + ETH_HLEN];
 	struct cut_frame frame = { c->data, c->snap ? MIN(c->len, c->snap) : c->len, c->wire_len };
 	uint32_t end = l->l4 ? ip_end(c->data, l) : 0;
-	bool zero = l->proto == IPPROTO_UDP && l->l4 && get16(c->data + l->l4 + 6) == 0; /* IPv4 may go without */
+	bool zero = l->proto == IPPROTO_UDP && l->l4 && wire_get16(c->data + l->l4 + 6) == 0; /* IPv4 may go without */
 
 	if (l->l4 && c->len == c->wire_len && end <= c->len && end >= l->payload && c->len <= sizeof(copy) && !zero) {
 		memcpy(copy, c->data, c->len);
@@ -171,7 +146,7 @@ unsigned cut_frames(const struct cut *c, bool (*f)(void *arg, const struct cut_f
 
 	if (!c->gso_size || !l.l4 || c->wire_len <= l.payload || payload <= c->gso_size || c->gso_size > FRAME_MAX - 256)
 		return one_frame(c, &l, f, arg);
-	seq = l.proto == IPPROTO_TCP ? ntohl(*(const uint32_t *)memcpy(&(uint32_t){ 0 }, c->data + l.l4 + 4, 4)) : 0;
+	seq = l.proto == IPPROTO_TCP ? wire_get32(c->data + l.l4 + 4) : 0;
 	for (uint32_t at = 0; at < payload; at += c->gso_size) {
 		uint32_t part = MIN(c->gso_size, payload - at), from = l.payload + at;
 		uint32_t kept = c->len > from ? MIN(part, c->len - from) : 0;
@@ -182,15 +157,13 @@ unsigned cut_frames(const struct cut *c, bool (*f)(void *arg, const struct cut_f
 		memcpy(copy + l.payload, c->data + from, kept);
 		ip_header(copy, &l, l.payload + part, n);
 		if (l.proto == IPPROTO_TCP) {
-			uint32_t s = htonl(seq + at);
-
-			memcpy(copy + l.l4 + 4, &s, 4);
+			wire_put32(copy + l.l4 + 4, seq + at);
 			if (!last)
 				copy[l.l4 + 13] &= (uint8_t)~(0x01 | 0x08); /* FIN, PSH: of the last */
 			if (n)
 				copy[l.l4 + 13] &= (uint8_t)~0x80; /* CWR: of the first */
 		} else {
-			put16(copy + l.l4 + 4, (uint16_t)(8 + part));
+			wire_put16(copy + l.l4 + 4, (uint16_t)(8 + part));
 		}
 		if (kept == part)
 			complete(copy, &l, l.payload + part);

@@ -8,6 +8,7 @@
 #include "base/base.h"
 #include "base/ip.h"
 #include "base/ipset.h"
+#include "base/wire.h"
 #include "model/structs.h"
 
 enum { FIN = 0x01, SYN = 0x02, RST = 0x04, PSH = 0x08, ACK = 0x10 };
@@ -169,11 +170,6 @@ struct packet {
 	uint8_t flags;
 };
 
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
 static struct packet take_apart(const uint8_t *d, uint32_t len)
 {
 	struct packet p = { 0 };
@@ -183,14 +179,14 @@ static struct packet take_apart(const uint8_t *d, uint32_t len)
 
 	if (len < ETH_HLEN + 20)
 		return p;
-	if (get16(d + 12) == ETH_P_IP) {
+	if (wire_get16(d + 12) == ETH_P_IP) {
 		p.v4 = p.known = true;
 		ip_from_bytes(&p.src, d + 26, 4);
 		ip_from_bytes(&p.dst, d + 30, 4);
 		proto = d[23];
-		first = !(get16(d + 20) & 0x1fff);
+		first = !(wire_get16(d + 20) & 0x1fff);
 		at += (d[14] & 15) * 4U;
-	} else if (get16(d + 12) == ETH_P_IPV6 && len >= ETH_HLEN + 40) {
+	} else if (wire_get16(d + 12) == ETH_P_IPV6 && len >= ETH_HLEN + 40) {
 		p.known = true;
 		ip_from_bytes(&p.src, d + 22, 16);
 		ip_from_bytes(&p.dst, d + 38, 16);
@@ -199,7 +195,7 @@ static struct packet take_apart(const uint8_t *d, uint32_t len)
 		while ((proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS ||
 			proto == IPPROTO_FRAGMENT) && at + 8 <= len) {
 			if (proto == IPPROTO_FRAGMENT)
-				first = first && !(get16(d + at + 2) & 0xfff8);
+				first = first && !(wire_get16(d + at + 2) & 0xfff8);
 			uint32_t n = proto == IPPROTO_FRAGMENT ? 8 : (d[at + 1] + 1U) * 8;
 			proto = d[at];
 			at += n;
@@ -209,8 +205,8 @@ static struct packet take_apart(const uint8_t *d, uint32_t len)
 	if (!p.known || !first || (!p.tcp && proto != IPPROTO_UDP) || at + (p.tcp ? 14 : 4) > len)
 		return p;
 	p.ports = true;
-	p.sport = get16(d + at);
-	p.dport = get16(d + at + 2);
+	p.sport = wire_get16(d + at);
+	p.dport = wire_get16(d + at + 2);
 	p.flags = p.tcp ? d[at + 13] : 0;
 	return p;
 }

@@ -1,8 +1,7 @@
 #include "engine/clone/synth.h"
 
-#include <arpa/inet.h>
-
 #include "base/base.h"
+#include "base/wire.h"
 
 #define WINDOW       65535
 #define WINDOW_SCALE 7      /* 8 MB: more than is ever under way before it is acknowledged */
@@ -10,47 +9,16 @@
 
 enum { FIN = 0x01, SYN = 0x02, RST = 0x04, PSH = 0x08, ACK = 0x10 };
 
-/* ---- checksums (RFC 1071), in the machine's byte order until they are folded ---- */
-
-static uint64_t add(uint64_t sum, uint64_t v)
-{
-	sum += v;
-	return sum + (sum < v);
-}
-
-static uint64_t sum_bytes(uint64_t sum, const void *p, size_t n)
-{
-	const uint8_t *at = p;
-	uint64_t v;
-
-	for (; n >= 8; at += 8, n -= 8) {
-		memcpy(&v, at, 8);
-		sum = add(sum, v);
-	}
-	if (n) {
-		v = 0;
-		memcpy(&v, at, n);
-		sum = add(sum, v);
-	}
-	return sum;
-}
-
-static uint16_t fold(uint64_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
-}
-
 /* A slice that begins at an odd place counts with its bytes swapped. */
 static uint64_t sum_slices(uint64_t sum, const struct iovec *iov, int n)
 {
 	bool odd = false;
 
+	sum = wire_fold(sum); /* so that there is room for what follows */
 	for (int i = 0; i < n; i++) {
-		uint16_t one = fold(sum_bytes(0, iov[i].iov_base, iov[i].iov_len));
+		uint16_t one = wire_fold(wire_sum(0, iov[i].iov_base, iov[i].iov_len));
 
-		sum = add(sum, odd ? (uint16_t)(one << 8 | one >> 8) : one);
+		sum += odd ? (uint16_t)(one << 8 | one >> 8) : one;
 		odd ^= iov[i].iov_len & 1;
 	}
 	return sum;
@@ -58,27 +26,9 @@ static uint64_t sum_slices(uint64_t sum, const struct iovec *iov, int n)
 
 /* ---- headers ---- */
 
-static uint8_t *put(uint8_t *at, const void *p, size_t n)
-{
-	memcpy(at, p, n);
-	return at + n;
-}
-
-static uint8_t *put16(uint8_t *at, uint16_t v)
-{
-	v = htons(v);
-	return put(at, &v, 2);
-}
-
-static uint8_t *put32(uint8_t *at, uint32_t v)
-{
-	v = htonl(v);
-	return put(at, &v, 4);
-}
-
 static uint8_t *put_ethernet(const struct synth *s, uint8_t *at)
 {
-	return put16(put(at, s->macs, sizeof(s->macs)), s->v4 ? 0x0800 : 0x86dd);
+	return wire_put16(wire_put(at, s->macs, sizeof(s->macs)), s->v4 ? 0x0800 : 0x86dd);
 }
 
 static uint8_t *put_ip(struct synth *s, enum synth_side from, size_t segment_len, unsigned segments, uint8_t *at)
@@ -87,19 +37,19 @@ static uint8_t *put_ip(struct synth *s, enum synth_side from, size_t segment_len
 	uint16_t sum;
 
 	if (!s->v4) {
-		at = put16(put32(at, 0x60000000), (uint16_t)segment_len);
+		at = wire_put16(wire_put32(at, 0x60000000), (uint16_t)segment_len);
 		*at++ = IPPROTO_TCP;
 		*at++ = TTL;
-		return put(put(at, s->end[from].addr, 16), s->end[!from].addr, 16);
+		return wire_put(wire_put(at, s->end[from].addr, 16), s->end[!from].addr, 16);
 	}
-	at = put16(put16(at, 0x4500), (uint16_t)(20 + segment_len));
-	at = put16(put16(at, s->id[from]), 0x4000); /* not to be fragmented */
+	at = wire_put16(wire_put16(at, 0x4500), (uint16_t)(20 + segment_len));
+	at = wire_put16(wire_put16(at, s->id[from]), 0x4000); /* not to be fragmented */
 	s->id[from] = (uint16_t)(s->id[from] + segments);
 	*at++ = TTL;
 	*at++ = IPPROTO_TCP;
-	at = put16(at, 0);
-	at = put(put(at, s->end[from].addr + 12, 4), s->end[!from].addr + 12, 4);
-	sum = (uint16_t)~fold(sum_bytes(0, head, 20));
+	at = wire_put16(at, 0);
+	at = wire_put(wire_put(at, s->end[from].addr + 12, 4), s->end[!from].addr + 12, 4);
+	sum = wire_checksum(head, 20);
 	memcpy(head + 10, &sum, 2);
 	return at;
 }
@@ -108,14 +58,14 @@ static uint8_t *put_tcp(const struct synth *s, enum synth_side from, unsigned fl
 {
 	unsigned words = flags & SYN ? 7 : 5;
 
-	at = put16(put16(at, s->end[from].port), s->end[!from].port);
-	at = put32(put32(at, s->next[from]), flags & ACK ? s->next[!from] : 0);
+	at = wire_put16(wire_put16(at, s->end[from].port), s->end[!from].port);
+	at = wire_put32(wire_put32(at, s->next[from]), flags & ACK ? s->next[!from] : 0);
 	*at++ = (uint8_t)(words << 4);
 	*at++ = (uint8_t)flags;
-	at = put32(put16(at, WINDOW), 0); /* checksum and urgent pointer */
+	at = wire_put32(wire_put16(at, WINDOW), 0); /* checksum and urgent pointer */
 	if (flags & SYN) {
-		at = put16(put16(at, 0x0204), s->mss);
-		at = put32(at, 0x01030300 | WINDOW_SCALE); /* a no-operation, and the scale of the window */
+		at = wire_put16(wire_put16(at, 0x0204), s->mss);
+		at = wire_put32(at, 0x01030300 | WINDOW_SCALE); /* a no-operation, and the scale of the window */
 	}
 	return at;
 }
@@ -123,10 +73,10 @@ static uint8_t *put_tcp(const struct synth *s, enum synth_side from, unsigned fl
 static uint64_t sum_pseudo(const struct synth *s, size_t segment_len)
 {
 	size_t n = s->v4 ? 4 : 16;
-	uint64_t sum = sum_bytes(0, s->end[0].addr + 16 - n, n);
+	uint64_t sum = wire_sum(0, s->end[0].addr + 16 - n, n);
 
-	sum = sum_bytes(sum, s->end[1].addr + 16 - n, n);
-	return add(add(sum, htons((uint16_t)segment_len)), htons(IPPROTO_TCP));
+	sum = wire_sum(sum, s->end[1].addr + 16 - n, n);
+	return wire_sum_number(wire_sum_number(sum, (uint32_t)segment_len), IPPROTO_TCP);
 }
 
 /* N bytes of data: one segment, or more when they are cut later. */
@@ -143,9 +93,9 @@ static void emit(struct synth *s, enum synth_side from, unsigned flags, const st
 	uint16_t check;
 
 	if (cut)
-		check = fold(sum);
+		check = wire_fold(sum);
 	else
-		check = (uint16_t)~fold(sum_slices(sum_bytes(sum, l4, tcp_len), iov, n));
+		check = (uint16_t)~wire_fold(sum_slices(wire_sum(sum, l4, tcp_len), iov, n));
 	memcpy(l4 + 16, &check, 2);
 	s->next[from] += (uint32_t)len + !!(flags & (SYN | FIN));
 	s->owed[from] += (uint32_t)len;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/wire.h"
 
 enum {
 	TTL = 64,
@@ -30,18 +31,6 @@ static const struct form {
 	[CLONE_WRAP_ERSPAN_III] = { IPPROTO_GRE, 8 + 12, WRAP_SEQUENCE | WRAP_ERSPAN_III },
 	[CLONE_WRAP_GENEVE] = { IPPROTO_UDP, 8 + 8, WRAP_UDP },
 };
-
-static void put16(uint8_t *at, unsigned v)
-{
-	at[0] = (uint8_t)(v >> 8);
-	at[1] = (uint8_t)v;
-}
-
-static void put32(uint8_t *at, uint32_t v)
-{
-	put16(at, v >> 16);
-	put16(at + 2, v & 0xffff);
-}
 
 static unsigned ip_len(const struct clone_want *w)
 {
@@ -76,12 +65,12 @@ static void fill_ip(const struct clone_want *w, const struct in6_addr *source, s
 	memcpy(out->head + 12, ip_bytes(source, &n), 4);
 	memcpy(out->head + 16, ip_bytes(&w->ip, &n), 4);
 	for (size_t i = 0; i < 20; i += 2)
-		out->sum += (uint32_t)(out->head[i] << 8 | out->head[i + 1]);
+		out->sum += wire_get16(out->head + i);
 }
 
 static void fill_udp(uint8_t *h, unsigned port)
 {
-	put16(h + 2, port);
+	wire_put16(h + 2, port);
 }
 
 void clone_wrap_fill(const struct clone_want *w, const struct in6_addr *source, struct wrap *out)
@@ -103,29 +92,29 @@ void clone_wrap_fill(const struct clone_want *w, const struct in6_addr *source, 
 	case CLONE_WRAP_VXLAN:
 		fill_udp(h, w->port ? w->port : VXLAN_PORT);
 		h[8] = VNI_IS_VALID;
-		put32(h + 12, w->vni << 8);
+		wire_put32(h + 12, w->vni << 8);
 		break;
 	case CLONE_WRAP_GENEVE:
 		fill_udp(h, w->port ? w->port : GENEVE_PORT);
-		put16(h + 10, ETH_P_TEB);
-		put32(h + 12, w->vni << 8);
+		wire_put16(h + 10, ETH_P_TEB);
+		wire_put32(h + 12, w->vni << 8);
 		break;
 	case CLONE_WRAP_GRE:
-		put16(h, w->has_key ? GRE_KEY : 0);
-		put16(h + 2, ETH_P_TEB);
+		wire_put16(h, w->has_key ? GRE_KEY : 0);
+		wire_put16(h + 2, ETH_P_TEB);
 		if (w->has_key)
-			put32(h + 4, w->key);
+			wire_put32(h + 4, w->key);
 		break;
 	case CLONE_WRAP_ERSPAN_II:
-		put16(h, GRE_SEQUENCE);
-		put16(h + 2, ERSPAN_II);
-		put32(h + 8, 1u << 28 | (w->session & 0x3ff));
+		wire_put16(h, GRE_SEQUENCE);
+		wire_put16(h + 2, ERSPAN_II);
+		wire_put32(h + 8, 1u << 28 | (w->session & 0x3ff));
 		break;
 	case CLONE_WRAP_ERSPAN_III:
-		put16(h, GRE_SEQUENCE);
-		put16(h + 2, ERSPAN_III);
-		put32(h + 8, 2u << 28 | (w->session & 0x3ff));
-		put32(h + 16, ERSPAN_FRAME | ERSPAN_100_NS);
+		wire_put16(h, GRE_SEQUENCE);
+		wire_put16(h + 2, ERSPAN_III);
+		wire_put32(h + 8, 2u << 28 | (w->session & 0x3ff));
+		wire_put32(h + 16, ERSPAN_FRAME | ERSPAN_100_NS);
 		break;
 	case CLONE_WRAP_NONE:
 		break;

@@ -1,10 +1,10 @@
 #include "engine/health/dns.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <strings.h>
 
 #include "base/base.h"
+#include "base/wire.h"
 
 #define HEADER   12
 #define NAME_LONGEST 255
@@ -14,25 +14,14 @@
 #define FLAG_RD  0x0100
 #define CLASS_IN 1
 
-static void put16(uint8_t *p, unsigned v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static unsigned get16(const uint8_t *p)
-{
-	return (unsigned)p[0] << 8 | p[1];
-}
-
 int dns_query(uint8_t out[static DNS_QUERY_MAX], uint16_t id, const char *name, unsigned type)
 {
 	size_t at = HEADER;
 
 	memset(out, 0, HEADER);
-	put16(out, id);
-	put16(out + 2, FLAG_RD);
-	put16(out + 4, 1);
+	wire_put16(out, id);
+	wire_put16(out + 2, FLAG_RD);
+	wire_put16(out + 4, 1);
 	while (*name && strcmp(name, ".") != 0) {
 		size_t n = strcspn(name, ".");
 
@@ -44,8 +33,8 @@ int dns_query(uint8_t out[static DNS_QUERY_MAX], uint16_t id, const char *name, 
 		name += n + (name[n] == '.');
 	}
 	out[at++] = 0;
-	put16(out + at, type);
-	put16(out + at + 2, CLASS_IN);
+	wire_put16(out + at, type);
+	wire_put16(out + at + 2, CLASS_IN);
 	return (int)at + 4;
 }
 
@@ -70,7 +59,7 @@ static bool asked(const uint8_t *p, size_t n, const char *name, unsigned type, s
 	uint8_t mine[DNS_QUERY_MAX];
 	int len = dns_query(mine, 0, name, type);
 
-	if (len < 0 || n < (size_t)len || get16(p + 4) != 1)
+	if (len < 0 || n < (size_t)len || wire_get16(p + 4) != 1)
 		return false;
 	*end = (size_t)len;
 	for (size_t i = HEADER; i < (size_t)len - 4; i++) {
@@ -102,21 +91,21 @@ bool dns_read(const uint8_t *p, size_t n, uint16_t id, const char *name, unsigne
 	size_t at;
 
 	memset(out, 0, sizeof(*out));
-	if (n < HEADER || get16(p) != id || !(get16(p + 2) & FLAG_QR))
+	if (n < HEADER || wire_get16(p) != id || !(wire_get16(p + 2) & FLAG_QR))
 		return false;
-	out->rcode = get16(p + 2) & 15;
-	out->truncated = get16(p + 2) & FLAG_TC;
+	out->rcode = wire_get16(p + 2) & 15;
+	out->truncated = wire_get16(p + 2) & FLAG_TC;
 	if (!asked(p, n, name, type, &at))
 		return false;
-	count = get16(p + 6);
+	count = wire_get16(p + 6);
 	for (unsigned i = 0; i < count; i++) {
 		unsigned rtype, len;
 
 		at = name_end(p, n, at);
 		if (!at || n - at < 10)
 			return out->truncated;
-		rtype = get16(p + at);
-		len = get16(p + at + 8);
+		rtype = wire_get16(p + at);
+		len = wire_get16(p + at + 8);
 		at += 10;
 		if (n - at < len)
 			return out->truncated;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/wire.h"
 #include "engine/health/ask.h"
 #include "engine/health/probe.h"
 
@@ -50,17 +51,6 @@ int ping_open(bool v6)
 		return rc;
 	}
 	return fd;
-}
-
-static uint16_t checksum(const void *data, size_t n)
-{
-	const uint16_t *p = data;
-	uint32_t sum = 0;
-
-	for (; n > 1; n -= 2)
-		sum += *p++;
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~(sum + (sum >> 16));
 }
 
 /* ---- replies ---- */
@@ -184,7 +174,7 @@ static void begin(struct probe *p)
 	e.sequence = htons(p->id);
 	e.cookie = p->cookie;
 	if (!v6) /* the kernel does it for ICMPv6 */
-		e.checksum = checksum(&e, sizeof(e));
+		e.checksum = wire_checksum(&e, sizeof(e));
 	/* A port means nothing here, and to ICMPv6 it is an error. */
 	if (v6)
 		to.in6.sin6_port = 0;

@@ -16,6 +16,7 @@
 #include "base/ip.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/wire.h"
 #include "engine/address.h"
 #include "engine/backend.h"
 #include "engine/health/ping.h"
@@ -55,18 +56,6 @@ static bool was_answered(struct gateway *w)
 	return any;
 }
 
-static uint16_t checksum(const void *data, size_t len)
-{
-	const uint16_t *words = data;
-	uint32_t sum = 0;
-
-	for (size_t i = 0; i < len / 2; i++)
-		sum += words[i];
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
 static int ask(struct gateway *w)
 {
 	struct icmphdr e = { .type = ICMP_ECHO };
@@ -89,7 +78,7 @@ static int ask(struct gateway *w)
 	if (v6)
 		e.type = ICMP6_ECHO_REQUEST; /* the kernel sums it up */
 	else
-		e.checksum = checksum(&e, sizeof(e));
+		e.checksum = wire_checksum(&e, sizeof(e));
 	if (rc == 0 && (connect(w->fd, &to.sa, address_len(&to)) < 0 || send(w->fd, &e, sizeof(e), MSG_NOSIGNAL) < 0))
 		rc = -errno;
 	return rc;

@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/wire.h"
+
 enum { LISTEN_BUDGET = 256 };
 
 struct arp_frame {
@@ -247,15 +249,9 @@ static int say_arp(struct herald *h, uint16_t op, const struct in6_addr *sender,
 
 static uint16_t icmp6_checksum(const struct nd_frame *f, size_t len)
 {
-	const uint8_t *b = (const uint8_t *)&f->ip.ip6_src;
-	size_t n = 32 + len;
-	uint32_t sum = (uint32_t)len + IPPROTO_ICMPV6;
+	uint64_t sum = wire_sum_number(wire_sum_number(0, (uint32_t)len), IPPROTO_ICMPV6);
 
-	for (size_t i = 0; i < n; i += 2)
-		sum += (uint32_t)(b[i] << 8 | b[i + 1]);
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return htons((uint16_t)~sum);
+	return (uint16_t)~wire_fold(wire_sum(sum, &f->ip.ip6_src, 32 + len));
 }
 
 static int say_nd(struct herald *h, uint8_t type, const struct in6_addr *source, const struct in6_addr *group,

@@ -88,12 +88,17 @@ uint64_t mono_ns(void)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-uint64_t wall_us(void)
+uint64_t wall_ns(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+uint64_t wall_us(void)
+{
+	return wall_ns() / NS_PER_US;
 }
 
 void random_bytes(void *p, size_t n)

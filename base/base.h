@@ -53,6 +53,8 @@ void cleanup_fd(int *fd);
 uint64_t mono_ns(void);
 /* Microseconds since 1970; what `_last_modified` and events carry. */
 uint64_t wall_us(void);
+/* The same in nanoseconds; what the kernel stamps packets with. */
+uint64_t wall_ns(void);
 
 #define NS_PER_US 1000ULL
 #define NS_PER_MS 1000000ULL

@@ -13,6 +13,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/base.h"
+#include "base/moment.h"
 #include "controller/envelope.h"
 #include "controller/pem.h"
 
@@ -139,12 +140,10 @@ static json_t *name_json(X509_NAME *name)
 
 static json_t *time_json(const ASN1_TIME *t)
 {
-	char text[32] = "";
+	char text[MOMENT_MAX];
 	struct tm tm;
 
-	if (ASN1_TIME_to_tm(t, &tm) == 1)
-		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
-	return json_string(text);
+	return json_string(ASN1_TIME_to_tm(t, &tm) == 1 ? moment_text_tm(&tm, MOMENT_PLAIN, text) : "");
 }
 
 static json_t *names_json(X509 *x)

@@ -8,18 +8,18 @@
 #include <openssl/x509.h>
 
 #include "base/base.h"
+#include "base/moment.h"
 #include "controller/pem.h"
 
 /* False: it is no date. */
 static bool put_time(json_t *facts, const char *name, const ASN1_TIME *t)
 {
-	char text[40];
+	char text[MOMENT_MAX];
 	struct tm tm;
 
 	if (!t || ASN1_TIME_to_tm(t, &tm) != 1)
 		return false;
-	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
-	json_object_set_new(facts, name, json_string(text));
+	json_object_set_new(facts, name, json_string(moment_text_tm(&tm, MOMENT_PLAIN, text)));
 	return true;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 #include "base/filter.h"
+#include "base/moment.h"
 
 /* A worker's part: this head, then its two rings. */
 struct part {
@@ -201,13 +202,9 @@ static void put_ms(json_t *o, const char *name, uint32_t us)
 
 static json_t *time_text(uint64_t us)
 {
-	time_t at = (time_t)(us / 1000000);
-	char text[32];
-	struct tm tm;
+	char text[MOMENT_MAX];
 
-	gmtime_r(&at, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	return json_sprintf("%s.%06llu+00:00", text, (unsigned long long)(us % 1000000));
+	return json_string(moment_text(us, MOMENT_MICROS, text));
 }
 
 static json_t *shown(const struct record *rec)

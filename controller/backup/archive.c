@@ -2,13 +2,13 @@
 
 #include <argon2.h>
 #include <errno.h>
-#include <time.h>
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
 #include "base/base.h"
+#include "base/moment.h"
 #include "controller/controller.h"
 #include "controller/resolve.h"
 #include "net/seal.h"
@@ -340,13 +340,10 @@ static json_t *texts_json(const json_t *texts, const char *what, const struct se
 
 static json_t *meta_json(const struct snapshot *n, bool sealed)
 {
-	time_t at = (time_t)(n->made_us / 1000000);
-	char text[40];
-	struct tm tm;
+	char text[MOMENT_MAX];
 	json_t *m;
 
-	gmtime_r(&at, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S+00:00", &tm);
+	moment_text(n->made_us, MOMENT_SECONDS, text);
 	m = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "format", ARCHIVE_FORMAT, "version", CONTRACT_VERSION,
 		      "spanwire_version", SPANWIRE_VERSION, "made", text, "scope", n->full ? "full_system" : "tenant", "secrets",
 		      sealed ? "sealed with the passphrase" : "left out: there was no passphrase");

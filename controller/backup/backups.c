@@ -3,13 +3,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
 
 #include "base/base.h"
 #include "base/log.h"
+#include "base/moment.h"
 #include "controller/audit.h"
 #include "controller/backup/archive.h"
 #include "controller/backup/schedule.h"
@@ -29,7 +29,7 @@ struct run {
 	char *passphrase; /* NULL: none */
 	char *scheduler, *config, *tenant, *prefix; /* uuids */
 	char *folder, *path;
-	char uuid[UUID_MAX], file_name[300], timestamp[40];
+	char uuid[UUID_MAX], file_name[300], timestamp[MOMENT_MAX];
 	uint64_t at_us, keep;
 	struct err e;
 };
@@ -178,14 +178,10 @@ static void run_done(struct job *j)
 /* "nightly_20261121_070000.json" */
 static void name_file(struct run *r)
 {
-	time_t at = (time_t)(r->at_us / 1000000);
-	char text[32];
-	struct tm tm;
+	char text[MOMENT_MAX];
 
-	gmtime_r(&at, &tm);
-	strftime(text, sizeof(text), "%Y%m%d_%H%M%S", &tm);
-	snprintf(r->file_name, sizeof(r->file_name), "%s_%s.json", r->prefix, text);
-	strftime(r->timestamp, sizeof(r->timestamp), "%Y-%m-%dT%H:%M:%S+00:00", &tm);
+	snprintf(r->file_name, sizeof(r->file_name), "%s_%s.json", r->prefix, moment_text(r->at_us, MOMENT_IN_NAME, text));
+	moment_text(r->at_us, MOMENT_SECONDS, r->timestamp);
 }
 
 static void run_begin(struct backups *b, const struct object *scheduler, uint64_t now_us)

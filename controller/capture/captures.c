@@ -10,6 +10,7 @@
 #include "base/base.h"
 #include "base/ip.h"
 #include "base/log.h"
+#include "base/moment.h"
 #include "controller/access.h"
 #include "controller/audit.h"
 #include "controller/capture/film.h"
@@ -79,18 +80,6 @@ static int64_t property(struct captures *c, const char *name, int64_t dflt)
 	const struct object *o = store_get(c->c->store, "controllerproperties", "global");
 
 	return o ? json_int(o->body, name, dflt) : dflt;
-}
-
-/* "2026-11-21T09:45:12.123456+00:00" */
-static void time_text(uint64_t us, char out[static 40])
-{
-	time_t at = (time_t)(us / 1000000);
-	struct tm tm;
-	size_t n;
-
-	gmtime_r(&at, &tm);
-	n = strftime(out, 40, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(out + n, 40 - n, ".%06u+00:00", (unsigned)(us % 1000000));
 }
 
 /* ---- names of addresses ---- */
@@ -478,11 +467,11 @@ static void write_result(struct captures *c, const struct object *o, uint64_t pa
 	struct stat st = { 0 };
 	struct change change;
 	struct err e = { 0 };
-	char now[40];
+	char now[MOMENT_MAX];
 
 	if (stat(path, &st) < 0)
 		log_error("capture_file_gone path=%s", path);
-	time_text(wall_us(), now);
+	moment_text(wall_us(), MOMENT_MICROS, now);
 	json_object_set_new(body, "ended", json_string(now));
 	json_object_set_new(body, "size", json_integer(st.st_size));
 	json_object_set_new(body, "packets", json_integer((json_int_t)packets));

@@ -224,14 +224,6 @@ static void put_packet(struct film *f, const struct merged *m)
 		full(f, "packets");
 }
 
-static uint64_t wall_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
 static void drain(struct film *f, uint64_t late_ns)
 {
 	struct merged *m;

@@ -12,6 +12,7 @@
 
 #include "base/base.h"
 #include "base/buf.h"
+#include "base/moment.h"
 #include "controller/link/clones.h"
 #include "controller/link/servers.h"
 #include "controller/pools.h"
@@ -507,17 +508,12 @@ static void look_at_change(struct why *w)
 {
 	struct search s = { .w = w, .uuids = json_object() };
 	const struct object *o = w->call->object;
-	char at[40] = "";
-	time_t secs;
-	struct tm tm;
+	char at[MOMENT_MAX];
 
 	note_ref(&s, "", o->kind->path, o->uuid);
 	store_events(w->fleet->store, 0, UINT64_MAX, take_event, &s);
-	secs = (time_t)(s.us / 1000000);
-	if (s.event && gmtime_r(&secs, &tm))
-		strftime(at, sizeof(at), "%FT%TZ", &tm);
 	if (s.event)
-		add(w, "change", "ok", "%s by %s: %s", at, user_of(s.event),
+		add(w, "change", "ok", "%s by %s: %s", moment_text(s.us, MOMENT_Z, at), user_of(s.event),
 		    json_str(s.event, "event_description", ""));
 	else
 		add(w, "change", "ok", "None in the newest %zu events.", s.looked_at);

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "base/base.h"
+#include "base/moment.h"
 #include "controller/audit.h"
 #include "controller/ca.h"
 #include "controller/rest/handlers.h"
@@ -31,11 +32,9 @@ enum result token_post(struct request *q)
 	const struct object *o = store_get(s, "serviceenginegroup", q->uuid);
 	json_int_t hours = 1, uses = 1;
 	struct err e = { 0 };
-	char token[TOKEN_MAX], text[40];
+	char token[TOKEN_MAX], text[MOMENT_MAX];
 	struct txn *t;
 	uint64_t expires;
-	struct tm tm;
-	time_t at;
 
 	if (!o || !auth_sees(q, o)) {
 		request_refuse(q, 404, "ServiceEngineGroup object not found!");
@@ -53,9 +52,7 @@ enum result token_post(struct request *q)
 		return RESULT_NOW;
 	}
 	expires = wall_us() + (uint64_t)hours * 3600 * 1000000;
-	at = (time_t)(expires / 1000000);
-	gmtime_r(&at, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S+00:00", &tm);
+	moment_text(expires, MOMENT_SECONDS, text);
 	t = txn_begin(s);
 	if (token_make(t, o->uuid, ca_fingerprint(q->rest->c->ca), expires, uses, token, &e) < 0) {
 		txn_abort(t);

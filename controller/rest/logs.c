@@ -17,6 +17,7 @@
 
 #include "base/base.h"
 #include "base/filter.h"
+#include "base/moment.h"
 #include "controller/resolve.h"
 #include "controller/rest/handlers.h"
 #include "controller/rest/logs.h"
@@ -57,13 +58,9 @@ static int time_read(const char *text, const char *name, uint64_t *us, struct er
 
 static json_t *time_text(uint64_t us)
 {
-	time_t at = (time_t)(us / 1000000);
-	char text[32];
-	struct tm tm;
+	char text[MOMENT_MAX];
 
-	gmtime_r(&at, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	return json_sprintf("%s.%06llu+00:00", text, (unsigned long long)(us % 1000000));
+	return json_string(moment_text(us, MOMENT_MICROS, text));
 }
 
 /* ---- filters -------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/moment.h"
 #include "controller/controller.h"
 #include "controller/rest/handlers.h"
 #include "controller/rest/subresource.h"
@@ -15,15 +16,6 @@ json_t *state_version(void)
 			 "Product", "controller", "ProductName", "Spanwire", "Tag",
 			 CONTRACT_VERSION "-spanwire-" SPANWIRE_VERSION, "min_version", 15.2,
 			 "build", 1, "Date", "", "spanwire_version", SPANWIRE_VERSION);
-}
-
-static void time_text(uint64_t us, char out[static 32])
-{
-	time_t at = (time_t)(us / 1000000);
-	struct tm tm;
-
-	gmtime_r(&at, &tm);
-	strftime(out, 32, "%Y-%m-%d %H:%M:%S", &tm);
 }
 
 enum result initial_data(struct request *q)
@@ -50,9 +42,9 @@ static const struct object *first_of(struct store *s, const char *kind)
 
 static json_t *cluster_state(struct controller *c)
 {
-	char since[32];
+	char since[MOMENT_MAX];
 
-	time_text(c->up_since_us, since);
+	moment_text(c->up_since_us, MOMENT_PLAIN, since);
 	return json_pack("{s:s, s:s, s:i}", "state", "CLUSTER_UP_NO_HA", "up_since", since,
 			 "progress", 100);
 }
@@ -74,7 +66,7 @@ enum result cluster_runtime(struct request *q)
 	const json_t *node = cluster ? json_array_get(json_object_get(cluster->body, "nodes"), 0)
 				     : NULL;
 	const char *name = json_str(node, "name", "node1");
-	char since[32];
+	char since[MOMENT_MAX];
 
 	if (config && json_bool(config->body, "welcome_workflow_complete", false)) {
 		enum auth a = auth_user(q);
@@ -82,7 +74,7 @@ enum result cluster_runtime(struct request *q)
 		if (a != AUTH_GOOD)
 			return a == AUTH_LATER ? RESULT_LATER : RESULT_NOW;
 	}
-	time_text(c->up_since_us, since);
+	moment_text(c->up_since_us, MOMENT_PLAIN, since);
 	request_json(q, 200,
 		     json_pack("{s:o, s:[{s:s, s:s, s:s, s:s, s:s}], s:{s:s, s:s}, s:[]}",
 			       "cluster_state", cluster_state(c), "node_states", "name", name,

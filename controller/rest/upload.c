@@ -5,11 +5,11 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/base.h"
 #include "base/log.h"
+#include "base/moment.h"
 #include "controller/rest/multipart.h"
 
 #define ROOM_FOR_STORE (128ULL << 20) /* of the disk, that no upload may take */
@@ -249,15 +249,13 @@ int files_get(struct files *f, const char *tenant, const char *path, uint64_t *s
 
 static json_t *row(const char *folder, const char *name, const struct stat *st)
 {
-	char modified[40];
-	struct tm tm;
+	char modified[MOMENT_MAX];
 
-	gmtime_r(&st->st_mtime, &tm);
-	strftime(modified, sizeof(modified), "%Y-%m-%dT%H:%M:%S+00:00", &tm);
 	return json_pack("{s:s, s:o, s:I, s:s, s:s}", "name", name, "uri",
 			 json_sprintf("controller://%s%s%s", folder, *folder ? "/" : "", name),
 			 "size", (json_int_t)(S_ISREG(st->st_mode) ? st->st_size : 0), "type",
-			 S_ISDIR(st->st_mode) ? "FOLDER" : "FILE", "modified", modified);
+			 S_ISDIR(st->st_mode) ? "FOLDER" : "FILE", "modified",
+			 moment_text((uint64_t)st->st_mtime * 1000000, MOMENT_SECONDS, modified));
 }
 
 static int by_name(const void *a, const void *b)

@@ -3,6 +3,7 @@
 #include <openssl/hmac.h>
 
 #include "base/base.h"
+#include "base/moment.h"
 #include "controller/rest/handlers.h"
 
 enum { HOURS_MAX = 10 * 365 * 24 };
@@ -73,15 +74,12 @@ bool user_token_fits(struct rest *r, const char *user, const char *token)
 
 static json_t *token_json(struct rest *r, const char *uuid, const char *username, const json_t *v)
 {
-	char token[65], text[40];
-	time_t at = (time_t)(json_int(v, "expires_us", 0) / 1000000);
-	struct tm tm;
+	char token[65], text[MOMENT_MAX];
 
 	token_of(r, uuid, token);
-	gmtime_r(&at, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S+00:00", &tm);
 	return json_pack("{s:s, s:s, s:s, s:s, s:I}", "uuid", uuid, "token", token, "username",
-			 username, "expires_at", text, "hours", json_int(v, "hours", 0));
+			 username, "expires_at",
+			 moment_text((uint64_t)json_int(v, "expires_us", 0), MOMENT_SECONDS, text), "hours", json_int(v, "hours", 0));
 }
 
 static int add(void *arg, const char *key, const char *value)

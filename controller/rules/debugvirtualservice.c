@@ -3,11 +3,11 @@
  * captures stays what it is.
  */
 #include <errno.h>
-#include <time.h>
 
 #include <pcap/pcap.h>
 
 #include "base/base.h"
+#include "base/moment.h"
 #include "controller/resolve.h"
 #include "controller/rules.h"
 
@@ -121,15 +121,6 @@ static void warn_without_limits(struct change *c, const json_t *params)
 				     "(controllerproperties.capture_disk_percent), is used up.");
 }
 
-static void time_text(uint64_t us, const char *format, char out[static 40])
-{
-	time_t at = (time_t)(us / 1000000);
-	struct tm tm;
-
-	gmtime_r(&at, &tm);
-	strftime(out, 40, format, &tm);
-}
-
 static bool is_service(const struct object *owner)
 {
 	return strcmp(owner->kind->path, "virtualservice") == 0;
@@ -144,10 +135,10 @@ static const char *tenant_of(const struct object *owner)
 /* "vs_shop.20261122_192033"; of the same second a number is behind it. */
 static char *name_of(struct change *c, const struct object *owner, uint64_t now_us)
 {
-	char stamp[40];
+	char stamp[MOMENT_MAX];
 	char *name;
 
-	time_text(now_us, "%Y%m%d_%H%M%S", stamp);
+	moment_text(now_us, MOMENT_IN_NAME, stamp);
 	name = xasprintf("%s_%.200s.%s", is_service(owner) ? "vs" : "se", owner->name, stamp);
 	for (unsigned n = 2; store_find(c->store, "capture", tenant_of(owner), NULL, name); n++) {
 		free(name);
@@ -185,12 +176,11 @@ static int begin(struct change *c, const struct object *owner, const json_t *deb
 	CLEANUP_JSON json_t *w = NULL;
 	bool internal = c->by.internal;
 	json_t *only = json_array();
-	char uuid[UUID_MAX] = "", at[40], stamp[64];
+	char uuid[UUID_MAX] = "", stamp[MOMENT_MAX];
 	size_t i;
 	int rc;
 
-	time_text(now, "%Y-%m-%dT%H:%M:%S", at);
-	snprintf(stamp, sizeof(stamp), "%.20s.%06u+00:00", at, (unsigned)(now % 1000000));
+	moment_text(now, MOMENT_MICROS, stamp);
 	json_array_foreach(se, i, one)
 		json_array_append_new(only, json_string(ref_target(json_string_value(one))));
 	w = json_pack("{s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:o}", "name", name,

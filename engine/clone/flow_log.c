@@ -3,11 +3,11 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/base.h"
 #include "base/ip.h"
+#include "base/moment.h"
 #include "engine/clone/synth.h"
 #include "engine/tls/tls.h"
 #include "engine/worker.h"
@@ -43,19 +43,13 @@ void flow_sink_put(struct flow_sink *s)
 
 bool flow_sink_say(struct flow_sink *s, const char *line, size_t n)
 {
-	char head[80];
+	char head[120], at[MOMENT_MAX];
 	struct iovec iov[] = { { head, 0 }, { (char *)line, n } };
 	struct msghdr m = { .msg_iov = iov, .msg_iovlen = 2 };
-	uint64_t us = wall_us();
-	time_t t = (time_t)(us / 1000000);
-	struct tm utc;
 
-	if (s->syslog) { /* local0, informational */
-		gmtime_r(&t, &utc);
-		iov[0].iov_len = strftime(head, sizeof(head), "<134>1 %Y-%m-%dT%H:%M:%S", &utc);
-		iov[0].iov_len += (size_t)snprintf(head + iov[0].iov_len, sizeof(head) - iov[0].iov_len,
-						   ".%06uZ - spanwire-engine - flow - ", (unsigned)(us % 1000000));
-	}
+	if (s->syslog) /* local0, informational */
+		iov[0].iov_len = (size_t)snprintf(head, sizeof(head), "<134>1 %s - spanwire-engine - flow - ",
+						  moment_text(wall_us(), MOMENT_MICROS_Z, at));
 	if (s->to.sa.sa_family) {
 		m.msg_name = &s->to;
 		m.msg_namelen = address_len(&s->to);

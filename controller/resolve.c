@@ -35,13 +35,6 @@ const char *kind_spelling(const char *path)
 	return path;
 }
 
-const char *ref_target(const char *ref)
-{
-	const char *slash = ref ? strrchr(ref, '/') : NULL;
-
-	return slash ? slash + 1 : ref ? ref : "";
-}
-
 static const struct object *get(const struct resolver *r, const char *kind, const char *uuid)
 {
 	return r->txn ? txn_get(r->txn, kind, uuid) : store_get(r->store, kind, uuid);

@@ -30,7 +30,5 @@ void resolver_init(struct resolver *r, struct store *s, struct txn *t, const cha
  * thread, until the next call.
  */
 const char *kind_spelling(const char *path);
-/* UUID of a stored reference "/api/KIND/UUID"; "" when REF is NULL. Borrowed from REF. */
-const char *ref_target(const char *ref);
 
 #endif

@@ -180,13 +180,6 @@ struct reading {
 	struct buf *key;
 };
 
-static const char *uuid_of(const char *ref)
-{
-	const char *slash = strrchr(ref, '/');
-
-	return slash ? slash + 1 : ref;
-}
-
 static void key_add(struct buf *key, const json_t *o)
 {
 	CLEANUP_FREE char *text = o ? json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
@@ -206,7 +199,7 @@ static const struct ip_addr_group *group(void *arg, const char *uuid)
 void guards_follow(struct guards *g, const char *vs, const struct link *k, const struct port_want *ports, size_t n)
 {
 	const char *ref = json_str(link_object(k, "virtualservice", vs), "network_security_policy_ref", "");
-	const json_t *o = *ref ? link_object(k, "networksecuritypolicy", uuid_of(ref)) : NULL;
+	const json_t *o = *ref ? link_object(k, "networksecuritypolicy", ref_target(ref)) : NULL;
 	struct guard *x = find(g, vs);
 	struct arena arena = ARENA_INIT;
 	struct buf key = BUF_INIT;

@@ -222,13 +222,6 @@ static void books_follow(struct warden *w, const char *kind, const char *uuid)
 	}
 }
 
-static const char *uuid_of(const char *ref)
-{
-	const char *slash = strrchr(ref, '/');
-
-	return slash ? slash + 1 : ref;
-}
-
 /* The rules of each service's policy have books of their own. */
 static int books_of_policy(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
 {
@@ -237,7 +230,7 @@ static int books_of_policy(void *arg, const char *kind, const char *uuid, uint64
 
 	(void)revision;
 	if (strcmp(kind, "virtualservice") == 0)
-		books_rules(w->books, uuid, *ref ? link_object(w->link, "networksecuritypolicy", uuid_of(ref)) : NULL);
+		books_rules(w->books, uuid, *ref ? link_object(w->link, "networksecuritypolicy", ref_target(ref)) : NULL);
 	return 0;
 }
 

@@ -248,7 +248,7 @@ static bool number_fits(const struct model_filter *f, const json_t *v)
 static bool ref_fits(const struct model_filter *f, const struct field_desc *field,
 		     const char *stored, struct model_resolver *r)
 {
-	const char *uuid = ref_uuid(stored), *name = NULL, *hash, *tail;
+	const char *uuid = ref_target(stored), *name = NULL, *hash, *tail;
 
 	if (f->part == PART_UUID)
 		return text_fits(f, uuid);

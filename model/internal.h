@@ -30,7 +30,6 @@ json_t *field_default(const struct field_desc *f, const json_t *message);
 bool value_is_default(const struct field_desc *f, const json_t *v);
 
 /* The uuid of a stored reference. */
-const char *ref_uuid(const char *stored);
 
 /*
  * Text by which an item of a list is known: its F_KEY fields, else the whole. Equal keys, equal

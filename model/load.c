@@ -46,7 +46,7 @@ static void load_item(const struct field_desc *f, const json_t *v, void *p, stru
 		*(const char **)p = arena_strndup(a, json_string_value(v), json_string_length(v));
 		break;
 	case FT_REF:
-		*(const char **)p = arena_strdup(a, ref_uuid(json_string_value(v)));
+		*(const char **)p = arena_strdup(a, ref_target(json_string_value(v)));
 		break;
 	case FT_ENUM: /* an enum without negative constants */
 		*(unsigned *)p = (unsigned)word_index(f->values, json_string_value(v));

@@ -227,6 +227,9 @@ int model_fits(const struct kind_desc *k, const json_t *stored, struct err *e);
 
 /* ---- questions -------------------------------------------------------- */
 
+/* UUID of a stored reference "/api/KIND/UUID"; "" when STORED is NULL. Borrowed from it. */
+const char *ref_target(const char *stored);
+
 /*
  * Call F for each reference of a stored object with its path, kind and uuid; stops and returns F's
  * non-zero answer.

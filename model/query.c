@@ -25,7 +25,7 @@ static int walk_item(const struct ref_walk *w, const struct field_desc *f, const
 	if (f->type == FT_MSG)
 		return walk_refs(w, f->msg, v, at);
 	return w->f(w->arg, place_text(at, path, sizeof(path)), f->ref,
-		    ref_uuid(json_string_value(v)));
+		    ref_target(json_string_value(v)));
 }
 
 static int walk_refs(const struct ref_walk *w, const struct message_desc *m, const json_t *o,

@@ -134,11 +134,11 @@ bool model_is_default(const struct kind_desc *k, const json_t *stored)
 	return true;
 }
 
-const char *ref_uuid(const char *stored)
+const char *ref_target(const char *stored)
 {
-	const char *slash = strrchr(stored, '/');
+	const char *slash = stored ? strrchr(stored, '/') : NULL;
 
-	return slash ? slash + 1 : stored;
+	return slash ? slash + 1 : stored ? stored : "";
 }
 
 /* One address has one text here, however it was written. */
@@ -161,7 +161,7 @@ static void key_put(const struct field_desc *f, const json_t *v, struct buf *b)
 	switch (json_typeof(v)) {
 	case JSON_STRING:
 		if (f->type == FT_REF)
-			buf_puts(b, ref_uuid(json_string_value(v)));
+			buf_puts(b, ref_target(json_string_value(v)));
 		else
 			key_put_text(json_string_value(v), b);
 		break;

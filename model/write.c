@@ -17,7 +17,7 @@ static json_t *write_message(const struct writer *w, const struct message_desc *
 
 static json_t *write_ref(const struct writer *w, const struct field_desc *f, const char *stored)
 {
-	const char *uuid = ref_uuid(stored), *name = NULL;
+	const char *uuid = ref_target(stored), *name = NULL;
 	const char *base = w->w->base_url ? w->w->base_url : "";
 
 	if (w->w->include_name && w->resolver)

@@ -595,8 +595,7 @@ static bool is_wanted_here(const struct captures *c, const json_t *object)
 /* The capture that A is to have runs, and no other. */
 static void follow_capture(struct captures *c, const struct assigned *a)
 {
-	const char *ref = json_str(link_object(c->link, "assignment", a->uuid), "capture_ref", "");
-	const char *slash = strrchr(ref, '/'), *uuid = slash ? slash + 1 : ref;
+	const char *uuid = ref_target(json_str(link_object(c->link, "assignment", a->uuid), "capture_ref", NULL));
 	const json_t *object = *uuid ? link_object(c->link, "capture", uuid) : NULL;
 	struct taking *t = taking_of(c, a->uuid);
 	struct err e = { 0 };
@@ -644,10 +643,9 @@ struct own {
 static int of_engine(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
 {
 	struct own *o = arg;
-	const char *ref = json_str(object, "serviceengine_ref", ""), *slash = strrchr(ref, '/');
 
 	(void)revision;
-	if (strcmp(kind, "capture") != 0 || !slash || strcmp(slash + 1, o->engine) != 0)
+	if (strcmp(kind, "capture") != 0 || strcmp(ref_target(json_str(object, "serviceengine_ref", NULL)), o->engine) != 0)
 		return 0;
 	o->uuid = uuid;
 	o->object = object;

@@ -508,18 +508,11 @@ static char *clone_key_of(const struct clone_want *w, size_t n, const struct clo
 	return xasprintf("%s%c%d%s%s", wants, preserve ? '+' : '-', side, plans, rules ? rules : "");
 }
 
-static const char *uuid_of(const char *ref)
-{
-	const char *slash = strrchr(ref, '/');
-
-	return slash ? slash + 1 : ref;
-}
-
 bool assigned_follow_clone(struct assigned *a, const struct link *k)
 {
 	const json_t *service = link_object(k, "virtualservice", a->uuid);
 	const char *ref = json_str(service, "traffic_clone_profile_ref", "");
-	const json_t *profile = *ref ? link_object(k, "trafficcloneprofile", uuid_of(ref)) : NULL;
+	const json_t *profile = *ref ? link_object(k, "trafficcloneprofile", ref_target(ref)) : NULL;
 	struct clone_want want[CLONE_SERVERS_MAX];
 	struct arena arena = ARENA_INIT;
 	struct clone_set *set = NULL;
@@ -535,7 +528,7 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k)
 		const struct traffic_clone_profile *p =
 			model_load(&traffic_clone_profile_message, profile, &arena);
 		const char *vrf = json_str(service, "vrf_context_ref", "");
-		size_t n = clone_wants(k, p, uuid_of(vrf), want, &arena);
+		size_t n = clone_wants(k, p, ref_target(vrf), want, &arena);
 
 		preserve = p->preserve_client_ip;
 		side = p->side;

@@ -145,10 +145,9 @@ static void service_add_backup(struct config *c, struct service_entry *s, const 
 
 static void service_add_pool(struct config *c, struct service_entry *s, const char *ref)
 {
-	const char *uuid = strrchr(ref, '/');
-	CLEANUP_FREE char *key = xasprintf("pool/%s", uuid ? uuid + 1 : ref);
-	const char *vrf = json_str(config_object(c, s->deps[DEP_SERVICE]), "vrf_context_ref", ""), *slash = strrchr(vrf, '/');
-	struct pool_entry *p = config_pool_use(c, key, slash ? slash + 1 : vrf);
+	CLEANUP_FREE char *key = xasprintf("pool/%s", ref_target(ref));
+	const json_t *service = config_object(c, s->deps[DEP_SERVICE]);
+	struct pool_entry *p = config_pool_use(c, key, ref_target(json_str(service, "vrf_context_ref", NULL)));
 
 	json_object_set_new(s->named, key, json_true());
 	for (size_t i = 0; i < s->n_pools && p; i++)
@@ -164,8 +163,8 @@ static void service_add_pool(struct config *c, struct service_entry *s, const ch
 /* The pools that the objects name; deps follow only when the snapshot is built. */
 static void service_pools(struct config *c, struct service_entry *s, const json_t *vs)
 {
-	const char *group = json_str(vs, "pool_group_ref", ""), *uuid = strrchr(group, '/'), *labels;
-	CLEANUP_FREE char *key = xasprintf("poolgroup/%s", uuid ? uuid + 1 : group);
+	const char *group = json_str(vs, "pool_group_ref", ""), *labels;
+	CLEANUP_FREE char *key = xasprintf("poolgroup/%s", ref_target(group));
 	const json_t *object = *group ? config_object(c, key) : NULL, *member;
 	size_t i;
 
@@ -175,9 +174,9 @@ static void service_pools(struct config *c, struct service_entry *s, const json_
 	if (!*group)
 		return;
 	json_object_set_new(s->named, key, json_true());
-	labels = strrchr(json_str(object, "priority_labels_ref", ""), '/');
-	if (labels) {
-		CLEANUP_FREE char *named = xasprintf("prioritylabels%s", labels);
+	labels = ref_target(json_str(object, "priority_labels_ref", NULL));
+	if (*labels) {
+		CLEANUP_FREE char *named = xasprintf("prioritylabels/%s", labels);
 
 		json_object_set_new(s->named, named, json_true());
 	}

@@ -62,13 +62,6 @@ struct vrfs {
 
 /* ---- which interface is where -------------------------------------------------------- */
 
-static const char *uuid_of(const char *ref)
-{
-	const char *slash = strrchr(ref, '/');
-
-	return slash ? slash + 1 : ref;
-}
-
 static bool is_global(const struct vrfs *v, const char *uuid)
 {
 	const json_t *o = link_object(v->objects, "vrfcontext", uuid);
@@ -105,9 +98,9 @@ static const char *said_of(const struct vrfs *v, const char *name)
 			vnic = one;
 	if (strcmp(json_str(vnic, "linux_name", ""), name) != 0)
 		return "";
-	network = link_object(v->objects, "network", uuid_of(json_str(vnic, "network_ref", "")));
+	network = link_object(v->objects, "network", ref_target(json_str(vnic, "network_ref", "")));
 	ref = json_str(vnic, "vrf_ref", json_str(network, "vrf_context_ref", ""));
-	return *ref && !is_global(v, uuid_of(ref)) ? uuid_of(ref) : "";
+	return *ref && !is_global(v, ref_target(ref)) ? ref_target(ref) : "";
 }
 
 bool vrfs_any(const struct vrfs *v)

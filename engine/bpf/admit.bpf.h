@@ -61,10 +61,8 @@ GLOBAL int drop(struct target_counters *book, __u32 fate, __u32 frames)
 }
 
 /* 0: something can be sent there. */
-GLOBAL __u32 target_fate(const struct target *t)
+static ALWAYS_INLINE __u32 target_obstacle(const struct target *t)
 {
-	if (!t)
-		return FATE(dropped_other);
 	if (t->flags & TARGET_ENDED)
 		return FATE(dropped_ended);
 	if (!t->via)
@@ -72,6 +70,11 @@ GLOBAL __u32 target_fate(const struct target *t)
 	if (t->flags & TARGET_DOWN)
 		return FATE(dropped_link_down);
 	return t->flags & TARGET_READY ? 0 : FATE(dropped_no_neighbour);
+}
+
+GLOBAL __u32 target_fate(const struct target *t)
+{
+	return t ? target_obstacle(t) : FATE(dropped_other);
 }
 
 /* ---- limits ---- */
@@ -166,7 +169,7 @@ static ALWAYS_INLINE __u32 plan_fate(const struct copy_plan *p, __u32 number, co
 /* And what does. */
 static ALWAYS_INLINE __u32 moment_fate(const struct target *t, __u32 slot, struct copy_plan *p)
 {
-	__u32 fate = target_fate(t);
+	__u32 fate = target_obstacle(t);
 
 	if (fate)
 		return fate;

@@ -141,7 +141,7 @@ static ALWAYS_INLINE long rewrite_v4(struct __sk_buff *skb, __u32 l3, __u32 at, 
 	return rc;
 }
 
-static ALWAYS_INLINE long rewrite_v6(struct __sk_buff *skb, __u32 at, const __u8 *client, __u32 csum, __u64 flags)
+static __noinline long rewrite_v6(struct __sk_buff *skb, __u32 at, const __u8 *client, __u32 csum, __u64 flags)
 {
 	__be32 from[4], to[4];
 	long rc = bpf_skb_load_bytes(skb, at, from, 16);

@@ -27,7 +27,7 @@ struct {
 __u32 any_own_exit; /* has it any? */
 
 /* Does a socket of the engine wait for it? */
-static __noinline bool is_awaited(struct __sk_buff *skb, const struct packet *p)
+GLOBAL int is_awaited(struct __sk_buff *skb, const struct packet *p)
 {
 	struct bpf_sock_tuple t = {};
 	struct bpf_sock *sk;
@@ -69,9 +69,9 @@ static ALWAYS_INLINE bool icmp_is_heard(struct __sk_buff *skb, const struct pack
 	return type == 128 || type == 129 || (type >= 130 && type <= 136) || type == 143;
 }
 
-static ALWAYS_INLINE bool own_exit_hears(struct __sk_buff *skb, const struct packet *p)
+GLOBAL int own_exit_hears(struct __sk_buff *skb, const struct packet *p)
 {
-	if (p->kind != PACKET_IP)
+	if (!p || p->kind != PACKET_IP)
 		return true;
 	if (p->key.proto == IPPROTO_ICMP || p->key.proto == IPPROTO_ICMPV6)
 		return icmp_is_heard(skb, p);

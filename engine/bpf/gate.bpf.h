@@ -46,10 +46,12 @@ static ALWAYS_INLINE bool gate_refuses_packet(__u32 vrf, const __u8 *addr, __u32
 	return l && gate_refuses(bpf_ktime_get_ns() >= l->carry_ns, counter);
 }
 
-static ALWAYS_INLINE bool gate_refuses_out(struct __sk_buff *skb, struct packet *p)
+GLOBAL int gate_refuses_out(struct __sk_buff *skb, const struct packet *p)
 {
 	__u8 addr[16];
 
+	if (!p)
+		return false;
 	if (p->kind == PACKET_ARP) {
 		__be32 sender;
 

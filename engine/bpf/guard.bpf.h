@@ -35,15 +35,17 @@ struct {
 	__type(value, __u64);
 } guard_hits SEC(".maps");
 
-static ALWAYS_INLINE bool guard_refuses(struct packet *p, __u32 ifindex)
+GLOBAL int guard_refuses(const struct packet *p, __u32 ifindex)
 {
-	struct range_key to = { .prefixlen = RANGE_KEY_BITS, .proto = (__u8)p->key.proto, .port = p->key.local_port };
+	struct range_key to = { .prefixlen = RANGE_KEY_BITS };
 	struct denial_key from = { .prefixlen = DENIAL_KEY_BITS };
 	__u32 *guard, *at;
 	__u64 *hits;
 
-	if (!p->l4 || (p->key.proto == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN))
+	if (!p || !p->l4 || (p->key.proto == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN))
 		return false;
+	to.proto = (__u8)p->key.proto;
+	to.port = p->key.local_port;
 	__builtin_memcpy(to.addr, p->key.local, 16);
 	guard = range_find(&guarded, &to, ifindex);
 	if (!guard)

@@ -34,7 +34,7 @@ static ALWAYS_INLINE bool leg_is_young(const struct leg *leg)
 }
 
 /* What the kernel has for this packet of a client's; that ends a handshake with a cookie: SOCKET_SHAKES as well. */
-static __noinline int socket_of(struct __sk_buff *skb, const struct packet *p)
+GLOBAL int socket_of(struct __sk_buff *skb, const struct packet *p)
 {
 	struct bpf_sock_tuple t = {};
 	__u8 ip[40] = {}, tcp[20];

@@ -4,8 +4,6 @@
 
 #include "engine/bpf/packet.bpf.h"
 
-/* Verified by itself, and not again in each state that calls it. Its pointers are memory, and may be NULL; it returns a number. */
-#define GLOBAL __attribute__((noinline))
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -46,16 +46,17 @@ static ALWAYS_INLINE struct fragment_key fragment_key_of(const struct packet *p)
 	return k;
 }
 
-static __noinline void fragment_note(const struct packet *p)
+GLOBAL int fragment_note(const struct packet *p)
 {
 	struct fragment_key k;
 	struct fragment f;
 
 	if (!p)
-		return;
+		return 0;
 	k = fragment_key_of(p);
 	f = (struct fragment){ p->key.local_port, p->key.remote_port };
 	bpf_map_update_elem(&fragments, &k, &f, BPF_ANY);
+	return 0;
 }
 
 static ALWAYS_INLINE bool fragment_find(struct packet *p)
@@ -131,7 +132,7 @@ static ALWAYS_INLINE bool echo_read(struct __sk_buff *skb, struct packet *p)
 }
 
 /* The key of a packet without a transport header; false: it has none. */
-static __noinline bool part_key(struct __sk_buff *skb, struct packet *p)
+GLOBAL int part_key(struct __sk_buff *skb, struct packet *p)
 {
 	if (!p || p->kind != PACKET_IP)
 		return false;

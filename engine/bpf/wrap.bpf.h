@@ -111,7 +111,7 @@ static ALWAYS_INLINE void wrap_fill(__u8 *h, const struct wrap *w, const struct 
  * UDP over IPv6: a checksum of zero would be legal for these tunnels (RFC 6935), but receivers have to be told to accept
  * it. So it is computed, over everything: what is inside may be a fragment, whose own checksum is that of another whole.
  */
-static ALWAYS_INLINE long wrap_sum_udp6(struct __sk_buff *skb, __u32 len)
+GLOBAL int wrap_sum_udp6(struct __sk_buff *skb, __u32 len)
 {
 	__u32 at = ETH_HLEN + 8, end = ETH_HLEN + len, zero = 0; /* from the addresses on */
 	__u64 sum = bpf_htons(IPPROTO_UDP) + bpf_htons(len - WRAP_V6_LEN);
@@ -168,13 +168,16 @@ static ALWAYS_INLINE void wrap_number_back(__u32 slot, __u32 n)
 }
 
 /* 0, or -errno: -ENOTSUPP when the frame is longer than the kernel's buffers. */
-static __noinline long wrap(struct __sk_buff *skb, const struct wrap *w, const struct target *t,
+GLOBAL int wrap(struct __sk_buff *skb, const struct wrap *w, const struct target *t,
 			       const struct wrapped *f)
 {
-	__u32 len = w->len;
+	__u32 len;
 	__u8 h[WRAP_LEN_MAX], ether[ETH_HLEN], inner[ETH_HLEN];
 	long rc;
 
+	if (!w || !t || !f)
+		return -EINVAL;
+	len = w->len;
 	if (!len || len > WRAP_LEN_MAX)
 		return -EINVAL;
 	if (bpf_skb_load_bytes(skb, 0, inner, ETH_HLEN))

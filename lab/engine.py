@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import signal
-from typing import Optional
+from typing import Optional, Sequence
 
 from .host import Host, Process, until
 
@@ -24,10 +24,10 @@ class Engine(Host):
         self.process: Optional[Process] = None
         self.uuid = ""
 
-    def begin(self, token: Optional[str] = None) -> "Engine":
-        """Start it; the token only the first time."""
+    def begin(self, token: Optional[str] = None, more: Sequence[object] = ()) -> "Engine":
+        """Start it; the token only the first time. MORE: further words."""
         words = ["--controller", self.lab.controller.engine_url, "--name", self.name,
-                 "--state", self.state]
+                 "--state", self.state, *more]
         if token:
             file = self.lab.dir / f"{self.name}.token"
             file.touch(0o600)

@@ -950,12 +950,18 @@ void warden_free(struct warden *w)
 	captures_free(w->captures);
 	recorder_free(w->recorder);
 	trials_free(w->trials);
-	/* First nobody comes any more, then who is there is sent away. */
+	/* First nobody comes any more, then who is there is sent away; what that says is copied. */
+	if (w->clones)
+		clones_keep(w->clones);
 	if (w->assigned)
 		assigned_free(w->assigned);
 	if (w->vips)
-		vips_free(w->vips);
+		vips_withdraw(w->vips);
 	process_free(w->process);
+	if (w->clones)
+		clones_linger(w->clones);
+	if (w->vips)
+		vips_free(w->vips);
 	flow_files_free(w->flow_files);
 	ports_free(w->ports);
 	gateways_free(w->gateways);

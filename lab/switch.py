@@ -29,8 +29,9 @@ class Switch(Host):
 
     def knows(self, mac: str) -> str:
         """The port behind which the switch believes this MAC address to be, or ''."""
-        for line in self.run("bridge", "fdb", "show", "br", "br0").stdout.splitlines():
-            words = line.split()
-            if words[0] == mac and "permanent" not in words:
-                return words[words.index("dev") + 1]
-        return ""
+        return self.table().get(mac, "")
+
+    def table(self) -> dict[str, str]:
+        """All that it has learned: ports by MAC addresses."""
+        lines = [line.split() for line in self.run("bridge", "fdb", "show", "br", "br0").stdout.splitlines()]
+        return {words[0]: words[words.index("dev") + 1] for words in lines if "permanent" not in words}

@@ -643,6 +643,27 @@ bool datapath_flows_none(const struct datapath *d, uint32_t first, uint32_t coun
 	return true;
 }
 
+bool datapath_flows_closing(struct datapath *d)
+{
+	int fd = bpf_map__fd(d->skel->maps.flows);
+	uint32_t at, next;
+	bool first = true;
+
+	for (;; first = false, at = next) {
+		LIBBPF_OPTS(bpf_map_batch_opts, opts);
+		uint32_t n = SWEEP_BATCH;
+		int rc = bpf_map_lookup_batch(fd, first ? NULL : &at, &next, d->keys, d->values, &n, &opts);
+
+		if (rc && rc != -ENOENT)
+			return false;
+		for (uint32_t i = 0; i < n; i++)
+			if (d->values[i].flags & FLOW_CLONE && d->values[i].closed[FLOW_OUT] && !d->values[i].closed[FLOW_IN])
+				return true;
+		if (rc)
+			return false;
+	}
+}
+
 /* ---- the rest ---- */
 
 struct recorder_memory datapath_recorder(const struct datapath *d)

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -28,6 +29,7 @@ enum {
 	IDLE_S = 600,         /* so long unused, and without a socket */
 	MARKED_S = 2,         /* a socket that was marked under the old set has sent its SYN by then */
 	MTU_UNKNOWN = 1500,   /* of a path, until it is known */
+	LINGER_MS = 250,      /* what an answer to a FIN takes, and some */
 };
 
 struct slot {
@@ -71,6 +73,7 @@ struct clones {
 	struct timer sweep, settle;
 	struct list sets;
 	int socket_table;         /* sockets_open(); -1: it cannot be asked */
+	bool keeps;               /* see clones_keep() */
 	bool used[TARGETS_MAX];
 	uint32_t next;            /* slots are given out in turn: one that was freed rests */
 	uint32_t generation;
@@ -514,6 +517,8 @@ static bool has_server(const struct clone_set *set, const struct clone_want *w)
 
 void clone_set_retire(struct clone_set *set, const struct clone_set *next)
 {
+	if (set->table->keeps)
+		return;
 	if (!set->retired_ns)
 		set->retired_ns = mono_ns();
 	for (uint32_t k = 0; k < set->range.count; k++) {
@@ -544,6 +549,8 @@ bool clone_set_is_over(const struct clone_set *set)
 
 void clone_set_free(struct clone_set *set)
 {
+	if (set->table->keeps)
+		return; /* it goes with all the others */
 	set_vacate(set);
 	list_remove(&set->link);
 	for (uint32_t k = 0; k < set->range.count; k++)
@@ -673,10 +680,25 @@ int clones_open_outlet(struct clones *c, struct err *e)
 	return outlet_open(c->outlet, c->netlink, c->datapath, e);
 }
 
+void clones_keep(struct clones *t)
+{
+	t->keeps = true;
+}
+
+void clones_linger(struct clones *t)
+{
+	struct timespec pause = { .tv_nsec = 5 * (long)NS_PER_MS };
+	uint64_t deadline = mono_ns() + LINGER_MS * NS_PER_MS;
+
+	while (mono_ns() < deadline && datapath_flows_closing(t->datapath))
+		nanosleep(&pause, NULL);
+}
+
 void clones_free(struct clones *t)
 {
 	if (!t)
 		return;
+	t->keeps = false;
 	netlink_unwatch(&t->watch);
 	timer_stop(t->loop, &t->sweep);
 	timer_stop(t->loop, &t->settle);

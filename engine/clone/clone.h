@@ -78,6 +78,13 @@ int clones_new(struct loop *l, struct netlink *n, struct datapath *d, struct clo
 void clones_outlet(struct clones *c, struct outlet *t);
 /* Somebody wants plaintext copies: its device is there, or the reason why it cannot be. */
 int clones_open_outlet(struct clones *c, struct err *e);
+/*
+ * The engine is being stopped: sets that are retired or freed from now on are copied to nevertheless, so that connections
+ * which end with the engine are copied to their end.
+ */
+void clones_keep(struct clones *t);
+/* Waits a moment for what the other sides still say to that. */
+void clones_linger(struct clones *t);
 /* Restores offloads, removes cutters and managed neighbours. */
 void clones_free(struct clones *t);
 

@@ -666,13 +666,18 @@ static void withdraw(struct vip *v)
 	loop_bury(v->table->loop, &v->grave, vip_bury);
 }
 
+void vips_withdraw(struct vips *t)
+{
+	for (size_t b = 0; b < BUCKETS; b++)
+		LIST_FOREACH(l, &t->buckets[b])
+			withdraw(LIST_ENTRY(l, struct vip, link));
+}
+
 void vips_free(struct vips *t)
 {
 	if (!t)
 		return;
-	for (size_t b = 0; b < BUCKETS; b++)
-		LIST_FOREACH(l, &t->buckets[b])
-			withdraw(LIST_ENTRY(l, struct vip, link));
+	vips_withdraw(t);
 	for (size_t i = 0; i < t->attached_n; i++)
 		(void)datapath_detach(t->attached[i]);
 	netlink_unwatch(&t->watch);

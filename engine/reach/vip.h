@@ -80,7 +80,9 @@ struct vips_user {
  */
 int vips_new(struct loop *l, struct netlink *n, struct datapath *d, struct vips_user *u, struct vips **out,
 	     struct err *e);
-/* Withdraws all at once: gates closed, addresses removed, programs detached. */
+/* All at once: gates closed, addresses removed. */
+void vips_withdraw(struct vips *t);
+/* The same, and programs detached. */
 void vips_free(struct vips *t);
 
 /* From inside work that may take longer than VIP_LEASE_MS: what is due is renewed now. Nobody is called. */

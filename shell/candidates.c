@@ -483,15 +483,53 @@ char *candidates_common(const struct candidates *c)
 	return len >= strlen(c->word) && (c->n == 1 || len > strlen(c->word)) ? xstrndup(first, len) : NULL;
 }
 
+/* TEXT behind HEAD, in lines of the terminal that begin at column INDENT. */
+static void say_wrapped(FILE *out, const char *head, const char *text, size_t indent)
+{
+	size_t room = grid_room(out), at = strlen(head);
+
+	fputs(head, out);
+	if (at > indent && room < 64 && *text) {
+		fprintf(out, "\n%*s", (int)indent, "");
+		at = indent;
+	}
+	while (*text) {
+		size_t len = strcspn(text, " ");
+
+		if (at + len > room && at > indent) {
+			fprintf(out, "\n%*s", (int)indent, "");
+			at = indent;
+		}
+		fwrite(text, 1, len, out);
+		at += len;
+		text += len;
+		if (*text == ' ') {
+			text++;
+			if (at + 1 + strcspn(text, " ") <= room) {
+				fputc(' ', out);
+				at++;
+			} else {
+				at = room;
+			}
+		}
+	}
+	fputc('\n', out);
+}
+
 void candidates_help(struct session *s, const char *line, FILE *out)
 {
 	struct candidates c;
 
 	candidates_of(s, line, &c);
 	if (c.about)
-		fprintf(out, "%s\n", c.about);
-	for (size_t i = 0; i < c.n; i++)
-		fprintf(out, "  %-28s  %s\n", c.list[i].text, c.list[i].help ? c.list[i].help : "");
+		say_wrapped(out, "", c.about, 0);
+	for (size_t i = 0; i < c.n; i++) {
+		/* Its help beside it, or, where that would be a narrow column, below. */
+		size_t beside = grid_room(out) < 64 ? 6 : 32;
+		CLEANUP_FREE char *text = xasprintf("  %-*s  ", (int)beside - 4, c.list[i].text);
+
+		say_wrapped(out, text, c.list[i].help ? c.list[i].help : "", beside);
+	}
 	if (!c.n && !c.about)
 		fputs("Nothing more can be said here.\n", out);
 	candidates_fini(&c);

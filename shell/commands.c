@@ -123,7 +123,7 @@ int do_watch(struct session *s, const char *const *words, size_t n, struct err *
 		if (screen)
 			fputs("\033[H\033[2J", s->out);
 		fprintf(s->out, "%s  (Ctrl-C ends)\n", now);
-		rc = session_words(s, words, n, e);
+		rc = session_filtered(s, words, n, e);
 		fflush(s->out);
 		if (rc < 0 && rc != -EINTR)
 			return rc;
@@ -260,6 +260,17 @@ static char *whereabouts(const json_t *runtime)
 	return s;
 }
 
+/* A state in which it stays by itself. */
+static bool is_settled(const char *state)
+{
+	static const char *const passing[] = { "OPER_INITIALIZING", "OPER_PROCESSING", "OPER_PARTITIONED", "OPER_DOWN" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(passing); i++)
+		if (!strcmp(state, passing[i]))
+			return false;
+	return true;
+}
+
 /* What becomes of it, until it settles or somebody has seen enough. Leaving does it no harm. */
 static void follow(struct session *s, const char *path, const char *name)
 {
@@ -284,8 +295,7 @@ static void follow(struct session *s, const char *path, const char *name)
 			free(said);
 			said = xstrdup(now);
 		}
-		if (strcmp(state, "OPER_INITIALIZING") && strcmp(state, "OPER_PROCESSING") &&
-		    strcmp(state, "OPER_DOWN"))
+		if (is_settled(state))
 			return;
 		if (mono_ns() - begin > FOLLOW_NS)
 			return;
@@ -429,6 +439,9 @@ int do_export(struct session *s, const char *const *words, size_t n, struct err 
 	if (!rc) {
 		path = transfer_path(s, "/api/configuration/export", &t);
 		rc = t.file ? captures_download(s, path, t.file, e) : client_download(s->client, path, s->out, e);
+		/* The prompt begins a line. */
+		if (!rc && !t.file && s->terminal)
+			fputc('\n', s->out);
 		if (!rc && t.file)
 			fprintf(s->out, "The configuration is in %s%s.\n", t.file,
 				t.passphrase ? ", its secrets sealed" : ", without its secrets");

@@ -90,6 +90,8 @@ static json_t *number_of(const json_t *field, const char *text, struct err *e)
 	n = strtoll(text, &end, 10);
 	if (*text && !*end && !errno)
 		return json_integer(n);
+	if (whole && *text && !*end)
+		return refuse(e, field, text, "in range: no number here is so large");
 	errno = 0;
 	real = strtod(text, &end);
 	if (!whole && *text && !*end && !errno)

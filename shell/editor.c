@@ -15,6 +15,7 @@
 #include "shell/grid.h"
 #include "shell/interrupt.h"
 #include "shell/kinds.h"
+#include "shell/pager.h"
 #include "shell/text.h"
 #include "shell/words.h"
 
@@ -162,7 +163,16 @@ static unsigned char help(EditLine *el, int key)
 		return CC_REFRESH;
 	}
 	putchar('\n');
-	candidates_help(ed->session, line, stdout);
+	if (ed->session->length > 1) {
+		FILE *paged = pager_open(stdout, ed->session->length - 1);
+
+		grid_width((int)terminal_width());
+		candidates_help(ed->session, line, paged);
+		fclose(paged);
+		grid_width(ed->session->width);
+	} else {
+		candidates_help(ed->session, line, stdout);
+	}
 	fflush(stdout);
 	return CC_REDISPLAY;
 }
@@ -302,41 +312,26 @@ static void editor_open(struct editor *ed)
 	el_set(ed->el, EL_GETCFN, get_key);
 }
 
-/* Pages of as many lines as `terminal length` says. */
-static void say(struct session *s, FILE *out, const char *text)
-{
-	int n = 0;
-
-	for (const char *p = text; *p && !interrupt_seen();) {
-		size_t len = strcspn(p, "\n");
-
-		fwrite(p, 1, len + (p[len] == '\n'), out);
-		p += len + (p[len] == '\n');
-		if (*p && ++n == s->length) {
-			CLEANUP_FREE char *go = editor_ask(NULL, "--More-- (Enter; Ctrl-C ends) ", true);
-
-			if (!go)
-				break;
-			n = 0;
-		}
-	}
-}
-
+/* In pages of as many lines as `terminal length` says. */
 static int run_line(struct session *s, const char *line, struct err *e)
 {
-	CLEANUP_FREE char *text = NULL;
 	FILE *out = s->out;
-	size_t len;
+	struct words w;
+	bool paged;
 	int rc;
 
-	if (s->length <= 1)
+	words_cut(&w, line);
+	paged = s->length > 1 && !session_goes_on(s, (const char *const *)w.text, w.n);
+	words_fini(&w);
+	if (!paged)
 		return session_line(s, line, e);
-	s->out = open_memstream(&text, &len);
-	must(s->out);
+	s->out = pager_open(out, s->length - 1);
+	/* Tables do not see the terminal behind it. */
+	grid_width(s->width ? s->width : (int)terminal_width());
 	rc = session_line(s, line, e);
 	fclose(s->out);
 	s->out = out;
-	say(s, out, text);
+	grid_width(s->width);
 	return rc;
 }
 

@@ -83,6 +83,8 @@ void grid_width(int columns)
 /* ---- frames: the library has lines between columns, and none around them ------------------- */
 
 #define COLUMNS_MAX 64
+/* What is wider can be wrapped, and to less than this nothing should be. */
+#define LEAST 12
 
 /* How many columns of the terminal the first *BYTES of TEXT take, at most MAX; *BYTES is set. */
 static size_t fitting(const char *text, size_t max, size_t *bytes)
@@ -183,7 +185,7 @@ static void squeeze(size_t *wide, size_t n, size_t room)
 	}
 }
 
-static size_t terminal_width(FILE *out)
+size_t grid_room(FILE *out)
 {
 	struct winsize w;
 
@@ -194,21 +196,42 @@ static size_t terminal_width(FILE *out)
 	return SIZE_MAX;
 }
 
-static void print_framed(struct grid *g, FILE *out)
+static const char *title_of(struct grid *g, size_t column)
 {
-	size_t n = MIN(scols_table_get_ncols(g->table), COLUMNS_MAX), lines = scols_table_get_nlines(g->table);
-	size_t wide[COLUMNS_MAX];
-	const char *cells[COLUMNS_MAX];
+	return scols_cell_get_data(scols_column_get_header(scols_table_get_column(g->table, column))) ?: "";
+}
+
+/* How wide the columns would like to be; how many of them there is room for. */
+static size_t measure(struct grid *g, size_t *wide, size_t room)
+{
+	size_t n = MIN(scols_table_get_ncols(g->table), COLUMNS_MAX), lines = scols_table_get_nlines(g->table), all = 1;
 
 	for (size_t i = 0; i < n; i++) {
-		struct libscols_cell *c = scols_column_get_header(scols_table_get_column(g->table, i));
-
-		cells[i] = scols_cell_get_data(c) ?: "";
-		wide[i] = width_of(cells[i]);
+		wide[i] = width_of(title_of(g, i));
 		for (size_t j = 0; j < lines; j++)
 			wide[i] = MAX(wide[i], width_of(cell_of(scols_table_get_line(g->table, j), i)));
+		all += MIN(wide[i], LEAST) + 3;
+		if (all > room && i > 1)
+			return i;
 	}
-	squeeze(wide, n, terminal_width(out));
+	return n;
+}
+
+bool grid_fits(struct grid *g, FILE *out)
+{
+	size_t wide[COLUMNS_MAX];
+
+	return !how.framed || measure(g, wide, grid_room(out)) == scols_table_get_ncols(g->table);
+}
+
+static void print_framed(struct grid *g, FILE *out)
+{
+	size_t wide[COLUMNS_MAX], n = measure(g, wide, grid_room(out)), lines = scols_table_get_nlines(g->table);
+	const char *cells[COLUMNS_MAX];
+
+	for (size_t i = 0; i < n; i++)
+		cells[i] = title_of(g, i);
+	squeeze(wide, n, grid_room(out));
 	rule(out, wide, n);
 	row(out, cells, wide, n);
 	rule(out, wide, n);
@@ -218,6 +241,10 @@ static void print_framed(struct grid *g, FILE *out)
 		row(out, cells, wide, n);
 	}
 	rule(out, wide, n);
+	for (size_t i = n; i < scols_table_get_ncols(g->table); i++)
+		fprintf(out, "%s%s", i == n ? "No room for: " : ", ", title_of(g, i));
+	if (n < scols_table_get_ncols(g->table))
+		fputs(".\n", out);
 }
 
 void grid_print(struct grid *g, FILE *out)

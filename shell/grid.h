@@ -26,6 +26,11 @@ void grid_framed(bool framed);
 bool grid_is_framed(void);
 /* How wide a terminal is; 0: as it says itself. */
 void grid_width(int columns);
+/* What a framed table on a terminal has no room for is left out from the right, and named. */
 void grid_print(struct grid *g, FILE *out);
+/* Would something be left out? */
+bool grid_fits(struct grid *g, FILE *out);
+/* How many columns there are for a line; SIZE_MAX: nobody minds. */
+size_t grid_room(FILE *out);
 
 #endif

@@ -104,6 +104,73 @@ const json_t *kinds_action(const json_t *kind, const char *name)
 	return at < 0 ? NULL : json_array_get(actions, (size_t)at);
 }
 
+static size_t parts_of(const char *path)
+{
+	size_t n = 1;
+
+	for (; (path = strchr(path, '/')); path++)
+		n++;
+	return n;
+}
+
+/* Is each part of WORDS the beginning of VIEW's? */
+static bool view_fits(const char *view, const char *words)
+{
+	for (;; view++, words++) {
+		size_t len = strcspn(words, "/"), have = strcspn(view, "/");
+
+		if (!len || len > have || strncasecmp(view, words, len))
+			return false;
+		view += have;
+		words += len;
+		if (!*view || !*words)
+			return !*view && !*words;
+	}
+}
+
+const char *kinds_view(const json_t *kind, const char *words, struct err *e)
+{
+	struct buf several = BUF_INIT;
+	const char *found = NULL;
+	const json_t *v;
+	size_t i, n = 0;
+
+	e->code = 0;
+	json_array_foreach(json_object_get(kind, "views"), i, v)
+		if (!strcasecmp(json_string_value(v), words))
+			return json_string_value(v);
+	/* Whole ones first, then ends. */
+	for (int ends = 0; ends < 2 && !n; ends++)
+		json_array_foreach(json_object_get(kind, "views"), i, v) {
+			const char *view = json_string_value(v);
+
+			for (size_t n_parts = parts_of(view); ends && n_parts > parts_of(words); n_parts--)
+				view = strchr(view, '/') + 1;
+			if (!view_fits(view, words))
+				continue;
+			found = json_string_value(v);
+			buf_printf(&several, "%s%s", n++ ? ", " : "", found);
+		}
+	if (n > 1)
+		err_set(e, -EINVAL, NULL, "'%s' could be any of: %s.", words, buf_cstr(&several));
+	buf_fini(&several);
+	return n == 1 ? found : NULL;
+}
+
+char *kinds_views(const json_t *kind)
+{
+	struct buf b = BUF_INIT;
+	const json_t *v;
+	size_t i;
+	char *s;
+
+	json_array_foreach(json_object_get(kind, "views"), i, v)
+		buf_printf(&b, "%s%s", i ? ", " : "", json_string_value(v));
+	s = xstrdup(b.len ? buf_cstr(&b) : "");
+	buf_fini(&b);
+	return s;
+}
+
 /* Do the items of the list have something to go by: a key, or an address? */
 static bool has_names(const json_t *model, const json_t *field)
 {

@@ -28,6 +28,13 @@ const json_t *kinds_field(const json_t *fields, const char *name);
 bool kinds_is_secret(const json_t *model, const char *path);
 /* The action of a kind that is called NAME ("migrate"), or alone begins so; NULL: none. */
 const json_t *kinds_action(const json_t *kind, const char *name);
+/*
+ * The view of a kind that WORDS mean ("runtime/detail"): each part as far as only one view has it; the first ones may
+ * be left out ("detail"). NULL: none (no error in E), or several.
+ */
+const char *kinds_view(const json_t *kind, const char *words, struct err *e);
+/* All of them, with commas. Caller frees. */
+char *kinds_views(const json_t *kind);
 
 /*
  * The fields that tell the objects of a list apart: live ones that some object has set, lists

@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "shell/candidates.h"
+#include "shell/merge.h"
 #include "shell/mode.h"
 #include "shell/text.h"
 #include "shell/words.h"
@@ -117,6 +118,36 @@ static void ends_as(struct mode *m, const char *expected)
 
 	assert_string_equal(is, wanted);
 	mode_close(m);
+}
+
+/* ---- two who edit ----------------------------------------------------------------- */
+
+static void what_two_changed_becomes_one(void **state)
+{
+	static const struct {
+		const char *was, *mine, *theirs, *both, *clashes;
+	} t[] = {
+		{ "{'a':1}", "{'a':2}", "{'a':1,'b':3}", "{'a':2,'b':3}", "[]" },
+		{ "{'a':1}", "{'a':2}", "{'a':3}", "{'a':2}", "['a']" },
+		{ "{'a':1}", "{'a':2}", "{'a':2}", "{'a':2}", "[]" },
+		{ "{'a':1,'b':1}", "{'b':1}", "{'a':1,'b':2}", "{'b':2}", "[]" },
+		{ "{'a':1}", "{}", "{'a':2}", "{}", "['a']" },
+		{ "{'a':1}", "{'a':2}", "{}", "{'a':2}", "['a']" },
+		{ "{}", "{'m':{'x':1}}", "{'m':{'y':2}}", "{'m':{'x':1,'y':2}}", "[]" },
+		{ "{'m':{'x':1}}", "{'m':{'x':2}}", "{'m':{'x':3,'y':2}}", "{'m':{'x':2,'y':2}}", "['m.x']" },
+		{ "{'l':[1]}", "{'l':[1]}", "{'l':[1,2]}", "{'l':[1,2]}", "[]" },
+		{ "{'l':[1]}", "{'l':[1,3]}", "{'l':[1,2]}", "{'l':[1,3]}", "['l']" },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		CLEANUP_JSON json_t *was = json(t[i].was), *mine = json(t[i].mine), *theirs = json(t[i].theirs);
+		CLEANUP_JSON json_t *both = json(t[i].both), *wanted = json(t[i].clashes), *clashes = json_array();
+		CLEANUP_JSON json_t *is = merge(was, mine, theirs, clashes);
+
+		if (!json_equal(is, both) || !json_equal(clashes, wanted))
+			fail_msg("case %zu", i);
+	}
 }
 
 /* ---- words --------------------------------------------------------------------------- */
@@ -389,6 +420,7 @@ static void references_read_as_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_two_changed_becomes_one),
 		cmocka_unit_test(a_line_is_cut),
 		cmocka_unit_test(what_is_quoted_is_one_word_again),
 		cmocka_unit_test(fields_and_values),

@@ -44,6 +44,22 @@ char *session_prompt(const struct session *s)
 				       s->client ? client_tenant(s->client) : s->credentials->tenant, path));
 }
 
+/* NULL: nobody has such a command. */
+static const char *elsewhere(const char *word)
+{
+#define ELSEWHERE(name, sentence) { name, sentence },
+	static const struct {
+		const char *name, *sentence;
+	} others[] = {
+#include "shell/elsewhere.def"
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (!strcasecmp(others[i].name, word))
+			return others[i].sentence;
+	return NULL;
+}
+
 /* ---- which command -------------------------------------------------------------------- */
 
 /* Does the I-th word of NAME begin with WORD? 2: it is WORD. */
@@ -169,6 +185,8 @@ const struct command *session_command(const json_t *model, const char *const *wo
 			err_set(e, -EINVAL, NULL, "%s what? There is: %s.", words[0], first->name);
 	} else if (different) {
 		err_set(e, -EINVAL, NULL, "'%s' could be any of: %s.", words[0], buf_cstr(&several));
+	} else if (n && elsewhere(words[0])) {
+		err_set(e, -EINVAL, NULL, "%s", elsewhere(words[0]));
 	} else {
 		err_set(e, -EINVAL, NULL, "There is no command '%s': `help` lists them.", n ? words[0] : "");
 	}
@@ -256,6 +274,36 @@ static int filter(FILE *out, char *text, char *const *words, size_t n, struct er
 	return 0;
 }
 
+bool session_goes_on(const struct session *s, const char *const *words, size_t n)
+{
+	size_t doing = s->mode.n && n > 1 && !strcasecmp(words[0], "do"), used;
+	const struct command *c;
+
+	if (s->mode.n && !doing)
+		return false;
+	c = session_command(NULL, words + doing, n - doing, &used, &(struct err){ 0 });
+	return c && c->run == do_watch;
+}
+
+int session_filtered(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	const struct words *w = s->pipe;
+	CLEANUP_FREE char *text = NULL;
+	FILE *out = s->out;
+	size_t len;
+	int rc;
+
+	/* Each answer is filtered, rather than all of them at the end. */
+	if (!w || session_goes_on(s, words, n))
+		return s->mode.n ? in_mode(s, words, n, e) : session_words(s, words, n, e);
+	s->out = open_memstream(&text, &len);
+	must(s->out);
+	rc = s->mode.n ? in_mode(s, words, n, e) : session_words(s, words, n, e);
+	fclose(s->out);
+	s->out = out;
+	return rc < 0 ? rc : filter(out, text, w->text + w->pipe + 1, w->n - w->pipe - 1, e) ?: rc;
+}
+
 static int run(struct session *s, const struct words *w, struct err *e)
 {
 	const char *const *words = (const char *const *)w->text;
@@ -275,25 +323,10 @@ static int run(struct session *s, const struct words *w, struct err *e)
 		else
 			left[k++] = words[i];
 	s->json |= s->json_always;
-	rc = k == 0 ? 0 : s->mode.n ? in_mode(s, left, k, e) : session_words(s, left, k, e);
+	rc = k ? session_filtered(s, left, k, e) : 0;
 	s->json = json;
 	s->all = all;
 	return rc;
-}
-
-static int piped(struct session *s, const struct words *w, struct err *e)
-{
-	FILE *out = s->out;
-	CLEANUP_FREE char *text = NULL;
-	size_t len;
-	int rc;
-
-	s->out = open_memstream(&text, &len);
-	must(s->out);
-	rc = run(s, w, e);
-	fclose(s->out);
-	s->out = out;
-	return rc < 0 ? rc : filter(out, text, w->text + w->pipe + 1, w->n - w->pipe - 1, e) ?: rc;
 }
 
 int session_line(struct session *s, const char *line, struct err *e)
@@ -304,15 +337,15 @@ int session_line(struct session *s, const char *line, struct err *e)
 	*e = (struct err){ 0 };
 	s->secret = false;
 	words_cut(&w, line);
+	s->pipe = w.pipe < w.n ? &w : NULL;
 	if (w.open)
 		rc = err_set(e, -EINVAL, NULL, w.open == '\\' ? "There is nothing behind the last backslash."
 							       : "A quote is not closed.");
 	else if (w.n == 0)
 		rc = 0;
-	else if (w.pipe < w.n)
-		rc = piped(s, &w, e);
 	else
 		rc = run(s, &w, e);
+	s->pipe = NULL;
 	words_fini(&w);
 	return rc;
 }

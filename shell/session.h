@@ -14,6 +14,7 @@
 #include "shell/mode.h"
 
 struct names; /* of objects, for a moment: candidates.c */
+struct words;
 
 struct session {
 	struct credentials *credentials;
@@ -27,6 +28,7 @@ struct session {
 	int width, length; /* of the terminal; 0: as it is, no pages */
 	struct mode mode;
 	bool secret;    /* the last line had a secret in it */
+	const struct words *pipe; /* of the line: what stands behind its | filters what it answers; NULL: nothing does */
 	/* Of who edits the lines; may be NULL. TEXT is asked for without echo when SECRET. Caller frees. */
 	char *(*ask)(void *arg, const char *question, bool secret);
 	void (*history)(void *arg, FILE *out);
@@ -42,6 +44,10 @@ void session_fini(struct session *s);
 int session_line(struct session *s, const char *line, struct err *e);
 /* The words of a command (commands.def), as main() has them. */
 int session_words(struct session *s, const char *const *words, size_t n, struct err *e);
+/* Does it answer again and again, until Ctrl-C? */
+bool session_goes_on(const struct session *s, const char *const *words, size_t n);
+/* The same through the filter of the line, once more each time. */
+int session_filtered(struct session *s, const char *const *words, size_t n, struct err *e);
 /* "[admin:controller]: pool:servers> ". Caller frees. */
 char *session_prompt(const struct session *s);
 

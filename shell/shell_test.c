@@ -1,13 +1,16 @@
 #include "base/test.h"
 
+#include <errno.h>
 #include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "shell/credentials.h"
+#include "shell/grid.h"
 #include "shell/kinds.h"
 #include "shell/show.h"
 #include "shell/text.h"
+#include "shell/tree.h"
 
 /* ---- credentials ------------------------------------------------------ */
 
@@ -302,6 +305,58 @@ static void a_name_cannot_steer_the_terminal(void **state)
 	assert_string_equal(text_harmless(text), "a?[2Jb??c???d\xc3\xa9");
 }
 
+static void a_view_is_named_as_far_as_it_is_clear(void **state)
+{
+	static const struct {
+		const char *words, *view;
+	} t[] = {
+		{ "runtime", "runtime" },      { "run", "runtime" },       { "runtime/detail", "runtime/detail" },
+		{ "r/d", "runtime/detail" },   { "detail", "runtime/detail" }, { "s/h", "runtime/server/hmonstat" },
+		{ "tcp", "tcpstat" },	       { "TCPSTAT", "tcpstat" },   { "t", NULL },
+		{ "runtimes", NULL },	       { "runtime/", NULL },	   { "", NULL },
+	};
+	CLEANUP_JSON json_t *kind = json_pack("{s:[s,s,s,s,s]}", "views", "runtime", "runtime/detail", "runtime/server/hmonstat",
+					      "tcpstat", "traffic_clone_stats");
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		const char *view = kinds_view(kind, t[i].words, &e);
+
+		if (!view != !t[i].view || (view && strcmp(view, t[i].view)))
+			fail_msg("%s: %s", t[i].words, view ? view : "none");
+		assert_int_equal(e.code, strcmp(t[i].words, "t") ? 0 : -EINVAL);
+	}
+}
+
+/* Of each engine one, the contract's counters also when they are 0. */
+static void a_block_is_a_tree_without_zeros(void **state)
+{
+	CLEANUP_JSON json_t *v = json_pack("{s:s, s:[{s:{s:s, s:s}, s:i, s:i, s:i}], s:[]}", "proc_id", "PROC_Aggregate",
+					   "clone_srvr_stats", "ip", "addr", "10.0.0.9", "type", "V4", "sent", 7,
+					   "num_driver_failures", 0, "dropped_shed", 0, "hurt_flows");
+	CLEANUP_FREE char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	(void)state;
+	grid_framed(true);
+	tree_block(out, v, false);
+	grid_framed(false);
+	fclose(out);
+	assert_string_equal(text, "+-----------------------+----------------+\n"
+				  "| Field                 | Value          |\n"
+				  "+-----------------------+----------------+\n"
+				  "| proc_id               | PROC_Aggregate |\n"
+				  "| clone_srvr_stats[1]   |                |\n"
+				  "|   ip                  | 10.0.0.9       |\n"
+				  "|   sent                | 7              |\n"
+				  "|   num_driver_failures | 0              |\n"
+				  "| hurt_flows            |                |\n"
+				  "+-----------------------+----------------+\n"
+				  "1 more are 0; --all shows them.\n");
+}
+
 static void assert_tree(const char *json, const char *expected)
 {
 	CLEANUP_JSON json_t *v = NULL;
@@ -382,6 +437,8 @@ int main(void)
 		M(items_show_by_their_keys_or_address),
 		cmocka_unit_test(values_read_as_one_would_write_them),
 		cmocka_unit_test(a_name_cannot_steer_the_terminal),
+		cmocka_unit_test(a_view_is_named_as_far_as_it_is_clear),
+		cmocka_unit_test(a_block_is_a_tree_without_zeros),
 		cmocka_unit_test(a_tree_is_values_and_a_table_for_each_list),
 		cmocka_unit_test(lists_in_lists_say_whose_they_are),
 		cmocka_unit_test(few_rows_with_much_in_them_stand_side_by_side),

@@ -183,6 +183,28 @@ char *show_cell(const char *path, const json_t *v)
 	return text_of(moment);
 }
 
+/* A table for each row: where there is no room for all of its members beside each other. */
+static void show_one_by_one(const struct page *p, const json_t *rows)
+{
+	const json_t *row, *v;
+	const char *path;
+	size_t i;
+
+	json_array_foreach((json_t *)rows, i, row) {
+		struct grid *g = grid_new();
+
+		grid_column(g, "field");
+		grid_column(g, "value");
+		json_object_foreach((json_t *)row, path, v) {
+			grid_row(g);
+			grid_cell(g, 0, xstrdup(path));
+			grid_cell(g, 1, show_cell(path, v));
+		}
+		grid_print(g, p->out);
+		grid_free(g);
+	}
+}
+
 /* A line for each row; or, of few rows with much in them, a column. */
 static void show_table(const struct page *p, const json_t *rows)
 {
@@ -219,7 +241,10 @@ static void show_table(const struct page *p, const json_t *rows)
 				grid_cell(g, at++, show_cell(path, json_object_get(row, path)));
 		}
 	}
-	grid_print(g, p->out);
+	if (grid_fits(g, p->out))
+		grid_print(g, p->out);
+	else
+		show_one_by_one(p, rows);
 	grid_free(g);
 	if (zeros)
 		fprintf(p->out, "%zu more are 0; --all shows them.\n", zeros);
@@ -429,6 +454,24 @@ static int find_object(const struct show *s, const json_t *model, const json_t *
 	return rc;
 }
 
+/* What processes of engines have to say comes in blocks, one for each of them. */
+static bool are_blocks(const json_t *v)
+{
+	return json_object_get(json_array_get(v, 0), "proc_id") != NULL;
+}
+
+static void show_blocks(const struct show *s, const json_t *blocks)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach((json_t *)blocks, i, v) {
+		if (i)
+			fputc('\n', s->out);
+		tree_block(s->out, v, s->all);
+	}
+}
+
 /* A page of results is shown as the results. */
 static int show_answer(const struct show *s, const json_t *v)
 {
@@ -441,19 +484,24 @@ static int show_answer(const struct show *s, const json_t *v)
 	json_object_del(shown, "url");
 	if (json_is_array(shown) && !json_array_size(shown))
 		fputs("There is nothing.\n", s->out);
+	else if (are_blocks(shown))
+		show_blocks(s, shown);
 	else
 		show_page(s->out, shown, s->all);
 	return 0;
 }
 
-static int show_view(const struct show *s, const char *path, const char *view, struct err *e)
+static int show_view(const struct show *s, const json_t *kind, const char *path, const char *words, struct err *e)
 {
+	const char *view = kinds_view(kind, words, e) ?: words;
 	CLEANUP_FREE char *escaped = client_escape(s->client, view);
 	CLEANUP_FREE char *full = NULL;
 	CLEANUP_JSON json_t *answer = NULL;
 	char *slash;
-	int rc;
+	int rc = e->code;
 
+	if (rc)
+		return rc;
 	/* Views have slashes of their own: "runtime/detail". */
 	while ((slash = strstr(escaped, "%2F"))) {
 		*slash = '/';
@@ -461,6 +509,11 @@ static int show_view(const struct show *s, const char *path, const char *view, s
 	}
 	full = xasprintf("%s/%s?include_name", path, escaped);
 	rc = client_get(s->client, full, &answer, e);
+	if (rc == -ENOENT && view == words && json_object_get(kind, "views")) {
+		CLEANUP_FREE char *views = kinds_views(kind);
+
+		return err_set(e, rc, NULL, "A %s has no view '%s': there is %s.", json_str(kind, "kind", ""), words, views);
+	}
 	return rc ? rc : show_answer(s, answer);
 }
 
@@ -480,7 +533,7 @@ static int show_one(const struct show *s, const json_t *model, const json_t *kin
 				       json_str(kind, "kind", ""));
 		path = objects_path(s->client, kind, NULL);
 		if (name)
-			return show_view(s, path, name, e);
+			return show_view(s, kind, path, name, e);
 		whole = xasprintf("%s?include_name%s", path, options(s));
 		rc = client_get(s->client, whole, &o, e);
 		return rc ? rc : show_answer(s, o);
@@ -496,7 +549,7 @@ static int show_one(const struct show *s, const json_t *model, const json_t *kin
 	if (!view)
 		return show_answer(s, o);
 	path = objects_path(s->client, kind, json_str(o, "uuid", ""));
-	return show_view(s, path, view, e);
+	return show_view(s, kind, path, view, e);
 }
 
 int show(const struct show *s, const char *kind, const char *name, const char *view, struct err *e)

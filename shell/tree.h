@@ -13,5 +13,10 @@
  * object.
  */
 void tree_print(FILE *out, const json_t *model, const char *message, const json_t *v);
+/*
+ * One of several, as a controller answers them: counters of 0 are only counted, unless ALL of them are wanted or
+ * nobody looks; a long list comes behind it as a table of its own.
+ */
+void tree_block(FILE *out, const json_t *v, bool all);
 
 #endif

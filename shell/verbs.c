@@ -10,6 +10,7 @@
 #include "shell/edit.h"
 #include "shell/grid.h"
 #include "shell/kinds.h"
+#include "shell/merge.h"
 #include "shell/objects.h"
 #include "shell/text.h"
 #include "shell/tree.h"
@@ -101,13 +102,44 @@ static void tell_index(struct err *e)
 	buf_fini(&b);
 }
 
+static char *object_path(struct session *s, const char *uuid)
+{
+	return objects_path(s->client, s->mode.kind, json_bool(s->mode.kind, "singleton", false) ? NULL : uuid);
+}
+
+/* What is in the controller now of the object that is open; an absent one is an error. */
+static int read_again(struct session *s, const char *uuid, json_t **out, struct err *e)
+{
+	CLEANUP_FREE char *path = object_path(s, uuid);
+	CLEANUP_FREE char *full = xasprintf("%s?include_name&skip_default=true", path);
+	int rc = client_get(s->client, full, out, e);
+
+	/* Its address is no member of it. */
+	json_object_del(*out, "url");
+	return rc;
+}
+
+/* Was it refused because somebody else saved or deleted it in the meantime? */
+static void tell_stale(struct session *s, struct err *e)
+{
+	const struct level *l = &s->mode.level[0];
+	CLEANUP_JSON json_t *now = NULL;
+	CLEANUP_FREE char *text = xstrdup(err_line(e));
+	int rc = l->is_new ? 0 : read_again(s, json_str(l->before, "uuid", ""), &now, &(struct err){ 0 });
+
+	if (rc == -ENOENT)
+		err_set(e, e->code, NULL, "%s Somebody deleted it: `abort` drops what was set here.", text);
+	else if (now && !json_equal(json_object_get(now, "_last_modified"), json_object_get(l->before, "_last_modified")))
+		err_set(e, e->code, NULL, "%s `reload` takes what is there now, and keeps what you set.", text);
+}
+
 static int send_object(struct session *s, struct err *e)
 {
 	struct mode *m = &s->mode;
 	struct level *l = &m->level[0];
 	CLEANUP_JSON json_t *answer = NULL, *shown = NULL;
 	CLEANUP_FREE char *path = NULL, *full = NULL;
-	const json_t *kind = m->kind, *model = m->model;
+	const json_t *kind = m->kind;
 	const char *uuid = json_str(l->value, "uuid", NULL);
 	bool single = json_bool(kind, "singleton", false), debug = json_is_string(json_object_get(kind, "of"));
 	int rc;
@@ -117,6 +149,7 @@ static int send_object(struct session *s, struct err *e)
 	rc = client_send(s->client, l->is_new ? "POST" : "PUT", full, l->value, &answer, e);
 	if (rc) {
 		tell_index(e);
+		tell_stale(s, e);
 		return rc;
 	}
 	candidates_forget(s);
@@ -124,21 +157,9 @@ static int send_object(struct session *s, struct err *e)
 		json_dumpf(answer, s->out, JSON_INDENT(2));
 		fputc('\n', s->out);
 	} else if (s->terminal) {
-		CLEANUP_FREE char *again = xasprintf("%s?include_name&skip_default=true",
-						     path);
-
-		if (l->is_new) {
-			free(again);
-			again = objects_path(s->client, kind, json_str(answer, "uuid", ""));
-			path = (free(path), xstrdup(again));
-			free(again);
-			again = xasprintf("%s?include_name&skip_default=true", path);
-		}
 		configure_tell(s->client, stderr);
-		if (client_get(s->client, again, &shown, &(struct err){ 0 }) == 0) {
-			json_object_del(shown, "url");
-			tree_print(s->out, model, json_str(kind, "message", ""), shown);
-		}
+		if (!read_again(s, l->is_new ? json_str(answer, "uuid", "") : uuid, &shown, &(struct err){ 0 }))
+			tree_print(s->out, m->model, json_str(kind, "message", ""), shown);
 	} else {
 		configure_tell(s->client, stderr);
 	}
@@ -212,6 +233,64 @@ int verb_where(struct session *s, const char *const *words, size_t n, struct err
 	return 0;
 }
 
+/* Rows of mode_diff(); LAST is the title of what is there after it. */
+static void print_changes(struct session *s, const json_t *rows, const char *last)
+{
+	struct grid *g = grid_new();
+	const json_t *row;
+	size_t i;
+
+	grid_column_of(g, "Field");
+	grid_column_of(g, "Was");
+	grid_column_of(g, last);
+	json_array_foreach((json_t *)rows, i, row) {
+		const char *field = json_str(row, "field", ""), *is = json_str(row, "is", "");
+
+		grid_row(g);
+		grid_cell(g, 0, xstrdup(field));
+		grid_cell(g, 1, xstrdup(json_str(row, "was", "")));
+		grid_cell(g, 2, xstrdup(*is && kinds_is_secret(s->mode.model, field) ? TEXT_SECRET : is));
+	}
+	grid_print(g, s->out);
+	grid_free(g);
+}
+
+int verb_reload(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	struct level *l = &s->mode.level[0];
+	CLEANUP_JSON json_t *now = NULL, *rows = NULL, *clashes = json_array();
+	const json_t *row;
+	json_t *both;
+	size_t i;
+	int rc;
+
+	(void)words, (void)n;
+	if (s->mode.n > 1)
+		return err_set(e, -EINVAL, NULL, "Leave this level first: `save` keeps what was set in it, `cancel` drops it.");
+	if (l->is_new)
+		return err_set(e, -EINVAL, NULL, "It is not in the controller yet.");
+	rc = read_again(s, json_str(l->before, "uuid", ""), &now, e);
+	if (rc)
+		return rc;
+	both = merge(l->before, l->value, now, clashes);
+	rows = mode_diff(l->before, now);
+	for (i = json_array_size(rows); i-- > 0;)
+		if (!strcmp(json_str(json_array_get(rows, i), "field", ""), "_last_modified"))
+			json_array_remove(rows, i);
+	json_decref(l->before);
+	json_decref(l->value);
+	l->before = json_incref(now);
+	l->value = both;
+	if (!json_array_size(rows)) {
+		fputs("Nobody else changed it.\n", s->out);
+		return 0;
+	}
+	print_changes(s, rows, "Is now");
+	json_array_foreach(clashes, i, row)
+		fprintf(s->out, "%s was set here as well: `save` puts yours in its place.\n", json_string_value(row));
+	return 0;
+}
+
 /* Of the whole object, with what is set in this level and those above. */
 int verb_diff(struct session *s, const char *const *words, size_t n, struct err *e)
 {
@@ -219,7 +298,6 @@ int verb_diff(struct session *s, const char *const *words, size_t n, struct err 
 	CLEANUP_JSON json_t *rows = json_array();
 	struct buf prefix = BUF_INIT;
 	const json_t *row;
-	struct grid *g;
 	size_t i;
 
 	(void)words, (void)n, (void)e;
@@ -246,20 +324,7 @@ int verb_diff(struct session *s, const char *const *words, size_t n, struct err 
 		fputs("Nothing would change.\n", s->out);
 		return 0;
 	}
-	g = grid_new();
-	grid_column_of(g, "Field");
-	grid_column_of(g, "Was");
-	grid_column_of(g, "Will be");
-	json_array_foreach(rows, i, row) {
-		CLEANUP_FREE char *is = text_of(json_object_get(row, "is"));
-
-		grid_row(g);
-		grid_cell(g, 0, xstrdup(json_str(row, "field", "")));
-		grid_cell(g, 1, xstrdup(json_str(row, "was", "")));
-		grid_cell(g, 2, xstrdup(*is && kinds_is_secret(m->model, json_str(row, "field", "")) ? TEXT_SECRET : is));
-	}
-	grid_print(g, s->out);
-	grid_free(g);
+	print_changes(s, rows, "Will be");
 	return 0;
 }
 

@@ -102,6 +102,13 @@ def test_a_clone_profile_as_the_manual_types_it(desk, shell):
     assert table(shell.run("save"))["traffic_clone_profile_ref"] == "clone_profile_name"
     assert desk.api.find("virtualservice", "vs_name")["traffic_clone_profile_ref"].endswith(made["uuid"])
     assert shell.run("show virtualservice vs_name traffic_clone_stats") == ["There is nothing."]
+    # A line is found again by a part of it.
+    shell.key("C-r")
+    shell.type("w virtualservice vs")
+    shell.sees("bck:")
+    shell.key("Enter")
+    shell.wait(lambda lines: lines[-2:] == ["There is nothing.", "[admin:controller]: >"] and
+               "show virtualservice vs_name traffic_clone_stats" in lines[-3], "the line that was found")
 
 
 def test_what_is_debugged_as_the_manual_types_it(desk, shell):
@@ -317,6 +324,68 @@ def test_control_c_and_control_d_lose_nothing(desk, shell):
     assert table(shell.run("show pool web"))["description"] == "a whole line"
     shell.key("C-d")
     assert shell.exit_status() == 0
+
+
+def test_two_who_edit_the_same_object_lose_nothing(desk, shell):
+    desk.api.post("pool", {"name": "shared"})
+    shell.run("configure pool shared")
+    shell.run("description mine")
+    shell.run("lb_algorithm round_robin")
+    assert shell.run("reload") == ["Nobody else changed it."]
+    assert desk.script("configure pool shared description theirs default_server_port 99")[0] == 0
+    assert " ".join(shell.run("save")).endswith("`reload` takes what is there now, and keeps what you set.")
+    said = shell.run("reload")
+    assert said.pop() == "description was set here as well: `save` puts yours in its place."
+    assert table(said) == {"description": "", "default_server_port": ""}
+    assert table(shell.run("diff")) == {"description": "theirs", "lb_algorithm": ""}
+    shell.run("save")
+    shared = desk.api.find("pool", "shared")
+    assert (shared["description"], shared["default_server_port"], shared["lb_algorithm"]) == \
+        ("mine", 99, "LB_ALGORITHM_ROUND_ROBIN")
+    shell.run("configure pool shared")
+    shell.run("description again")
+    desk.api.delete(f"pool/{shared['uuid']}")
+    assert " ".join(shell.run("save")).endswith("Somebody deleted it: `abort` drops what was set here.")
+
+
+def test_the_terminal_is_small(desk, shell):
+    shell.run("terminal length 8")
+    shell.type("show virtualservice vs_name")
+    shell.key("Enter")
+    shell.wait(lambda lines: lines[-1] == "--More--", "first page")
+    before = len(shell.screen())
+    shell.key("Enter")
+    shell.wait(lambda lines: lines[-1] == "--More--" and len(lines) == before + 1, "a line")
+    shell.key("Space")
+    shell.wait(lambda lines: lines[-1] == "--More--" and len(lines) == before + 8, "a page")
+    shell.key("q")
+    assert not [line for line in shell.prompts() if "--More--" in line or "vrf_context_ref" in line]
+    shell.type("configure pool web ")
+    shell.key("?")
+    shell.wait(lambda lines: lines[-1] == "--More--", "first page of help")
+    shell.key("C-c")
+    shell.prompts()
+    shell.run("terminal length 0")
+    shell.tmux("resize-window", "-t", "t", "-x", "40", "-y", "45")
+    said = shell.run("show virtualservice")
+    assert said[-1].startswith("No room for: SERVICES, ") and max(map(len, said[:-1])) <= 40
+    # Views have all of it, one below the other.
+    said = shell.run("show virtualservice vs_name runtime")
+    assert max(map(len, said)) <= 40 and any(line.startswith("| num_se_requested ") for line in said)
+    shell.type("configure healthmonitor b receive_timeout ")
+    shell.key("?")
+    assert max(map(len, shell.sees("int32, 1 to 2400 SEC,"))) <= 140
+    shell.key("C-c")
+
+
+def test_what_other_shells_have_is_answered_with_what_there_is(shell):
+    for line in ("attach serviceengine x", "reboot serviceengine x", "upgrade system"):
+        assert "serviceengine NAME" in " ".join(shell.run(line))
+    shell.type("watch show pool | include 10.0.0.5")
+    shell.key("Enter")
+    shell.wait(lambda lines: "Ctrl-C ends" in lines[-2] and "10.0.0.5" in lines[-1], "what was filtered")
+    shell.key("C-c")
+    shell.prompts()
 
 
 def test_names_from_the_controller_cannot_move_the_cursor(desk, shell):

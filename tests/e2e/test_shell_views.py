@@ -37,5 +37,8 @@ def test_runtime_and_clone_stats(lab):
     told, = json.loads(spanwire(lab, "--json", "show", "virtualservice", vs.name, "traffic_clone_stats"))
     assert told["se_name"] == engine.name and told["clone_srvr_stats"][0]["sent"] == sent
     shown = spanwire(lab, "show", "virtualservice", vs.name, "traffic_clone_stats")
-    books = dict(line.split() for line in shown.split("clone_srvr_stats:\n")[1].split("\n\n")[0].splitlines()[1:] if line.strip())
+    books = dict(line.split() for line in shown.split("clone_srvr_stats[1]")[1].split("totals")[0].splitlines() if line.strip())
     assert books["eligible"] == books["sent"] == str(sent) and books["ip"] == ids.eth.ip
+    assert books["num_total_pkts_cloned"] == str(sent) and books["num_mbuf_alloc_failed"] == "0"
+    head = dict(line.split(None, 1) for line in shown.split("clone_srvr_stats[1]")[0].splitlines()[1:])
+    assert head["proc_id"].strip() == "PROC_Aggregate" and head["se_uuid"].strip() == told["se_uuid"]

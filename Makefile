@@ -8,6 +8,7 @@
 #	make bench      side by side with the peers
 #	make fuzz       every fuzz target, FUZZ_SECONDS each (600)
 #	make soak       mixed load and edits, SOAK_SECONDS (1800); memory must stay flat
+#	                (SOAK_STEADY=1: no edits; everything copied, captured and recorded)
 #	make coverage   which lines the tests reach: build-coverage/index.html
 #	make compatibility   docs/compatibility.md anew from the tables
 #	make shell-reference docs/shell.md: its commands anew from the shell's tables
@@ -18,6 +19,7 @@ PYTHON = /usr/bin/python3
 PROGRAMS = controller/spanwire-controller engine/spanwire-engine shell/spanwire
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
+SOAK_STEADY ?=
 PYTEST = $(PYTHON) -B -m pytest -q -c tests/e2e/pytest.ini
 
 # Namespaces need root. As a user we ask for it, and only for what needs it.
@@ -62,7 +64,7 @@ fuzz: deps-build+run+test
 	@$(PYTHON) -B tests/fuzz/run --seconds $(FUZZ_SECONDS)
 
 soak: deps-build+run+test all
-	@$(SUDO) env SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) tests/e2e/test_soak.py
+	@$(SUDO) env SOAK_SECONDS=$(SOAK_SECONDS) SOAK_STEADY=$(SOAK_STEADY) $(PYTEST) tests/e2e/test_soak.py
 
 coverage: deps-build+run+deb+test+coverage all
 	@$(SUDO) $(PYTHON) -B tools/coverage

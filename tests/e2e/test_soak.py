@@ -1,9 +1,11 @@
 """Mixed load and edits for a while: nothing fails, and nobody grows.
 
 SOAK_SECONDS says how long; `make soak` says 30 minutes. The first third warms up: buffers, caches and logs that have
-a limit fill to it.
+a limit fill to it. `make soak SOAK_STEADY=1` edits nothing: everything is copied all the time, one service decrypted, one
+capture follows the other, and the flight recorder is on as always.
 """
 
+import itertools
 import os
 import pathlib
 import statistics
@@ -11,8 +13,10 @@ import time
 
 from lab import until
 from lab.client import Load
+from test_capture import Capture
 
 SECONDS = int(os.environ.get("SOAK_SECONDS", 120))
+STEADY = bool(os.environ.get("SOAK_STEADY"))
 SPARE_KB = 3 * 1024         # of growth in two thirds of the time: what malloc rounds, not what leaks
 FILES_SPARE = 16
 
@@ -75,6 +79,16 @@ def edits(services, web, clone, pool):
             yield vs.lab.api.delete(f"pool/{made['uuid']}")
 
 
+def captures(lab, services):
+    """One after the other, of five seconds and whole packets, for ever; files are not kept."""
+    for vs in itertools.cycle(services):
+        capture = Capture(lab, vs, {"enable_ssl_session_key_capture": vs.name == "tls"})
+        for _ in range(25):
+            yield
+        assert capture.end()["packets"]
+        yield lab.api.delete(f"capture/{capture.uuid}")
+
+
 def test_load_and_edits_leave_no_trace(lab):
     web, client, ids = [lab.server() for _ in range(3)], lab.client(), lab.sensor()
     engines = [lab.engine(), lab.engine()]
@@ -89,6 +103,12 @@ def test_load_and_edits_leave_no_trace(lab):
                    **{f"{engine.name} {part}": getattr(engine, part)
                       for engine in engines for part in ("warden", "proxy")}})
     change = edits(services, web, clone, pool)
+    if STEADY:
+        ids.tcpdump.stop()              # it would fill the disk
+        plain = lab.clone_profile([ids], payload="CLONE_DECRYPTED")
+        for vs in services:
+            vs.patch(replace={"traffic_clone_profile_ref": plain if vs.name == "tls" else clone})
+        change = captures(lab, services)
     loads: list[Load] = []
     for vs in services:
         vs.url = vs.url.replace("http:", "https:") if vs.name == "tls" else vs.url
@@ -109,7 +129,11 @@ def test_load_and_edits_leave_no_trace(lab):
         for load in loads:
             load.stop()
     answered = sum(load.answered for load in loads)
-    print(f"measured: soak {SECONDS} s: {answered} requests answered, {changes} changes")
+    print(f"measured: soak {SECONDS} s: {answered} requests answered, {changes} {'looks' if STEADY else 'changes'}")
+    if STEADY:
+        books = {vs.name: (vs.clone_sum("eligible"), vs.clone_sum("sent"), vs.clone_sum("dropped")) for vs in services}
+        print(f"measured: soak {SECONDS} s: frames eligible, sent, dropped: {books}")
+        assert all(sent > answered for _, sent, _ in books.values()), "not everything was copied"
     assert {str(load): load.errors for load in loads if load.failed} == {}
     assert [name for name, pid in watch.pids.items() if not pathlib.Path(f"/proc/{pid}").exists()] == []
     assert [e.proxy for e in engines] == [watch.pids[f"{e.name} proxy"] for e in engines], "a proxy died"

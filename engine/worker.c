@@ -503,7 +503,7 @@ uint64_t worker_flow_id(const struct worker *w, const union address *client, con
 		       htons((uint16_t)address_port(vip)), udp ? IPPROTO_UDP : IPPROTO_TCP);
 }
 
-static int mark_call(int command, const struct worker *w, int fd, struct sock_mark *m)
+static int mark_call(int command, uint64_t flags, const struct worker *w, int fd, struct sock_mark *m)
 {
 	union bpf_attr attr = { .map_fd = (uint32_t)w->mark_map };
 
@@ -511,6 +511,7 @@ static int mark_call(int command, const struct worker *w, int fd, struct sock_ma
 		return -ENOENT;
 	attr.key = (uint64_t)(uintptr_t)&fd;
 	attr.value = (uint64_t)(uintptr_t)m;
+	attr.flags = flags;
 	return syscall(SYS_bpf, command, &attr, sizeof(attr)) < 0 ? -errno : 0;
 }
 
@@ -543,24 +544,31 @@ int worker_mark(struct worker_service *ws, int fd, const union address *client, 
 	m.client_port = htons((uint16_t)address_port(client));
 	if (clone->preserve_client_ip)
 		m.flags |= MARK_CLIENT_ADDR;
-	return mark_call(BPF_MAP_UPDATE_ELEM, w, fd, &m);
+	return mark_call(BPF_MAP_UPDATE_ELEM, BPF_ANY, w, fd, &m);
 }
 
 void worker_follow(struct worker_service *ws, int fd, const union address *client, const union address *vip,
 		   const struct snapshot *s, unsigned idle_s)
 {
 	struct worker *w = ws->worker;
-	struct sock_mark m = { 0 };
+	struct sock_mark old, m = { .flow_id = worker_flow_id(w, client, vip, idle_s), .flags = MARK_FOLLOW,
+				    .service = s->clone.service, .worker = (uint16_t)(w->id + 1),
+				    .client_port = htons((uint16_t)address_port(client)),
+				    .idle_s = (uint16_t)MIN(idle_s, (unsigned)UINT16_MAX) };
 
-	/* What is copied stays copied, to whom it was. */
-	if (mark_call(BPF_MAP_LOOKUP_ELEM, w, fd, &m) < 0)
-		m = (struct sock_mark){ .service = s->clone.service, .idle_s = (uint16_t)MIN(idle_s, (unsigned)UINT16_MAX) };
-	m.flags |= MARK_FOLLOW;
-	m.worker = (uint16_t)(w->id + 1);
-	m.flow_id = worker_flow_id(w, client, vip, idle_s);
 	address_mapped(client, m.client_addr);
-	m.client_port = htons((uint16_t)address_port(client));
-	mark_call(BPF_MAP_UPDATE_ELEM, w, fd, &m);
+	/* Of TCP the kernel has taken the mark away, unless there was no room in its table. */
+	if (mark_call(BPF_MAP_UPDATE_ELEM, BPF_NOEXIST, w, fd, &m) != -EEXIST)
+		return;
+	/* What is copied stays copied, to whom it was. */
+	if (mark_call(BPF_MAP_LOOKUP_ELEM, 0, w, fd, &old) == 0) {
+		m.flags |= old.flags;
+		m.service = old.service;
+		m.target = old.target;
+		m.generation = old.generation;
+		m.idle_s = old.idle_s;
+	}
+	mark_call(BPF_MAP_UPDATE_ELEM, BPF_ANY, w, fd, &m);
 }
 
 /* ---- accepting ---- */

@@ -223,6 +223,7 @@ _Static_assert(sizeof(struct hurt) == 104, "no holes");
 #define COPY_DONE       0x00008000u /* rewritten and counted: leave it alone */
 #define COPY_CLIENT     0x00004000u /* the client's address goes into it */
 #define COPY_OUT        0x00002000u /* of a packet that left the engine */
+#define COPY_DRESSED    0x00001000u /* its MAC addresses are the copy's already */
 #define COPY_TARGET     0x00000fffu
 
 /*

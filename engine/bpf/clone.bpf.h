@@ -95,6 +95,8 @@ static ALWAYS_INLINE void clone(struct __sk_buff *skb, struct verdict *v)
 	}
 	if (v->out)
 		mark |= COPY_OUT;
+	if (v->dressed)
+		mark |= COPY_DRESSED;
 	result->hash = v->hash;
 	result->frames = 0;
 	result->gave_up = 0;
@@ -200,10 +202,12 @@ static ALWAYS_INLINE long rewrite_vlan(struct __sk_buff *skb)
 	return skb->vlan_present ? bpf_skb_vlan_pop(skb) : 0;
 }
 
-static ALWAYS_INLINE long rewrite_macs(struct __sk_buff *skb, const struct target *t)
+static ALWAYS_INLINE long rewrite_macs(struct __sk_buff *skb, __u32 mark, const struct target *t)
 {
 	__u8 macs[12];
 
+	if (mark & COPY_DRESSED)
+		return 0;
 	__builtin_memcpy(macs, t->dst_mac, 6);
 	__builtin_memcpy(macs + 6, t->src_mac, 6);
 	return bpf_skb_store_bytes(skb, 0, macs, 12, 0);
@@ -224,7 +228,7 @@ static ALWAYS_INLINE int copy_leaves(struct __sk_buff *skb, __u32 mark)
 
 	if (!result || !t)
 		return TC_ACT_SHOT;
-	if (rewrite_vlan(skb) || rewrite_macs(skb, t) || rewrite_addresses(skb, mark, result->client)) {
+	if (rewrite_vlan(skb) || rewrite_macs(skb, mark, t) || rewrite_addresses(skb, mark, result->client)) {
 		result->gave_up = 1;
 		return TC_ACT_SHOT;
 	}
@@ -293,7 +297,7 @@ static ALWAYS_INLINE int copy_is_cut(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	result->frames++;
 	wraps_it = t->flags & TARGET_WRAP;
-	if (rewrite_vlan(skb) || (!wraps_it && rewrite_macs(skb, t)) || rewrite_addresses(skb, mark, result->client)) {
+	if (rewrite_vlan(skb) || (!wraps_it && rewrite_macs(skb, mark, t)) || rewrite_addresses(skb, mark, result->client)) {
 		cut_lost(book, result, FATE(dropped_memory));
 		return TC_ACT_SHOT;
 	}

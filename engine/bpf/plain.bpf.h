@@ -32,12 +32,24 @@ static ALWAYS_INLINE __u32 plain_born(struct __sk_buff *skb, const struct plain_
 	return admit(bpf_ntohs(at->target), bpf_ntohl(at->generation), &a);
 }
 
+/*
+ * The numbers in the addresses are nobody's business. In an encapsulation the frame's own stay, but for the marker. Other
+ * copies get theirs here and not in the rewriter: nobody else has these data yet, and a copy would have to copy them.
+ */
+static ALWAYS_INLINE long plain_dress(struct __sk_buff *skb, const struct target *t)
+{
+	static const __u8 nobody[6] = { 0x02, 'S', 'P', 'W', 0, 0 };
+
+	if (t->flags & TARGET_WRAP)
+		return bpf_skb_store_bytes(skb, 0, nobody, sizeof(nobody), 0);
+	return rewrite_macs(skb, 0, t);
+}
+
 static ALWAYS_INLINE bool plain_copied(struct __sk_buff *skb, const struct plain_address *a, bool last)
 {
 	__u32 slot = bpf_ntohs(a->target);
 	struct verdict v = { .slot = slot, .out = true };
 	struct flow f = { .service = bpf_ntohl(a->service), .target = slot, .generation = bpf_ntohl(a->generation) };
-	static const __u8 nobody[6] = { 0x02, 'S', 'P', 'W', 0, 0 };
 	struct packet p;
 	__u64 sent;
 
@@ -59,11 +71,11 @@ static ALWAYS_INLINE bool plain_copied(struct __sk_buff *skb, const struct plain
 		v.flow = &f;
 		v.key = &p.key;
 	}
-	/* In an encapsulation the frame's own addresses stay, but for the marker: the numbers here are nobody's business. */
-	if (v.target->flags & TARGET_WRAP && bpf_skb_store_bytes(skb, 0, nobody, sizeof(nobody), 0)) {
+	if (plain_dress(skb, v.target)) {
 		drop(v.book, FATE(dropped_memory), v.frames);
 		return false;
 	}
+	v.dressed = !(v.target->flags & TARGET_WRAP);
 	sent = v.book->sent;
 	clone(skb, &v);
 	return v.book->sent - sent == v.frames;

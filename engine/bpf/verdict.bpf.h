@@ -15,6 +15,7 @@ struct verdict {
 	__u64 flow_id;
 	bool out;                     /* it leaves the engine */
 	bool foreign;                 /* a clone server said it: it is nobody's */
+	bool dressed;                 /* its MAC addresses are the copy's already */
 
 	/* What the clone stage works on. */
 	const __u8 *client;           /* address that the copy carries; NULL: the engine's */

@@ -39,6 +39,20 @@ void change_abort(struct change *c)
 	c->txn = NULL;
 }
 
+void change_warn(struct change *c, const char *fmt, ...)
+{
+	struct buf *b = &c->notes.warnings;
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	/* Several objects of one change say the same. */
+	if (!strstr(buf_cstr(b), text))
+		buf_printf(b, "%s%s", b->len ? " " : "", text);
+}
+
 bool change_shows(const struct change *c, const struct object *o)
 {
 	return !c->by.viewer || access_sees(c->by.viewer, o);

@@ -32,6 +32,12 @@ struct change {
 	struct model_notes notes; /* collected over all objects of the change */
 };
 
+/*
+ * What is stored and cannot work as it is, or hides something: a sentence with the path of its field, once, for the answer's
+ * X-Spanwire-Warning and the event.
+ */
+void change_warn(struct change *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 /* May the writer's reader know of O? For sentences that name objects of others. */
 bool change_shows(const struct change *c, const struct object *o);
 

@@ -73,7 +73,7 @@ int pools_each_of(struct store *s, const json_t *group, pools_fn f, void *arg)
 
 int pools_each(struct store *s, const json_t *vs, pools_fn f, void *arg)
 {
-		const char *uuid = ref_target(json_str(vs, "pool_ref", NULL));
+	const char *uuid = ref_target(json_str(vs, "pool_ref", NULL));
 	const struct object *group = store_get(s, "poolgroup", ref_target(json_str(vs, "pool_group_ref", NULL)));
 	const struct object *pool = group ? NULL : store_get(s, "pool", uuid);
 	struct walk w = { .store = s, .f = f, .arg = arg };

@@ -28,6 +28,7 @@ static const struct rule *const rules[] = {
 	&rule_trafficcloneprofile,
 	&rule_user,
 	&rule_virtualservice,
+	&rule_vrfcontext,
 	&rule_vsvip,
 };
 /* clang-format on */

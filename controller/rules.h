@@ -75,6 +75,7 @@ extern const struct rule rule_tenant;
 extern const struct rule rule_trafficcloneprofile;
 extern const struct rule rule_user;
 extern const struct rule rule_virtualservice;
+extern const struct rule rule_vrfcontext;
 extern const struct rule rule_vsvip;
 /* clang-format on */
 

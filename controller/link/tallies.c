@@ -134,6 +134,7 @@ static json_t *clear(void *arg, const struct subresource_call *call, struct err 
 static struct tally tallies[] = {
 	{ "virtualservice", "tcpstat",         "services", .about = { "conn_", "bytes_", "server_", "queue_" } },
 	{ "virtualservice", "connections",     "services", .about = { "conn_" } },
+	{ "virtualservice", "httpconnections", "services", .about = { "conn_", "http_" } },
 	{ "virtualservice", "udpstat",         "services", .about = { "udp_" } },
 	{ "virtualservice", "httpstats",       "services", .about = { "http_" } },
 	{ "virtualservice", "sslsessioncache", "services", .about = { "tls_new", "tls_reused" } },

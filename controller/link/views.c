@@ -292,6 +292,14 @@ json_t *view_service(void *arg, const struct subresource_call *call, struct err 
 			 captures_progress(f->controller->captures, call->object->uuid));
 }
 
+/* Where each VIP is. */
+static json_t *service_places(void *arg, const struct subresource_call *call, struct err *err)
+{
+	CLEANUP_JSON json_t *whole = view_service(arg, call, err);
+
+	return json_incref(json_object_get(whole, "vip_summary"));
+}
+
 /* Calls F for each engine that carries or has counted for the service. */
 static bool counts_for(const struct engine *e, const char *group, const char *uuid)
 {
@@ -471,6 +479,35 @@ json_t *view_pool(void *arg, const struct subresource_call *call, struct err *er
 				  : status("OPER_UNUSED", "No service engine carries it.", 0));
 }
 
+struct users {
+	const struct subresource_call *call;
+	json_t *seen, *rows;
+};
+
+static int add_user(void *arg, const struct object *vs)
+{
+	struct users *u = arg;
+
+	if (strcmp(vs->tenant, u->call->object->tenant) == 0 && !json_object_get(u->seen, vs->uuid)) {
+		json_object_set_new(u->seen, vs->uuid, json_true());
+		json_array_append_new(u->rows, json_pack("{s:s, s:s, s:o}", "uuid", vs->uuid, "name", vs->name, "ref",
+							 subresource_ref(u->call, "virtualservice", vs->uuid, vs->name)));
+	}
+	return 0;
+}
+
+/* The virtual services that send requests to it, whatever lies between. */
+static json_t *pool_users(void *arg, const struct subresource_call *call, struct err *err)
+{
+	struct fleet *f = arg;
+	struct users u = { call, json_object(), json_array() };
+
+	(void)err;
+	pools_users(f->store, call->object->uuid, add_user, &u);
+	json_decref(u.seen);
+	return u.rows;
+}
+
 static json_t *pool_detail(void *arg, const struct subresource_call *call, struct err *err)
 {
 	json_t *one = view_pool(arg, call, err), *rows = view_servers(arg, call, err);
@@ -545,9 +582,14 @@ static struct subresource views[] = {
 	{ .kind = "virtualservice", .path = "runtime", .get = view_service },
 	{ .kind = "virtualservice", .path = "runtime/detail", .get = service_detail },
 	{ .kind = "virtualservice", .path = "traffic_clone_stats", .get = view_clones },
+	{ .kind = "virtualservice", .path = "placement", .get = service_places },
+	{ .kind = "virtualservice", .path = "placement/status", .get = service_places },
+	{ .kind = "virtualservice", .path = "scaleoutstatus", .get = service_places },
 	{ .kind = "pool", .path = "runtime", .get = view_pool },
 	{ .kind = "pool", .path = "runtime/detail", .get = pool_detail },
 	{ .kind = "pool", .path = "runtime/server/hmonstat", .get = pool_hmonstat },
+	{ .kind = "pool", .path = "hmon", .get = pool_hmonstat },
+	{ .kind = "pool", .path = "vs", .get = pool_users },
 	{ .kind = "pool", .path = "runtime/server", .get = view_servers },
 	{ .kind = "pool", .path = "runtime/server/detail", .get = view_servers },
 	{ .kind = "serviceengine", .path = "runtime", .get = engine_runtime },

@@ -4,6 +4,7 @@
 
 #include "controller/change.h"
 #include "controller/link/fleet.h"
+#include "controller/place/balance.h"
 #include "controller/place/place.h"
 #include "controller/resolve.h"
 #include "controller/rest/subresource.h"
@@ -86,14 +87,14 @@ static json_t *retry(void *arg, const struct subresource_call *call, struct err 
 	return json_pack("{s:s}", "status", "ok");
 }
 
-static json_t *scale(void *arg, const struct subresource_call *call, struct err *e)
+static json_t *redistribute(void *arg, const struct subresource_call *call, struct err *e)
 {
-	(void)arg;
-	(void)call;
-	err_set(e, -EINVAL, NULL,
-		"A VIP is carried by one service engine at a time. Give the VsVip another VIP: it goes "
-		"to an engine of its own.");
-	return NULL;
+	struct fleet *f = arg;
+	size_t moved = balance_group(f, call->object->uuid);
+
+	(void)e;
+	fleet_settle(f); /* tells the engines */
+	return json_pack("{s:s, s:I}", "status", "ok", "vips_moved", (json_int_t)moved);
 }
 
 #define VIP { "vip_id", "string", NULL, "Which VIP, when there are several." }
@@ -113,12 +114,46 @@ static struct subresource actions[] = {
 	{ .kind = "virtualservice", .path = "switchover", .post = switchover, .parameters = switchover_parameters },
 	{ .kind = "virtualservice", .path = "retryplacement", .post = retry },
 	{ .kind = "serviceengine", .path = "switchover", .post = empty_engine },
-	{ .kind = "virtualservice", .path = "scaleout", .post = scale, .parameters = scaleout_parameters },
-	{ .kind = "virtualservice", .path = "scalein", .post = scale, .parameters = scalein_parameters },
+	{ .kind = "virtualservice", .path = "resync", .post = retry },
+	{ .kind = "serviceenginegroup", .path = "redistribute", .post = redistribute },
 };
+
+/* ---- what nobody does here --------------------------------------------------- */
+
+#define ONE_OWNER \
+	"A VIP is carried by one service engine at a time. Give the VsVip another VIP: it goes to an engine of its own."
+#define NO_SERVERS "The controller makes no servers: add them to the pool, or take them out of it."
+
+static struct refused {
+	const char *sentence;
+	struct subresource action;
+} refused[] = {
+	{ ONE_OWNER, { .kind = "virtualservice", .path = "scaleout", .parameters = scaleout_parameters } },
+	{ ONE_OWNER, { .kind = "virtualservice", .path = "scalein", .parameters = scalein_parameters } },
+	{ "The keys of session tickets are each engine's own, and change by themselves.",
+	  { .kind = "virtualservice", .path = "rotatekeys" } },
+	{ NO_SERVERS, { .kind = "pool", .path = "scaleout" } },
+	{ NO_SERVERS, { .kind = "pool", .path = "scalein" } },
+	{ "The machine of an engine is not the controller's: restart the service spanwire-engine on it.",
+	  { .kind = "serviceengine", .path = "reboot" } },
+};
+
+static json_t *refuse(void *arg, const struct subresource_call *call, struct err *e)
+{
+	const struct refused *r = arg;
+
+	(void)call;
+	err_set(e, -EINVAL, NULL, "%s", r->sentence);
+	return NULL;
+}
 
 void actions_open(struct fleet *f)
 {
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		refused[i].action.post = refuse;
+		refused[i].action.arg = &refused[i];
+		subresource_add(f->controller->rest, &refused[i].action);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
 		actions[i].arg = f;
 		subresource_add(f->controller->rest, &actions[i]);

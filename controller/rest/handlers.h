@@ -44,7 +44,7 @@ bool inventory_exists(const char *name, size_t len);
 handler subresource_get, subresource_post;
 /* state.c */
 handler initial_data, cluster_status, cluster_runtime, cluster_version, model_get, openapi_get,
-	license_get, licenseusage_get, upgradestatus_get, image_any;
+	license_get, licenseusage_get, upgradestatus_get, absent_any, engine_forget;
 /* files.c */
 handler file_get, file_post, file_delete;
 /* The head of an upload: it may come, or (answered) not. */
@@ -139,6 +139,8 @@ void object_finish(struct request *q, struct change *c, int rc, struct err *e);
  */
 const struct object *object_of(struct request *q, const struct kind_desc *k, enum access_verb verb,
 			       struct derived *d);
+/* The `_last_modified` that BODY was made from, as text or as number; 0: it says none. What is no number was never stored. */
+uint64_t object_seen(const json_t *body);
 /* Does the administrator let clients choose uuids in bodies? */
 bool object_uuid_from_input(const struct request *q);
 /* Who writes, for change_begin(). Borrows from Q. */

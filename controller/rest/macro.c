@@ -196,7 +196,6 @@ static int write_object(struct macro *m, const struct kind_desc *k, json_t *o, c
 			struct err *e)
 {
 	const struct object *old;
-	const char *seen = json_str(o, "_last_modified", NULL);
 	int rc = write_within(m, k->msg, o, o, e);
 
 	if (rc < 0)
@@ -204,7 +203,7 @@ static int write_object(struct macro *m, const struct kind_desc *k, json_t *o, c
 	old = present(m, k, o);
 	if (old) {
 		snprintf(uuid, UUID_MAX, "%s", old->uuid);
-		rc = change_update(&m->change, k, uuid, o, seen ? strtoull(seen, NULL, 10) : 0, e);
+		rc = change_update(&m->change, k, uuid, o, object_seen(o), e);
 	} else {
 		snprintf(uuid, UUID_MAX, "%s",
 			 object_uuid_from_input(m->q) ? json_str(o, "uuid", "") : "");

@@ -409,12 +409,25 @@ static enum result write_object(struct request *q, object_edit *edit)
 	return RESULT_NOW;
 }
 
+uint64_t object_seen(const json_t *body)
+{
+	const json_t *v = json_object_get(body, "_last_modified");
+	const char *text = json_string_value(v);
+	char *end;
+	uint64_t us;
+
+	if (json_is_integer(v))
+		return (uint64_t)MAX(json_integer_value(v), (json_int_t)1);
+	if (!text || !*text)
+		return 0;
+	us = strtoull(text, &end, 10);
+	return *end || !us ? 1 : us;
+}
+
 static int replace(struct request *q, struct change *c, const struct kind_desc *k, const char *uuid,
 		   struct err *e)
 {
-	const char *seen = json_str(q->json, "_last_modified", NULL);
-
-	return change_update(c, k, uuid, q->json, seen ? strtoull(seen, NULL, 10) : 0, e);
+	return change_update(c, k, uuid, q->json, object_seen(q->json), e);
 }
 
 static int patch(struct request *q, struct change *c, const struct kind_desc *k, const char *uuid,
@@ -447,5 +460,16 @@ enum result object_delete(struct request *q)
 
 	if (k && method_fits(q, k) && edited(q, k, delete, &uuid))
 		request_empty(q, 204);
+	return RESULT_NOW;
+}
+
+/* An engine goes at any time, whatever it carries: the word that clients have for it is no other one. */
+enum result engine_forget(struct request *q)
+{
+	CLEANUP_FREE char *uuid = NULL;
+
+	q->method = METHOD_DELETE;
+	if (edited(q, kind_find("serviceengine"), delete, &uuid))
+		request_json(q, 200, json_pack("{s:s}", "status", "ok"));
 	return RESULT_NOW;
 }

@@ -131,8 +131,24 @@ enum result upgradestatus_get(struct request *q)
 	return RESULT_NOW;
 }
 
-enum result image_any(struct request *q)
+/* What clients know and this controller does not have; the rows of route.c that lead here. */
+enum result absent_any(struct request *q)
 {
-	request_refuse(q, 404, "There is nothing at %s: this controller keeps no images.", q->path);
+	static const struct {
+		const char *under, *why;
+	} absent[] = {
+		{ "/api/image", "this controller keeps no images, and is upgraded as a package" },
+		{ "/api/analytics/metrics", "no metrics are kept; what engines count is at virtualservice/UUID/runtime/detail" },
+		{ "/api/analytics/metric_id", "no metrics are kept" },
+		{ "/api/analytics/healthscore", "no scores are kept; the present one is performance_score of .../UUID/runtime" },
+		{ "/api/analytics/anomaly", "nobody looks for anomalies" },
+		{ "/api/systemconfiguration/systestemail", "this controller sends no mail" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(absent); i++)
+		if (strncmp(q->path, absent[i].under, strlen(absent[i].under)) == 0) {
+			request_refuse(q, 404, "There is nothing at %s: %s.", q->path, absent[i].why);
+			break;
+		}
 	return RESULT_NOW;
 }

@@ -109,22 +109,6 @@ static int fits(struct change *c, const json_t *profile, const char *name, const
 
 /* ---- what cannot work now ---------------------------------------------------------- */
 
-static void warn(struct change *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void warn(struct change *c, const char *fmt, ...)
-{
-	struct buf *b = &c->notes.warnings;
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	/* Several services of one group say the same. */
-	if (strstr(buf_cstr(b), text))
-		return;
-	buf_printf(b, "%s%s", b->len ? " " : "", text);
-}
-
 /* Where a receiver is looked for: one address, or a network. */
 struct net {
 	struct in6_addr addr;
@@ -218,13 +202,13 @@ static void warn_of_places(struct change *c, const json_t *profile, const char *
 		if (wrapped && !json_object_get(server, "subnet") && !json_object_get(server, "network_ref"))
 			continue;
 		if (!place_of(c, server, &s.net)) {
-			warn(c, "clone_servers[%zu]: %.40s cannot be copied to: its network has no configured subnet.", i,
+			change_warn(c, "clone_servers[%zu]: %.40s cannot be copied to: its network has no configured subnet.", i,
 			     server_name(server));
 			continue;
 		}
 		store_each(c->store, "serviceengine", is_in, &s);
 		if (!s.found)
-			warn(c, "clone_servers[%zu]: no service engine of %s%.60s has an interface in the network of %.40s,"
+			change_warn(c, "clone_servers[%zu]: no service engine of %s%.60s has an interface in the network of %.40s,"
 				"%s copies begin when one has.", i, g ? "group " : "the cloud", g ? g->name : "",
 			     server_name(server), wrapped ? "" : " and it has no encapsulation to be routed to it by;");
 	}
@@ -277,7 +261,7 @@ static const json_t *list_of(const struct object *o, const char *field)
 
 static void warn_of_tandem(struct change *c, const char *first, const char *second)
 {
-	warn(c, "Virtual services %.60s and %.60s are of one service engine group: on one engine no packet passes an interface"
+	change_warn(c, "Virtual services %.60s and %.60s are of one service engine group: on one engine no packet passes an interface"
 		" between them, and nothing of it is copied; give one of them another group.", first, second);
 }
 

@@ -115,10 +115,8 @@ static void warn_without_limits(struct change *c, const json_t *params)
 	if (json_int(params, "num_pkts", 0) || json_int(params, "duration", 0) || json_int(params, "duration_seconds", 0) ||
 	    json_int(params, "max_packets", 0) || json_int(size, "absolute_size", 0) || json_int(size, "percentage_size", 0))
 		return;
-	if (c->notes.warnings.len)
-		buf_puts(&c->notes.warnings, "; ");
-	buf_puts(&c->notes.warnings, "capture: it has no limit of its own, and ends when its budget, a share of the free disk "
-				     "(controllerproperties.capture_disk_percent), is used up.");
+	change_warn(c, "capture: it has no limit of its own, and ends when its budget, a share of the free disk "
+		       "(controllerproperties.capture_disk_percent), is used up.");
 }
 
 static bool is_service(const struct object *owner)

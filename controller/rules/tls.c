@@ -331,6 +331,39 @@ static int usable(struct change *c, const char *ref, const char *path, struct er
 	return 0;
 }
 
+/* Whom is it shown to? The names in it, or the subject's where it has none, and the type of its key. */
+static bool same_clients(const json_t *a, const json_t *b)
+{
+	const json_t *names = json_object_get(a, "subject_alt_names"), *others = json_object_get(b, "subject_alt_names");
+	const char *key_a = json_str(json_object_get(a, "key_params"), "algorithm", ""),
+		   *key_b = json_str(json_object_get(b, "key_params"), "algorithm", "");
+
+	if (strcmp(key_a, key_b) != 0 || json_array_size(names) != json_array_size(others))
+		return false;
+	if (json_array_size(names))
+		return json_equal(names, others);
+	return strcmp(json_str(json_object_get(a, "subject"), "common_name", ""),
+		      json_str(json_object_get(b, "subject"), "common_name", "")) == 0;
+}
+
+/* Of two for the same clients the second is never shown: the sentence comes before somebody waits for it. */
+static void warn_of_twins(struct change *c, const json_t *certs, size_t at)
+{
+	const struct object *o = txn_get(c->txn, "sslkeyandcertificate", ref_target(json_string_value(json_array_get(certs, at))));
+
+	for (size_t i = 0; o && i < at; i++) {
+		const struct object *before =
+			txn_get(c->txn, "sslkeyandcertificate", ref_target(json_string_value(json_array_get(certs, i))));
+
+		if (!before || !same_clients(json_object_get(before->body, "certificate"), json_object_get(o->body, "certificate")))
+			continue;
+		change_warn(c, "ssl_key_and_certificate_refs[%zu]: Certificate '%.60s' has the names and the type of key of '%.60s' "
+			       "before it, and is shown to nobody.",
+			    at, o->name, before->name);
+		return;
+	}
+}
+
 int rule_tls_of_service(struct change *c, const json_t *vs, struct err *e)
 {
 	json_t *certs = json_object_get(vs, "ssl_key_and_certificate_refs"), *v;
@@ -345,6 +378,7 @@ int rule_tls_of_service(struct change *c, const json_t *vs, struct err *e)
 		rc = usable(c, json_string_value(v), path, e);
 		if (rc < 0)
 			return rc;
+		warn_of_twins(c, certs, i);
 	}
 	json_array_foreach(json_object_get(vs, "services"), i, v) {
 		const char *ref = json_str(v, "override_application_profile_ref",

@@ -324,6 +324,8 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 		rc = rule_clone_of_service(c, uuid, old, new, e);
 	if (rc < 0)
 		return rc;
+	if (json_object_get(new, "pool_ref") && json_object_get(new, "pool_group_ref"))
+		change_warn(c, "pool_ref: The service has a pool_group_ref as well, and that is where its requests go.");
 	return store_referrers(c->store, "vsvip", ref_target(json_str(new, "vsvip_ref", NULL)),
 			       clashes_with, &clash);
 }

@@ -3,8 +3,10 @@
 #include <errno.h>
 
 #include "base/base.h"
+#include "base/ip.h"
 #include "controller/pools.h"
 #include "controller/resolve.h"
+#include "controller/rules.h"
 
 /* One virtual service, and what is going to be changed of its way to servers. */
 struct course {
@@ -94,3 +96,38 @@ int rule_vrf_of_group(struct change *c, const char *uuid, const json_t *new, str
 
 	return store_referrers(c->store, "poolgroup", uuid, user_of_group_fits, &b);
 }
+
+/* ---- the domain itself ---- */
+
+static bool family(const json_t *ip, bool *v4)
+{
+	struct in6_addr a;
+
+	if (ip_parse(json_str(ip, "addr", ""), &a) < 0)
+		return false;
+	*v4 = ip_is_v4(&a);
+	return true;
+}
+
+static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
+{
+	json_t *route;
+	size_t i;
+
+	(void)c;
+	(void)uuid;
+	(void)old;
+	json_array_foreach(json_object_get(new, "static_routes"), i, route) {
+		bool to = false, by = false;
+		char path[48];
+
+		snprintf(path, sizeof(path), "static_routes[%zu].next_hop", i);
+		if (family(json_object_get(json_object_get(route, "prefix"), "ip_addr"), &to) &&
+		    family(json_object_get(route, "next_hop"), &by) && to != by)
+			return err_set(e, -EINVAL, path, "An IPv%c gateway cannot lead to an IPv%c network.", by ? '4' : '6',
+				       to ? '4' : '6');
+	}
+	return 0;
+}
+
+const struct rule rule_vrfcontext = { .kind = "vrfcontext", .check = check };

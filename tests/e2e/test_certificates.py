@@ -186,6 +186,19 @@ def test_a_signing_request_waits_for_its_answer(admin, root):
         assert says in error(admin.post("virtualservice", {**use, "name": "wrong", "vip": [vip("10.7.0.2")], **body}), 400)
 
 
+def test_of_two_certificates_for_the_same_clients_one_is_never_shown(admin, root):
+    first, same, other = (Identity(cn, by=root, names=names) for cn, names in (
+        ("a", ("twin.example",)), ("b", ("twin.example",)), ("c", ("other.example",))))
+    urls = [admin.make("sslkeyandcertificate", **upload(name, one))["url"]
+            for name, one in (("twin-1", first), ("twin-2", same), ("other", other))]
+    body = {"name": "twins", "vip": [vip("10.7.0.3")], "services": [{"port": 443, "enable_ssl": True}]}
+    answer = admin.post("virtualservice", {**body, "ssl_key_and_certificate_refs": urls})
+    assert answer.headers["X-Spanwire-Warning"] == ("ssl_key_and_certificate_refs[1]: Certificate 'twin-2' has the names and the type of "
+                                                    "key of 'twin-1' before it, and is shown to nobody.")
+    answer = admin.patch(f"virtualservice/{answer.json()['uuid']}", {"replace": {"ssl_key_and_certificate_refs": urls[1:]}})
+    assert answer.status_code == 200 and "X-Spanwire-Warning" not in answer.headers
+
+
 def events(admin, name: str) -> list[dict]:
     found = admin.get("analytics/logs?type=2&page_size=1000&filter=eq(event_id,%s)" % name).json()["results"]
     return [e for e in found if e["event_id"] == name]

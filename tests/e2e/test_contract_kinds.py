@@ -61,6 +61,24 @@ def test_an_address_belongs_to_one_vsvip(admin):
     assert "Cannot modify VrfContext" in text
 
 
+def test_a_pool_beside_a_group_is_told_that_it_waits_for_nothing(admin):
+    pool = admin.make("pool", name="beside")
+    group = admin.make("poolgroup", name="before it", members=[{"pool_ref": pool["url"]}])
+    answer = admin.post("virtualservice", {"name": "both", "pool_ref": pool["url"], "pool_group_ref": group["url"]})
+    assert answer.headers["X-Spanwire-Warning"].startswith("pool_ref: The service has a pool_group_ref as well")
+
+
+def test_a_gateway_is_of_the_family_of_what_lies_behind_it(admin):
+    def route(net, mask, gateway):
+        kind = lambda ip: {"addr": ip, "type": "V6" if ":" in ip else "V4"}
+        return {"route_id": net, "prefix": {"ip_addr": kind(net), "mask": mask}, "next_hop": kind(gateway)}
+    good = [route("10.0.0.0", 8, "10.1.0.1"), route("fd00::", 64, "fd01::1")]
+    for bad, words in ((route("10.9.0.0", 16, "fd01::1"), "IPv6 gateway cannot lead to an IPv4"),
+                       (route("fd02::", 64, "10.1.0.1"), "IPv4 gateway cannot lead to an IPv6")):
+        text = error(admin.post("vrfcontext", {"name": "mixed", "static_routes": good + [bad]}), 400)
+        assert text.startswith("static_routes[2].next_hop") and words in text
+
+
 def test_a_port_belongs_to_one_virtual_service(admin):
     admin.make("vsvip", name="ports", vip=[vip("10.1.3.1")])
     ref = {"vsvip_ref": "/api/vsvip?name=ports"}

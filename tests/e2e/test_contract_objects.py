@@ -294,6 +294,11 @@ def test_a_stale_put_is_412(admin):
     assert admin.patch(f"vsvip/{pool['uuid']}", {"replace": {"bgp_local_preference": 1}}).status_code == 200
     text = error(admin.put(f"vsvip/{pool['uuid']}", pool), 412)
     assert "Need to reload object data VsVip" in text and "Concurrent" in text
+    # As a number, and as nothing that was ever stored: it is looked at all the same.
+    for seen in (int(pool["_last_modified"]), "yesterday", 5):
+        error(admin.put(f"vsvip/{pool['uuid']}", {**pool, "_last_modified": seen}), 412)
+    pool["_last_modified"] = int(admin.get(f"vsvip/{pool['uuid']}").json()["_last_modified"])
+    assert admin.put(f"vsvip/{pool['uuid']}", pool).status_code == 200
     pool.pop("_last_modified")
     assert admin.put(f"vsvip/{pool['uuid']}", pool).status_code == 200
 
@@ -475,6 +480,31 @@ def test_methods_that_are_not(admin):
             error(admin.send(method, path, {"name": "x"}), 404)
     for path in ("model", "useraccount", "pool-inventory"):
         error(admin.delete(path), 405)
+
+
+@pytest.mark.parametrize("method,path,words", [
+    ("POST", "image", "keeps no images"), ("GET", "image", "keeps no images"),
+    ("GET", "analytics/metrics/virtualservice/x?metric_id=l4_client.avg_bandwidth&step=300&limit=6", "no metrics are kept"),
+    ("POST", "analytics/metrics/collection", "no metrics are kept"), ("GET", "analytics/metric_id", "no metrics are kept"),
+    ("GET", "analytics/healthscore/virtualservice/x", "performance_score"), ("GET", "analytics/anomaly/pool/x", "anomalies"),
+    ("POST", "systemconfiguration/systestemail", "no mail")])
+def test_what_is_not_here_is_told_in_words(admin, method, path, words):
+    assert words in error(admin.send(method, path, None if method == "GET" else {}), 404)
+
+
+def test_actions_that_nobody_does_here_say_so(admin):
+    pool = admin.make("pool", name="acts")
+    vs = admin.make("virtualservice", name="acts", pool_ref=pool["uuid"])
+    for path, words in ((f"virtualservice/{vs['uuid']}/scaleout", "one service engine at a time"),
+                        (f"virtualservice/{vs['uuid']}/scalein", "one service engine at a time"),
+                        (f"virtualservice/{vs['uuid']}/rotatekeys", "change by themselves"),
+                        (f"pool/{pool['uuid']}/scaleout", "makes no servers"),
+                        (f"pool/{pool['uuid']}/scalein", "makes no servers")):
+        assert words in error(admin.post(path, {"vip_id": "0"}), 400)
+    assert admin.post(f"virtualservice/{vs['uuid']}/resync", {}).json() == {"status": "ok"}
+    assert [u["name"] for u in admin.get(f"pool/{pool['uuid']}/vs").json()] == ["acts"]
+    for view in ("placement", "placement/status", "scaleoutstatus", "httpconnections"):
+        assert admin.get(f"virtualservice/{vs['uuid']}/{view}").json() == []
 
 
 def test_file_routes(controller, admin):

@@ -495,6 +495,25 @@ def test_an_engine_is_emptied(world):
     assert answer.status_code == 400 and "It carries no virtual service." in answer.json()["error"]
 
 
+def test_a_group_is_evened_out_at_a_word_only(world):
+    one = world.engine("se-1")
+    services = [world.service(n) for n in range(5)]
+    until(lambda: all(owner(world, vs) == "se-1" for vs in services), "se-1 carries all")
+    two = world.engine("se-2")
+    path = f"serviceenginegroup/{world.api.find('serviceenginegroup', 'Default-Group')['uuid']}/redistribute"
+    assert world.api.post(path)["vips_moved"] == 2
+    until(lambda: [bool(held(two, vs)) for vs in services].count(True) == 2, "se-2 has its share")
+    assert sorted(owner(world, vs) for vs in services) == ["se-1"] * 3 + ["se-2"] * 2
+    assert world.api.post(path)["vips_moved"] == 0
+    where = world.api.get(f"virtualservice/{services[0]['uuid']}/placement")
+    assert [row["service_engine"][0]["name"] for row in where] == [owner(world, services[0])]
+    # By force or not, an engine goes at any time, and what it carried goes elsewhere.
+    assert world.api.send("POST", f"serviceengine/{two.uuid}/reboot", json={}).status_code == 400
+    assert world.api.send("POST", f"serviceengine/{two.uuid}/forcedelete", json={}).status_code == 200
+    until(lambda: all(held(one, vs) for vs in services), "se-1 has all of them again")
+    assert not world.api.find("serviceengine", "se-2")
+
+
 def test_a_disabled_vip_is_not_served_and_the_other_one_is(world):
     one = world.engine("se-1")
     vs, vsvip = two_vips(world)

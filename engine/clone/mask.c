@@ -5,7 +5,11 @@
 #define STATUS_AT 9            /* HTTP/1.1 200 */
 #define LINE_SEEN (1u << 30)
 
-enum { LINE, NAME, BLANKS, VALUE, REST, LAST };
+#define CHUNK_MAX (UINT64_MAX >> 5)
+
+enum { LINE, NAME, BLANKS, VALUE, REST, LAST, SIZE, EXTENSION, CHUNK, CHUNK_END };
+
+static const char framing[] = "transfer-encoding";
 
 void mask_begin(struct mask *m)
 {
@@ -21,10 +25,42 @@ static void line_ends(struct mask *m)
 
 static void head_ends(struct mask *m)
 {
-	bool again = m->interim;
+	bool again = m->interim, chunks = m->chunked && !m->trailers;
 
 	mask_begin(m);
-	m->done = !again;
+	m->done = !again && !chunks;
+	if (!again && chunks) {
+		m->state = SIZE;
+		m->first = false;
+	}
+}
+
+/* Of a line that says the size of a chunk. */
+static void size_goes_on(struct mask *m, char c)
+{
+	unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a' + 10);
+
+	if (c == '\n' && m->left) {
+		m->state = CHUNK;
+	} else if (c == '\n') {
+		m->trailers = true;
+		line_ends(m);
+	} else if (m->state == SIZE && digit < 16 && m->left <= CHUNK_MAX) {
+		m->left = m->left << 4 | digit;
+	} else {
+		m->state = EXTENSION;
+	}
+}
+
+size_t mask_pass(struct mask *m, size_t n)
+{
+	if (m->state != CHUNK)
+		return 0;
+	n = MIN(n, m->left);
+	m->left -= n;
+	if (!m->left)
+		m->state = CHUNK_END;
+	return n;
 }
 
 static char lower(char c)
@@ -38,6 +74,9 @@ static void name_goes_on(struct mask *m, const struct mask_names *names, char c)
 	uint32_t maybe = m->maybe;
 	bool blank = c == ' ' || c == '\t'; /* before the colon: illegal, and seen before anybody refuses it */
 
+	/* As below; whoever wrote blanks there is refused. */
+	m->chunked |= m->framing && c == ':' && !framing[m->at];
+	m->framing = m->framing && c && c != ':' && framing[m->at] == lower(c);
 	m->maybe = 0;
 	for (size_t i = 0; i < names->n && maybe; i++) {
 		const char *name = names->names[i];
@@ -54,7 +93,7 @@ static void name_goes_on(struct mask *m, const struct mask_names *names, char c)
 			m->maybe |= 1u << i;
 	}
 	m->at += !blank;
-	if (c == ':' || !m->maybe)
+	if (c == ':' || (!m->maybe && !m->framing))
 		m->state = REST;
 }
 
@@ -74,6 +113,7 @@ static void line_begins(struct mask *m, const struct mask_names *names, char c)
 	}
 	m->hides = false;
 	m->maybe = names->n == MASK_NAMES ? UINT32_MAX : (1u << names->n) - 1;
+	m->framing = true;
 	m->state = NAME;
 	name_goes_on(m, names, c);
 }
@@ -111,6 +151,17 @@ size_t mask_run(struct mask *m, const struct mask_names *names, char *p, size_t 
 				continue;
 			}
 			line_begins(m, names, c); /* a lone CR */
+			continue;
+		case SIZE:
+		case EXTENSION:
+			size_goes_on(m, c);
+			continue;
+		case CHUNK:
+			i += mask_pass(m, n - i) - 1;
+			continue;
+		case CHUNK_END:
+			if (c == '\n')
+				m->state = SIZE;
 			continue;
 		case NAME:
 			if (c == '\n')

@@ -69,6 +69,22 @@ static void an_interim_answer_has_another_behind_it(void **state)
 	is("HTTP/1.1 111 Odd\r\n\r\nHTTP/1.1 200 OK\r\nX: 1\r\n\r\nX: 1", "HTTP/1.1 111 Odd\r\n\r\nHTTP/1.1 200 OK\r\nX: *\r\n\r\nX: 1", 4);
 }
 
+static void trailers_are_headers(void **state)
+{
+	(void)state;
+	/* Nothing that is in a chunk is looked at, whatever it looks like; sizes are, and what follows the last. */
+	is("POST / HTTP/1.1\r\nCookie: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+	   "1a;x=y\r\n0\r\nCookie: a\r\n\r\nX: 12\r\n\r\n\r\n3\r\nX:1\r\n0\r\nX-Y: abc\r\nOther: b\r\n\r\nX: 1",
+	   "POST / HTTP/1.1\r\nCookie: *\r\nTransfer-Encoding: chunked\r\n\r\n"
+	   "1a;x=y\r\n0\r\nCookie: a\r\n\r\nX: 12\r\n\r\n\r\n3\r\nX:1\r\n0\r\nX-Y: ***\r\nOther: b\r\n\r\nX: 1", 4);
+	is("HTTP/1.1 200 OK\r\ntransfer-encoding:chunked\r\n\r\nA\r\n0123456789\r\n00;e\r\nTransfer-Encoding: chunked\r\nX: 1\r\n\r\n",
+	   "HTTP/1.1 200 OK\r\ntransfer-encoding:chunked\r\n\r\nA\r\n0123456789\r\n00;e\r\nTransfer-Encoding: chunked\r\nX: *\r\n\r\n", 0);
+	is("HTTP/1.1 200 OK\r\nTransfer-Encodings: a\r\nTransfer-Encodin: b\r\n\r\n0\r\nX: 1",
+	   "HTTP/1.1 200 OK\r\nTransfer-Encodings: a\r\nTransfer-Encodin: b\r\n\r\n0\r\nX: 1", 7);
+	is("HTTP/1.1 103 Early\r\nTransfer-Encoding: chunked\r\n\r\nHTTP/1.1 200 OK\r\nX: 1\r\n\r\n0\r\nX: 1",
+	   "HTTP/1.1 103 Early\r\nTransfer-Encoding: chunked\r\n\r\nHTTP/1.1 200 OK\r\nX: *\r\n\r\n0\r\nX: 1", 7);
+}
+
 static void all_names_may_be_used(void **state)
 {
 	static char room[MASK_NAMES][8];
@@ -94,6 +110,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_legal_is_hidden_all_the_same),
 		cmocka_unit_test(a_name_ends_where_it_ends),
 		cmocka_unit_test(an_interim_answer_has_another_behind_it),
+		cmocka_unit_test(trailers_are_headers),
 		cmocka_unit_test(all_names_may_be_used),
 	};
 

@@ -42,7 +42,7 @@ struct plain_flow {
 	uint8_t client[16];
 	struct service_counters *counters;
 	const struct plain_rules *rules; /* of the exchange; NULL: there is none */
-	struct mask head[2];             /* by who speaks */
+	struct mask masks[2];            /* by who speaks */
 	bool copied;                     /* the exchange is */
 	bool http;                       /* heads are masked, exchanges chosen */
 	enum synth_side peer;            /* who is at the other end of the connection */
@@ -211,18 +211,24 @@ static void settle(struct plain_flow *f, const struct out *o)
 
 /* ---- what is said ---- */
 
-/* The head at the front of IOV, in pieces of our own; where it ends. */
+/* What may be masked at the front of IOV, in pieces of our own; where it ends. */
 static size_t say_masked(struct plain_flow *f, enum synth_side side, const struct iovec *iov, struct out *o)
 {
 	static _Thread_local char piece[PIECE];
 	size_t at = 0;
 
-	while (at < iov->iov_len && !f->head[side].done) {
-		size_t n = MIN(iov->iov_len - at, sizeof(piece));
-		struct iovec masked = { piece, 0 };
+	while (at < iov->iov_len && !f->masks[side].done) {
+		size_t n = mask_pass(&f->masks[side], iov->iov_len - at);
+		struct iovec masked = { piece, 0 }, chunk = { (char *)iov->iov_base + at, n };
 
+		if (n) {
+			synth_data(&f->synth, side, &chunk, 1, &o->synth);
+			at += n;
+			continue;
+		}
+		n = MIN(iov->iov_len - at, sizeof(piece));
 		memcpy(piece, (char *)iov->iov_base + at, n);
-		masked.iov_len = mask_run(&f->head[side], &f->rules->masks, piece, n);
+		masked.iov_len = mask_run(&f->masks[side], &f->rules->masks, piece, n);
 		synth_data(&f->synth, side, &masked, 1, &o->synth);
 		at += masked.iov_len;
 	}
@@ -241,7 +247,7 @@ static void said(struct conn *c, enum synth_side side, const struct iovec *iov, 
 	for (int i = 0; i < n && f->note; i++)
 		f->note->bytes[side] += iov[i].iov_len;
 	masks = f->http && f->rules->masks.n;
-	while (masks && n && !f->head[side].done) {
+	while (masks && n && !f->masks[side].done) {
 		size_t used = say_masked(f, side, iov, &o);
 
 		if (used < iov->iov_len) {
@@ -476,8 +482,8 @@ void plain_exchange(struct conn *c, bool copied)
 	f->copied = copied && f->rules;
 	if (f->copied)
 		note_client(f, c);
-	mask_begin(&f->head[SYNTH_CLIENT]);
-	mask_begin(&f->head[SYNTH_SERVER]);
+	mask_begin(&f->masks[SYNTH_CLIENT]);
+	mask_begin(&f->masks[SYNTH_SERVER]);
 }
 
 void plain_broken(struct conn *c)

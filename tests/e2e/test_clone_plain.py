@@ -97,7 +97,7 @@ class Logger(threading.Thread):
         lines = head.decode("latin-1").split("\r\n")
         fields = {k.lower(): v for k, v in (line.split(": ", 1) for line in lines[1:])}
         if "transfer-encoding" in fields:
-            while not body.endswith(b"0\r\n\r\n"):
+            while not re.search(rb"(?:^|\r\n)0\r\n(?:[^\r\n]+\r\n)*\r\n$", body):
                 body += more()
         while len(body) < int(fields.get("content-length", 0)):
             body += more()
@@ -114,7 +114,7 @@ class Logger(threading.Thread):
         if how == "chunked":
             pieces = [text[i:i + 1000] for i in range(0, len(text), 1000)]
             say(b"HTTP/1.1 200 OK\r\n" + extra + b"Transfer-Encoding: chunked\r\n\r\n" +
-                b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in pieces) + b"0\r\n\r\n")
+                b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in pieces) + b"0\r\nSet-Cookie: secret-of-server=2\r\n\r\n")
         else:
             say(b"HTTP/1.1 200 OK\r\n" + extra + b"Content-Length: %d\r\n\r\n" % len(text) + text)
         return True
@@ -226,6 +226,12 @@ def test_secrets_are_masked_and_only_what_was_chosen_is_copied(lab):
                                                          "/chunked/3000") for word in ("-o", "/dev/null", world.url(path))])
         world.curl(version, *secret, "-o", "/dev/null", "-H", "Host: other.example", world.url("/bytes/5?never"))
         world.curl(version, *secret, "-o", "/dev/null", "-H", "Expect: 100-continue", "-d", "x" * 2000, world.url("/bytes/7"))
+    context = ssl.create_default_context(cafile=str(world.ca))
+    with context.wrap_socket(world.client.connect(world.vs.vip, 443), server_hostname="www.shop.example") as s:
+        s.sendall(b"POST /bytes/6 HTTP/1.1\r\nHost: www.shop.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+                  b"10\r\n0\r\n\r\nCookie body\r\n0\r\nAuthorization: secret-in-trailer\r\n\r\n")
+        assert s.recv(65536).startswith(b"HTTP/1.1 200")
+    until(lambda: b"secret-in-trailer" in b"".join(bytes(talk.heard) for talk in world.talks()), "trailers are passed on")
     world.ended()
     assert world.sensor.illegal({marker}) == []
     assert world.sensor.tshark("tcp.analysis.flags and not tcp.analysis.reused_ports") == []
@@ -247,7 +253,7 @@ def test_secrets_are_masked_and_only_what_was_chosen_is_copied(lab):
         assert copy.client == world.engine.back0.ip6    # its client is of another family
         if len(wanted) == len(requests):
             assert copy.answered == masked(bytes(talk.said))
-    assert not seen and chosen == 8
+    assert not seen and chosen == 9
     assert world.books() == 0
 
 

@@ -141,7 +141,8 @@ def test_connections_that_are_there_already_are_not_copied(lab):
 
 def test_a_flood_makes_no_flows_and_a_port_that_is_used_again_does(lab):
     ids, web, client, engine = lab.sensor(), lab.server(), lab.client(), lab.engine()
-    vs = lab.virtual_service(pool=[web], http=False, monitor=None, clone=profile(lab, [ids], "CLIENT"), flight_recorder=False)
+    vs = lab.virtual_service(pool=[web], http=False, v6=True, monitor=None, clone=profile(lab, [ids], "CLIENT"),
+                             flight_recorder=False)
 
     def opened():
         return (engine.runtime().get("stats") or {}).get("flow_opened", 0)
@@ -177,6 +178,16 @@ def test_a_flood_makes_no_flows_and_a_port_that_is_used_again_does(lab):
     # What is refused by its client's kernel is copied as well: SYN, answer, RST.
     refused = [t for t in talks if t.client_port != 40000]
     assert len(refused) > 500 and all(t.handshake and t.ended for t in refused)
+    # Under a larger one the kernel keeps no table of handshakes, but tells by a cookie who had one.
+    engine.sysctl("net.ipv4.tcp_syncookies", 2)
+    for n in range(8):
+        assert client.fresh_get(vs.url6 if n % 2 else vs.url).ok
+    assert int(engine.run("nstat", "-az", "TcpExtSyncookiesRecv").stdout.split()[-2]) == 8
+    books_closed(vs, ids)
+    with_cookie = ids.conversations()[len(talks):]
+    assert sorted(t.server for t in with_cookie) == [vs.vip] * 4 + [vs.vip6] * 4
+    assert all(t.complete and t.ended and t.sent.startswith(b"GET /") for t in with_cookie)
+    until(lambda: opened() == 12, "a flow each")
 
 
 def test_a_service_of_one_routing_domain(lab):

@@ -5,6 +5,30 @@
 #include "engine/pool_state.h"
 #include "engine/tls/secure.h"
 
+struct snapshot_part *snapshot_part_new(void)
+{
+	struct snapshot_part *p = xcalloc(1, sizeof(*p));
+
+	atomic_init(&p->refs, 1);
+	return p;
+}
+
+void snapshot_part_put(struct snapshot_part *p)
+{
+	if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	arena_fini(&p->arena);
+	free(p);
+}
+
+const void *snapshot_use(struct snapshot *s, struct snapshot_part *p)
+{
+	must(s->n_parts < SNAPSHOT_PARTS);
+	atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+	s->parts[s->n_parts++] = p;
+	return p->object;
+}
+
 struct snapshot *snapshot_new(void)
 {
 	struct snapshot *s = xcalloc(1, sizeof(*s));
@@ -35,6 +59,8 @@ void snapshot_put(struct snapshot *s)
 		snapshot_put(s->ports[i].as);
 	secure_put(s->clients_tls);
 	flow_sink_put(s->clone.sink);
+	for (size_t i = 0; i < s->n_parts; i++)
+		snapshot_part_put(s->parts[i]);
 	arena_fini(&s->arena);
 	free(s);
 }

@@ -112,9 +112,20 @@ struct snapshot_port {
 	struct snapshot *as;              /* how they are; a reference */
 };
 
+/* An object that snapshots of one commit have in common. */
+struct snapshot_part {
+	atomic_uint refs;
+	struct arena arena;
+	const void *object;
+};
+
+enum { SNAPSHOT_PARTS = 3 };
+
 struct snapshot {
 	atomic_uint refs;
 	struct arena arena;
+	size_t n_parts;
+	struct snapshot_part *parts[SNAPSHOT_PARTS]; /* references: what of the objects is not in the arena */
 
 	unsigned index;                   /* of the service in this proxy: the workers' tables */
 	unsigned slot;                    /* of its counters */
@@ -155,6 +166,12 @@ struct snapshot {
 	const struct snapshot_tls_port *tls_ports;
 	struct secure *clients_tls;       /* NULL: no certificate. A reference */
 };
+
+/* An empty one, for its maker to load; his reference. */
+struct snapshot_part *snapshot_part_new(void);
+void snapshot_part_put(struct snapshot_part *p);
+/* What is in P, which lives as long as S does from now on. */
+const void *snapshot_use(struct snapshot *s, struct snapshot_part *p);
 
 struct snapshot *snapshot_new(void);
 struct snapshot *snapshot_get(struct snapshot *s);

@@ -93,12 +93,8 @@ static void on_vip_changed(struct vips_user *u, const struct vip *v)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, vips_user);
 
-	LIST_FOREACH(l, assigned_list(w->assigned)) {
-		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
-
-		if (assigned_has_vip(a, v))
-			service_tell(w, a);
-	}
+	for (struct assigned_hold *h = assigned_holds(w->assigned, v, NULL); h; h = assigned_holds(w->assigned, v, h))
+		service_tell(w, h->holder);
 }
 
 static uint64_t on_proof(struct vips_user *u)

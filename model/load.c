@@ -57,6 +57,34 @@ static void load_item(const struct field_desc *f, const json_t *v, void *p, stru
 	}
 }
 
+/* The table's default, which fits and lives as long as the program. False: F has none. */
+static bool load_default(const struct field_desc *f, void *p)
+{
+	if (!f->dflt)
+		return false;
+	switch (f->type) {
+	case FT_BOOL:
+		*(bool *)p = strcmp(f->dflt, "true") == 0;
+		return true;
+	case FT_INT:
+		*(int64_t *)p = strtoll(f->dflt, NULL, 10);
+		return true;
+	case FT_FLOAT:
+		*(double *)p = strtod(f->dflt, NULL);
+		return true;
+	case FT_STR:
+		*(const char **)p = f->dflt;
+		return true;
+	case FT_ENUM:
+		*(unsigned *)p = (unsigned)word_index(f->values, f->dflt);
+		return true;
+	case FT_REF: /* a name, resolved when it is read */
+	case FT_MSG:
+		break;
+	}
+	return false;
+}
+
 static void load_into(const struct message_desc *m, const json_t *stored, char *s, struct arena *a);
 
 static void load_list(const struct field_desc *f, const json_t *list, char *s, struct arena *a)
@@ -102,6 +130,8 @@ static void load_into(const struct message_desc *m, const json_t *stored, char *
 			v = NULL;
 		if (v && f->has_offset != NO_MEMBER)
 			*(bool *)(s + f->has_offset) = true;
+		if (!v && !f->dflt_from && load_default(f, s + f->offset))
+			continue;
 		/* "0" that means "as the other field says" is the default spelled out. */
 		if (!v || (f->dflt_from && f->dflt && value_is_default(f, v)))
 			v = dflt = field_default(f, stored);

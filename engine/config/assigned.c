@@ -22,7 +22,7 @@
 
 struct assigned_table {
 	struct list all;
-	struct table table;
+	struct table table, holds; /* by uuid, by VIP */
 	struct vips *vips;
 	struct clones *clones;
 	struct ports *ports;
@@ -31,7 +31,7 @@ struct assigned_table {
 	struct netlink *netlink;
 	struct datapath *datapath;
 	unsigned next_index;
-	struct assigned_hold *parting;
+	struct assigned_hold **parting;
 	size_t n_parting;
 };
 
@@ -57,6 +57,7 @@ void assigned_free(struct assigned_table *t)
 		assigned_drop(LIST_ENTRY(t->all.next, struct assigned, link));
 	assigned_parted(t);
 	table_fini(&t->table);
+	table_fini(&t->holds);
 	free(t);
 }
 
@@ -166,9 +167,15 @@ static int device_of(struct assigned *a, const struct assigned_vip *v)
 	return -1;
 }
 
+static uint64_t hash_of_vip(const struct vip *v)
+{
+	return (uint64_t)(uintptr_t)v / 64 * 0x9e3779b97f4a7c15ULL;
+}
+
 static void hold(struct assigned *a, const char *ip, unsigned vrf, const struct assigned_vip *v)
 {
 	uint64_t term = (uint64_t)v->term;
+	struct assigned_hold *h;
 	struct in6_addr addr;
 	struct vip *held;
 	struct err e = { 0 };
@@ -183,15 +190,32 @@ static void hold(struct assigned *a, const char *ip, unsigned vrf, const struct 
 		trouble(&a->trouble, &e);
 		return;
 	}
+	h = xcalloc(1, sizeof(*h));
+	*h = (struct assigned_hold){ .holder = a, .vip = held, .id = xstrdup(v->vip_id) };
 	a->vips = xrealloc(a->vips, (a->n_vips + 1) * sizeof(a->vips[0]));
-	a->vips[a->n_vips++] = (struct assigned_hold){ held, xstrdup(v->vip_id) };
+	a->vips[a->n_vips++] = h;
+	table_put(&a->table->holds, &h->by_vip, hash_of_vip(held));
 }
 
-static void release_all(struct assigned_hold *vips, size_t n)
+/* What A holds, which it lets go now, or soon. */
+static struct assigned_hold **take_all(struct assigned *a, size_t *n)
+{
+	struct assigned_hold **vips = a->vips;
+
+	*n = a->n_vips;
+	for (size_t i = 0; i < *n; i++)
+		table_take(&a->table->holds, &vips[i]->by_vip);
+	a->vips = NULL;
+	a->n_vips = 0;
+	return vips;
+}
+
+static void release_all(struct assigned_hold **vips, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		vip_release(vips[i].vip);
-		free(vips[i].id);
+		vip_release(vips[i]->vip);
+		free(vips[i]->id);
+		free(vips[i]);
 	}
 	free(vips);
 }
@@ -219,8 +243,8 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 	struct arena arena = ARENA_INIT;
 	const struct virtual_service *vs;
 	const struct assignment *as;
-	struct assigned_hold *old = a->vips;
-	size_t old_n = a->n_vips;
+	struct assigned_hold **old;
+	size_t old_n;
 	struct wanted want = { 0 };
 	struct err e = { 0 };
 	unsigned vrf = 0;
@@ -254,8 +278,7 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 	if (ports_set(a->table->ports, a->uuid, want.at, want.n, &e) < 0)
 		trouble(&a->trouble, &e);
 	/* New ones are held before old ones are let go: an address in both is never withdrawn. */
-	a->vips = NULL;
-	a->n_vips = 0;
+	old = take_all(a, &old_n);
 	for (size_t i = 0; i < as->vips_n && a->enabled && somewhere; i++) {
 		const struct assigned_vip *v = &as->vips[i];
 
@@ -290,13 +313,16 @@ void assigned_parted(struct assigned_table *t)
 void assigned_drop(struct assigned *a)
 {
 	struct assigned_table *t = a->table;
+	struct assigned_hold **old;
+	size_t n;
 
-	t->parting = xrealloc(t->parting, (t->n_parting + a->n_vips + 1) * sizeof(t->parting[0]));
-	for (size_t i = 0; i < a->n_vips; i++) {
-		vip_mute(a->vips[i].vip);
-		t->parting[t->n_parting++] = a->vips[i];
+	old = take_all(a, &n);
+	t->parting = xrealloc(t->parting, (t->n_parting + n + 1) * sizeof(t->parting[0]));
+	for (size_t i = 0; i < n; i++) {
+		vip_mute(old[i]->vip);
+		t->parting[t->n_parting++] = old[i];
 	}
-	free(a->vips);
+	free(old);
 	assigned_let_go(a);
 	ports_set(a->table->ports, a->uuid, NULL, 0, NULL);
 	guards_gone(a->table->guards, a->uuid);
@@ -315,12 +341,13 @@ void assigned_drop(struct assigned *a)
 	free(a);
 }
 
-bool assigned_has_vip(const struct assigned *a, const struct vip *v)
+struct assigned_hold *assigned_holds(const struct assigned_table *t, const struct vip *v, const struct assigned_hold *behind)
 {
-	for (size_t i = 0; i < a->n_vips; i++)
-		if (a->vips[i].vip == v)
-			return true;
-	return false;
+	struct table_link *l = behind ? table_next(&behind->by_vip) : table_first(&t->holds, hash_of_vip(v));
+
+	while (l && CONTAINER_OF(l, struct assigned_hold, by_vip)->vip != v)
+		l = table_next(l);
+	return l ? CONTAINER_OF(l, struct assigned_hold, by_vip) : NULL;
 }
 
 static const char *state_of(const struct vip *v)
@@ -346,10 +373,10 @@ const char *assigned_state(const struct assigned *a, const char **reason)
 		return "OPER_DOWN";
 	}
 	for (size_t i = 0; i < a->n_vips; i++) {
-		if (vip_state(a->vips[i].vip) == VIP_OWNED)
+		if (vip_state(a->vips[i]->vip) == VIP_OWNED)
 			continue;
-		*reason = vip_reason(a->vips[i].vip);
-		return state_of(a->vips[i].vip);
+		*reason = vip_reason(a->vips[i]->vip);
+		return state_of(a->vips[i]->vip);
 	}
 	if (a->clone_trouble) /* served, but not copied: up, and said */
 		*reason = a->clone_trouble;
@@ -361,7 +388,7 @@ json_t *assigned_vips(const struct assigned *a)
 	json_t *all = json_object();
 
 	for (size_t i = 0; i < a->n_vips && a->enabled && !a->trouble; i++) {
-		const struct assigned_hold *h = &a->vips[i];
+		const struct assigned_hold *h = a->vips[i];
 
 		/* Of the two families of a VIP the one that is not up speaks. */
 		if (vip_state(h->vip) != VIP_OWNED || !json_object_get(all, h->id))

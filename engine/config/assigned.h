@@ -30,7 +30,10 @@ struct vip;
 struct vips;
 struct vrfs;
 
+/* A VIP that a service holds. */
 struct assigned_hold {
+	struct table_link by_vip;  /* while it serves from it, and not only lets it go */
+	struct assigned *holder;
 	struct vip *vip;
 	char *id;                  /* vip_id */
 };
@@ -44,9 +47,9 @@ struct assigned {
 	uint64_t wanted_revision;  /* the newest of its objects */
 	json_t *made_of;           /* "kind/uuid" -> true: these objects; NULL: not known yet */
 	uint64_t revision;         /* what runs of them */
-	struct assigned_hold *vips; /* held */
+	struct assigned_hold **vips; /* held */
 	size_t n_vips;
-	struct assigned_hold *leaving; /* held a moment longer, see assigned_let_go() */
+	struct assigned_hold **leaving; /* held a moment longer, see assigned_let_go() */
 	size_t n_leaving;
 	bool enabled;
 	bool closes;               /* it has remove_listening_port_on_vs_down */
@@ -94,7 +97,8 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k);
 /* The proxy was told: the old set gets no new flows any more. */
 void assigned_retire_clone(struct assigned *a);
 
-bool assigned_has_vip(const struct assigned *a, const struct vip *v);
+/* Those that hold V: the first, and the one behind another; NULL: no more. */
+struct assigned_hold *assigned_holds(const struct assigned_table *t, const struct vip *v, const struct assigned_hold *behind);
 /* An OperState and a sentence ("" when up). Borrowed. */
 const char *assigned_state(const struct assigned *a, const char **reason);
 /* {vip_id: {"state", "reason"}} where there are several; NULL: the state says it. New reference. */

@@ -30,6 +30,23 @@ static const void *dep_load(struct config *c, struct service_entry *s, unsigned 
 	return o ? model_load(m, o, a) : NULL;
 }
 
+/* The same for a profile, which N shares with others of this commit. */
+static const void *profile_load(struct config *c, struct service_entry *s, unsigned which, const struct message_desc *m,
+				struct snapshot *n)
+{
+	const json_t *o = config_object(c, s->deps[which]);
+
+	if (!o)
+		return NULL;
+	if (!c->last[which] || c->last_of[which] != o) {
+		snapshot_part_put(c->last[which]);
+		c->last[which] = snapshot_part_new();
+		c->last[which]->object = model_load(m, o, &c->last[which]->arena);
+		c->last_of[which] = o;
+	}
+	return snapshot_use(n, c->last[which]);
+}
+
 static const struct proto_ops *proto_of(const struct application_profile *app)
 {
 	return app && app->type == APPLICATION_PROFILE_TYPE_HTTP ? &http_proto : &l4_proto;
@@ -568,11 +585,11 @@ static struct snapshot *snapshot_port_build(struct config *c, struct service_ent
 	p->application = port->override_application_profile_ref
 				 ? more_load(c, s, "applicationprofile", port->override_application_profile_ref,
 					     &p->arena)
-				 : dep_load(c, s, DEP_APPLICATION, &application_profile_message, &p->arena);
+				 : profile_load(c, s, DEP_APPLICATION, &application_profile_message, p);
 	p->network = port->override_network_profile_ref
 			     ? more_load(c, s, "networkprofile", port->override_network_profile_ref, &p->arena)
-			     : dep_load(c, s, DEP_NETWORK, &network_profile_message, &p->arena);
-	p->analytics = dep_load(c, s, DEP_ANALYTICS, &analytics_profile_message, &p->arena);
+			     : profile_load(c, s, DEP_NETWORK, &network_profile_message, p);
+	p->analytics = profile_load(c, s, DEP_ANALYTICS, &analytics_profile_message, p);
 	snapshot_application(p);
 	snapshot_network(p);
 	snapshot_clone_build(s, p);
@@ -621,9 +638,9 @@ struct snapshot *config_build(struct config *c, struct service_entry *s, uint64_
 	config_dep_set(s, DEP_NETWORK, "networkprofile", vs->network_profile_ref);
 	config_dep_set(s, DEP_ANALYTICS, "analyticsprofile", vs->analytics_profile_ref);
 	config_dep_set(s, DEP_CLONE, "trafficcloneprofile", vs->traffic_clone_profile_ref);
-	n->application = dep_load(c, s, DEP_APPLICATION, &application_profile_message, &n->arena);
-	n->network = dep_load(c, s, DEP_NETWORK, &network_profile_message, &n->arena);
-	n->analytics = dep_load(c, s, DEP_ANALYTICS, &analytics_profile_message, &n->arena);
+	n->application = profile_load(c, s, DEP_APPLICATION, &application_profile_message, n);
+	n->network = profile_load(c, s, DEP_NETWORK, &network_profile_message, n);
+	n->analytics = profile_load(c, s, DEP_ANALYTICS, &analytics_profile_message, n);
 	snapshot_application(n);
 	snapshot_network(n);
 	snapshot_clone_build(s, n);

@@ -208,9 +208,20 @@ static void service_commit(struct config *c, struct service_entry *s, uint64_t r
 	n->cuts_clients = n->vs->close_client_conn_on_config_update && settings_changed(c, s);
 	s->built = true;
 	s->dirty = false;
-	for (unsigned i = 0; i < c->n_workers; i++)
-		worker_post_snapshot(c->workers[i], n);
-	snapshot_put(n);
+	s->fresh = n;
+}
+
+/* All at once: a worker that is woken for each of them would take the time that the next one is made in. */
+static void services_post(struct config *c)
+{
+	LIST_FOREACH(l, &c->services) {
+		struct service_entry *s = LIST_ENTRY(l, struct service_entry, link);
+
+		for (unsigned i = 0; i < c->n_workers && s->fresh; i++)
+			worker_post_snapshot(c->workers[i], s->fresh);
+		snapshot_put(s->fresh);
+		s->fresh = NULL;
+	}
 }
 
 static void round_done(void *arg, uint64_t revision)
@@ -235,6 +246,11 @@ void config_commit(struct config *c, uint64_t revision)
 	config_pools_refresh(c);
 	LIST_FOREACH(l, &c->services)
 		service_commit(c, LIST_ENTRY(l, struct service_entry, link), revision);
+	services_post(c);
+	for (unsigned i = 0; i < DEPS; i++) {
+		snapshot_part_put(c->last[i]);
+		c->last[i] = NULL;
+	}
 	config_pools_sweep(c);
 	json_object_clear(c->changed);
 	c->names_changed = false;

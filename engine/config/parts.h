@@ -51,6 +51,7 @@ struct service_entry {
 	char *deps[DEPS];          /* "kind/uuid", NULL: none */
 	json_t *more;              /* "kind/uuid" -> true: of single ports, and of TLS */
 	bool built, dirty;
+	struct snapshot *fresh;    /* of this commit, until the workers have it; NULL: none */
 	struct secure *clients_tls; /* of the newest snapshot; NULL: none */
 	struct snapshot_clone clone;
 	json_t *plain;             /* its rules, as the warden tells them; NULL: packets as they are */
@@ -76,6 +77,8 @@ struct config {
 	struct table service_table, pool_table; /* the same by uuid: a thousand are found as fast as ten */
 	json_t *used;              /* index -> true */
 	unsigned lowest;           /* no smaller index is free */
+	struct snapshot_part *last[DEPS]; /* made in this commit, and what of: most services name the same profiles */
+	const json_t *last_of[DEPS];
 };
 
 /* ---- config.c ---- */

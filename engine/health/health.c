@@ -2,6 +2,7 @@
 
 #include "base/base.h"
 #include "base/err.h"
+#include "base/table.h"
 #include "engine/counters.h"
 #include "engine/health/ping.h"
 #include "engine/health/probe.h"
@@ -47,6 +48,7 @@ struct member {
 
 struct pool_health {
 	struct list link;
+	struct table_link by_uuid;
 	char uuid[64];
 	bool told;                        /* else news() is owed */
 	bool whole;                       /* what is reported next */
@@ -60,6 +62,7 @@ struct health {
 	struct health_user *user;
 	unsigned second_ms;
 	struct list pools, monitors;
+	struct table pool_table;          /* the same by uuid */
 	struct list probes[BUCKETS];
 	struct pinger *pinger;
 	struct timer news;
@@ -311,8 +314,8 @@ static void checked(struct probe *p, bool passed)
 
 static struct pool_health *pool_find(const struct health *h, const char *uuid)
 {
-	LIST_FOREACH(l, &h->pools) {
-		struct pool_health *p = LIST_ENTRY(l, struct pool_health, link);
+	for (struct table_link *l = table_first(&h->pool_table, table_hash(TABLE_SEED, uuid)); l; l = table_next(l)) {
+		struct pool_health *p = CONTAINER_OF(l, struct pool_health, by_uuid);
 
 		if (strcmp(p->uuid, uuid) == 0)
 			return p;
@@ -389,6 +392,7 @@ void health_pool_set(struct health *h, const char *pool_uuid, const struct healt
 		snprintf(pool->uuid, sizeof(pool->uuid), "%s", pool_uuid);
 		list_init(&pool->link);
 		list_insert(&h->pools, &pool->link);
+		table_put(&h->pool_table, &pool->by_uuid, table_hash(TABLE_SEED, pool->uuid));
 	}
 	old = pool->members;
 	old_n = pool->members_n;
@@ -429,6 +433,7 @@ void health_pool_drop(struct health *h, const char *pool_uuid)
 	if (!p)
 		return;
 	list_remove(&p->link);
+	table_take(&h->pool_table, &p->by_uuid);
 	members_free(p->members, p->members_n);
 	free(p);
 }
@@ -515,6 +520,7 @@ void health_free(struct health *h)
 	LIST_FOREACH(l, &h->pools)
 		health_pool_drop(h, LIST_ENTRY(l, struct pool_health, link)->uuid);
 	timer_stop(h->loop, &h->news);
+	table_fini(&h->pool_table);
 	pinger_free(h->pinger);
 	free(h);
 }

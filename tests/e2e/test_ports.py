@@ -15,6 +15,8 @@ def refused(client, ip: str, port: int) -> bool:
         client.connect(ip, port, timeout=2).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:    # it closed before it had taken us
+        return False
     return False
 
 

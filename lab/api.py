@@ -29,7 +29,7 @@ class Api:
 
     def send(self, method: str, path: str, **options: Any) -> requests.Response:
         """One request, nothing checked."""
-        options.setdefault("timeout", 10)
+        options.setdefault("timeout", 30)
         path = path if path.startswith("/") else f"/api/{path}"
         if self.host is None:
             return self.session.request(method, self.url + path, **options)

@@ -9,15 +9,19 @@ import requests
 
 from .api import Api
 from .host import Host, Process, until
+from .seed import sow
 
 
 class Controller(Host):
-    def __init__(self, lab, name: str, switch, number: int):
+    """`seeded`: it does not start for the first time (seed.py)."""
+
+    def __init__(self, lab, name: str, switch, number: int, seeded: bool = False):
         super().__init__(lab, name)
         self.eth = self.attach(switch, "mgmt0", *switch.address(number))
         self.data = lab.dir / name
         self.data.mkdir()
-        self.password = secrets.token_urlsafe(12)
+        self.password = (sow(lab.program("spanwire-controller"), self.data) if seeded
+                         else secrets.token_urlsafe(12))
         self.password_file = lab.dir / f"{name}.password"
         self.password_file.write_text(self.password + "\n")
         self.password_file.chmod(0o600)
@@ -31,7 +35,7 @@ class Controller(Host):
             self.lab.program("spanwire-controller"), "--data", self.data,
             "--listen", "0.0.0.0:9443", "--engine-listen", "0.0.0.0:9444",
             "--admin-password-file", self.password_file)
-        until(self.answers, f"{self.name} answers", 15)
+        until(self.answers, f"{self.name} answers")
         return self
 
     def answers(self) -> bool:

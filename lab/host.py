@@ -19,8 +19,11 @@ class Timeout(AssertionError):
     """Something that was waited for did not happen."""
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 10, every: float = 0.02) -> Any:
-    """Wait until condition() is true and return what it gave; the limit is part of the promise."""
+def until(condition: Callable[[], Any], what: str, seconds: float = 30, every: float = 0.02) -> Any:
+    """Wait until condition() is true and return what it gave.
+
+    A limit that is given is part of what is promised; the other one ends a test that hangs.
+    """
     deadline = time.monotonic() + seconds
     while True:
         result = condition()

@@ -93,7 +93,7 @@ class VirtualService:
                         return engine
         return None
 
-    def wait_up(self, seconds: float = 10) -> "VirtualService":
+    def wait_up(self, seconds: float = 30) -> "VirtualService":
         def up() -> bool:
             return self.state() == "OPER_UP"
         try:
@@ -124,7 +124,7 @@ class VirtualService:
                 return entry["oper_status"]
         return {"state": "OPER_UNKNOWN"}
 
-    def wait_servers_up(self, count: int, seconds: float = 10) -> "VirtualService":
+    def wait_servers_up(self, count: int, seconds: float = 30) -> "VirtualService":
         until(lambda: sum(entry["oper_status"]["state"] == "OPER_UP"
                           for entry in self.pool_runtime()) == count,
               f"{count} servers of {self.name} are up", seconds)
@@ -145,7 +145,7 @@ class Lab:
     """
 
     def __init__(self, folder: Optional[pathlib.Path] = None, workers: Optional[int] = None,
-                 record: bool = False):
+                 record: bool = False, seeded: bool = False):
         self.number, self.lock = claim()
         self.prefix = f"swlab{self.number}"
         self.keep = folder is not None
@@ -153,7 +153,7 @@ class Lab:
         self.dir.mkdir(parents=True, exist_ok=True)
         self.dir.chmod(0o755)           # an engine's proxy is not root
         self.workers = workers or int(os.environ.get("SPANWIRE_WORKERS", 0)) or None
-        self.record = record
+        self.record, self.seeded = record, seeded
         self.hosts: list[Host] = []
         self.engines: list[Engine] = []
         self.closed = False
@@ -231,7 +231,7 @@ class Lab:
     @property
     def controller(self) -> Controller:
         if self._controller is None:
-            self._controller = self._host(Controller(self, "controller", self.mgmt, 10))
+            self._controller = self._host(Controller(self, "controller", self.mgmt, 10, self.seeded))
             self._controller.begin()
         return self._controller
 

@@ -51,7 +51,7 @@ def lab(request):
         pytest.skip("network namespaces need root")
     folder = KEPT / re.sub(r"[^\w.-]+", "_", request.node.name)
     shutil.rmtree(folder, ignore_errors=True)
-    world = Lab(folder, record=True)
+    world = Lab(folder, record=True, seeded=True)
     try:
         yield world
     finally:

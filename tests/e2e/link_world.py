@@ -18,6 +18,7 @@ from typing import Any, Callable, Optional
 
 from lab.api import Api
 from lab.host import until
+from lab.seed import sow
 
 LIMIT_S = 20  # for an answer of the controller: on a busy machine its disk alone takes seconds
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -39,7 +40,7 @@ def target(ref: str) -> str:
 class Controller:
     def __init__(self, folder: pathlib.Path):
         self.folder, self.data = folder, folder / "data"
-        self.password = secrets.token_urlsafe(12)
+        self.password = sow(program("spanwire-controller"), self.data)
         self.password_file = folder / "password"
         self.password_file.write_text(self.password + "\n")
         self.password_file.chmod(0o600)

@@ -18,6 +18,9 @@ struct client {
 	struct buf answer;
 	char why[CURL_ERROR_SIZE];
 	char *tenant, *csrf;
+	char *password; /* typed since; NULL: as the credentials say */
+	char *(*ask_password)(void *arg);
+	void *arg;
 	json_t *model;
 	/* A body that goes to a file; NULL: to `answer`. */
 	FILE *file;
@@ -217,9 +220,9 @@ static void take_csrf(struct client *c)
 
 static int log_in(struct client *c, struct err *e)
 {
-	CLEANUP_JSON json_t *who = json_pack("{s:s, s:s}", "username", c->credentials->user,
-					     c->credentials->password ? "password" : "token",
-					     c->credentials->password ?: c->credentials->token);
+	const char *password = c->password ?: c->credentials->password;
+	CLEANUP_JSON json_t *who = json_pack("{s:s, s:s}", "username", c->credentials->user, password ? "password" : "token",
+					     password ?: c->credentials->token);
 	CLEANUP_FREE char *body = NULL;
 	int rc;
 
@@ -230,6 +233,32 @@ static int log_in(struct client *c, struct err *e)
 	if (!rc)
 		take_csrf(c);
 	return rc;
+}
+
+static void forget_password(struct client *c)
+{
+	if (c->password)
+		explicit_bzero(c->password, strlen(c->password));
+	free(c->password);
+	c->password = NULL;
+}
+
+void client_ask_password(struct client *c, char *(*ask)(void *arg), void *arg)
+{
+	c->ask_password = ask;
+	c->arg = arg;
+}
+
+/* With what we have, else with what somebody types. */
+static int log_in_again(struct client *c, struct err *e)
+{
+	int rc = log_in(c, e);
+
+	if (rc != -EACCES || !c->ask_password)
+		return rc;
+	forget_password(c);
+	c->password = c->ask_password(c->arg);
+	return c->password ? log_in(c, e) : rc;
 }
 
 /* A session that nobody used for long is gone: another one is begun, unseen. */
@@ -247,7 +276,7 @@ static int ask(struct client *c, const char *method, const char *path, const cha
 	c->file = NULL;
 	c->form = NULL;
 	c->progress = false;
-	rc = log_in(c, e);
+	rc = log_in_again(c, e);
 	c->file = file;
 	c->form = form;
 	c->progress = progress;
@@ -296,6 +325,7 @@ void client_close(struct client *c)
 	curl_global_cleanup();
 	buf_fini(&c->answer);
 	json_decref(c->model);
+	forget_password(c);
 	free(c->tenant);
 	free(c->csrf);
 	free(c);

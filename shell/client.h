@@ -20,6 +20,11 @@ struct client;
 
 /* Logs in. C must outlive the client. */
 int client_open(const struct credentials *c, struct client **out, struct err *e);
+/*
+ * A session that ended is begun anew, unseen. Where password or token do not serve any more, somebody is asked for a
+ * password: ASK answers NULL or one, for us to free.
+ */
+void client_ask_password(struct client *c, char *(*ask)(void *arg), void *arg);
 /* Logs out, as far as that can be done. */
 void client_close(struct client *c);
 /* PATH begins with a slash and is escaped (client_escape). A new reference in *OUT. */

@@ -188,7 +188,6 @@ int do_configure(struct session *s, const char *const *words, size_t n, struct e
 {
 	const json_t *model, *kind;
 	int rc = find_kind(s, words[0], &model, &kind, e);
-	CLEANUP_FREE const char **bare = xcalloc(n + 1, sizeof(*bare));
 
 	if (rc)
 		return rc;
@@ -196,12 +195,9 @@ int do_configure(struct session *s, const char *const *words, size_t n, struct e
 		return err_set(e, -EINVAL, NULL, "configure needs more words: KIND NAME FIELDS...");
 	if (n <= 2 && s->lines)
 		return enter(s, model, kind, n > 1 ? words[1] : NULL, e);
-	/* "--servers.2.ip": where fields are options. */
-	for (size_t i = 2; i < n; i++) {
-		bare[i - 2] = words[i] + ((i % 2 == 0) && !strncmp(words[i], "--", 2) ? 2 : 0);
-		s->secret |= kinds_is_secret(model, bare[i - 2]);
-	}
-	rc = one_line(s, json_str(kind, "kind", ""), words[1], bare, n - 2, e);
+	for (size_t i = 2; i < n; i++)
+		s->secret |= kinds_may_be_secret(model, words[i]);
+	rc = one_line(s, json_str(kind, "kind", ""), words[1], words + 2, n - 2, e);
 	candidates_forget(s);
 	return rc;
 }

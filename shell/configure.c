@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/base.h"
+#include "base/buf.h"
 #include "shell/edit.h"
 #include "shell/kinds.h"
 #include "shell/objects.h"
@@ -18,20 +20,100 @@ static int set(const json_t *model, const char *message, json_t *object, const c
 	return rc ? rc : edit_set(model, message, object, field, text, e);
 }
 
+static bool is(const json_t *field, const char *type)
+{
+	return !strcmp(json_str(field, "type", ""), type);
+}
+
+/* Where a word leads: a path with dots in it is one; "servers index 2 ratio" is servers.2.ratio. */
+struct place {
+	struct buf path;
+	const json_t *field; /* NULL: the path says it, or there is none */
+	size_t used;         /* words */
+};
+
+static void place_of(struct place *p, const json_t *model, const char *message, const char *const *words, size_t n)
+{
+	const json_t *f, *next;
+	struct err ignored;
+	bool list;
+
+	*p = (struct place){ .path = BUF_INIT };
+	for (;;) {
+		/* "--servers.2.ip": where fields are options. */
+		const char *word = words[p->used] + (p->used || strncmp(words[0], "--", 2) ? 0 : 2);
+
+		f = strpbrk(word, ".[") ? NULL : edit_field(model, message, word, &ignored);
+		buf_puts(&p->path, f ? json_str(f, "name", "") : word);
+		p->field = f;
+		p->used++;
+		list = json_bool(f, "list", false);
+		if (!f || !is(f, "message"))
+			return;
+		if (list && n > p->used + 1 && !strcasecmp(words[p->used], "index")) {
+			buf_printf(&p->path, ".%s", words[p->used + 1]);
+			p->used += 2;
+			list = false;
+		}
+		message = json_str(f, "message", "");
+		next = p->used < n ? kinds_field(kinds_fields(model, message), words[p->used]) : NULL;
+		if (list || !next)
+			return;
+		buf_puts(&p->path, ".");
+	}
+}
+
+/* Does WORD begin another field, rather than being the value of a boolean? */
+static bool begins_field(const json_t *model, const char *message, const char *word)
+{
+	CLEANUP_FREE char *name = xstrdup(word + (strncmp(word, "--", 2) ? 0 : 2));
+	struct err ignored;
+
+	name[strcspn(name, ".[")] = '\0';
+	return strcasecmp(word, "true") && strcasecmp(word, "false") &&
+	       (!strcmp(word, "no") || edit_field(model, message, name, &ignored));
+}
+
+/* How many of WORDS it took; -errno. */
+static int apply_one(const json_t *model, const char *message, json_t *object, const char *const *words, size_t n,
+		     struct err *e)
+{
+	const json_t *fields = kinds_fields(model, message);
+	bool no = !strcmp(words[0], "no"), alone;
+	struct place p;
+	int rc;
+
+	if (no && n == 1)
+		return err_set(e, -EINVAL, words[0], "no what? Name a field.");
+	place_of(&p, model, message, words + no, n - no);
+	/* "no fail_action type x" is about two fields, where both are there. */
+	if (no && p.used > 1 && kinds_field(fields, words[2])) {
+		p.used = 1;
+		p.path.len = strcspn(buf_cstr(&p.path), ".");
+	}
+	/* A boolean alone is true. */
+	alone = is(p.field, "bool") && !json_bool(p.field, "list", false) &&
+		(p.used == n || begins_field(model, message, words[p.used]));
+	if (no)
+		rc = edit_unset(model, message, object, buf_cstr(&p.path), e);
+	else if (alone)
+		rc = edit_set(model, message, object, buf_cstr(&p.path), "true", e);
+	else if (p.used == n)
+		rc = err_set(e, -EINVAL, buf_cstr(&p.path), "It is given no value.");
+	else
+		rc = set(model, message, object, buf_cstr(&p.path), words[p.used], e);
+	buf_fini(&p.path);
+	return rc ? rc : (int)(no + p.used + !(no || alone));
+}
+
 static int apply(const json_t *model, const json_t *kind, json_t *object, const char *const *words,
 		 size_t n, struct err *e)
 {
-	const char *message = json_str(kind, "message", "");
-	int rc = 0;
+	int used = 0;
 
-	for (size_t i = 0; i < n && !rc; i += 2) {
-		if (i + 1 == n)
-			return err_set(e, -EINVAL, words[i], "It is given no value.");
-		rc = strcmp(words[i], "no") == 0
-			     ? edit_unset(model, message, object, words[i + 1], e)
-			     : set(model, message, object, words[i], words[i + 1], e);
-	}
-	return rc;
+	for (size_t i = 0; i < n && used >= 0; i += (size_t)MAX(used, 0))
+		used = apply_one(model, json_str(kind, "message", ""), object, words + i, n - i, e);
+	return MIN(used, 0);
 }
 
 void configure_tell(struct client *c, FILE *warn)

@@ -8,6 +8,7 @@
 #include "base/base.h"
 #include "base/settings.h"
 #include "shell/token.h"
+#include "shell/text.h"
 
 #define FILE_MAX_BYTES 65536
 
@@ -34,6 +35,11 @@ void credentials_fini(struct credentials *c)
 		free(*member(c, &settings[i]));
 	free(c->token);
 	*c = (struct credentials){ 0 };
+}
+
+char *credentials_question(const struct credentials *c)
+{
+	return text_harmless(xasprintf("Password of %s at %s: ", c->user, c->controller));
 }
 
 char *credentials_path(void)

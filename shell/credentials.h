@@ -26,6 +26,8 @@ struct credentials {
 };
 
 void credentials_fini(struct credentials *c);
+/* "Password of admin at https://...: ". Caller frees. */
+char *credentials_question(const struct credentials *c);
 /* Where the file is, by XDG_CONFIG_HOME or HOME. Caller frees; NULL when neither is set. */
 char *credentials_path(void);
 /* The path of another file beside it, in a folder that is there. Caller frees; NULL as above. */

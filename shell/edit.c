@@ -239,9 +239,9 @@ static json_t *value_of(const json_t *model, const json_t *field, const char *te
 	if (!strcmp(type, "string"))
 		return json_string(text) ?: refuse(e, field, text, "UTF-8");
 	if (!strcmp(type, "bool"))
-		return !strcmp(text, "true")	 ? json_true()
-		       : !strcmp(text, "false")	 ? json_false()
-						 : refuse(e, field, text, "true or false");
+		return !strcasecmp(text, "true")    ? json_true()
+		       : !strcasecmp(text, "false") ? json_false()
+						    : refuse(e, field, text, "true or false");
 	return number_of(field, text, e);
 }
 
@@ -254,7 +254,9 @@ static json_t *read_value(const json_t *model, const json_t *field, const char *
 
 	if (!utf8)
 		return refuse(e, field, "what is said", "UTF-8");
-	if (*text != '{' && *text != '[')
+	/* A text may begin so; a list of them is JSON. */
+	if ((*text != '{' && *text != '[') ||
+	    (!strcmp(json_str(field, "type", ""), "string") && !json_bool(field, "list", false)))
 		return value_of(model, field, text, e);
 	/* "[::1]:80" */
 	if (*text == '[' && json_read(text, strlen(text), &v, NULL) && strchr(text, ':') &&
@@ -408,12 +410,15 @@ static int walk_list(const struct edit *w, const json_t *field, json_t *object, 
 static int walk(const struct edit *w, const char *message, json_t *object, const char *path)
 {
 	size_t len = strcspn(path, ".[");
-	CLEANUP_FREE char *name = xstrndup(path, len);
-	const json_t *field = kinds_field(kinds_fields(w->model, message), name);
+	CLEANUP_FREE char *word = xstrndup(path, len);
+	const json_t *field = edit_field(w->model, message, word, w->e);
+	const char *name = json_str(field, "name", "");
 	json_t *below, *v;
 
-	if (!field || !json_is_object(object))
-		return no_field(w, message, name);
+	if (!field)
+		return -EINVAL;
+	if (!json_is_object(object))
+		return no_field(w, message, word);
 	path += len;
 	if (!*path) {
 		if (!w->value) {

@@ -20,6 +20,7 @@
 #include "shell/words.h"
 
 #define HISTORY_MAX 2000
+#define KEY_BEGINS "-----BEGIN "
 
 struct editor {
 	struct session *session;
@@ -31,6 +32,33 @@ struct editor {
 
 /* ---- asking -------------------------------------------------------------------------- */
 
+/* A key in PEM goes on to its last line, so that no part of it is taken for a command. */
+static void whole_key(char **text, size_t *size)
+{
+	size_t len = strlen(*text), more = 0;
+	char *line = NULL;
+
+	if (strncmp(*text, KEY_BEGINS, strlen(KEY_BEGINS)))
+		return;
+	while (getline(&line, &more, stdin) >= 0) {
+		size_t n = strlen(line);
+		char *both = xcalloc(1, len + n + 1);
+
+		memcpy(both, *text, len);
+		memcpy(both + len, line, n);
+		explicit_bzero(*text, len);
+		free(*text);
+		*text = both;
+		*size = len + n + 1;
+		len += n;
+		if (!strncmp(line, "-----END ", 9))
+			break;
+	}
+	if (line)
+		explicit_bzero(line, more);
+	free(line);
+}
+
 char *editor_ask(void *arg, const char *question, bool secret)
 {
 	struct termios was, quiet;
@@ -41,6 +69,8 @@ char *editor_ask(void *arg, const char *question, bool secret)
 
 	(void)arg;
 	interrupt_forget();
+	/* What was typed ahead, or pasted, behind the answer is for the editor: it does not read from a stream. */
+	setvbuf(stdin, NULL, _IONBF, 0);
 	/* Before the question: who answers quickly is not shown either. */
 	if (secret && tcgetattr(STDIN_FILENO, &was) == 0) {
 		quiet = was;
@@ -51,6 +81,8 @@ char *editor_ask(void *arg, const char *question, bool secret)
 	fflush(stdout);
 	clearerr(stdin);
 	n = getline(&line, &size, stdin);
+	if (secret && n >= 0)
+		whole_key(&line, &size);
 	if (changed) {
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &was);
 		putchar('\n');
@@ -63,7 +95,8 @@ char *editor_ask(void *arg, const char *question, bool secret)
 		free(line);
 		return NULL;
 	}
-	line[strcspn(line, "\r\n")] = '\0';
+	if (!secret || strncmp(line, KEY_BEGINS, strlen(KEY_BEGINS)))
+		line[strcspn(line, "\r\n")] = '\0';
 	return line;
 }
 
@@ -335,6 +368,14 @@ static int run_line(struct session *s, const char *line, struct err *e)
 	return rc;
 }
 
+static char *ask_password(void *arg)
+{
+	struct session *s = arg;
+	CLEANUP_FREE char *question = credentials_question(s->credentials);
+
+	return editor_ask(NULL, question, true);
+}
+
 int editor_run(struct session *s)
 {
 	struct editor ed = { .session = s };
@@ -347,6 +388,7 @@ int editor_run(struct session *s)
 	s->ask = editor_ask;
 	s->history = history_list;
 	s->arg = &ed;
+	client_ask_password(s->client, ask_password, s);
 	while (!s->ended) {
 		CLEANUP_FREE char *line = NULL;
 		const char *typed;
@@ -391,5 +433,6 @@ int editor_run(struct session *s)
 	free(ed.file);
 	s->ask = NULL;
 	s->history = NULL;
+	client_ask_password(s->client, NULL, NULL);
 	return 0;
 }

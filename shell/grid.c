@@ -55,6 +55,9 @@ void grid_row(struct grid *g)
 
 void grid_cell(struct grid *g, size_t column, char *text)
 {
+	/* Lines of one text are read on; other controls are not. */
+	for (char *p = text; p && (p = strchr(p, '\n'));)
+		*p = ' ';
 	if (text)
 		must(!scols_line_refer_data(g->row, column, text_harmless(text)));
 }

@@ -91,6 +91,20 @@ bool kinds_is_secret(const json_t *model, const char *path)
 	return false;
 }
 
+bool kinds_may_be_secret(const json_t *model, const char *word)
+{
+	const char *dot = strrchr(word, '.'), *name = dot ? dot + 1 : word, *message;
+	const json_t *m, *f;
+	size_t i;
+
+	name += strspn(name, "-");
+	json_object_foreach(json_object_get(model, "messages"), message, m)
+		json_array_foreach(json_object_get(m, "fields"), i, f)
+			if (*name && json_bool(f, "secret", false) && !strncasecmp(json_str(f, "name", ""), name, strlen(name)))
+				return true;
+	return false;
+}
+
 static const char *action_name(const void *actions, size_t i)
 {
 	return json_str(json_array_get(actions, i), "name", "");

@@ -26,6 +26,8 @@ const json_t *kinds_field(const json_t *fields, const char *name);
 
 /* Does some message have a secret field of that name, alone or at the end of a path? */
 bool kinds_is_secret(const json_t *model, const char *path);
+/* Could WORD, cut short, be the name of one? */
+bool kinds_may_be_secret(const json_t *model, const char *word);
 /* The action of a kind that is called NAME ("migrate"), or alone begins so; NULL: none. */
 const json_t *kinds_action(const json_t *kind, const char *name);
 /*

@@ -196,8 +196,8 @@ static int complete_login(struct command_line *c, struct err *e)
 
 	if (rc != -ENOKEY || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		return rc;
-	question = xasprintf("Password of %s at %s: ", c->credentials.user, c->credentials.controller);
-	c->credentials.password = editor_ask(NULL, text_harmless(question), true);
+	question = credentials_question(&c->credentials);
+	c->credentials.password = editor_ask(NULL, question, true);
 	c->typed = c->credentials.password != NULL;
 	return c->typed ? 0 : rc;
 }

@@ -357,6 +357,8 @@ static int edit_list(struct mode *m, const json_t *field, const char *const *wor
 
 static int needs_value(struct mode *m, const json_t *field, struct err *e)
 {
+	if (is(field, "string") && !is_list(field))
+		m->asked = field;
 	if (json_bool(field, "secret", false)) {
 		m->asked = field;
 		m->secret = true;

@@ -26,7 +26,7 @@ struct mode {
 	const json_t *model, *kind;
 	struct level level[MODE_DEPTH];
 	size_t n; /* 0: in no mode */
-	const json_t *asked; /* what mode_edit() wants a value for */
+	const json_t *asked; /* what mode_edit() wants a value for: a secret, or a text that may have lines */
 	bool secret; /* the last line was about a secret */
 };
 

@@ -61,6 +61,6 @@ int objects_find(struct client *c, const json_t *kind, const char *name, const c
 	}
 	rc = client_get(c, by_uuid, out, e);
 	if (rc == -ENOENT)
-		err_set(e, rc, NULL, "There is no %s '%s'.", json_str(kind, "kind", ""), name);
+		err_set(e, rc, NULL, "There is no %s '%s'.", json_str(kind, "of", json_str(kind, "kind", "")), name);
 	return rc;
 }

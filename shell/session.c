@@ -185,6 +185,8 @@ const struct command *session_command(const json_t *model, const char *const *wo
 			err_set(e, -EINVAL, NULL, "%s what? There is: %s.", words[0], first->name);
 	} else if (different) {
 		err_set(e, -EINVAL, NULL, "'%s' could be any of: %s.", words[0], buf_cstr(&several));
+	} else if (n && session_verb(words[0])) {
+		err_set(e, -EINVAL, NULL, "`%s` is said inside an object: `configure KIND NAME` opens one.", session_verb(words[0])->name);
 	} else if (n && elsewhere(words[0])) {
 		err_set(e, -EINVAL, NULL, "%s", elsewhere(words[0]));
 	} else {

@@ -517,6 +517,15 @@ static int show_view(const struct show *s, const json_t *kind, const char *path,
 	return rc ? rc : show_answer(s, answer);
 }
 
+static int show_object(const struct show *s, const json_t *model, const json_t *kind, json_t *o)
+{
+	if (s->json || !grid_is_framed())
+		return show_answer(s, o);
+	json_object_del(o, "url");
+	tree_print(s->out, model, json_str(kind, "message", ""), o);
+	return 0;
+}
+
 static int show_one(const struct show *s, const json_t *model, const json_t *kind, const char *name,
 		    const char *view, struct err *e)
 {
@@ -536,18 +545,13 @@ static int show_one(const struct show *s, const json_t *model, const json_t *kin
 			return show_view(s, kind, path, name, e);
 		whole = xasprintf("%s?include_name%s", path, options(s));
 		rc = client_get(s->client, whole, &o, e);
-		return rc ? rc : show_answer(s, o);
+		return rc ? rc : show_object(s, model, kind, o);
 	}
 	rc = find_object(s, model, kind, name, &o, e);
 	if (rc)
 		return rc;
-	if (!view && !s->json && grid_is_framed()) {
-		json_object_del(o, "url");
-		tree_print(s->out, model, json_str(kind, "message", ""), o);
-		return 0;
-	}
 	if (!view)
-		return show_answer(s, o);
+		return show_object(s, model, kind, o);
 	path = objects_path(s->client, kind, json_str(o, "uuid", ""));
 	return show_view(s, kind, path, view, e);
 }

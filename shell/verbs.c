@@ -1,6 +1,7 @@
 #include "shell/verbs.h"
 
 #include <errno.h>
+#include <strings.h>
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -42,18 +43,37 @@ void verbs_enter(struct session *s, const json_t *model, const json_t *kind, jso
 	say_entered(s);
 }
 
-/* A secret whose value did not stand in the line. */
+/* Lines to the one that is END, as others ask for them. NULL: somebody changed his mind. Caller frees. */
+static char *ask_text(struct session *s, const char *name)
+{
+	CLEANUP_FREE char *question = xasprintf("Please input the value for field %s (Enter END to terminate input):\n", name);
+	struct buf text = BUF_INIT;
+	char *line = NULL, *whole;
+	const char *say = question;
+
+	for (;; say = "", buf_printf(&text, "%s%s", text.len ? "\n" : "", line), free(line)) {
+		line = s->ask(s->arg, say, false);
+		if (!line || !strcmp(line, "END"))
+			break;
+	}
+	whole = line ? xstrdup(text.len ? buf_cstr(&text) : "") : NULL;
+	free(line);
+	buf_fini(&text);
+	return whole;
+}
+
+/* What did not stand in the line. */
 static int ask_value(struct session *s, const char *const *words, size_t n, struct err *e)
 {
-	CLEANUP_FREE char *question = xasprintf("%s: ", json_str(s->mode.asked, "name", ""));
+	const char *name = json_str(s->mode.asked, "name", "");
+	CLEANUP_FREE char *question = xasprintf("%s: ", name);
 	CLEANUP_FREE const char **more = xcalloc(n + 2, sizeof(*more));
 	char *value;
 	int rc;
 
 	if (!s->ask)
-		return err_set(e, -EINVAL, json_str(s->mode.asked, "name", ""),
-			       "It needs a value: @FILE is what is in that file.");
-	value = s->ask(s->arg, question, true);
+		return err_set(e, -EINVAL, name, "It needs a value: @FILE is what is in that file.");
+	value = json_bool(s->mode.asked, "secret", false) ? s->ask(s->arg, question, true) : ask_text(s, name);
 	if (!value)
 		return err_set(e, -EINTR, NULL, "Nothing was set.");
 	memcpy(more, words, n * sizeof(*more));
@@ -69,11 +89,11 @@ int verb_edit(struct session *s, const char *const *words, size_t n, struct err 
 	size_t depth = s->mode.n;
 	int rc = mode_edit(&s->mode, words, n, e);
 
-	if (rc == -EAGAIN)
+	if (rc == -EAGAIN || (rc && s->mode.asked && s->ask))
 		rc = ask_value(s, words, n, e);
 	s->secret |= s->mode.secret;
 	/* With words behind the name one knows where one is. */
-	if (!rc && s->mode.n > depth && (n == 1 || !mode_level(&s->mode)->is_new) &&
+	if (!rc && s->mode.n > depth && (n == 1 || !mode_level(&s->mode)->is_new || !strcasecmp(words[n - 2], "index")) &&
 	    json_equal(mode_level(&s->mode)->value, mode_level(&s->mode)->before))
 		say_entered(s);
 	return rc;

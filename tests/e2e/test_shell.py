@@ -180,6 +180,19 @@ def test_configure_makes_and_changes(world):
     assert [(s["ip"]["addr"], s.get("port")) for s in world.api.find("pool", "api")["servers"]] == [
         ("10.0.0.7", 8080), ("10.0.0.8", 90), ("10.0.0.9", 91)]
 
+    # With blanks for dots, cut short, a boolean alone, and as options.
+    world.shown("configure", "pool", "api", "servers", "index", "2", "ratio", "7", "no", "fail_action", "inline_health_monitor",
+                "--servers.1.ratio", "4", "default_s", "81", "sni_enabled", "no", "servers", "index", "1", "port",
+                "connection_ramp_duration", "3")
+    pool = world.api.find("pool", "api")
+    assert [s["ratio"] for s in pool["servers"]] == [4, 7, 1] and "port" not in pool["servers"][0]
+    assert pool["inline_health_monitor"] and pool["sni_enabled"] and pool["default_server_port"] == 81
+    world.shown("configure", "healthmonitor", "api", "type", "http", "http_monitor", "http_request", "GET /x HTTP/1.0",
+                "http_monitor", "http_response_code", "2xx")
+    assert world.api.find("healthmonitor", "api")["http_monitor"]["http_request"] == "GET /x HTTP/1.0"
+    world.shown("delete", "healthmonitor", "api")
+    world.shown("configure", "pool", "api", "servers.1.port", "8080")
+
     said = json.loads(world.shown("--json", "configure", "vsvip", "api-vip", "vip", "10.1.0.9"))
     assert said["vip"][0]["ip_address"] == {"addr": "10.1.0.9", "type": "V4"} and said["vip"][0]["vip_id"] == "0"
     world.shown("configure", "virtualservice", "api", "services", "80,8443", "services.2.enable_ssl", "false",

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 
@@ -10,6 +11,7 @@ import pytest
 
 from lab.api import Api
 from lab.host import until
+from pki import Identity
 from terminal import Terminal
 from test_capture import requests_in
 from test_shell import PROGRAM, World
@@ -302,6 +304,47 @@ def test_secrets_are_neither_seen_nor_kept(desk, shell):
     shell.key("C-c")
 
 
+def test_texts_of_many_lines_are_asked_for(desk, shell):
+    pasted = Identity("pasted")
+    certificate, key = pasted.certificate, pasted.key
+    assert shell.run("configure sslkeyandcertificate pasted") == []
+    shell.run("certificate")
+    shell.tmux("set-buffer", f"certificate\n{certificate.strip()}\nEND\nsave\nkey\n{key.strip()}\nwhere\n")
+    shell.tmux("paste-buffer", "-t", "t")
+    shell.sees("| key ")
+    shell.prompts()
+    lines = shell.screen()
+    assert "Please input the value for field certificate (Enter END to terminate input):" in lines
+    assert key.split("\n")[1] not in "".join(lines)
+    assert table(shell.run("save"))["key"] == "<sensitive>"
+    made = desk.api.find("sslkeyandcertificate", "pasted")
+    assert made["certificate"]["certificate"].strip() == certificate.strip()
+    assert key.split("\n")[1] not in (desk.home / ".config/spanwire/history").read_text()
+    # A text that looks like something else is one.
+    shell.run("configure pool braces description '{a: [b'")
+    assert desk.api.find("pool", "braces")["description"] == "{a: [b"
+    shell.run("delete pool braces")
+
+
+def test_what_takes_long_can_be_left(desk, shell):
+    shell.run("configure pool slow")
+    desk.process.send_signal(signal.SIGSTOP)
+    try:
+        for line in ("do show pool", "save"):
+            shell.type(line)
+            shell.key("Enter")
+            shell.wait(lambda lines: lines[-1].endswith(line), "line")
+            until(lambda: subprocess.run(["ss", "-Htn", "state", "established", "dst", desk.host], text=True,
+                                         capture_output=True, check=True).stdout, "it asks")
+            shell.key("C-c")
+            said = shell.prompts()[-2]
+        assert said == "Interrupted: whether it was done, `show` tells."
+    finally:
+        desk.process.send_signal(signal.SIGCONT)
+    shell.run("abort")
+    assert table(shell.run("show pool web"))["name"] == "web"
+
+
 def test_control_c_and_control_d_lose_nothing(desk, shell):
     shell.run("configure pool web")
     shell.type("description half a li")
@@ -445,7 +488,22 @@ def test_a_login_is_kept_for_a_day(desk):
     assert "is open to others" in desk.script("show pool", **without)[2]
     token.chmod(0o600)
     kept = token.read_text()
-    assert desk.script("logout", **without)[0] == 0 and not token.exists()
+    # A shell that outlives session and token asks again, in the midst of what it does.
+    t = desk.terminal(**without)
+    try:
+        t.run("configure pool web")
+        assert desk.script("logout", **without)[0] == 0 and not token.exists()
+        desk.stop()
+        desk.start()
+        t.type("do show pool web")
+        t.key("Enter")
+        t.sees("Password of admin at")
+        t.type(desk.password)
+        t.key("Enter")
+        assert t.prompts()[-1] == "[admin:controller]: pool>" and t.run("description anew") == []
+        assert table(t.run("save"))["description"] == "anew"
+    finally:
+        t.close()
     token.write_text(kept)
     token.chmod(0o600)
     assert desk.script("show pool", **without)[0] != 0, "the controller knows it no more"

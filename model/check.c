@@ -245,11 +245,14 @@ int check_pool(const json_t *o, struct err *e)
 int check_health_monitor_dns(const json_t *o, struct err *e)
 {
 	const char *name = json_str(o, "query_name", ""), *address = json_str(o, "response_string", "");
-	bool v6 = strcmp(json_str(o, "record_type", ""), "DNS_RECORD_AAAA") == 0;
+	const char *type = json_str(o, "record_type", "DNS_RECORD_A");
+	bool v6 = strcmp(type, "DNS_RECORD_AAAA") == 0;
 	unsigned char raw[sizeof(struct in6_addr)];
 
 	if (!is_host_name(name))
 		return err_set(e, -EINVAL, "query_name", "\"%.60s\" is not a name that can be asked for.", name);
+	if (*address && !v6 && strcmp(type, "DNS_RECORD_A") != 0)
+		return err_set(e, -EINVAL, "response_string", "Only records of type A and AAAA have an address.");
 	if (*address && inet_pton(v6 ? AF_INET6 : AF_INET, address, raw) != 1)
 		return err_set(e, -EINVAL, "response_string", "\"%.60s\" is not an %s address.", address,
 			       v6 ? "IPv6" : "IPv4");

@@ -118,7 +118,7 @@ static void dns_judge(struct watch *w, uint32_t events)
 {
 	struct probe *p = CONTAINER_OF(w, struct probe, watch);
 	const struct question *q = &p->monitor->question;
-	const char *type = q->dns.type == DNS_TYPE_AAAA ? "AAAA" : "A";
+	const char *type = dns_type_text(q->dns.type);
 	struct dns_answer a;
 
 	(void)events;

@@ -110,12 +110,22 @@ bool dns_read(const uint8_t *p, size_t n, uint16_t id, const char *name, unsigne
 		if (n - at < len)
 			return out->truncated;
 		out->records++;
-		out->of_type += rtype == type;
+		out->of_type += rtype == type || type == DNS_TYPE_ANY;
 		if (rtype == type && is_address(p + at, len, rtype, address))
 			out->has_address = true;
 		at += len;
 	}
 	return true;
+}
+
+const char *dns_type_text(unsigned type)
+{
+	static const char *const low[] = { [1] = "A",	   [2] = "NS",	[5] = "CNAME", [6] = "SOA",  [12] = "PTR",  [13] = "HINFO", [15] = "MX",
+					   [16] = "TXT", [17] = "RP", [28] = "AAAA", [33] = "SRV", [46] = "RRSIG", [48] = "DNSKEY" };
+
+	if (type == DNS_TYPE_ANY)
+		return "ANY";
+	return type < ARRAY_SIZE(low) && low[type] ? low[type] : "?";
 }
 
 const char *dns_rcode_text(unsigned rcode)

@@ -12,6 +12,7 @@
 #define DNS_QUERY_MAX   300
 #define DNS_TYPE_A      1
 #define DNS_TYPE_AAAA   28
+#define DNS_TYPE_ANY    255 /* a question only; whatever is answered is of it */
 
 /* A question for NAME with recursion desired. Its length; -EINVAL: NAME is no host name. */
 int dns_query(uint8_t out[static DNS_QUERY_MAX], uint16_t id, const char *name, unsigned type);
@@ -31,6 +32,8 @@ struct dns_answer {
 bool dns_read(const uint8_t *p, size_t n, uint16_t id, const char *name, unsigned type, const char *address,
 	      struct dns_answer *out);
 
+/* "AAAA"; "?": nobody asks for it. */
+const char *dns_type_text(unsigned type);
 /* "NXDOMAIN"; NULL: one without a name. */
 const char *dns_rcode_text(unsigned rcode);
 

@@ -110,10 +110,18 @@ static void tls_init(struct question *q, const struct health_monitor_ssl_attribu
 
 static void dns_init(struct question *q, const struct health_monitor_dns *d)
 {
+	/* Numbers of RFC 1035 and those after it; other words were refused where the pool was written. */
+	static const unsigned types[] = {
+		[DNS_RECORD_A] = DNS_TYPE_A, [DNS_RECORD_NS] = 2,	 [DNS_RECORD_CNAME] = 5,	    [DNS_RECORD_SOA] = 6,
+		[DNS_RECORD_PTR] = 12,	     [DNS_RECORD_HINFO] = 13,	 [DNS_RECORD_MX] = 15,		    [DNS_RECORD_TXT] = 16,
+		[DNS_RECORD_RP] = 17,	     [DNS_RECORD_DNSKEY] = 48, [DNS_RECORD_AAAA] = DNS_TYPE_AAAA, [DNS_RECORD_SRV] = 33,
+		[DNS_RECORD_RRSIG] = 46,     [DNS_RECORD_ANY] = DNS_TYPE_ANY,
+	};
+
 	q->ask = &ask_dns;
 	q->read_max = DNS_MESSAGE_MAX;
 	q->dns.name = arena_strdup(&q->arena, d->query_name ? d->query_name : "");
-	q->dns.type = d->record_type == DNS_RECORD_AAAA ? DNS_TYPE_AAAA : DNS_TYPE_A;
+	q->dns.type = types[d->record_type];
 	q->dns.need = d->qtype == DNS_ANY_THING ? DNS_NEED_NOTHING
 		      : d->qtype == DNS_ANY_TYPE ? DNS_NEED_RECORD
 						 : DNS_NEED_TYPE;

@@ -44,7 +44,8 @@ class Services:
         self.argv = {
             "https": ["openssl", "s_server", "-accept", "4433", "-cert", cert, "-key", key, "-www", "-quiet"],
             "dns": ["dnsmasq", "-k", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--pid-file=",
-                    "--local=/example.com/", "--host-record=www.example.com,192.0.2.7"],
+                    "--local=/example.com/", "--host-record=www.example.com,192.0.2.7",
+                    "--mx-host=www.example.com,mail.example.com,10", "--srv-host=_sip._tcp.example.com,www.example.com,5060"],
             "udp": [sys.executable, "-c", UDP],
             # Who shows no certificate is sent away.
             "mutual": ["openssl", "s_server", "-accept", "4434", "-cert", cert, "-key", key, "-www", "-quiet", "-Verify", "1"],
@@ -167,6 +168,10 @@ def test_what_a_dns_answer_must_hold(lab):
          "the answer has no record"),
         ("dns", {"dns_monitor": {**name, "record_type": "DNS_RECORD_AAAA", "qtype": "DNS_ANY_THING"}}, "OPER_UP",
          "answered with 0 records"),
+        ("dns", {"dns_monitor": {**name, "record_type": "DNS_RECORD_MX"}}, "OPER_UP", "answered with 1 record"),
+        ("dns", {"dns_monitor": {**name, "record_type": "DNS_RECORD_TXT"}}, "OPER_DOWN", "the answer has no TXT record"),
+        ("dns", {"dns_monitor": {"query_name": "_sip._tcp.example.com", "record_type": "DNS_RECORD_SRV"}}, "OPER_UP",
+         "answered with 1 record"),
         ("dns", {"dns_monitor": {"query_name": "no.example.org"}}, "OPER_DOWN", "answered REFUSED"),
         ("dns", {"dns_monitor": {"query_name": "no.example.org", "rcode": "RCODE_ANYTHING", "qtype": "DNS_ANY_THING"}},
          "OPER_UP", "answered with 0 records"),

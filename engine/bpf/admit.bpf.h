@@ -197,13 +197,11 @@ static ALWAYS_INLINE void flow_count(struct target_counters *book, __u32 fate)
 struct admission {
 	__u64 id;
 	__u8 client[16];
-	__u32 counts;     /* it is a flow, not the packets before it */
 	__u32 is_decided; /* at its first packet: `decided` is what the moment said */
 	__u32 decided;
-	__u32 unused;
 };
 
-/* A flow is born whose copies would go to SLOT. FATE_COPIED, or what becomes of all its frames. */
+/* A flow begins whose copies would go to SLOT. FATE_COPIED, or what is to become of all its frames. */
 GLOBAL __u32 admit(__u32 slot, __u32 generation, const struct admission *a)
 {
 	struct target *t = bpf_map_lookup_elem(&targets, &slot);
@@ -220,9 +218,18 @@ GLOBAL __u32 admit(__u32 slot, __u32 generation, const struct admission *a)
 		fate = plan_fate(p, number, a->client, a->id);
 	if (fate == FATE_COPIED)
 		fate = a->is_decided ? a->decided : moment_fate(t, slot, p);
-	if (a->counts)
-		flow_count(book, fate);
 	return fate;
+}
+
+/* That was it: the flow is there, or found no room (FATE(dropped_table_full)). Told once for each. */
+GLOBAL int flow_born(__u32 slot, __u32 generation, __u32 fate)
+{
+	struct target *t = bpf_map_lookup_elem(&targets, &slot);
+	struct target_counters *book = bpf_map_lookup_elem(&books, &slot);
+
+	if (t && book && t->generation == generation)
+		flow_count(book, fate);
+	return 0;
 }
 
 #endif

@@ -47,7 +47,9 @@ static ALWAYS_INLINE bool is_foreign(struct __sk_buff *skb, const struct flow *f
 static __noinline struct flow *flow_open_marked(struct __sk_buff *skb, const struct packet *p, struct sock_mark *m,
 						bool copied)
 {
-	struct admission a = { .id = m->flow_id, .counts = true };
+	struct admission a = { .id = m->flow_id };
+	__u32 fate = FATE_COPIED;
+	struct flow *opened;
 	struct flow f = {
 		.id = m->flow_id,
 		.service = m->service,
@@ -60,8 +62,7 @@ static __noinline struct flow *flow_open_marked(struct __sk_buff *skb, const str
 
 	if (copied) {
 		__builtin_memcpy(a.client, m->client_addr, 16);
-		__u32 fate = admit(m->target, m->generation, &a);
-
+		fate = admit(m->target, m->generation, &a);
 		if (fate == FATE_FILTERED)
 			m->flags |= MARK_FILTERED;
 		else
@@ -75,7 +76,10 @@ static __noinline struct flow *flow_open_marked(struct __sk_buff *skb, const str
 	if (m->flags & MARK_MONITOR)
 		f.flags |= FLOW_MONITOR;
 	__builtin_memcpy(f.client_addr, m->client_addr, 16);
-	return flow_open(skb, &p->key, &f);
+	opened = flow_open(skb, &p->key, &f);
+	if (copied)
+		flow_born(m->target, m->generation, opened || fate == FATE_FILTERED ? fate : FATE(dropped_table_full));
+	return opened;
 }
 
 /* The connection serves another client from now on. */

@@ -1161,6 +1161,46 @@ static void datagrams_of_a_client_are_a_flow(void **state)
 	assert_int_equal(eligible_by(DATAPATH_INGRESS, from_client(IPPROTO_UDP, "10.0.1.1", 53, 0)), 0);
 }
 
+/* Who is in it stays in it; who is not is counted, frame and flow. */
+static void a_full_table_refuses_clients(void **state)
+{
+	(void)state;
+	if (!dp)
+		skip();
+
+	struct in6_addr vip = ip("10.0.1.1");
+	struct frame datagram = from_client(IPPROTO_UDP, "10.0.1.1", 53, 0);
+	struct flow there = { .service = 1, .seen_ns = mono_ns() };
+	struct flow_key k[4];
+	struct target_counters before, after;
+	uint64_t refused = counter(GATE_flow_refused);
+
+	for (unsigned i = 0; i < ARRAY_SIZE(k); i++) {
+		k[i] = key_of(IPPROTO_TCP, "10.0.0.1", (uint16_t)(1000 + i), "10.0.0.9", 80);
+		assert_int_equal(bpf_map_update_elem(datapath_flows_fd(dp), &k[i], &there, BPF_ANY), 0);
+	}
+	assert_int_equal(datapath_leg_set(dp, 0, &vip, IPPROTO_UDP, 53, 53, &leg), 0);
+	before = book(SLOT);
+	assert_int_equal(eligible_by(DATAPATH_INGRESS, datagram), 1);
+	after = book(SLOT);
+	assert_int_equal(after.dropped_table_full, before.dropped_table_full + 1);
+	assert_int_equal(after.flows_eligible, before.flows_eligible + 1);
+	assert_int_equal(after.flows_refused, before.flows_refused + 1);
+	assert_int_equal(after.flows_copied, before.flows_copied);
+	assert_int_equal(counter(GATE_flow_refused), refused + 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(k); i++)
+		assert_int_equal(flow_of(k[i]).service, 1);
+	/* There is room again. */
+	drop_flow(k[0]);
+	assert_int_equal(eligible_by(DATAPATH_INGRESS, datagram), 1);
+	assert_int_equal(book(SLOT).flows_copied, before.flows_copied + 1);
+	assert_int_equal(book(SLOT).dropped_table_full, after.dropped_table_full);
+	drop_flow(key_of(IPPROTO_UDP, "10.0.1.1", 53, "10.0.0.9", 4000));
+	for (unsigned i = 1; i < ARRAY_SIZE(k); i++)
+		drop_flow(k[i]);
+	datapath_leg_clear(dp, 0, &vip, IPPROTO_UDP, 53, 53);
+}
+
 /* Of a handshake under way when the leg became what it is, the rest is not copied. */
 static void a_copy_begins_with_the_first_packet(void **state)
 {
@@ -1232,6 +1272,7 @@ int main(void)
 		cmocka_unit_test(legs_know_their_clients),
 		cmocka_unit_test(a_leg_by_one_interface_only),
 		cmocka_unit_test(datagrams_of_a_client_are_a_flow),
+		cmocka_unit_test(a_full_table_refuses_clients),
 		cmocka_unit_test(a_copy_begins_with_the_first_packet),
 		cmocka_unit_test(a_closed_flow_ends_with_the_next_syn),
 	};

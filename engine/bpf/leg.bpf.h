@@ -143,9 +143,10 @@ static __noinline void leg_open(struct __sk_buff *skb, struct verdict *v, const 
 
 	__builtin_memcpy(f.client_addr, p->key.remote, 16);
 	v->flow = flow_open(skb, &p->key, &f);
-	if (!v->flow)
-		verdict_fate(v, FATE(dropped_table_full));
-	else if (fate != FATE_FILTERED)
+	if (!v->flow && fate != FATE_FILTERED)
+		fate = FATE(dropped_table_full);
+	flow_born(v->slot, leg->generation, fate);
+	if (fate != FATE_FILTERED)
 		verdict_fate(v, fate);
 }
 
@@ -155,7 +156,7 @@ static ALWAYS_INLINE void classify_leg(struct __sk_buff *skb, struct packet *p, 
 	struct leg *leg = leg_find(p, skb->ifindex);
 	__u32 which = p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST);
 	struct admission a = {};
-	bool udp, begins, ends, aborts;
+	bool udp, begins, ends, aborts, is_flow;
 	__u32 slot, fate;
 
 	if (!leg)
@@ -182,7 +183,7 @@ static ALWAYS_INLINE void classify_leg(struct __sk_buff *skb, struct packet *p, 
 
 	a.id = v->flow_id;
 	__builtin_memcpy(a.client, p->key.remote, 16);
-	a.counts = udp || ends;
+	is_flow = udp || ends;
 	a.is_decided = !udp && !begins;
 	a.decided = a.is_decided ? leg_decided(v->flow_id) : 0;
 	fate = admit(slot, leg->generation, &a);
@@ -191,7 +192,7 @@ static ALWAYS_INLINE void classify_leg(struct __sk_buff *skb, struct packet *p, 
 	if (fate != FATE_FILTERED)
 		verdict_eligible(skb, v, p, slot, leg->generation);
 	v->key = &p->key;
-	if (a.counts)
+	if (is_flow)
 		leg_open(skb, v, p, leg, fate);
 	else if (fate != FATE_FILTERED)
 		verdict_fate(v, fate);

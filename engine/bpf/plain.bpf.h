@@ -22,14 +22,17 @@ struct {
 
 static ALWAYS_INLINE __u32 plain_born(struct __sk_buff *skb, const struct plain_address *at)
 {
-	struct admission a = { .counts = true };
+	struct admission a = {};
 	struct plain_birth b;
+	__u32 fate;
 
 	if (bpf_skb_load_bytes(skb, 0, &b, sizeof(b)))
 		return FATE(dropped_other);
 	__builtin_memcpy(&a.id, b.flow_id, 8);
 	__builtin_memcpy(a.client, b.client, 16);
-	return admit(bpf_ntohs(at->target), bpf_ntohl(at->generation), &a);
+	fate = admit(bpf_ntohs(at->target), bpf_ntohl(at->generation), &a);
+	flow_born(bpf_ntohs(at->target), bpf_ntohl(at->generation), fate);
+	return fate;
 }
 
 /*

@@ -312,6 +312,7 @@ def test_full_flow_table_refuses_whole_flows(world):
     assert books["sent"] == before["sent"] == world.sensor.count()
     assert books["dropped_table_full"] == books["eligible"] - before["eligible"] > 0
     assert world.reach.numbers("counters")["flow_refused"] > 0
+    assert (books["flows_eligible"], books["flows_copied"], books["flows_refused"]) == (5, 4, 1)
     for number in held:
         world.reach.ask(f"exchange {number} 100 100", "exchanged")
         world.reach.ask(f"close {number}", "closed")

@@ -47,6 +47,8 @@ int rule_uses_built(struct change *c, const struct kind_desc *k, const json_t *s
 int rule_stays_built(struct change *c, const struct kind_desc *k, const char *uuid,
 		     const json_t *new, struct err *e);
 
+/* Does a capture with such capture_params have what was encrypted? Then it is for those who may hold keys. */
+bool capture_reads_tls(const json_t *params);
 /*
  * A `capture` of what the engines' recorders have of the last SECONDS of VS. MADE: its uuid. -EBUSY: another one runs.
  */

@@ -108,6 +108,8 @@ static void conn_end(struct conn *c, bool reset)
 	timer_stop(w->loop, &c->timer);
 	if (c->plain)
 		plain_fini(c, reset);
+	if (c->retold)
+		retell_fini(c, reset);
 	if (c->tls)
 		tls_fini(c, !reset && !c->out);
 	if (reset) {
@@ -252,6 +254,8 @@ int conn_shutdown(struct conn *c)
 	if (c->shut)
 		return 0;
 	c->shut = true;
+	if (c->retold)
+		retell_end(c, true);
 	return c->stream->shutdown(c);
 }
 

@@ -24,6 +24,7 @@
 
 #include "engine/address.h"
 #include "engine/buffer.h"
+#include "engine/capture/retell.h"
 #include "net/loop.h"
 
 struct conn;
@@ -98,6 +99,10 @@ struct conn {
 	/* Client: server connections that rest and may serve nobody else; server: the link in that list. */
 	struct list bound;
 
+	struct retold *retold;            /* engine/capture/retell.h; NULL: what it says is told to nobody */
+	uint32_t keyed;                   /* the capture that has its TLS secrets; 0: none */
+	uint16_t own_port;                /* server: of our end; 0: nobody asked yet */
+
 	/* Client side. */
 	struct listener *listener;
 	unsigned port;                    /* of the service, that the client came to */
@@ -126,12 +131,22 @@ void conn_reset(struct conn *c);
 
 static inline ssize_t conn_recv(struct conn *c, void *p, size_t n)
 {
-	return c->stream->recv(c, p, n);
+	ssize_t got = c->stream->recv(c, p, n);
+
+	if (c->retold && got > 0)
+		retell_heard(c, p, (size_t)got);
+	else if (c->retold && got == 0)
+		retell_end(c, false);
+	return got;
 }
 
 static inline ssize_t conn_send(struct conn *c, const struct iovec *iov, int n, bool more)
 {
-	return c->stream->send(c, iov, n, more);
+	ssize_t sent = c->stream->send(c, iov, n, more);
+
+	if (c->retold && sent > 0)
+		retell_said(c, iov, (size_t)sent);
+	return sent;
 }
 
 /*

@@ -17,6 +17,8 @@
 #include "engine/records.h"
 #include "engine/clone/plain.h"
 #include "engine/sandbox.h"
+#include "engine/capture/chute.h"
+#include "engine/capture/retell.h"
 #include "engine/capture/secrets.h"
 #include "engine/clone/outlet.h"
 #include "engine/trace.h"
@@ -40,6 +42,7 @@ struct proxy {
 	struct counters counters;
 	struct records records;
 	struct outlet outlet;
+	struct chute chute;           /* to captures */
 	const struct plain_word *words; /* what became of writes into the outlet, by worker; NULL: there is none */
 	struct worker *workers[WORKERS_MAX];
 	unsigned n_workers;
@@ -236,6 +239,15 @@ static void on_secrets(struct proxy *p, const json_t *m, int fd)
 		secrets_socket(fd);
 }
 
+static void on_chute(struct proxy *p, const json_t *m, int fd)
+{
+	(void)m;
+	if (p->chute.mem || fd < 0 || chute_map(&p->chute, fd, p->n_workers) < 0)
+		broken(p, "chute");
+	else
+		retell_chute(&p->chute);
+}
+
 static void on_outlet_books(struct proxy *p, const json_t *m, int fd)
 {
 	(void)m;
@@ -325,7 +337,7 @@ static const struct {
 	{ "records", on_records },
 	{ "start", on_start },       { "put", on_put },           { "delete", on_delete },
 	{ "commit", on_commit },     { "slots", on_slots }, { "names", on_names_known }, { "resolvers", on_resolvers },       { "clone", on_clone },
-	{ "maps", on_maps },         { "secrets", on_secrets },         { "listener", on_listener }, { "unlisten", on_unlisten },
+	{ "maps", on_maps },         { "secrets", on_secrets },         { "chute", on_chute },         { "listener", on_listener }, { "unlisten", on_unlisten },
 	{ "outlet_books", on_outlet_books }, { "outlet_words", on_outlet_words }, { "outlet_queue", on_outlet_queue },
 	{ "vrfs", on_vrfs },         { "ping_socket", on_ping_socket }, { "ping", on_ping },         { "stop", on_stop },
 };

@@ -238,6 +238,7 @@ static void established(struct conn *c)
 	conn_flush(c); /* nothing is there yet: EPOLLOUT is no longer wanted */
 	if (c->cloned && c->upstream->snapshot->clone.plain)
 		plain_attach(c);
+	retell_attach(c, false);
 	hand_over(c->upstream, c);
 	c->upstream->user->connected(c->upstream, 0);
 }
@@ -361,6 +362,8 @@ static int dial(struct upstream *u, struct worker_backend *b)
 	conn_deadline(c, u->pool->connect_ms);
 	u->server = c;
 	u->waiting = true;
+	if (u->user->dialled)
+		u->user->dialled(u, c);
 	return 0;
 }
 

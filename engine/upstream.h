@@ -53,6 +53,8 @@ struct upstream_user {
 	void (*connected)(struct upstream *u, int rc);
 	/* Give the server back now, and do not wait: the reason has been counted. */
 	void (*cut)(struct upstream *u);
+	/* C was dialled, whatever comes of it. NULL: that is no news. */
+	void (*dialled)(struct upstream *u, struct conn *c);
 };
 
 struct upstream {

@@ -667,6 +667,7 @@ static void on_started(struct process_user *u)
 					   (json_int_t)datapath_flow_seed(w->datapath)),
 		     datapath_marks_fd(w->datapath));
 	process_send(w->process, json_pack("{s:s, s:b}", "type", "secrets", "fd", 1), captures_secrets_fd(w->captures));
+	process_send(w->process, json_pack("{s:s, s:b}", "type", "chute", "fd", 1), captures_chute_fd(w->captures));
 	for (int v6 = 0; v6 < 2; v6++)
 		ping_socket_give(w, v6);
 	/* What the disk held was in no commit yet, and who serves without a number is counted nowhere. */

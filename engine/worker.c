@@ -372,6 +372,19 @@ static void follow_all(struct worker_service *s)
 			udp_mark(LIST_ENTRY(l, struct listener, link));
 }
 
+/* HTTP tells at the next request; where there are none, it is now. */
+static void tell_all(struct worker_service *s)
+{
+	LIST_FOREACH(pl, &s->pools)
+		LIST_FOREACH(bl, &LIST_ENTRY(pl, struct worker_pool, link)->backends)
+			LIST_FOREACH(l, &LIST_ENTRY(bl, struct worker_backend, link)->busy) {
+				struct conn *c = LIST_ENTRY(l, struct conn, link);
+
+				if (c->upstream && c->session && c->proto == &l4_proto)
+					retell_pair(c->upstream->client, c);
+			}
+}
+
 static void service_update(struct worker *w, struct snapshot *snap)
 {
 	struct worker_service *s = service_at(w, snap->index);
@@ -399,6 +412,8 @@ static void service_update(struct worker *w, struct snapshot *snap)
 		listener_follow(LIST_ENTRY(l, struct listener, link));
 	if (old && snap->clone.follow && !old->clone.follow)
 		follow_all(s);
+	if (old && snap->clone.capture && snap->clone.capture != old->clone.capture)
+		tell_all(s);
 	if (old && snap->cuts_clients) {
 		cut_clients(s, NULL, CONN_CUT_CONFIG);
 		LIST_FOREACH(l, &s->listeners)
@@ -656,6 +671,7 @@ static void accepted(struct listener *ls, int fd, const union address *peer)
 		tls_serve(c);
 	} else {
 		plain_attach_client(c);
+		retell_attach(c, false);
 		c->proto->accepted(c);
 	}
 }

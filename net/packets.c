@@ -13,7 +13,7 @@ struct head {
 
 struct frame {
 	struct head head;
-	uint64_t at_ns, flow, request;
+	uint64_t at_ns, flow, unused3;
 	uint32_t port, wire_len;
 	uint16_t worker, client_port;
 	uint8_t leg, flags, unused[2];
@@ -21,6 +21,16 @@ struct frame {
 	uint32_t len, unused2;
 };
 _Static_assert(sizeof(struct frame) == 72, "no holes");
+
+struct note {
+	struct head head;
+	uint64_t at_ns, flow;
+	uint8_t leg, over, flags, len;
+	uint16_t retry, port, server_port, unused[3];
+	uint8_t server[16];
+	char request[PACKETS_REQUEST_MAX];
+};
+_Static_assert(sizeof(struct note) == 120, "no holes");
 
 struct text {
 	struct head head;
@@ -38,7 +48,6 @@ void packets_put_frame(struct buf *b, const struct packets_frame *f)
 		.head = { htole32((uint32_t)packets_frame_size(f)), htole32(PACKETS_FRAME) },
 		.at_ns = htole64(f->at_ns),
 		.flow = htole64(f->flow),
-		.request = htole64(f->request),
 		.port = htole32(f->port),
 		.wire_len = htole32(f->wire_len),
 		.worker = htole16(f->worker),
@@ -62,6 +71,59 @@ void packets_put_text(struct buf *b, enum packets_kind kind, uint32_t number, co
 	buf_put(b, text, len);
 }
 
+void packets_put_note(struct buf *b, const struct packets_note *n)
+{
+	struct note w = {
+		.head = { htole32(sizeof(w)), htole32(PACKETS_NOTE) },
+		.at_ns = htole64(n->at_ns),
+		.flow = htole64(n->flow),
+		.leg = n->leg,
+		.over = n->over,
+		.flags = n->flags,
+		.len = (uint8_t)strnlen(n->request, PACKETS_REQUEST_MAX),
+		.retry = htole16(n->retry),
+		.port = htole16(n->port),
+		.server_port = htole16(n->server_port),
+	};
+
+	memcpy(w.server, n->server, sizeof(w.server));
+	memcpy(w.request, n->request, w.len);
+	buf_put(b, &w, sizeof(w));
+}
+
+/* It goes into a file that others read line by line. */
+static bool is_printable(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] < ' ' || (unsigned char)text[i] > '~')
+			return false;
+	return true;
+}
+
+static int take_note(const uint8_t *p, size_t len, struct packets_note *n, struct err *e)
+{
+	struct note w;
+
+	if (len != sizeof(w))
+		return err_set(e, -EINVAL, NULL, "A note of a capture is cut short, or too long.");
+	memcpy(&w, p, sizeof(w));
+	*n = (struct packets_note){
+		.at_ns = le64toh(w.at_ns),
+		.flow = le64toh(w.flow),
+		.leg = w.leg,
+		.over = w.over,
+		.flags = w.flags,
+		.retry = le16toh(w.retry),
+		.port = le16toh(w.port),
+		.server_port = le16toh(w.server_port),
+	};
+	memcpy(n->server, w.server, sizeof(n->server));
+	if (w.leg > PACKETS_SERVER_LEG || w.len > sizeof(w.request) || !is_printable(w.request, w.len))
+		return err_set(e, -EINVAL, NULL, "A note of a capture does not say what it is.");
+	memcpy(n->request, w.request, w.len);
+	return 1;
+}
+
 static int take_frame(const uint8_t *p, size_t len, struct packets_frame *f, struct err *e)
 {
 	struct frame w;
@@ -72,7 +134,6 @@ static int take_frame(const uint8_t *p, size_t len, struct packets_frame *f, str
 	*f = (struct packets_frame){
 		.at_ns = le64toh(w.at_ns),
 		.flow = le64toh(w.flow),
-		.request = le64toh(w.request),
 		.port = le32toh(w.port),
 		.wire_len = le32toh(w.wire_len),
 		.worker = le16toh(w.worker),
@@ -99,10 +160,8 @@ static int take_text(const uint8_t *p, size_t len, struct packets_item *out, str
 	out->said.number = le32toh(w.number);
 	memcpy(out->said.text, p + sizeof(w), len);
 	out->said.text[len] = '\0';
-	/* It goes into a file that others read line by line. */
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)out->said.text[i] < ' ' || (unsigned char)out->said.text[i] > '~')
-			return err_set(e, -EINVAL, NULL, "A name in a capture has letters that none has.");
+	if (!is_printable(out->said.text, len))
+		return err_set(e, -EINVAL, NULL, "A name in a capture has letters that none has.");
 	return 1;
 }
 
@@ -124,6 +183,8 @@ int packets_take(const uint8_t **p, size_t *len, struct packets_item *out, struc
 		out->kind = le32toh(h.kind);
 		if (out->kind == PACKETS_FRAME)
 			return take_frame(at, n, &out->frame, e);
+		if (out->kind == PACKETS_NOTE)
+			return take_note(at, n, &out->note, e);
 		if (out->kind == PACKETS_PORT || out->kind == PACKETS_SECRET)
 			return take_text(at, n, out, e);
 	}

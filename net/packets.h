@@ -22,6 +22,7 @@ enum packets_kind {
 	PACKETS_FRAME = 1,  /* a packet */
 	PACKETS_PORT,       /* number and name of an interface, before its first packet */
 	PACKETS_SECRET,     /* a line of a TLS key log */
+	PACKETS_NOTE,       /* what a connection is, and which request it serves */
 };
 
 enum packets_leg { PACKETS_CLIENT_LEG, PACKETS_SERVER_LEG, PACKETS_OTHER_LEG };
@@ -32,6 +33,7 @@ enum {
 	PACKETS_PEER = 1 << 2,    /* `client` and `client_port` are known (server leg) */
 	PACKETS_GATED = 1 << 3,   /* dropped: the engine had no lease of the address */
 	PACKETS_GUARDED = 1 << 4, /* dropped: a network security policy refuses it */
+	PACKETS_PLAIN = 1 << 5,   /* no packet: what was said inside TLS, as one */
 };
 
 #define PACKETS_NO_WORKER 0xffff
@@ -39,7 +41,6 @@ enum {
 struct packets_frame {
 	uint64_t at_ns;
 	uint64_t flow;            /* the same for both directions; 0: none */
-	uint64_t request;         /* of the exchange that the flow served; 0: not known */
 	uint32_t port;            /* interface: number of an item PACKETS_PORT */
 	uint32_t wire_len;
 	uint16_t worker;
@@ -50,9 +51,27 @@ struct packets_frame {
 	const uint8_t *data;
 };
 
+#define PACKETS_REQUEST_MAX 64
+
+enum { NOTE_TLS = 1 << 0, NOTE_KEYED = 1 << 1, NOTE_RETOLD = 1 << 2 };
+
+/* Engines tell notes when they know them: they are in the blocks before those of most packets that they are about. */
+struct packets_note {
+	uint64_t at_ns, flow;
+	uint8_t leg;
+	uint8_t over;             /* the request is; else: it is there (client leg), or goes to the server (server leg) */
+	uint8_t flags;            /* of the connection: TLS, its secrets were told, what it says is retold */
+	uint16_t retry;           /* so many servers were asked before */
+	uint16_t port;            /* server leg: the engine's */
+	uint16_t server_port;
+	uint8_t server[16];       /* server leg */
+	char request[PACKETS_REQUEST_MAX + 1]; /* "": there is none, only a connection */
+};
+
 struct packets_item {
 	enum packets_kind kind;
 	struct packets_frame frame;
+	struct packets_note note;
 	struct {
 		uint32_t number;
 		char text[PACKETS_TEXT_MAX];  /* the name; of a secret the line, without its end */
@@ -64,6 +83,7 @@ struct packets_item {
 /* Room that a frame takes. */
 size_t packets_frame_size(const struct packets_frame *f);
 void packets_put_frame(struct buf *b, const struct packets_frame *f);
+void packets_put_note(struct buf *b, const struct packets_note *n);
 /* KIND: PACKETS_PORT, PACKETS_SECRET. TEXT is cut at PACKETS_TEXT_MAX. */
 void packets_put_text(struct buf *b, enum packets_kind kind, uint32_t number, const char *text);
 

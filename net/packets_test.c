@@ -7,7 +7,7 @@
 static void what_is_put_is_taken(void **state)
 {
 	struct buf b = BUF_INIT;
-	const struct packets_frame in = { .at_ns = 1700000000123456789, .flow = 0xfeedfacecafebeef, .request = 7, .port = 3,
+	const struct packets_frame in = { .at_ns = 1700000000123456789, .flow = 0xfeedfacecafebeef, .port = 3,
 					  .wire_len = 1514, .worker = 2, .leg = PACKETS_SERVER_LEG, .flags = PACKETS_OUT | PACKETS_PEER,
 					  .client = { 1, 2, 3 }, .client_port = 40000, .len = 5, .data = (const uint8_t *)"hello" };
 	struct packets_item item;
@@ -27,7 +27,7 @@ static void what_is_put_is_taken(void **state)
 	assert_string_equal(item.said.text, "front0");
 	assert_int_equal(packets_take(&p, &len, &item, &e), 1);
 	assert_int_equal(item.kind, PACKETS_FRAME);
-	assert_true(item.frame.at_ns == in.at_ns && item.frame.flow == in.flow && item.frame.request == in.request);
+	assert_true(item.frame.at_ns == in.at_ns && item.frame.flow == in.flow);
 	assert_int_equal(item.frame.wire_len, 1514);
 	assert_int_equal(item.frame.worker, 2);
 	assert_int_equal(item.frame.client_port, 40000);
@@ -92,10 +92,43 @@ static void names_are_one_line(void **state)
 	buf_fini(&b);
 }
 
+static void notes_are_taken_as_put(void **state)
+{
+	struct buf b = BUF_INIT;
+	const struct packets_note in = { .at_ns = 5, .flow = 6, .leg = PACKETS_SERVER_LEG, .over = 1, .flags = NOTE_TLS, .retry = 2, .port = 3,
+					 .server_port = 4, .server = { 1, 2 }, .request = "an-id" };
+	struct packets_item item;
+	struct err e = { 0 };
+	const uint8_t *p;
+	size_t len;
+
+	(void)state;
+	packets_put_note(&b, &in);
+	p = (const uint8_t *)b.data;
+	len = b.len;
+	assert_int_equal(packets_take(&p, &len, &item, &e), 1);
+	assert_int_equal(item.kind, PACKETS_NOTE);
+	assert_true(item.note.at_ns == 5 && item.note.flow == 6 && item.note.leg == PACKETS_SERVER_LEG && item.note.over &&
+		    item.note.flags == NOTE_TLS && item.note.retry == 2 && item.note.port == 3 && item.note.server_port == 4 &&
+		    memcmp(item.note.server, in.server, 16) == 0);
+	assert_string_equal(item.note.request, "an-id");
+	/* The leg, and a letter of the id. */
+	for (unsigned at = 24; at <= 56; at += 32) {
+		char was = b.data[at];
+
+		b.data[at] = '\n';
+		p = (const uint8_t *)b.data;
+		len = b.len;
+		assert_int_equal(packets_take(&p, &len, &item, &e), -EINVAL);
+		b.data[at] = was;
+	}
+	buf_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(what_is_put_is_taken), cmocka_unit_test(nothing_broken_is_believed),
-					    cmocka_unit_test(names_are_one_line) };
+					    cmocka_unit_test(names_are_one_line), cmocka_unit_test(notes_are_taken_as_put) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,12 +9,13 @@
 #include "base/base.h"
 #include "base/ip.h"
 #include "base/log.h"
+#include "controller/capture/ledger.h"
 #include "controller/capture/merge.h"
 
 #define WAITING_MAX (64u << 20)
 #define WRITE_SIZE  (256u << 10)
 #define LATE_NS     (1500 * NS_PER_MS) /* an engine sends at least five times as often */
-#define SECRETS_NS  (300 * NS_PER_MS)  /* packets stay behind the secrets that open them */
+#define BEHIND_NS   (300 * NS_PER_MS)  /* packets stay behind the secrets that open them, and notes of their requests */
 #define LOOK_MS     50
 #define LAST_WORDS  256                /* of an interface: its statistics */
 #define SOURCES_MAX 256
@@ -60,6 +61,7 @@ struct film {
 	/* The thread's. */
 	int fd;
 	struct merge *merge;
+	struct ledger *ledger;
 	struct source sources[SOURCES_MAX];
 	struct buf out;
 	uint32_t n_blocks;        /* interfaces in the file */
@@ -155,8 +157,10 @@ static void put_port(struct film *f, const struct source *s, struct port *p)
 
 static const char *const legs[] = { "client", "server" };
 
-static void comment(const struct packets_frame *p, char *out, size_t size)
+static void comment(struct film *f, const struct merged *m, char *out, size_t size)
 {
+	const struct packets_frame *p = &m->frame;
+	char more[LEDGER_TEXT];
 	char text[IP_TEXT_MAX];
 	struct in6_addr ip;
 	int n;
@@ -177,8 +181,10 @@ static void comment(const struct packets_frame *p, char *out, size_t size)
 		n += snprintf(out + n, size - (size_t)n, ", dropped: this engine has no lease of the address");
 	if (p->flags & PACKETS_GUARDED)
 		n += snprintf(out + n, size - (size_t)n, ", dropped: the network security policy refuses it");
-	if (p->request)
-		snprintf(out + n, size - (size_t)n, ", request %016llx", (unsigned long long)p->request);
+	if (p->flags & PACKETS_PLAIN)
+		n += snprintf(out + n, size - (size_t)n, ", plaintext");
+	ledger_say(f->ledger, m->source, p, m->at_ns, more);
+	snprintf(out + n, size - (size_t)n, "%s", more);
 }
 
 static void put_packet(struct film *f, const struct merged *m)
@@ -188,15 +194,16 @@ static void put_packet(struct film *f, const struct merged *m)
 	struct port *port = port_of(s, p->port);
 	struct pcapng_packet packet = { .at_ns = m->at_ns, .wire_len = p->wire_len, .len = p->len, .data = p->data,
 					.out = p->flags & PACKETS_OUT };
-	char text[200];
+	char text[300 + LEDGER_TEXT];
 	size_t before;
 
 	if (!port)
 		port = port_add(s, p->port, "?");
 	if (!port || f->is_full)
 		return;
-	comment(p, text, sizeof(text));
-	packet.comment = text;
+	if (!f->c.classic)
+		comment(f, m, text, sizeof(text));
+	packet.comment = f->c.classic ? NULL : text;
 	/* The statistics of the end have their place in the budget. */
 	if (f->put + pcapng_packet_size(&packet) + (port->block < 0 ? 512 : 0) + (f->n_blocks + 1) * LAST_WORDS > f->c.bytes_max) {
 		full(f, "size");
@@ -265,6 +272,12 @@ static void put_secret(struct film *f, const char *line)
 	explicit_bzero(text, strlen(text));
 }
 
+static void take_note(struct film *f, unsigned source, struct packets_note *n)
+{
+	n->at_ns -= (uint64_t)f->sources[source].clock_ns;
+	ledger_note(f->ledger, source, n);
+}
+
 static void take_block(struct film *f, const struct order *o)
 {
 	struct source *s = &f->sources[o->source];
@@ -282,13 +295,15 @@ static void take_block(struct film *f, const struct order *o)
 			port_add(s, item.said.number, item.said.text);
 		else if (item.kind == PACKETS_SECRET && f->c.keys)
 			put_secret(f, item.said.text);
+		else if (item.kind == PACKETS_NOTE)
+			take_note(f, o->source, &item.note);
 	}
 	if (rc < 0) {
 		log_warn("capture_block_refused engine=%s reason=\"%s\"", s->name, err_line(&e));
 		s->broken = true;
 		add(&f->refused, 1);
 	}
-	until_ns = (int64_t)o->number - s->clock_ns - (f->c.keys ? (int64_t)SECRETS_NS : 0);
+	until_ns = (int64_t)o->number - s->clock_ns - (f->c.classic ? 0 : (int64_t)BEHIND_NS);
 	if (o->number && until_ns > 0)
 		merge_until(f->merge, o->source, (uint64_t)until_ns);
 }
@@ -351,6 +366,7 @@ static void film_free(struct film *f)
 		free(f->sources[i].name);
 	}
 	merge_free(f->merge);
+	ledger_free(f->ledger);
 	buf_fini(&f->out);
 	pthread_cond_destroy(&f->more);
 	pthread_mutex_destroy(&f->lock);
@@ -413,6 +429,7 @@ int film_new(const struct film_config *c, struct film **out, struct err *e)
 	f->fd = fd;
 	f->last = &f->first;
 	f->merge = merge_new();
+	f->ledger = ledger_new();
 	merge_hold(f->merge, c->past);
 	if (c->classic) {
 		pcap_head(&f->out);

@@ -39,7 +39,7 @@ static bool may_decrypt(struct request *q, const struct object *o)
 {
 	struct err e = { 0 };
 
-	if (!json_bool(json_object_get(o->body, "capture_params"), "enable_ssl_session_key_capture", false) ||
+	if (!capture_reads_tls(json_object_get(o->body, "capture_params")) ||
 	    access_may(&q->viewer, GUARD_ssl_key_and_certificate, o->tenant, ACCESS_WRITE, &e) == 0)
 		return true;
 	request_error(q, &e);

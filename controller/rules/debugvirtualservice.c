@@ -227,9 +227,29 @@ static int may_have_keys(struct change *c, const struct object *owner, const jso
 {
 	const json_t *params = json_object_get(debug, "capture_params");
 
-	if (!owner || !c->by.viewer || !json_bool(params, "enable_ssl_session_key_capture", false))
+	if (!owner || !c->by.viewer || !capture_reads_tls(params))
 		return 0;
 	return access_may(c->by.viewer, GUARD_ssl_key_and_certificate, tenant_of(owner), ACCESS_WRITE, e);
+}
+
+bool capture_reads_tls(const json_t *params)
+{
+	return json_bool(params, "enable_ssl_session_key_capture", false) || json_bool(params, "plaintext", false);
+}
+
+/* Classic files have neither interfaces nor secrets. */
+static int fits_format(const struct object *owner, const json_t *params, struct err *e)
+{
+	if (json_bool(params, "plaintext", false) && owner && !is_service(owner))
+		return err_set(e, -EINVAL, "capture_params.plaintext", "Plaintext is of a virtual service: an engine as a whole has none.");
+	if (json_bool(params, "pcap_ng", true))
+		return 0;
+	if (json_bool(params, "plaintext", false))
+		return err_set(e, -EINVAL, "capture_params.plaintext", "Plaintext is an interface of its own, which pcap has not: pcap_ng is wanted.");
+	if (json_bool(params, "enable_ssl_session_key_capture", false))
+		return err_set(e, -EINVAL, "capture_params.enable_ssl_session_key_capture",
+			       "TLS secrets have no place in a file of pcap: pcap_ng is wanted.");
+	return 0;
 }
 
 static int end(struct change *c, const char *uuid, struct err *e)
@@ -270,6 +290,8 @@ static int check_of(struct change *c, const char *kind, const char *uuid, const 
 	int rc = 0;
 
 	if (*expression && check_expression(expression, e) < 0)
+		return -EINVAL;
+	if (is && !running && fits_format(owner, json_object_get(new, "capture_params"), e) < 0)
 		return -EINVAL;
 	if (is && !running && may_have_keys(c, owner, new, e) < 0)
 		return -EACCES;

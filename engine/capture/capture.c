@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "engine/config/assigned.h"
 #include "engine/bpf/datapath.h"
+#include "engine/capture/chute.h"
 #include "engine/capture/cut.h"
 #include "engine/clone/legs.h"
 #include "engine/link/link.h"
@@ -36,6 +37,7 @@
 #define FLOWS_KNOWN  4096        /* whose worker is known; a power of two */
 #define PORTS_KNOWN  64
 #define POOLS_DEEP   10
+#define PORT_PLAIN   0xfffffff0u /* interfaces of plaintext, by leg: the kernel has none of such a number */
 
 struct block {
 	struct block *next;
@@ -51,7 +53,10 @@ struct taking {
 	uint32_t number;        /* of the service, in the kernel's tables; 0: of the engine, all its packets */
 	uint32_t slot;
 	struct sieve *sieve;
+	uint32_t capture;       /* its number in the chute */
+	uint64_t chute_lost;    /* of its place, before it began */
 	bool keys;              /* TLS secrets are wanted */
+	bool plaintext;         /* what is said inside TLS */
 	struct ring_buffer *ring;   /* NULL: it is of the past */
 	struct recorder_view past;
 	uint64_t since_ns;          /* of the past: nothing older */
@@ -94,6 +99,8 @@ struct captures {
 	struct timer look;
 	struct watch secrets;   /* our end */
 	int secrets_fd;         /* the proxy's */
+	struct chute chute;
+	uint32_t numbers;       /* of captures, the last one that was given */
 };
 
 /* ---- the thread ---- */
@@ -114,6 +121,8 @@ static void seal(struct taking *t, uint64_t until_ns, const char *ended)
 	}
 	buf_take(&t->out, t->out.len);
 	t->drops = t->lost + datapath_tap_lost(t->all->datapath, t->slot);
+	if (t->capture)
+		t->drops += chute_lost(&t->all->chute, t->slot) - t->chute_lost;
 	b->drops = t->drops;
 	t->waiting += b->bytes.len;
 	*t->last = b;
@@ -126,14 +135,17 @@ static void seal(struct taking *t, uint64_t until_ns, const char *ended)
 
 static void know_port(struct taking *t, uint32_t ifindex)
 {
-	char name[IF_NAMESIZE] = "?";
+	char name[IF_NAMESIZE + 16] = "?";
 
 	for (size_t i = 0; i < t->n_ports; i++)
 		if (t->ports[i] == ifindex)
 			return;
 	if (t->n_ports < PORTS_KNOWN)
 		t->ports[t->n_ports++] = ifindex;
-	if_indextoname(ifindex, name);
+	if (ifindex >= PORT_PLAIN)
+		snprintf(name, sizeof(name), "plaintext-%s", ifindex == PORT_PLAIN + PACKETS_CLIENT_LEG ? "client" : "server");
+	else
+		if_indextoname(ifindex, name);
 	packets_put_text(&t->out, PACKETS_PORT, ifindex, name);
 }
 
@@ -217,6 +229,53 @@ static int record(void *arg, void *data, size_t size)
 	return 0;
 }
 
+static void hear_frame(struct taking *t, const struct told *told, const uint8_t *data)
+{
+	struct packets_frame f = {
+		.at_ns = told->note.at_ns,
+		.flow = told->note.flow,
+		.port = PORT_PLAIN + told->note.leg,
+		.wire_len = told->len,
+		.len = told->len,
+		.worker = told->worker,
+		.leg = told->note.leg,
+		.flags = (uint8_t)(PACKETS_PLAIN | PACKETS_PEER | (told->out ? PACKETS_OUT : 0)),
+		.client_port = told->client_port,
+		.data = data,
+	};
+
+	if (told->note.leg > PACKETS_SERVER_LEG)
+		return;
+	memcpy(f.client, told->client, 16);
+	know_port(t, f.port);
+	packets_put_frame(&t->out, &f);
+	t->packets++;
+}
+
+/* What workers tell: they may be behind, and speak of another capture. */
+static void hear(struct taking *t)
+{
+	uint8_t data[CHUTE_DATA_MAX];
+	struct told told;
+
+	for (unsigned w = 0; t->capture && w < t->all->workers; w++)
+		while (chute_take(&t->all->chute, w, t->slot, &told, data)) {
+			struct in6_addr client, server;
+
+			memcpy(&client, told.client, 16);
+			memcpy(&server, told.server, 16);
+			if (told.service != t->number || told.capture != t->capture || !sieve_takes(t->sieve, &client, &server))
+				continue;
+			told.note.at_ns += (uint64_t)t->offset_ns;
+			if (!told.len)
+				packets_put_note(&t->out, &told.note);
+			else if (t->plaintext)
+				hear_frame(t, &told, data);
+			if (t->out.len >= BLOCK_BYTES)
+				seal(t, 0, NULL);
+		}
+}
+
 static void *run(void *arg)
 {
 	struct taking *t = arg;
@@ -230,6 +289,7 @@ static void *run(void *arg)
 		ring_buffer__poll(t->ring, stops ? 0 : LOOK_MS);
 		now = mono_ns();
 		ring_buffer__consume(t->ring);
+		hear(t);
 		if (t->packets_max && t->full == t->all->workers)
 			ended = "packets";
 		else if (stops)
@@ -291,6 +351,8 @@ static void untap(struct taking *t)
 		return;
 	ring_buffer__free(t->ring);
 	datapath_tap_close(t->all->datapath, t->slot);
+	if (t->capture)
+		chute_clear(&t->all->chute, t->slot, true);
 	t->all->slots[t->slot] = false;
 }
 
@@ -481,6 +543,12 @@ static int start(struct captures *c, const char *owner, uint32_t number, const c
 		t->snap = tap.snap;
 		t->packets_max = (uint64_t)p->num_pkts;
 		t->keys = p->enable_ssl_session_key_capture;
+		t->plaintext = p->plaintext;
+		if (number && !before_ns) {
+			chute_clear(&c->chute, t->slot, false);
+			t->chute_lost = chute_lost(&c->chute, t->slot);
+			t->capture = ++c->numbers;
+		}
 		t->offset_ns = stamp_offset_ns();
 		t->last = &t->first;
 		pthread_mutex_init(&t->lock, NULL);
@@ -569,6 +637,11 @@ int captures_secrets_fd(const struct captures *c)
 	return c->secrets_fd;
 }
 
+int captures_chute_fd(const struct captures *c)
+{
+	return c->chute.fd;
+}
+
 static struct taking *taking_of(struct captures *c, const char *service)
 {
 	LIST_FOREACH(l, &c->all) {
@@ -624,15 +697,22 @@ static bool follow_recorder(struct captures *c, const struct assigned *a)
 
 bool captures_follow(struct captures *c, struct assigned *a)
 {
-	bool followed = a->follows, kept_keys = a->keys;
+	const uint32_t number = a->capture.number;
+	bool followed = a->follows;
 	const struct taking *t;
 
 	follow_capture(c, a);
 	t = taking_of(c, a->uuid);
 	a->follows = follow_recorder(c, a) || t || taking_of(c, link_uuid(c->link));
-	a->keys = t && t->keys;
+	memset(&a->capture, 0, sizeof(a->capture));
+	if (t) {
+		a->capture.number = t->capture;
+		a->capture.tells = t->capture ? t->slot + 1 : 0;
+		a->capture.keys = t->keys;
+		a->capture.plaintext = t->plaintext;
+	}
 	legs_follow(a->legs, a->follows);
-	return a->follows != followed || a->keys != kept_keys;
+	return a->follows != followed || a->capture.number != number;
 }
 
 struct own {
@@ -688,6 +768,7 @@ struct captures *captures_new(struct loop *l, struct datapath *d, struct recorde
 	c->workers = MIN(MAX(workers, 1U), (unsigned)WORKERS_MAX);
 	list_init(&c->all);
 	must(secrets_pair(&c->secrets.fd, &c->secrets_fd) == 0);
+	must(chute_new(&c->chute, c->workers) == 0);
 	must(watch_start(l, &c->secrets, c->secrets.fd, EPOLLIN, secrets_ready) == 0);
 	return c;
 }
@@ -705,6 +786,7 @@ void captures_free(struct captures *c)
 	}
 	watch_stop(c->loop, &c->secrets);
 	timer_stop(c->loop, &c->look);
+	chute_fini(&c->chute);
 	close(c->secrets.fd);
 	close(c->secrets_fd);
 	free(c);

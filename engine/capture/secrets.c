@@ -38,7 +38,7 @@ static bool are_wanted(const struct conn *c)
 
 static void tell(const SSL *ssl, const char *text)
 {
-	const struct conn *c = SSL_get_app_data(ssl);
+	struct conn *c = SSL_get_app_data(ssl);
 	const struct conn *client = c && c->side == CONN_SERVER ? (c->upstream ? c->upstream->client : NULL) : c;
 	struct secrets_line l = { .len = (uint32_t)strlen(text) };
 	int fd = __atomic_load_n(&writer, __ATOMIC_ACQUIRE);
@@ -52,6 +52,8 @@ static void tell(const SSL *ssl, const char *text)
 	memcpy(l.text, text, l.len);
 	if (send(fd, &l, offsetof(struct secrets_line, text) + l.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		counter_add(&c->service->counters->capture_secrets_lost, 1);
+	else
+		c->keyed = c->service->snapshot->clone.capture;
 	explicit_bzero(&l, sizeof(l));
 }
 

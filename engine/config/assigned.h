@@ -61,7 +61,11 @@ struct assigned {
 	char *clone_key;           /* what the set was made from, as text; "" none */
 	struct copies *copies;     /* books of all the sets that it had */
 	struct legs *legs;         /* what is wanted of its clients */
-	bool keys;                 /* and it wants TLS secrets */
+	struct {
+		uint32_t number;   /* 0: none runs */
+		unsigned tells;    /* its place in the chute, and one more; 0: it has none */
+		bool keys, plaintext; /* it wants TLS secrets; what is said inside TLS */
+	} capture;
 	bool follows;              /* whose packets are whose is to be known: a capture runs */
 	bool preserve_client_ip, clone_by_network;
 	enum clone_side clone_side;

@@ -462,6 +462,7 @@ static void request_send(struct exchange *x, const struct http1_head *head)
 	note_sent(x);
 	if (x->upstream.server->plain)
 		plain_exchange(x->upstream.server, choice_fits(x->upstream.snapshot->clone.plain, head, exchange_in(x)));
+	retell_sent(x);
 	gather_init(&g, x->upstream.server);
 	head_to_server(x, head, exchange_in(x), &g);
 	if (!request_body(x, x->head_len, &g))
@@ -539,6 +540,7 @@ void exchange_begin(struct exchange *x, const struct http1_head *h)
 	x->body_max = (uint64_t)p->client_max_body_size * 1024;
 	flow_init(&x->up, h, false, false);
 	note_begin(x, h, exchange_in(x));
+	retell_request(x);
 	if (!admission_request(x->client->service, x->client->listener->snapshot)) {
 		over_rate(x);
 	} else if (h->method == HTTP1_M_CONNECT || h->method == HTTP1_M_TRACE) {
@@ -917,10 +919,15 @@ static void server_cut(struct upstream *u)
 		exchange_refuse(x, &refusal_SERVER_CUT);
 }
 
+static void dialled(struct upstream *u, struct conn *c)
+{
+	retell_dialled(u->session, c);
+}
+
 void exchange_init(struct exchange *x, const struct exchange_ops *ops, struct conn *client,
 		   struct buffer **in, struct buffer **out)
 {
-	static const struct upstream_user user = { &server_proto, connected, server_cut };
+	static const struct upstream_user user = { &server_proto, connected, server_cut, dialled };
 
 	*x = (struct exchange){ .ops = ops, .client = client, .in = in, .out = out };
 	upstream_init(&x->upstream, &user, x, client);

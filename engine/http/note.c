@@ -260,6 +260,7 @@ void note_end(struct exchange *x)
 
 	if (!rec)
 		return;
+	retell_over(x);
 	now = mono_ns();
 	total = since_us(x->begun_ns, now);
 	app = since_us(x->sent_ns, x->first_ns);

@@ -190,7 +190,7 @@ static ssize_t pass_copied(struct session *s, struct conn *from, struct conn *to
 	*culprit = from;
 	if (n <= 0)
 		return n;
-	s->bulk[from->side] = (size_t)n == WORKER_SCRATCH && from->stream == &stream_tcp &&
+	s->bulk[from->side] = (size_t)n == WORKER_SCRATCH && !from->retold && from->stream == &stream_tcp &&
 			      to->stream == &stream_tcp;
 	*culprit = to;
 	put = conn_send(to, &iov, 1, false);
@@ -242,7 +242,7 @@ static void pass(struct session *s, struct conn *from, struct conn *to)
 {
 	for (size_t moved = 0; moved < TURN_BYTES && !is_behind(s, to);) {
 		struct conn *culprit = NULL;
-		ssize_t n = s->bulk[from->side] ? pass_spliced(s, from, to, &culprit)
+		ssize_t n = s->bulk[from->side] && !from->retold ? pass_spliced(s, from, to, &culprit)
 						: pass_copied(s, from, to, &culprit);
 
 		if (n == -EAGAIN)
@@ -348,8 +348,10 @@ static int introduce(struct session *s)
 
 static void start(struct session *s)
 {
-	int rc = introduce(s);
+	int rc;
 
+	retell_pair(s->client, s->upstream.server);
+	rc = introduce(s);
 	if (rc < 0) {
 		broken(s, s->upstream.server, rc);
 		return;

@@ -450,6 +450,7 @@ static void shaking_ready(struct conn *c, uint32_t events)
 	c->h2 = n == 2 && memcmp(alpn, "h2", 2) == 0;
 	c->proto = c->listener->snapshot->proto;
 	plain_attach_client(c);
+	retell_attach(c, false);
 	c->proto->accepted(c);
 }
 

@@ -4,6 +4,7 @@
  */
 #include "base/base.h"
 
+#include "controller/capture/ledger.h"
 #include "controller/capture/merge.h"
 #include "controller/capture/pcapng.h"
 
@@ -12,6 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct merge *m = merge_new();
+	struct ledger *l = ledger_new();
 	const uint8_t *end = data + len;
 	struct buf out = BUF_INIT;
 	struct packets_item item;
@@ -28,6 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		} else if (item.kind == PACKETS_PORT) {
 			pcapng_interface(&out, item.said.text, item.said.text, item.said.text);
 			merge_open(m, item.said.number & 7);
+		} else if (item.kind == PACKETS_NOTE) {
+			ledger_note(l, 1, &item.note);
 		} else {
 			pcapng_secrets(&out, item.said.text, strlen(item.said.text));
 		}
@@ -37,6 +41,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		const struct pcapng_packet put = { .at_ns = p->at_ns, .wire_len = p->frame.wire_len, .len = p->frame.len,
 						   .data = p->frame.data, .comment = "fuzzed" };
 		size_t before = out.len;
+		char text[LEDGER_TEXT];
+
+		ledger_say(l, 1, &p->frame, p->at_ns, text);
 
 		must(p->at_ns >= last);
 		last = p->at_ns;
@@ -46,5 +53,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	}
 	buf_fini(&out);
 	merge_free(m);
+	ledger_free(l);
 	return 0;
 }

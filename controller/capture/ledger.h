@@ -1,0 +1,26 @@
+/*
+ * ledger - which request a packet belongs to, and whether what it says can be read.
+ *
+ * Engines tell in notes when a request is there, which server it goes to by which of their ports, and when it is over
+ * (net/packets.h). A packet of a client's connection belongs to the requests that are under way at its time, else to the one
+ * that it begins or the one that is just over; a packet of a server's connection to the request that used its port last. What is
+ * remembered is bounded: the newest LEDGER_REQUESTS.
+ */
+#ifndef SPANWIRE_CONTROLLER_CAPTURE_LEDGER_H
+#define SPANWIRE_CONTROLLER_CAPTURE_LEDGER_H
+
+#include "net/packets.h"
+
+#define LEDGER_REQUESTS 32768u
+#define LEDGER_TEXT     400
+
+struct ledger;
+
+struct ledger *ledger_new(void);
+void ledger_free(struct ledger *l);
+/* Of the engine SOURCE; N's time is corrected. */
+void ledger_note(struct ledger *l, unsigned source, const struct packets_note *n);
+/* What there is to be said of F, ", request ..." or "". AT_NS: its corrected time. */
+void ledger_say(struct ledger *l, unsigned source, const struct packets_frame *f, uint64_t at_ns, char out[static LEDGER_TEXT]);
+
+#endif

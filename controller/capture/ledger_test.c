@@ -1,0 +1,143 @@
+#include "base/test.h"
+
+#include "controller/capture/ledger.h"
+
+/* 10.0.0.1 to 10.0.0.2, with or without a byte of payload. */
+static struct packets_frame frame(uint8_t data[static 60], unsigned leg, bool out, unsigned sport, unsigned dport, bool payload)
+{
+	memset(data, 0, 60);
+	data[12] = 8;
+	data[14] = 0x45;
+	data[17] = (uint8_t)(40 + payload);
+	data[23] = 6;
+	memcpy(data + 26, "\x0a\0\0\1\x0a\0\0\2", 8);
+	data[34] = (uint8_t)(sport >> 8);
+	data[35] = (uint8_t)sport;
+	data[36] = (uint8_t)(dport >> 8);
+	data[37] = (uint8_t)dport;
+	data[46] = 0x50;
+	return (struct packets_frame){ .flow = 7, .leg = (uint8_t)leg, .flags = out ? PACKETS_OUT : 0, .len = 60, .wire_len = 60, .data = data };
+}
+
+static const uint8_t server[16] = { [10] = 0xff, 0xff, 10, 0, 0, 2 };
+
+static void note(struct ledger *l, uint64_t at, unsigned leg, bool over, unsigned port, unsigned flags, unsigned retry, const char *id)
+{
+	struct packets_note n = { .at_ns = at, .flow = 7, .leg = (uint8_t)leg, .over = over, .flags = (uint8_t)flags, .port = (uint16_t)port,
+				  .retry = (uint16_t)retry, .server_port = leg == PACKETS_SERVER_LEG ? 443 : 0 };
+
+	if (leg == PACKETS_SERVER_LEG)
+		memcpy(n.server, server, 16);
+	snprintf(n.request, sizeof(n.request), "%s", id);
+	ledger_note(l, 0, &n);
+}
+
+static const char *client_leg(struct ledger *l, uint64_t at, bool out, bool payload)
+{
+	static char text[LEDGER_TEXT];
+	uint8_t data[60];
+	struct packets_frame f = out ? frame(data, PACKETS_CLIENT_LEG, true, 443, 5000, payload)
+				     : frame(data, PACKETS_CLIENT_LEG, false, 5000, 443, payload);
+
+	ledger_say(l, 0, &f, at, text);
+	return text;
+}
+
+static const char *server_leg(struct ledger *l, uint64_t at, bool out, unsigned port)
+{
+	static char text[LEDGER_TEXT];
+	uint8_t data[60];
+	struct packets_frame f = out ? frame(data, PACKETS_SERVER_LEG, true, port, 443, true) : frame(data, PACKETS_SERVER_LEG, false, 443, port, true);
+
+	/* The server is the other end. */
+	if (!out)
+		memcpy(data + 26, "\x0a\0\0\2\x0a\0\0\1", 8);
+	ledger_say(l, 0, &f, at, text);
+	return text;
+}
+
+static void a_packet_belongs_to_its_request(void **state)
+{
+	struct ledger *l = ledger_new();
+
+	(void)state;
+	assert_string_equal(client_leg(l, 50, false, true), "");
+	note(l, 100, PACKETS_CLIENT_LEG, false, 5000, 0, 0, "one");
+	note(l, 110, PACKETS_SERVER_LEG, false, 6000, 0, 0, "one");
+	note(l, 120, PACKETS_SERVER_LEG, false, 6001, 0, 1, "one");
+	note(l, 125, PACKETS_SERVER_LEG, false, 6001, 0, 1, "one");
+	note(l, 200, PACKETS_CLIENT_LEG, true, 5000, 0, 0, "one");
+	note(l, 300, PACKETS_CLIENT_LEG, false, 5000, 0, 0, "two");
+	note(l, 310, PACKETS_SERVER_LEG, false, 6001, 0, 0, "two");
+	note(l, 400, PACKETS_CLIENT_LEG, true, 5000, 0, 0, "two");
+	/* What opens it is there before it is known as one; what acknowledges it comes after it is over. */
+	assert_string_equal(client_leg(l, 90, false, true), ", request one, server 10.0.0.2 port 443, retry 1");
+	assert_string_equal(client_leg(l, 150, true, true), ", request one, server 10.0.0.2 port 443, retry 1");
+	assert_string_equal(client_leg(l, 210, false, false), ", request one, server 10.0.0.2 port 443, retry 1");
+	assert_string_equal(client_leg(l, 299, false, true), ", request two, server 10.0.0.2 port 443, retry 0");
+	assert_string_equal(client_leg(l, 999, true, true), ", request two, server 10.0.0.2 port 443, retry 0");
+	assert_string_equal(server_leg(l, 105, true, 6000), ", request one, retry 0");
+	assert_string_equal(server_leg(l, 250, false, 6001), ", request one, retry 1");
+	assert_string_equal(server_leg(l, 315, true, 6001), ", request two, retry 0");
+	assert_string_equal(server_leg(l, 315, true, 6002), "");
+	ledger_free(l);
+}
+
+static void several_are_under_way_at_once(void **state)
+{
+	struct ledger *l = ledger_new();
+
+	(void)state;
+	note(l, 100, PACKETS_CLIENT_LEG, false, 5000, 0, 0, "one");
+	note(l, 110, PACKETS_CLIENT_LEG, false, 5000, 0, 0, "two");
+	note(l, 150, PACKETS_CLIENT_LEG, true, 5000, 0, 0, "one");
+	assert_string_equal(client_leg(l, 120, true, true), ", request one, request two");
+	assert_string_equal(client_leg(l, 160, true, true), ", request two");
+	ledger_free(l);
+}
+
+static void what_nobody_can_decrypt_is_said_once(void **state)
+{
+	struct ledger *l = ledger_new();
+
+	(void)state;
+	note(l, 100, PACKETS_CLIENT_LEG, false, 5000, NOTE_TLS | NOTE_RETOLD, 0, "");
+	note(l, 100, PACKETS_SERVER_LEG, false, 6000, NOTE_TLS | NOTE_KEYED, 0, "");
+	note(l, 100, PACKETS_SERVER_LEG, false, 6001, NOTE_TLS, 0, "");
+	note(l, 100, PACKETS_SERVER_LEG, false, 6002, 0, 0, "");
+	assert_string_equal(client_leg(l, 120, false, true), ", its TLS secrets are not in this file: its plaintext is");
+	assert_string_equal(client_leg(l, 121, true, true), "");
+	assert_string_equal(server_leg(l, 120, true, 6000), "");
+	assert_string_equal(server_leg(l, 120, false, 6001), ", its TLS secrets are not in this file");
+	assert_string_equal(server_leg(l, 121, true, 6001), "");
+	assert_string_equal(server_leg(l, 120, true, 6002), "");
+	ledger_free(l);
+}
+
+static void what_is_remembered_is_bounded(void **state)
+{
+	struct ledger *l = ledger_new();
+	char id[20];
+
+	(void)state;
+	for (unsigned i = 0; i < 3 * LEDGER_REQUESTS; i++) {
+		snprintf(id, sizeof(id), "r%u", i);
+		note(l, 10 * i + 1, PACKETS_CLIENT_LEG, false, 5000, 0, 0, id);
+		note(l, 10 * i + 9, PACKETS_CLIENT_LEG, true, 5000, 0, 0, id);
+	}
+	snprintf(id, sizeof(id), ", request r%u", 3 * LEDGER_REQUESTS - 5);
+	assert_string_equal(client_leg(l, 10ull * (3 * LEDGER_REQUESTS - 5) + 5, true, true), id);
+	ledger_free(l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_packet_belongs_to_its_request),
+		cmocka_unit_test(several_are_under_way_at_once),
+		cmocka_unit_test(what_nobody_can_decrypt_is_said_once),
+		cmocka_unit_test(what_is_remembered_is_bounded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,48 @@
+/*
+ * retell - what a worker tells the capture of a service: which request is where, and what is said inside TLS.
+ *
+ * Notes say for which request a connection is used, so that packets of both legs can be paired; they cost a capture nothing
+ * but memory, and without a capture nothing is done. With `plaintext` all that is sent and received on a connection, after
+ * and before TLS, is said again as a TCP conversation (engine/clone/synth.h), with 80 as the port of the server, or 8080
+ * where the real one is 80, so that nobody takes both for one. A conversation begins with the connection, or with the first
+ * request on it after the capture began. HTTP/2 that began before cannot be told from its middle: nobody could read it.
+ */
+#ifndef SPANWIRE_ENGINE_CAPTURE_RETELL_H
+#define SPANWIRE_ENGINE_CAPTURE_RETELL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct chute;
+struct conn;
+struct exchange;
+
+/* The way to the warden, of this process; borrowed. */
+void retell_chute(const struct chute *c);
+
+/* ---- a connection ---- */
+
+/* C is established, or serves on although a capture began: what is said is told from now on. FROM_MIDDLE: it was used before. */
+void retell_attach(struct conn *c, bool from_middle);
+/* For conn.h, of a connection with c->retold: RECEIVED bytes at P, or sent of IOV. */
+void retell_heard(struct conn *c, const void *p, size_t received);
+void retell_said(struct conn *c, const struct iovec *iov, size_t sent);
+/* One side says no more. */
+void retell_end(struct conn *c, bool ours);
+void retell_fini(struct conn *c, bool reset);
+
+/* ---- a request ---- */
+
+/* Its head is there: FRAMED: in frames of HTTP/2. */
+void retell_request(struct exchange *x);
+/* SERVER is asked for a connection. */
+void retell_dialled(struct exchange *x, struct conn *server);
+/* It goes to x->upstream.server. */
+void retell_sent(struct exchange *x);
+void retell_over(struct exchange *x);
+/* L4: CLIENT has SERVER, now or all the time. */
+void retell_pair(struct conn *client, struct conn *server);
+
+#endif

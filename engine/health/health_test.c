@@ -519,11 +519,11 @@ static void dns_is_read_strictly(void **state)
 	assert_false(dns_read(m, (size_t)n + sizeof(body), 4712, "www.example.com", DNS_TYPE_A, NULL, &a));
 	assert_false(dns_read(m, (size_t)n + sizeof(body), 4711, "www.example.org", DNS_TYPE_A, NULL, &a));
 	assert_false(dns_read(m, (size_t)n + sizeof(body), 4711, "www.example.com", DNS_TYPE_AAAA, NULL, &a));
-	assert_int_equal(dns_query(m, 1, "a..b", DNS_TYPE_A), -EINVAL);
 	/* Who asks for anything takes whatever there is. */
 	m[n - 3] = DNS_TYPE_ANY;
 	assert_true(dns_read(m, (size_t)n + sizeof(body), 4711, "www.example.com", DNS_TYPE_ANY, NULL, &a));
 	assert_true(a.of_type == 1 && strcmp(dns_type_text(DNS_TYPE_ANY), "ANY") == 0 && strcmp(dns_type_text(3), "?") == 0);
+	assert_int_equal(dns_query(m, 1, "a..b", DNS_TYPE_A), -EINVAL);
 }
 
 static void all_monitors_must_pass_unless_fewer_do(void **state)

@@ -11,7 +11,7 @@ import json
 import statistics
 from typing import Callable, ContextManager, Iterator
 
-from bench.load import h2load, in_turn, p99_us, path_us, unlimited
+from bench.load import ahead, h2load, in_turn, p99_us, path_us, unlimited
 from bench.result import Result
 from lab.engine import Engine
 from lab.host import Host, until
@@ -19,7 +19,7 @@ from lab.lab import Lab, VirtualService
 
 ALL = "1,6 0 0 4294967295,"             # classic BPF: every frame
 DROP = "1,6 0 0 2,"                     # TC_ACT_SHOT
-RATE, SECONDS = 2000, 4                 # of the steady load
+RATE, SECONDS = 2000, 3                 # of the steady load
 
 
 def swallow(host: Host, interface: str) -> None:
@@ -190,6 +190,7 @@ def sensors(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
         return measure
 
     h2load(client, f"{vs.url}files/128", 5000)
+    ahead([engine.warden, engine.proxy, *web.pids()])
     states = {"black_hole": black_hole, "stopped": stopped, "slow": slow}
     found = in_turn(max(rounds, 7), {"healthy": wait(contextlib.nullcontext), **{n: wait(s) for n, s in states.items()}})
     for name in states:

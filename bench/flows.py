@@ -1,4 +1,4 @@
-"""What a cloned connection costs the kernel: memory in the flow table, and the warden's look through a full one."""
+"""What a cloned connection costs: memory in the kernel's flow table and in the proxy; the warden's look through a full table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pathlib
 import sys
 from typing import Iterator
 
-from lab.host import Host
+from bench import idle
+from lab.host import Host, until
 from lab.lab import Lab, ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
@@ -16,6 +17,7 @@ sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from reach import Reach                                         # noqa: E402
 
 FLOWS = 100_000
+HELD = 4000                             # of connections through a proxy
 BUCKETS = 16 * 131_072                  # the table's own array, of 16 bytes each
 
 
@@ -64,3 +66,22 @@ def measure(lab: Lab) -> Iterator[tuple[str, str, list[float], str]]:
             yield ("clone_flow_sweep_step", "us", sweeps, "10 a second")
         finally:
             reach.end()
+    yield from in_proxy(lab)
+
+
+def in_proxy(lab: Lab) -> Iterator[tuple[str, str, list[float], str]]:
+    """Of each connection through an L4 service, with one to the server. Engines of their own: memory is not given back."""
+    web, client, ids = lab.server(), lab.client(), lab.sensor()
+    ids.tcpdump.stop()
+    each = []
+    for name, clone in (("bare", None), ("copied", lab.clone_profile([ids], mac=True))):
+        lab.api.post("serviceenginegroup", {"name": name})
+        engine = lab.engine(workers=1, group=name)
+        service = lab.virtual_service([web], http=False, monitor=None, clone=clone,
+                                      se_group_ref=lab.ref("serviceenginegroup", name))
+        each.append(idle.per_connection(client, (service.vip, 80), lambda pid=engine.proxy: [pid], HELD))
+        if clone:
+            until(lambda: service.clone_sum("flows_copied") >= HELD, "every connection is copied")
+    yield "l4_connection_proxy", "B", each[:1], ""
+    yield "l4_connection_proxy_cloned", "B", each[1:], ""
+    yield "clone_flow_proxy", "B", [each[1] - each[0]], "<=64B"

@@ -6,6 +6,7 @@
  */
 #include <argp.h>
 #include <errno.h>
+#include <langinfo.h>
 #include <locale.h>
 #include <unistd.h>
 
@@ -306,6 +307,9 @@ int main(int argc, char **argv)
 	int status;
 
 	setlocale(LC_ALL, "");
+	/* The controller speaks UTF-8; a container without LANG as well, rather than lose what is typed. */
+	if (strcmp(nl_langinfo(CODESET), "UTF-8"))
+		setlocale(LC_CTYPE, "C.UTF-8");
 	argp_err_exit_status = 2;
 	/* NULLs behind the last word: what is left out. */
 	c.words = xcalloc((size_t)argc + 4, sizeof(*c.words));

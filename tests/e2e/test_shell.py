@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 
 import pytest
 
 from contract import ROOT, Controller
 from lab.api import Api
+from pki import Identity
 
 PROGRAM = ROOT / "build" / "shell" / "spanwire"
 
@@ -250,6 +253,25 @@ def test_configure_warns_of_what_has_no_effect(world):
     status, out, wrong = world.spanwire("configure", "pool", "quiet", inert, "x")
     assert status == 0 and wrong == f"spanwire: stored, but without effect yet: {inert}\n"
     world.shown("delete", "pool", "quiet")
+
+
+def test_what_the_manual_has_in_one_line_runs(world):
+    text = (ROOT / "docs/shell.md").read_text()
+    blocks = re.findall(r"^## (?:One line|Changing things)\n+```\n(.*?)^```", text, re.M | re.S)
+    lines = [shlex.split(line.split("  ")[0]) for block in blocks for line in block.splitlines()]
+    assert len(lines) > 12 and all(line[0] == "spanwire" for line in lines)
+    shop = Identity("shop")
+    files = {"@shop.pem": shop.certificate, "@shop.key": shop.key}
+    for name, content in files.items():
+        (world.home / name[1:]).write_text(content)
+    for line in lines:
+        words = [f"@{world.home / word[1:]}" if word in files else word for word in line[1:]]
+        status, _, wrong = world.spanwire(*words)
+        # Nothing is copied here, and the pool is in use.
+        expected = {"clone test shop": "no clone profile", "delete pool web": "refer"}.get(" ".join(words))
+        assert (status == 1 and expected in wrong) if expected else (status, wrong) == (0, ""), (words, wrong)
+    world.api.put(f"pool/{world.api.find('pool', 'web')['uuid']}", {"name": "web", "servers": [
+        {"ip": {"addr": f"10.0.0.{n}", "type": "V4"}, "port": 8000 + n} for n in (5, 6)]})
 
 
 def test_usage(world):

@@ -12,6 +12,7 @@ import pytest
 from lab.api import Api
 from lab.host import until
 from pki import Identity
+from contract import ROOT
 from terminal import Terminal
 from test_capture import requests_in
 from test_shell import PROGRAM, World
@@ -168,8 +169,18 @@ def test_a_capture_as_the_manual_types_it(lab, tmp_path):
         said, = [line for line in t.sees("Downloaded the attachment to ") if line.startswith("Downloaded")]
         name = re.fullmatch(rf"Downloaded the attachment to {tmp_path}/(vs_Test-VS\.\d{{8}}_\d{{6}}\.pcapng)", said)[1]
         t.prompts()
+        # The other format, named as such.
+        for line in ("debug virtualservice Test-VS", "capture_params pcap_ng false", "capture", "save"):
+            t.run(line)
+        until(lambda: len(lab.api.get("capture")["results"]) == 2, "the second capture")
+        for line in ("debug virtualservice Test-VS", "no capture", "save"):
+            t.run(line)
+        until(lambda: all(c.get("ended") for c in lab.api.get("capture")["results"]), "the capture is over")
+        said = t.run(f"show debug virtualservice Test-VS capture {tmp_path}")
+        classic = re.fullmatch(rf"Downloaded the attachment to {tmp_path}/(vs_Test-VS\.\d{{8}}_\d{{6}}\.pcap)", said[-1])[1]
     finally:
         t.close()
+    assert (tmp_path / classic).read_bytes()[:4] in (b"\x4d\x3c\xb2\xa1", b"\xd4\xc3\xb2\xa1")
     file = tmp_path / name
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert {legs for legs in requests_in(file)["from-the-manual"]} == {"client leg", "server leg"}
@@ -422,13 +433,53 @@ def test_the_terminal_is_small(desk, shell):
 
 
 def test_what_other_shells_have_is_answered_with_what_there_is(shell):
-    for line in ("attach serviceengine x", "reboot serviceengine x", "upgrade system"):
+    for line in ("attach serviceengine x", "shutdown serviceengine x", "upgrade system"):
         assert "serviceengine NAME" in " ".join(shell.run(line))
     shell.type("watch show pool | include 10.0.0.5")
     shell.key("Enter")
     shell.wait(lambda lines: "Ctrl-C ends" in lines[-2] and "10.0.0.5" in lines[-1], "what was filtered")
     shell.key("C-c")
     shell.prompts()
+
+
+def dialogues(*headings):
+    """[prompt, what is typed there, what the manual answers], of these sections of the manual."""
+    text = (ROOT / "docs/shell.md").read_text()
+    for heading in headings:
+        section = re.search(rf"^## {re.escape(heading)}\n(.*?)^##", text, re.M | re.S)[1]
+        for block in re.findall(r"^```\n(.*?)^```", section, re.M | re.S):
+            turns = []
+            for line in block.splitlines():
+                found = re.match(r"(\[admin:controller\]: \S*>) (.*)", line)
+                if found:
+                    turns.append([found[1], found[2], []])
+                elif turns:
+                    turns[-1][2].append(line)
+            yield from turns
+
+
+def test_what_the_manual_types_is_answered_as_it_says(shell):
+    turns = list(dialogues("The first quarter of an hour", "Before a terminal"))
+    assert len(turns) > 25
+    for prompt, line, answer in turns:
+        assert shell.prompt() == prompt, line
+        said = shell.run(line)
+        assert said == answer or (answer == ["..."] and said), line
+        assert not [row for row in said if "There is no " in row], said
+    assert shell.prompt() == "[admin:controller]: >"
+
+
+def test_utf8_whatever_the_machine_says(desk):
+    t = desk.terminal(LC_ALL="C")
+    try:
+        t.run("configure pool grüße")
+        t.run("description 你好")
+        assert table(t.run("save"))["description"] == "你好"
+        t.type("delete pool gr")
+        t.key("Tab", "Enter")
+        t.sees("pool grüße was deleted.")
+    finally:
+        t.close()
 
 
 def test_names_from_the_controller_cannot_move_the_cursor(desk, shell):

@@ -1,8 +1,10 @@
 """What the shell shows of a living service is what the API says of it, in tables and in JSON."""
 
 import json
+import re
 
 from lab import until
+from terminal import Terminal
 
 
 def spanwire(lab, *words):
@@ -12,7 +14,7 @@ def spanwire(lab, *words):
                  lab.program("spanwire"), *words).stdout
 
 
-def test_runtime_and_clone_stats(lab):
+def test_runtime_and_clone_stats(lab, tmp_path):
     ids, web, client, engine = lab.sensor(), lab.server(), lab.client(), lab.engine()
     vs = lab.virtual_service(pool=[web], clone=lab.clone_profile([ids])).wait_servers_up(1)
     for _ in range(5):
@@ -42,3 +44,29 @@ def test_runtime_and_clone_stats(lab):
     assert books["num_total_pkts_cloned"] == str(sent) and books["num_mbuf_alloc_failed"] == "0"
     head = dict(line.split(None, 1) for line in shown.split("clone_srvr_stats[1]")[0].splitlines()[1:])
     assert head["proc_id"].strip() == "PROC_Aggregate" and head["se_uuid"].strip() == told["se_uuid"]
+
+    # Every view before a terminal, and what becomes of a move.
+    lab.engine()
+    names = {"virtualservice": vs.name, "pool": lab.api.get("pool")["results"][0]["name"], "serviceengine": engine.name,
+             "serviceenginegroup": "Default-Group", "cloud": "Default-Cloud"}
+    c = lab.controller
+    t = Terminal(["ip", "netns", "exec", c.ns, lab.program("spanwire")], {
+        "SPANWIRE_CONTROLLER": c.url, "SPANWIRE_PASSWORD_FILE": c.password_file, "SPANWIRE_CA": c.data / "ca.pem",
+        "HOME": tmp_path, "LC_ALL": "C.UTF-8"}, width=100)
+    try:
+        walked = 0
+        for kind in lab.api.get("model")["kinds"]:
+            if kind.get("views") and kind["kind"] in names:
+                for view in kind["views"]:
+                    said = t.run(f"show {kind['kind']} {names[kind['kind']]} {view.replace('/', ' ')}")
+                    assert said == ["There is nothing."] or (said[0][:2] == "+-" and not re.search(r'[{}"]', "".join(said))), said
+                    assert max((len(line) for line in said if line[:1] in ("+", "|")), default=0) <= 100, said
+                    walked += 1
+        assert walked > 30
+        until(lambda: len([e for e in lab.api.get("serviceengine-inventory")["results"]
+                           if e["runtime"]["oper_status"]["state"] == "OPER_UP"]) == 2, "both engines are there")
+        said = t.run(f"migrate virtualservice {vs.name}")
+        assert re.match(rf"{vs.name}: OPER_UP on (?!{engine.name} )\S+ \(\d+\.\d s\)$", said[-1]), said
+        assert client.fresh_get(vs.url).ok
+    finally:
+        t.close()

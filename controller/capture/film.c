@@ -257,6 +257,31 @@ static void last_words(struct film *f)
 		snprintf(f->trouble, sizeof(f->trouble), "disk: %s", strerror(errno));
 }
 
+/* FD ends with its last whole packet. How many there are. */
+static uint64_t mend(int fd)
+{
+	uint64_t packets = 0;
+	uint32_t head[4];
+	off_t at = 0, size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+	bool classic;
+
+	if (fd < 0 || pread(fd, head, sizeof(head), 0) != sizeof(head))
+		return 0;
+	classic = head[0] == 0xa1b23c4d;
+	at = classic ? 24 : 0;
+	while (pread(fd, head, sizeof(head), at) >= (ssize_t)(classic ? 16 : 12)) {
+		off_t n = classic ? 16 + (off_t)head[2] : (off_t)head[1];
+
+		if (n < 12 || at + n > size)
+			break;
+		packets += classic || head[0] == PCAPNG_PACKET;
+		at += n;
+	}
+	if (at < size && ftruncate(fd, at) < 0)
+		log_warn("capture_not_mended reason=\"%s\"", strerror(errno));
+	return packets;
+}
+
 /* ---- orders ---- */
 
 /* At once: the packets that it opens wait a little, and come behind it. */
@@ -400,6 +425,13 @@ static void *film_thread(void *arg)
 	}
 	drain(f, UINT64_MAX);
 	last_words(f);
+	if (*f->trouble) {
+		off_t size;
+
+		__atomic_store_n(&f->packets, mend(f->fd), __ATOMIC_RELAXED);
+		size = lseek(f->fd, 0, SEEK_END);
+		__atomic_store_n(&f->size, size > 0 ? (uint64_t)size : 0, __ATOMIC_RELAXED);
+	}
 	inbox_post(f->c.home, &f->done_message, tell_done);
 	return NULL;
 }
@@ -420,7 +452,7 @@ int film_new(const struct film_config *c, struct film **out, struct err *e)
 {
 	struct film *f;
 	pthread_condattr_t how;
-	int fd = open(c->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = open(c->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
 		return err_set(e, -errno, NULL, "Cannot write the file of the capture: %s.", strerror(errno));
@@ -496,26 +528,8 @@ void film_end(struct film *f)
 uint64_t film_mend(const char *path)
 {
 	CLEANUP_FD int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	uint64_t packets = 0;
-	uint32_t head[4];
-	off_t at = 0, size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
-	bool classic;
 
-	if (fd < 0 || pread(fd, head, sizeof(head), 0) != sizeof(head))
-		return 0;
-	classic = head[0] == 0xa1b23c4d;
-	at = classic ? 24 : 0;
-	while (pread(fd, head, sizeof(head), at) >= (ssize_t)(classic ? 16 : 12)) {
-		off_t n = classic ? 16 + (off_t)head[2] : (off_t)head[1];
-
-		if (n < 12 || at + n > size)
-			break;
-		packets += classic || head[0] == PCAPNG_PACKET;
-		at += n;
-	}
-	if (at < size && ftruncate(fd, at) < 0)
-		log_warn("capture_not_mended path=%s reason=\"%s\"", path, strerror(errno));
-	return packets;
+	return mend(fd);
 }
 
 uint64_t film_size(const struct film *f)

@@ -189,7 +189,7 @@ static int begin(struct change *c, const struct object *owner, const json_t *deb
 	json_object_set_new(w, is_service(owner) ? "virtualservice_ref" : "serviceengine_ref",
 			    json_sprintf("/api/%s/%s", owner->kind->path, owner->uuid));
 	json_object_set_new(w, "packet_kinds", kinds_of(owner, debug));
-	json_object_set_new(w, "file_name", json_sprintf("%s.%s", name, json_bool(params, "pcap_ng", true) ? "pcapng" : "pcap"));
+	json_object_set_new(w, "file_name", json_sprintf("%s.pcap", name)); /* of both forms, as the manual's: readers look inside */
 	for (i = 0; i < ARRAY_SIZE(taken_over); i++)
 		if (json_object_get(debug, taken_over[i]))
 			json_object_set(w, taken_over[i], json_object_get(debug, taken_over[i]));

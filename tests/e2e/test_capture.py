@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -471,6 +472,20 @@ def test_datagrams_old_connections_and_a_full_budget(lab):
         assert ended["ended_by"] == "budget" and ended["size"] <= 1 << 20, "a quarter of what was free"
         assert len(tshark(capture.download(), "", "frame.len")) == ended["packets"]
         get_ids(client, pipe.url, ["after"])
+        # A disk that others fill ends it as well, with what is there, whole packets only.
+        for old in lab.api.get("capture")["results"]:
+            lab.api.delete(f"capture/{old['uuid']}")
+        (small / ".filler").write_bytes(bytes(3 << 20))
+        capture = Capture(lab, pipe, {"max_packets": 0}).wait_engines(1)
+        with contextlib.suppress(OSError), open(small / ".filler", "ab") as filler:
+            while filler.write(bytes(4096)) and filler.flush() is None:
+                pass
+        os.truncate(small / ".filler", (small / ".filler").stat().st_size - (200 << 10))
+        assert len(client.get(pipe.url + "files/1048576").content) == 1 << 20
+        ended = capture.wait_ended()
+        assert ended["ended_by"] == "disk: No space left on device" and 0 < ended["size"] <= 300 << 10, ended
+        assert len(tshark(capture.download(), "", "frame.len")) == ended["packets"] > 0
+        get_ids(client, pipe.url, ["after the disk"])
     finally:
         lab.controller.process.stop()
         command("umount", small)

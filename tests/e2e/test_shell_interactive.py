@@ -167,7 +167,7 @@ def test_a_capture_as_the_manual_types_it(lab, tmp_path):
         t.type(tmp_path)
         t.key("Enter")
         said, = [line for line in t.sees("Downloaded the attachment to ") if line.startswith("Downloaded")]
-        name = re.fullmatch(rf"Downloaded the attachment to {tmp_path}/(vs_Test-VS\.\d{{8}}_\d{{6}}\.pcapng)", said)[1]
+        name = re.fullmatch(rf"Downloaded the attachment to {tmp_path}/(vs_Test-VS\.\d{{8}}_\d{{6}}\.pcap)", said)[1]
         t.prompts()
         # The other format, named as such.
         for line in ("debug virtualservice Test-VS", "capture_params pcap_ng false", "capture", "save"):

@@ -184,6 +184,8 @@ bool head_tells_id(const struct exchange *x, const struct http1_head *h)
 	return exchange_profile(x)->request_id_in_answer && x->id_len && h->status >= 200;
 }
 
+#define STATUS_END (sizeof("HTTP/1.1 200") - 1)
+
 bool head_passes(const struct http1_head *h, const struct http1_field *f, bool tell_id)
 {
 	bool no_body = h->status < 200 || h->status == 204;
@@ -201,11 +203,14 @@ void head_to_client(struct exchange *x, const struct http1_head *h, const char *
 	size_t len;
 
 	polish_init(&polish, x);
-	if (h->minor == 1) {
+	if (h->minor == 1 && in[STATUS_END] == ' ') {
 		gather_add(g, in, first);
-	} else { /* the version is that of the sender: ours (RFC 9110 section 2.5) */
+	} else { /* the version is that of the sender: ours (RFC 9110 section 2.5); the blank stands also before no reason */
 		gather_literal(g, "HTTP/1.1");
-		gather_add(g, in + 8, first - 8);
+		gather_add(g, in + 8, STATUS_END - 8);
+		if (in[STATUS_END] != ' ')
+			gather_literal(g, " ");
+		gather_add(g, in + STATUS_END, first - STATUS_END);
 	}
 	for (uint32_t i = 0; i < h->fields_n; i++) {
 		const struct http1_field *f = &h->fields[i];

@@ -168,6 +168,9 @@ static const struct trip trips[] = {
 	{ "GET / HTTP/1.0\r\n" H "Connection: keep-alive\r\n\r\n", GET_,
 	  "HTTP/1.1 200 OK\r\n" DATE CHUNKED "\r\n2\r\nok\r\n0\r\n\r\n",
 	  "HTTP/1.1 200 OK\r\n" DATE "Connection: close\r\n\r\nok", CLOSED },
+	/* Whoever says no reason says the blank before it. */
+	{ GET, GET_, "HTTP/1.1 200\r\n" DATE "Content-Length: 2\r\n\r\nok", "HTTP/1.1 200 \r\n" DATE "Content-Length: 2\r\n\r\nok" },
+	{ GET, GET_, "HTTP/1.0 200\r\n" DATE "Content-Length: 2\r\n\r\nok", "HTTP/1.1 200 \r\n" DATE "Content-Length: 2\r\n\r\nok", KEPT, ENDS },
 	{ "GET / HTTP/1.0\r\n" H "\r\n", GET_, "HTTP/1.1 200 OK\r\n" DATE "\r\nuntil the end",
 	  "HTTP/1.1 200 OK\r\n" DATE "Connection: close\r\n\r\nuntil the end", CLOSED, HANGS_UP },
 	/* bodies */

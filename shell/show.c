@@ -512,7 +512,7 @@ static int show_view(const struct show *s, const json_t *kind, const char *path,
 	if (rc == -ENOENT && view == words && json_object_get(kind, "views")) {
 		CLEANUP_FREE char *views = kinds_views(kind);
 
-		return err_set(e, rc, NULL, "A %s has no view '%s': there is %s.", json_str(kind, "kind", ""), words, views);
+		return err_set(e, rc, NULL, "A %s has no view '%s'; there is: %s.", json_str(kind, "kind", ""), words, views);
 	}
 	return rc ? rc : show_answer(s, answer);
 }

@@ -124,7 +124,7 @@ def test_views(world):
     assert "cluster_state.state" in world.shown("show", "cluster", "runtime")
     assert json.loads(world.shown("--json", "show", "cluster", "runtime"))["cluster_state"]["state"]
     status, wrong = world.refused("show", "virtualservice", "shop", "no/such/view")
-    assert status == 1 and "has no view 'no/such/view': there is connections, httpstats, " in wrong
+    assert status == 1 and "has no view 'no/such/view'; there is: " in wrong and " traffic_clone_stats, " in wrong
     # As far as only one has it, with blanks for slashes, and by its end.
     for words in (("run", "serv"), ("runtime/server",), ("serv",)):
         assert "OPER_STATUS.STATE" in world.shown("show", "pool", "web", *words)

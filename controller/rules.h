@@ -49,10 +49,18 @@ int rule_stays_built(struct change *c, const struct kind_desc *k, const char *uu
 
 /* Does a capture with such capture_params have what was encrypted? Then it is for those who may hold keys. */
 bool capture_reads_tls(const json_t *params);
+
+struct capture_past {
+	unsigned before, after;      /* seconds */
+	const char *reason;
+	const char *trigger;         /* "": somebody asked for it */
+	const char *request_id;      /* "": of all requests */
+};
 /*
- * A `capture` of what the engines' recorders have of the last SECONDS of VS. MADE: its uuid. -EBUSY: another one runs.
+ * A `capture` of what the engines' recorders have of VS. MADE: its uuid. -EBUSY: another one runs; but one that a trigger made
+ * ends when somebody asks.
  */
-int rule_capture_past(struct change *c, const struct object *vs, unsigned seconds, const char *reason, char made[static UUID_MAX],
+int rule_capture_past(struct change *c, const struct object *vs, const struct capture_past *p, char made[static UUID_MAX],
 		      struct err *e);
 
 /* clang-format off */

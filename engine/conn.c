@@ -216,6 +216,16 @@ void conn_option(const struct conn *c, int level, int option, int value)
 	setsockopt(c->watch.fd, level, option, &value, sizeof(value));
 }
 
+uint16_t conn_own_port(struct conn *c)
+{
+	union address own;
+	socklen_t len = sizeof(own);
+
+	if (!c->own_port && getsockname(c->watch.fd, &own.sa, &len) == 0)
+		c->own_port = (uint16_t)address_port(&own);
+	return c->own_port;
+}
+
 int conn_error(const struct conn *c)
 {
 	int e = 0;

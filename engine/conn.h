@@ -173,6 +173,8 @@ void conn_want_out(struct conn *c);
 void conn_park(struct conn *c);
 /* setsockopt() of a number; what is refused is left as it was. */
 void conn_option(const struct conn *c, int level, int option, int value);
+/* Of a server connection's end that is ours; asked of the kernel once. 0: it does not say. */
+uint16_t conn_own_port(struct conn *c);
 /* What SO_ERROR says, as -errno; 0: nothing is wrong. */
 int conn_error(const struct conn *c);
 /* The session's deadline; 0: none. Fires proto->expired(). */

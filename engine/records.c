@@ -229,6 +229,8 @@ static json_t *shown(const struct record *rec)
 	if (rec->port)
 		json_object_set_new(o, "client_dest_port", json_integer(rec->port));
 	put_address(o, "server_ip", "server_dest_port", &rec->server);
+	if (rec->server_src_port)
+		json_object_set_new(o, "server_src_port", json_integer(rec->server_src_port));
 	put_ms(o, "client_rtt", rec->client_rtt_us);
 	put_ms(o, "server_rtt", rec->server_rtt_us);
 	put_ms(o, "total_time", rec->total_us);
@@ -354,4 +356,31 @@ int64_t records_read(const struct records *r, const json_t *query, void (*give)(
 	}
 	free(s.found);
 	return (int64_t)s.n;
+}
+
+static void newest_of(const struct records *r, unsigned worker, unsigned ring, const char *vs, const char *id,
+		      struct record_request *out)
+{
+	uint64_t written = __atomic_load_n(&part_of(r, worker)->written[ring], __ATOMIC_ACQUIRE);
+	uint64_t n = MIN(written, (uint64_t)r->slots[ring]);
+	char copy[RECORD_BYTES] __attribute__((aligned(8)));
+	struct record *rec = (struct record *)copy;
+
+	for (uint64_t i = 0; i < n; i++) {
+		if (!copy_of(slot_of(r, worker, ring, written - 1 - i), rec) || rec->report_us <= out->to_us ||
+		    !text_is(rec, RECORD_T_REQUEST_ID, id) || !text_is(rec, RECORD_T_VS, vs))
+			continue;
+		*out = (struct record_request){ rec->client, rec->server, rec->server_src_port, rec->report_us - rec->total_us,
+						rec->report_us };
+		return;
+	}
+}
+
+bool records_request(const struct records *r, const char *vs, const char *id, struct record_request *out)
+{
+	*out = (struct record_request){ 0 };
+	for (unsigned w = 0; r->mem && w < r->workers; w++)
+		for (unsigned ring = 0; ring < 2; ring++)
+			newest_of(r, w, ring, vs, id, out);
+	return out->to_us != 0;
 }

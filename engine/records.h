@@ -84,6 +84,7 @@ struct record {
 	uint64_t server_rx_bytes, server_tx_bytes; /* from, to the server */
 	uint32_t total_us, first_byte_us, app_us, transfer_us, client_rtt_us, server_rtt_us;
 	union address client, vip, server;
+	uint16_t server_src_port; /* ours, of the connection to the server; 0: none */
 	uint8_t type, reason;
 	uint8_t version;        /* 10, 11, 20 */
 	bool tls, udp;
@@ -131,5 +132,14 @@ struct record_filter;
  */
 int64_t records_read(const struct records *r, const json_t *query, void (*give)(void *arg, json_t *record), void *arg,
 		     uint64_t *overwritten);
+
+/* Whose connections a request was on. */
+struct record_request {
+	union address client, server; /* SERVER: of no family when none had it */
+	uint16_t server_src_port;     /* ours; 0: not known */
+	uint64_t from_us, to_us;      /* wall clock */
+};
+/* The newest of virtual service VS that is called ID; false: it is not known. Takes a while, as records_read(). */
+bool records_request(const struct records *r, const char *vs, const char *id, struct record_request *out);
 
 #endif

@@ -490,7 +490,7 @@ static void on_committed(struct link_user *u, uint64_t revision)
 	/* TCP or UDP? And who is denied? */
 	bool networks = changed_any(w, "networkprofile/") || changed_any(w, "networksecuritypolicy/") ||
 			changed_any(w, "ipaddrgroup/");
-	bool whole = changed_any(w, "capture/") && captures_follow_engine(w->captures);
+	bool whole = (changed_any(w, "capture/") && captures_follow_engine(w->captures)) || changed_any(w, "serviceenginegroup/");
 	const char *key;
 	json_t *v, *news;
 
@@ -920,7 +920,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->guards = guards_new(w->datapath);
 	w->inquiries = inquiries_new(l, &w->records, w->link);
 	w->recorder = recorder_new(w->datapath);
-	w->captures = captures_new(l, w->datapath, w->recorder, w->link, c->workers);
+	w->captures = captures_new(l, w->datapath, w->recorder, &w->records, w->link, c->workers);
 	w->assigned = assigned_new(w->vips, w->clones, w->ports, w->guards, w->vrfs, w->netlink,
 				   w->datapath);
 	w->trials = trials_new(l, w->clones, w->datapath, w->link);

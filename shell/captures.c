@@ -42,8 +42,7 @@ static const json_t *newest(const json_t *captures)
 	return found;
 }
 
-/* A name of the controller's as one of a file: nothing that leads elsewhere. */
-static char *file_name(const char *name)
+char *captures_file_name(const char *name)
 {
 	char *s = text_harmless(xstrdup(*name ? name : "capture.pcapng"));
 
@@ -56,7 +55,7 @@ static char *file_name(const char *name)
 static int download(struct session *s, const json_t *capture, const char *directory, struct err *e)
 {
 	CLEANUP_FREE char *path = xasprintf("/api/capture/%s/file", json_str(capture, "uuid", ""));
-	CLEANUP_FREE char *name = file_name(json_str(capture, "file_name", ""));
+	CLEANUP_FREE char *name = captures_file_name(json_str(capture, "file_name", ""));
 	CLEANUP_FREE char *file = NULL;
 	size_t len = strlen(directory);
 	struct stat st;

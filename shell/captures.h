@@ -12,4 +12,7 @@ int captures_show(struct session *s, const char *name, const char *directory, st
 /* What PATH answers into FILE, whole or not at all; readable by its owner alone. */
 int captures_download(struct session *s, const char *path, const char *file, struct err *e);
 
+/* A name of the controller's as one of a file: nothing that leads elsewhere. Caller frees. */
+char *captures_file_name(const char *name);
+
 #endif

@@ -1,8 +1,7 @@
 #include "shell/clone_test.h"
 
 #include "base/base.h"
-#include "shell/kinds.h"
-#include "shell/objects.h"
+#include "shell/service.h"
 #include "shell/text.h"
 
 /* A member as text that a terminal may have. Caller frees. */
@@ -45,27 +44,15 @@ static void show_engine(FILE *out, const json_t *engine)
 
 int clone_test(struct client *c, FILE *out, bool json, const char *name, bool *complete, struct err *e)
 {
-	CLEANUP_JSON json_t *object = NULL, *answer = NULL;
-	CLEANUP_FREE char *path = NULL, *full = NULL, *text = NULL, *service = NULL;
-	const json_t *model, *kind, *engine;
+	CLEANUP_JSON json_t *answer = NULL;
+	CLEANUP_FREE char *text = NULL, *service = NULL;
+	const json_t *engine;
 	size_t i;
-	int rc = client_model(c, &model, e);
+	int rc = service_ask(c, "POST", name, "clone-test", NULL, out, json, &answer, e);
 
-	rc = rc ? rc : kinds_find(model, "virtualservice", &kind, e);
-	rc = rc ? rc : objects_find(c, kind, name, "&skip_default=true", &object, e);
-	if (rc)
-		return rc;
-	path = objects_path(c, kind, json_str(object, "uuid", ""));
-	full = xasprintf("%s/clone-test", path);
-	rc = client_send(c, "POST", full, NULL, &answer, e);
-	if (rc)
-		return rc;
 	*complete = json_bool(answer, "complete", false);
-	if (json) {
-		json_dumpf(answer, out, JSON_INDENT(2));
-		fputc('\n', out);
-		return 0;
-	}
+	if (rc || json)
+		return rc;
 	text = word(answer, "looks_for");
 	service = word(answer, "virtualservice");
 	fprintf(out, "%s: %lld of %lld frames were sent. An IDS should report \"%s\".\n\n", service,

@@ -19,6 +19,7 @@
 #include "shell/interrupt.h"
 #include "shell/kinds.h"
 #include "shell/objects.h"
+#include "shell/save_packets.h"
 #include "shell/show.h"
 #include "shell/text.h"
 #include "shell/token.h"
@@ -105,6 +106,11 @@ int do_clone_test(struct session *s, const char *const *words, size_t n, struct 
 int do_capture(struct session *s, const char *const *words, size_t n, struct err *e)
 {
 	return capture_command(s->client, words, n, e);
+}
+
+int do_save_packets(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	return save_packets(s, words, n, e);
 }
 
 int do_watch(struct session *s, const char *const *words, size_t n, struct err *e)

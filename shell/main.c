@@ -125,6 +125,16 @@ static const char *after_options(const char *line)
 	}
 }
 
+/* A command whose own options follow. */
+static bool has_options(const struct command_line *c)
+{
+	size_t used;
+	struct err e = { 0 };
+	const struct command *cmd = session_command(NULL, c->words, c->n_words, &used, &e);
+
+	return cmd && used == c->n_words && strstr(cmd->words, "[--");
+}
+
 static error_t parse_one(int key, char *arg, struct argp_state *state)
 {
 	struct command_line *c = state->input;
@@ -165,7 +175,7 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 			argp_error(state, "a word is empty");
 		c->words[c->n_words++] = arg;
 		/* From here on they are fields and values, "-1" too. */
-		if ((c->n_words == 3 && takes_fields(c->words)) || (c->n_words == 1 && strcmp(arg, "capture") == 0))
+		if ((c->n_words == 3 && takes_fields(c->words)) || has_options(c))
 			while (state->next < state->argc)
 				c->words[c->n_words++] = state->argv[state->next++];
 		return 0;

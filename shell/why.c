@@ -3,8 +3,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
-#include "shell/kinds.h"
-#include "shell/objects.h"
+#include "shell/service.h"
 #include "shell/text.h"
 
 /* A mark before a line; its colour on a terminal. */
@@ -34,27 +33,15 @@ static void show_link(FILE *out, const json_t *link)
 
 int why(struct client *c, FILE *out, bool json, const char *name, bool *broken, struct err *e)
 {
-	CLEANUP_JSON json_t *object = NULL, *answer = NULL;
-	CLEANUP_FREE char *path = NULL, *full = NULL, *verdict = NULL;
-	const json_t *model, *kind, *link;
+	CLEANUP_JSON json_t *answer = NULL;
+	CLEANUP_FREE char *verdict = NULL;
+	const json_t *link;
 	size_t i;
-	int rc = client_model(c, &model, e);
+	int rc = service_ask(c, "GET", name, "why", NULL, out, json, &answer, e);
 
-	rc = rc ? rc : kinds_find(model, "virtualservice", &kind, e);
-	rc = rc ? rc : objects_find(c, kind, name, "&skip_default=true", &object, e);
-	if (rc)
-		return rc;
-	path = objects_path(c, kind, json_str(object, "uuid", ""));
-	full = xasprintf("%s/why", path);
-	rc = client_get(c, full, &answer, e);
-	if (rc)
-		return rc;
 	*broken = json_is_string(json_object_get(answer, "broken"));
-	if (json) {
-		json_dumpf(answer, out, JSON_INDENT(2));
-		fputc('\n', out);
-		return 0;
-	}
+	if (rc || json)
+		return rc;
 	verdict = text_harmless(xstrdup(json_str(answer, "verdict", "")));
 	fprintf(out, "%s\n\n", verdict);
 	json_array_foreach(json_object_get(answer, "chain"), i, link)

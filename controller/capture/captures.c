@@ -32,6 +32,7 @@ struct source {
 	enum { SENDS, LOST, ENDED } state;
 	char ended_by[16];
 	uint64_t drops, refused;
+	uint64_t held_ms;         /* of the past: so far back it had everything */
 	int64_t ahead_us;
 };
 
@@ -49,6 +50,8 @@ struct running {
 	bool past;                /* it is what recorders have: over when all have told it */
 	bool film_ends, asked;    /* asked: it was tried to write that it is over */
 	char why[200];            /* why it is to end; "": it is not */
+	void (*awaited)(void *arg, const struct object *o); /* NULL: nobody waits for it */
+	void *awaits;
 	char trouble[200];
 };
 
@@ -251,7 +254,7 @@ static void begin(struct captures *c, const struct object *o)
 	r->tenant = xstrdup(o->tenant);
 	r->began_ns = mono_ns();
 	r->past = json_int(o->body, "seconds_before", 0) > 0;
-	r->limit_ns = r->past ? PAST_LIMIT_NS : seconds * NS_PER_S;
+	r->limit_ns = r->past ? PAST_LIMIT_NS + (uint64_t)json_int(o->body, "seconds_after", 0) * NS_PER_S : seconds * NS_PER_S;
 	r->bytes_max = budget(c, params);
 	list_init(&r->link);
 	list_insert(&c->all, &r->link);
@@ -329,12 +332,13 @@ void captures_take(struct captures *c, const struct captures_from *from, const j
 	if (!ended)
 		return;
 	s->state = ENDED;
+	s->held_ms = (uint64_t)json_int(head, "held_ms", 0);
 	snprintf(s->ended_by, sizeof(s->ended_by), "%s", ended);
 	film_source_end(r->film, s->number, s->drops);
 	if (all_ended(r, "packets"))
 		to_end(r, "packets");
 	else if (r->past && all_ended(r, NULL) && r->n_sources > from->others)
-		to_end(r, "saved");
+		to_end(r, all_ended(r, "unknown") ? "unknown" : "saved");
 	timer_in(c->c->loop, &c->tick, 0, c->tick.fire);
 }
 
@@ -410,10 +414,11 @@ static json_t *engines_json(const struct running *r)
 		const struct source *s = &r->sources[i];
 		struct film_count n = r->film ? film_count(r->film, s->number) : (struct film_count){ 0 };
 
-		json_array_append_new(out, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s}", "uuid", s->uuid, "name", s->name, "packets",
+		json_array_append_new(out, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:o*}", "uuid", s->uuid, "name", s->name, "packets",
 						     (json_int_t)n.packets, "bytes", (json_int_t)n.bytes, "drops", (json_int_t)s->drops,
 						     "clock_us", (json_int_t)s->ahead_us, "ended_by",
-						     s->state == LOST ? "connection lost" : s->ended_by));
+						     s->state == LOST ? "connection lost" : s->ended_by, "seconds_held",
+						     r->past ? json_real((double)s->held_ms / 1e3) : NULL));
 	}
 	return out;
 }
@@ -425,6 +430,16 @@ static uint64_t drops_of(const struct running *r)
 	for (size_t i = 0; i < r->n_sources; i++)
 		n += r->sources[i].drops;
 	return n;
+}
+
+/* So far back all have everything. */
+static json_t *held_json(const struct running *r)
+{
+	uint64_t ms = UINT64_MAX;
+
+	for (size_t i = 0; i < r->n_sources; i++)
+		ms = MIN(ms, r->sources[i].held_ms);
+	return r->past ? json_real(r->n_sources ? (double)ms / 1e3 : 0) : NULL;
 }
 
 struct kept {
@@ -459,7 +474,8 @@ static void forget_oldest(struct captures *c, const char *tenant)
 	json_decref(k.uuids);
 }
 
-static void write_result(struct captures *c, const struct object *o, uint64_t packets, uint64_t drops, json_t *engines, const char *trouble)
+static void write_result(struct captures *c, const struct object *o, uint64_t packets, uint64_t drops, json_t *engines, json_t *held,
+			 const char *trouble)
 {
 	struct change_by by = by_system(o->tenant);
 	CLEANUP_JSON json_t *body = json_deep_copy(o->body);
@@ -478,6 +494,8 @@ static void write_result(struct captures *c, const struct object *o, uint64_t pa
 	json_object_set_new(body, "drops", json_integer((json_int_t)drops));
 	if (engines)
 		json_object_set_new(body, "engines", engines);
+	if (held)
+		json_object_set_new(body, "seconds_held", held);
 	if (trouble)
 		json_object_set_new(body, "ended_by", json_string(trouble));
 	change_begin(&change, c->c->store, &by);
@@ -506,7 +524,9 @@ static void over(struct running *r, const char *trouble)
 
 	log_info("capture_ends capture=%s packets=%llu", r->uuid, (unsigned long long)(r->film ? film_packets(r->film) : 0));
 	if (o)
-		write_result(c, o, r->film ? film_packets(r->film) : 0, drops_of(r), engines_json(r), trouble);
+		write_result(c, o, r->film ? film_packets(r->film) : 0, drops_of(r), engines_json(r), held_json(r), trouble);
+	if (r->awaited)
+		r->awaited(r->awaits, store_get(c->c->store, "capture", r->uuid));
 	running_free(r);
 }
 
@@ -610,6 +630,17 @@ static void committed(struct store_watch *w, uint64_t revision, const struct sto
 			capture_changed(c, changes[i].uuid, changes[i].deleted);
 }
 
+bool captures_await(struct captures *c, const char *uuid, void (*done)(void *arg, const struct object *o), void *arg)
+{
+	struct running *r = c ? running_of(c, uuid) : NULL;
+
+	if (!r || r->awaited)
+		return false;
+	r->awaited = done;
+	r->awaits = arg;
+	return true;
+}
+
 /* ---- views ---- */
 
 static json_t *progress(const struct running *r)
@@ -675,7 +706,7 @@ static void end_those_of_before(struct captures *c)
 		if (json_bool(o->body, "running", false))
 			write_over(c, o, "restart");
 		o = store_get(c->c->store, "capture", text);
-		write_result(c, o, packets, (uint64_t)json_int(o->body, "drops", 0), NULL, NULL);
+		write_result(c, o, packets, (uint64_t)json_int(o->body, "drops", 0), NULL, NULL, NULL);
 	}
 }
 

@@ -19,6 +19,7 @@
 #include "base/json.h"
 
 struct captures;
+struct object;
 
 /* C's loop, inbox, store and rest must stand. */
 struct captures *captures_open(struct controller *c);
@@ -37,6 +38,11 @@ struct captures_from {
 void captures_take(struct captures *c, const struct captures_from *from, const json_t *head, void *bytes, size_t len);
 /* Nothing comes from the engine until it is here again. */
 void captures_lost(struct captures *c, const char *engine);
+
+/* ---- for those who asked for one of the past ---- */
+
+/* DONE is called once, when that capture is over; O NULL: it was not kept. False: there is none that runs. */
+bool captures_await(struct captures *c, const char *uuid, void (*done)(void *arg, const struct object *o), void *arg);
 
 /* ---- for views ---- */
 

@@ -88,53 +88,110 @@ enum result capture_file(struct request *q)
 
 static const struct parameter save_parameters[] = {
 	{ "seconds", "INTEGER", NULL, "How far back; 60 when not given, at most 86400." },
+	{ "request_id", "STRING", NULL, "Of one request only, as logs and the X-Request-ID of its answer call it: of both its connections." },
 	{ "reason", "STRING", NULL, "Why; it stands in the file." },
 	{ 0 },
 };
 
-static int save_wanted(const json_t *body, unsigned *seconds, struct err *e)
-{
-	const json_t *s = json_object_get(body, "seconds");
+struct saving {
+	struct rest *rest;
+	struct request *request;
+	char *vs, *request_id, *base_url;
+	unsigned seconds;
+};
 
-	*seconds = 60;
+static int save_wanted(const json_t *body, struct capture_past *p, struct err *e)
+{
+	const json_t *s = json_object_get(body, "seconds"), *id = json_object_get(body, "request_id");
+
+	*p = (struct capture_past){ .before = 60, .trigger = "", .reason = json_str(body, "reason", ""),
+				    .request_id = json_str(body, "request_id", "") };
+	if (id && (!*p->request_id || strlen(p->request_id) > 64))
+		return err_set(e, -EINVAL, "request_id", "The id of a request is wanted, of at most 64 characters.");
 	if (!s)
 		return 0;
 	if (!json_is_integer(s) || json_integer_value(s) < 1 || json_integer_value(s) > 86400)
 		return err_set(e, -EINVAL, "seconds", "A number from 1 to 86400 is wanted.");
-	*seconds = (unsigned)json_integer_value(s);
+	p->before = (unsigned)json_integer_value(s);
 	return 0;
 }
 
-/* POST /api/virtualservice/UUID/save-packets: a capture of what was. */
+static void forget(struct rest *r, const struct object *o)
+{
+	struct change_by by = { .user = "system", .client = "", .tenant = o->tenant, .internal = true };
+	struct change change;
+	struct err e = { 0 };
+
+	change_begin(&change, r->c->store, &by);
+	if (change_delete(&change, o->kind, o->uuid, &e) == 0)
+		change_commit(&change, &e);
+	else
+		change_abort(&change);
+	model_notes_fini(&change.notes);
+}
+
+static void saved(void *arg, const struct object *o)
+{
+	static const char *const told[] = { "uuid", "name", "file_name", "packets", "drops", "size", "seconds_held", "ended_by", "engines" };
+	struct saving *s = arg;
+	struct err e = { 0 };
+	json_t *answer = NULL;
+
+	if (!o) {
+		err_set(&e, -ENOENT, NULL, "What was saved was not kept (controllerproperties.max_pcap_per_tenant).");
+	} else if (*s->request_id && strcmp(json_str(o->body, "ended_by", ""), "unknown") == 0) {
+		err_set(&e, -ENOENT, "request_id", "No engine of virtual service '%s' has a record of request %s: it is over, and not long ago?",
+			s->vs, s->request_id);
+		forget(s->rest, o);
+	} else {
+		answer = json_pack("{s:o, s:i}", "url", json_sprintf("%s/api/capture/%s", s->base_url, o->uuid), "seconds", (int)s->seconds);
+		for (size_t i = 0; i < ARRAY_SIZE(told); i++)
+			if (json_object_get(o->body, told[i]))
+				json_object_set(answer, told[i], json_object_get(o->body, told[i]));
+	}
+	subresource_answer(s->request, answer, &e);
+	free(s->vs);
+	free(s->request_id);
+	free(s->base_url);
+	free(s);
+}
+
+/* POST /api/virtualservice/UUID/save-packets: a capture of what was. Answered when it is there. */
 static void save(void *arg, const struct subresource_call *call, struct request *q)
 {
 	struct change_by by = change_by(q);
+	struct capture_past past;
 	struct change change;
+	struct saving *s;
 	struct err e = { 0 };
 	char made[UUID_MAX] = "";
-	unsigned seconds;
-	json_t *answer = NULL;
-	int rc = save_wanted(call->body, &seconds, &e);
+	int rc = save_wanted(call->body, &past, &e);
 
 	(void)arg;
 	if (rc == 0)
 		rc = auth_may(q, "capture", call->object->tenant, true, &e);
 	if (rc == 0) {
 		change_begin(&change, q->rest->c->store, &by);
-		rc = rule_capture_past(&change, call->object, seconds, json_str(call->body, "reason", ""), made, &e);
+		rc = rule_capture_past(&change, call->object, &past, made, &e);
 		if (rc == 0)
 			rc = change_commit(&change, &e);
 		else
 			change_abort(&change);
 		model_notes_fini(&change.notes);
 	}
-	if (rc == 0) {
-		const struct object *o = store_get(q->rest->c->store, "capture", made);
-
-		answer = json_pack("{s:s, s:s, s:o, s:i}", "uuid", made, "name", o->name, "url", json_sprintf("%s/api/capture/%s", call->base_url, made),
-				   "seconds", (int)seconds);
+	if (rc < 0) {
+		subresource_answer(q, NULL, &e);
+		return;
 	}
-	subresource_answer(q, answer, &e);
+	s = xcalloc(1, sizeof(*s));
+	s->rest = q->rest;
+	s->request = q;
+	s->vs = xstrdup(call->object->name);
+	s->request_id = xstrdup(past.request_id);
+	s->base_url = xstrdup(call->base_url);
+	s->seconds = past.before;
+	if (!captures_await(q->rest->c->captures, made, saved, s))
+		saved(s, store_get(q->rest->c->store, "capture", made));
 }
 
 void capture_actions(struct rest *r)

@@ -13,7 +13,7 @@
 
 /* What a capture takes over. */
 static const char *const taken_over[] = { "capture_params", "debug_ip", "capture_filters", "capture_pkt_filter", "capture_expression",
-					  "debug_hm", "seconds_before" };
+					  "debug_hm", "seconds_before", "seconds_after", "request_id" };
 
 /* -EINVAL with the compiler's sentence. */
 static int check_expression(const char *text, struct err *e)
@@ -200,6 +200,8 @@ static int begin(struct change *c, const struct object *owner, const json_t *deb
 		json_object_set_new(whole, "pkt_size", json_integer(0));
 		json_object_set(w, "capture_params", whole);
 	}
+	if (*json_str(debug, "trigger", ""))
+		json_object_set(w, "trigger", json_object_get(debug, "trigger"));
 	if (!json_int(debug, "seconds_before", 0))
 		warn_without_limits(c, params);
 	c->by.internal = true; /* clients make none by themselves */
@@ -208,18 +210,6 @@ static int begin(struct change *c, const struct object *owner, const json_t *deb
 	if (rc == 0 && made)
 		snprintf(made, UUID_MAX, "%s", uuid);
 	return rc;
-}
-
-int rule_capture_past(struct change *c, const struct object *vs, unsigned seconds, const char *reason, char made[static UUID_MAX],
-		      struct err *e)
-{
-	const char *running = running_of(c, vs->uuid);
-	CLEANUP_JSON json_t *want = json_pack("{s:i, s:s, s:{s:i}}", "seconds_before", (int)seconds, "capture_reason", reason,
-					      "capture_params", "pkt_size", 0);
-
-	if (running)
-		return err_set(e, -EBUSY, NULL, "A capture of this virtual service runs (%s): end it before its past is saved.", running);
-	return begin(c, vs, want, made, e);
 }
 
 /* Whoever reads what was encrypted could as well have the keys of the certificates. */
@@ -268,6 +258,29 @@ static int end(struct change *c, const char *uuid, struct err *e)
 	return rc;
 }
 
+/* What began by itself is no reason to refuse what somebody asks for. */
+static bool gives_way(struct change *c, const char *uuid)
+{
+	const struct object *o = store_get(c->store, "capture", uuid);
+
+	return o && *json_str(o->body, "trigger", "");
+}
+
+int rule_capture_past(struct change *c, const struct object *vs, const struct capture_past *p, char made[static UUID_MAX],
+		      struct err *e)
+{
+	const char *running = running_of(c, vs->uuid);
+	CLEANUP_JSON json_t *want = json_pack("{s:i, s:i, s:s, s:s, s:s, s:{s:i}}", "seconds_before", (int)p->before, "seconds_after",
+					      (int)p->after, "request_id", p->request_id, "trigger", p->trigger, "capture_reason",
+					      p->reason, "capture_params", "pkt_size", 0);
+
+	if (running && (*p->trigger || !gives_way(c, running)))
+		return err_set(e, -EBUSY, NULL, "A capture of this virtual service runs (%s): end it before its past is saved.", running);
+	if (running && end(c, running, e) < 0)
+		return e->code;
+	return begin(c, vs, want, made, e);
+}
+
 /* The rights were asked of debugserviceengine; whoever may see all packets of an engine may make the object of it. */
 static int begin_for(struct change *c, const struct object *owner, const json_t *debug, struct err *e)
 {
@@ -291,6 +304,12 @@ static int check_of(struct change *c, const char *kind, const char *uuid, const 
 
 	if (*expression && check_expression(expression, e) < 0)
 		return -EINVAL;
+	if (is && !was && running && gives_way(c, running)) {
+		rc = end(c, running, e);
+		if (rc < 0)
+			return rc;
+		running = NULL;
+	}
 	if (is && !running && fits_format(owner, json_object_get(new, "capture_params"), e) < 0)
 		return -EINVAL;
 	if (is && !running && may_have_keys(c, owner, new, e) < 0)

@@ -313,8 +313,10 @@ struct tap_record {
 	__u16 worker;     /* of the proxy, and one more; 0: not known */
 	__be16 client_port;
 	__u8 client[16];  /* whose connection it is, or whom it was opened for */
+	__u32 service;
+	__u32 unused;
 };
-_Static_assert(sizeof(struct tap_record) == 56, "no holes");
+_Static_assert(sizeof(struct tap_record) == 64, "no holes");
 
 /* What of each CPU's slots a service has, `first` to `first + count`. */
 struct recorder_share {
@@ -325,6 +327,13 @@ struct recorder_share {
 };
 _Static_assert(sizeof(struct recorder_share) == 16, "no holes");
 
+/* Where a CPU writes next in a share, and how often it came round. */
+struct recorder_cursor {
+	__u32 next;
+	__u32 rounds;
+};
+_Static_assert(sizeof(struct recorder_cursor) == 8, "one for each CPU");
+
 #define RECORDER_SNAP       256
 #define RECORDER_SHARES_MAX 4096
 
@@ -333,7 +342,7 @@ struct recorder_slot {
 	struct tap_record r;
 	__u8 data[RECORDER_SNAP];
 };
-_Static_assert(sizeof(struct recorder_slot) == 312, "no holes");
+_Static_assert(sizeof(struct recorder_slot) == 320, "no holes");
 
 #define TAPS_MAX     16           /* captures at a time */
 #define TAP_DATA_MAX 69632        /* of a packet: the largest that the kernel handles as one, and some */

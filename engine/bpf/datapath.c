@@ -676,6 +676,15 @@ int datapath_record(struct datapath *d, uint32_t service, const struct recorder_
 	return bpf_map_update_elem(bpf_map__fd(d->skel->maps.recorder_shares), &service, s, BPF_ANY);
 }
 
+void datapath_recorder_cursors(const struct datapath *d, uint32_t number, struct recorder_cursor *out, size_t max)
+{
+	struct recorder_cursor *all = xcalloc((size_t)d->cpus, sizeof(*all));
+
+	if (bpf_map_lookup_elem(bpf_map__fd(d->skel->maps.recorder_next), &number, all) == 0)
+		memcpy(out, all, MIN(max, (size_t)d->cpus) * sizeof(*all));
+	free(all);
+}
+
 void datapath_record_end(struct datapath *d, uint32_t service)
 {
 	bpf_map_delete_elem(bpf_map__fd(d->skel->maps.recorder_shares), &service);

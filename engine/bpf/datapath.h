@@ -161,6 +161,8 @@ struct recorder_memory {
 struct recorder_memory datapath_recorder(const struct datapath *d);
 /* -errno */
 int datapath_record(struct datapath *d, uint32_t service, const struct recorder_share *s);
+/* Of the share NUMBER, by CPU: at most MAX of them. */
+void datapath_recorder_cursors(const struct datapath *d, uint32_t number, struct recorder_cursor *out, size_t max);
 void datapath_record_end(struct datapath *d, uint32_t service);
 
 /* The socket storage map that the proxy is given (engine/bpf/mark.h), and that alone. Stays the datapath's. */

@@ -31,7 +31,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, RECORDER_SHARES_MAX);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct recorder_cursor);
 } recorder_next SEC(".maps");
 
 #define written() asm volatile("" ::: "memory")
@@ -42,7 +42,8 @@ static ALWAYS_INLINE void record(struct __sk_buff *skb, const struct packet *p, 
 {
 	struct recorder_share *share;
 	struct recorder_slot *s;
-	__u32 at, *next, n = skb->len;
+	struct recorder_cursor *next;
+	__u32 at, n = skb->len;
 
 	if (!recorder_slice || !v->service || v->service == MARK_MONITORS)
 		return;
@@ -52,8 +53,12 @@ static ALWAYS_INLINE void record(struct __sk_buff *skb, const struct packet *p, 
 	next = bpf_map_lookup_elem(&recorder_next, &share->number);
 	if (!next)
 		return;
-	at = *next < share->count ? *next : 0;
-	*next = at + 1;
+	at = next->next;
+	if (at >= share->count) {
+		at = 0;
+		next->rounds++;
+	}
+	next->next = at + 1;
 	at += share->first + bpf_get_smp_processor_id() * recorder_slice;
 	s = bpf_map_lookup_elem(&recorder_slots, &at);
 	if (!s)
@@ -61,6 +66,7 @@ static ALWAYS_INLINE void record(struct __sk_buff *skb, const struct packet *p, 
 	*(volatile __u64 *)&s->r.at_ns = 0;
 	written();
 	s->r.flow = v->flow_id;
+	s->r.service = v->service;
 	s->r.flags = v->flags & FLOW_CLIENT;
 	if (v->out)
 		s->r.flags |= TAP_OUT;

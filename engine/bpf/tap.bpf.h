@@ -68,6 +68,7 @@ static ALWAYS_INLINE void tap_record_make(struct __sk_buff *skb, const struct pa
 
 	r->at_ns = bpf_ktime_get_ns();
 	r->flow = v->flow_id;
+	r->service = v->service;
 	r->flags = v->flags & (FLOW_CLIENT | FLOW_MONITOR | TAP_GATE | TAP_GUARD);
 	if (v->service)
 		r->flags |= TAP_LEG;

@@ -23,6 +23,8 @@
 #include "engine/capture/secrets.h"
 #include "engine/capture/sieve.h"
 #include "engine/capture/stamp.h"
+#include "engine/address.h"
+#include "engine/records.h"
 #include "model/structs.h"
 #include "net/packets.h"
 
@@ -36,6 +38,8 @@
 #define WORKERS_MAX  1024
 #define FLOWS_KNOWN  4096        /* whose worker is known; a power of two */
 #define PORTS_KNOWN  64
+#define AROUND_NS    (100 * NS_PER_MS) /* before and behind a request: its packets were on their way */
+#define AGAIN_MS     100         /* what is being recorded is read so often */
 #define POOLS_DEEP   10
 #define PORT_PLAIN   0xfffffff0u /* interfaces of plaintext, by leg: the kernel has none of such a number */
 
@@ -59,7 +63,12 @@ struct taking {
 	bool plaintext;         /* what is said inside TLS */
 	struct ring_buffer *ring;   /* NULL: it is of the past */
 	struct recorder_view past;
-	uint64_t since_ns;          /* of the past: nothing older */
+	uint64_t since_ns, until_ns; /* of the past: nothing older, nothing of then or later */
+	uint64_t asked_ns, after_ns;
+	uint64_t held_ns;            /* so far back everything was there */
+	struct {
+		char *service, *id;  /* NULL: it is not about one */
+	} request;
 	pthread_t thread;
 	bool joined;
 	uint32_t stops;         /* atomic: the thread ends */
@@ -92,6 +101,7 @@ struct captures {
 	struct loop *loop;
 	struct datapath *datapath;
 	struct recorder *recorder;
+	const struct records *requests;
 	struct link *link;
 	unsigned workers;
 	struct list all;
@@ -120,7 +130,7 @@ static void seal(struct taking *t, uint64_t until_ns, const char *ended)
 		t->out = (struct buf)BUF_INIT;
 	}
 	buf_take(&t->out, t->out.len);
-	t->drops = t->lost + datapath_tap_lost(t->all->datapath, t->slot);
+	t->drops = t->lost + (t->ring ? datapath_tap_lost(t->all->datapath, t->slot) : 0);
 	if (t->capture)
 		t->drops += chute_lost(&t->all->chute, t->slot) - t->chute_lost;
 	b->drops = t->drops;
@@ -310,17 +320,98 @@ static void wait_for_room(struct taking *t)
 	pthread_mutex_unlock(&t->lock);
 }
 
-static void *run_past(void *arg)
+static bool stops(const struct taking *t)
 {
-	struct taking *t = arg;
-	size_t n;
-	struct recorder_slot *slots = recorder_read(&t->past, t->since_ns, &n);
+	return __atomic_load_n(&t->stops, __ATOMIC_ACQUIRE);
+}
 
-	for (size_t i = 0; i < n && !__atomic_load_n(&t->stops, __ATOMIC_ACQUIRE); i++) {
+/* What was recorded since then and before UNTIL_NS. From when on none is missing. */
+static uint64_t take_past(struct taking *t, uint64_t since_ns, uint64_t until_ns)
+{
+	uint64_t whole_ns;
+	size_t n;
+	struct recorder_slot *slots = recorder_read(&t->past, since_ns, until_ns, &n, &whole_ns);
+
+	for (size_t i = 0; i < n && !stops(t); i++) {
 		record(t, &slots[i], sizeof(slots[i]));
 		wait_for_room(t);
 	}
 	free(slots);
+	return whole_ns;
+}
+
+static void wait_to_look_again(struct taking *t)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += AGAIN_MS * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&t->lock);
+	if (!stops(t))
+		pthread_cond_timedwait(&t->room, &t->lock, &until);
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* Which packets, and of when, are those of the request. False: nobody here knows of it. */
+static bool find_request(struct taking *t)
+{
+	int64_t ahead_ns = (int64_t)(wall_us() * NS_PER_US) - (int64_t)mono_ns();
+	CLEANUP_FREE char *expression = NULL;
+	char client[ADDRESS_TEXT], server[ADDRESS_TEXT];
+	struct ipset nobody = { 0 };
+	struct record_request r;
+	struct sieve *sieve;
+	struct err e = { 0 };
+
+	if (!records_request(t->all->requests, t->request.service, t->request.id, &r))
+		return false;
+	address_ip(&r.client, client);
+	expression = xasprintf("host %s and port %u", client, address_port(&r.client));
+	if (r.server_src_port) {
+		CLEANUP_FREE char *one = expression;
+
+		address_ip(&r.server, server);
+		expression = xasprintf("(%s) or (host %s and port %u and port %u)", one, server, address_port(&r.server),
+				       r.server_src_port);
+	}
+	if (sieve_new(&(struct capture){ .capture_expression = expression }, &nobody, &sieve, &e) < 0) {
+		log_warn("capture_failed capture=%s reason=\"%s\"", t->uuid, err_line(&e));
+		return false;
+	}
+	sieve_free(t->sieve);
+	t->sieve = sieve;
+	t->since_ns = (uint64_t)((int64_t)(r.from_us * NS_PER_US) - ahead_ns) - AROUND_NS;
+	t->until_ns = (uint64_t)((int64_t)(r.to_us * NS_PER_US) - ahead_ns) + AROUND_NS;
+	return true;
+}
+
+static void *run_past(void *arg)
+{
+	struct taking *t = arg;
+	struct recorder_written before = { 0 }, now = { 0 };
+	uint64_t end_ns = t->asked_ns + t->after_ns, whole_ns, upto_ns;
+
+	if (t->request.id && !find_request(t)) {
+		seal(t, mono_ns(), "unknown");
+		return NULL;
+	}
+	recorder_written(&t->past, &before);
+	upto_ns = t->after_ns ? t->asked_ns : t->until_ns;
+	whole_ns = MAX(take_past(t, t->since_ns, upto_ns), t->request.id ? 0 : t->since_ns);
+	t->held_ns = t->past.service && t->asked_ns > whole_ns ? t->asked_ns - whole_ns : 0;
+	while (upto_ns < end_ns && !stops(t)) {
+		uint64_t from_ns = upto_ns;
+
+		seal(t, upto_ns, NULL);
+		wait_to_look_again(t);
+		upto_ns = MIN(mono_ns() - SETTLE_NS, end_ns);
+		take_past(t, from_ns, upto_ns);
+		recorder_written(&t->past, &now);
+		t->lost += recorder_lost(&t->past, &before, &now);
+		before = now;
+	}
 	seal(t, mono_ns(), "saved");
 	return NULL;
 }
@@ -370,6 +461,8 @@ static void taking_free(struct taking *t)
 	pthread_mutex_destroy(&t->lock);
 	free(t->uuid);
 	free(t->service);
+	free(t->request.service);
+	free(t->request.id);
 	free(t);
 }
 
@@ -407,6 +500,8 @@ static bool give(struct taking *t, const struct block *b)
 
 	if (b->ended)
 		json_object_set_new(head, "ended", json_string(b->ended));
+	if (b->ended && !t->ring)
+		json_object_set_new(head, "held_ms", json_integer((json_int_t)(t->held_ns / NS_PER_MS)));
 	return link_bytes(t->all->link, head, b->bytes.data, b->bytes.len);
 }
 
@@ -559,6 +654,11 @@ static int start(struct captures *c, const char *owner, uint32_t number, const c
 		seal(t, 0, NULL); /* it is here, and holds the others up from now on */
 		if (before_ns) {
 			t->since_ns = now > before_ns ? now - before_ns : 0;
+			t->until_ns = UINT64_MAX;
+			t->asked_ns = now;
+			t->after_ns = (uint64_t)want->seconds_after * NS_PER_S;
+			t->request.id = want->request_id && *want->request_id ? xstrdup(want->request_id) : NULL;
+			t->request.service = xstrdup(owner);
 			recorder_view(c->recorder, t->number, &t->past);
 		}
 		must(pthread_create(&t->thread, NULL, before_ns ? run_past : run, t) == 0);
@@ -686,8 +786,11 @@ static void follow_capture(struct captures *c, const struct assigned *a)
 /* True: it is recorded. */
 static bool follow_recorder(struct captures *c, const struct assigned *a)
 {
-	bool wanted = recorder_records(c->recorder) &&
-		      json_bool(link_object(c->link, "virtualservice", a->uuid), "flight_recorder", true);
+	const json_t *vs = link_object(c->link, "virtualservice", a->uuid);
+	const char *slash = strrchr(json_str(vs, "se_group_ref", "/"), '/');
+	const json_t *group = link_object(c->link, "serviceenginegroup", slash ? slash + 1 : "");
+	bool wanted = recorder_records(c->recorder) && json_bool(vs, "flight_recorder", true) &&
+		      json_bool(group, "flight_recorder", true);
 	int rc = recorder_follow(c->recorder, a->index, wanted);
 
 	if (rc < 0)
@@ -757,13 +860,15 @@ void captures_drop(struct captures *c, const struct assigned *a)
 	recorder_follow(c->recorder, a->index, false);
 }
 
-struct captures *captures_new(struct loop *l, struct datapath *d, struct recorder *r, struct link *k, unsigned workers)
+struct captures *captures_new(struct loop *l, struct datapath *d, struct recorder *r, const struct records *requests, struct link *k,
+			      unsigned workers)
 {
 	struct captures *c = xcalloc(1, sizeof(*c));
 
 	c->loop = l;
 	c->datapath = d;
 	c->recorder = r;
+	c->requests = requests;
 	c->link = k;
 	c->workers = MIN(MAX(workers, 1U), (unsigned)WORKERS_MAX);
 	list_init(&c->all);

@@ -6,7 +6,8 @@
  * stops at its number of packets, exactly. Blocks wait for the link in bounded memory; what finds no room there, or none
  * in the ring, is lost and counted.
  *
- * One with `seconds_before` is of the past: it reads what the recorder has of the service, and is over.
+ * One with `seconds_before` is of the past: it reads what the recorder has of the service, for `seconds_after` also what it
+ * gets, and is over. One with `request_id` has of that only what the two connections of a request carried meanwhile.
  */
 #ifndef SPANWIRE_ENGINE_CAPTURE_CAPTURE_H
 #define SPANWIRE_ENGINE_CAPTURE_CAPTURE_H
@@ -20,9 +21,11 @@ struct captures;
 struct datapath;
 struct link;
 struct recorder;
+struct records;
 
 /* All borrowed. WORKERS: of the proxy. */
-struct captures *captures_new(struct loop *l, struct datapath *d, struct recorder *r, struct link *k, unsigned workers);
+struct captures *captures_new(struct loop *l, struct datapath *d, struct recorder *r, const struct records *requests, struct link *k,
+			      unsigned workers);
 void captures_free(struct captures *c);
 
 /* Where the proxy's workers put TLS secrets (engine/capture/secrets.h). Stays the captures'. */

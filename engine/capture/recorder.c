@@ -108,7 +108,7 @@ bool recorder_view(const struct recorder *r, uint32_t service, struct recorder_v
 	const struct share *s = r->memory.slots ? share_of(r, service) : NULL;
 
 	if (s)
-		*out = (struct recorder_view){ r->memory, share_at(r, (uint32_t)(s - r->shares)), s->born_ns };
+		*out = (struct recorder_view){ r->memory, share_at(r, (uint32_t)(s - r->shares)), s->born_ns, service, r->datapath };
 	return s != NULL;
 }
 
@@ -120,26 +120,70 @@ static int by_time(const void *a, const void *b)
 }
 
 /* Whole, or it does not count: the kernel writes while we read. */
-static bool copy(struct recorder_slot *to, const struct recorder_slot *from)
+static bool copy(struct recorder_slot *to, const struct recorder_slot *from, uint32_t service)
 {
 	uint64_t at = __atomic_load_n(&from->r.at_ns, __ATOMIC_ACQUIRE);
 
 	memcpy(to, from, sizeof(*to));
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return at && at == __atomic_load_n(&from->r.at_ns, __ATOMIC_RELAXED) && to->r.at_ns == at && to->r.len <= RECORDER_SNAP;
+	return at && at == __atomic_load_n(&from->r.at_ns, __ATOMIC_RELAXED) && to->r.at_ns == at && to->r.len <= RECORDER_SNAP &&
+	       to->r.service == service;
 }
 
-struct recorder_slot *recorder_read(const struct recorder_view *v, uint64_t since_ns, size_t *n)
+/* The share of one CPU has all since then: since its oldest packet, when it went round, else since it is the service's. */
+static uint64_t whole_since(const struct recorder_view *v, uint64_t oldest_ns, uint32_t unused)
+{
+	/* One may be being written. */
+	return unused > 1 ? v->born_ns : oldest_ns;
+}
+
+struct recorder_slot *recorder_read(const struct recorder_view *v, uint64_t since_ns, uint64_t until_ns, size_t *n, uint64_t *whole_ns)
 {
 	const struct recorder_memory *m = &v->memory;
 	struct recorder_slot *out = xcalloc((size_t)m->cpus * v->share.count + 1, sizeof(*out));
 
 	*n = 0;
-	for (uint32_t cpu = 0; cpu < m->cpus; cpu++)
-		for (uint32_t i = 0; i < v->share.count; i++)
-			if (copy(&out[*n], &m->slots[(size_t)cpu * m->slice + v->share.first + i]) &&
-			    out[*n].r.at_ns >= MAX(since_ns, v->born_ns))
+	*whole_ns = v->born_ns;
+	for (uint32_t cpu = 0; cpu < m->cpus; cpu++) {
+		uint64_t oldest_ns = UINT64_MAX;
+		uint32_t unused = 0;
+
+		for (uint32_t i = 0; i < v->share.count; i++) {
+			const struct recorder_slot *s = &m->slots[(size_t)cpu * m->slice + v->share.first + i];
+			uint64_t at = __atomic_load_n(&s->r.at_ns, __ATOMIC_RELAXED);
+
+			if (at < v->born_ns)
+				unused++;
+			else
+				oldest_ns = MIN(oldest_ns, at);
+			if (at >= MAX(since_ns, v->born_ns) && at < until_ns && copy(&out[*n], s, v->service))
 				(*n)++;
+		}
+		*whole_ns = MAX(*whole_ns, whole_since(v, oldest_ns, unused));
+	}
 	qsort(out, *n, sizeof(*out), by_time);
 	return out;
+}
+
+void recorder_written(const struct recorder_view *v, struct recorder_written *out)
+{
+	struct recorder_cursor cursors[RECORDER_CPUS_MAX] = { 0 };
+
+	if (!v->service) /* nobody's share */
+		return;
+	datapath_recorder_cursors(v->datapath, v->share.number, cursors, RECORDER_CPUS_MAX);
+	for (uint32_t cpu = 0; cpu < MIN(v->memory.cpus, (uint32_t)RECORDER_CPUS_MAX); cpu++)
+		out->of_cpu[cpu] = (uint64_t)cursors[cpu].rounds * v->share.count + cursors[cpu].next;
+}
+
+uint64_t recorder_lost(const struct recorder_view *v, const struct recorder_written *before, const struct recorder_written *now)
+{
+	uint64_t lost = 0;
+
+	for (uint32_t cpu = 0; cpu < MIN(v->memory.cpus, (uint32_t)RECORDER_CPUS_MAX); cpu++) {
+		uint64_t n = now->of_cpu[cpu] - before->of_cpu[cpu];
+
+		lost += n > v->share.count ? n - v->share.count : 0;
+	}
+	return lost;
 }

@@ -17,6 +17,7 @@
 
 struct recorder;
 
+#define RECORDER_CPUS_MAX 1024
 #define RECORDER_MB 64 /* per engine, when nobody says otherwise */
 
 struct recorder *recorder_new(struct datapath *d);
@@ -32,12 +33,22 @@ struct recorder_view {
 	struct recorder_memory memory;
 	struct recorder_share share;
 	uint64_t born_ns; /* the share holds nothing of the service that is older */
+	uint32_t service; /* nothing else is read, also when the share became another's meanwhile */
+	const struct datapath *datapath;
 };
 bool recorder_view(const struct recorder *r, uint32_t service, struct recorder_view *out);
 /*
- * Its packets of SINCE_NS (CLOCK_MONOTONIC) and later, in the order of time; for the caller to free. What the kernel
- * overwrites meanwhile is not among them.
+ * Its packets of SINCE_NS (CLOCK_MONOTONIC) and later, before UNTIL_NS, in the order of time; for the caller to free. What
+ * the kernel overwrites meanwhile is not among them. *WHOLE_NS: from then on none is missing.
  */
-struct recorder_slot *recorder_read(const struct recorder_view *v, uint64_t since_ns, size_t *n);
+struct recorder_slot *recorder_read(const struct recorder_view *v, uint64_t since_ns, uint64_t until_ns, size_t *n, uint64_t *whole_ns);
+
+/* Packets that were written into the share of each CPU since it was the service's, and before. */
+struct recorder_written {
+	uint64_t of_cpu[RECORDER_CPUS_MAX];
+};
+void recorder_written(const struct recorder_view *v, struct recorder_written *out);
+/* So many of those between BEFORE and now found no room until now. */
+uint64_t recorder_lost(const struct recorder_view *v, const struct recorder_written *before, const struct recorder_written *now);
 
 #endif

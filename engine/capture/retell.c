@@ -52,17 +52,6 @@ static uint64_t flow_of(const struct conn *client)
 	return worker_flow_id(client->worker, &client->peer, &vip, false);
 }
 
-/* Asked once for a connection. */
-static uint16_t own_port(struct conn *c)
-{
-	union address own = { 0 };
-	socklen_t len = sizeof(own);
-
-	if (!c->own_port && getsockname(c->watch.fd, &own.sa, &len) == 0)
-		c->own_port = (uint16_t)address_port(&own);
-	return c->own_port;
-}
-
 /* Who speaks with whom on C, which is CLIENT's or serves it. */
 static struct told told_of(struct conn *c, const struct conn *client, const struct snapshot_clone *w)
 {
@@ -77,7 +66,7 @@ static struct told told_of(struct conn *c, const struct conn *client, const stru
 		address_mapped(&c->peer, t.server);
 		memcpy(t.note.server, t.server, sizeof(t.server));
 		t.note.server_port = (uint16_t)address_port(&c->peer);
-		t.note.port = own_port(c);
+		t.note.port = conn_own_port(c);
 	} else {
 		t.note.port = t.client_port;
 	}

@@ -181,6 +181,7 @@ void note_sent(struct exchange *x)
 	if (!rec)
 		return;
 	rec->server = server->peer;
+	rec->server_src_port = conn_own_port(x->upstream.server);
 	rec->server_rtt_us = server->rtt_us;
 	if (!rec->texts[RECORD_T_POOL].len && x->upstream.pool)
 		record_text(rec, RECORD_T_POOL, x->upstream.pool->uuid, strlen(x->upstream.pool->uuid));

@@ -1,15 +1,19 @@
 """The flight recorder: packets of before anybody asked for them."""
 
+import re
+import subprocess
+import time
+
 import pytest
 
 from lab.api import ApiError
 from lab.host import until
-from test_capture import requests_in, tshark
+from test_capture import requests_in, shell, tshark
 
 
 def save(lab, vs, **body):
+    """Answered when it is there."""
     made = lab.api.post(f"virtualservice/{vs.uuid}/save-packets", body)
-    until(lambda: lab.api.get(f"capture/{made['uuid']}").get("ended"), "what was recorded is in the file")
     file = lab.dir / "saved.pcapng"
     file.write_bytes(lab.api.get_bytes(f"capture/{made['uuid']}/file"))
     return lab.api.get(f"capture/{made['uuid']}"), file
@@ -26,11 +30,16 @@ def test_what_was_is_there_when_it_is_wanted(lab):
     shop, busy = lab.virtual_service([web]), lab.virtual_service([web])
     unwatched = lab.virtual_service([web], flight_recorder=False)
     early, late = [f"early{i}" for i in range(20)], [f"late{i}" for i in range(20)]
+    begun = time.monotonic()
     ask(client, shop, early)
+    # A fault, which nobody was prepared for.
+    assert client.run("curl", "-s", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", f"{shop.url}nothing").stdout == "404"
+    begun_busy = time.monotonic()
     # A busy service goes round many times in what is its own, and only there.
-    client.run("h2load", "--h1", "-n", 40000, "-c", 8, f"{busy.url}files/128", timeout=60)
+    client.run("h2load", "--h1", "-n", 15000, "-c", 8, f"{busy.url}files/128", timeout=60)
     ask(client, shop, late)
     ask(client, unwatched, ["nobody"])
+    passed = time.monotonic() - begun
     done, file = save(lab, shop, reason="a test")
     found = requests_in(file)
     assert sorted(found) == sorted(early + late)
@@ -38,6 +47,17 @@ def test_what_was_is_there_when_it_is_wanted(lab):
         assert sorted(legs) == ["client leg", "server leg"]
         assert legs["client leg"] == legs["server leg"]
     assert done["ended_by"] == "saved" and done["reason"] == "a test" and not done["drops"]
+    # How far back it goes is said: all of what was asked for, or since the service is there.
+    assert passed <= done["seconds_held"] <= 60
+    assert done["engines"][0]["seconds_held"] == done["seconds_held"]
+    # The fault is there, for whoever asks in the shell.
+    written = lab.dir / "fault.pcapng"
+    said = shell(lab, "save", "packets", shop.name, "--seconds", 600, "-w", written, stdout=subprocess.PIPE, text=True)
+    out, _ = said.communicate(timeout=20)
+    assert said.returncode == 0 and re.search(r"^\d+ packets, of the last \d+\.\d s all \(the recorders go back no further\); 0 dropped; in ", out), out
+    legs = [row[0].split(",")[0] for row in tshark(written, "http.response.code == 404", "frame.comment")]
+    assert sorted(legs) == ["client leg", "server leg"]
+    assert written.stat().st_mode & 0o777 == 0o600
     # Both directions, from the SYN on, in the order of time, and nobody else's.
     rows = tshark(file, "", "frame.time_epoch", "frame.cap_len", "tcp.flags.syn")
     assert len(rows) == done["packets"]
@@ -47,14 +67,53 @@ def test_what_was_is_there_when_it_is_wanted(lab):
     assert sum(row[2] in ("1", "True") for row in rows) >= 4
     assert not tshark(file, f"ip.addr == {busy.vip}") and not tshark(file, f"ip.addr == {unwatched.vip}")
     # Of the last seconds only; a busy one has the newest of what it said.
-    done, file = save(lab, busy, seconds=30)
+    done, file = save(lab, busy, seconds=600)
+    now = time.time()
     assert done["packets"] > 1000
+    assert done["seconds_held"] < time.monotonic() - begun_busy, "its own past is what it evicts"
+    assert min(float(row[0]) for row in tshark(file, "", "frame.time_epoch")) <= now - done["seconds_held"] + 1
     # Who is not recorded has nothing to save, and says so.
     done, file = save(lab, unwatched)
     assert done["packets"] == 0 and done["ended_by"] == "saved"
     for wrong in ({"seconds": 0}, {"seconds": "ten"}, {"seconds": 90000}):
         with pytest.raises(ApiError, match="seconds: A number from 1 to 86400 is wanted"):
             save(lab, shop, **wrong)
+    # Of a group that is not recorded there is nothing, and what was is forgotten.
+    group = lab.api.find("serviceenginegroup", "Default-Group")
+    lab.api.patch(f"serviceenginegroup/{group['uuid']}", replace={"flight_recorder": False})
+    until(lambda: save(lab, shop)[0]["packets"] == 0, "nothing is recorded")
+    lab.api.patch(f"serviceenginegroup/{group['uuid']}", replace={"flight_recorder": True})
+    until(lambda: save(lab, shop)[0]["seconds_held"] > 0, "it is recorded again")
+    ask(client, shop, ["anew"])
+    assert list(requests_in(save(lab, shop)[1])) == ["anew"]
+
+
+def test_one_request_of_both_its_connections(lab):
+    web, near, far = lab.server(), lab.client(), lab.client()
+    lab.engine()
+    lab.api.post("applicationprofile", {"name": "tells", "type": "APPLICATION_PROFILE_TYPE_HTTP",
+                                        "http_profile": {"request_id_in_answer": True}})
+    shop = lab.virtual_service([web], application_profile_ref=lab.ref("applicationprofile", "tells"))
+    ask(far, shop, ["older"])
+    answer = near.fresh_get(f"{shop.url}files/16384?id=this")
+    ask(far, shop, ["newer"])
+    asked = answer.headers["X-Request-ID"]
+    # From the header of the answer, or the log.
+    log = lab.api.get("analytics/logs", type=1, virtualservice=shop.uuid, filter=f"eq(request_id,{asked})")["results"][0]
+    done, file = save(lab, shop, request_id=asked)
+    assert done["ended_by"] == "saved"
+    legs = {row[0].split(",")[0] for row in tshark(file, 'http.request.uri contains "id=this"', "frame.comment")}
+    assert legs == {"client leg", "server leg"}
+    ends = {frozenset(row) for row in tshark(file, "tcp", "tcp.srcport", "tcp.dstport")}
+    assert ends == {frozenset((str(log["client_src_port"]), "80")), frozenset((str(log["server_src_port"]), "80"))}
+    # All of the answer, on both sides.
+    for leg in ("client", "server"):
+        rows = tshark(file, f'frame.comment contains "{leg} leg" and tcp.srcport == 80', "tcp.len")
+        assert sum(int(row[0]) for row in rows) > 16384
+    for wrong, says in (("nobody-asked", "No engine of virtual service .* has a record of request nobody-asked"), ("", "at most 64 characters")):
+        with pytest.raises(ApiError, match=says):
+            save(lab, shop, request_id=wrong)
+    assert len(lab.api.get("capture")["results"]) == 1, "what was not found leaves nothing"
 
 
 def test_the_past_of_two_engines_is_one(lab):

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import pathlib
+import socket
+import struct
 import subprocess
 import time
 from typing import Optional
 
 from .host import Host, until
-from .packets import Conversation, Frame, PcapReader, conversations
+from .packets import Conversation, Frame, PcapReader, checksum, conversations
 
 ETHERNET_MAX = 1514
+PROBE_MAC = "02:00:00:00:5e:50"
+
+
+def probe(to: str, number: int) -> bytes:
+    """A segment between nobody and nobody, which is none of what is recorded."""
+    addresses = socket.inet_aton("192.0.2.1") + socket.inet_aton("192.0.2.2")
+    tcp = struct.pack("!HHIIBBHHH", 9, 9, number, 0, 0x50, 0x10, 0, 0, 0)
+    tcp = tcp[:16] + struct.pack("!H", checksum(addresses + struct.pack("!II", 6, 20) + tcp)) + tcp[18:]
+    ip = struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0, 64, 6, 0) + addresses
+    ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
+    macs = [bytes.fromhex(mac.replace(":", "")) for mac in (to, PROBE_MAC)]
+    return b"".join(macs) + b"\x08\x00" + ip + tcp
 
 
 class Sensor(Host):
@@ -23,6 +37,7 @@ class Sensor(Host):
         self.pcap: pathlib.Path = lab.dir / f"{name}.pcap"
         self.reader = PcapReader(self.pcap)
         self.recorded: list[Frame] = []
+        self.probed = self.probe_seen = 0
         # The ring has a slot of the snap length for each frame: a large one loses frames.
         self.tcpdump = self.start(
             "tcpdump", "-i", "eth0", "-nn", "-s", 2048, "-B", 16384, "--immediate-mode", "-U",
@@ -32,7 +47,11 @@ class Sensor(Host):
 
     def frames(self) -> list[Frame]:
         """Every TCP segment that came, oldest first."""
-        self.recorded.extend(self.reader.new_frames())
+        for frame in self.reader.new_frames():
+            if frame.src_mac == PROBE_MAC:
+                self.probe_seen = frame.seq
+            else:
+                self.recorded.append(frame)
         return self.recorded
 
     def count(self) -> int:
@@ -60,8 +79,11 @@ class Sensor(Host):
         except AssertionError:
             return False
 
-    def settled(self, quiet: float = 0.3, seconds: float = 10) -> int:
-        """The number of frames, once nothing has come for a moment."""
+    def settled(self, quiet: float = 0.3, seconds: float = 30) -> int:
+        """The number of frames, once nothing has come for a moment, and what came before it is in the file.
+
+        On a busy machine tcpdump may be a second behind: a frame that we send after the moment says when it is not.
+        """
         seen, since = self.count(), time.monotonic()
 
         def quiet_now() -> bool:
@@ -69,9 +91,20 @@ class Sensor(Host):
             now = self.count()
             if now != seen:
                 seen, since = now, time.monotonic()
-            return time.monotonic() - since >= quiet
+            if time.monotonic() - since < quiet:
+                return False
+            self.caught_up()
+            return self.count() == seen
         until(quiet_now, f"nothing more arrives at {self.name}", seconds)
         return seen
+
+    def caught_up(self) -> None:
+        """What has come until now is in the file."""
+        self.probed += 1
+        with self.eth.switch.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+            raw.bind((self.eth.port, 0))
+            raw.send(probe(self.mac, self.probed))
+        until(lambda: self.count() >= 0 and self.probe_seen >= self.probed, f"the recorder of {self.name} has caught up")
 
     def illegal(self, source_macs: Optional[set[str]] = None) -> list[str]:
         """What a real switch or IDS would object to, one sentence a frame."""

@@ -22,15 +22,20 @@ class Timeout(AssertionError):
 def until(condition: Callable[[], Any], what: str, seconds: float = 30, every: float = 0.02) -> Any:
     """Wait until condition() is true and return what it gave.
 
-    A limit that is given is part of what is promised; the other one ends a test that hangs.
+    A limit that is given is part of what is promised; the other one ends a test that hangs. A condition that
+    asks somebody who does not answer (OSError, which requests' errors are) is not true yet.
     """
     deadline = time.monotonic() + seconds
     while True:
-        result = condition()
+        result, error = None, ""
+        try:
+            result = condition()
+        except OSError as silence:
+            error = f" ({silence})"
         if result:
             return result
         if time.monotonic() > deadline:
-            raise Timeout(f"after {seconds:g} s still not so: {what}")
+            raise Timeout(f"after {seconds:g} s still not so: {what}{error}")
         time.sleep(every)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import collections
 import contextlib
 import fcntl
 import itertools
@@ -12,6 +13,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from typing import Any, Optional, Union
 
 from .api import Api
@@ -105,14 +107,29 @@ class VirtualService:
     def clone_stats(self) -> list[dict]:
         return self.lab.api.get(f"virtualservice/{self.uuid}/traffic_clone_stats/")
 
+    def clone_sums(self, rows: Optional[list[dict]] = None) -> collections.Counter:
+        """The counters of the clone, over all engines and clone servers, through all changes of the profile; of one moment."""
+        sums: collections.Counter = collections.Counter()
+
+        def add(node: Any) -> None:
+            for name, value in node.items() if isinstance(node, dict) else ((None, one) for one in node):
+                if isinstance(value, (dict, list)):
+                    add(value)
+                elif isinstance(value, int):
+                    sums[name] += value
+        add([engine["lifetime"] for engine in (self.clone_stats() if rows is None else rows)])
+        return sums
+
     def clone_sum(self, counter: str) -> int:
-        """A counter of the clone, over all engines and clone servers, through all changes of the profile."""
-        def add(node: Any) -> int:
-            if isinstance(node, dict):
-                return sum(value if name == counter and isinstance(value, int) else add(value)
-                           for name, value in node.items())
-            return sum(map(add, node)) if isinstance(node, list) else 0
-        return add([engine["lifetime"] for engine in self.clone_stats()])
+        """One of them: two that are asked for one after the other need not be of the same moment."""
+        return self.clone_sums()[counter]
+
+    def clone_told(self) -> collections.Counter:
+        """What its engines had counted when this was asked for, or a little later."""
+        now = time.time() * 1e6
+        rows = until(lambda: (rows := self.clone_stats()) and min(row["time_us"] for row in rows) > now and rows,
+                     f"the engines of {self.name} tell their counters")
+        return self.clone_sums(rows)
 
     def pool_runtime(self) -> list[dict]:
         return self.lab.api.get(f"pool/{self.pool_uuid}/runtime/server/")["results"]
@@ -153,6 +170,7 @@ class Lab:
         self.dir.mkdir(parents=True, exist_ok=True)
         self.dir.chmod(0o755)           # an engine's proxy is not root
         self.workers = workers or int(os.environ.get("SPANWIRE_WORKERS", 0)) or None
+        self.asked_workers = False      # an engine has as many as was said for all
         self.record, self.seeded = record, seeded
         self.hosts: list[Host] = []
         self.engines: list[Engine] = []
@@ -241,6 +259,7 @@ class Lab:
 
     def engine(self, name: Optional[str] = None, workers: Optional[int] = None, group: str = "Default-Group") -> Engine:
         n = self._number("engine", 1)
+        self.asked_workers |= not workers
         engine = Engine(self, name or f"engine{n}", 20 + n, workers or self.workers)
         self._host(engine)
         self.engines.append(engine)

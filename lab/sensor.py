@@ -67,7 +67,7 @@ class Sensor(Host):
         return conversations(self.frames())
 
     def saw(self, src: Optional[str] = None, dst: Optional[str] = None, http: Optional[str] = None,
-            seconds: float = 3) -> bool:
+            seconds: float = 15) -> bool:
         """Did a conversation come with this client, this server, this text in its request?"""
         def look() -> bool:
             return any(
@@ -124,7 +124,8 @@ class Sensor(Host):
     def tshark(self, display_filter: str) -> list[str]:
         """What tshark says about the recording, with checksums verified."""
         options = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
-        done = subprocess.run(["tshark", "-r", str(self.pcap), *options, "-Y", display_filter],
+        ours = f"({display_filter}) and eth.src != {PROBE_MAC}"
+        done = subprocess.run(["tshark", "-r", str(self.pcap), *options, "-Y", ours],
                               capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()

@@ -31,8 +31,8 @@ static int load(void **state)
 	if (datapath_new(&(struct datapath_config){ .flows_max = 4 }, &dp, &e)) {
 		if (e.code != -EPERM) /* not our rights, but the programs */
 			fail_msg("%s", err_line(&e));
-		print_message("SKIP: %s\n", err_line(&e));
-		dp = NULL;
+		print_message("skipped: %s\n", err_line(&e));
+		exit(77); /* meson: skipped, and the last line says why */
 	}
 	return 0;
 }
@@ -323,9 +323,6 @@ static void lease(const char *vip, enum gate g)
 static void gate_rules(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	const enum datapath_program EG = DATAPATH_EGRESS, IN = DATAPATH_INGRESS;
 	const struct {
 		const char *what;
@@ -370,9 +367,6 @@ static void gate_rules(void **state)
 static void gate_closes_by_itself(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	struct in6_addr vip = ip("10.0.0.101");
 	struct frame answer = arp(2, "10.0.0.101", "10.0.0.9");
 	uint64_t end = mono_ns() + 20 * NS_PER_MS;
@@ -393,9 +387,6 @@ static void gate_closes_by_itself(void **state)
 static void gate_knows_vips_only(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	struct in6_addr vip = ip("10.0.0.102");
 
 	assert_int_equal(datapath_vip_delete(dp, 0, &vip), -ENOENT);
@@ -409,9 +400,6 @@ static void gate_knows_vips_only(void **state)
 static void short_frames_pass(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	struct frame f = arp(2, "10.0.0.100", "10.0.0.9");
 	struct frame t = transport(IPPROTO_TCP, "10.0.0.9", 1, "10.0.0.10", 2, 2, 0);
 
@@ -497,9 +485,6 @@ static void same_frame(const struct frame *a, const struct frame *b)
 static void rewriter(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	static const struct {
 		uint8_t proto;
 		const char *src, *dst;
@@ -654,9 +639,6 @@ static void check_own(const struct wrapping *w, const struct frame *f, uint32_t 
 static void encapsulations(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	static const uint32_t payloads[] = { 0, 1, 449, 1000, 1380 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(wrappings) * 8; i++) {
@@ -693,9 +675,6 @@ static void encapsulations(void **state)
 static void a_decrypted_frame_is_marked_within(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	struct frame f = transport(IPPROTO_TCP, "10.0.0.1", 1234, "10.0.0.9", 80, 0x18, 77);
 	struct clone_want want = { .wrap = CLONE_WRAP_GRE, .ip = ip("198.51.100.9") };
 	struct in6_addr source = ip("192.0.2.1");
@@ -716,9 +695,6 @@ static void a_decrypted_frame_is_marked_within(void **state)
 static void encapsulated_with_the_clients_address(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	struct frame f = transport(IPPROTO_UDP, "10.0.0.1", 1234, "10.0.0.9", 53, 0, 77);
 	struct frame inner = transport(IPPROTO_UDP, "203.0.113.7", 1234, "10.0.0.9", 53, 0, 77);
 	struct answer a;
@@ -743,9 +719,6 @@ static void set_results(const struct copy_result *r)
 static void source_port_is_of_the_flow(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	struct frame f = transport(IPPROTO_TCP, "10.0.0.1", 1234, "10.0.0.9", 80, 0x18, 5);
 	struct answer a;
 
@@ -761,9 +734,6 @@ static void source_port_is_of_the_flow(void **state)
 static void what_does_not_fit_is_counted(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	struct frame f = transport(IPPROTO_TCP, "10.0.0.9", 80, "10.0.0.1", 1234, 0x18, 1000);
 	struct target_counters before, after;
 
@@ -789,9 +759,6 @@ static void what_does_not_fit_is_counted(void **state)
 static void a_number_is_a_frame_that_left(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	struct frame f = transport(IPPROTO_TCP, "10.0.0.9", 80, "10.0.0.1", 1234, 0x18, 10);
 	struct clone_want want = wrap_target(&wrappings[5], "192.0.2.1", "198.51.100.9", 1500);
 	struct target t = wrapped_target;
@@ -810,9 +777,6 @@ static void a_number_is_a_frame_that_left(void **state)
 static void copies_are_let_alone(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	/* From a VIP whose gate is closed: a finished copy is not looked at again, anything else is. */
 	struct frame f = transport(IPPROTO_TCP, "10.0.0.100", 80, "10.0.0.9", 4000, 0x12, 0);
 	struct __sk_buff ctx = { .ifindex = LO, .mark = COPY_MARK | COPY_DONE | SLOT };
@@ -831,9 +795,6 @@ static void copies_are_let_alone(void **state)
 static void eligible_frames_are_counted_with_their_outcome(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	struct frame f = transport(IPPROTO_TCP, "10.0.0.9", 80, "10.0.0.1", 1234, 0x18, 1000);
 	struct flow_key k = key_of(IPPROTO_TCP, "10.0.0.1", 1234, "10.0.0.9", 80);
 	struct __sk_buff ctx = { .ifindex = LO, .mark = 0xabcd };
@@ -953,9 +914,6 @@ static size_t odds(struct odd *o, bool v6, bool out)
 static void any_packet_is_known(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	static struct odd all[ODDS];
 
 	assert_int_equal(datapath_target_set(dp, SLOT, &target), 0);
@@ -992,9 +950,6 @@ static void any_packet_is_known(void **state)
 static void sweep_takes_what_both_sides_closed(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	struct flow_key tcp = key_of(IPPROTO_TCP, "10.0.0.1", 1, "10.0.0.9", 80);
 	struct flow_key lone = key_of(IPPROTO_UDP, "10.0.0.1", 2, "10.0.0.9", 53);
 	struct flow_key patient = key_of(IPPROTO_UDP, "10.0.0.1", 3, "10.0.0.9", 53);
@@ -1035,9 +990,6 @@ static bool as_told(void *arg, const struct flow_key *k, uint32_t ifindex)
 static void sweep_spares_what_has_a_socket(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	struct flow_key k = key_of(IPPROTO_TCP, "10.0.0.1", 1, "10.0.0.9", 80);
 	const struct flow cases[] = {
 		{ .seen_ns = mono_ns() - 9 * NS_PER_S, .ifindex = 42 },
@@ -1079,9 +1031,6 @@ static struct frame from_client(uint8_t proto, const char *vip, uint16_t port, u
 static void legs_know_their_clients(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	const enum datapath_program EG = DATAPATH_EGRESS, IN = DATAPATH_INGRESS;
 	const struct {
 		const char *vip;
@@ -1117,9 +1066,6 @@ static void legs_know_their_clients(void **state)
 static void a_leg_by_one_interface_only(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	struct in6_addr vip = ip("10.0.1.1");
 	struct frame syn = from_client(IPPROTO_TCP, "10.0.1.1", 80, 0x02);
 
@@ -1136,9 +1082,6 @@ static void a_leg_by_one_interface_only(void **state)
 static void datagrams_of_a_client_are_a_flow(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	struct in6_addr vip = ip("10.0.1.1"), client = ip("10.0.0.9");
 	struct flow_key k = key_of(IPPROTO_UDP, "10.0.1.1", 53, "10.0.0.9", 4000);
 	struct leg udp = leg;
@@ -1205,9 +1148,6 @@ static void a_full_table_refuses_clients(void **state)
 static void a_copy_begins_with_the_first_packet(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	struct in6_addr vip = ip("10.0.1.1");
 	struct leg young = leg;
 	struct frame answer = transport(IPPROTO_TCP, "10.0.1.1", 80, "10.0.0.9", 4000, 0x12, 0);
@@ -1228,9 +1168,6 @@ static void a_copy_begins_with_the_first_packet(void **state)
 static void a_closed_flow_ends_with_the_next_syn(void **state)
 {
 	(void)state;
-	if (!dp)
-		skip();
-
 	struct in6_addr vip = ip("10.0.1.1");
 	struct flow_key k = key_of(IPPROTO_TCP, "10.0.1.1", 80, "10.0.0.9", 4000);
 	struct frame syn = from_client(IPPROTO_TCP, "10.0.1.1", 80, 0x02);

@@ -56,6 +56,8 @@ def lab(request):
         yield world
     finally:
         world.close()
+        if world.asked_workers:
+            request.node.user_properties.append(("workers", "of all"))
         report = getattr(request.node, "report_call", None)
         bad = complaints(folder)
         if report is not None and report.passed and not bad:

@@ -403,7 +403,7 @@ def test_the_way_to_each_sensor_is_proved_without_production(lab):
     # Real copies go on as before.
     ids.forget()
     assert client.fresh_get(vs.url).ok
-    until(lambda: vs.clone_sum("eligible") == vs.clone_sum("sent") == ids.settled() > 0, "the books are those of real copies")
+    until(lambda: (sums := vs.clone_told())["eligible"] == sums["sent"] == ids.settled() > 0, "the books are those of real copies")
 
 
 def test_a_way_that_is_not_ready_is_told_and_why(lab):

@@ -167,12 +167,11 @@ class World:
     def books(self) -> int:
         """eligible = sent + drops, and sent is what came."""
         def closed():
-            stats = self.vs.clone_stats()
-            return self.vs.clone_sum("eligible") and self.vs.clone_sum("sent") == self.sensor.count() and stats
-        until(closed, "the books are closed", 6, every=0.1)
-        (line,) = [line for engine in self.vs.clone_stats() for line in engine.get("clone_srvr_stats", [engine])]
-        dropped = sum(n for name, n in line.items() if name.startswith("dropped_"))
-        assert line["eligible"] == line["sent"] + dropped, line
+            sums = self.vs.clone_told()
+            return sums if sums["eligible"] and sums["sent"] == self.sensor.settled() else None
+        sums = until(closed, "the books are closed", 10)
+        dropped = sum(n for name, n in sums.items() if name.startswith("dropped_"))
+        assert sums["eligible"] == sums["sent"] + dropped, sums
         return dropped
 
 
@@ -401,7 +400,8 @@ def test_flows_are_admitted_whole_or_not_at_all(lab):
     def ask(flows: int, **fields) -> dict:
         """So many connections under a profile with these fields; what is counted of them."""
         def sums() -> dict:
-            return {name: world.vs.clone_sum(name) for name in NAMES}
+            now = world.vs.clone_told()
+            return {name: now[name] for name in NAMES}
 
         def told() -> bool:
             now = sums()
@@ -416,7 +416,7 @@ def test_flows_are_admitted_whole_or_not_at_all(lab):
         for _ in range(flows):
             world.curl("-o", "/dev/null", world.url("/bytes/3000"))
         world.ended()
-        until(told, "the books are closed", 6, every=0.1)
+        until(told, "the books are closed", 10)
         talks = [talk for talk in world.sensor.conversations() if talk.sent]
         assert all(talk.complete and talk.ended for talk in talks) and world.sensor.illegal({MARKER}) == []
         return {"talks": len(talks), **{name: n - before[name] for name, n in sums().items()}}

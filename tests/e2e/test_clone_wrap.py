@@ -284,7 +284,7 @@ def test_a_profile_says_the_encapsulation(lab):
         frames = until(whole_body, "the whole answer is in the copies")
         assert all(f.checksums_ok and f.whole for f in frames)
         assert max(f.wire_length for f in frames) == 1514, "the server's segments, too, leave just the room"
-    assert vs.clone_sum("dropped_too_big") == 0
+    assert vs.clone_told()["dropped_too_big"] == 0
 
 
 def test_the_next_hop_is_the_routing_table_s(world):

@@ -8,10 +8,10 @@ from lab import until
 def books_closed(vs, *sensors):
     """eligible - ended == sent == what came at the far end of the wire; the number."""
     def equal():
-        seen = sum(sensor.count() for sensor in sensors)
-        return 0 < vs.clone_sum("eligible") - vs.clone_sum("dropped_ended") == vs.clone_sum("sent") == seen
+        sums = vs.clone_told()
+        return 0 < sums["eligible"] - sums["dropped_ended"] == sums["sent"] == sum(s.settled() for s in sensors)
     try:
-        until(equal, "the books are closed", 6, every=0.1)
+        until(equal, "the books are closed", 10)
     except AssertionError as late:
         raise AssertionError(f"{late}: {vs.clone_stats()}, "
                              f"seen {[sensor.count() for sensor in sensors]}") from None
@@ -181,8 +181,8 @@ def test_books_stay_true_when_the_link_is_down(lab):
     for _ in range(5):
         assert client.fresh_get(vs.url).ok
 
-    def dropped():
-        return vs.clone_sum("dropped_link_down") + vs.clone_sum("dropped_no_interface")
-    until(lambda: dropped() > 0 and
-          vs.clone_sum("eligible") == vs.clone_sum("sent") + dropped(), "the books say it", 5)
-    assert vs.clone_sum("sent") == first
+    def books():
+        sums = vs.clone_told()
+        dropped = sums["dropped_link_down"] + sums["dropped_no_interface"]
+        return sums if dropped and sums["eligible"] == sums["sent"] + dropped else None
+    assert until(books, "the books say it")["sent"] == first

@@ -28,8 +28,8 @@ def test_the_first_virtual_service_by_curl(lab):
     tried = re.search(r"`(curl -k https://[^`]*)`", (ROOT / "README.md").read_text()).group(1).replace("10.0.1.", "198.18.1.")
     for words in (["http://198.18.1.100/"], tried.split()[1:]):
         until(lambda: client.run("curl", "-s", "--max-time", 1, *words, check=False).stdout in ("web1\n", "web2\n"), "it answers")
-    assert ids.saw(src=client.ip4, dst=web[0].ip4, http="GET /") or \
-        ids.saw(src=client.ip4, dst=web[1].ip4, http="GET /")
+    until(lambda: any(c.client == client.ip4 and c.server in (web[0].ip4, web[1].ip4) and b"GET /" in c.sent
+                      for c in ids.conversations()), "the request is copied")
 
 
 def test_the_tour_names_what_there_is():

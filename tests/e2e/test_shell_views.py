@@ -34,7 +34,10 @@ def test_runtime_and_clone_stats(lab, tmp_path):
     runtime = spanwire(lab, "show", "virtualservice", vs.name, "runtime")
     assert engine.name in runtime and "OPER_UP" in runtime
 
-    until(lambda: vs.clone_sum("eligible") == vs.clone_sum("sent") > 0, "copies were counted")
+    client.session.close()
+    ids.settled()
+    sums = vs.clone_told()
+    assert sums["eligible"] == sums["sent"] > 0, "copies were counted"
     sent, = [copies["sent"] for engine_ in vs.clone_stats() for copies in engine_["clone_srvr_stats"]]
     told, = json.loads(spanwire(lab, "--json", "show", "virtualservice", vs.name, "traffic_clone_stats"))
     assert told["se_name"] == engine.name and told["clone_srvr_stats"][0]["sent"] == sent

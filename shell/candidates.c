@@ -1,6 +1,8 @@
 #include "shell/candidates.h"
 
+#include <dirent.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "base/base.h"
 #include "base/buf.h"
@@ -87,6 +89,33 @@ static void add_names(struct session *s, struct candidates *c, const char *kind)
 
 	json_array_foreach((json_t *)names_of(s, kind, c->word), i, name)
 		add(c, json_string_value(name), NULL);
+}
+
+/*
+ * Files and folders of this machine, those that are hidden when that is what was begun; behind MARK, which is what a word
+ * begins with that names a file.
+ */
+static void add_files(struct candidates *c, const char *mark)
+{
+	const char *word = c->word + MIN(strlen(mark), strlen(c->word)), *slash = strrchr(word, '/');
+	const char *name = slash ? slash + 1 : word;
+	CLEANUP_FREE char *folder = slash ? xstrndup(word, (size_t)(name - word)) : xstrdup("");
+	struct dirent **entries = NULL;
+	int n = scandir(*folder ? folder : ".", &entries, NULL, alphasort);
+
+	for (int i = 0; i < n; i++) {
+		const char *entry = entries[i]->d_name;
+		CLEANUP_FREE char *path = xasprintf("%s%s", folder, entry);
+		CLEANUP_FREE char *clean = text_harmless(xstrdup(path));
+		struct stat st;
+		bool below = !stat(path, &st) && S_ISDIR(st.st_mode);
+		CLEANUP_FREE char *text = xasprintf("%s%s%s", mark, path, below ? "/" : "");
+
+		if ((*entry != '.' || *name == '.') && !strcmp(clean, path))
+			add(c, text, NULL);
+		free(entries[i]);
+	}
+	free(entries);
 }
 
 char *candidates_type(const json_t *field)
@@ -196,6 +225,10 @@ static void add_expected(struct session *s, struct candidates *c, const struct e
 		add_items(s, c, x);
 		return;
 	}
+	if (x->field && *c->word == '@') {
+		add_files(c, "@");
+		return;
+	}
 	if (!strcmp(type, "enum"))
 		json_array_foreach(json_object_get(x->field, "values"), i, v)
 			add(c, json_string_value(v), NULL);
@@ -243,14 +276,19 @@ static void add_kinds(struct candidates *c, const json_t *model, bool debug)
 	}
 }
 
-/* "runtime/detail" is "runtime detail", as views are typed with blanks as well. */
-static void add_views(struct candidates *c, const json_t *kind)
+/* "runtime/detail" is "runtime detail", as views are typed with blanks as well: behind WORDS the rest of them. */
+static void add_views(struct candidates *c, const json_t *kind, const char *const *words, size_t n)
 {
+	struct buf begun = BUF_INIT;
 	const json_t *v;
 	size_t i;
 
+	for (i = 0; i < n; i++)
+		buf_printf(&begun, "%s/", words[i]);
 	json_array_foreach(json_object_get(kind, "views"), i, v)
-		add(c, json_string_value(v), NULL);
+		if (!begun.len || !strncmp(json_string_value(v), buf_cstr(&begun), begun.len))
+			add(c, json_string_value(v) + begun.len, NULL);
+	buf_fini(&begun);
 }
 
 static void add_actions(struct candidates *c, const json_t *kind, const char *below)
@@ -311,7 +349,9 @@ static void slot(struct session *s, struct candidates *c, const char *token, con
 	else if (!strcmp(token, "TENANT"))
 		add_names(s, c, "tenant");
 	else if (!strcmp(token, "VIEW") && kind)
-		add_views(c, kind);
+		add_views(c, kind, words + MIN(since, n), n - MIN(since, n));
+	else if (!strcmp(token, "FILE") || !strcmp(token, "DIRECTORY"))
+		add_files(c, "");
 	else if (!strcmp(token, "WHAT") && kind)
 		add_actions(c, kind, "clear");
 	else if (!strcmp(token, "COMMAND"))

@@ -161,7 +161,8 @@ static unsigned char complete(EditLine *el, int key)
 			typed[strlen(typed) - 1] = '\0';
 		el_deletestr(el, (int)(mbstowcs(NULL, line + c.begin, 0)));
 		el_insertstr(el, typed);
-		if (c.n == 1)
+		/* Into a folder one goes on. */
+		if (c.n == 1 && common[strlen(common) - 1] != '/')
 			el_insertstr(el, " ");
 	} else if (c.n > 1) {
 		list(&c);

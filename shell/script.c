@@ -27,8 +27,12 @@ int script_run(struct session *s, const char *file, struct err *e)
 
 	if (!f)
 		return err_set(e, -EINVAL, NULL, "%s cannot be read: %s.", file, strerror(errno));
-	while (rc >= 0 && !s->ended && getline(&line, &size, f) >= 0)
-		rc = run_line(s, line, name, ++number, e);
+	while (rc >= 0 && !s->ended && getline(&line, &size, f) >= 0) {
+		/* Some editors begin a file so. */
+		bool marked = !number && !strncmp(line, "\xef\xbb\xbf", 3);
+
+		rc = run_line(s, line + (marked ? 3 : 0), name, ++number, e);
+	}
 	if (rc >= 0 && ferror(f))
 		rc = err_set(e, -EIO, NULL, "%s cannot be read.", name);
 	if (rc >= 0 && s->mode.n && mode_changed(&s->mode))

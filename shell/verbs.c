@@ -89,7 +89,7 @@ int verb_edit(struct session *s, const char *const *words, size_t n, struct err 
 	size_t depth = s->mode.n;
 	int rc = mode_edit(&s->mode, words, n, e);
 
-	if (rc == -EAGAIN || (rc && s->mode.asked && s->ask))
+	if (rc && s->mode.asked)
 		rc = ask_value(s, words, n, e);
 	s->secret |= s->mode.secret;
 	/* With words behind the name one knows where one is. */

@@ -186,7 +186,7 @@ def test_a_capture_as_the_manual_types_it(lab, tmp_path):
     assert {legs for legs in requests_in(file)["from-the-manual"]} == {"client leg", "server leg"}
 
 
-def test_tab_completes_all_that_there_is(desk, shell):
+def test_tab_completes_all_that_there_is(desk, shell, tmp_path):
     shell.type("conf")
     shell.key("Tab")
     shell.type("virt")
@@ -230,6 +230,24 @@ def test_tab_completes_all_that_there_is(desk, shell):
     shell.key("Tab")
     shell.sees("vs_name traffic_clone_stats")
     shell.key("C-c")
+    # A view in parts, and files of this machine.
+    shell.type("show pool web run")
+    shell.key("Tab")
+    shell.type(" serv")
+    shell.key("Tab")
+    shell.type(" h")
+    shell.key("Tab")
+    shell.sees("web runtime server hmonstat")
+    shell.key("C-c")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/the-file").touch()
+    for before in ("import configuration ", "configure pool web description @"):
+        shell.type(f"{before}{tmp_path}/fol")
+        shell.key("Tab")
+        shell.type("th")
+        shell.key("Tab")
+        shell.sees(f"{before}{tmp_path}/folder/the-file")
+        shell.key("C-c")
 
 
 def test_a_question_mark_helps_anywhere(shell):
@@ -579,8 +597,11 @@ def test_scripts_ask_nothing_and_stop_at_the_first_error(desk, tmp_path):
     assert desk.script("configure pool scripted\nbogus 1\n")[:2] == (2, "")
     status, _, wrong = desk.script("configure pool scripted\nlb_algorithm fewest_servers\n")
     assert status == 2 and "was not saved" in wrong
-    status, _, wrong = desk.script("configure sslkeyandcertificate x\nkey\n")
-    assert status == 2 and "@FILE" in wrong
+    for field in ("key", "certificate certificate"):
+        status, _, wrong = desk.script(f"configure sslkeyandcertificate x\n{field}\n")
+        assert status == 2 and "@FILE" in wrong
+    status, out, _ = desk.script("\ufeffshow pool scripted | count\r\n")
+    assert status == 0 and out.endswith(" lines\n")
     assert desk.script("delete pool scripted\n")[0] == 0
     status, out, _ = desk.script("", "help")
     assert status == 0 and "switchto tenant" in out

@@ -101,15 +101,29 @@ int watch_set(struct loop *l, struct watch *w, uint32_t events)
 	return 0;
 }
 
+static void forget(struct watch *w)
+{
+	list_remove(&w->link);
+	w->active = false;
+	w->pending = 0;
+}
+
 void watch_stop(struct loop *l, struct watch *w)
 {
 	if (!w->active)
 		return;
 	/* It may fail when the descriptor was closed first; the kernel has forgotten it then. */
 	epoll_ctl(l->epfd, EPOLL_CTL_DEL, w->fd, NULL);
-	list_remove(&w->link);
-	w->active = false;
-	w->pending = 0;
+	forget(w);
+}
+
+void watch_close(struct loop *l, struct watch *w)
+{
+	(void)l;
+	if (!w->active)
+		return;
+	close(w->fd);
+	forget(w);
 }
 
 void watch_again(struct loop *l, struct watch *w, uint32_t events)

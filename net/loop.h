@@ -67,6 +67,8 @@ int watch_start(struct loop *l, struct watch *w, int fd, uint32_t events,
 int watch_set(struct loop *l, struct watch *w, uint32_t events);
 /* Also legal when it is not active. Call it before closing the descriptor. */
 void watch_stop(struct loop *l, struct watch *w);
+/* The same, and closes the descriptor, which nobody else has a copy of: the kernel forgets it by itself. */
+void watch_close(struct loop *l, struct watch *w);
 /*
  * ready() is called with EVENTS in the next turn, whatever the kernel says: for what was read from the descriptor
  * and not yet from whoever holds it.

@@ -633,6 +633,11 @@ int datapath_sweep(struct datapath *d, unsigned budget, const struct datapath_pa
 	return removed;
 }
 
+bool datapath_is_sweeping(const struct datapath *d)
+{
+	return d->sweeping;
+}
+
 bool datapath_flows_none(const struct datapath *d, uint32_t first, uint32_t count, uint64_t since_ns)
 {
 	if (d->swept_ns <= since_ns)

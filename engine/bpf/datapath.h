@@ -146,6 +146,8 @@ struct datapath_patience {
  * entries removed, or -errno.
  */
 int datapath_sweep(struct datapath *d, unsigned budget, const struct datapath_patience *p);
+/* The last call did not come to the end of the table. */
+bool datapath_is_sweeping(const struct datapath *d);
 /* A sweep that began after SINCE_NS has been through the whole table, and there was no flow of these slots. */
 bool datapath_flows_none(const struct datapath *d, uint32_t first, uint32_t count, uint64_t since_ns);
 /* There is a connection that is copied and that this side has closed, and the other has not yet. Looks at all of them. */

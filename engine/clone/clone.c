@@ -24,6 +24,7 @@
 enum {
 	SET_MAX = 64,
 	SWEEP_MS = 100,       /* this often we look at */
+	SWEEP_REST_MS = 500,  /* or, when we have seen all of them: an empty table is as long to walk through */
 	SWEEP_BUDGET = 4096,  /* so many flows, and remove those that are */
 	LINGER_S = 5,         /* so long closed, or */
 	IDLE_S = 600,         /* so long unused, and without a socket */
@@ -325,7 +326,7 @@ static void sweep(struct timer *timer)
 
 	if (rc < 0)
 		log_error("clone.sweep error=\"%s\"", strerror(-rc));
-	timer_in(t->loop, &t->sweep, SWEEP_MS, sweep);
+	timer_in(t->loop, &t->sweep, datapath_is_sweeping(t->datapath) ? SWEEP_MS : SWEEP_REST_MS, sweep);
 }
 
 /* ---- sets ---- */

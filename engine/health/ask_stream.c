@@ -181,9 +181,13 @@ static ssize_t say(struct probe *p, struct err *e)
 	return put < 0 && !p->ssl ? -errno : put;
 }
 
-static void wait_on(struct probe *p, uint32_t events)
+/* A plain socket is watched for all that happens to it, from its beginning: nothing need be changed. */
+#define ALL_EVENTS (EPOLLIN | EPOLLOUT | EPOLLET)
+
+static void wait_on(struct probe *p)
 {
-	watch_set(p->loop, &p->watch, p->ssl ? (tls_wants_out(p->ssl) ? EPOLLOUT : EPOLLIN) : events);
+	if (p->ssl)
+		watch_set(p->loop, &p->watch, tls_wants_out(p->ssl) ? EPOLLOUT : EPOLLIN);
 }
 
 static void reading(struct probe *p)
@@ -198,7 +202,7 @@ static void reading(struct probe *p)
 		if (n == -EINTR)
 			continue;
 		if (n == -EAGAIN) {
-			wait_on(p, EPOLLIN);
+			wait_on(p);
 			return;
 		}
 		/* An HTTP/1 server that closes without a word of TLS has said all that it has to say. */
@@ -225,7 +229,7 @@ static void sending(struct probe *p)
 		if (n == -EINTR)
 			continue;
 		if (n == -EAGAIN) {
-			wait_on(p, EPOLLOUT);
+			wait_on(p);
 			return;
 		}
 		if (n < 0) {
@@ -243,8 +247,6 @@ static void sending(struct probe *p)
 	p->in_len = 0;
 	if (p->ssl)
 		reading(p); /* it may hold more than the socket says */
-	else
-		watch_set(p->loop, &p->watch, EPOLLIN);
 }
 
 static void speak(struct probe *p)
@@ -267,7 +269,7 @@ static void shaking(struct probe *p)
 	int rc = tls_shake(p->ssl, &e);
 
 	if (rc == -EAGAIN)
-		wait_on(p, EPOLLIN);
+		wait_on(p);
 	else if (rc < 0)
 		broken(p, rc, &e);
 	else
@@ -277,10 +279,13 @@ static void shaking(struct probe *p)
 static void connected(struct probe *p)
 {
 	const struct question *q = &p->monitor->question;
+	bool speaks = q->http || (q->request && *q->request) || (q->body && *q->body);
 	int error = 0;
 	socklen_t n = sizeof(error);
 
-	getsockopt(p->watch.fd, SOL_SOCKET, SO_ERROR, &error, &n);
+	/* Who speaks at once hears then that there is nobody. */
+	if (q->half_open || q->tls || !speaks)
+		getsockopt(p->watch.fd, SOL_SOCKET, SO_ERROR, &error, &n);
 	if (error) {
 		probe_failed(p, -error);
 	} else if (q->half_open) {
@@ -301,14 +306,16 @@ static void ready(struct watch *w, uint32_t events)
 {
 	struct probe *p = CONTAINER_OF(w, struct probe, watch);
 
-	(void)events;
 	switch (p->state) {
 	case PROBE_CONNECTING: connected(p); break;
 	case PROBE_SHAKING:    shaking(p);   break;
 	case PROBE_SENDING:    sending(p);   break;
-	case PROBE_READING:    reading(p);   break;
+	case PROBE_READING:    reading(p);   return;
 	case PROBE_WAITING:    must(!"a socket without a check");
 	}
+	/* What came before we listened is not told again. */
+	if (p->state == PROBE_READING && !p->ssl && events & ~(uint32_t)EPOLLOUT)
+		reading(p);
 }
 
 /*
@@ -342,7 +349,7 @@ static void begin(struct probe *p)
 		probe_failed(p, -errno);
 		return;
 	}
-	rc = watch_start(p->loop, &p->watch, fd, EPOLLOUT, ready);
+	rc = watch_start(p->loop, &p->watch, fd, q->tls ? EPOLLOUT : ALL_EVENTS, ready);
 	if (rc < 0) {
 		close(fd);
 		probe_failed(p, rc);
@@ -373,14 +380,9 @@ static void late(struct probe *p)
 
 static void stop(struct probe *p)
 {
-	int fd = p->watch.fd;
-
 	tls_end(p->ssl, p->state == PROBE_READING || p->state == PROBE_SENDING);
 	p->ssl = NULL;
-	if (!p->watch.active)
-		return;
-	watch_stop(p->loop, &p->watch);
-	close(fd);
+	watch_close(p->loop, &p->watch);
 }
 
 const struct ask_ops ask_stream = { begin, late, stop };

@@ -29,10 +29,15 @@ static void check_begin(struct timer *t);
 /* Below MS. */
 static uint64_t random_ms(uint64_t ms)
 {
-	uint32_t r;
+	static uint32_t pool[64]; /* each check wants some, and one system call brings many */
+	static size_t left;
 
-	random_bytes(&r, sizeof(r));
-	return ms ? r % ms : 0;
+	if (!left) {
+		random_bytes(pool, sizeof(pool));
+		left = ARRAY_SIZE(pool);
+	}
+	left--;
+	return ms ? pool[left] % ms : 0;
 }
 
 /* Random within 5 per cent around MS. */

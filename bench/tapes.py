@@ -71,7 +71,7 @@ class Theirs:
 def capture(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
     web, client = lab.server(), lab.client()
     engine = lab.engine(workers=1)
-    vs = lab.virtual_service([web], flight_recorder=False)
+    vs = lab.virtual_service([web])
     ours = Ours(lab, vs)
     theirs = [Theirs(engine, "tcpdump", "-i", "any", "-nn", "-s", 0, "-B", 65536, "-Z", "root"),
               Theirs(engine, "dumpcap", "-q", "-i", "front0", "-i", "back0", "-s", 0, "-B", 64)]

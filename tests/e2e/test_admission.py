@@ -37,7 +37,7 @@ def enters(client, ip: str, port: int = 80, source: int = 0) -> bool:
     """Is a request answered? (A connection that is turned away may look open for a moment.)"""
     with client.entered():
         with contextlib.closing(socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)) as peer:
-            peer.settimeout(0.5)
+            peer.settimeout(2)
             if source:
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 peer.bind(("::" if ":" in ip else "", source))
@@ -132,7 +132,7 @@ def test_policies(lab, workers):
     def told() -> bool:
         stats = by_rule(lab, vs).get("rule 1", {})
         return stats.get("matched", 0) >= 30 and stats["matched"] - stats["refused"] >= inside
-    until(told, "the rule's counters", 5)
+    until(told, "the rule's counters")
     assert counter(lab, vs, "conn_refused_policy") > 30
 
 
@@ -168,8 +168,8 @@ def test_who_is_denied_by_address_hears_nothing(lab):
     until(lambda: silent(one, vs.vip), "the denied hears nothing")
     assert silent(one, vs.vip6) and silent(one, vs.vip, 1005)
     assert enters(two, vs.vip) and enters(two, vs.vip6) and enters(two, vs.vip, 1005)
-    until(lambda: counter(lab, vs, "conn_refused_policy") >= 3, "they are counted", 5)
-    found = until(lambda: by_rule(lab, vs)["rule 1"]["matched"] >= 2 and by_rule(lab, vs), "those who were let in", 5)
+    until(lambda: counter(lab, vs, "conn_refused_policy") >= 3, "they are counted")
+    found = until(lambda: by_rule(lab, vs)["rule 1"]["matched"] >= 2 and by_rule(lab, vs), "those who were let in")
     assert found["rule 2"]["refused"] >= 3 and found["rule 1"]["refused"] == 0
     # What asks for a port as well is the proxy's: a reset. What is left of the policy is open.
     rules(rule(3, "DENY", vs_port=is_in(ports=[80]), client_ip=is_in(addrs=[addr(one.ip4)])))
@@ -216,7 +216,7 @@ def test_limits(lab, workers):
         for name in ("performance_limits", "connections_rate_limit", "max_cps_per_client", "limit_doser"):
             body.pop(name, None)
         lab.api.put(f"virtualservice/{vs.uuid}", {**body, **fields})
-        until(lambda: applied(lab, vs), "the change is in force", 5)
+        until(lambda: applied(lab, vs), "the change is in force")
 
     # So many at a time; one that leaves makes room.
     limit(performance_limits={"max_concurrent_connections": 3})
@@ -227,7 +227,7 @@ def test_limits(lab, workers):
         assert inside[-1].recv(64)
     assert not enters(two, vs.vip)
     inside.pop().close()
-    until(lambda: enters(two, vs.vip), "there is room again", 3)
+    until(lambda: enters(two, vs.vip), "there is room again")
     for peer in inside:
         peer.close()
 
@@ -237,18 +237,25 @@ def test_limits(lab, workers):
 
     limit(connections_rate_limit=rate("NONE", 1))
     before = counter(lab, vs, "conn_over_rate")
-    assert all(enters(one, vs.vip) for _ in range(4))
-    until(lambda: counter(lab, vs, "conn_over_rate") >= before + 3, "they are counted", 5)
+    # How many come in a second is the machine's business: as many as it takes.
+    until(lambda: enters(one, vs.vip) and counter(lab, vs, "conn_over_rate") >= before + 3, "they are counted")
     limit(connections_rate_limit=rate("RESET_CONN"))
-    assert sum(enters(one, vs.vip) for _ in range(12)) <= 5
-    for action, error in (("RESET_CONN", ConnectionResetError), ("DROP_CONN", ConnectionResetError), ("CLOSE_CONN", None)):
-        limit(connections_rate_limit=rate(action, 1))
+    began = time.monotonic()
+    inside = sum(enters(one, vs.vip) for _ in range(12))
+    assert inside <= 5 + 5 * (time.monotonic() - began), inside
+
+    def second():
+        """What the second of two gets; nothing, where they were a second apart."""
         enters(one, vs.vip)
-        if error:
-            with pytest.raises(error):
-                one.connect(vs.vip, 80).recv(1)
-        else:
-            assert one.connect(vs.vip, 80).recv(1) == b""
+        try:
+            with one.connect(vs.vip, 80, timeout=0.5) as peer:
+                return peer.recv(1)
+        except OSError as error:
+            return type(error)
+
+    for action, what in (("RESET_CONN", ConnectionResetError), ("DROP_CONN", ConnectionResetError), ("CLOSE_CONN", b"")):
+        limit(connections_rate_limit=rate(action, 1))
+        until(lambda: second() == what, f"{action}: who comes too often gets {what}")
 
     # So many of one client in a second; and who goes on is let in ever less.
     limit(max_cps_per_client=10)
@@ -264,27 +271,29 @@ def test_limits(lab, workers):
     assert late <= 2, late
     assert enters(two, vs.vip)
     until(lambda: counter(lab, vs, "conn_refused_client_rate") > 0 and counter(lab, vs, "conn_refused_limit") > 0,
-          "all is counted", 5)
+          "all is counted")
 
 
 def test_limits_of_requests_and_the_end_at_a_change(lab):
     web, client = lab.server(), lab.client()
     lab.engine()
     vs = lab.virtual_service(pool=[web], requests_rate_limit={
-        "rate_limiter": {"count": 5, "period": 1000, "burst_sz": 7},
+        "rate_limiter": {"count": 2, "period": 1000, "burst_sz": 7},
         "action": {"type": "RL_ACTION_LOCAL_RSP", "status_code": "HTTP_LOCAL_RESPONSE_STATUS_CODE_429"}})
-    until(lambda: client.get(vs.url).status_code == 429, "too many", 5)
-    assert client.get(vs.url).status_code == 429 and "close" not in client.get(vs.url).headers.get("Connection", "")
-    vs.patch(replace={"requests_rate_limit": {"rate_limiter": {"count": 5, "period": 1000}, "action": {
+    until(lambda: (a := client.get(vs.url)).status_code == 429 and "close" not in a.headers.get("Connection", ""),
+          "too many", every=0)
+    vs.patch(replace={"requests_rate_limit": {"rate_limiter": {"count": 2, "period": 1000}, "action": {
         "type": "RL_ACTION_LOCAL_RSP", "status_code": "HTTP_LOCAL_RESPONSE_STATUS_CODE_204"}}})
-    until(lambda: client.get(vs.url).status_code == 204, "another status", 5)
-    vs.patch(replace={"requests_rate_limit": {"rate_limiter": {"count": 5, "period": 1000}, "action": {
+    until(lambda: client.get(vs.url).status_code == 204, "another status", every=0)
+    vs.patch(replace={"requests_rate_limit": {"rate_limiter": {"count": 2, "period": 1000}, "action": {
         "type": "RL_ACTION_CLOSE_CONN"}}})
-    until(lambda: client.get(vs.url).headers.get("Connection") == "close", "the connection ends", 5)
-    vs.patch(replace={"requests_rate_limit": {"rate_limiter": {"count": 5, "period": 1000}, "action": {
+    until(lambda: client.get(vs.url).headers.get("Connection") == "close", "the connection ends", every=0)
+    vs.patch(replace={"requests_rate_limit": {"rate_limiter": {"count": 2, "period": 1000}, "action": {
         "type": "RL_ACTION_NONE"}}})
-    until(lambda: client.get(vs.url).status_code == 200, "only counted", 5)
-    until(lambda: counter(lab, vs, "http_over_rate") > counter(lab, vs, "http_refused_rate") > 0, "counted", 5)
+    until(lambda: applied(lab, vs), "the change is in force")
+    assert all(client.get(vs.url).ok for _ in range(9)), "only counted"
+    until(lambda: client.get(vs.url).ok and counter(lab, vs, "http_over_rate") > counter(lab, vs, "http_refused_rate") > 0,
+          "counted", every=0)
 
     # A change ends connections only where the service says so.
     def open_one() -> socket.socket:
@@ -295,7 +304,7 @@ def test_limits_of_requests_and_the_end_at_a_change(lab):
 
     peer = open_one()
     vs.patch(replace={"description": "first"})
-    until(lambda: applied(lab, vs), "the change is in force", 5)
+    until(lambda: applied(lab, vs), "the change is in force")
     peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert peer.recv(4096).startswith(b"HTTP/1.1 200")
     vs.patch(replace={"close_client_conn_on_config_update": True})
@@ -307,4 +316,4 @@ def test_limits_of_requests_and_the_end_at_a_change(lab):
     peer.settimeout(5)
     with contextlib.suppress(ConnectionResetError):
         assert peer.recv(4096) == b""
-    until(lambda: counter(lab, vs, "conn_cut_config") >= 1, "counted", 5)
+    until(lambda: counter(lab, vs, "conn_cut_config") >= 1, "counted")

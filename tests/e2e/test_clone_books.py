@@ -37,7 +37,7 @@ def balanced(vs):
         sums = vs.clone_told()
         return sums if sums["eligible"] == sums["sent"] + sum(sums[f"dropped_{d}"] for d in DROPS) else None
     try:
-        return until(equal, "the books are balanced", 6)
+        return until(equal, "the books are balanced", 15)
     except AssertionError as late:
         raise AssertionError(f"{late}: {vs.clone_stats()}") from None
 

@@ -100,7 +100,7 @@ def test_every_kind_notices_up_and_down_over_both_families(lab):
 
     def reach(state):
         try:
-            until(lambda: everywhere(state), f"every server is {state}", 15)
+            until(lambda: everywhere(state), f"every server is {state}")
         except AssertionError as e:
             raise AssertionError(f"{e}: {everywhere.wrong}") from e
 
@@ -136,7 +136,7 @@ def test_every_kind_notices_up_and_down_over_both_families(lab):
     for kind, text in {"http": "without the expected text", "https": "TLS: ", "udp": "no answer within 1 s",
                        "dns": "192.0.2.8 is not in the answer"}.items():
         for row in (0, 1):
-            until(lambda: text in str(state_of(lab, services[kind], row)), f"{kind} says {text}", 10)
+            until(lambda: text in str(state_of(lab, services[kind], row)), f"{kind} says {text}")
     assert "certificate" in str(state_of(lab, services["https"], 0))
 
 

@@ -26,7 +26,12 @@ def test_each_request_leaves_a_record_with_its_id(lab):
     made = re.findall(rb"X-Request-ID: ([0-9a-f]{32})\r\n", origin.heard)
     assert len(made) == len(set(made)) > 1 and b"not good" not in origin.heard
     client.run("curl", "-s", "-X", "TRACE", vs.url + "traced")
-    seen = records(lab, vs, type=1, page_size=100)
+
+    def left():
+        """A record is written after its answer has left."""
+        told = records(lab, vs, type=1, page_size=100)
+        return told if {"/buy", "/made", "/traced"} <= {r["uri_path"] for r in told["results"]} else None
+    seen = until(left, "each has left its record")
     assert seen["count"] == len(seen["results"]) >= 4 and seen["percent_remaining"] == 0 and seen["missing"] == []
     bought = next(r for r in seen["results"] if r["uri_path"] == "/buy")
     expected = {"request_id": "order-4711.a", "method": "POST", "uri_query": "what=tea", "user_agent": "till/1",
@@ -86,9 +91,10 @@ def test_clients_learn_the_id_when_the_profile_says_so(lab):
     until(lambda: client.get(vs.url).ok, "it answers")
     assert client.get(vs.url, headers={"X-Request-ID": "mine"}).headers["X-Request-ID"] == "mine"
     made = client.get(vs.url).headers["X-Request-ID"]
-    assert records(lab, vs, filter=f"eq(request_id,{made})")["count"] == 1
+    until(lambda: records(lab, vs, filter=f"eq(request_id,{made})")["count"] == 1, "there is its record")
     refused = client.request("TRACE", vs.url).headers["X-Request-ID"]
-    assert records(lab, vs, filter=f"eq(request_id,{refused})")["results"][0]["response_code"] == 501
+    record, = until(lambda: records(lab, vs, filter=f"eq(request_id,{refused})")["results"], "and that of a refusal")
+    assert record["response_code"] == 501
 
 
 def test_connections_leave_records_too(lab):

@@ -40,7 +40,7 @@ def wait_broken(vs, name, *sentences):
         answer.update(why(vs))
         return answer["broken"] == name and all(s in answer["verdict"] for s in sentences)
     try:
-        until(told, "", 10)
+        until(told, "")
     except AssertionError:
         raise AssertionError(f"wanted {name}, {sentences}; told: {json.dumps(answer, indent=1)}") from None
     assert answer["verdict"].startswith("shop does not answer. ")
@@ -49,7 +49,7 @@ def wait_broken(vs, name, *sentences):
 
 def wait_well(vs, verdict="shop answers."):
     try:
-        until(lambda: why(vs)["verdict"] == verdict, "", 10)
+        until(lambda: why(vs)["verdict"] == verdict, "")
     except AssertionError:
         raise AssertionError(json.dumps(why(vs), indent=1)) from None
 
@@ -159,6 +159,6 @@ def test_an_engine_that_is_gone_and_an_address_that_is_taken(shop):
     wait_broken(shop, "listener", f"an owner is alive: {thief.mac}")
     thief.ip("addr", "del", f"{shop.vip}/24", "dev", "eth0")
     try:
-        until(lambda: why(shop)["broken"] is None, "", 15)
+        until(lambda: why(shop)["broken"] is None, "")
     except AssertionError:
         raise AssertionError(json.dumps(why(shop), indent=1)) from None

@@ -126,6 +126,6 @@ class Sensor(Host):
         options = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
         ours = f"({display_filter}) and eth.src != {PROBE_MAC}"
         done = subprocess.run(["tshark", "-r", str(self.pcap), *options, "-Y", ours],
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=60 + self.pcap.stat().st_size / 1e6)
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()

@@ -1150,18 +1150,18 @@ static void a_copy_begins_with_the_first_packet(void **state)
 	(void)state;
 	struct in6_addr vip = ip("10.0.1.1");
 	struct leg young = leg;
-	struct frame answer = transport(IPPROTO_TCP, "10.0.1.1", 80, "10.0.0.9", 4000, 0x12, 0);
+	struct frame answer = transport(IPPROTO_TCP, "10.0.1.1", 8081, "10.0.0.9", 4000, 0x12, 0);
 
 	young.since_ns = mono_ns();
-	assert_int_equal(datapath_leg_set(dp, 0, &vip, IPPROTO_TCP, 80, 80, &young), 0);
+	assert_int_equal(datapath_leg_set(dp, 0, &vip, IPPROTO_TCP, 8081, 8081, &young), 0);
 	assert_int_equal(eligible_by(DATAPATH_EGRESS, answer), 0);
-	assert_int_equal(eligible_by(DATAPATH_INGRESS, from_client(IPPROTO_TCP, "10.0.1.1", 80, 0x02)), 1);
+	assert_int_equal(eligible_by(DATAPATH_INGRESS, from_client(IPPROTO_TCP, "10.0.1.1", 8081, 0x02)), 1);
 	assert_int_equal(eligible_by(DATAPATH_EGRESS, answer), 1);
 	/* And once more: what was noted was noted for the leg as it was. */
 	young.generation = 4;
-	assert_int_equal(datapath_leg_set(dp, 0, &vip, IPPROTO_TCP, 80, 80, &young), 0);
+	assert_int_equal(datapath_leg_set(dp, 0, &vip, IPPROTO_TCP, 8081, 8081, &young), 0);
 	assert_int_equal(eligible_by(DATAPATH_EGRESS, answer), 0);
-	datapath_leg_clear(dp, 0, &vip, IPPROTO_TCP, 80, 80);
+	datapath_leg_clear(dp, 0, &vip, IPPROTO_TCP, 8081, 8081);
 }
 
 /* A port that a client uses again: another connection. */

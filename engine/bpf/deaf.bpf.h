@@ -77,7 +77,7 @@ GLOBAL int own_exit_hears(struct __sk_buff *skb, const struct packet *p)
 		return icmp_is_heard(skb, p);
 	if (p->key.proto != IPPROTO_TCP && p->key.proto != IPPROTO_UDP)
 		return true;
-	return p->l4 && !bpf_map_lookup_elem(&flows, &p->key) && !gate_vip(p->key.vrf, p->key.local) && is_awaited(skb, p);
+	return p->l4 && !flow_find(p) && !gate_vip(p->key.vrf, p->key.local) && is_awaited(skb, p);
 }
 
 static ALWAYS_INLINE bool deaf_to(struct __sk_buff *skb, const struct packet *p)

@@ -126,6 +126,18 @@ static __noinline __u32 extensions_pass(struct __sk_buff *skb, struct packet *p,
 	return 0;
 }
 
+/*
+ * N bytes from AT, 1 to ROOM of them; ROOM is a power of two. The verifier of Linux 6.1 forgets that a number is not zero, and
+ * the compiler what the verifier has to see.
+ */
+static ALWAYS_INLINE long packet_load(struct __sk_buff *skb, __u32 at, void *to, __u32 n, __u32 room)
+{
+	n--;
+	asm volatile("" : "+r"(n));
+	n &= room - 1;
+	return bpf_skb_load_bytes(skb, at, to, n + 1);
+}
+
 GLOBAL int packet_parse(struct __sk_buff *skb, struct packet *p, bool out)
 {
 	__u8 *src, *dst;

@@ -84,10 +84,7 @@ static ALWAYS_INLINE void record(struct __sk_buff *skb, const struct packet *p, 
 		bpf_skb_load_bytes(skb, 0, s->data, RECORDER_SNAP);
 	} else {
 		s->r.len = n;
-		asm volatile("" : "+r"(n)); /* or the compiler forgets what the verifier has to see */
-		n &= RECORDER_SNAP - 1;
-		if (n)
-			bpf_skb_load_bytes(skb, 0, s->data, n);
+		packet_load(skb, 0, s->data, n, RECORDER_SNAP);
 	}
 	written();
 	*(volatile __u64 *)&s->r.at_ns = bpf_ktime_get_ns();

@@ -82,7 +82,7 @@ static ALWAYS_INLINE void tap_record_make(struct __sk_buff *skb, const struct pa
 		r->client_port = p->key.remote_port;
 		return;
 	}
-	f = bpf_map_lookup_elem(&flows, &p->key);
+	f = flow_find(p);
 	if (f) {
 		__builtin_memcpy(r->client, f->client_addr, 16);
 		r->client_port = f->client_port;
@@ -134,7 +134,6 @@ __noinline int tap_put(struct __sk_buff *skb, const struct packet *p, const stru
 	}
 	for (int i = 0; i < TAP_LEAP / TAP_STEP && left; i++) {
 		void *to = bpf_dynptr_data(&ring_ptr, sizeof(r) + at, TAP_STEP);
-		__u32 n = left & (TAP_STEP - 1);
 
 		if (!to)
 			break;
@@ -145,10 +144,7 @@ __noinline int tap_put(struct __sk_buff *skb, const struct packet *p, const stru
 			left -= TAP_STEP;
 			continue;
 		}
-		asm volatile("" : "+r"(n)); /* or the compiler forgets what the verifier has to see */
-		n &= TAP_STEP - 1;
-		if (n)
-			bpf_skb_load_bytes(skb, at, to, n);
+		packet_load(skb, at, to, left, TAP_STEP);
 		left = 0;
 	}
 	waits = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);

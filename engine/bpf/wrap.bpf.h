@@ -121,16 +121,14 @@ GLOBAL int wrap_sum_udp6(struct __sk_buff *skb, __u32 len)
 	if (!piece)
 		return -1;
 	for (int i = 0; i < WRAP_PIECES && at < end; i++, at += WRAP_PIECE) {
-		__u64 n = end - at;
+		__u32 n = end - at;
 
 		if (n >= WRAP_PIECE) {
 			if (bpf_skb_load_bytes(skb, at, piece, WRAP_PIECE))
 				return -1;
 		} else {
 			__builtin_memset(piece, 0, WRAP_PIECE);
-			n &= WRAP_PIECE - 1;
-			barrier_var(n); /* the verifier wants to see the bound in the register that it is asked about */
-			if (!n || bpf_skb_load_bytes(skb, at, piece, n))
+			if (packet_load(skb, at, piece, n, WRAP_PIECE))
 				return -1;
 		}
 		sum += (__u32)bpf_csum_diff(NULL, 0, piece, WRAP_PIECE, 0);
@@ -171,15 +169,17 @@ static ALWAYS_INLINE void wrap_number_back(__u32 slot, __u32 n)
 GLOBAL int wrap(struct __sk_buff *skb, const struct wrap *w, const struct target *t,
 			       const struct wrapped *f)
 {
-	__u32 len;
-	__u8 h[WRAP_LEN_MAX], ether[ETH_HLEN], inner[ETH_HLEN];
+	__u64 len;
+	__u8 h[64] = {}, ether[ETH_HLEN], inner[ETH_HLEN];
 	long rc;
 
 	if (!w || !t || !f)
 		return -EINVAL;
-	len = w->len;
-	if (!len || len > WRAP_LEN_MAX)
+	len = w->len - 1;
+	if (len >= WRAP_LEN_MAX)
 		return -EINVAL;
+	barrier_var(len);
+	len = (len & (sizeof(h) - 1)) + 1; /* the verifier of Linux 6.1 does not see otherwise that it is not zero */
 	if (bpf_skb_load_bytes(skb, 0, inner, ETH_HLEN))
 		return -EINVAL;
 	if (w->flags & WRAP_MARKED)

@@ -170,6 +170,21 @@ static void names_free(struct names *n)
 
 /* ---- it begins ---- */
 
+static bool has_own_size(const json_t *params)
+{
+	const json_t *size = json_object_get(params, "capture_file_size");
+
+	return json_int(size, "absolute_size", 0) || json_int(size, "percentage_size", 0);
+}
+
+/* 2 is the default, which clients write back without meaning it; it and 1 are none. */
+static unsigned pieces(const json_t *params)
+{
+	int64_t n = json_int(params, "file_count", 2);
+
+	return n > 2 && has_own_size(params) ? (unsigned)n : 0;
+}
+
 /* What a capture may take: its own limit, and never more than its share of what is free. */
 static uint64_t budget(struct captures *c, const json_t *params)
 {
@@ -180,19 +195,13 @@ static uint64_t budget(struct captures *c, const json_t *params)
 	if (statvfs(c->dir, &fs) == 0)
 		free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 	share = free_bytes / 100 * (uint64_t)property(c, "capture_disk_percent", 25);
+	if (pieces(params))
+		share /= 2;
 	wanted = MAX((uint64_t)json_int(size, "absolute_size", 0) * 1000000,
 		     free_bytes / 100 * (uint64_t)json_int(size, "percentage_size", 0));
 	if (wanted && wanted < share)
 		return wanted;
 	return MAX(share, (uint64_t)BUDGET_MIN);
-}
-
-static bool has_own_size(const struct running *r, const json_t *params)
-{
-	const json_t *size = json_object_get(params, "capture_file_size");
-
-	(void)r;
-	return json_int(size, "absolute_size", 0) || json_int(size, "percentage_size", 0);
 }
 
 static void to_end(struct running *r, const char *why)
@@ -207,7 +216,7 @@ static void film_full(void *arg, const char *reason)
 	struct running *r = arg;
 	const struct object *o = store_get(r->all->c->store, "capture", r->uuid);
 
-	if (strcmp(reason, "size") == 0 && !has_own_size(r, json_object_get(o ? o->body : NULL, "capture_params")))
+	if (strcmp(reason, "size") == 0 && !has_own_size(json_object_get(o ? o->body : NULL, "capture_params")))
 		reason = "budget";
 	to_end(r, reason);
 }
@@ -267,6 +276,7 @@ static void begin(struct captures *c, const struct object *o)
 					    .names = names.at,
 					    .n_names = names.n,
 					    .bytes_max = r->bytes_max,
+					    .pieces = pieces(params),
 					    .packets_max = (uint64_t)json_int(params, "max_packets", 0),
 					    .past = r->past,
 					    .home = &c->c->inbox,

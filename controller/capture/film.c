@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #define LAST_WORDS  256                /* of an interface: its statistics */
 #define SOURCES_MAX 256
 #define PORTS_MAX   256
+#define PIECES_MAX  10
 
 struct order {
 	enum { ORDER_SOURCE, ORDER_BLOCK, ORDER_SOURCE_END, ORDER_END } what;
@@ -48,6 +50,12 @@ struct source {
 	size_t n_ports;
 };
 
+/* A part of the file that can go as a whole, and what was counted before it. */
+struct piece {
+	uint64_t at, packets;
+	struct film_count counts[SOURCES_MAX];
+};
+
 struct film {
 	struct message full_message, done_message;
 	pthread_t thread;
@@ -67,6 +75,9 @@ struct film {
 	uint32_t n_blocks;        /* interfaces in the file */
 	uint64_t put;             /* bytes of the file, those in `out` too */
 	bool is_full;
+	char *path;
+	struct piece *pieces;
+	unsigned n_pieces;
 	char trouble[200];
 	char reason[200];
 
@@ -119,6 +130,120 @@ static void flush(struct film *f)
 	if (*f->trouble)
 		buf_take(&f->out, f->out.len);
 }
+
+/* ---- the oldest goes ---- */
+
+static void piece_begin(struct film *f)
+{
+	struct piece *p = &f->pieces[f->n_pieces++];
+
+	p->at = f->put;
+	p->packets = f->packets;
+	memcpy(p->counts, f->counts, sizeof(p->counts));
+}
+
+static bool write_all(int fd, const uint8_t *p, size_t n)
+{
+	while (n) {
+		ssize_t put = write(fd, p, n);
+
+		if (put < 0 && errno != EINTR)
+			return false;
+		p += MAX(put, 0);
+		n -= (size_t)MAX(put, 0);
+	}
+	return true;
+}
+
+/* Interfaces and secrets of later packets stay. */
+static bool write_no_packets(int fd, const uint8_t *p, size_t n)
+{
+	uint32_t head[2];
+
+	while (n >= sizeof(head)) {
+		memcpy(head, p, sizeof(head));
+		if (head[1] < 12 || head[1] > n || (head[0] != PCAPNG_PACKET && !write_all(fd, p, head[1])))
+			return false;
+		p += head[1];
+		n -= head[1];
+	}
+	return n == 0;
+}
+
+static bool copy_without_oldest(const struct film *f, int to, const uint8_t *p)
+{
+	const uint64_t first = f->pieces[0].at, second = f->pieces[1].at;
+
+	return write_all(to, p, first) && (f->c.classic || write_no_packets(to, p + first, second - first)) &&
+	       write_all(to, p + second, f->put - second);
+}
+
+/* False: it stays as it is. */
+static bool lose_oldest(struct film *f)
+{
+	CLEANUP_FREE char *path = xasprintf("%s.new", f->path);
+	const struct piece *first = &f->pieces[0], *second = &f->pieces[1];
+	void *p;
+	off_t size;
+	uint64_t gone;
+	bool done;
+	int fd;
+
+	flush(f);
+	if (f->n_pieces < 2 || *f->trouble)
+		return false;
+	p = mmap(NULL, f->put, PROT_READ, MAP_SHARED, f->fd, 0);
+	fd = p == MAP_FAILED ? -1 : open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	done = fd >= 0 && copy_without_oldest(f, fd, p);
+	size = done ? lseek(fd, 0, SEEK_END) : 0;
+	if (p != MAP_FAILED)
+		munmap(p, f->put);
+	if (!done || size < 0 || rename(path, f->path) < 0) {
+		if (fd >= 0)
+			close(fd);
+		unlink(path);
+		return false;
+	}
+	close(f->fd);
+	f->fd = fd;
+	gone = f->put - (uint64_t)size;
+	f->put = (uint64_t)size;
+	__atomic_store_n(&f->size, (uint64_t)size, __ATOMIC_RELAXED);
+	for (unsigned s = 0; s < SOURCES_MAX; s++) {
+		struct film_count n = { second->counts[s].packets - first->counts[s].packets, second->counts[s].bytes - first->counts[s].bytes };
+
+		add(&f->counts[s].packets, -n.packets);
+		add(&f->counts[s].bytes, -n.bytes);
+		for (unsigned i = 1; i < f->n_pieces; i++) {
+			f->pieces[i].counts[s].packets -= n.packets;
+			f->pieces[i].counts[s].bytes -= n.bytes;
+		}
+	}
+	const uint64_t packets = second->packets - first->packets;
+
+	add(&f->packets, -packets);
+	for (unsigned i = 1; i < f->n_pieces; i++) {
+		f->pieces[i].packets -= packets;
+		f->pieces[i].at -= gone;
+	}
+	memmove(f->pieces, f->pieces + 1, --f->n_pieces * sizeof(*f->pieces));
+	return true;
+}
+
+/* Room for N more bytes, and the last words. */
+static bool has_room(struct film *f, size_t n)
+{
+	n += (f->n_blocks + 1) * LAST_WORDS;
+	if (f->c.pieces > 1 && f->n_pieces < MIN(f->c.pieces, (unsigned)PIECES_MAX) &&
+	    f->put - f->pieces[f->n_pieces - 1].at >= f->c.bytes_max / f->c.pieces)
+		piece_begin(f);
+	while (f->put + n > f->c.bytes_max)
+		if (f->c.pieces < 2 || !lose_oldest(f))
+			return false;
+	return true;
+}
+
+/* ---- packets ---- */
 
 static struct port *port_of(struct source *s, uint32_t number)
 {
@@ -205,8 +330,8 @@ static void put_packet(struct film *f, const struct merged *m)
 		comment(f, m, text, sizeof(text));
 	packet.comment = f->c.classic ? NULL : text;
 	/* The statistics of the end have their place in the budget. */
-	if (f->put + pcapng_packet_size(&packet) + (port->block < 0 ? 512 : 0) + (f->n_blocks + 1) * LAST_WORDS > f->c.bytes_max) {
-		full(f, "size");
+	if (!has_room(f, pcapng_packet_size(&packet) + (port->block < 0 ? 512 : 0))) {
+		full(f, *f->trouble ? f->trouble : "size");
 		return;
 	}
 	before = f->out.len;
@@ -290,8 +415,9 @@ static void put_secret(struct film *f, const char *line)
 	CLEANUP_FREE char *text = xasprintf("%s\n", line);
 	size_t before = f->out.len;
 
-	if (f->c.classic || f->is_full || f->put + strlen(text) + 64 + (f->n_blocks + 1) * LAST_WORDS > f->c.bytes_max)
+	if (f->c.classic || f->is_full || !has_room(f, strlen(text) + 64))
 		return;
+	before = f->out.len;
 	pcapng_secrets(&f->out, text, strlen(text));
 	f->put += f->out.len - before;
 	explicit_bzero(text, strlen(text));
@@ -390,6 +516,8 @@ static void film_free(struct film *f)
 		free(f->sources[i].ports);
 		free(f->sources[i].name);
 	}
+	free(f->path);
+	free(f->pieces);
 	merge_free(f->merge);
 	ledger_free(f->ledger);
 	buf_fini(&f->out);
@@ -470,6 +598,9 @@ int film_new(const struct film_config *c, struct film **out, struct err *e)
 		pcapng_names(&f->out, c->names, c->n_names);
 	}
 	f->put = f->out.len;
+	f->path = xstrdup(c->path);
+	f->pieces = xcalloc(PIECES_MAX, sizeof(*f->pieces));
+	piece_begin(f);
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_condattr_init(&how);
 	pthread_condattr_setclock(&how, CLOCK_MONOTONIC);

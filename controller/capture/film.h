@@ -23,6 +23,8 @@ struct film_config {
 	size_t n_names;
 	bool keys;                 /* TLS secrets are taken */
 	uint64_t bytes_max;        /* of the file; it is never larger */
+	/* More than one: what is full goes on without the oldest of so many pieces; twice the room is needed meanwhile. */
+	unsigned pieces;
 	uint64_t packets_max;      /* 0: no limit */
 	bool past;                 /* all that comes is old: it is written when all of it is here */
 	struct inbox *home;

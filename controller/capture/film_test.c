@@ -16,6 +16,7 @@ struct world {
 	struct film *film;
 	char full[200], trouble[200];
 	bool done;
+	uint64_t packets, of_first; /* at its end: in the file, and of source 0 */
 };
 
 static void full(void *arg, const char *reason)
@@ -31,6 +32,8 @@ static void done(void *arg, const char *trouble)
 	struct world *w = arg;
 
 	w->done = true;
+	w->packets = film_packets(w->film);
+	w->of_first = film_count(w->film, 0).packets;
 	snprintf(w->trouble, sizeof(w->trouble), "%s", trouble ? trouble : "");
 }
 
@@ -134,6 +137,72 @@ static void it_is_never_larger_than_it_may_be(void **state)
 	}
 }
 
+/* The stamps of the packets, nanoseconds, in the file's order. */
+static unsigned stamps_of(const struct world *w, bool classic, uint64_t *stamps, unsigned max)
+{
+	CLEANUP_FREE char *text = NULL;
+	size_t size, at = classic ? 24 : 0;
+	unsigned n = 0;
+
+	assert_int_equal(file_read(w->path, 64 << 20, &text, &size), 0);
+	while (at < size && n < max) {
+		uint32_t words[5] = { 0 };
+
+		memcpy(words, text + at, MIN(sizeof(words), size - at));
+		if (classic)
+			stamps[n++] = words[0] * NS_PER_S + words[1];
+		else if (words[0] == PCAPNG_PACKET)
+			stamps[n++] = (uint64_t)words[3] << 32 | words[4];
+		at += classic ? 16 + words[2] : words[1];
+	}
+	assert_true(at == size);
+	return n;
+}
+
+static void the_newest_stay_when_it_goes_on(void **state)
+{
+	(void)state;
+	for (unsigned classic = 0; classic < 2; classic++) {
+		struct world *w = world_new((struct film_config){ .bytes_max = 40000, .pieces = 4, .classic = classic, .keys = true });
+		static uint64_t stamps[2000];
+		struct buf b = BUF_INIT;
+		struct stat st;
+		unsigned n;
+
+		film_source(w->film, "engine1", 0, 0);
+		film_source(w->film, "engine2", 0, 0);
+		packets_put_text(&b, PACKETS_SECRET, 0, "CLIENT_RANDOM 1 2");
+		assert_true(film_block(w->film, 0, memcpy(xmalloc(b.len), b.data, b.len), b.len, 1));
+		for (unsigned i = 0; i < 20; i++) {
+			block(w, 0, 60, NS_PER_S + 2 * i * 100000);
+			block(w, 1, 60, NS_PER_S + (2 * i + 1) * 100000);
+		}
+		world_end(w);
+		assert_string_equal(w->full, "");
+		assert_int_equal(stat(w->path, &st), 0);
+		assert_in_range(st.st_size, 40000 / 2, 40000);
+		n = stamps_of(w, classic, stamps, 2000);
+		assert_true(n == w->packets && w->of_first > 0 && w->of_first < n);
+		/* Without a gap up to the last one. */
+		for (unsigned i = n; i-- > 0;) {
+			unsigned back = 2399 - (n - 1 - i);
+
+			assert_true(stamps[i] == NS_PER_S + back / 60 * 100000 + back % 60 * 1000);
+		}
+		if (!classic) {
+			CLEANUP_FREE char *text = NULL;
+			size_t size;
+
+			packets_of(w, &size);
+			assert_int_equal(file_read(w->path, 64 << 20, &text, &size), 0);
+			assert_non_null(memmem(text, size, "CLIENT_RANDOM 1 2", 17));
+			assert_non_null(memmem(text, size, "engine1:front0", 14));
+		}
+		buf_fini(&b);
+		world_free(w);
+	}
+}
+
 static void so_many_packets_are_so_many(void **state)
 {
 	struct world *w = world_new((struct film_config){ .bytes_max = 10 << 20, .packets_max = 123 });
@@ -193,6 +262,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_is_never_larger_than_it_may_be),
+		cmocka_unit_test(the_newest_stay_when_it_goes_on),
 		cmocka_unit_test(so_many_packets_are_so_many),
 		cmocka_unit_test(a_file_that_broke_off_is_mended),
 		cmocka_unit_test(a_source_that_is_broken_spoils_nothing),

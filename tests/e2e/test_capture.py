@@ -472,6 +472,16 @@ def test_datagrams_old_connections_and_a_full_budget(lab):
         assert ended["ended_by"] == "budget" and ended["size"] <= 1 << 20, "a quarter of what was free"
         assert len(tshark(capture.download(), "", "frame.len")) == ended["packets"]
         get_ids(client, pipe.url, ["after"])
+        # With file_count it goes on without its oldest part.
+        capture = Capture(lab, pipe, {"max_packets": 0, "file_count": 4, "capture_file_size": {"percentage_size": 75}}).wait_engines(1)
+        get_ids(client, pipe.url, ["oldest"])
+        for _ in range(3):
+            assert len(client.get(pipe.url + "files/1048576").content) == 1 << 20
+        get_ids(client, pipe.url, ["newest"])
+        ended = capture.end()
+        assert ended["ended_by"] == "stopped" and not ended["drops"] and 1 << 19 < ended["size"] <= 1 << 20, ended
+        assert len(tshark(capture.download(), "", "frame.len")) == ended["packets"] == sum(e["packets"] for e in ended["engines"])
+        assert set(requests_in(capture.file)) == {"newest"}
         # A disk that others fill ends it as well, with what is there, whole packets only.
         for old in lab.api.get("capture")["results"]:
             lab.api.delete(f"capture/{old['uuid']}")

@@ -165,10 +165,11 @@ def test_who_is_denied_by_address_hears_nothing(lab):
     rules(rule(1, "ALLOW", client_ip=is_in(addrs=[addr(two.ip4)])),
           rule(2, "DENY", client_ip=is_in(group_refs=[f"/api/ipaddrgroup/{group}"])))
     lab.api.patch(f"ipaddrgroup/{group}", replace={"prefixes": many + [prefix(one.ip4, 24), prefix(one.ip6, 128)]})
-    until(lambda: silent(one, vs.vip), "the denied hears nothing")
+    # On a busy machine the lease may lapse while thousands of networks are entered: then nobody hears anything, uncounted.
+    until(lambda: silent(one, vs.vip) and counter(lab, vs, "conn_refused_policy"), "the denied hears nothing")
+    until(lambda: enters(two, vs.vip) and enters(two, vs.vip6) and enters(two, vs.vip, 1005), "another one is let in")
     assert silent(one, vs.vip6) and silent(one, vs.vip, 1005)
-    assert enters(two, vs.vip) and enters(two, vs.vip6) and enters(two, vs.vip, 1005)
-    until(lambda: counter(lab, vs, "conn_refused_policy") >= 3, "they are counted")
+    until(lambda: silent(one, vs.vip) and counter(lab, vs, "conn_refused_policy") >= 3, "they are counted")
     found = until(lambda: by_rule(lab, vs)["rule 1"]["matched"] >= 2 and by_rule(lab, vs), "those who were let in")
     assert found["rule 2"]["refused"] >= 3 and found["rule 1"]["refused"] == 0
     # What asks for a port as well is the proxy's: a reset. What is left of the policy is open.

@@ -334,6 +334,8 @@ void captures_take(struct captures *c, const struct captures_from *from, const j
 	if (!s)
 		s = source_add(r, from);
 	s->state = SENDS;
+	if (r->now_ending_ns)
+		r->now_ending_ns = mono_ns(); /* as long as something comes, more may */
 	s->drops = (uint64_t)json_int(head, "drops", 0) + s->refused;
 	if (len && !film_block(r->film, s->number, bytes, len, (uint64_t)json_int(head, "until_ns", 0)))
 		s->refused += (uint64_t)json_int(head, "packets", 0);
@@ -552,8 +554,10 @@ static void drain(struct running *r)
 		return;
 	r->film_ends = true;
 	for (size_t i = 0; i < r->n_sources && r->film; i++)
-		if (r->sources[i].state != ENDED)
+		if (r->sources[i].state != ENDED) {
+			r->sources[i].state = LOST;
 			film_source_end(r->film, r->sources[i].number, r->sources[i].drops);
+		}
 	if (r->film)
 		film_end(r->film);
 	else

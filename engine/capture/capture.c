@@ -39,6 +39,7 @@
 #define FLOWS_KNOWN  4096        /* whose worker is known; a power of two */
 #define PORTS_KNOWN  64
 #define AROUND_NS    (100 * NS_PER_MS) /* before and behind a request: its packets were on their way */
+#define TELL_MS      10000       /* the last blocks of a capture that is over may wait so long for the link */
 #define AGAIN_MS     100         /* what is being recorded is read so often */
 #define POOLS_DEEP   10
 #define PORT_PLAIN   0xfffffff0u /* interfaces of plaintext, by leg: the kernel has none of such a number */
@@ -71,6 +72,8 @@ struct taking {
 	} request;
 	pthread_t thread;
 	bool joined;
+	bool told;              /* its last block is on its way to the controller */
+	uint64_t over_ns;       /* when nobody wanted it any more */
 	uint32_t stops;         /* atomic: the thread ends */
 
 	/* Between both threads. */
@@ -505,19 +508,22 @@ static bool give(struct taking *t, const struct block *b)
 	return link_bytes(t->all->link, head, b->bytes.data, b->bytes.len);
 }
 
-/* True: it has said its last. */
-static bool tell(struct taking *t)
+static void tell(struct taking *t)
 {
 	struct block *b;
-	bool last = false;
 
-	while (!last && (b = first_of(t))) {
+	while (!t->told && (b = first_of(t))) {
 		if (!give(t, b))
-			return false;
-		last = b->ended != NULL;
+			return;
+		t->told = b->ended != NULL;
 		pop(t);
 	}
-	return last;
+}
+
+/* A link that is full takes the rest later, one that is away perhaps never. */
+static bool is_done(const struct taking *t)
+{
+	return t->told || mono_ns() - t->over_ns > TELL_MS * NS_PER_MS;
 }
 
 static void look(struct timer *timer)
@@ -528,9 +534,10 @@ static void look(struct timer *timer)
 		struct taking *t = LIST_ENTRY(l, struct taking, link);
 
 		/* It stays in the list as long as it is wanted: so it is not begun anew. */
-		if (tell(t))
+		tell(t);
+		if (t->told)
 			untap(t);
-		if (t->joined && !t->service)
+		if (!t->service && is_done(t))
 			taking_free(t);
 	}
 	if (!list_empty(&c->all))
@@ -686,6 +693,7 @@ static void stop(struct taking *t)
 	log_info("capture_ends capture=%s service=%s", t->uuid, t->service);
 	free(t->service);
 	t->service = NULL;
+	t->over_ns = mono_ns();
 	untap(t);
 }
 

@@ -190,6 +190,19 @@ static struct unit *unit_find(const struct home *h, const char *vip_id)
 }
 
 /* The units become the VIPs that the vsvip has now, in its order; at least one, which may have no VIP. */
+/* The VIP as it was, from OLD, or a new one. */
+static void unit_keep(struct placement *p, struct home *h, struct list *old, const char *id)
+{
+	LIST_FOREACH(l, old) {
+		if (strcmp(LIST_ENTRY(l, struct unit, in_home)->vip_id, id) != 0)
+			continue;
+		list_remove(l);
+		list_insert(&h->units, l);
+		return;
+	}
+	unit_new(p, h, id);
+}
+
 static void home_follow(struct placement *p, struct home *h)
 {
 	const struct object *o = store_get(p->store, "vsvip", h->vsvip);
@@ -202,24 +215,12 @@ static void home_follow(struct placement *p, struct home *h)
 		list_remove(l);
 		list_insert(&old, l);
 	}
-	json_array_foreach(vips, i, v) {
-		const char *id = json_str(v, "vip_id", "0");
-		struct unit *u = NULL;
-
-		LIST_FOREACH(l, &old)
-			if (strcmp(LIST_ENTRY(l, struct unit, in_home)->vip_id, id) == 0)
-				u = LIST_ENTRY(l, struct unit, in_home);
-		if (u) {
-			list_remove(&u->in_home);
-			list_insert(&h->units, &u->in_home);
-		} else {
-			unit_new(p, h, id);
-		}
-	}
+	json_array_foreach(vips, i, v)
+		unit_keep(p, h, &old, json_str(v, "vip_id", "0"));
+	if (json_array_size(vips) == 0) /* nobody can carry it, and it is said once */
+		unit_keep(p, h, &old, "");
 	LIST_FOREACH(l, &old)
 		unit_end(p, LIST_ENTRY(l, struct unit, in_home), true);
-	if (list_empty(&h->units))
-		unit_new(p, h, "");
 }
 
 static void home_free(struct placement *p, struct home *h, bool forget)

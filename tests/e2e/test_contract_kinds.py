@@ -64,7 +64,7 @@ def test_an_address_belongs_to_one_vsvip(admin):
 def test_a_pool_beside_a_group_is_told_that_it_waits_for_nothing(admin):
     pool = admin.make("pool", name="beside")
     group = admin.make("poolgroup", name="before it", members=[{"pool_ref": pool["url"]}])
-    answer = admin.post("virtualservice", {"name": "both", "pool_ref": pool["url"], "pool_group_ref": group["url"]})
+    answer = admin.post("virtualservice", {"name": "pool and group", "pool_ref": pool["url"], "pool_group_ref": group["url"]})
     assert answer.headers["X-Spanwire-Warning"].startswith("pool_ref: The service has a pool_group_ref as well")
 
 

@@ -507,6 +507,14 @@ def test_actions_that_nobody_does_here_say_so(admin):
         assert admin.get(f"virtualservice/{vs['uuid']}/{view}").json() == []
 
 
+def test_a_service_without_an_address_is_told_once(admin):
+    admin.make("virtualservice", name="nowhere")
+    for n in range(3):      # each is looked at, and placement with it
+        admin.make("pool", name=f"beside {n}")
+    told = admin.get("analytics/logs?type=2&filter=eq(event_id,VS_FSM_AWAITING_SE_ASSIGNMENT)&page_size=1000").json()["results"]
+    assert [event["obj_name"] for event in told].count("nowhere") == 1
+
+
 def test_file_routes(controller, admin):
     error(admin.get("fileservice/uploads/x"), 404)
     for target in ("/api/fileservice/../../etc/passwd", "/api/fileservice/%2e%2e/%2e%2e/etc/passwd",

@@ -170,4 +170,5 @@ def test_many_connections_at_once(lab, workers):
     for thread in asking:
         thread.join(30)
     assert not failed and not any(thread.is_alive() for thread in asking), failed[:3]
+    until(lambda: len(web.requests("/files/128")) >= 100 * 50, "the server has logged what it answered")
     assert len(web.requests("/files/128")) == 100 * 50

@@ -468,22 +468,38 @@ static int of_tenant(void *arg, const struct object *o)
 	return 0;
 }
 
+static void forget(struct captures *c, const char *uuid)
+{
+	const struct object *o = store_get(c->c->store, "capture", uuid);
+	CLEANUP_FREE char *tenant = o ? xstrdup(o->tenant) : NULL;
+	struct change_by by = by_system(tenant);
+	struct change change;
+	struct err e = { 0 };
+
+	if (!o)
+		return;
+	change_begin(&change, c->c->store, &by);
+	commit(&change, change_delete(&change, o->kind, uuid, &e), "capture_not_forgotten", &e);
+}
+
+/* Those that are too many, or with those behind them too large; the newest stays. */
 static void forget_oldest(struct captures *c, const char *tenant)
 {
-	struct kept k = { tenant, json_array() };
-	size_t keep = (size_t)MAX(property(c, "max_pcap_per_tenant", 4), 0);
+	CLEANUP_JSON json_t *uuids = json_array();
+	struct kept k = { tenant, uuids };
+	size_t keep = (size_t)MAX(property(c, "max_pcap_per_tenant", 4), 0), n;
+	uint64_t mb = (uint64_t)property(c, "max_pcap_mb_per_tenant", 10240), bytes = 0;
 
 	store_each(c->c->store, "capture", of_tenant, &k);
-	for (size_t i = 0; i + keep < json_array_size(k.uuids); i++) {
-		struct change_by by = by_system(tenant);
-		struct change change;
-		struct err e = { 0 };
+	n = json_array_size(uuids);
+	for (size_t i = n; i-- > 0;) {
+		const char *uuid = json_string_value(json_array_get(uuids, i));
+		const struct object *o = store_get(c->c->store, "capture", uuid);
 
-		change_begin(&change, c->c->store, &by);
-		commit(&change, change_delete(&change, kind_find("capture"), json_string_value(json_array_get(k.uuids, i)), &e),
-		       "capture_not_forgotten", &e);
+		bytes += o ? (uint64_t)json_int(o->body, "size", 0) : 0;
+		if (n - i > keep || (n - i > 1 && mb && bytes > mb * 1000000))
+			forget(c, uuid);
 	}
-	json_decref(k.uuids);
 }
 
 static void write_result(struct captures *c, const struct object *o, uint64_t packets, uint64_t drops, json_t *engines, json_t *held,
@@ -583,14 +599,9 @@ static void forget_expired(struct captures *c)
 	store_each(c->c->store, "capture", expired, uuids);
 	json_array_foreach(uuids, i, uuid) {
 		const struct object *o = store_get(c->c->store, "capture", json_string_value(uuid));
-		struct change_by by = by_system(o->tenant);
-		struct change change;
-		struct err e = { 0 };
 
-		if (!days || now - o->last_modified_us < days * 86400 * 1000000)
-			continue;
-		change_begin(&change, c->c->store, &by);
-		commit(&change, change_delete(&change, o->kind, json_string_value(uuid), &e), "capture_not_forgotten", &e);
+		if (o && days && now >= o->last_modified_us + days * 86400 * 1000000)
+			forget(c, json_string_value(uuid));
 	}
 }
 
@@ -748,7 +759,8 @@ struct captures *captures_open(struct controller *controller)
 	c->dir = xasprintf("%s/captures", controller->data);
 	if (mkdir(c->dir, 0700) < 0 && errno != EEXIST)
 		log_error("captures_folder path=%s error=\"%s\"", c->dir, strerror(errno));
-	sweep(c);
+	forget_expired(c);
+	sweep(c); /* their files too: nobody watches yet */
 	end_those_of_before(c);
 	c->watch.committed = committed;
 	store_watch(controller->store, &c->watch);

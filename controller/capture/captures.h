@@ -7,7 +7,8 @@
  * A controller that finds captures of before its own start ends them with what there is.
  *
  * Every capture has a budget of bytes, a share of the disk that is free, and of what may stay: the oldest of a tenant go
- * when there are more than max_pcap_per_tenant, and those that are older than capture_expiry_days.
+ * when there are more than max_pcap_per_tenant or they take more than max_pcap_mb_per_tenant, and those that are older than
+ * capture_expiry_days.
  */
 #ifndef SPANWIRE_CONTROLLER_CAPTURE_CAPTURES_H
 #define SPANWIRE_CONTROLLER_CAPTURE_CAPTURES_H

@@ -1,6 +1,8 @@
 """The flight recorder: packets of before anybody asked for them."""
 
+import contextlib
 import re
+import sqlite3
 import subprocess
 import time
 
@@ -114,6 +116,26 @@ def test_one_request_of_both_its_connections(lab):
         with pytest.raises(ApiError, match=says):
             save(lab, shop, request_id=wrong)
     assert len(lab.api.get("capture")["results"]) == 1, "what was not found leaves nothing"
+
+
+def test_what_is_kept_has_limits(lab):
+    web, client = lab.server(), lab.client()
+    lab.engine()
+    shop = lab.virtual_service([web])
+    ask(client, shop, [f"r{n}" for n in range(10)])
+    # By bytes: the newest always stays.
+    lab.api.patch("controllerproperties", replace={"max_pcap_mb_per_tenant": 1, "max_pcap_per_tenant": 10})
+    client.run("h2load", "--h1", "-n", 3000, "-c", 2, f"{shop.url}files/128", timeout=60)
+    first, second = save(lab, shop)[0], save(lab, shop)[0]
+    assert first["size"] + second["size"] > 1_000_000
+    assert [c["uuid"] for c in lab.api.get("capture")["results"]] == [second["uuid"]]
+    assert [path.name for path in (lab.controller.data / "captures").iterdir()] == [second["uuid"]]
+    # By age, as of a controller that begins a month later.
+    lab.controller.process.stop()
+    with contextlib.closing(sqlite3.connect(lab.controller.data / "store.db")) as disk, disk:
+        disk.execute("UPDATE object SET last_modified_us = last_modified_us - 31 * 86400 * 1000000 WHERE kind = 'capture'")
+    lab.controller.begin()
+    assert not lab.api.get("capture")["results"] and not list((lab.controller.data / "captures").iterdir())
 
 
 def test_the_past_of_two_engines_is_one(lab):

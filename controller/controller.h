@@ -17,6 +17,7 @@ struct ipam;
 struct pool;
 struct rest;
 struct store;
+struct triggers;
 
 /* The release of the contract whose objects and answers we speak; a client that asks for a newer one is refused. */
 #define CONTRACT_VERSION "30.2.1"
@@ -31,6 +32,7 @@ struct controller {
 	struct ca *ca;
 	struct rest *rest;
 	struct captures *captures;
+	struct triggers *triggers;
 	uint64_t up_since_us;
 	bool restarts; /* it ends soon, to start itself anew */
 	struct timer restart;

@@ -19,8 +19,9 @@
 #include "base/log.h"
 #include "base/settings.h"
 #include "controller/backup/backups.h"
-#include "controller/capture/captures.h"
 #include "controller/ca.h"
+#include "controller/capture/captures.h"
+#include "controller/capture/triggers.h"
 #include "controller/controller.h"
 #include "controller/expiry.h"
 #include "controller/ipam.h"
@@ -238,6 +239,7 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 		struct expiry *expiry = expiry_open(c);
 
 		c->captures = captures_open(c);
+		c->triggers = triggers_open(c);
 
 		backups = backups_start(c);
 		must(watch_start(c->loop, &stop.watch, sig, EPOLLIN, signalled) == 0);
@@ -251,6 +253,8 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 		watch_stop(c->loop, &stop.watch);
 		rest_stop(c->rest);
 		expiry_close(expiry);
+		triggers_close(c->triggers);
+		c->triggers = NULL;
 		captures_close(c->captures);
 		c->captures = NULL;
 		backups_stop(backups);

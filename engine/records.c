@@ -384,3 +384,22 @@ bool records_request(const struct records *r, const char *vs, const char *id, st
 			newest_of(r, w, ring, vs, id, out);
 	return out->to_us != 0;
 }
+
+bool records_match(const struct record *rec, const struct filter *filters, size_t n)
+{
+	CLEANUP_JSON json_t *all = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		CLEANUP_JSON json_t *one = NULL;
+
+		/* A text is looked at alone: to write down all of a request costs as much as some requests do. */
+		for (unsigned t = 0; t < RECORD_TEXTS_N && !one; t++)
+			if (strcmp(texts[t].member, filters[i].field) == 0)
+				one = json_pack("{s:o}", texts[t].member, text_of(rec, t));
+		if (!one && !all)
+			all = shown(rec);
+		if (!filter_passes(&filters[i], one ? one : all))
+			return false;
+	}
+	return true;
+}

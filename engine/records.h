@@ -142,4 +142,8 @@ struct record_request {
 /* The newest of virtual service VS that is called ID; false: it is not known. Takes a while, as records_read(). */
 bool records_request(const struct records *r, const char *vs, const char *id, struct record_request *out);
 
+struct filter;
+/* Do all of the N filters hold of REC, as logs show it? */
+bool records_match(const struct record *rec, const struct filter *filters, size_t n);
+
 #endif

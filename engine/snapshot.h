@@ -32,6 +32,7 @@ struct analytics_profile;
 struct pool;
 struct pool_state;
 struct sticky;
+struct trigger;
 
 /* A server of the pool, as this revision of the pool has it. */
 struct snapshot_server {
@@ -160,6 +161,7 @@ struct snapshot {
 	bool multiplex;                   /* server connections may serve several clients */
 	struct snapshot_clone clone;
 	struct admission_plan admission;
+	const struct trigger *trigger;    /* requests that save packets; NULL: none does */
 	bool cuts_clients;                /* those of an older snapshot are not to go on */
 
 	size_t n_ports;

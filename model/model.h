@@ -44,7 +44,7 @@ enum field_flags {
 /* Bounds of an integer where min and max do not say any. */
 enum int_width { W_INT32, W_UINT32, W_INT64, W_UINT64 };
 /* What a string must look like. */
-enum str_format { STR_ANY, STR_IP, STR_MAC };
+enum str_format { STR_ANY, STR_IP, STR_MAC, STR_FILTER /* base/filter.h */ };
 
 /* What a change of the field costs a running engine; the greatest of a change counts. */
 enum apply_class { APPLY_NONE, APPLY_NEXT_CONN, APPLY_NOW, APPLY_BPF, APPLY_REBIND };

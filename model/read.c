@@ -7,6 +7,7 @@
  * without effect.
  */
 #include "base/base.h"
+#include "base/filter.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -202,6 +203,7 @@ static int read_str(struct reader *r, const struct field_desc *f, const json_t *
 {
 	size_t max = f->max ? (size_t)f->max : STR_MAX;
 	unsigned char raw[sizeof(struct in6_addr)];
+	struct filter filter;
 	const char *s;
 
 	/* Keys like vip_id look like numbers, and are written as such. */
@@ -218,6 +220,9 @@ static int read_str(struct reader *r, const struct field_desc *f, const json_t *
 	if (*s && f->format == STR_MAC && !is_mac(s))
 		return place_err(r->e, -EINVAL, at,
 				 "\"%.40s\" is not a MAC address like 02:00:00:00:00:01.", s);
+	if (f->format == STR_FILTER && filter_read(s, &filter, NULL) < 0)
+		return place_err(r->e, -EINVAL, at,
+				 "\"%.60s\" is not OP(FIELD,VALUE) with OP one of eq ne co nc sw gt ge lt le.", s);
 	if (*s && f->format == STR_IP && inet_pton(AF_INET, s, raw) != 1 &&
 	    inet_pton(AF_INET6, s, raw) != 1)
 		return place_err(r->e, -EINVAL, at, "\"%.60s\" is not an IP address.", s);

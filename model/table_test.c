@@ -231,6 +231,8 @@ static json_t *make_item(const struct field_desc *f, int depth, size_t index)
 		if (f->format == STR_MAC)
 			snprintf(text, sizeof(text), "02:00:00:00:%02x:%02x", (unsigned)dice(256),
 				 (unsigned)index);
+		else if (f->format == STR_FILTER)
+			snprintf(text, sizeof(text), "eq(t%zu,%zu)", (size_t)dice(1000), index);
 		else if (f->format == STR_IP)
 			snprintf(text, sizeof(text), "10.0.0.%zu", index);
 		else

@@ -454,8 +454,10 @@ static json_t *held_json(const struct running *r)
 	return r->past ? json_real(r->n_sources ? (double)ms / 1e3 : 0) : NULL;
 }
 
+/* What made itself is kept beside what was asked for: it drives out none of it. */
 struct kept {
 	const char *tenant;
+	bool triggered;
 	json_t *uuids; /* oldest first */
 };
 
@@ -463,7 +465,8 @@ static int of_tenant(void *arg, const struct object *o)
 {
 	const struct kept *k = arg;
 
-	if (strcmp(o->tenant, k->tenant) == 0 && !json_bool(o->body, "running", false))
+	if (strcmp(o->tenant, k->tenant) == 0 && !json_bool(o->body, "running", false) &&
+	    k->triggered == (*json_str(o->body, "trigger", "") != '\0'))
 		json_array_append_new(k->uuids, json_string(o->uuid));
 	return 0;
 }
@@ -483,10 +486,10 @@ static void forget(struct captures *c, const char *uuid)
 }
 
 /* Those that are too many, or with those behind them too large; the newest stays. */
-static void forget_oldest(struct captures *c, const char *tenant)
+static void forget_oldest(struct captures *c, const char *tenant, bool triggered)
 {
 	CLEANUP_JSON json_t *uuids = json_array();
-	struct kept k = { tenant, uuids };
+	struct kept k = { tenant, triggered, uuids };
 	size_t keep = (size_t)MAX(property(c, "max_pcap_per_tenant", 4), 0), n;
 	uint64_t mb = (uint64_t)property(c, "max_pcap_mb_per_tenant", 10240), bytes = 0;
 
@@ -509,6 +512,7 @@ static void write_result(struct captures *c, const struct object *o, uint64_t pa
 	CLEANUP_JSON json_t *body = json_deep_copy(o->body);
 	CLEANUP_FREE char *path = captures_path(c->c, o->uuid), *tenant = xstrdup(o->tenant), *uuid = xstrdup(o->uuid);
 	struct stat st = { 0 };
+	bool triggered = *json_str(o->body, "trigger", "") != '\0';
 	struct change change;
 	struct err e = { 0 };
 	char now[MOMENT_MAX];
@@ -528,7 +532,7 @@ static void write_result(struct captures *c, const struct object *o, uint64_t pa
 		json_object_set_new(body, "ended_by", json_string(trouble));
 	change_begin(&change, c->c->store, &by);
 	commit(&change, change_update(&change, o->kind, uuid, body, 0, &e), "capture_not_noted", &e);
-	forget_oldest(c, tenant);
+	forget_oldest(c, tenant, triggered);
 }
 
 static void running_free(struct running *r)

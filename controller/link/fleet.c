@@ -1,3 +1,4 @@
+#include "controller/capture/triggers.h"
 #include "controller/link/fleet.h"
 #include "controller/link/records.h"
 #include "controller/link/servers.h"
@@ -644,6 +645,14 @@ static void pool_event(struct engine *e, const struct object *o, bool up)
 		    NULL);
 }
 
+static void server_trigger(struct engine *e, const struct object *o, const json_t *now)
+{
+	CLEANUP_FREE char *text = xasprintf("%s:%lld of %s: %s", json_str(now, "ip", ""), (long long)json_int(now, "port", 0), o->name,
+					    json_str(now, "reason", ""));
+
+	triggers_pool(e->fleet->controller->triggers, o->uuid, "server_down", text);
+}
+
 void engine_health(struct engine *e, const char *pool, json_t *servers, bool part)
 {
 	CLEANUP_JSON json_t *before = json_incref(json_object_get(e->health, pool));
@@ -662,8 +671,11 @@ void engine_health(struct engine *e, const char *pool, json_t *servers, bool par
 	for (size_t i = 0; i < json_array_size(servers); i++) {
 		json_t *now = json_array_get(servers, i);
 		size_t at = part ? (size_t)json_int(now, "at", -1) : i;
-		const char *id = server_news(servers_find(before, json_str(now, "ip", ""), json_int(now, "port", 0), at), now);
+		const json_t *was = servers_find(before, json_str(now, "ip", ""), json_int(now, "port", 0), at);
+		const char *id = server_news(was, now);
 
+		if (id && was && is_state(was, "OPER_UP") && is_state(now, "OPER_DOWN"))
+			server_trigger(e, o, now);
 		if (id)
 			server_event(e, o, id, now);
 		if (part)
@@ -672,6 +684,8 @@ void engine_health(struct engine *e, const char *pool, json_t *servers, bool par
 	now_up = enough_up(o, json_object_get(e->health, pool));
 	if (was_up != now_up && (before || now_up))
 		pool_event(e, o, now_up);
+	if (was_up && !now_up)
+		triggers_pool(e->fleet->controller->triggers, o->uuid, "pool_down", o->name);
 }
 
 /* ---- the store ------------------------------------------------------- */

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "controller/audit.h"
 #include "controller/capture/captures.h"
+#include "controller/capture/triggers.h"
 #include "controller/link/ask.h"
 #include "controller/link/clones.h"
 #include "controller/link/fleet.h"
@@ -638,6 +639,7 @@ static void take_stats(struct session *s, const json_t *msg)
 	forget_unknown(st, json_object_get(msg, "clones"), "virtualservice");
 	forget_unknown(st, json_object_get(msg, "servers"), "pool");
 	clones_take(s->engine, (json_t *)msg);
+	triggers_stats(s->fleet->controller->triggers, s->engine->books.time_us ? s->engine->books.last : NULL, msg);
 	books_take(&s->engine->books, msg);
 }
 
@@ -681,6 +683,10 @@ static void take_event(struct session *s, const json_t *msg)
 	}
 	if (!engine_may_tell(e))
 		return;
+	if (strcmp(id, "SE_PACKET_TRIGGER") == 0) {
+		triggers_request(s->fleet->controller->triggers, uuid, json_str(msg, "trigger", ""), json_str(msg, "text", ""));
+		return;
+	}
 	details = json_copy((json_t *)msg);
 	json_object_del(details, "type");
 	json_object_set_new(details, "service_engine", json_string(e->name));

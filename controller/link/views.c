@@ -7,6 +7,7 @@
  */
 #include "base/ip.h"
 #include "controller/capture/captures.h"
+#include "controller/capture/triggers.h"
 #include "controller/link/clones.h"
 #include "controller/link/fleet.h"
 #include "controller/link/servers.h"
@@ -284,12 +285,13 @@ json_t *view_service(void *arg, const struct subresource_call *call, struct err 
 	oper = whole_status(summary);
 	if (!n)
 		json_array_clear(summary);
-	return json_pack("{s:O, s:i, s:i, s:o, s:o, s:I, s:I, s:o*, s:o*}", "oper_status", oper, "performance_score",
+	return json_pack("{s:O, s:i, s:i, s:o, s:o, s:I, s:I, s:o*, s:o*, s:o*}", "oper_status", oper, "performance_score",
 			 service_score(f, call->object->body, oper, up, n), "percent_ses_up",
 			 (int)(up * 100 / MAX(n, (size_t)1)), "vip_summary", summary,
 			 "service_engines", ons, "revision", (json_int_t)call->object->revision,
 			 "term", (json_int_t)term, "traffic_clone", clones_state(f, call), "capture",
-			 captures_progress(f->controller->captures, call->object->uuid));
+			 captures_progress(f->controller->captures, call->object->uuid), "packet_triggers",
+			 triggers_view(f->controller->triggers, call->object->uuid));
 }
 
 /* Where each VIP is. */

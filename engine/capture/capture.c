@@ -100,6 +100,11 @@ struct taking {
 	size_t n_ports;
 };
 
+struct named {
+	char *uuid;
+	uint64_t told_ns;       /* when a trigger of it fired */
+};
+
 struct captures {
 	struct loop *loop;
 	struct datapath *datapath;
@@ -109,6 +114,8 @@ struct captures {
 	unsigned workers;
 	struct list all;
 	bool slots[TAPS_MAX];
+	struct named *named;    /* services, by their number */
+	size_t n_named;
 	struct timer look;
 	struct watch secrets;   /* our end */
 	int secrets_fd;         /* the proxy's */
@@ -716,6 +723,23 @@ static void take_secret(struct taking *t, const char *text)
 	pthread_mutex_unlock(&t->lock);
 }
 
+/* TEXT: "WORD SENTENCE". Several workers may say so of one service. */
+static void tell_trigger(struct captures *c, uint32_t service, const char *text)
+{
+	struct named *n = service < c->n_named ? &c->named[service] : NULL;
+	const char *space = strchr(text, ' ');
+	uint64_t now = mono_ns();
+	json_t *event;
+
+	if (!n || !n->uuid || !space || (n->told_ns && now - n->told_ns < NS_PER_S))
+		return;
+	event = json_pack("{s:s, s:s, s:s, s:s%, s:s}", "event_id", "SE_PACKET_TRIGGER", "obj_kind", "virtualservice", "obj_uuid", n->uuid,
+			  "trigger", text, (size_t)(space - text), "text", space + 1);
+	n->told_ns = now;
+	if (event)
+		link_event(c->link, event);
+}
+
 static void secrets_ready(struct watch *w, uint32_t events)
 {
 	struct captures *c = CONTAINER_OF(w, struct captures, secrets);
@@ -729,6 +753,10 @@ static void secrets_ready(struct watch *w, uint32_t events)
 		memcpy(&client, l.client, 16);
 		memcpy(&server, l.server, 16);
 		snprintf(text, sizeof(text), "%.*s", (int)l.len, l.text);
+		if (l.what == SECRETS_TRIGGER) {
+			tell_trigger(c, l.service, text);
+			continue;
+		}
 		LIST_FOREACH(at, &c->all) {
 			struct taking *t = LIST_ENTRY(at, struct taking, link);
 
@@ -806,12 +834,29 @@ static bool follow_recorder(struct captures *c, const struct assigned *a)
 	return wanted && rc == 0;
 }
 
+static void name_service(struct captures *c, const struct assigned *a)
+{
+	struct named *n;
+
+	if (a->index >= c->n_named) {
+		c->named = xrealloc(c->named, (a->index + 1) * sizeof(*c->named));
+		memset(c->named + c->n_named, 0, (a->index + 1 - c->n_named) * sizeof(*c->named));
+		c->n_named = a->index + 1;
+	}
+	n = &c->named[a->index];
+	if (n->uuid && strcmp(n->uuid, a->uuid) == 0)
+		return;
+	free(n->uuid);
+	*n = (struct named){ .uuid = xstrdup(a->uuid) };
+}
+
 bool captures_follow(struct captures *c, struct assigned *a)
 {
 	const uint32_t number = a->capture.number;
 	bool followed = a->follows;
 	const struct taking *t;
 
+	name_service(c, a);
 	follow_capture(c, a);
 	t = taking_of(c, a->uuid);
 	a->follows = follow_recorder(c, a) || t || taking_of(c, link_uuid(c->link));
@@ -897,6 +942,9 @@ void captures_free(struct captures *c)
 		tell(t);
 		taking_free(t);
 	}
+	for (size_t i = 0; i < c->n_named; i++)
+		free(c->named[i].uuid);
+	free(c->named);
 	watch_stop(c->loop, &c->secrets);
 	timer_stop(c->loop, &c->look);
 	chute_fini(&c->chute);

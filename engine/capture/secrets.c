@@ -31,6 +31,13 @@ void secrets_socket(int fd)
 	__atomic_store_n(&writer, fd, __ATOMIC_RELEASE);
 }
 
+bool secrets_send(const struct secrets_line *l)
+{
+	int fd = __atomic_load_n(&writer, __ATOMIC_ACQUIRE);
+
+	return fd < 0 || send(fd, l, offsetof(struct secrets_line, text) + l->len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
 static bool are_wanted(const struct conn *c)
 {
 	return c->service->snapshot && c->service->snapshot->clone.keys;
@@ -41,16 +48,15 @@ static void tell(const SSL *ssl, const char *text)
 	struct conn *c = SSL_get_app_data(ssl);
 	const struct conn *client = c && c->side == CONN_SERVER ? (c->upstream ? c->upstream->client : NULL) : c;
 	struct secrets_line l = { .len = (uint32_t)strlen(text) };
-	int fd = __atomic_load_n(&writer, __ATOMIC_ACQUIRE);
 
-	if (fd < 0 || !client || !are_wanted(c) || l.len > sizeof(l.text))
+	if (!client || !are_wanted(c) || l.len > sizeof(l.text))
 		return;
 	l.service = c->service->snapshot->clone.service;
 	address_mapped(&client->peer, l.client);
 	if (client != c)
 		address_mapped(&c->peer, l.server);
 	memcpy(l.text, text, l.len);
-	if (send(fd, &l, offsetof(struct secrets_line, text) + l.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+	if (!secrets_send(&l))
 		counter_add(&c->service->counters->capture_secrets_lost, 1);
 	else
 		c->keyed = c->service->snapshot->clone.capture;

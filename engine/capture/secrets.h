@@ -16,7 +16,11 @@ struct conn;
 
 #define SECRETS_LINE_MAX 400
 
+/* What is said on the same way: a secret, or that a trigger fired (engine/capture/trigger.h). */
+enum secrets_what { SECRETS_SECRET, SECRETS_TRIGGER };
+
 struct secrets_line {
+	uint32_t what;
 	uint32_t service;     /* the warden's number of it */
 	uint32_t len;
 	uint8_t client[16];   /* whose connection, or whom it was opened for */
@@ -28,6 +32,8 @@ struct secrets_line {
 int secrets_pair(int *reader, int *writer);
 /* The writer's end of this process; it stays the caller's. */
 void secrets_socket(int fd);
+/* L, as long as its text. False: there was no room for it. */
+bool secrets_send(const struct secrets_line *l);
 /* A handshake of C begins, or goes on, with CTX: are its secrets wanted? */
 void secrets_watch(SSL_CTX *ctx, const struct conn *c);
 /* The next one; false: there is none now. */

@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "base/ip.h"
 #include "base/log.h"
+#include "engine/capture/trigger.h"
 #include "engine/config/parts.h"
 #include "engine/clone/flow_log.h"
 #include "engine/http/http.h"
@@ -593,6 +594,7 @@ static struct snapshot *snapshot_port_build(struct config *c, struct service_ent
 	snapshot_application(p);
 	snapshot_network(p);
 	snapshot_clone_build(s, p);
+	p->trigger = trigger_build(p->vs->packet_triggers, &p->arena);
 	snapshot_admission(c, s, p);
 	snapshot_server_network(c, s, p);
 	snapshot_pools(c, s, p);
@@ -644,6 +646,7 @@ struct snapshot *config_build(struct config *c, struct service_entry *s, uint64_
 	snapshot_application(n);
 	snapshot_network(n);
 	snapshot_clone_build(s, n);
+	n->trigger = trigger_build(vs->packet_triggers, &n->arena);
 	json_object_clear(s->more);
 	policy_load(c, s, vs->network_security_policy_ref);
 	snapshot_admission(c, s, n);

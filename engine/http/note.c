@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "base/base.h"
+#include "engine/capture/trigger.h"
 #include "engine/http/refusal.h"
 #include "engine/tls/tls.h"
 #include "engine/worker.h"
@@ -286,6 +287,7 @@ void note_end(struct exchange *x)
 	rec->app_us = rec->server_status ? app : 0;
 	if (!rec->reason && rec->status >= 400)
 		rec->reason = rec->status < 500 ? RECORD_STATUS_4XX : RECORD_STATUS_5XX;
+	trigger_look(x->client->listener->snapshot, rec);
 	records_put(w->counters->records, w->id, rec);
 	slab_put(&w->notes, rec);
 }

@@ -1,6 +1,7 @@
 """The flight recorder: packets of before anybody asked for them."""
 
 import contextlib
+import datetime
 import re
 import sqlite3
 import subprocess
@@ -116,6 +117,89 @@ def test_one_request_of_both_its_connections(lab):
         with pytest.raises(ApiError, match=says):
             save(lab, shop, request_id=wrong)
     assert len(lab.api.get("capture")["results"]) == 1, "what was not found leaves nothing"
+
+
+def triggered(lab, vs):
+    """The capture that a trigger of VS made, when it is over, and its file."""
+    def done():
+        return [c for c in lab.api.get("capture")["results"] if c.get("trigger") and c.get("ended") and c["virtualservice_name"] == vs.name]
+    one = until(done, f"{vs.name} saved by itself")[0]
+    file = lab.dir / f"{vs.name}.pcapng"
+    file.write_bytes(lab.api.get_bytes(f"capture/{one['uuid']}/file"))
+    return one, file
+
+
+def test_triggers_save_what_was_and_what_follows(lab):
+    web, other, client = lab.server(), lab.server(), lab.client()
+    lab.engine()
+
+    def service(pool=(web,), monitor=None, pool_more=None, **triggers):
+        return lab.virtual_service(list(pool), monitor=monitor, pool_more=pool_more,
+                                   packet_triggers={"seconds_before": 60, "seconds_after": 0, **triggers})
+
+    def state(vs):
+        return vs.runtime()["packet_triggers"]
+
+    def fail(vs, times):
+        web.fall_sick()
+        for _ in range(times):
+            client.run("curl", "-s", "-m", "5", "-o", "/dev/null", f"{vs.url}health")
+        web.recover()
+
+    fallen = service([other], "http", server_down=True)
+    few = service([other, web], "http", {"min_servers_up": 2}, pool_down=True)
+    quiet = lab.virtual_service([web], monitor=None)
+    # Too many errors: what was before is there, and what follows.
+    shop = service(server_errors=3, server_errors_seconds=30, seconds_after=2, seconds_between=600)
+    ask(client, shop, ["before"])
+    until(lambda: any(s["statistics"].get("http_2xx") for s in lab.api.get(f"virtualservice/{shop.uuid}/httpstats")),
+          "the engine's first statistics are here")
+    fail(shop, 2)
+    assert state(shop) == {"saved": 0, "suppressed": 0, "last": ""}
+    fail(shop, 2)
+    until(lambda: ask(client, shop, ["behind"]) or state(shop)["saved"] == 1, "it saves by itself")
+    until(lambda: ask(client, shop, ["behind"]) or "capture" not in shop.runtime(), "it is over")
+    done, file = triggered(lab, shop)
+    assert done["trigger"] == "server_errors" and done["user"] == "system" and done["ended_by"] == "saved"
+    assert re.fullmatch("trigger server_errors: [34] answers 5xx within 30 s", done["reason"]) and done["seconds_before"] == 60
+    assert set(requests_in(file)) == {"before", "behind"}
+    assert len(tshark(file, "http.response.code == 503", "frame.comment")) == 8, "both legs of four"
+    begun = datetime.datetime.fromisoformat(done["started"].replace("Z", "+00:00")).timestamp()
+    assert max(float(row[0]) for row in tshark(file, "", "frame.time_epoch")) > begun + 0.5
+    # At most so often; what comes earlier is counted.
+    fail(shop, 4)
+    until(lambda: state(shop) == {"saved": 1, "suppressed": 1, "last": "server_errors"}, "it is suppressed")
+    # A request that a rule describes, each second; one that takes too long.
+    ruled = service(request=["sw(uri_path,/files/)", "co(uri_query,id=wanted)"], seconds_between=1)
+    ask(client, ruled, ["other", "wanted"])
+    done, file = triggered(lab, ruled)
+    assert done["trigger"] == "request" and set(requests_in(file)) == {"other", "wanted"}
+    until(lambda: ask(client, ruled, ["wanted"]) or state(ruled)["saved"] == 2, "it saves again")
+    slow = service(response_ms=1)
+    client.run("curl", "-s", "-m", "10", *("-o", "/dev/null", f"{slow.url}files/1048576") * 5)
+    done, file = triggered(lab, slow)
+    assert done["trigger"] == "response_time" and "a request took" in done["reason"] and done["packets"] > 100
+    # A server that is down, and a pool that has too few.
+    for vs, up in ((fallen, 1), (few, 2)):
+        vs.wait_servers_up(up)
+        ask(client, vs, ["last"])
+    other.kill()
+    for vs, trigger, says in ((fallen, "server_down", f"{other.ip4}:80 of {fallen.name}-pool: "), (few, "pool_down", f"{few.name}-pool")):
+        done, file = triggered(lab, vs)
+        assert done["trigger"] == trigger and says in done["reason"] and "last" in requests_in(file)
+    told = [e["event_details"] for e in lab.api.get("analytics/logs", type=2, page_size=200)["results"]
+            if e["event_id"] == "TRAFFIC_CAPTURE_TRIGGERED"]
+    assert {one["trigger"] for one in told} == {"server_errors", "request", "response_time", "server_down", "pool_down"}
+    # What is asked for is no reason for what made itself to go, nor the other way round: of each the newest four.
+    for _ in range(2):
+        save(lab, shop)
+    kept = lab.api.get("capture")["results"]
+    assert [sum(bool(c.get("trigger")) is yes for c in kept) for yes in (True, False)] == [4, 2]
+    assert "packet_triggers" not in quiet.runtime()
+    for wrong, says in (({"request": ["no filter"]}, "packet_triggers.request.0.: .*no filter.* is not OP"),
+                        ({"seconds_between": 0}, "packet_triggers.seconds_between")):
+        with pytest.raises(ApiError, match=says):
+            shop.patch(replace={"packet_triggers": wrong})
 
 
 def test_what_is_kept_has_limits(lab):

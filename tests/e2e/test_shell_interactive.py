@@ -177,9 +177,33 @@ def test_a_capture_as_the_manual_types_it(lab, tmp_path):
             t.run(line)
         until(lambda: all(c.get("ended") for c in lab.api.get("capture")["results"]), "the capture is over")
         said = t.run(f"show debug virtualservice Test-VS capture {tmp_path}")
-        classic = re.fullmatch(rf"Downloaded the attachment to {tmp_path}/(vs_Test-VS\.\d{{8}}_\d{{6}}\.pcap)", said[-1])[1]
+        classic = re.fullmatch(rf"Downloaded the attachment to {tmp_path}/(vs_Test-VS\.\d{{8}}_\d{{6}}(?:_2)?\.pcap)", said[-1])[1]
     finally:
         t.close()
+    # As a stream: on the terminal how far it is, in one line that is gone at the end.
+    streamed = tmp_path / "streamed.pcapng"
+    t = Terminal(["ip", "netns", "exec", c.ns, "sh", "-c", 'exec "$@" >"$0"', streamed, lab.program("spanwire"), "capture", "Test-VS",
+                  client.eth.ip, "--seconds", 300, "-w", "-"], {
+        "SPANWIRE_CONTROLLER": c.url, "SPANWIRE_PASSWORD_FILE": c.password_file, "SPANWIRE_CA": c.data / "ca.pem",
+        "HOME": tmp_path, "LC_ALL": "C.UTF-8"})
+    try:
+        def far(lines):
+            said = re.fullmatch(r"(\d+) packets, (\d+) bytes, 0 dropped, (\d+) s, (\d+) s left", lines[-1] if lines else "")
+            return said and [int(n) for n in said.groups()]
+        begun = far(t.wait(far, "line of progress"))
+        until(lambda: len((vs.runtime().get("capture") or {}).get("engines", [])) == 1, "the engine captures")
+        assert client.fresh_get(vs.url + "?id=in-the-stream").ok
+        lines = t.wait(lambda lines: far(lines) and far(lines)[0] >= 10 and far(lines)[2] > begun[2], "packets and time")
+        packets, size, _, left = far(lines)
+        assert size > begun[1] and left < begun[3] and len(lines) == 1
+        t.key("C-c")
+        assert t.exit_status() == 0
+        said, = [line for line in t.screen()[:-1] if line]
+        ended = re.fullmatch(r"(\d+) packets, (\d+) bytes, 0 dropped; ended by: stopped", said)
+        assert int(ended[1]) >= packets and int(ended[2]) == streamed.stat().st_size
+    finally:
+        t.close()
+    assert set(requests_in(streamed)) == {"in-the-stream"}
     assert (tmp_path / classic).read_bytes()[:4] in (b"\x4d\x3c\xb2\xa1", b"\xd4\xc3\xb2\xa1")
     file = tmp_path / name
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -251,6 +251,8 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 		if (!c->restarts)
 			notify("STOPPING=1");
 		watch_stop(c->loop, &stop.watch);
+		captures_quiesce(c->captures);
+		fleet_quiesce(fleet);
 		rest_stop(c->rest);
 		expiry_close(expiry);
 		triggers_close(c->triggers);

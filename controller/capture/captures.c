@@ -63,6 +63,7 @@ struct captures {
 	struct subresource runtime;
 	char *dir;
 	unsigned ticks;
+	bool stops;               /* nobody may wait any more */
 };
 
 char *captures_path(const struct controller *c, const char *uuid)
@@ -549,6 +550,15 @@ static void running_free(struct running *r)
 	free(r);
 }
 
+static void awaited_tell(struct running *r)
+{
+	void (*awaited)(void *arg, const struct object *o) = r->awaited;
+
+	r->awaited = NULL;
+	if (awaited)
+		awaited(r->awaits, store_get(r->all->c->store, "capture", r->uuid));
+}
+
 static void over(struct running *r, const char *trouble)
 {
 	struct captures *c = r->all;
@@ -557,8 +567,7 @@ static void over(struct running *r, const char *trouble)
 	log_info("capture_ends capture=%s packets=%llu", r->uuid, (unsigned long long)(r->film ? film_packets(r->film) : 0));
 	if (o)
 		write_result(c, o, r->film ? film_packets(r->film) : 0, drops_of(r), engines_json(r), held_json(r), trouble);
-	if (r->awaited)
-		r->awaited(r->awaits, store_get(c->c->store, "capture", r->uuid));
+	awaited_tell(r);
 	running_free(r);
 }
 
@@ -663,7 +672,7 @@ bool captures_await(struct captures *c, const char *uuid, void (*done)(void *arg
 {
 	struct running *r = c ? running_of(c, uuid) : NULL;
 
-	if (!r || r->awaited)
+	if (!r || r->awaited || c->stops)
 		return false;
 	r->awaited = done;
 	r->awaits = arg;
@@ -772,6 +781,13 @@ struct captures *captures_open(struct controller *controller)
 	c->runtime = (struct subresource){ .kind = "capture", .path = "runtime", .get = view_runtime, .arg = c };
 	subresource_add(controller->rest, &c->runtime);
 	return c;
+}
+
+void captures_quiesce(struct captures *c)
+{
+	c->stops = true;
+	LIST_FOREACH(l, &c->all)
+		awaited_tell(LIST_ENTRY(l, struct running, link));
 }
 
 void captures_close(struct captures *c)

@@ -24,6 +24,8 @@ struct object;
 
 /* C's loop, inbox, store and rest must stand. */
 struct captures *captures_open(struct controller *c);
+/* Nobody waits for one any more, and whoever does is answered: before the API stops. */
+void captures_quiesce(struct captures *c);
 void captures_close(struct captures *c);
 
 /* ---- for sessions ---- */
@@ -42,7 +44,10 @@ void captures_lost(struct captures *c, const char *engine);
 
 /* ---- for those who asked for one of the past ---- */
 
-/* DONE is called once, when that capture is over; O NULL: it was not kept. False: there is none that runs. */
+/*
+ * DONE is called once, when that capture is over, or before, because the controller stops (O has not `ended`); O NULL: it
+ * was not kept. False: there is none that runs, or nobody waits any more.
+ */
 bool captures_await(struct captures *c, const char *uuid, void (*done)(void *arg, const struct object *o), void *arg);
 
 /* ---- for views ---- */

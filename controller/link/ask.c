@@ -35,6 +35,16 @@ static void ask_late(struct timer *t)
 	ask_end(a, NULL, a->trouble ? a->trouble : "It did not answer in time.");
 }
 
+static const char stops[] = "The controller is stopping.";
+
+/* Said in a turn of its own. */
+static void ask_give_up(struct ask *a, const char *why)
+{
+	if (!a->trouble)
+		timer_in(a->fleet->loop, &a->limit, 0, ask_late);
+	a->trouble = a->trouble ? a->trouble : why;
+}
+
 void ask_engine(struct engine *e, json_t *question, unsigned limit_ms, ask_heard *heard, void *arg)
 {
 	struct fleet *f = e->fleet;
@@ -46,11 +56,11 @@ void ask_engine(struct engine *e, json_t *question, unsigned limit_ms, ask_heard
 	list_insert(&f->asks, &a->link);
 	json_object_set_new(question, "n", json_integer(a->n));
 	json_object_set_new(question, "type", json_string("ask"));
-	if (!session_ask(e, question)) {
+	if (!session_ask(e, question))
 		a->trouble = "It is not connected.";
-		limit_ms = 0;
-	}
-	timer_in(f->loop, &a->limit, limit_ms, ask_late);
+	if (f->stops)
+		a->trouble = stops;
+	timer_in(f->loop, &a->limit, a->trouble ? 0 : limit_ms, ask_late);
 }
 
 void ask_answered(struct engine *e, const json_t *answer)
@@ -74,12 +84,14 @@ void ask_answered(struct engine *e, const json_t *answer)
 
 void ask_lost(struct engine *e, const char *why)
 {
-	LIST_FOREACH(l, &e->fleet->asks) {
-		struct ask *a = LIST_ENTRY(l, struct ask, link);
+	LIST_FOREACH(l, &e->fleet->asks)
+		if (strcmp(LIST_ENTRY(l, struct ask, link)->engine, e->uuid) == 0)
+			ask_give_up(LIST_ENTRY(l, struct ask, link), why);
+}
 
-		if (a->trouble || strcmp(a->engine, e->uuid) != 0)
-			continue;
-		a->trouble = why; /* said in a turn of its own */
-		timer_in(e->fleet->loop, &a->limit, 0, ask_late);
-	}
+void asks_stop(struct fleet *f)
+{
+	f->stops = true;
+	LIST_FOREACH(l, &f->asks)
+		ask_give_up(LIST_ENTRY(l, struct ask, link), stops);
 }

@@ -4,7 +4,7 @@
  * A question is a message `ask` with a number on the bulk channel; the answer comes in one or more
  * messages `answer` with the same number. Whoever asks hears of the end exactly once: by the last
  * piece, or with the sentence why there is none (the engine is not connected, it went away, it did not
- * answer in time), never from within ask_engine().
+ * answer in time, the controller stops), never from within ask_engine().
  */
 #ifndef SPANWIRE_CONTROLLER_LINK_ASK_H
 #define SPANWIRE_CONTROLLER_LINK_ASK_H
@@ -23,5 +23,8 @@ void ask_engine(struct engine *e, json_t *question, unsigned limit_ms, ask_heard
 /* For sessions: an `answer` from E; E's bulk channel is gone. */
 void ask_answered(struct engine *e, const json_t *answer);
 void ask_lost(struct engine *e, const char *why);
+
+/* From now on nobody waits for an engine: all hear that the controller is stopping. */
+void asks_stop(struct fleet *f);
 
 #endif

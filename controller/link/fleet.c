@@ -1,4 +1,5 @@
 #include "controller/capture/triggers.h"
+#include "controller/link/ask.h"
 #include "controller/link/fleet.h"
 #include "controller/link/records.h"
 #include "controller/link/servers.h"
@@ -844,6 +845,11 @@ int fleet_open(struct controller *c, int fd, struct fleet **out, struct err *e)
 	records_open(f);
 	*out = f;
 	return 0;
+}
+
+void fleet_quiesce(struct fleet *f)
+{
+	asks_stop(f);
 }
 
 void fleet_close(struct fleet *f)

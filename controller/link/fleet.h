@@ -93,6 +93,7 @@ struct fleet {
 	uint64_t beat_ns;              /* when the heart beat last */
 	struct list asks;              /* questions to engines (ask.h) */
 	json_int_t asked;
+	bool stops;                    /* nobody is asked any more */
 	struct log_source log_source;
 	uint64_t stood_still_ns;       /* when we last came to after standing still; 0: never */
 	struct list questions;	       /* that engines were asked and have not answered */
@@ -107,6 +108,8 @@ struct fleet {
 
 /* Takes FD, a listening socket. */
 int fleet_open(struct controller *c, int fd, struct fleet **out, struct err *e);
+/* Nobody is asked any more, and whoever waits for an answer has one soon: before the API stops. */
+void fleet_quiesce(struct fleet *f);
 /* Says bye to all. Engines go on with what they hold. */
 void fleet_close(struct fleet *f);
 

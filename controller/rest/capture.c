@@ -139,6 +139,8 @@ static void saved(void *arg, const struct object *o)
 
 	if (!o) {
 		err_set(&e, -ENOENT, NULL, "What was saved was not kept (controllerproperties.max_pcap_per_tenant).");
+	} else if (!*json_str(o->body, "ended", "")) {
+		err_set(&e, -EAGAIN, NULL, "The controller is stopping: what engines have sent so far is in capture %.200s.", o->name);
 	} else if (*s->request_id && strcmp(json_str(o->body, "ended_by", ""), "unknown") == 0) {
 		err_set(&e, -ENOENT, "request_id", "No engine of virtual service '%s' has a record of request %s: it is over, and not long ago?",
 			s->vs, s->request_id);

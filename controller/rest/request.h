@@ -87,6 +87,7 @@ struct request {
 	uint64_t file_bytes, file_from;
 	bool named; /* the file says itself how it is called */
 	bool plain; /* text/plain rather than JSON */
+	bool answering; /* it is being sent, and counted as such */
 	struct {
 		const char *name;
 		char *value;

@@ -11,7 +11,7 @@
 #include "controller/rest/upload.h"
 #include "controller/rest/user_token.h"
 
-enum { SWEEP_MS = 5000, STOP_MS = 10000 };
+enum { SWEEP_MS = 5000, STOP_MS = 10000, SEND_MS = 2000 };
 
 static void sweep(struct timer *t)
 {
@@ -93,6 +93,9 @@ void rest_stop(struct rest *r)
 		log_error("rest_stuck text=\"requests are not answered; ending without them\"");
 		_exit(1);
 	}
+	/* Files that are long are cut. */
+	for (limit = mono_ns() + SEND_MS * NS_PER_MS; !server_has_sent(r->server) && mono_ns() < limit;)
+		loop_turn(r->c->loop, 20);
 	server_stop(r->server);
 	store_unwatch(r->c->store, &r->watch);
 	sessions_fini(&r->sessions);

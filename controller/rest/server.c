@@ -47,6 +47,7 @@ struct server {
 	struct list peers;
 	bool quiet; /* atomic */
 	unsigned with_core; /* atomic: requests that the core has not answered yet */
+	unsigned answering; /* atomic: those whose answer is not sent yet */
 };
 
 /* ---- connections ---------------------------------------------------------- */
@@ -304,6 +305,8 @@ void server_go_on(struct request *q)
 void server_answer(struct request *q)
 {
 	must(q->status);
+	q->answering = true;
+	__atomic_add_fetch(&q->server->answering, 1, __ATOMIC_ACQ_REL);
 	server_go_on(q);
 }
 
@@ -411,6 +414,8 @@ static void request_done(void *arg, struct MHD_Connection *c, void **context,
 	(void)why;
 	if (!q)
 		return;
+	if (q->answering)
+		__atomic_sub_fetch(&q->server->answering, 1, __ATOMIC_ACQ_REL);
 	for (size_t i = 0; i < q->n_headers; i++)
 		free(q->header[i].value);
 	/* Both may have held a password. */
@@ -490,6 +495,11 @@ void server_quiesce(struct server *s)
 bool server_drained(struct server *s)
 {
 	return __atomic_load_n(&s->with_core, __ATOMIC_ACQUIRE) == 0;
+}
+
+bool server_has_sent(struct server *s)
+{
+	return __atomic_load_n(&s->answering, __ATOMIC_ACQUIRE) == 0;
 }
 
 void server_stop(struct server *s)

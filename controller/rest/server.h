@@ -34,8 +34,11 @@ void server_go_on(struct request *q);
 void server_sweep(struct server *s);
 /* No new requests: they are answered 503 from now on. */
 void server_quiesce(struct server *s);
+/* The core has answered all. */
 bool server_drained(struct server *s);
-/* Only when drained. */
+/* ... and the answers are on their way. */
+bool server_has_sent(struct server *s);
+/* Only when drained. Answers that are not sent yet are cut. */
 void server_stop(struct server *s);
 
 #endif

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import re
+import signal
 import sqlite3
 import subprocess
 import time
@@ -240,3 +241,28 @@ def test_the_past_of_two_engines_is_one(lab):
     with pytest.raises(ApiError, match="A capture of this virtual service runs"):
         save(lab, shop)
     lab.api.patch(f"debugvirtualservice/{shop.uuid}", replace={"capture": False})
+
+
+def test_who_waits_for_an_engine_is_told_when_the_controller_stops(lab):
+    web, client = lab.server(), lab.client()
+    engine = lab.engine()
+    lab.api.post("trafficcloneprofile", {"name": "copies", "clone_servers": [{"ip_address": {"addr": web.ip4, "type": "V4"}}]})
+    shop = lab.virtual_service([web], monitor=None, traffic_clone_profile_ref=lab.ref("trafficcloneprofile", "copies"))
+    ask(client, shop, ["before"])
+    # It answers nobody: the file is waited for, and how copies fare.
+    engine.hang()
+    saving = shell(lab, "save", "packets", shop.name, "-w", lab.dir / "never.pcapng", stdout=subprocess.PIPE)
+    until(lambda: lab.api.get("capture")["results"], "it is being saved")
+    testing = shell(lab, "clone", "test", shop.name, stdout=subprocess.PIPE)
+    until(lambda: any(e["event_id"] == "CONFIG_TRAFFIC_CLONE_TEST" for e in lab.api.get("analytics/logs", type=2)["results"]), "it is being tested")
+    assert saving.poll() is None and testing.poll() is None
+    lab.controller.process.signal(signal.SIGTERM)
+    assert lab.controller.process.popen.wait(8) == 0, lab.controller.process.tail()
+    for told in (saving, testing):
+        out, err = told.communicate(timeout=5)
+        assert told.returncode == 1 and b"The controller is stopping" in out + err, (told.returncode, out, err)
+    # What there was is kept, as of any capture.
+    engine.go_on()
+    lab.controller.begin()
+    kept, = lab.api.get("capture")["results"]
+    assert kept["ended_by"] == "restart" and kept["ended"]

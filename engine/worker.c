@@ -292,15 +292,32 @@ static struct worker_pool *pool_at(struct worker_service *s, const char *uuid)
 	return p;
 }
 
+/* B, which is a member, counts as what it is now. */
+static void backend_count(struct worker_backend *b)
+{
+	bool up = b->member.enabled && backend_is_usable(b->member.backend);
+
+	b->pool->up += up;
+	b->pool->up -= b->counted;
+	b->counted = up;
+}
+
+static void pool_open(struct worker_pool *p)
+{
+	p->open = p->up >= (p->now ? p->now->min_up : 0);
+	upstream_queue_look(p);
+}
+
 static void pool_count(struct worker_pool *p)
 {
-	size_t up = 0, want = p->now ? p->now->min_up : 0;
+	p->up = 0;
+	for (size_t i = 0; i < p->lb.n; i++) {
+		struct worker_backend *b = CONTAINER_OF(p->members[i], struct worker_backend, member);
 
-	for (size_t i = 0; i < p->lb.n; i++)
-		up += p->members[i]->enabled && backend_is_usable(p->members[i]->backend);
-	p->up = up;
-	p->open = up >= want;
-	upstream_queue_look(p);
+		b->counted = false;
+		backend_count(b);
+	}
+	pool_open(p);
 }
 
 /* Of all pools, also those that only live until their connections end. */
@@ -746,6 +763,10 @@ struct post {
 	struct plain *plain;
 };
 
+/*
+ * Thousands of servers get their first verdicts in one second: what one costs must not grow with the pool. Who is no
+ * member any more was cut when it ceased to be one.
+ */
 static void service_down(struct worker *w, unsigned index, const struct backend *fallen)
 {
 	struct worker_service *s = index < w->n_services ? w->services[index] : NULL;
@@ -754,19 +775,14 @@ static void service_down(struct worker *w, unsigned index, const struct backend 
 		return;
 	LIST_FOREACH(l, &s->pools) {
 		struct worker_pool *p = LIST_ENTRY(l, struct worker_pool, link);
+		struct worker_backend *b = worker_pool_find(p, fallen);
 
-		LIST_FOREACH(k, &p->backends) {
-			struct worker_backend *b = LIST_ENTRY(k, struct worker_backend, link);
-
-			if (b->member.backend != fallen)
-				continue;
-			if (b->listed) {
-				lb_look(&p->lb, &b->member);
-				pool_count(p);
-			}
-			backend_follow(b, s->snapshot);
-			break;
-		}
+		if (!b)
+			continue;
+		lb_look(&p->lb, &b->member);
+		backend_count(b);
+		pool_open(p);
+		backend_follow(b, s->snapshot);
 	}
 }
 

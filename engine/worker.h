@@ -70,6 +70,7 @@ struct worker_backend {
 	uint64_t refused_ns;              /* datagrams: nobody listened there then */
 	size_t n_idle, n_conns;
 	unsigned passed;                  /* choices that passed it over since it was last taken */
+	bool counted;                     /* among its pool's `up` */
 	bool listed;                      /* the newest snapshot has it */
 	uint64_t ended_ns;                /* it was disabled, or fell, then; 0: it is in service */
 	struct timer drain;               /* its connections are cut then */

@@ -17,14 +17,19 @@
 #define RING_SLOTS (1u << RING_BITS)
 #define RINGS      4
 #define EVENTS_MAX 256
+#define TIMERS_MS  5 /* so long may timers that are due keep the loop from its watchers */
 
 struct loop {
 	int epfd;
 	bool stopped;
 	uint64_t now_ns;
 	uint64_t tick;  /* milliseconds up to which the wheel has turned */
+	uint64_t woke_ns, fired_ns; /* the kernel's last answer; the last timer's end */
+	uint64_t timers_ns;  /* what the timers of this turn took */
+	uint64_t longest_ns;
 	size_t timers;  /* how many are active */
 	struct list ring[RINGS][RING_SLOTS];
+	struct list due;   /* taken from the wheel, and not fired yet */
 	struct list ready;
 	struct list again; /* ready in the next turn */
 	struct list dead;
@@ -41,6 +46,7 @@ struct loop *loop_new(void)
 	for (unsigned r = 0; r < RINGS; r++)
 		for (unsigned s = 0; s < RING_SLOTS; s++)
 			list_init(&l->ring[r][s]);
+	list_init(&l->due);
 	list_init(&l->ready);
 	list_init(&l->again);
 	list_init(&l->dead);
@@ -69,6 +75,11 @@ void loop_free(struct loop *l)
 uint64_t loop_now(const struct loop *l)
 {
 	return l->now_ns;
+}
+
+uint64_t loop_longest(const struct loop *l)
+{
+	return l->longest_ns;
 }
 
 int watch_start(struct loop *l, struct watch *w, int fd, uint32_t events,
@@ -200,35 +211,33 @@ static void cascade(struct loop *l, struct list *slot)
 	}
 }
 
-static void fire_slot(struct loop *l, struct list *slot)
+/* The oldest first, at least one; false: it is LATE, and some are left. */
+static bool fire_due(struct loop *l, uint64_t late)
 {
-	struct list due;
-
-	list_init(&due);
-	while (!list_empty(slot)) {
-		struct list *link = slot->next;
-
-		list_remove(link);
-		list_insert(&due, link);
-	}
-	while (!list_empty(&due)) {
-		struct timer *t = LIST_ENTRY(due.next, struct timer, link);
+	while (!list_empty(&l->due)) {
+		struct timer *t = LIST_ENTRY(l->due.next, struct timer, link);
 
 		timer_stop(l, t);
 		t->fire(t);
+		l->fired_ns = mono_ns();
+		if (l->fired_ns >= late)
+			return list_empty(&l->due);
 	}
+	return true;
 }
 
+/* The wheel stays behind when there is too much to do for one turn: it goes on where it stopped. */
 static void run_timers(struct loop *l)
 {
-	uint64_t now = l->now_ns / NS_PER_MS;
+	uint64_t now = l->now_ns / NS_PER_MS, late = l->now_ns + TIMERS_MS * NS_PER_MS;
 
 	if (!l->timers) {
 		l->tick = now;
 		return;
 	}
-	while (l->tick < now) {
+	while (fire_due(l, late) && l->tick < now) {
 		uint64_t next = l->tick + 1;
+		struct list *slot = &l->ring[0][next & (RING_SLOTS - 1)];
 
 		/*
 		 * Outer rings first: what falls due in this very tick comes down to the inner
@@ -239,7 +248,12 @@ static void run_timers(struct loop *l)
 			if ((next & ((1ULL << (RING_BITS * r)) - 1)) == 0)
 				cascade(l, &l->ring[r][(next >> (RING_BITS * r)) & (RING_SLOTS - 1)]);
 		l->tick = next;
-		fire_slot(l, &l->ring[0][next & (RING_SLOTS - 1)]);
+		while (!list_empty(slot)) {
+			struct list *link = slot->next;
+
+			list_remove(link);
+			list_insert(&l->due, link);
+		}
 	}
 }
 
@@ -248,6 +262,8 @@ static int wait_ms(const struct loop *l)
 {
 	if (!l->timers)
 		return -1;
+	if (!list_empty(&l->due))
+		return 0;
 	for (unsigned away = 1; away < RING_SLOTS; away++) {
 		uint64_t tick = l->tick + away;
 
@@ -266,7 +282,11 @@ int loop_turn(struct loop *l, int max_wait_ms)
 	int wait, n;
 
 	l->now_ns = mono_ns();
+	if (l->woke_ns) /* the turn before, as far as its waiting is not counted */
+		l->longest_ns = MAX(l->longest_ns, l->timers_ns + l->now_ns - l->woke_ns);
+	l->fired_ns = l->now_ns;
 	run_timers(l);
+	l->timers_ns = l->fired_ns - l->now_ns;
 	wait = wait_ms(l);
 	if (max_wait_ms >= 0 && (wait < 0 || wait > max_wait_ms))
 		wait = max_wait_ms;
@@ -275,7 +295,7 @@ int loop_turn(struct loop *l, int max_wait_ms)
 	n = epoll_wait(l->epfd, ev, EVENTS_MAX, wait);
 	if (n < 0 && errno != EINTR)
 		return -errno;
-	l->now_ns = mono_ns();
+	l->woke_ns = l->now_ns = mono_ns();
 	while (!list_empty(&l->again)) {
 		struct list *link = l->again.next;
 

@@ -56,6 +56,8 @@ int loop_turn(struct loop *l, int max_wait_ms);
 
 /* The time this turn began, CLOCK_MONOTONIC. What timeouts are counted from. */
 uint64_t loop_now(const struct loop *l);
+/* The longest turn so far, ns, without what it waited: so long did whoever was ready wait in vain at the worst. */
+uint64_t loop_longest(const struct loop *l);
 
 /*
  * Watch FD for EVENTS (level-triggered unless EPOLLET is given). -errno of epoll_ctl.
@@ -75,7 +77,10 @@ void watch_close(struct loop *l, struct watch *w);
  */
 void watch_again(struct loop *l, struct watch *w, uint32_t events);
 
-/* Fire once at the absolute time AT_NS, with the wheel's grain of 1 ms, never early. Restarts an active timer. */
+/*
+ * Fire once at the absolute time AT_NS, with the wheel's grain of 1 ms, never early. Restarts an active timer. When
+ * more are due than a turn has time for, the oldest go first and the watchers have their turn in between.
+ */
 void timer_at(struct loop *l, struct timer *t, uint64_t at_ns, void (*fire)(struct timer *t));
 /* Fire once, DELAY_MS after the beginning of this turn. */
 void timer_in(struct loop *l, struct timer *t, uint64_t delay_ms, void (*fire)(struct timer *t));

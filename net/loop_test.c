@@ -160,8 +160,90 @@ static void slow_messages_hold_up_no_timer(void **state)
 	loop_free(l);
 }
 
-static struct watch pipe_watch[2];
 static struct loop *pipe_loop;
+
+struct busy {
+	struct timer timer;
+	unsigned number;
+};
+
+static unsigned busy_fired;
+
+static void busy_fire(struct timer *t)
+{
+	uint64_t end = mono_ns() + NS_PER_MS;
+
+	assert_int_equal(CONTAINER_OF(t, struct busy, timer)->number, busy_fired++);
+	while (mono_ns() < end)
+		;
+}
+
+static unsigned heard_after;
+
+static void busy_heard(struct watch *w, uint32_t events)
+{
+	(void)w;
+	(void)events;
+	heard_after = busy_fired;
+	watch_stop(pipe_loop, w);
+}
+
+/* Checks of thousands of servers come due together: whoever asks meanwhile is heard. */
+static void many_timers_hold_up_no_watcher(void **state)
+{
+	static struct busy b[100];
+	struct watch w = { 0 };
+	struct timer *last = &b[ARRAY_SIZE(b) - 1].timer;
+	uint64_t due;
+	int fds[2];
+
+	(void)state;
+	pipe_loop = loop_new();
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	watch_start(pipe_loop, &w, fds[0], EPOLLIN, busy_heard);
+	due = mono_ns() + NS_PER_MS;
+	for (unsigned i = 0; i < ARRAY_SIZE(b); i++) {
+		b[i].number = i;
+		timer_at(pipe_loop, &b[i].timer, due + i / 50 * NS_PER_MS, busy_fire); /* in two slots */
+	}
+	usleep(3000);
+	loop_turn(pipe_loop, -1);
+	assert_in_range(busy_fired, 1, 6);
+	assert_int_equal(heard_after, busy_fired);
+	/* Those that wait can be stopped, and go on without waiting for anything. */
+	timer_stop(pipe_loop, last);
+	while (busy_fired < ARRAY_SIZE(b) - 1)
+		loop_turn(pipe_loop, 0);
+	assert_false(last->active);
+	assert_in_range(loop_longest(pipe_loop), NS_PER_MS, 20 * NS_PER_S);
+	watch_stop(pipe_loop, &w);
+	close(fds[0]);
+	close(fds[1]);
+	loop_free(pipe_loop);
+}
+
+static void slow_turn(struct timer *t)
+{
+	(void)t;
+	usleep(20000);
+}
+
+static void the_longest_turn_is_known(void **state)
+{
+	struct timer t = { 0 };
+	struct loop *l = loop_new();
+
+	(void)state;
+	timer_in(l, &t, 1, slow_turn);
+	while (t.active)
+		loop_turn(l, 100);
+	loop_turn(l, 0);
+	assert_in_range(loop_longest(l), 20 * NS_PER_MS, 20 * NS_PER_S);
+	loop_free(l);
+}
+
+static struct watch pipe_watch[2];
 static int pipe_calls;
 
 static void pipe_ready(struct watch *w, uint32_t events)
@@ -200,6 +282,8 @@ int main(void)
 		cmocka_unit_test(stopped_timer_is_silent),
 		cmocka_unit_test(inbox_keeps_order_and_loses_nothing),
 		cmocka_unit_test(slow_messages_hold_up_no_timer),
+		cmocka_unit_test(many_timers_hold_up_no_watcher),
+		cmocka_unit_test(the_longest_turn_is_known),
 		cmocka_unit_test(stopped_watch_is_silent_in_the_same_turn),
 	};
 

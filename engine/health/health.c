@@ -12,7 +12,7 @@
 #define HISTORY     8    /* changes of a server's state that are kept ... */
 #define HISTORY_ALL 4096 /* ... and reported of a pool: a report is one message, whatever its size */
 #define NEWS_MS     200  /* between two reports */
-#define STARTS_A_MS 5    /* first checks */
+#define STARTS_A_MS 5    /* first checks, of all pools together */
 
 struct pool_health;
 
@@ -67,6 +67,7 @@ struct health {
 	struct pinger *pinger;
 	struct timer news;
 	uint64_t told_ns;
+	uint64_t start_ns;                /* when the next first check may begin */
 };
 
 /* --- probes, shared --- */
@@ -91,9 +92,17 @@ static void set_port(union address *a, unsigned port)
 
 static void checked(struct probe *p, bool passed);
 
-/* POOL asks. SPREAD_MS: when the first check is, at the latest. */
-static struct probe *probe_get(struct health *h, struct monitor *m, struct backend *server, const void *pool,
-			       unsigned spread_ms)
+/* Until it is the turn of one more first check. */
+static unsigned start_wait_ms(struct health *h)
+{
+	uint64_t now = loop_now(h->loop), at = MAX(h->start_ns, now);
+
+	h->start_ns = at + NS_PER_MS / STARTS_A_MS;
+	return (unsigned)((at - now) / NS_PER_MS);
+}
+
+/* POOL asks. */
+static struct probe *probe_get(struct health *h, struct monitor *m, struct backend *server, const void *pool)
 {
 	const void *apart = m->question.apart ? pool : NULL;
 	union address a = server->address;
@@ -111,7 +120,7 @@ static struct probe *probe_get(struct health *h, struct monitor *m, struct backe
 			return p;
 		}
 	}
-	p = probe_new(h->loop, m, &a, h->pinger, h, spread_ms, checked);
+	p = probe_new(h->loop, m, &a, h->pinger, h, start_wait_ms(h), checked);
 	p->apart = apart;
 	p->device = device;
 	p->refs = 1;
@@ -359,7 +368,7 @@ static struct member *member_find(struct member *members, size_t n, const struct
 
 static void member_init(struct health *h, struct member *m, struct pool_health *pool,
 			const struct health_server *s, bool enabled, struct monitor **monitors,
-			size_t n, unsigned spread_ms)
+			size_t n)
 {
 	m->pool = pool;
 	m->backend = backend_get(s->backend);
@@ -373,7 +382,7 @@ static void member_init(struct health *h, struct member *m, struct pool_health *
 		struct subscription *c = &m->checks[i];
 
 		c->member = m;
-		c->probe = probe_get(h, monitors[i], s->backend, pool, spread_ms);
+		c->probe = probe_get(h, monitors[i], s->backend, pool);
 		list_init(&c->link);
 		list_insert(&c->probe->subscribers, &c->link);
 	}
@@ -406,8 +415,7 @@ void health_pool_set(struct health *h, const char *pool_uuid, const struct healt
 		const struct health_server *s = &p->servers[i];
 		struct member *was = member_find(old, old_n, s->backend, i);
 
-		member_init(h, &members[i], pool, s, p->enabled && s->enabled, monitors,
-			    p->monitors_n, MAX((unsigned)(p->servers_n * p->monitors_n) / STARTS_A_MS, 20u));
+		member_init(h, &members[i], pool, s, p->enabled && s->enabled, monitors, p->monitors_n);
 		if (was) {
 			members[i].state = was->state;
 			members[i].since_us = was->since_us;

@@ -497,6 +497,53 @@ static void the_last_changes_are_remembered(void **state)
 	json_decref(report);
 }
 
+static size_t checked_of(const char *pool)
+{
+	bool part = false;
+	json_t *report = health_report(w.health, pool, &part), *server;
+	size_t i, n = 0;
+
+	json_array_foreach(report, i, server)
+		n += json_integer_value(json_object_get(server, "checks")) > 0;
+	json_decref(report);
+	return n;
+}
+
+/* Ten thousand servers in two pools would not be asked at twice the pace of one. */
+static void first_checks_of_all_pools_keep_one_pace(void **state)
+{
+	enum { N = 1000, A_MS = 5 };
+	static const char *const pools[] = { "pool-a", "pool-b" };
+	struct health_server *servers = xcalloc(2 * N, sizeof(servers[0]));
+	const struct health_monitor *monitors[] = { &w.monitor };
+	struct health_pool p = { .monitors = monitors, .monitors_n = 1, .enabled = true, .servers_n = N };
+	uint64_t began = mono_ns(), limit = began + 20 * NS_PER_S;
+
+	(void)state;
+	w.monitor.send_interval = 1000;
+	fake_stop(&w.fake);
+	for (unsigned i = 0; i < 2 * N; i++) {
+		union address a = w.fake.address;
+
+		a.in.sin_addr.s_addr = htonl(0x7f010000 + i);
+		servers[i] = (struct health_server){ .backend = backend_new("pool-a", &a, 0), .enabled = true };
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		p.servers = servers + i * N;
+		health_pool_set(w.health, pools[i], &p);
+	}
+	while (checked_of(pools[0]) < N || checked_of(pools[1]) < N) {
+		assert_true(mono_ns() < limit);
+		pass_time(20);
+	}
+	assert_true(mono_ns() - began >= 2 * N / A_MS * NS_PER_MS);
+	for (unsigned i = 0; i < 2; i++)
+		health_pool_drop(w.health, pools[i]);
+	for (unsigned i = 0; i < 2 * N; i++)
+		backend_put(servers[i].backend);
+	free(servers);
+}
+
 static void dns_is_read_strictly(void **state)
 {
 	static const uint8_t body[] = { 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7 };
@@ -624,6 +671,7 @@ int main(void)
 		TEST(pools_ask_for_themselves_when_told_so),
 		TEST(the_first_checks_need_not_be_quick),
 		TEST(the_last_changes_are_remembered),
+		TEST(first_checks_of_all_pools_keep_one_pace),
 		cmocka_unit_test(dns_is_read_strictly),
 	};
 

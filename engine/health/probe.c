@@ -155,8 +155,14 @@ static void check_begin(struct timer *t)
 
 /* --- life --- */
 
+/* Engines that began together do not ask the same server in the same moment. */
+static uint64_t first_ms(const struct probe *p)
+{
+	return random_ms(MIN((uint64_t)20, p->monitor->question.interval_ms));
+}
+
 struct probe *probe_new(struct loop *l, struct monitor *m, const union address *a, struct pinger *pinger, void *owner,
-			unsigned spread_ms, void (*checked)(struct probe *p, bool passed))
+			unsigned wait_ms, void (*checked)(struct probe *p, bool passed))
 {
 	struct probe *p = xcalloc(1, sizeof(*p));
 
@@ -169,7 +175,7 @@ struct probe *probe_new(struct loop *l, struct monitor *m, const union address *
 	list_init(&p->link);
 	list_init(&p->subscribers);
 	snprintf(p->reason, sizeof(p->reason), "not checked yet");
-	timer_in(l, &p->timer, random_ms(MIN((uint64_t)spread_ms, m->question.interval_ms)), check_begin);
+	timer_in(l, &p->timer, wait_ms + first_ms(p), check_begin);
 	return p;
 }
 
@@ -177,7 +183,7 @@ void probe_again(struct probe *p)
 {
 	p->passes = p->fails = p->maintained = 0;
 	hang_up(p);
-	timer_in(p->loop, &p->timer, random_ms(MIN((uint64_t)20, p->monitor->question.interval_ms)), check_begin);
+	timer_in(p->loop, &p->timer, first_ms(p), check_begin);
 }
 
 static void release(struct grave *g)

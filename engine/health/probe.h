@@ -77,9 +77,9 @@ struct probe {
 	uint64_t cookie;             /* of the echo */
 };
 
-/* Begins within SPREAD_MS; the first result is there in a later turn. OWNER is the caller's. */
+/* Begins soon after WAIT_MS; the first result is there in a later turn. OWNER is the caller's. */
 struct probe *probe_new(struct loop *l, struct monitor *m, const union address *a, struct pinger *pinger, void *owner,
-			unsigned spread_ms, void (*checked)(struct probe *p, bool passed));
+			unsigned wait_ms, void (*checked)(struct probe *p, bool passed));
 /* Frees at the end of the turn. */
 void probe_free(struct probe *p);
 /* The question changed: keep the verdict, check it soon. */

@@ -10,6 +10,7 @@
 #include "engine/link/link.h"
 #include "engine/netsec.h"
 #include "engine/ports.h"
+#include "net/loop.h"
 #include "model/structs.h"
 
 struct guard {
@@ -26,16 +27,18 @@ struct guard {
 
 struct guards {
 	struct list all;
+	struct loop *loop;
 	struct datapath *datapath;
 	uint32_t next_number;
 	bool taken[GUARD_HITS_MAX];
 };
 
-struct guards *guards_new(struct datapath *d)
+struct guards *guards_new(struct loop *l, struct datapath *d)
 {
 	struct guards *g = xcalloc(1, sizeof(*g));
 
 	list_init(&g->all);
+	g->loop = l;
 	g->datapath = d;
 	return g;
 }
@@ -104,6 +107,7 @@ static int deny(void *arg, uint32_t rule, const struct in6_addr *net, unsigned l
 	int rc = datapath_deny(d->guards->datapath, d->number, net, len, hits);
 
 	d->n += rc == 0;
+	loop_breathe(d->guards->loop);
 	return rc;
 }
 
@@ -113,6 +117,7 @@ static int undeny(void *arg, uint32_t rule, const struct in6_addr *net, unsigned
 
 	(void)rule;
 	datapath_undeny(d->guards->datapath, d->number, net, len);
+	loop_breathe(d->guards->loop);
 	return 0;
 }
 

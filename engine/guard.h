@@ -15,9 +15,11 @@
 struct datapath;
 struct guards;
 struct link;
+struct loop;
 struct port_want;
 
-struct guards *guards_new(struct datapath *d);
+/* Thousands of networks are entered one by one: L breathes meanwhile. */
+struct guards *guards_new(struct loop *l, struct datapath *d);
 void guards_free(struct guards *g);
 
 /* These ports of service VS are guarded by its policy, as K has it, from now on; none: by nothing. */

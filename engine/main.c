@@ -15,6 +15,7 @@
 #include "base/base.h"
 #include "base/log.h"
 #include "base/settings.h"
+#include "engine/process.h"
 #include "engine/proxy.h"
 #include "engine/capture/recorder.h"
 #include "engine/records.h"
@@ -22,7 +23,6 @@
 #include "net/notify.h"
 
 #define STATE_DIR  "/var/lib/spanwire-engine"
-#define CHANNEL_FD 3
 #define FILES_MAX  1048576 /* a connection takes two, a listening port one per worker */
 
 const char *argp_program_version = "spanwire-engine " SPANWIRE_VERSION;
@@ -169,7 +169,7 @@ int main(int argc, char **argv)
 	int rc;
 
 	if (argc == 2 && strcmp(argv[1], "--proxy") == 0)
-		return proxy_main(CHANNEL_FD, getppid());
+		return proxy_main(PROCESS_CHANNEL_FD, PROCESS_PULSE_FD, getppid());
 	gethostname(host, sizeof(host) - 1);
 	if (settings_expand(options, &argc, &argv, &e) < 0) {
 		fprintf(stderr, "spanwire-engine: %s\n", err_line(&e));

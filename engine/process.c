@@ -14,7 +14,6 @@
 #include "base/log.h"
 #include "engine/channel.h"
 
-#define CHANNEL_FD    3
 #define PINGS         64       /* whose times are remembered; more than PROCESS_MISSED */
 #define QUICK_MS      1000     /* who ends earlier has not begun */
 #define QUICK_FREE    3        /* so many may, in a row, before there are pauses */
@@ -27,13 +26,14 @@ struct process {
 	struct channel_user channel_user;
 	struct channel *channel;
 	struct watch death;        /* of the pidfd */
+	struct watch pulse;
 	struct timer ping, restart;
 	struct grave grave;
 	int pid;
 	const char *why;           /* we ended it: a sentence */
 	bool hung;
 	uint64_t started_ns, proof_ns;
-	uint64_t sent_ns[PINGS], n_sent, n_answered;
+	uint64_t sent_ns[PINGS], n_sent, n_answered, asked_ns;
 	unsigned quick;            /* ends in a row that came too soon */
 };
 
@@ -88,6 +88,7 @@ static void reap(struct process *p, siginfo_t *si)
 	watch_stop(p->loop, &p->death);
 	close(p->death.fd);
 	timer_stop(p->loop, &p->ping);
+	watch_close(p->loop, &p->pulse);
 	channel_free(p->channel);
 	p->channel = NULL;
 	p->pid = 0;
@@ -112,11 +113,51 @@ static void died(struct watch *w, uint32_t events)
 
 /* ---- its life ---- */
 
+static void take_answers(struct process *p)
+{
+	uint64_t n;
+
+	while (recv(p->pulse.fd, &n, sizeof(n), MSG_DONTWAIT) == sizeof(n)) {
+		if (n >= p->n_sent || n < p->n_answered)
+			continue; /* nobody asked that */
+		p->n_answered = n + 1;
+		if (p->n_sent - n <= PINGS)
+			p->proof_ns = p->sent_ns[n % PINGS];
+	}
+}
+
+static void pulse_ready(struct watch *w, uint32_t events)
+{
+	/* Nobody holds the other end: it is ending, as others will tell. */
+	if (events & EPOLLHUP)
+		watch_set(CONTAINER_OF(w, struct process, pulse)->loop, w, EPOLLET);
+	take_answers(CONTAINER_OF(w, struct process, pulse));
+}
+
+static void ask(struct process *p)
+{
+	p->asked_ns = p->sent_ns[p->n_sent % PINGS] = mono_ns();
+	/* It has room for more than may be missed. One that is lost is not answered. */
+	(void)!send(p->pulse.fd, &p->n_sent, sizeof(p->n_sent), MSG_DONTWAIT | MSG_NOSIGNAL);
+	p->n_sent++;
+}
+
+void process_breathe(struct process *p)
+{
+	if (!p->pulse.active)
+		return;
+	take_answers(p);
+	if (mono_ns() - p->asked_ns >= PROCESS_PING_MS * NS_PER_MS)
+		ask(p);
+}
+
 static void ping(struct timer *t)
 {
 	struct process *p = CONTAINER_OF(t, struct process, ping);
-	uint64_t missed = p->n_sent - p->n_answered;
+	uint64_t missed;
 
+	take_answers(p); /* one may lie unread: timers come before descriptors */
+	missed = p->n_sent - p->n_answered;
 	timer_in(p->loop, &p->ping, PROCESS_PING_MS, ping);
 	/* Counted in pings, not in time: a warden that was stopped itself accuses nobody. */
 	if (missed >= (p->proof_ns ? PROCESS_MISSED : PROCESS_START_MS / PROCESS_PING_MS)) {
@@ -124,27 +165,14 @@ static void ping(struct timer *t)
 		kill_it(p, "It did not answer and was killed.");
 		return;
 	}
-	p->sent_ns[p->n_sent % PINGS] = mono_ns();
-	channel_send(p->channel, json_pack("{s:s, s:I}", "type", "ping", "n", (json_int_t)p->n_sent++), -1);
+	ask(p);
 }
 
 static void on_message(struct channel_user *u, const char *type, const json_t *m, int fd)
 {
 	struct process *p = CONTAINER_OF(u, struct process, channel_user);
-	uint64_t n;
 
-	if (strcmp(type, "pong") != 0) {
-		p->user->message(p->user, type, m, fd);
-		return;
-	}
-	n = (uint64_t)json_int(m, "n", -1);
-	if (fd >= 0)
-		close(fd);
-	if (n >= p->n_sent || n < p->n_answered)
-		return; /* nobody asked that */
-	p->n_answered = n + 1;
-	if (p->n_sent - n <= PINGS)
-		p->proof_ns = p->sent_ns[n % PINGS];
+	p->user->message(p->user, type, m, fd);
 }
 
 static void on_closed(struct channel_user *u, int rc)
@@ -155,7 +183,8 @@ static void on_closed(struct channel_user *u, int rc)
 	kill_it(p, rc < 0 ? "It broke the rules of the channel and was killed." : NULL);
 }
 
-static int spawn(int fd, pid_t *pid)
+/* CHANNEL and PULSE are none of the numbers that they get there: the lower ones are taken. */
+static int spawn(int channel, int pulse, pid_t *pid)
 {
 	char name[] = "spanwire-engine", what[] = "--proxy";
 	char *argv[] = { name, what, NULL }, *envp[] = { NULL, NULL };
@@ -169,7 +198,8 @@ static int spawn(int fd, pid_t *pid)
 	envp[0] = journal_env;
 	sigemptyset(&none);
 	posix_spawn_file_actions_init(&files);
-	posix_spawn_file_actions_adddup2(&files, fd, CHANNEL_FD);
+	posix_spawn_file_actions_adddup2(&files, channel, PROCESS_CHANNEL_FD);
+	posix_spawn_file_actions_adddup2(&files, pulse, PROCESS_PULSE_FD);
 	posix_spawnattr_init(&attr);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
 	posix_spawnattr_setsigmask(&attr, &none);
@@ -179,23 +209,30 @@ static int spawn(int fd, pid_t *pid)
 	return -rc;
 }
 
+static void close_any(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
 static void start(struct process *p)
 {
-	int sv[2], pidfd, rc;
+	int sv[2] = { -1, -1 }, pulse[2] = { -1, -1 }, pidfd, rc;
 
 	p->started_ns = loop_now(p->loop);
 	p->why = NULL;
 	p->hung = false;
 	p->n_sent = p->n_answered = 0;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0) {
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pulse) < 0)
 		rc = -errno;
-	} else {
-		rc = spawn(sv[1], &p->pid);
-		close(sv[1]);
-		if (rc < 0)
-			close(sv[0]);
-	}
+	else
+		rc = spawn(sv[1], pulse[1], &p->pid);
+	close_any(&sv[1]);
+	close_any(&pulse[1]);
 	if (rc < 0) {
+		close_any(&sv[0]);
+		close_any(&pulse[0]);
 		log_error("proxy_not_started reason=\"%s\"", strerror(-rc));
 		p->pid = 0;
 		timer_in(p->loop, &p->restart, PAUSE_MAX_MS, restart_now);
@@ -206,6 +243,7 @@ static void start(struct process *p)
 	must(watch_start(p->loop, &p->death, pidfd, EPOLLIN, died) == 0);
 	p->channel_user = (struct channel_user){ on_message, on_closed };
 	p->channel = channel_new(p->loop, sv[0], &p->channel_user);
+	must(watch_start(p->loop, &p->pulse, pulse[0], EPOLLIN, pulse_ready) == 0);
 	log_info("proxy_started pid=%d", p->pid);
 	p->user->started(p->user);
 	ping(&p->ping);

@@ -1,7 +1,9 @@
 /*
  * process - the proxy as the warden's child: started, asked, replaced.
  *
- * It is asked for a sign of life every PROCESS_PING_MS. One that ends without
+ * It is asked for a sign of life every PROCESS_PING_MS, on a socket of its own (PROCESS_PULSE_FD; the number that is
+ * sent comes back): neither does the question stand behind what else it is told, nor the answer behind what it tells.
+ * One that ends without
  * being told to, breaks the channel's rules or leaves PROCESS_MISSED pings
  * unanswered is replaced, at once the first times, later with a pause that
  * doubles. Whoever starts anew knows nothing: started() tells it everything.
@@ -15,6 +17,8 @@
 #include "base/json.h"
 #include "net/loop.h"
 
+#define PROCESS_CHANNEL_FD 3 /* as the proxy has them */
+#define PROCESS_PULSE_FD   4
 #define PROCESS_PING_MS  50
 #define PROCESS_MISSED   30    /* 1.5 s: a lease is long over, and no commit takes that long */
 #define PROCESS_START_MS 10000 /* until the first answer */
@@ -42,6 +46,9 @@ void process_send(struct process *p, json_t *m, int fd);
 
 /* It said what no proxy of ours says: it is killed, and another one started. */
 void process_distrust(struct process *p);
+
+/* From inside long work: what it answered is taken, and it is asked again, when that is due. Nobody is called. */
+void process_breathe(struct process *p);
 
 /*
  * When the newest ping was sent that the proxy, with all its workers, has answered (CLOCK_MONOTONIC); 0: this proxy

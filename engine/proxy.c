@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <openssl/ssl.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -33,6 +35,9 @@ struct proxy {
 	struct inbox inbox;
 	struct channel *channel;
 	struct channel_user channel_user;
+	struct watch pulse;           /* where the warden asks for a sign of life */
+	struct breath breath;
+	int pulse_fd;
 	struct config_user config_user;
 	struct config *config;
 	struct health *health;
@@ -169,6 +174,38 @@ static void on_records(struct proxy *p, const json_t *m, int fd)
 		broken(p, "records");
 }
 
+/* On the thread of the worker that came last. */
+static void alive(void *arg, uint64_t number)
+{
+	const struct proxy *p = arg;
+
+	(void)!send(p->pulse_fd, &number, sizeof(number), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* The answer has been through this thread and every worker: one that hangs makes it stay away. */
+static void pulse_look(struct proxy *p)
+{
+	uint64_t n;
+
+	while (recv(p->pulse_fd, &n, sizeof(n), MSG_DONTWAIT) == sizeof(n))
+		workers_round(p->workers, p->n_workers, NULL, alive, p, n);
+}
+
+static void pulse_ready(struct watch *w, uint32_t events)
+{
+	struct proxy *p = CONTAINER_OF(w, struct proxy, pulse);
+
+	pulse_look(p);
+	if (events & EPOLLHUP) /* the channel tells what is to be done then */
+		watch_stop(p->loop, w);
+}
+
+/* Who merely has much to do says so. */
+static void breathe(struct breath *b)
+{
+	pulse_look(CONTAINER_OF(b, struct proxy, breath));
+}
+
 /* The first message: how many workers, and where their counters live. */
 static void on_start(struct proxy *p, const json_t *m, int fd)
 {
@@ -185,6 +222,9 @@ static void on_start(struct proxy *p, const json_t *m, int fd)
 	p->n_workers = n;
 	rotate_tickets(&p->rotation);
 	p->config = config_new(p->workers, n, &p->inbox, &p->config_user);
+	p->breath.take = breathe;
+	loop_set_breath(p->loop, &p->breath);
+	must(watch_start(p->loop, &p->pulse, p->pulse_fd, EPOLLIN, pulse_ready) == 0);
 }
 
 static void on_put(struct proxy *p, const json_t *m, int fd)
@@ -309,20 +349,6 @@ static void on_unlisten(struct proxy *p, const json_t *m, int fd)
 				(uint64_t)json_int(m, "id", 0));
 }
 
-static void round_done(void *arg, uint64_t number)
-{
-	struct proxy *p = arg;
-
-	channel_send(p->channel, json_pack("{s:s, s:I}", "type", "pong", "n", (json_int_t)number), -1);
-}
-
-/* The answer has been through every worker: one that hangs makes it stay away. */
-static void on_ping(struct proxy *p, const json_t *m, int fd)
-{
-	(void)fd;
-	workers_round(p->workers, p->n_workers, &p->inbox, round_done, p, (uint64_t)json_int(m, "n", 0));
-}
-
 static void on_stop(struct proxy *p, const json_t *m, int fd)
 {
 	(void)m;
@@ -339,7 +365,7 @@ static const struct {
 	{ "commit", on_commit },     { "slots", on_slots }, { "names", on_names_known }, { "resolvers", on_resolvers },       { "clone", on_clone },
 	{ "maps", on_maps },         { "secrets", on_secrets },         { "chute", on_chute },         { "listener", on_listener }, { "unlisten", on_unlisten },
 	{ "outlet_books", on_outlet_books }, { "outlet_words", on_outlet_words }, { "outlet_queue", on_outlet_queue },
-	{ "vrfs", on_vrfs },         { "ping_socket", on_ping_socket }, { "ping", on_ping },         { "stop", on_stop },
+	{ "vrfs", on_vrfs },         { "ping_socket", on_ping_socket }, { "stop", on_stop },
 };
 
 static void on_message(struct channel_user *u, const char *type, const json_t *m, int fd)
@@ -367,11 +393,13 @@ static void on_closed(struct channel_user *u, int rc)
 	loop_stop(p->loop);
 }
 
-int proxy_main(int fd, int warden_pid)
+int proxy_main(int fd, int pulse_fd, int warden_pid)
 {
 	struct proxy *p = xcalloc(1, sizeof(*p));
 	struct err e = { 0 };
 	int status;
+
+	p->pulse_fd = pulse_fd;
 
 	log_init("proxy");
 	trace_on_must();
@@ -397,6 +425,8 @@ int proxy_main(int fd, int warden_pid)
 	p->channel = channel_new(p->loop, fd, &p->channel_user);
 	loop_run(p->loop);
 	timer_stop(p->loop, &p->rotation);
+	watch_stop(p->loop, &p->pulse);
+	loop_set_breath(p->loop, NULL);
 	for (unsigned i = 0; i < p->n_workers; i++)
 		worker_stop(p->workers[i]);
 	inbox_fini(&p->inbox); /* rounds that came home too late end here */

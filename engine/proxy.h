@@ -11,6 +11,6 @@
 #define SPANWIRE_ENGINE_PROXY_H
 
 /* Never returns normally: the process' exit status. FD is the channel. */
-int proxy_main(int fd, int warden_pid);
+int proxy_main(int fd, int pulse_fd, int warden_pid);
 
 #endif

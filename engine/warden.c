@@ -78,7 +78,17 @@ struct warden {
 	json_t *revisions;                 /* "kind/uuid" -> revision */
 	json_t *health;                    /* pool -> its servers as the proxy told last; those that are checked */
 	struct timer stats, parting;
+	struct breath breath;
 };
+
+/* Leases do not wait for what a turn has to do: the proxy's answers are taken, and what is due is renewed. */
+static void breathe(struct breath *b)
+{
+	struct warden *w = CONTAINER_OF(b, struct warden, breath);
+
+	process_breathe(w->process);
+	vips_renew(w->vips);
+}
 
 /* ---- states of services ---- */
 
@@ -174,6 +184,7 @@ static void on_put(struct link_user *u, const char *kind, const char *uuid, uint
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
 
+	loop_breathe(w->loop);
 	touch(w, kind, uuid, revision);
 	tell_misfit(w, kind, uuid, object);
 	if (proxy_wants(kind))
@@ -469,6 +480,7 @@ static void follow_touched(struct warden *w)
 
 		if (!a->touched)
 			continue;
+		loop_breathe(w->loop);
 		if (!assigned_follow(a, w->link)) {
 			captures_drop(w->captures, a);
 			assigned_drop(a);
@@ -505,6 +517,7 @@ static void on_committed(struct link_user *u, uint64_t revision)
 		const char *slash = strchr(key, '/');
 		CLEANUP_FREE char *kind = xstrndup(key, (size_t)(slash - key));
 
+		loop_breathe(w->loop);
 		books_follow(w, kind, slash + 1);
 		if (link_object(w->link, "assignment", slash + 1) && link_object(w->link, "virtualservice", slash + 1))
 			assigned_make(w->assigned, slash + 1);
@@ -520,6 +533,7 @@ static void on_committed(struct link_user *u, uint64_t revision)
 		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
 		bool mine = changed_one(w, "assignment", a->uuid) || changed_one(w, "virtualservice", a->uuid);
 
+		loop_breathe(w->loop);
 		a->touched = a->touched || mine || networks;
 		if (mine)
 			a->closes = json_bool(link_object(w->link, "virtualservice", a->uuid),
@@ -534,8 +548,10 @@ static void on_committed(struct link_user *u, uint64_t revision)
 			clone_tell(w, a);
 	}
 	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision", (json_int_t)revision), -1);
-	LIST_FOREACH(l, assigned_list(w->assigned))
+	LIST_FOREACH(l, assigned_list(w->assigned)) {
+		loop_breathe(w->loop);
 		assigned_retire_clone(LIST_ENTRY(l, struct assigned, link));
+	}
 	follow_touched(w);
 	follow_touched(w); /* those that wanted what another one still had */
 	json_object_clear(w->changed);
@@ -629,6 +645,7 @@ static int replay(void *arg, const char *kind, const char *uuid, uint64_t revisi
 	struct warden *w = arg;
 
 	(void)revision;
+	loop_breathe(w->loop);
 	if (proxy_wants(kind))
 		process_send(w->process, put_message(kind, uuid, object), -1);
 	return 0;
@@ -803,12 +820,15 @@ static void stats_send(struct timer *t)
 			json_object_set_new(clones, a->uuid, books);
 	}
 	json_object_set_new(stats, "clones", clones);
+	loop_breathe(w->loop);
 	if (hurt)
 		json_object_set_new(stats, "hurt", hurt);
 	if (datapath_counters(w->datapath, gate) == 0)
 		for (unsigned i = 0; i < GATE_COUNTERS; i++)
 			json_object_set_new(engine, datapath_counter_name(i), json_integer((json_int_t)gate[i]));
+	loop_breathe(w->loop);
 	guards_stats(w->guards, stats);
+	loop_breathe(w->loop);
 	link_stats(w->link, stats);
 }
 
@@ -917,7 +937,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	migrate_requests();
 	w->gateways = gateways_new(l, w->vrfs, &w->gateways_user);
 	w->books = books_new(&w->counters);
-	w->guards = guards_new(w->datapath);
+	w->guards = guards_new(l, w->datapath);
 	w->inquiries = inquiries_new(l, &w->records, w->link);
 	w->recorder = recorder_new(w->datapath);
 	w->captures = captures_new(l, w->datapath, w->recorder, &w->records, w->link, c->workers);
@@ -936,10 +956,13 @@ void warden_start(struct warden *w)
 	w->netlink_watch.iface = on_iface;
 	netlink_watch(w->netlink, &w->netlink_watch);
 	timer_in(w->loop, &w->stats, STATS_MS, stats_send);
+	w->breath.take = breathe;
+	loop_set_breath(w->loop, &w->breath);
 }
 
 void warden_free(struct warden *w)
 {
+	loop_set_breath(w->loop, NULL);
 	timer_stop(w->loop, &w->stats);
 	timer_stop(w->loop, &w->parting);
 	if (w->netlink_watch.iface)

@@ -928,8 +928,12 @@ static void round_visited(struct message *m)
 {
 	struct round *r = CONTAINER_OF(m, struct round_visit, message)->round;
 
-	if (atomic_fetch_sub_explicit(&r->left, 1, memory_order_acq_rel) == 1)
+	if (atomic_fetch_sub_explicit(&r->left, 1, memory_order_acq_rel) != 1)
+		return;
+	if (r->home)
 		inbox_post(r->home, &r->home_message, round_home);
+	else
+		round_home(&r->home_message);
 }
 
 void workers_round(struct worker **w, unsigned n, struct inbox *home, void (*done)(void *arg, uint64_t number),

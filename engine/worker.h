@@ -149,8 +149,8 @@ void worker_post_mark_map(struct worker *w, int fd, uint64_t flow_seed);
 /* Once, before a snapshot that wants plaintext copies. Takes P, which was made for W. */
 void worker_post_plain(struct worker *w, struct plain *p);
 /*
- * When all N workers have done everything that was posted before, DONE(ARG, NUMBER) is called on the thread of HOME: what
- * a change that runs everywhere, and a proof of life, are made of.
+ * When all N workers have done everything that was posted before, DONE(ARG, NUMBER) is called on the thread of HOME (NULL:
+ * on that of the last of them): what a change that runs everywhere, and a proof of life, are made of.
  */
 void workers_round(struct worker **w, unsigned n, struct inbox *home, void (*done)(void *arg, uint64_t number),
 		   void *arg, uint64_t number);

@@ -27,6 +27,8 @@ struct loop {
 	uint64_t woke_ns, fired_ns; /* the kernel's last answer; the last timer's end */
 	uint64_t timers_ns;  /* what the timers of this turn took */
 	uint64_t longest_ns;
+	struct breath *breath;
+	uint64_t breathed_ns;
 	size_t timers;  /* how many are active */
 	struct list ring[RINGS][RING_SLOTS];
 	struct list due;   /* taken from the wheel, and not fired yet */
@@ -80,6 +82,24 @@ uint64_t loop_now(const struct loop *l)
 uint64_t loop_longest(const struct loop *l)
 {
 	return l->longest_ns;
+}
+
+void loop_set_breath(struct loop *l, struct breath *b)
+{
+	l->breath = b;
+}
+
+void loop_breathe(struct loop *l)
+{
+	uint64_t now;
+
+	if (!l->breath)
+		return;
+	now = mono_ns();
+	if (now - l->breathed_ns < LOOP_BREATH_MS * NS_PER_MS)
+		return;
+	l->breathed_ns = now;
+	l->breath->take(l->breath);
 }
 
 int watch_start(struct loop *l, struct watch *w, int fd, uint32_t events,

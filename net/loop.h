@@ -86,6 +86,18 @@ void timer_at(struct loop *l, struct timer *t, uint64_t at_ns, void (*fire)(stru
 void timer_in(struct loop *l, struct timer *t, uint64_t delay_ms, void (*fire)(struct timer *t));
 void timer_stop(struct loop *l, struct timer *t);
 
+/*
+ * What may not wait for the end of a long turn, whatever that turn has to do: a sign of life, a lease. Long work calls
+ * loop_breathe() between its pieces, as often as it likes; take() is called when it was not for LOOP_BREATH_MS, and must
+ * not touch what anybody may be working at. A loop has one breath, or none (NULL).
+ */
+#define LOOP_BREATH_MS 20
+struct breath {
+	void (*take)(struct breath *b);
+};
+void loop_set_breath(struct loop *l, struct breath *b);
+void loop_breathe(struct loop *l);
+
 /* Takes G: release() is called at the end of this turn. */
 void loop_bury(struct loop *l, struct grave *g, void (*release)(struct grave *g));
 

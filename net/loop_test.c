@@ -243,6 +243,32 @@ static void the_longest_turn_is_known(void **state)
 	loop_free(l);
 }
 
+static unsigned breaths;
+
+static void breath_taken(struct breath *b)
+{
+	(void)b;
+	breaths++;
+}
+
+static void long_work_breathes(void **state)
+{
+	struct breath b = { breath_taken };
+	struct loop *l = loop_new();
+
+	(void)state;
+	loop_breathe(l); /* nobody wants any */
+	loop_set_breath(l, &b);
+	for (unsigned i = 0; i < 1000; i++)
+		loop_breathe(l);
+	assert_in_range(breaths, 1, 50); /* not each time */
+	breaths = 0;
+	usleep(2 * LOOP_BREATH_MS * 1000);
+	loop_breathe(l);
+	assert_int_equal(breaths, 1);
+	loop_free(l);
+}
+
 static struct watch pipe_watch[2];
 static int pipe_calls;
 
@@ -284,6 +310,7 @@ int main(void)
 		cmocka_unit_test(slow_messages_hold_up_no_timer),
 		cmocka_unit_test(many_timers_hold_up_no_watcher),
 		cmocka_unit_test(the_longest_turn_is_known),
+		cmocka_unit_test(long_work_breathes),
 		cmocka_unit_test(stopped_watch_is_silent_in_the_same_turn),
 	};
 

@@ -244,8 +244,10 @@ void config_commit(struct config *c, uint64_t revision)
 		}
 	}
 	config_pools_refresh(c);
-	LIST_FOREACH(l, &c->services)
+	LIST_FOREACH(l, &c->services) {
 		service_commit(c, LIST_ENTRY(l, struct service_entry, link), revision);
+		loop_breathe(c->home->loop);
+	}
 	services_post(c);
 	for (unsigned i = 0; i < DEPS; i++) {
 		snapshot_part_put(c->last[i]);

@@ -258,6 +258,7 @@ void config_pools_refresh(struct config *c)
 		p->changed |= config_any_changed(c, p->tls_deps);
 		if (!object || (!p->changed && !config_any_changed(c, p->monitor_deps)))
 			continue;
+		loop_breathe(c->home->loop);
 		pool_load(c, p, object);
 		pool_tell(c, p);
 	}

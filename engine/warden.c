@@ -742,7 +742,9 @@ static void on_health(struct warden *w, const char *pool, json_t *servers, bool 
 		json_object_set(w->health, pool, servers);
 	else if (!servers)
 		json_object_del(w->health, pool);
+	loop_breathe(w->loop);
 	link_health(w->link, pool, servers ? json_incref(servers) : NULL, part);
+	loop_breathe(w->loop);
 	/* Each pool tells its news, and few services want to know. */
 	LIST_FOREACH(l, assigned_list(w->assigned)) {
 		struct assigned *a = LIST_ENTRY(l, struct assigned, link);

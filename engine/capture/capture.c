@@ -434,9 +434,10 @@ static void block_free(struct block *b)
 	free(b);
 }
 
+/* No packet comes any more; the thread reads what there is, and ends. */
 static void untap(struct taking *t)
 {
-	if (t->joined)
+	if (stops(t))
 		return;
 	if (t->ring && t->number)
 		datapath_tap_remove(t->all->datapath, t->number, t->slot);
@@ -446,6 +447,26 @@ static void untap(struct taking *t)
 	__atomic_store_n(&t->stops, 1, __ATOMIC_RELEASE);
 	pthread_cond_signal(&t->room);
 	pthread_mutex_unlock(&t->lock);
+}
+
+/* To read a full ring, or to sort the past, takes the thread longer than a lease: who has other things to do asks first. */
+static bool is_over(struct taking *t)
+{
+	bool over;
+
+	pthread_mutex_lock(&t->lock);
+	over = t->is_over;
+	pthread_mutex_unlock(&t->lock);
+	return over;
+}
+
+/* The kernel waits for its readers when a ring goes: leases are renewed before and behind. */
+static void end(struct taking *t)
+{
+	if (t->joined)
+		return;
+	untap(t);
+	loop_breathe(t->all->loop);
 	pthread_join(t->thread, NULL);
 	t->joined = true;
 	if (!t->ring)
@@ -455,11 +476,12 @@ static void untap(struct taking *t)
 	if (t->capture)
 		chute_clear(&t->all->chute, t->slot, true);
 	t->all->slots[t->slot] = false;
+	loop_breathe(t->all->loop);
 }
 
 static void taking_free(struct taking *t)
 {
-	untap(t);
+	end(t);
 	for (struct block *b = t->first, *next; b; b = next) {
 		next = b->next;
 		block_free(b);
@@ -539,13 +561,15 @@ static void look(struct timer *timer)
 
 	LIST_FOREACH(l, &c->all) {
 		struct taking *t = LIST_ENTRY(l, struct taking, link);
+		bool over = is_over(t); /* first: then its last block is there */
 
-		/* It stays in the list as long as it is wanted: so it is not begun anew. */
 		tell(t);
-		if (t->told)
-			untap(t);
-		if (!t->service && is_done(t))
+		/* It stays in the list as long as it is wanted: so it is not begun anew. */
+		if (over)
+			end(t);
+		if (t->joined && !t->service && is_done(t))
 			taking_free(t);
+		loop_breathe(c->loop);
 	}
 	if (!list_empty(&c->all))
 		timer_in(c->loop, timer, LOOK_MS, look);
@@ -938,7 +962,7 @@ void captures_free(struct captures *c)
 	while (!list_empty(&c->all)) {
 		struct taking *t = LIST_ENTRY(c->all.next, struct taking, link);
 
-		untap(t);
+		end(t);
 		tell(t);
 		taking_free(t);
 	}

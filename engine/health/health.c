@@ -415,6 +415,7 @@ void health_pool_set(struct health *h, const char *pool_uuid, const struct healt
 		const struct health_server *s = &p->servers[i];
 		struct member *was = member_find(old, old_n, s->backend, i);
 
+		loop_breathe(h->loop);
 		member_init(h, &members[i], pool, s, p->enabled && s->enabled, monitors, p->monitors_n);
 		if (was) {
 			members[i].state = was->state;
@@ -489,6 +490,7 @@ json_t *health_report(struct health *h, const char *pool_uuid, bool *part)
 		struct member *m = &p->members[i];
 		json_t *one;
 
+		loop_breathe(h->loop);
 		if (*part && m->told)
 			continue;
 		one = member_report(m);

@@ -509,6 +509,7 @@ static void channel_readable(struct stream *s)
 			return;
 		}
 		take(c, type, msg);
+		loop_breathe(c->link->loop);
 	}
 }
 

@@ -187,6 +187,7 @@ static void pulse_look(struct proxy *p)
 {
 	uint64_t n;
 
+	counters_engine_of(&p->counters, p->counters.workers)->proxy_turn_ms = loop_longest(p->loop) / NS_PER_MS;
 	while (recv(p->pulse_fd, &n, sizeof(n), MSG_DONTWAIT) == sizeof(n))
 		workers_round(p->workers, p->n_workers, NULL, alive, p, n);
 }

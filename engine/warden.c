@@ -808,11 +808,15 @@ static void stats_send(struct timer *t)
 {
 	struct warden *w = CONTAINER_OF(t, struct warden, stats);
 	bool all = link_wants_all(w->link);
-	json_t *stats = books_read(w->books, all), *clones = json_object(), *hurt = hurts_read(w->hurts, all);
+	json_t *stats, *clones = json_object(), *hurt, *engine;
 	uint64_t gate[GATE_COUNTERS];
-	json_t *engine = json_object_get(stats, "engine");
 
 	timer_in(w->loop, t, STATS_MS, stats_send);
+	own(w)->warden_turn_ms = loop_longest(w->loop) / NS_PER_MS;
+	stats = books_read(w->books, all);
+	loop_breathe(w->loop);
+	hurt = hurts_read(w->hurts, all);
+	engine = json_object_get(stats, "engine");
 	own(w)->clone_log_unwritten = flow_files_lost(w->flow_files);
 	LIST_FOREACH(l, assigned_list(w->assigned)) {
 		struct assigned *a = LIST_ENTRY(l, struct assigned, link);

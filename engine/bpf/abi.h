@@ -24,10 +24,12 @@ struct vip_key {
 _Static_assert(sizeof(struct vip_key) == 20, "no holes");
 
 /*
- * A deadline that has passed is a closed gate; 0 is closed from the beginning.
+ * A deadline that has passed is a closed gate, as is the one of all leases (`lease_ns`); 0 is closed from the beginning,
+ * VIP_OPEN is open as long as the lease of all.
  * OWN is for answering ARP and neighbour solicitations, CARRY for packets:
  * one engine answers, several may carry one day.
  */
+#define VIP_OPEN (~0ull)
 struct vip_lease {
 	__u64 own_ns;
 	__u64 carry_ns;

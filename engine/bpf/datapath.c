@@ -200,6 +200,11 @@ static struct vip_key vip_key(uint32_t vrf, const struct in6_addr *vip)
 	return k;
 }
 
+void datapath_lease_set(struct datapath *d, uint64_t until_ns)
+{
+	__atomic_store_n(&d->skel->bss->lease_ns, until_ns, __ATOMIC_RELEASE);
+}
+
 int datapath_vip_set(struct datapath *d, uint32_t vrf, const struct in6_addr *vip, int ifindex, uint64_t own_ns,
 		     uint64_t carry_ns)
 {

@@ -46,8 +46,10 @@ int datapath_attach_outlet(struct datapath *d, int ifindex, struct err *e);
 /* What became of workers' writes into it: PLAIN_WORKERS_MAX struct plain_word, to be mapped. Stays the datapath's. */
 int datapath_plain_words_fd(const struct datapath *d);
 
-/* ---- VIPs: an address in the map passes only before its deadlines ---- */
+/* ---- VIPs: an address in the map passes only before its deadlines, and that of all ---- */
 
+/* That of all, which is 0 in the beginning: a store, no system call. */
+void datapath_lease_set(struct datapath *d, uint64_t until_ns);
 int datapath_vip_set(struct datapath *d, uint32_t vrf, const struct in6_addr *vip, int ifindex, uint64_t own_ns,
 		     uint64_t carry_ns);
 /* -ENOENT when it is not there. Afterwards the address is unguarded: remove it from the interface first. */

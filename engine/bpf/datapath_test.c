@@ -34,6 +34,7 @@ static int load(void **state)
 		print_message("skipped: %s\n", err_line(&e));
 		exit(77); /* meson: skipped, and the last line says why */
 	}
+	datapath_lease_set(dp, VIP_OPEN);
 	return 0;
 }
 
@@ -382,6 +383,31 @@ static void gate_closes_by_itself(void **state)
 		assert_true(before < end + NS_PER_S);
 	} while (passed);
 	assert_true(mono_ns() >= end);
+}
+
+/* What it says of each VIP itself holds no longer than the lease of all. */
+static void gate_closes_for_all_at_once(void **state)
+{
+	(void)state;
+	struct in6_addr vip = ip("10.0.0.103");
+	struct frame answer = arp(2, "10.0.0.103", "10.0.0.9"), packet = transport(IPPROTO_TCP, "10.0.0.9", 4000, "10.0.0.103", 80, 2, 0);
+	uint64_t now = mono_ns();
+
+	assert_int_equal(datapath_vip_set(dp, 0, &vip, LO, VIP_OPEN, VIP_OPEN), 0);
+	for (int i = 0; i < 2; i++) {
+		datapath_lease_set(dp, now + 60 * NS_PER_S);
+		assert_true(passes(DATAPATH_EGRESS, answer));
+		assert_true(passes(DATAPATH_INGRESS, packet));
+		datapath_lease_set(dp, i ? 0 : now);
+		assert_false(passes(DATAPATH_EGRESS, answer));
+		assert_false(passes(DATAPATH_INGRESS, packet));
+		assert_true(passes(DATAPATH_EGRESS, arp(2, "10.0.0.102", "10.0.0.9")));
+	}
+	datapath_lease_set(dp, VIP_OPEN);
+	/* One is withdrawn while the lease goes on. */
+	assert_int_equal(datapath_vip_set(dp, 0, &vip, LO, 0, 0), 0);
+	assert_false(passes(DATAPATH_EGRESS, answer));
+	assert_int_equal(datapath_vip_delete(dp, 0, &vip), 0);
 }
 
 static void gate_knows_vips_only(void **state)
@@ -1192,6 +1218,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(gate_rules),
 		cmocka_unit_test(gate_closes_by_itself),
+		cmocka_unit_test(gate_closes_for_all_at_once),
 		cmocka_unit_test(gate_knows_vips_only),
 		cmocka_unit_test(short_frames_pass),
 		cmocka_unit_test(rewriter),

@@ -20,6 +20,13 @@ static ALWAYS_INLINE struct vip_lease *gate_vip(__u32 vrf, const __u8 *addr)
 	return bpf_map_lookup_elem(&vips, &key);
 }
 
+static ALWAYS_INLINE bool gate_is_closed(__u64 until)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	return now >= until || now >= lease_ns;
+}
+
 static ALWAYS_INLINE bool gate_refuses(bool refused, __u32 counter)
 {
 	if (refused)
@@ -36,14 +43,14 @@ static ALWAYS_INLINE bool gate_refuses_claim(struct __sk_buff *skb, __u32 vrf, c
 		return false;
 	if (gate_refuses(l->ifindex != skb->ifindex, GATE_gate_wrong_port))
 		return true;
-	return gate_refuses(bpf_ktime_get_ns() >= l->own_ns, counter);
+	return gate_refuses(gate_is_closed(l->own_ns), counter);
 }
 
 static ALWAYS_INLINE bool gate_refuses_packet(__u32 vrf, const __u8 *addr, __u32 counter)
 {
 	struct vip_lease *l = gate_vip(vrf, addr);
 
-	return l && gate_refuses(bpf_ktime_get_ns() >= l->carry_ns, counter);
+	return l && gate_refuses(gate_is_closed(l->carry_ns), counter);
 }
 
 GLOBAL int gate_refuses_out(struct __sk_buff *skb, const struct packet *p)

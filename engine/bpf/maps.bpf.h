@@ -94,6 +94,8 @@ struct {
 /* Has `domains` any? Most engines have one domain, and pay for no look-up. Likewise `legs` and `leg_ranges`. */
 __u32 any_domain, any_leg, any_leg_range;
 __u64 flow_seed;
+/* The deadline of all leases: no VIP's own reaches further. One word that is written, however many VIPs there are. */
+__u64 lease_ns;
 
 static ALWAYS_INLINE __u32 domain_of(__u32 ifindex)
 {

@@ -1,6 +1,7 @@
 /*
- * How it is done. One timer renews all leases (tick); each address has a timer
- * of its own for what its state does next. The moment of the check is read
+ * How it is done. One timer renews the lease of all (tick), which is one word;
+ * each address is open or closed under it, and has a timer of its own for what
+ * its state does next. The moment of the check is read
  * from the clock before anything is checked, and the deadline is counted from
  * it: a warden that is stopped anywhere in between writes the past. One that
  * is stopped between two probes begins them again.
@@ -78,7 +79,7 @@ struct vip {
 	uint64_t probed_ns;
 	unsigned retry_ms;
 	bool asked;               /* WAITING: a probe is out */
-	uint64_t deadline_ns;     /* as the kernel has it */
+	bool open;                /* as the kernel has it: under the lease of all */
 	unsigned announced;
 	uint64_t defended_ns;
 };
@@ -92,6 +93,8 @@ struct vips {
 	struct netlink_watch watch;
 	struct timer tick;
 	uint64_t ticked_ns;
+	uint64_t lease_ns;        /* of all, as the kernel has it */
+	bool unclosed;            /* the kernel did not take that a gate is closed: no lease until it does */
 	struct list buckets[BUCKETS];
 	struct list ports;
 	int *attached;
@@ -172,22 +175,33 @@ static void vip_next(struct vip *v, uint64_t ms, void (*step)(struct timer *t))
 
 /* ---- the kernel's half ---- */
 
-static int gate_set(struct vip *v, uint64_t until_ns)
+static void lease_set(struct vips *t, uint64_t until)
 {
+	t->lease_ns = until;
+	datapath_lease_set(t->datapath, until);
+}
+
+static int gate_set(struct vip *v, bool open)
+{
+	uint64_t until_ns = open ? VIP_OPEN : 0;
 	int rc = datapath_vip_set(v->table->datapath, v->vrf, &v->addr, v->port ? v->port->ifindex : 0,
 				  v->mute ? 0 : until_ns, until_ns);
 
 	if (rc)
 		log_error("vip.gate error=\"%s\"", strerror(-rc));
 	else
-		v->deadline_ns = until_ns;
+		v->open = open;
+	if (rc && v->open && !open) {
+		v->table->unclosed = true;
+		lease_set(v->table, 0);
+	}
 	return rc;
 }
 
 /* Silent at once, then gone from the interface, in this order. */
 static void shut(struct vip *v)
 {
-	(void)gate_set(v, 0);
+	(void)gate_set(v, false);
 	if (v->added && v->port) {
 		int rc = netlink_addr_delete(v->table->netlink, v->port->ifindex, &v->addr);
 		if (rc && rc != -EADDRNOTAVAIL && rc != -ENODEV)
@@ -249,6 +263,7 @@ static void port_put(struct vip *v)
 
 /* ---- the states' steps ---- */
 
+static void lease_renew(struct vips *t, uint64_t t0);
 static void probe_step(struct timer *timer);
 static void wait_step(struct timer *timer);
 
@@ -284,9 +299,10 @@ static void own(struct vip *v, uint64_t t0)
 		vip_next(v, VIP_TICK_MS, probe_step);
 		return;
 	}
+	lease_renew(t, t0);
 	rc = netlink_addr_add(t->netlink, v->port->ifindex, &v->addr);
 	v->added = !rc || rc == -EEXIST;
-	if (!v->added || gate_set(v, until)) {
+	if (!v->added || gate_set(v, true)) {
 		v->probes = 0;
 		vip_enter(v, VIP_PROBING, "the address cannot be set on %s: %s", v->interface,
 			  rc ? strerror(-rc) : "no room in the map");
@@ -367,7 +383,7 @@ static void lapsed_step(struct timer *timer)
 
 static void lapse(struct vip *v, const char *why)
 {
-	(void)gate_set(v, 0);
+	(void)gate_set(v, false);
 	vip_enter(v, VIP_LAPSED, "%s", why);
 	vip_next(v, 0, lapsed_step);
 }
@@ -403,7 +419,7 @@ static void reconsider(struct vip *v)
 	if (!rc)
 		rc = herald_join(v->port->herald, &v->addr);
 	if (!rc)
-		rc = gate_set(v, 0);
+		rc = gate_set(v, false);
 	if (rc) {
 		absent(v, strerror(-rc));
 		return;
@@ -454,55 +470,71 @@ static void heard(struct herald_user *u, int ifindex, enum herald_word what, con
 
 /* ---- the lease ---- */
 
-static void renew(struct vip *v, uint64_t t0, uint64_t until)
+static void lapse_all(struct vips *t, const char *why)
 {
-	uint64_t was = v->deadline_ns;
+	for (size_t b = 0; b < BUCKETS; b++)
+		LIST_FOREACH(l, &t->buckets[b]) {
+			struct vip *v = LIST_ENTRY(l, struct vip, link);
+			if (v->state == VIP_OWNED)
+				lapse(v, why);
+		}
+}
 
-	if (t0 >= was) {
-		lapse(v, "the lease was not renewed in time");
-		return;
-	}
-	if (until <= was)
-		return; /* no newer proof; it ends by itself */
-	if (gate_set(v, until))
-		return;
+/* True: every gate that ought to be closed is. */
+static bool all_closed(struct vips *t)
+{
+	if (!t->unclosed)
+		return true;
+	t->unclosed = false;
+	for (size_t b = 0; b < BUCKETS; b++)
+		LIST_FOREACH(l, &t->buckets[b]) {
+			struct vip *v = LIST_ENTRY(l, struct vip, link);
+			if (v->state != VIP_OWNED && v->open)
+				(void)gate_set(v, false);
+		}
+	return !t->unclosed;
+}
+
+/* After a check that began at T0. Whoever has lapsed is closed by itself before there is a lease again. */
+static void lease_renew(struct vips *t, uint64_t t0)
+{
+	uint64_t was = t->lease_ns, until = lease_until(t, t0);
+
+	if (t0 >= was)
+		lapse_all(t, "the lease was not renewed in time");
+	if (until <= was || !all_closed(t))
+		return; /* no newer proof: it ends by itself */
+	lease_set(t, until);
 	/* Stopped between the check and the write, for longer than was left: another may have begun to probe. */
-	if (mono_ns() >= was)
-		lapse(v, "the lease was renewed too late");
+	if (t0 < was && mono_ns() >= was) {
+		lease_set(t, 0);
+		lapse_all(t, "the lease was renewed too late");
+	}
 }
 
 static void tick(struct timer *timer)
 {
 	struct vips *t = CONTAINER_OF(timer, struct vips, tick);
-	uint64_t t0 = mono_ns(), until = lease_until(t, t0);
+	uint64_t t0 = mono_ns();
 
 	t->ticked_ns = t0;
 	timer_at(t->loop, &t->tick, t0 + VIP_TICK_MS * NS_PER_MS, tick);
-	for (size_t b = 0; b < BUCKETS; b++)
-		LIST_FOREACH(l, &t->buckets[b]) {
-			struct vip *v = LIST_ENTRY(l, struct vip, link);
-			if (v->state == VIP_OWNED)
-				renew(v, t0, until);
-		}
+	lease_renew(t, t0);
 }
 
 /* Who comes too late here, or was stopped, is left for the tick to find: a deadline that is wrong is the past. */
 void vips_renew(struct vips *t)
 {
-	uint64_t t0 = mono_ns(), until = lease_until(t, t0);
+	uint64_t t0 = mono_ns(), was = t->lease_ns, until = lease_until(t, t0);
 
 	if (t0 - t->ticked_ns < VIP_TICK_MS * NS_PER_MS)
 		return;
 	t->ticked_ns = t0;
-	for (size_t b = 0; b < BUCKETS; b++)
-		LIST_FOREACH(l, &t->buckets[b]) {
-			struct vip *v = LIST_ENTRY(l, struct vip, link);
-			uint64_t was = v->deadline_ns;
-			if (v->state != VIP_OWNED || t0 >= was || until <= was || gate_set(v, until))
-				continue;
-			if (mono_ns() >= was)
-				(void)gate_set(v, 0);
-		}
+	if (t0 >= was || until <= was || t->unclosed)
+		return;
+	lease_set(t, until);
+	if (mono_ns() >= was)
+		lease_set(t, 0);
 }
 
 /* ---- interfaces ---- */
@@ -733,7 +765,7 @@ int vip_hold(struct vips *t, unsigned vrf, const struct in6_addr *addr, const ch
 		v->holds++;
 		if (v->mute) {
 			v->mute = false;
-			gate_set(v, v->deadline_ns);
+			gate_set(v, v->open);
 		}
 		v->term = MAX(v->term, term);
 		if (strcmp(v->interface, interface)) {
@@ -755,7 +787,7 @@ int vip_hold(struct vips *t, unsigned vrf, const struct in6_addr *addr, const ch
 	snprintf(v->interface, sizeof(v->interface), "%s", interface);
 	list_init(&v->link);
 	/* Closed before anything else: from here on the address is guarded. */
-	int rc = gate_set(v, 0);
+	int rc = gate_set(v, false);
 	if (rc) {
 		free(v);
 		return err_set(e, rc, NULL, "no room for %s in the lease gate: %s", text, strerror(-rc));
@@ -771,7 +803,7 @@ void vip_mute(struct vip *v)
 	if (v->holds > 1 || v->state != VIP_OWNED)
 		return;
 	v->mute = true;
-	gate_set(v, v->deadline_ns);
+	gate_set(v, v->open);
 }
 
 void vip_release(struct vip *v)

@@ -7,10 +7,10 @@
 #include "base/table.h"
 #include "controller/audit.h"
 #include "controller/change.h"
+#include "controller/pools.h"
 #include "controller/rules.h"
 #include "model/structs.h"
 
-#define DEEP        4
 #define SECONDS_MAX 60 /* as long as answers may be counted, see packet_triggers.server_errors_seconds */
 
 struct state {
@@ -208,39 +208,26 @@ void triggers_stats(struct triggers *t, const json_t *before, const json_t *stat
 	}
 }
 
-struct users {
-	struct store *store;
-	json_t *uuids; /* {virtual service: true} */
-	unsigned deep;
-};
-
-static int user(void *arg, const struct object *o)
+static int user(void *arg, const struct object *vs)
 {
-	struct users *u = arg;
+	json_t *uuids = arg;
 
-	if (wants_of(o)) {
-		json_object_set_new(u->uuids, o->uuid, json_true());
-	} else if (u->deep < DEEP) { /* groups, and policies that switch to it */
-		u->deep++;
-		store_referrers(u->store, o->kind->path, o->uuid, user, u);
-		u->deep--;
-	}
+	if (wants_of(vs))
+		json_object_set_new(uuids, vs->uuid, json_true());
 	return 0;
 }
 
 void triggers_pool(struct triggers *t, const char *pool, const char *trigger, const char *text)
 {
 	CLEANUP_JSON json_t *uuids = json_object();
-	struct users u = { .uuids = uuids };
 	const char *uuid;
 	json_t *v;
 
 	if (!t)
 		return;
-	u.store = t->c->store;
-	store_referrers(u.store, "pool", pool, user, &u);
+	pools_users(t->c->store, pool, user, uuids);
 	json_object_foreach(uuids, uuid, v) {
-		const struct object *vs = store_get(u.store, "virtualservice", uuid);
+		const struct object *vs = store_get(t->c->store, "virtualservice", uuid);
 		struct arena a = ARENA_INIT;
 		const struct packet_triggers *w = load(vs, &a);
 

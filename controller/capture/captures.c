@@ -472,7 +472,7 @@ static int of_tenant(void *arg, const struct object *o)
 	return 0;
 }
 
-static void forget(struct captures *c, const char *uuid)
+void captures_forget(struct captures *c, const char *uuid)
 {
 	const struct object *o = store_get(c->c->store, "capture", uuid);
 	CLEANUP_FREE char *tenant = o ? xstrdup(o->tenant) : NULL;
@@ -502,7 +502,7 @@ static void forget_oldest(struct captures *c, const char *tenant, bool triggered
 
 		bytes += o ? (uint64_t)json_int(o->body, "size", 0) : 0;
 		if (n - i > keep || (n - i > 1 && mb && bytes > mb * 1000000))
-			forget(c, uuid);
+			captures_forget(c, uuid);
 	}
 }
 
@@ -614,7 +614,7 @@ static void forget_expired(struct captures *c)
 		const struct object *o = store_get(c->c->store, "capture", json_string_value(uuid));
 
 		if (o && days && now >= o->last_modified_us + days * 86400 * 1000000)
-			forget(c, json_string_value(uuid));
+			captures_forget(c, json_string_value(uuid));
 	}
 }
 

@@ -27,6 +27,8 @@ struct captures *captures_open(struct controller *c);
 /* Nobody waits for one any more, and whoever does is answered: before the API stops. */
 void captures_quiesce(struct captures *c);
 void captures_close(struct captures *c);
+/* Deletes a capture and its file, in nobody's name; what fails is logged. */
+void captures_forget(struct captures *c, const char *uuid);
 
 /* ---- for sessions ---- */
 

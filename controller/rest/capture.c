@@ -116,20 +116,6 @@ static int save_wanted(const json_t *body, struct capture_past *p, struct err *e
 	return 0;
 }
 
-static void forget(struct rest *r, const struct object *o)
-{
-	struct change_by by = { .user = "system", .client = "", .tenant = o->tenant, .internal = true };
-	struct change change;
-	struct err e = { 0 };
-
-	change_begin(&change, r->c->store, &by);
-	if (change_delete(&change, o->kind, o->uuid, &e) == 0)
-		change_commit(&change, &e);
-	else
-		change_abort(&change);
-	model_notes_fini(&change.notes);
-}
-
 static void saved(void *arg, const struct object *o)
 {
 	static const char *const told[] = { "uuid", "name", "file_name", "packets", "drops", "size", "seconds_held", "ended_by", "engines" };
@@ -144,7 +130,7 @@ static void saved(void *arg, const struct object *o)
 	} else if (*s->request_id && strcmp(json_str(o->body, "ended_by", ""), "unknown") == 0) {
 		err_set(&e, -ENOENT, "request_id", "No engine of virtual service '%s' has a record of request %s: it is over, and not long ago?",
 			s->vs, s->request_id);
-		forget(s->rest, o);
+		captures_forget(s->rest->c->captures, o->uuid);
 	} else {
 		answer = json_pack("{s:o, s:i}", "url", json_sprintf("%s/api/capture/%s", s->base_url, o->uuid), "seconds", (int)s->seconds);
 		for (size_t i = 0; i < ARRAY_SIZE(told); i++)

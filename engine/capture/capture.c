@@ -296,6 +296,11 @@ static void hear(struct taking *t)
 		}
 }
 
+static bool stops(const struct taking *t)
+{
+	return __atomic_load_n(&t->stops, __ATOMIC_ACQUIRE);
+}
+
 static void *run(void *arg)
 {
 	struct taking *t = arg;
@@ -304,15 +309,15 @@ static void *run(void *arg)
 	t->sealed_ns = mono_ns();
 	while (!ended) {
 		uint64_t now;
-		bool stops = __atomic_load_n(&t->stops, __ATOMIC_ACQUIRE);
+		bool last = stops(t);
 
-		ring_buffer__poll(t->ring, stops ? 0 : LOOK_MS);
+		ring_buffer__poll(t->ring, last ? 0 : LOOK_MS);
 		now = mono_ns();
 		ring_buffer__consume(t->ring);
 		hear(t);
 		if (t->packets_max && t->full == t->all->workers)
 			ended = "packets";
-		else if (stops)
+		else if (last)
 			ended = "stopped";
 		else if (mono_ns() - t->sealed_ns >= BLOCK_MS * NS_PER_MS)
 			seal(t, now - SETTLE_NS, NULL);
@@ -325,14 +330,9 @@ static void *run(void *arg)
 static void wait_for_room(struct taking *t)
 {
 	pthread_mutex_lock(&t->lock);
-	while (t->waiting > WAITING_MAX / 2 && !__atomic_load_n(&t->stops, __ATOMIC_ACQUIRE))
+	while (t->waiting > WAITING_MAX / 2 && !stops(t))
 		pthread_cond_wait(&t->room, &t->lock);
 	pthread_mutex_unlock(&t->lock);
-}
-
-static bool stops(const struct taking *t)
-{
-	return __atomic_load_n(&t->stops, __ATOMIC_ACQUIRE);
 }
 
 /* What was recorded since then and before UNTIL_NS. From when on none is missing. */
@@ -847,8 +847,7 @@ static void follow_capture(struct captures *c, const struct assigned *a)
 static bool follow_recorder(struct captures *c, const struct assigned *a)
 {
 	const json_t *vs = link_object(c->link, "virtualservice", a->uuid);
-	const char *slash = strrchr(json_str(vs, "se_group_ref", "/"), '/');
-	const json_t *group = link_object(c->link, "serviceenginegroup", slash ? slash + 1 : "");
+	const json_t *group = link_object(c->link, "serviceenginegroup", ref_target(json_str(vs, "se_group_ref", NULL)));
 	bool wanted = recorder_records(c->recorder) && json_bool(vs, "flight_recorder", true) &&
 		      json_bool(group, "flight_recorder", true);
 	int rc = recorder_follow(c->recorder, a->index, wanted);

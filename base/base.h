@@ -40,6 +40,8 @@ void *xcalloc(size_t n, size_t size) __attribute__((malloc, returns_nonnull));
 void *xrealloc(void *p, size_t n) __attribute__((returns_nonnull));
 char *xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
 char *xstrndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));
+/* Room for one more at the end of an array of N that doubles: its length alone tells when. */
+void *one_more(void *array, size_t n, size_t size) __attribute__((returns_nonnull));
 /* Like asprintf, but cannot fail. Caller frees. */
 char *xasprintf(const char *fmt, ...) __attribute__((malloc, returns_nonnull, format(printf, 1, 2)));
 

@@ -1,56 +1,19 @@
 /*
- * Every object is held in memory, parsed, with its references in both directions; the disk is
- * only read when the store is opened (and for values, events and the change log). So a question
- * never waits, and costs the same with ten objects or with a million.
+ * Every object is held in memory (shelf.h), parsed, with its references in both directions; the
+ * disk is only read when the store is opened (and for values, events and the change log). So a
+ * question never waits, and costs the same with ten objects or with a million.
  *
- * An identity (kind, uuid) has a slot: the place where the object is, and the list of those who
- * refer to it. A write puts a new `held` into the slot at once and remembers the old one in the
+ * A write puts a new `held` into the slot of its object at once and remembers the old one in the
  * transaction; abort walks back. That is why a read inside the transaction needs nothing special.
- * A slot lives as long as any `held` is made for it or refers to it, also one that a transaction
- * only remembers.
  */
 #include "controller/store/store.h"
 
 #include <errno.h>
 
 #include "base/base.h"
-#include "base/list.h"
-#include "base/table.h"
 #include "controller/store/disk.h"
+#include "controller/store/shelf.h"
 #include "net/seal.h"
-
-struct shelf {
-	const struct kind_desc *kind;
-	struct list slots; /* with an object in them, in order of creation */
-	size_t n;
-};
-
-struct slot {
-	struct table_link by_id;
-	struct list in_shelf;
-	struct shelf *shelf;
-	struct held *held; /* NULL: referred to only, or deleted in this transaction */
-	size_t pins;
-	struct list referrers; /* struct ref, each from another object */
-	size_t n_referrers;
-	char uuid[];
-};
-
-struct ref {
-	struct list in_target;
-	struct held *from;
-	struct slot *target;
-};
-
-struct held {
-	struct object o;
-	struct slot *slot;
-	struct table_link by_name;
-	struct ref *refs;
-	size_t n_refs;
-	char *name, *tenant, *cloud;
-	json_t *body;
-};
 
 struct op {
 	struct slot *slot;
@@ -78,196 +41,13 @@ struct store {
 	struct disk *disk;
 	struct seal *seal;
 	struct disk_state state;
-	struct shelf *shelves; /* one per kind, in the order of model_kinds */
-	struct table ids, names;
+	struct shelves shelves;
 	struct store_watch *watches;
 	struct slot **bare; /* while it is opened: see seal_later() */
 	size_t n_bare;
 	bool unsynced; /* commits that the disk need not have yet */
 	struct txn txn;
 };
-
-/* Room for one more at the end of an array that grows by doubling: its length alone tells when. */
-static void *one_more(void *array, size_t n, size_t size)
-{
-	return n & (n - 1) ? array : xrealloc(array, (n ? 2 * n : 1) * size);
-}
-
-/* ---- slots ----------------------------------------------------------- */
-
-static struct shelf *shelf_of(struct store *s, const char *kind)
-{
-	for (size_t i = 0; i < model_n_kinds; i++)
-		if (s->shelves[i].kind->path == kind || !strcmp(s->shelves[i].kind->path, kind))
-			return &s->shelves[i];
-	return NULL;
-}
-
-static struct slot *slot_find(struct store *s, const char *kind, const char *uuid)
-{
-	uint64_t hash = table_hash(table_hash(TABLE_SEED, kind), uuid);
-
-	for (struct table_link *l = table_first(&s->ids, hash); l; l = table_next(l)) {
-		struct slot *slot = CONTAINER_OF(l, struct slot, by_id);
-
-		if (!strcmp(slot->uuid, uuid) && !strcmp(slot->shelf->kind->path, kind))
-			return slot;
-	}
-	return NULL;
-}
-
-static struct slot *slot_pin(struct store *s, struct shelf *shelf, const char *uuid)
-{
-	struct slot *slot = slot_find(s, shelf->kind->path, uuid);
-	size_t size = strlen(uuid) + 1;
-
-	if (!slot) {
-		slot = xcalloc(1, sizeof(*slot) + size);
-		memcpy(slot->uuid, uuid, size);
-		slot->shelf = shelf;
-		list_init(&slot->in_shelf);
-		list_init(&slot->referrers);
-		table_put(&s->ids, &slot->by_id,
-			  table_hash(table_hash(TABLE_SEED, shelf->kind->path), uuid));
-	}
-	slot->pins++;
-	return slot;
-}
-
-static void slot_unpin(struct store *s, struct slot *slot)
-{
-	if (--slot->pins)
-		return;
-	must(!slot->held && list_empty(&slot->referrers) && list_empty(&slot->in_shelf));
-	table_take(&s->ids, &slot->by_id);
-	free(slot);
-}
-
-/* ---- what is in them ------------------------------------------------- */
-
-/* "" when the kind has none. */
-static const char *name_of(const json_t *body)
-{
-	return json_str(body, "name", "");
-}
-
-/* What goes along a walk over the references of an object. */
-struct collect {
-	struct store *s;
-	struct held *h;
-	struct err *e;
-};
-
-static int collect_ref(void *arg, const char *path, const char *kind, const char *uuid)
-{
-	struct collect *c = arg;
-	struct held *h = c->h;
-	struct shelf *shelf = shelf_of(c->s, kind);
-	(void)path;
-
-	if (!shelf || !*uuid)
-		return 0;
-	h->refs = one_more(h->refs, h->n_refs, sizeof(*h->refs));
-	h->refs[h->n_refs++] = (struct ref){ .from = h, .target = slot_pin(c->s, shelf, uuid) };
-	return 0;
-}
-
-static struct held *held_make(struct store *s, struct shelf *shelf, const char *uuid,
-			      const char *tenant, const char *cloud, const json_t *body)
-{
-	struct held *h = xcalloc(1, sizeof(*h));
-	struct collect c = { s, h };
-
-	h->slot = slot_pin(s, shelf, uuid);
-	h->name = xstrdup(name_of(body));
-	h->tenant = xstrdup(tenant ? tenant : "");
-	h->cloud = xstrdup(cloud ? cloud : "");
-	/* The count of references is the one thing in it that changes. */
-	h->body = json_incref((json_t *)body);
-	h->o = (struct object){ .kind = shelf->kind,
-				.uuid = h->slot->uuid,
-				.name = h->name,
-				.tenant = h->tenant,
-				.cloud = h->cloud,
-				.body = h->body };
-	/*
-	 * Belonging is a reference like any other: a tenant or cloud with objects in it cannot be
-	 * deleted.
-	 */
-	collect_ref(&c, "tenant_ref", "tenant", h->tenant);
-	collect_ref(&c, "cloud_ref", "cloud", h->cloud);
-	model_refs(shelf->kind, body, collect_ref, &c);
-	return h;
-}
-
-static void held_free(struct store *s, struct held *h)
-{
-	for (size_t i = 0; i < h->n_refs; i++)
-		slot_unpin(s, h->refs[i].target);
-	slot_unpin(s, h->slot);
-	json_decref(h->body);
-	free(h->refs);
-	free(h->name);
-	free(h->tenant);
-	free(h->cloud);
-	free(h);
-}
-
-/*
- * An object that refers to the same target twice is in its list once: it would be the last one
- * there.
- */
-static bool is_listed(const struct ref *r)
-{
-	return !list_empty(&r->target->referrers) &&
-	       LIST_ENTRY(r->target->referrers.prev, struct ref, in_target)->from == r->from;
-}
-
-/*
- * Into its slot, found by name and by those it refers to. Its place in the shelf is the slot's
- * matter.
- */
-static void held_enter(struct store *s, struct held *h)
-{
-	h->slot->held = h;
-	table_put(&s->names, &h->by_name,
-		  table_hash(table_hash(TABLE_SEED, h->o.kind->path), h->name));
-	for (size_t i = 0; i < h->n_refs; i++) {
-		struct ref *r = &h->refs[i];
-
-		list_init(&r->in_target);
-		if (is_listed(r))
-			continue;
-		list_insert(&r->target->referrers, &r->in_target);
-		r->target->n_referrers++;
-	}
-}
-
-static void held_leave(struct store *s, struct held *h)
-{
-	h->slot->held = NULL;
-	table_take(&s->names, &h->by_name);
-	for (size_t i = 0; i < h->n_refs; i++) {
-		struct ref *r = &h->refs[i];
-
-		if (list_empty(&r->in_target))
-			continue;
-		list_remove(&r->in_target);
-		r->target->n_referrers--;
-	}
-}
-
-static void shelve(struct slot *slot, struct list *before)
-{
-	list_insert(before, &slot->in_shelf);
-	slot->shelf->n++;
-}
-
-static void unshelve(struct slot *slot)
-{
-	list_remove(&slot->in_shelf);
-	slot->shelf->n--;
-}
 
 /* ---- secrets --------------------------------------------------------- */
 
@@ -342,7 +122,7 @@ static int open_seal(struct store *s, const char *dir, struct err *e)
 static void seal_later(struct store *s, const struct disk_row *r)
 {
 	s->bare = one_more(s->bare, s->n_bare, sizeof(*s->bare));
-	s->bare[s->n_bare++] = slot_find(s, r->kind, r->uuid);
+	s->bare[s->n_bare++] = slot_find(&s->shelves, r->kind, r->uuid);
 }
 
 static int seal_bare(struct store *s, struct err *e)
@@ -384,7 +164,7 @@ static int seal_bare(struct store *s, struct err *e)
 static int load_row(void *arg, const struct disk_row *r, struct err *e)
 {
 	struct store *s = arg;
-	struct shelf *shelf = shelf_of(s, r->kind);
+	struct shelf *shelf = shelf_of(&s->shelves, r->kind);
 	CLEANUP_JSON json_t *written = NULL, *body = NULL;
 	struct sealing g = { .s = s, .kind = r->kind, .uuid = r->uuid };
 	struct held *h;
@@ -405,12 +185,12 @@ static int load_row(void *arg, const struct disk_row *r, struct err *e)
 	if (store_get(s, r->kind, r->uuid))
 		return err_set(e, -EUCLEAN, NULL, "The store is damaged: %s %s is there twice.",
 			       r->kind, r->uuid);
-	h = held_make(s, shelf, r->uuid, r->tenant, r->cloud, body);
+	h = held_make(&s->shelves, shelf, r->uuid, r->tenant, r->cloud, body);
 	h->o.revision = r->revision;
 	h->o.created_revision = r->created_revision;
 	h->o.last_modified_us = r->last_modified_us;
 	h->o.system = r->system;
-	held_enter(s, h);
+	held_enter(&s->shelves, h);
 	shelve(h->slot, &shelf->slots);
 	if (g.bare)
 		seal_later(s, r);
@@ -423,11 +203,7 @@ int store_open(const char *dir, struct store **out, struct err *e)
 	int rc;
 
 	s->txn.store = s;
-	s->shelves = xcalloc(model_n_kinds, sizeof(*s->shelves));
-	for (size_t i = 0; i < model_n_kinds; i++) {
-		s->shelves[i].kind = model_kinds[i];
-		list_init(&s->shelves[i].slots);
-	}
+	shelves_init(&s->shelves);
 	rc = disk_open(dir, &s->disk, &s->state, e);
 	if (!rc)
 		rc = open_seal(s, dir, e);
@@ -448,22 +224,10 @@ void store_close(struct store *s)
 	if (!s)
 		return;
 	must(!s->txn.open);
-	for (size_t i = 0; i < model_n_kinds; i++) {
-		LIST_FOREACH(l, &s->shelves[i].slots) {
-			struct slot *slot = LIST_ENTRY(l, struct slot, in_shelf);
-			struct held *h = slot->held;
-
-			held_leave(s, h);
-			unshelve(slot);
-			held_free(s, h);
-		}
-	}
-	table_fini(&s->ids);
-	table_fini(&s->names);
+	shelves_fini(&s->shelves);
 	disk_close(s->disk);
 	seal_free(s->seal);
 	free(s->bare);
-	free(s->shelves);
 	free(s);
 }
 
@@ -497,7 +261,7 @@ int store_new_epoch(struct store *s, struct err *e)
 
 const struct object *store_get(struct store *s, const char *kind, const char *uuid)
 {
-	struct slot *slot = slot_find(s, kind, uuid);
+	struct slot *slot = slot_find(&s->shelves, kind, uuid);
 
 	return slot && slot->held ? &slot->held->o : NULL;
 }
@@ -505,22 +269,15 @@ const struct object *store_get(struct store *s, const char *kind, const char *uu
 const struct object *store_find(struct store *s, const char *kind, const char *tenant,
 				const char *cloud, const char *name)
 {
-	uint64_t hash = table_hash(table_hash(TABLE_SEED, kind), name);
+	struct held *h = held_find(&s->shelves, kind, tenant, cloud, name);
 
-	for (struct table_link *l = table_first(&s->names, hash); l; l = table_next(l)) {
-		struct held *h = CONTAINER_OF(l, struct held, by_name);
-
-		if (!strcmp(h->name, name) && !strcmp(h->o.kind->path, kind) &&
-		    (!tenant || !strcmp(h->tenant, tenant)) && (!cloud || !strcmp(h->cloud, cloud)))
-			return &h->o;
-	}
-	return NULL;
+	return h ? &h->o : NULL;
 }
 
 int store_each(struct store *s, const char *kind, int (*f)(void *arg, const struct object *o),
 	       void *arg)
 {
-	struct shelf *shelf = shelf_of(s, kind);
+	struct shelf *shelf = shelf_of(&s->shelves, kind);
 	int rc = 0;
 
 	if (!shelf)
@@ -535,7 +292,7 @@ int store_each(struct store *s, const char *kind, int (*f)(void *arg, const stru
 
 size_t store_count(struct store *s, const char *kind)
 {
-	struct shelf *shelf = shelf_of(s, kind);
+	struct shelf *shelf = shelf_of(&s->shelves, kind);
 
 	return shelf ? shelf->n : 0;
 }
@@ -543,7 +300,7 @@ size_t store_count(struct store *s, const char *kind)
 int store_referrers(struct store *s, const char *kind, const char *uuid,
 		    int (*f)(void *arg, const struct object *o), void *arg)
 {
-	struct slot *slot = slot_find(s, kind, uuid);
+	struct slot *slot = slot_find(&s->shelves, kind, uuid);
 	int rc = 0;
 
 	if (!slot)
@@ -592,7 +349,7 @@ int txn_create(struct txn *t, const struct kind_desc *k, const char *uuid, const
 	       const char *cloud, const json_t *body, bool system, struct err *e)
 {
 	struct store *s = t->store;
-	struct shelf *shelf = shelf_of(s, k->path);
+	struct shelf *shelf = shelf_of(&s->shelves, k->path);
 	const char *name = name_of(body);
 	struct held *h;
 
@@ -602,11 +359,11 @@ int txn_create(struct txn *t, const struct kind_desc *k, const char *uuid, const
 			       uuid);
 	if (*name && store_find(s, k->path, tenant ? tenant : "", cloud ? cloud : "", name))
 		return name_taken(k, name, e);
-	h = held_make(s, shelf, uuid, tenant, cloud, body);
+	h = held_make(&s->shelves, shelf, uuid, tenant, cloud, body);
 	h->o.revision = h->o.created_revision = t->revision;
 	h->o.last_modified_us = next_us(s);
 	h->o.system = system;
-	held_enter(s, h);
+	held_enter(&s->shelves, h);
 	shelve(h->slot, &shelf->slots);
 	remember(t, h->slot, NULL, h, NULL);
 	return 0;
@@ -616,7 +373,7 @@ int txn_update(struct txn *t, const struct kind_desc *k, const char *uuid, const
 	       uint64_t expect_us, struct err *e)
 {
 	struct store *s = t->store;
-	struct slot *slot = slot_find(s, k->path, uuid);
+	struct slot *slot = slot_find(&s->shelves, k->path, uuid);
 	struct held *old = slot ? slot->held : NULL;
 	const char *name = name_of(body);
 	const struct object *namesake;
@@ -631,13 +388,13 @@ int txn_update(struct txn *t, const struct kind_desc *k, const char *uuid, const
 	namesake = *name ? store_find(s, k->path, old->tenant, old->cloud, name) : NULL;
 	if (namesake && namesake != &old->o)
 		return name_taken(k, name, e);
-	h = held_make(s, slot->shelf, uuid, old->tenant, old->cloud, body);
+	h = held_make(&s->shelves, slot->shelf, uuid, old->tenant, old->cloud, body);
 	h->o.revision = t->revision;
 	h->o.created_revision = old->o.created_revision;
 	h->o.last_modified_us = next_us(s);
 	h->o.system = old->o.system;
-	held_leave(s, old);
-	held_enter(s, h);
+	held_leave(&s->shelves, old);
+	held_enter(&s->shelves, h);
 	remember(t, slot, old, h, NULL);
 	return 0;
 }
@@ -690,7 +447,7 @@ static int still_referred(const struct slot *slot, struct err *e)
 int txn_delete(struct txn *t, const struct kind_desc *k, const char *uuid, struct err *e)
 {
 	struct store *s = t->store;
-	struct slot *slot = slot_find(s, k->path, uuid);
+	struct slot *slot = slot_find(&s->shelves, k->path, uuid);
 	struct held *old = slot ? slot->held : NULL;
 	struct list *before;
 	int rc;
@@ -703,7 +460,7 @@ int txn_delete(struct txn *t, const struct kind_desc *k, const char *uuid, struc
 	if (rc)
 		return rc;
 	before = slot->in_shelf.next;
-	held_leave(s, old);
+	held_leave(&s->shelves, old);
 	unshelve(slot);
 	remember(t, slot, old, NULL, before);
 	return 0;
@@ -736,7 +493,7 @@ static void finish(struct txn *t, bool committed)
 		struct held *gone = committed ? t->ops[i].old : t->ops[i].new;
 
 		if (gone)
-			held_free(t->store, gone);
+			held_free(&t->store->shelves, gone);
 	}
 	for (size_t i = 0; i < t->n_settings; i++) {
 		free(t->settings[i].space);
@@ -760,12 +517,12 @@ void txn_abort(struct txn *t)
 		struct op *op = &t->ops[i];
 
 		if (op->new) {
-			held_leave(s, op->new);
+			held_leave(&s->shelves, op->new);
 			if (!op->old)
 				unshelve(op->slot);
 		}
 		if (op->old) {
-			held_enter(s, op->old);
+			held_enter(&s->shelves, op->old);
 			if (!op->new)
 				shelve(op->slot, op->before);
 		}
@@ -773,14 +530,19 @@ void txn_abort(struct txn *t)
 	finish(t, false);
 }
 
+struct missing {
+	struct store *s;
+	struct err *e;
+};
+
 static int find_missing(void *arg, const char *path, const char *kind, const char *uuid)
 {
-	struct collect *c = arg;
-	struct shelf *shelf = shelf_of(c->s, kind);
+	struct missing *m = arg;
+	struct shelf *shelf = shelf_of(&m->s->shelves, kind);
 
-	if (!shelf || !*uuid || store_get(c->s, kind, uuid))
+	if (!shelf || !*uuid || store_get(m->s, kind, uuid))
 		return 0;
-	err_set(c->e, -ENOENT, path, "%s object not found: %s", shelf->kind->msg->name, uuid);
+	err_set(m->e, -ENOENT, path, "%s object not found: %s", shelf->kind->msg->name, uuid);
 	return 1;
 }
 
@@ -789,7 +551,7 @@ static int check_references(struct txn *t, struct err *e)
 {
 	for (size_t i = 0; i < t->n_ops; i++) {
 		struct held *h = t->ops[i].new;
-		struct collect c = { t->store, h, e };
+		struct missing m = { t->store, e };
 		bool whole = true;
 
 		if (!h || h->slot->held != h)
@@ -798,9 +560,9 @@ static int check_references(struct txn *t, struct err *e)
 			whole = whole && h->refs[j].target->held;
 		if (whole)
 			continue;
-		if (!find_missing(&c, "tenant_ref", "tenant", h->tenant) &&
-		    !find_missing(&c, "cloud_ref", "cloud", h->cloud))
-			model_refs(h->o.kind, h->body, find_missing, &c);
+		if (!find_missing(&m, "tenant_ref", "tenant", h->tenant) &&
+		    !find_missing(&m, "cloud_ref", "cloud", h->cloud))
+			model_refs(h->o.kind, h->body, find_missing, &m);
 		return -ENOENT;
 	}
 	return 0;
@@ -981,7 +743,7 @@ static int pass_change(void *arg, uint64_t revision, const char *kind, const cha
 		       bool deleted)
 {
 	struct changes_reader *r = arg;
-	struct shelf *shelf = shelf_of(r->s, kind);
+	struct shelf *shelf = shelf_of(&r->s->shelves, kind);
 	struct store_change c = { revision, shelf ? shelf->kind : NULL, uuid, deleted };
 
 	return shelf ? r->f(r->arg, &c) : 0;

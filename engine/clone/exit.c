@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "engine/bpf/datapath.h"
 #include "engine/clone/offload.h"
+#include "engine/reach/route.h"
 
 enum {
 	RETIRE_MS = 1000,
@@ -42,7 +43,7 @@ static bool routed_by(struct clone_exits *t, const struct iface *i)
 		if (netlink_iface_towards(t->netlink, ip))
 			continue;
 		last = ip;
-		if (netlink_route(t->netlink, ip, &by) == 0 && by == i->index)
+		if (route_out(netlink_rtnl(t->netlink), ip, &by) == 0 && by == i->index)
 			return true;
 	}
 	return false;
@@ -68,7 +69,7 @@ static bool is_shared(struct clone_exits *t, const struct iface *i)
 
 	/* What stands on it inherits its offloads. */
 	bool shared = !t->production_known || netlink_iface_carries(t->netlink, i) || connects(t, i) ||
-		      routed_by(t, i) || netlink_tx_offload_is_fixed(i->name);
+		      routed_by(t, i) || offload_is_fixed(i->name);
 	if (t->judged_n < JUDGED_MAX) {
 		t->judged[t->judged_n].ifindex = i->index;
 		t->judged[t->judged_n++].shared = shared;
@@ -93,7 +94,7 @@ static void exit_close(struct clone_exit *x)
 	if (!x->cuts)
 		(void)datapath_own_exit(t->datapath, x->via, false);
 	if (x->cuts)
-		rc = netlink_cutter_delete(t->netlink, &x->cutter);
+		rc = cutter_delete(netlink_rtnl(t->netlink), &x->cutter);
 	else
 		rc = x->had_offload ? offload_give_back(x->name) : 0;
 	if (rc && rc != -ENODEV)
@@ -112,9 +113,9 @@ void clone_exit_put(struct clone_exit *x)
 		timer_in(x->table->loop, &x->retire, RETIRE_MS, exit_retire);
 }
 
-static struct netlink_cutter cutter_named(unsigned number)
+static struct cutter cutter_named(unsigned number)
 {
-	struct netlink_cutter c;
+	struct cutter c;
 
 	snprintf(c.bridge, sizeof(c.bridge), NETLINK_OWN_PREFIX "c%u", number);
 	snprintf(c.port, sizeof(c.port), NETLINK_OWN_PREFIX "n%u", number);
@@ -129,14 +130,14 @@ static int cutter_open(struct clone_exit *x)
 
 	x->cutter = cutter_named(++t->cutters);
 
-	int rc = netlink_cutter_add(t->netlink, &x->cutter);
+	int rc = cutter_add(netlink_rtnl(t->netlink), &x->cutter);
 	if (!rc)
-		rc = netlink_tx_offload(x->cutter.bridge, false, NULL);
+		rc = offload_set(x->cutter.bridge, false, NULL);
 	if (!rc)
 		rc = datapath_attach_cutter(t->datapath, (int)if_nametoindex(x->cutter.port), &e);
 	x->via = (int)if_nametoindex(x->cutter.bridge);
 	if (rc)
-		(void)netlink_cutter_delete(t->netlink, &x->cutter);
+		(void)cutter_delete(netlink_rtnl(t->netlink), &x->cutter);
 	return rc;
 }
 
@@ -240,8 +241,8 @@ int clone_exits_new(struct loop *l, struct netlink *n, struct datapath *d, struc
 
 	netlink_each(n, stale_find, &stale);
 	for (size_t i = 0; i < stale.n; i++) {
-		struct netlink_cutter c = cutter_named(stale.numbers[i]);
-		int rc = netlink_cutter_delete(n, &c);
+		struct cutter c = cutter_named(stale.numbers[i]);
+		int rc = cutter_delete(netlink_rtnl(n), &c);
 		if (rc && rc != -ENODEV)
 			return err_set(e, rc, NULL, "the interface %s of an earlier run cannot be removed: %s",
 				       c.bridge, strerror(-rc));

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/ip.h"
 #include "base/list.h"
+#include "engine/clone/cutter.h"
 #include "engine/reach/netlink.h"
 #include "net/loop.h"
 
@@ -32,7 +33,7 @@ struct clone_exit {
 	char name[IF_NAMESIZE];
 	bool cuts;                /* through `cutter` */
 	bool had_offload;         /* directly: what to put back */
-	struct netlink_cutter cutter;
+	struct cutter cutter;
 	int via;                  /* ifindex that copies are given to */
 };
 

@@ -2,13 +2,51 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/base.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "engine/reach/netlink.h"
+
+/* ethtool's generic calls: CMD with V. */
+static int ethtool(const char *name, uint32_t cmd, uint32_t *v)
+{
+	CLEANUP_FD int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ethtool_value value = { .cmd = cmd, .data = *v };
+	struct ifreq r = { .ifr_data = (char *)&value };
+
+	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
+	if (fd < 0 || ioctl(fd, SIOCETHTOOL, &r))
+		return -errno;
+	*v = value.data;
+	return 0;
+}
+
+int offload_set(const char *name, bool on, bool *was)
+{
+	uint32_t v = 0, wanted = on;
+	int rc = was ? ethtool(name, ETHTOOL_GTXCSUM, &v) : 0;
+
+	if (rc)
+		return rc;
+	if (was)
+		*was = v;
+	return ethtool(name, ETHTOOL_STXCSUM, &wanted);
+}
+
+bool offload_is_fixed(const char *name)
+{
+	uint32_t v = 0;
+
+	/* Set to what it is: nothing changes, but the kernel says whether it could. */
+	return ethtool(name, ETHTOOL_GTXCSUM, &v) || ethtool(name, ETHTOOL_STXCSUM, &v);
+}
 
 static char *file;
 static json_t *taken; /* name -> ifindex */
@@ -52,7 +90,7 @@ static void put_back(const json_t *interfaces)
 		if (json_integer_value(index) != (json_int_t)if_nametoindex(name))
 			continue;
 		log_info("offload_restored interface=%s", name);
-		netlink_tx_offload(name, true, NULL);
+		offload_set(name, true, NULL);
 	}
 }
 
@@ -82,7 +120,7 @@ int offload_take(const char *interface, bool *had)
 		json_object_set_new(taken, interface, json_integer(if_nametoindex(interface)));
 		remember();
 	}
-	rc = netlink_tx_offload(interface, false, had);
+	rc = offload_set(interface, false, had);
 	if (taken && (rc < 0 || !*had)) {
 		json_object_del(taken, interface);
 		remember();
@@ -92,7 +130,7 @@ int offload_take(const char *interface, bool *had)
 
 int offload_give_back(const char *interface)
 {
-	int rc = netlink_tx_offload(interface, true, NULL);
+	int rc = offload_set(interface, true, NULL);
 
 	if (taken && (rc == 0 || rc == -ENODEV)) {
 		json_object_del(taken, interface);

@@ -14,5 +14,9 @@ void offload_begin(const char *path);
 /* Off; *HAD: it was on, and is to be put back. */
 int offload_take(const char *interface, bool *had);
 int offload_give_back(const char *interface);
+/* Checksums (and with them segmentation) of what leaves by NAME: by the device or by the kernel; *WAS may be NULL. */
+int offload_set(const char *name, bool on, bool *was);
+/* It cannot be changed there. */
+bool offload_is_fixed(const char *name);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/base.h"
 #include "base/log.h"
 #include "engine/bpf/datapath.h"
+#include "engine/clone/cutter.h"
 #include "engine/reach/netlink.h"
 #include "engine/clone/outlet.h"
 
@@ -49,7 +50,7 @@ int outlet_open(struct outlet *t, struct netlink *n, struct datapath *d, struct 
 	if (rc == 0)
 		rc = datapath_attach_outlet(d, (int)if_nametoindex(request.ifr_name), e);
 	if (rc == 0)
-		rc = netlink_link_up(n, request.ifr_name);
+		rc = own_link_up(netlink_rtnl(n), request.ifr_name);
 	if (rc == 0) {
 		log_info("outlet_opened interface=%s queues=%u", request.ifr_name, opened);
 		return 0;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "engine/reach/listing.h"
 #include "engine/reach/netlink.h"
 #include "engine/reach/tcp_flows.h"
 
@@ -177,17 +178,17 @@ static json_t *interface(const struct inspect *i)
 
 static json_t *arptable(const struct inspect *i)
 {
-	return netlink_neighbours_json(i->netlink, AF_INET);
+	return listing_neighbours(i->netlink, AF_INET);
 }
 
 static json_t *ndtable(const struct inspect *i)
 {
-	return netlink_neighbours_json(i->netlink, AF_INET6);
+	return listing_neighbours(i->netlink, AF_INET6);
 }
 
 static json_t *route(const struct inspect *i)
 {
-	return netlink_routes_json(i->netlink);
+	return listing_routes(i->netlink);
 }
 
 /* Two lines of /proc/net/snmp that begin with "NAME:", names and values. */

@@ -1,17 +1,15 @@
 /*
- * Two sockets of its own: tables of a router change thousands of times a second, and the news of them must neither
+ * A socket of its own for news: tables of a router change thousands of times a second, and the news of them must neither
  * crowd out those of interfaces (engine/reach/netlink.c) nor be read one by one. What they say is not looked at.
  */
 #include "engine/reach/route.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
-#include <linux/rtnetlink.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 
 #include "base/log.h"
+#include "engine/reach/rtnl.h"
 
 enum {
 	BUFFER = 8 << 10,
@@ -21,10 +19,10 @@ enum {
 
 struct routes {
 	struct loop *loop;
-	struct mnl_socket *news, *asks;
+	struct mnl_socket *news;
+	struct rtnl rtnl;
 	struct watch watch;
 	struct timer settle;
-	unsigned seq;
 	void (*changed)(void *arg);
 	void *arg;
 };
@@ -54,26 +52,16 @@ int routes_new(struct loop *l, void (*changed)(void *arg), void *arg, struct rou
 {
 	struct routes *r = xcalloc(1, sizeof(*r));
 	static const int groups[] = { RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE };
-	const struct timeval patience = { .tv_sec = 2 };
-	int rc = 0, group;
+	int rc;
 
 	r->loop = l;
 	r->changed = changed;
 	r->arg = arg;
-	r->news = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	r->asks = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	if (!r->news || !r->asks || mnl_socket_bind(r->news, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_bind(r->asks, 0, MNL_SOCKET_AUTOPID) < 0)
-		rc = -errno;
-	for (size_t i = 0; !rc && i < ARRAY_SIZE(groups); i++) {
-		group = groups[i];
-		if (mnl_socket_setsockopt(r->news, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
-			rc = -errno;
-	}
-	if (!rc) {
-		(void)setsockopt(mnl_socket_get_fd(r->asks), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	rc = rtnl_open(&r->rtnl);
+	if (!rc)
+		rc = rtnl_listen(groups, ARRAY_SIZE(groups), &r->news);
+	if (!rc)
 		rc = watch_start(l, &r->watch, mnl_socket_get_fd(r->news), EPOLLIN, news_ready);
-	}
 	if (rc) {
 		routes_free(r);
 		return err_set(e, rc, NULL, "the kernel does not tell its routes: %s", strerror(-rc));
@@ -91,8 +79,7 @@ void routes_free(struct routes *r)
 		watch_stop(r->loop, &r->watch);
 	if (r->news)
 		mnl_socket_close(r->news);
-	if (r->asks)
-		mnl_socket_close(r->asks);
+	rtnl_close(&r->rtnl);
 	free(r);
 }
 
@@ -178,42 +165,45 @@ static int on_route(const struct nlmsghdr *h, void *arg)
 	return MNL_CB_OK;
 }
 
-int route_find(struct routes *r, const struct in6_addr *ip, int via, struct route *out)
+/* A question after the way to IP, in BUF. */
+static struct nlmsghdr *question(char *buf, const struct in6_addr *ip, uint32_t flags)
 {
-	char buf[BUFFER];
-	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+	struct nlmsghdr *h = rtnl_message(buf, RTM_GETROUTE, 0);
 	struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
-	struct answer x = { .route = out, .via = via };
-	unsigned seq = ++r->seq, port = mnl_socket_get_portid(r->asks);
 	size_t len;
 	const uint8_t *bytes = ip_bytes(ip, &len);
-	int rc = MNL_CB_OK;
 
-	memset(out, 0, sizeof(*out));
-	h->nlmsg_type = RTM_GETROUTE;
-	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-	h->nlmsg_seq = seq;
 	m->rtm_family = len == 4 ? AF_INET : AF_INET6;
 	m->rtm_dst_len = (uint8_t)(len * 8);
-	/* The entry of the table: bound to an interface, the kernel would say of any address that it is on its network. */
-	m->rtm_flags = RTM_F_FIB_MATCH;
+	m->rtm_flags = flags;
 	mnl_attr_put(h, RTA_DST, len, bytes);
+	return h;
+}
+
+int route_find(struct routes *r, const struct in6_addr *ip, int via, struct route *out)
+{
+	char buf[128];
+	/* The entry of the table: bound to an interface, the kernel would say of any address that it is on its network. */
+	struct nlmsghdr *h = question(buf, ip, RTM_F_FIB_MATCH);
+	struct answer x = { .route = out, .via = via };
+	int rc;
+
+	memset(out, 0, sizeof(*out));
 	if (via)
 		mnl_attr_put_u32(h, RTA_OIF, (uint32_t)via);
-	if (mnl_socket_sendto(r->asks, h, h->nlmsg_len) < 0)
-		return -errno;
-	while (rc == MNL_CB_OK) {
-		ssize_t got = mnl_socket_recvfrom(r->asks, buf, sizeof(buf));
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		rc = mnl_cb_run(buf, (size_t)got, seq, port, on_route, &x);
-		if (rc < 0)
-			return -errno;
-	}
-	if (out->local)
-		return 0;
+	rc = rtnl_ask(&r->rtnl, h, on_route, &x);
+	if (rc || out->local)
+		return rc;
 	return out->ifindex && (!via || out->ifindex == via) ? 0 : -ENETUNREACH;
+}
+
+int route_out(struct rtnl *r, const struct in6_addr *ip, int *ifindex)
+{
+	struct route found = { 0 };
+	struct answer x = { .route = &found };
+	char buf[128];
+	int rc = rtnl_ask(r, question(buf, ip, 0), on_route, &x);
+
+	*ifindex = found.ifindex;
+	return rc || *ifindex ? rc : -ENETUNREACH;
 }

@@ -12,6 +12,7 @@
 #include "net/loop.h"
 
 struct routes;
+struct rtnl;
 
 struct route {
 	int ifindex;
@@ -32,5 +33,7 @@ void routes_free(struct routes *r);
  * rules for what is bound to one). 0, or -errno: -ENETUNREACH, -EHOSTUNREACH, -EACCES ... where there is none.
  */
 int route_find(struct routes *r, const struct in6_addr *ip, int via, struct route *out);
+/* The interface by which packets to IP leave, asked by R. 0 or -errno. */
+int route_out(struct rtnl *r, const struct in6_addr *ip, int *ifindex);
 
 #endif

@@ -14,6 +14,7 @@
 #include "engine/bpf/datapath.h"
 #include "engine/link/link.h"
 #include "engine/reach/netlink.h"
+#include "engine/reach/path.h"
 #include "model/structs.h"
 
 enum {
@@ -38,7 +39,7 @@ struct place {
 };
 
 struct plan {
-	struct netlink_path *at;
+	struct path *at;
 	size_t n;
 };
 
@@ -158,7 +159,7 @@ static void place_all(struct vrfs *v)
 
 /* ---- what is wanted ------------------------------------------------------------------- */
 
-static void want(struct plan *p, const struct netlink_path *path)
+static void want(struct plan *p, const struct path *path)
 {
 	p->at = xrealloc(p->at, (p->n + 1) * sizeof(p->at[0]));
 	p->at[p->n++] = *path;
@@ -183,7 +184,7 @@ struct planner {
 	unsigned other_len;
 };
 
-static void tell_route(json_t *routes, const struct netlink_path *p)
+static void tell_route(json_t *routes, const struct path *p)
 {
 	char text[IP_TEXT_MAX];
 
@@ -199,7 +200,7 @@ static void tell_route(json_t *routes, const struct netlink_path *p)
 static void plan_iface(void *arg, const struct iface *i)
 {
 	struct planner *x = arg;
-	struct netlink_path p = { .rule = true, .table = TABLE + x->number, .priority = PRIORITY };
+	struct path p = { .rule = true, .table = TABLE + x->number, .priority = PRIORITY };
 	static const struct in6_addr link_local = { .s6_addr = { 0xfe, 0x80 } };
 
 	if (!i->data || vrfs_of(x->v, i->index) != x->number)
@@ -213,7 +214,7 @@ static void plan_iface(void *arg, const struct iface *i)
 		}
 	if (!i->up)
 		return;
-	p = (struct netlink_path){ .table = TABLE + x->number, .priority = 256, .ifindex = i->index };
+	p = (struct path){ .table = TABLE + x->number, .priority = 256, .ifindex = i->index };
 	p.dst = link_local;
 	p.dst_len = 64;
 	want(x->plan, &p);
@@ -262,7 +263,7 @@ static void plan_static(struct planner *x, const struct vrf_context *c)
 {
 	for (size_t i = 0; i < c->static_routes_n; i++) {
 		const struct static_route *r = &c->static_routes[i];
-		struct netlink_path p = { .table = x->number ? TABLE + x->number : 254, .priority = METRIC };
+		struct path p = { .table = x->number ? TABLE + x->number : 254, .priority = METRIC };
 		struct towards t = { .v = x->v, .number = x->number, .ip = &p.gateway, .len = -1,
 				     .name = r->if_name ? r->if_name : "" };
 
@@ -294,7 +295,7 @@ static void plan_twins(void *arg, const struct iface *i)
 		return;
 	for (size_t k = 0; k < i->addrs_n; k++) {
 		const struct iface_addr *a = &i->addrs[k];
-		struct netlink_path p = { .table = TABLE, .priority = 256, .ifindex = i->index, .dst_len = a->prefix_len,
+		struct path p = { .table = TABLE, .priority = 256, .ifindex = i->index, .dst_len = a->prefix_len,
 					  .v4 = ip_is_v4(&a->addr), .source = a->addr };
 
 		if (a->ours || a->link_local || a->prefix_len != x->other_len ||
@@ -302,7 +303,7 @@ static void plan_twins(void *arg, const struct iface *i)
 			continue;
 		p.dst = masked(&a->addr, a->prefix_len);
 		want(x->plan, &p);
-		p = (struct netlink_path){ .rule = true, .v4 = p.v4, .table = TABLE, .priority = PRIORITY_MAIN };
+		p = (struct path){ .rule = true, .v4 = p.v4, .table = TABLE, .priority = PRIORITY_MAIN };
 		want(x->plan, &p);
 	}
 }
@@ -311,7 +312,7 @@ static void plan_domain(struct vrfs *v, struct plan *plan, const char *uuid, uns
 {
 	struct planner x = { .v = v, .plan = plan, .routes = routes, .number = number };
 	const json_t *o = link_object(v->objects, "vrfcontext", uuid);
-	struct netlink_path refuse = { .table = TABLE + number, .priority = METRIC_LAST };
+	struct path refuse = { .table = TABLE + number, .priority = METRIC_LAST };
 	struct arena arena = ARENA_INIT;
 	size_t before = plan->n;
 
@@ -348,7 +349,7 @@ static int plan_global(void *arg, const char *kind, const char *uuid, uint64_t r
 
 /* ---- what is set ---------------------------------------------------------------------- */
 
-static bool is_in(const struct plan *p, const struct netlink_path *path)
+static bool is_in(const struct plan *p, const struct path *path)
 {
 	for (size_t i = 0; i < p->n; i++)
 		if (memcmp(&p->at[i], path, sizeof(*path)) == 0)
@@ -362,13 +363,13 @@ static void carry_out(struct vrfs *v, struct plan *next)
 	struct plan old = v->set;
 
 	for (size_t i = 0; i < next->n; i++) {
-		const struct netlink_path *p = &next->at[i];
+		const struct path *p = &next->at[i];
 		char text[IP_TEXT_MAX];
 		int rc;
 
 		if (is_in(&old, p) && (p->rule || !v->again))
 			continue;
-		rc = netlink_path_add(v->netlink, p);
+		rc = path_add(netlink_rtnl(v->netlink), p);
 		if (rc == 0)
 			continue;
 		json_array_append_new(v->troubles,
@@ -378,7 +379,7 @@ static void carry_out(struct vrfs *v, struct plan *next)
 	}
 	for (size_t i = 0; i < old.n; i++)
 		if (!is_in(next, &old.at[i]))
-			(void)netlink_path_delete(v->netlink, &old.at[i]);
+			(void)path_delete(netlink_rtnl(v->netlink), &old.at[i]);
 	free(old.at);
 	v->set = *next;
 	v->again = false;
@@ -441,7 +442,7 @@ int vrfs_new(struct loop *l, struct netlink *n, struct datapath *d, struct vrfs_
 	     struct err *e)
 {
 	struct vrfs *v = xcalloc(1, sizeof(*v));
-	int rc = netlink_paths_sweep(n);
+	int rc = paths_sweep(netlink_rtnl(n));
 
 	if (rc < 0) {
 		free(v);
@@ -467,7 +468,7 @@ void vrfs_free(struct vrfs *v)
 	timer_stop(v->loop, &v->settle);
 	netlink_unwatch(&v->watch);
 	for (size_t i = v->set.n; i-- > 0;)
-		(void)netlink_path_delete(v->netlink, &v->set.at[i]);
+		(void)path_delete(netlink_rtnl(v->netlink), &v->set.at[i]);
 	LIST_FOREACH(l, &v->domains) {
 		struct domain *d = LIST_ENTRY(l, struct domain, link);
 

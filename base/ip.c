@@ -1,6 +1,7 @@
 #include "base/ip.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 
 static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
@@ -127,4 +128,12 @@ const char *mac_text(const uint8_t m[static 6], char out[static 18])
 {
 	snprintf(out, 18, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
 	return out;
+}
+
+unsigned __int128 ip_number(const struct in6_addr *ip)
+{
+	uint64_t half[2];
+
+	memcpy(half, ip->s6_addr, sizeof(half));
+	return (unsigned __int128)be64toh(half[0]) << 64 | be64toh(half[1]);
 }

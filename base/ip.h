@@ -30,6 +30,8 @@ bool ip_within(const struct in6_addr *ip, const struct in6_addr *net, unsigned l
 bool ip_from_bytes(struct in6_addr *out, const void *p, size_t n);
 /* The family's own bytes, 4 or 16 of them. */
 const uint8_t *ip_bytes(const struct in6_addr *ip, size_t *n);
+/* As a number, for order and ranges. */
+unsigned __int128 ip_number(const struct in6_addr *ip);
 /* "02:00:00:aa:bb:0c"; -EINVAL otherwise. */
 int mac_parse(const char *text, uint8_t out[static 6]);
 const char *mac_text(const uint8_t mac[static 6], char out[static 18]);

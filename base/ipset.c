@@ -8,15 +8,6 @@ typedef unsigned __int128 number;
 #define V4_FIRST ((number)0xffff << 32)
 #define V4_LAST  (V4_FIRST | 0xffffffffu)
 
-static number number_of(const struct in6_addr *ip)
-{
-	number n = 0;
-
-	for (unsigned i = 0; i < sizeof(ip->s6_addr); i++)
-		n = n << 8 | ip->s6_addr[i];
-	return n;
-}
-
 void ipset_fini(struct ipset *s)
 {
 	free(s->ranges);
@@ -46,7 +37,7 @@ static void add_v6(struct ipset *s, number first, number last)
 
 void ipset_add(struct ipset *s, const struct in6_addr *ip)
 {
-	number n = number_of(ip);
+	number n = ip_number(ip);
 
 	add(s, n, n);
 }
@@ -55,7 +46,7 @@ void ipset_add_prefix(struct ipset *s, const struct in6_addr *net, unsigned len)
 {
 	bool v4 = ip_is_v4(net);
 	unsigned host = (v4 ? 32 : 128) - MIN(len, v4 ? 32u : 128u);
-	number mask = host == 128 ? ~(number)0 : ((number)1 << host) - 1, n = number_of(net);
+	number mask = host == 128 ? ~(number)0 : ((number)1 << host) - 1, n = ip_number(net);
 
 	if (v4)
 		add(s, n & ~mask, n | mask);
@@ -65,7 +56,7 @@ void ipset_add_prefix(struct ipset *s, const struct in6_addr *net, unsigned len)
 
 int ipset_add_range(struct ipset *s, const struct in6_addr *first, const struct in6_addr *last)
 {
-	number a = number_of(first), b = number_of(last);
+	number a = ip_number(first), b = ip_number(last);
 
 	if (ip_is_v4(first) != ip_is_v4(last) || a > b)
 		return -EINVAL;
@@ -103,7 +94,7 @@ void ipset_seal(struct ipset *s)
 
 bool ipset_has(const struct ipset *s, const struct in6_addr *ip)
 {
-	number n = number_of(ip);
+	number n = ip_number(ip);
 	size_t low = 0, high = s->n;
 
 	/* The first range that ends at or behind it. */

@@ -16,7 +16,8 @@
 struct guard {
 	struct list link;
 	char *vs;
-	char *key;                /* what it was made of, as text */
+	char *asked;              /* the ports that it was asked for, as text */
+	json_t *made_of;          /* the policy and its groups, as they were; objects that are held do not change */
 	uint32_t number;          /* of its denials; 0: none */
 	struct netsec *policy;    /* that they were made from */
 	struct port_want *ports;  /* that are turned to it */
@@ -30,6 +31,7 @@ struct guards {
 	struct loop *loop;
 	struct datapath *datapath;
 	uint32_t next_number;
+	uint32_t next_hits;       /* all before it are taken */
 	bool taken[GUARD_HITS_MAX];
 };
 
@@ -55,13 +57,22 @@ static struct guard *find(const struct guards *g, const char *vs)
 
 static uint32_t hits_take(struct guards *g)
 {
-	for (uint32_t i = 0; i < GUARD_HITS_MAX; i++)
-		if (!g->taken[i]) {
-			g->taken[i] = true;
-			datapath_hits_clear(g->datapath, i);
-			return i;
-		}
-	return GUARD_HITS_MAX; /* not counted */
+	uint32_t at;
+
+	while (g->next_hits < GUARD_HITS_MAX && g->taken[g->next_hits])
+		g->next_hits++;
+	at = g->next_hits;
+	if (at < GUARD_HITS_MAX) {
+		g->taken[at] = true;
+		datapath_hits_clear(g->datapath, at);
+	}
+	return at; /* GUARD_HITS_MAX: not counted */
+}
+
+static void hits_give(struct guards *g, uint32_t at)
+{
+	g->taken[at] = false;
+	g->next_hits = MIN(g->next_hits, at);
 }
 
 /* Exactly the rules of POLICY have a place; those that go leave what they counted in `past`. */
@@ -77,6 +88,7 @@ static void hits_follow(struct guards *g, struct guard *x, const struct netsec *
 			json_object_set(now, name, v);
 		else if (!json_object_get(now, name))
 			json_object_set_new(now, name, json_integer(hits_take(g)));
+		loop_breathe(g->loop);
 	}
 	json_object_foreach(x->hits, name, v) {
 		uint32_t at = (uint32_t)json_integer_value(v);
@@ -84,7 +96,8 @@ static void hits_follow(struct guards *g, struct guard *x, const struct netsec *
 		if (json_object_get(now, name) || at == GUARD_HITS_MAX)
 			continue;
 		x->past += datapath_hits(g->datapath, at);
-		g->taken[at] = false;
+		hits_give(g, at);
+		loop_breathe(g->loop);
 	}
 	json_decref(x->hits);
 	x->hits = now;
@@ -182,23 +195,53 @@ static void guard_set(struct guards *g, struct guard *x, struct netsec *policy, 
 struct reading {
 	const struct link *link;
 	struct arena *arena;
-	struct buf *key;
 };
-
-static void key_add(struct buf *key, const json_t *o)
-{
-	CLEANUP_FREE char *text = o ? json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-
-	buf_puts(key, text ? text : "-");
-}
 
 static const struct ip_addr_group *group(void *arg, const char *uuid)
 {
 	struct reading *r = arg;
 	const json_t *o = link_object(r->link, "ipaddrgroup", uuid);
 
-	key_add(r->key, o);
 	return o ? model_load(&ip_addr_group_message, o, r->arena) : NULL;
+}
+
+/* POLICY (NULL: none) and the groups that its rules name. */
+static json_t *parts_of(const json_t *policy, const struct link *k)
+{
+	json_t *parts = json_array();
+	const json_t *rule, *ref;
+	size_t i, j;
+
+	json_array_append(parts, (json_t *)policy);
+	json_array_foreach(json_object_get(policy, "rules"), i, rule) {
+		const json_t *client = json_object_get(json_object_get(rule, "match"), "client_ip");
+
+		json_array_foreach(json_object_get(client, "group_refs"), j, ref)
+			json_array_append(parts, (json_t *)link_object(k, "ipaddrgroup",
+								       ref_target(json_string_value(ref))));
+	}
+	return parts;
+}
+
+/* The same objects, not ones that say the same. */
+static bool parts_same(const json_t *a, const json_t *b)
+{
+	if (json_array_size(a) != json_array_size(b))
+		return false;
+	for (size_t i = 0; i < json_array_size(a); i++)
+		if (json_array_get(a, i) != json_array_get(b, i))
+			return false;
+	return true;
+}
+
+static void ports_text(const struct port_want *ports, size_t n, struct buf *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		char text[ADDRESS_TEXT];
+
+		address_text(&ports[i].address, text);
+		buf_printf(out, "%s-%u/%d@%d ", text, ports[i].last, ports[i].udp, ports[i].device);
+	}
 }
 
 void guards_follow(struct guards *g, const char *vs, const struct link *k, const struct port_want *ports, size_t n)
@@ -207,37 +250,34 @@ void guards_follow(struct guards *g, const char *vs, const struct link *k, const
 	const json_t *o = *ref ? link_object(k, "networksecuritypolicy", ref_target(ref)) : NULL;
 	struct guard *x = find(g, vs);
 	struct arena arena = ARENA_INIT;
-	struct buf key = BUF_INIT;
-	struct reading r = { k, &arena, &key };
+	struct reading r = { k, &arena };
+	struct buf asked = BUF_INIT;
 	struct netsec *policy = NULL;
+	CLEANUP_JSON json_t *parts = NULL;
 
 	if (!x && !o)
 		return;
 	if (!x) {
 		x = xcalloc(1, sizeof(*x));
 		x->vs = xstrdup(vs);
-		x->key = xstrdup("");
+		x->asked = xstrdup("");
+		x->made_of = json_array();
 		x->hits = json_object();
 		list_init(&x->link);
 		list_insert(&g->all, &x->link);
 	}
-	for (size_t i = 0; i < n; i++) {
-		char text[ADDRESS_TEXT];
-
-		address_text(&ports[i].address, text);
-		buf_printf(&key, "%s-%u/%d@%d ", text, ports[i].last, ports[i].udp, ports[i].device);
-	}
-	key_add(&key, o);
-	if (o)
-		policy = netsec_new(model_load(&network_security_policy_message, o, &arena), group, &r, NULL);
-	if (strcmp(x->key, buf_cstr(&key)) != 0) {
-		free(x->key);
-		x->key = xstrdup(buf_cstr(&key));
+	parts = parts_of(o, k);
+	ports_text(ports, n, &asked);
+	if (!parts_same(parts, x->made_of) || strcmp(buf_cstr(&asked), x->asked) != 0) {
+		json_decref(x->made_of);
+		x->made_of = json_incref(parts);
+		free(x->asked);
+		x->asked = xstrdup(buf_cstr(&asked));
+		if (o)
+			policy = netsec_new(model_load(&network_security_policy_message, o, &arena), group, &r, NULL);
 		guard_set(g, x, policy, ports, n);
-	} else {
-		netsec_put(policy);
 	}
-	buf_fini(&key);
+	buf_fini(&asked);
 	arena_fini(&arena);
 }
 
@@ -251,7 +291,8 @@ void guards_gone(struct guards *g, const char *vs)
 	list_remove(&x->link);
 	json_decref(x->hits);
 	free(x->ports);
-	free(x->key);
+	json_decref(x->made_of);
+	free(x->asked);
 	free(x->vs);
 	free(x);
 }

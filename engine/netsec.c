@@ -1,7 +1,8 @@
 #include "engine/netsec.h"
 
 #include "base/base.h"
-#include "base/ipset.h"
+#include "base/ipmap.h"
+#include "base/table.h"
 #include "engine/rate.h"
 #include "model/structs.h"
 
@@ -17,9 +18,6 @@ struct ports {
 struct rule {
 	char *name;
 	enum network_security_policy_action_type action;
-	int64_t index;
-	bool any_client, inverted;
-	struct ipset clients;
 	struct ports client_ports, ports;
 	struct rate_limit limit;
 	struct shared_rate *rate;
@@ -31,10 +29,20 @@ struct shared_rate {
 	struct rate rate;
 };
 
+/* Rules that demand the same of ports: a question about a client and ports is one about the client among them. */
+struct kin {
+	const struct rule *rule;  /* the first of them */
+	uint32_t first;
+	struct ipmap clients;
+};
+
 struct netsec {
 	atomic_uint refs;
 	uint32_t n;
 	struct rule *rules;       /* enabled ones, by index */
+	struct ipmap clients;     /* of all rules, whatever they demand of ports */
+	size_t n_kin;
+	struct kin *kin;          /* those with the earlier first rule come first */
 };
 
 /* ---- making it ---- */
@@ -74,20 +82,27 @@ static void add_range(struct ipset *s, const struct ip_addr_range *r)
 			add_range(s, &(from)->ranges[i_]);              \
 	} while (0)
 
-static void clients_of(struct rule *r, const struct ip_addr_match *m, netsec_group *group, void *arg)
+static struct ipset clients_of(const struct ip_addr_match *m, netsec_group *group, void *arg)
 {
-	r->any_client = !m;
+	struct ipset all = ipset_everybody(), named = { 0 }, others;
+
 	if (!m)
-		return;
-	r->inverted = m->match_criteria == IS_NOT_IN;
-	ADD_ALL(&r->clients, m);
+		return all;
+	ADD_ALL(&named, m);
 	for (size_t i = 0; i < m->group_refs_n; i++) {
 		const struct ip_addr_group *g = group(arg, m->group_refs[i]);
 
 		if (g)
-			ADD_ALL(&r->clients, g);
+			ADD_ALL(&named, g);
 	}
-	ipset_seal(&r->clients);
+	ipset_seal(&named);
+	if (m->match_criteria == IS_NOT_IN) {
+		others = ipset_and(&all, &named, true);
+		ipset_fini(&named);
+		named = others;
+	}
+	ipset_fini(&all);
+	return named;
 }
 
 static void span(struct ports *p, int64_t first, int64_t last)
@@ -118,15 +133,35 @@ static void ports_of(struct ports *p, const struct port_match *m)
 		span(p, m->ports[i], m->ports[i]);
 }
 
-static void rate_of(struct rule *r, const struct network_security_policy_action_rl_param *p, const struct netsec *old)
+struct known_rate {
+	struct table_link link;
+	const struct rule *rule;
+};
+
+/* The rates of OLD by the names of their rules; what *ALL holds is to be freed. */
+static struct table rates_of(const struct netsec *old, struct known_rate **all)
+{
+	struct table t = TABLE_INIT;
+	uint32_t n = old ? old->n : 0;
+
+	*all = xcalloc(n + 1, sizeof((*all)[0]));
+	for (uint32_t i = 0; i < n; i++) {
+		(*all)[i].rule = &old->rules[i];
+		if (old->rules[i].rate)
+			table_put(&t, &(*all)[i].link, table_hash(TABLE_SEED, old->rules[i].name));
+	}
+	return t;
+}
+
+static void rate_of(struct rule *r, const struct network_security_policy_action_rl_param *p, const struct table *known)
 {
 	if (!p)
 		return;
 	r->limit = rate_limit_of((uint64_t)p->max_rate, NS_PER_S, (uint64_t)p->burst_size);
-	for (uint32_t i = 0; old && i < old->n; i++) {
-		const struct rule *was = &old->rules[i];
+	for (struct table_link *l = table_first(known, table_hash(TABLE_SEED, r->name)); l; l = table_next(l)) {
+		const struct rule *was = CONTAINER_OF(l, struct known_rate, link)->rule;
 
-		if (was->rate && strcmp(was->name, r->name) == 0 && was->limit.each_ns == r->limit.each_ns &&
+		if (strcmp(was->name, r->name) == 0 && was->limit.each_ns == r->limit.each_ns &&
 		    was->limit.room_ns == r->limit.room_ns) {
 			r->rate = was->rate;
 			atomic_fetch_add_explicit(&r->rate->refs, 1, memory_order_relaxed);
@@ -137,39 +172,100 @@ static void rate_of(struct rule *r, const struct network_security_policy_action_
 	atomic_init(&r->rate->refs, 1);
 }
 
+/* In the order of index. */
 static int by_index(const void *a, const void *b)
 {
-	const struct rule *x = a, *y = b;
+	const struct network_security_rule *const *x = a, *const *y = b;
 
-	if (x->index != y->index)
-		return x->index < y->index ? -1 : 1;
-	return strcmp(x->name, y->name); /* an order, whatever it is */
+	if ((*x)->index != (*y)->index)
+		return (*x)->index < (*y)->index ? -1 : 1;
+	return strcmp((*x)->name, (*y)->name); /* an order, whatever it is */
+}
+
+static int ports_compare(const struct ports *a, const struct ports *b)
+{
+	if (a->any != b->any || a->inverted != b->inverted)
+		return (a->any * 2 + a->inverted) - (b->any * 2 + b->inverted);
+	if (a->n != b->n)
+		return a->n < b->n ? -1 : 1;
+	return a->n ? memcmp(a->spans, b->spans, a->n * sizeof(a->spans[0])) : 0;
+}
+
+static int kin_compare(const struct rule *a, const struct rule *b)
+{
+	int c = ports_compare(&a->ports, &b->ports);
+
+	return c ? c : ports_compare(&a->client_ports, &b->client_ports);
+}
+
+/* Kin beside each other, by index among themselves. */
+static int by_kin(const void *a, const void *b, void *rules)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	int c = kin_compare((struct rule *)rules + x, (struct rule *)rules + y);
+
+	return c ? c : x < y ? -1 : x > y;
+}
+
+static int by_first_rule(const void *a, const void *b)
+{
+	const struct kin *x = a, *y = b;
+
+	return x->first < y->first ? -1 : x->first > y->first;
+}
+
+/* CLIENTS: of each rule. */
+static void index_rules(struct netsec *n, const struct ipset *clients)
+{
+	CLEANUP_FREE uint32_t *order = xcalloc(n->n + 1, sizeof(order[0]));
+
+	for (uint32_t i = 0; i < n->n; i++)
+		order[i] = i;
+	n->clients = ipmap_new(clients, order, n->n);
+	qsort_r(order, n->n, sizeof(order[0]), by_kin, n->rules);
+	for (uint32_t i = 0, end; i < n->n; i = end) {
+		const struct rule *r = &n->rules[order[i]];
+
+		for (end = i + 1; end < n->n && kin_compare(r, &n->rules[order[end]]) == 0; end++)
+			;
+		n->kin = xrealloc(n->kin, (n->n_kin + 1) * sizeof(n->kin[0]));
+		n->kin[n->n_kin++] = (struct kin){ r, order[i], ipmap_new(clients, order + i, end - i) };
+	}
+	if (n->n_kin)
+		qsort(n->kin, n->n_kin, sizeof(n->kin[0]), by_first_rule);
 }
 
 struct netsec *netsec_new(const struct network_security_policy *p, netsec_group *group, void *arg,
 			  const struct netsec *old)
 {
 	struct netsec *n = xcalloc(1, sizeof(*n));
+	CLEANUP_FREE const struct network_security_rule **from = xcalloc(p->rules_n + 1, sizeof(from[0]));
+	CLEANUP_FREE struct ipset *clients = xcalloc(p->rules_n + 1, sizeof(clients[0]));
+	CLEANUP_FREE struct known_rate *rates = NULL;
+	struct table known = rates_of(old, &rates);
 
 	atomic_init(&n->refs, 1);
 	n->rules = xcalloc(p->rules_n + 1, sizeof(n->rules[0]));
-	for (size_t i = 0; i < p->rules_n; i++) {
-		const struct network_security_rule *from = &p->rules[i];
-		struct rule *r = &n->rules[n->n];
+	for (size_t i = 0; i < p->rules_n; i++)
+		if (p->rules[i].enable)
+			from[n->n++] = &p->rules[i];
+	qsort(from, n->n, sizeof(from[0]), by_index);
+	for (uint32_t i = 0; i < n->n; i++) {
+		const struct network_security_match_target *m = from[i]->match;
+		struct rule *r = &n->rules[i];
 
-		if (!from->enable)
-			continue;
-		r->name = xstrdup(from->name);
-		r->action = from->action;
-		r->index = from->index;
-		clients_of(r, from->match ? from->match->client_ip : NULL, group, arg);
-		client_ports_of(&r->client_ports, from->match ? from->match->client_port : NULL);
-		ports_of(&r->ports, from->match ? from->match->vs_port : NULL);
+		r->name = xstrdup(from[i]->name);
+		r->action = from[i]->action;
+		clients[i] = clients_of(m ? m->client_ip : NULL, group, arg);
+		client_ports_of(&r->client_ports, m ? m->client_port : NULL);
+		ports_of(&r->ports, m ? m->vs_port : NULL);
 		if (r->action == NETWORK_SECURITY_POLICY_ACTION_TYPE_RATE_LIMIT)
-			rate_of(r, from->rl_param, old);
-		n->n++;
+			rate_of(r, from[i]->rl_param, &known);
 	}
-	qsort(n->rules, n->n, sizeof(n->rules[0]), by_index);
+	index_rules(n, clients);
+	for (uint32_t i = 0; i < n->n; i++)
+		ipset_fini(&clients[i]);
+	table_fini(&known);
 	return n;
 }
 
@@ -189,11 +285,14 @@ void netsec_put(struct netsec *n)
 
 		if (r->rate && atomic_fetch_sub_explicit(&r->rate->refs, 1, memory_order_acq_rel) == 1)
 			free(r->rate);
-		ipset_fini(&r->clients);
 		free(r->client_ports.spans);
 		free(r->ports.spans);
 		free(r->name);
 	}
+	for (size_t i = 0; i < n->n_kin; i++)
+		ipmap_fini(&n->kin[i].clients);
+	ipmap_fini(&n->clients);
+	free(n->kin);
 	free(n->rules);
 	free(n);
 }
@@ -212,65 +311,53 @@ enum netsec_verdict netsec_ask(struct netsec *n, const union address *client, un
 			       uint32_t *rule)
 {
 	struct in6_addr ip;
+	uint32_t first = NETSEC_NO_RULE;
+	const struct rule *r;
 
 	address_mapped(client, ip.s6_addr);
-	for (uint32_t i = 0; i < n->n; i++) {
-		struct rule *r = &n->rules[i];
+	for (size_t i = 0; i < n->n_kin && n->kin[i].first < first; i++) {
+		const struct kin *k = &n->kin[i];
 
-		if (!port_matches(&r->ports, port) || !port_matches(&r->client_ports, address_port(client)) ||
-		    (!r->any_client && ipset_has(&r->clients, &ip) == r->inverted))
-			continue;
-		*rule = i;
-		if (r->action == NETWORK_SECURITY_POLICY_ACTION_TYPE_DENY)
-			return NETSEC_DENY;
-		if (r->rate && now_ns && !rate_take(&r->rate->rate, &r->limit, now_ns))
-			return NETSEC_LIMITED;
-		return NETSEC_ALLOW;
+		if (port_matches(&k->rule->ports, port) && port_matches(&k->rule->client_ports, address_port(client)))
+			first = MIN(first, ipmap_first(&k->clients, &ip));
 	}
-	*rule = NETSEC_NO_RULE;
-	return NETSEC_ALLOW;
+	*rule = first;
+	if (first == NETSEC_NO_RULE)
+		return NETSEC_ALLOW;
+	r = &n->rules[first];
+	if (r->action == NETWORK_SECURITY_POLICY_ACTION_TYPE_DENY)
+		return NETSEC_DENY;
+	return r->rate && now_ns && !rate_take(&r->rate->rate, &r->limit, now_ns) ? NETSEC_LIMITED : NETSEC_ALLOW;
 }
 
 struct denied {
+	const struct netsec *netsec;
 	int (*f)(void *arg, uint32_t rule, const struct in6_addr *net, unsigned len);
 	void *arg;
-	uint32_t rule;
 };
 
-static int denied_network(void *arg, const struct in6_addr *net, unsigned len)
+/* A rule that asks for ports as well may or may not decide: the proxy will know. */
+static bool denies_by_address(void *arg, uint32_t rule)
+{
+	const struct denied *d = arg;
+	const struct rule *r = &d->netsec->rules[rule];
+
+	return r->action == NETWORK_SECURITY_POLICY_ACTION_TYPE_DENY && r->ports.any && r->client_ports.any;
+}
+
+static int denied_network(void *arg, uint32_t rule, const struct in6_addr *net, unsigned len)
 {
 	struct denied *d = arg;
 
-	return d->f(d->arg, d->rule, net, len);
+	return d->f(d->arg, rule, net, len);
 }
 
 int netsec_denied(const struct netsec *n, int (*f)(void *arg, uint32_t rule, const struct in6_addr *net, unsigned len),
 		  void *arg)
 {
-	struct ipset left = ipset_everybody(), all = ipset_everybody(); /* whom no rule so far has decided about */
-	struct denied d = { .f = f, .arg = arg };
-	int rc = 0;
+	struct denied d = { n, f, arg };
 
-	for (; d.rule < n->n && rc == 0; d.rule++) {
-		const struct rule *r = &n->rules[d.rule];
-		const struct ipset *who = r->any_client ? &all : &r->clients;
-		bool without = !r->any_client && r->inverted;
-		struct ipset rest;
-
-		if (r->action == NETWORK_SECURITY_POLICY_ACTION_TYPE_DENY && r->ports.any && r->client_ports.any) {
-			struct ipset here = ipset_and(&left, who, without);
-
-			rc = ipset_networks(&here, denied_network, &d);
-			ipset_fini(&here);
-		}
-		/* A rule that asks for ports as well may or may not decide: the proxy will know. */
-		rest = ipset_and(&left, who, !without);
-		ipset_fini(&left);
-		left = rest;
-	}
-	ipset_fini(&left);
-	ipset_fini(&all);
-	return rc;
+	return ipmap_networks(&n->clients, denies_by_address, denied_network, &d);
 }
 
 uint32_t netsec_rules(const struct netsec *n)

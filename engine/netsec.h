@@ -3,8 +3,8 @@
  *
  * The first rule in the order of `index` that matches decides; what none
  * matches may come in. Immutable but for the rates of its rules, which belong
- * to all workers. A question costs a binary search per rule, whatever the
- * number of networks in it.
+ * to all workers. A question costs a binary search, whatever the number of
+ * rules and of networks in them; one more for each other demand on ports.
  */
 #ifndef SPANWIRE_ENGINE_NETSEC_H
 #define SPANWIRE_ENGINE_NETSEC_H

@@ -21,6 +21,9 @@
 
 struct loop {
 	int epfd;
+	int patient_fd;      /* its own epoll: nobody waits for it */
+	size_t patient;      /* watches there */
+	uint64_t patient_ns; /* when they are looked at next */
 	bool stopped;
 	uint64_t now_ns;
 	uint64_t tick;  /* milliseconds up to which the wheel has turned */
@@ -42,7 +45,8 @@ struct loop *loop_new(void)
 	struct loop *l = xcalloc(1, sizeof(*l));
 
 	l->epfd = epoll_create1(EPOLL_CLOEXEC);
-	must(l->epfd >= 0);
+	l->patient_fd = epoll_create1(EPOLL_CLOEXEC);
+	must(l->epfd >= 0 && l->patient_fd >= 0);
 	l->now_ns = mono_ns();
 	l->tick = l->now_ns / NS_PER_MS;
 	for (unsigned r = 0; r < RINGS; r++)
@@ -71,6 +75,7 @@ void loop_free(struct loop *l)
 		return;
 	bury_all(l);
 	close(l->epfd);
+	close(l->patient_fd);
 	free(l);
 }
 
@@ -102,21 +107,44 @@ void loop_breathe(struct loop *l)
 	l->breath->take(l->breath);
 }
 
-int watch_start(struct loop *l, struct watch *w, int fd, uint32_t events,
-		void (*ready)(struct watch *w, uint32_t events))
+/* The first multiple of LOOP_PATIENCE_MS from NS on. */
+static uint64_t patience_ns(uint64_t ns)
+{
+	const uint64_t grain = LOOP_PATIENCE_MS * NS_PER_MS;
+
+	return (ns + grain - 1) / grain * grain;
+}
+
+static int start(struct loop *l, struct watch *w, int fd, uint32_t events, bool patient,
+		 void (*ready)(struct watch *w, uint32_t events))
 {
 	struct epoll_event ev = { .events = events, .data.ptr = w };
 
 	must(!w->active);
-	if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, fd, &ev) < 0)
+	if (epoll_ctl(patient ? l->patient_fd : l->epfd, EPOLL_CTL_ADD, fd, &ev) < 0)
 		return -errno;
+	if (patient && l->patient++ == 0)
+		l->patient_ns = patience_ns(l->now_ns);
 	w->ready = ready;
 	w->fd = fd;
 	w->events = events;
 	w->pending = 0;
 	w->active = true;
+	w->patient = patient;
 	list_init(&w->link);
 	return 0;
+}
+
+int watch_start(struct loop *l, struct watch *w, int fd, uint32_t events,
+		void (*ready)(struct watch *w, uint32_t events))
+{
+	return start(l, w, fd, events, false, ready);
+}
+
+int watch_start_patient(struct loop *l, struct watch *w, int fd, uint32_t events,
+			void (*ready)(struct watch *w, uint32_t events))
+{
+	return start(l, w, fd, events, true, ready);
 }
 
 int watch_set(struct loop *l, struct watch *w, uint32_t events)
@@ -126,17 +154,18 @@ int watch_set(struct loop *l, struct watch *w, uint32_t events)
 	must(w->active);
 	if (w->events == events)
 		return 0;
-	if (epoll_ctl(l->epfd, EPOLL_CTL_MOD, w->fd, &ev) < 0)
+	if (epoll_ctl(w->patient ? l->patient_fd : l->epfd, EPOLL_CTL_MOD, w->fd, &ev) < 0)
 		return -errno;
 	w->events = events;
 	return 0;
 }
 
-static void forget(struct watch *w)
+static void forget(struct loop *l, struct watch *w)
 {
 	list_remove(&w->link);
 	w->active = false;
 	w->pending = 0;
+	l->patient -= w->patient;
 }
 
 void watch_stop(struct loop *l, struct watch *w)
@@ -144,17 +173,16 @@ void watch_stop(struct loop *l, struct watch *w)
 	if (!w->active)
 		return;
 	/* It may fail when the descriptor was closed first; the kernel has forgotten it then. */
-	epoll_ctl(l->epfd, EPOLL_CTL_DEL, w->fd, NULL);
-	forget(w);
+	epoll_ctl(w->patient ? l->patient_fd : l->epfd, EPOLL_CTL_DEL, w->fd, NULL);
+	forget(l, w);
 }
 
 void watch_close(struct loop *l, struct watch *w)
 {
-	(void)l;
 	if (!w->active)
 		return;
 	close(w->fd);
-	forget(w);
+	forget(l, w);
 }
 
 void watch_again(struct loop *l, struct watch *w, uint32_t events)
@@ -201,6 +229,11 @@ void timer_at(struct loop *l, struct timer *t, uint64_t at_ns, void (*fire)(stru
 void timer_in(struct loop *l, struct timer *t, uint64_t delay_ms, void (*fire)(struct timer *t))
 {
 	timer_at(l, t, l->now_ns + delay_ms * NS_PER_MS, fire);
+}
+
+void timer_in_patient(struct loop *l, struct timer *t, uint64_t delay_ms, void (*fire)(struct timer *t))
+{
+	timer_at(l, t, patience_ns(l->now_ns + delay_ms * NS_PER_MS), fire);
 }
 
 void timer_stop(struct loop *l, struct timer *t)
@@ -278,7 +311,7 @@ static void run_timers(struct loop *l)
 }
 
 /* Milliseconds until the wheel must turn again; -1: no timer. */
-static int wait_ms(const struct loop *l)
+static int wheel_wait_ms(const struct loop *l)
 {
 	if (!l->timers)
 		return -1;
@@ -296,9 +329,55 @@ static int wait_ms(const struct loop *l)
 	return 1;
 }
 
-int loop_turn(struct loop *l, int max_wait_ms)
+/* The same, for whatever the next turn has to do. */
+static int wait_ms(const struct loop *l)
+{
+	int wait = wheel_wait_ms(l);
+
+	if (l->stopped || !list_empty(&l->dead) || !list_empty(&l->again) || !list_empty(&l->ready))
+		return 0;
+	if (l->patient) {
+		uint64_t now = mono_ns() / NS_PER_MS, then = l->patient_ns / NS_PER_MS;
+		int left = then > now ? (int)(then - now) : 0;
+
+		wait = wait < 0 ? left : MIN(wait, left);
+	}
+	return wait;
+}
+
+/* From the kernel into the list of those that are ready. How many it told of, or -errno. */
+static int gather(struct loop *l, int epfd, int wait)
 {
 	struct epoll_event ev[EVENTS_MAX];
+	int n = epoll_wait(epfd, ev, EVENTS_MAX, wait);
+
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	for (int i = 0; i < n; i++) {
+		struct watch *w = ev[i].data.ptr;
+
+		if (!w->pending)
+			list_insert(&l->ready, &w->link);
+		w->pending |= ev[i].events;
+	}
+	return n;
+}
+
+/* After the timers: what they began may be ready by now. */
+static int gather_patient(struct loop *l)
+{
+	int n;
+
+	if (!l->patient || l->now_ns < l->patient_ns)
+		return 0;
+	n = gather(l, l->patient_fd, 0);
+	if (n < EVENTS_MAX) /* else others are waiting */
+		l->patient_ns = patience_ns(l->now_ns + 1);
+	return n;
+}
+
+int loop_turn(struct loop *l, int max_wait_ms)
+{
 	int wait, n;
 
 	l->now_ns = mono_ns();
@@ -307,27 +386,21 @@ int loop_turn(struct loop *l, int max_wait_ms)
 	l->fired_ns = l->now_ns;
 	run_timers(l);
 	l->timers_ns = l->fired_ns - l->now_ns;
+	n = gather_patient(l);
+	if (n < 0)
+		return n;
 	wait = wait_ms(l);
 	if (max_wait_ms >= 0 && (wait < 0 || wait > max_wait_ms))
 		wait = max_wait_ms;
-	if (l->stopped || !list_empty(&l->dead) || !list_empty(&l->again))
-		wait = 0;
-	n = epoll_wait(l->epfd, ev, EVENTS_MAX, wait);
-	if (n < 0 && errno != EINTR)
-		return -errno;
+	n = gather(l, l->epfd, wait);
+	if (n < 0)
+		return n;
 	l->woke_ns = l->now_ns = mono_ns();
 	while (!list_empty(&l->again)) {
 		struct list *link = l->again.next;
 
 		list_remove(link);
 		list_insert(&l->ready, link);
-	}
-	for (int i = 0; i < n; i++) {
-		struct watch *w = ev[i].data.ptr;
-
-		if (!w->pending)
-			list_insert(&l->ready, &w->link);
-		w->pending |= ev[i].events;
 	}
 	while (!list_empty(&l->ready)) {
 		struct watch *w = LIST_ENTRY(l->ready.next, struct watch, link);

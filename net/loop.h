@@ -27,6 +27,7 @@ struct watch {
 	uint32_t events;
 	uint32_t pending;      /* events of this turn that were not handled yet */
 	bool active;
+	bool patient;
 	struct list link;      /* in the loop's ready list */
 };
 
@@ -65,6 +66,13 @@ uint64_t loop_longest(const struct loop *l);
  */
 int watch_start(struct loop *l, struct watch *w, int fd, uint32_t events,
 		void (*ready)(struct watch *w, uint32_t events));
+/*
+ * The same for what is many and in no hurry: it does not wake the thread, but is looked at, with all others of its
+ * kind, at each multiple of LOOP_PATIENCE_MS. A wake-up costs more than most of what it is for.
+ */
+#define LOOP_PATIENCE_MS 10
+int watch_start_patient(struct loop *l, struct watch *w, int fd, uint32_t events,
+			void (*ready)(struct watch *w, uint32_t events));
 /* Change the events; nothing happens, and no system call is made, when they are the same. */
 int watch_set(struct loop *l, struct watch *w, uint32_t events);
 /* Also legal when it is not active. Call it before closing the descriptor. */
@@ -84,6 +92,8 @@ void watch_again(struct loop *l, struct watch *w, uint32_t events);
 void timer_at(struct loop *l, struct timer *t, uint64_t at_ns, void (*fire)(struct timer *t));
 /* Fire once, DELAY_MS after the beginning of this turn. */
 void timer_in(struct loop *l, struct timer *t, uint64_t delay_ms, void (*fire)(struct timer *t));
+/* The same, at the next multiple of LOOP_PATIENCE_MS: together with all others of its kind. */
+void timer_in_patient(struct loop *l, struct timer *t, uint64_t delay_ms, void (*fire)(struct timer *t));
 void timer_stop(struct loop *l, struct timer *t);
 
 /*

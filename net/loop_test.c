@@ -300,6 +300,55 @@ static void stopped_watch_is_silent_in_the_same_turn(void **state)
 	loop_free(pipe_loop);
 }
 
+static void counted(struct watch *w, uint32_t events)
+{
+	(void)w;
+	(void)events;
+	pipe_calls++; /* and reads nothing: it is ready again at once */
+}
+
+static void the_patient_are_looked_at_together_and_wake_nobody(void **state)
+{
+	enum { N = 3, FOR_MS = 200 };
+	struct loop *l = loop_new();
+	struct watch w[N] = { 0 };
+	struct probe p[9] = { 0 };
+	uint64_t began, ms;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	for (int i = 0; i < N; i++)
+		assert_int_equal(watch_start_patient(l, &w[i], dup(fds[0]), EPOLLIN, counted), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i].due = mono_ns() + i * NS_PER_MS;
+		p[i].loop = l;
+		timer_in_patient(l, &p[i].timer, i, probe_fired);
+		assert_int_equal(p[i].timer.at_ns % (LOOP_PATIENCE_MS * NS_PER_MS), 0);
+	}
+	outstanding = ARRAY_SIZE(p);
+	pipe_calls = 0;
+	for (began = mono_ns(); mono_ns() - began < FOR_MS * NS_PER_MS;)
+		assert_int_equal(loop_turn(l, -1), 0);
+	ms = (mono_ns() - began) / NS_PER_MS;
+	assert_int_equal(outstanding, 0);
+	assert_in_range(pipe_calls, N, N * (ms / LOOP_PATIENCE_MS + 1));
+	/* One that is stopped is silent, and waited for no more. */
+	watch_stop(l, &w[0]);
+	for (int i = 1; i < N; i++)
+		watch_close(l, &w[i]);
+	pipe_calls = 0;
+	timer_in(l, &p[0].timer, 3 * LOOP_PATIENCE_MS, probe_fired);
+	for (outstanding = 1; outstanding;)
+		assert_int_equal(loop_turn(l, -1), 0);
+	assert_int_equal(pipe_calls, 0);
+	close(w[0].fd);
+	close(fds[0]);
+	close(fds[1]);
+	loop_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,6 +361,7 @@ int main(void)
 		cmocka_unit_test(the_longest_turn_is_known),
 		cmocka_unit_test(long_work_breathes),
 		cmocka_unit_test(stopped_watch_is_silent_in_the_same_turn),
+		cmocka_unit_test(the_patient_are_looked_at_together_and_wake_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,7 +31,7 @@ static void send_out(struct probe *p, void (*judge)(struct watch *w, uint32_t ev
 		probe_failed(p, -errno);
 		return;
 	}
-	rc = watch_start(p->loop, &p->watch, fd, EPOLLIN, judge);
+	rc = watch_start_patient(p->loop, &p->watch, fd, EPOLLIN, judge);
 	if (rc < 0) {
 		close(fd);
 		probe_failed(p, rc);

@@ -349,7 +349,7 @@ static void begin(struct probe *p)
 		probe_failed(p, -errno);
 		return;
 	}
-	rc = watch_start(p->loop, &p->watch, fd, q->tls ? EPOLLOUT : ALL_EVENTS, ready);
+	rc = watch_start_patient(p->loop, &p->watch, fd, q->tls ? EPOLLOUT : ALL_EVENTS, ready);
 	if (rc < 0) {
 		close(fd);
 		probe_failed(p, rc);

@@ -103,7 +103,7 @@ void probe_end(struct probe *p, enum verdict result, const char *fmt, ...)
 	va_end(ap);
 	hang_up(p);
 	fresh = count(p, result);
-	timer_in(p->loop, &p->timer, pause_ms(p, fresh), check_begin);
+	timer_in_patient(p->loop, &p->timer, pause_ms(p, fresh), check_begin);
 	p->checked(p, result == VERDICT_UP);
 }
 
@@ -112,7 +112,7 @@ void probe_failed(struct probe *p, int rc)
 	switch (-rc) {
 	case EMFILE: case ENFILE: case ENOMEM: case ENOBUFS: case EAGAIN:
 		hang_up(p);
-		timer_in(p->loop, &p->timer, jitter(LACK_MS), check_begin);
+		timer_in_patient(p->loop, &p->timer, jitter(LACK_MS), check_begin);
 		break;
 	case ECONNREFUSED:
 		probe_end(p, VERDICT_DOWN, "connection refused");
@@ -149,7 +149,8 @@ static void check_begin(struct timer *t)
 	p->started_ns = loop_now(p->loop);
 	p->in_len = p->sent = 0;
 	p->tasks = -1;
-	timer_in(p->loop, &p->timer, p->monitor->question.timeout_ms, timed_out);
+	/* Who answered in time has been listened to by then. */
+	timer_in(p->loop, &p->timer, p->monitor->question.timeout_ms + LOOP_PATIENCE_MS, timed_out);
 	p->monitor->question.ask->begin(p);
 }
 
@@ -175,7 +176,7 @@ struct probe *probe_new(struct loop *l, struct monitor *m, const union address *
 	list_init(&p->link);
 	list_init(&p->subscribers);
 	snprintf(p->reason, sizeof(p->reason), "not checked yet");
-	timer_in(l, &p->timer, wait_ms + first_ms(p), check_begin);
+	timer_in_patient(l, &p->timer, wait_ms + first_ms(p), check_begin);
 	return p;
 }
 
@@ -183,7 +184,7 @@ void probe_again(struct probe *p)
 {
 	p->passes = p->fails = p->maintained = 0;
 	hang_up(p);
-	timer_in(p->loop, &p->timer, first_ms(p), check_begin);
+	timer_in_patient(p->loop, &p->timer, first_ms(p), check_begin);
 }
 
 static void release(struct grave *g)

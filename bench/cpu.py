@@ -1,4 +1,4 @@
-"""CPU time of processes, all threads counted, to the nanosecond.
+"""CPU time of processes, to the nanosecond: of all their threads, also of those that are gone.
 
 The kernel charges what softirqs do to the process in whose time they run; on
 veth pairs that is the whole way of a packet. So the sum over client, engine
@@ -7,17 +7,15 @@ and server is the cost of the path, and what else the machine does is not in it.
 
 from __future__ import annotations
 
-import pathlib
 import resource
+import time
+
+CPUCLOCK_SCHED = 2
 
 
 def process_seconds(pids: list[int]) -> float:
-    """CPU time of the living threads of these processes."""
-    spent = 0
-    for pid in pids:
-        for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
-            spent += int((thread / "schedstat").read_text().split()[0])
-    return spent / 1e9
+    """CPU time of these processes: by their clocks, which clock_getcpuclockid(3) would name so."""
+    return sum(time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED) for pid in pids)
 
 
 def children_seconds() -> float:

@@ -22,6 +22,9 @@
 #define SOURCES_MAX 256
 #define PORTS_MAX   256
 #define PIECES_MAX  10
+#define SAID        1024u
+#define SAID_TEXT   300
+#define COMMENT_MAX (SAID_TEXT + LEDGER_TEXT)
 
 struct order {
 	enum { ORDER_SOURCE, ORDER_BLOCK, ORDER_SOURCE_END, ORDER_END } what;
@@ -56,6 +59,21 @@ struct piece {
 	struct film_count counts[SOURCES_MAX];
 };
 
+struct said_key {
+	uint64_t flow;
+	uint32_t source;
+	uint16_t worker, client_port;
+	uint8_t leg, flags, unused[6];
+	uint8_t client[16];
+};
+_Static_assert(sizeof(struct said_key) == 40, "no holes: it is compared as bytes");
+
+struct said {
+	struct said_key key;
+	uint32_t len;             /* 0: nothing yet */
+	char text[SAID_TEXT];
+};
+
 struct film {
 	struct message full_message, done_message;
 	pthread_t thread;
@@ -78,6 +96,7 @@ struct film {
 	char *path;
 	struct piece *pieces;
 	unsigned n_pieces;
+	struct said said[SAID];   /* by flow */
 	char trouble[200];
 	char reason[200];
 
@@ -282,34 +301,50 @@ static void put_port(struct film *f, const struct source *s, struct port *p)
 
 static const char *const legs[] = { "client", "server" };
 
-static void comment(struct film *f, const struct merged *m, char *out, size_t size)
+/* What the packets of a connection have in common is put into words once. */
+static const struct said *said_of(struct film *f, const struct merged *m)
 {
 	const struct packets_frame *p = &m->frame;
-	char more[LEDGER_TEXT];
+	struct said_key key = { .flow = p->flow, .source = m->source, .worker = p->worker, .client_port = p->client_port, .leg = p->leg,
+				.flags = p->flags & (PACKETS_MONITOR | PACKETS_PEER | PACKETS_GATED | PACKETS_GUARDED | PACKETS_PLAIN) };
+	struct said *s;
 	char text[IP_TEXT_MAX];
 	struct in6_addr ip;
 	int n;
 
+	memcpy(key.client, p->client, sizeof(key.client));
+	s = &f->said[(key.flow ^ key.flow >> 20 ^ key.flow >> 40 ^ (uint64_t)key.leg << 9) % SAID];
+	if (s->len && memcmp(&s->key, &key, sizeof(key)) == 0)
+		return s;
+	s->key = key;
 	if (p->leg == PACKETS_OTHER_LEG)
-		n = snprintf(out, size, "of no service");
+		n = snprintf(s->text, sizeof(s->text), "of no service");
 	else
-		n = snprintf(out, size, "%s leg, flow %llx", p->flags & PACKETS_MONITOR ? "monitor" : legs[p->leg],
+		n = snprintf(s->text, sizeof(s->text), "%s leg, flow %llx", p->flags & PACKETS_MONITOR ? "monitor" : legs[p->leg],
 			     (unsigned long long)p->flow);
 
 	if (p->worker != PACKETS_NO_WORKER)
-		n += snprintf(out + n, size - (size_t)n, ", worker %u", p->worker);
+		n += snprintf(s->text + n, sizeof(s->text) - (size_t)n, ", worker %u", p->worker);
 	if (p->flags & PACKETS_PEER) {
 		memcpy(&ip, p->client, 16);
-		n += snprintf(out + n, size - (size_t)n, ", client %s port %u", ip_text(&ip, text), p->client_port);
+		n += snprintf(s->text + n, sizeof(s->text) - (size_t)n, ", client %s port %u", ip_text(&ip, text), p->client_port);
 	}
 	if (p->flags & PACKETS_GATED)
-		n += snprintf(out + n, size - (size_t)n, ", dropped: this engine has no lease of the address");
+		n += snprintf(s->text + n, sizeof(s->text) - (size_t)n, ", dropped: this engine has no lease of the address");
 	if (p->flags & PACKETS_GUARDED)
-		n += snprintf(out + n, size - (size_t)n, ", dropped: the network security policy refuses it");
+		n += snprintf(s->text + n, sizeof(s->text) - (size_t)n, ", dropped: the network security policy refuses it");
 	if (p->flags & PACKETS_PLAIN)
-		n += snprintf(out + n, size - (size_t)n, ", plaintext");
-	ledger_say(f->ledger, m->source, p, m->at_ns, more);
-	snprintf(out + n, size - (size_t)n, "%s", more);
+		n += snprintf(s->text + n, sizeof(s->text) - (size_t)n, ", plaintext");
+	s->len = (uint32_t)n;
+	return s;
+}
+
+static size_t comment(struct film *f, const struct merged *m, char out[static COMMENT_MAX])
+{
+	const struct said *s = said_of(f, m);
+
+	memcpy(out, s->text, s->len);
+	return s->len + ledger_say(f->ledger, m->source, &m->frame, m->at_ns, out + s->len);
 }
 
 static void put_packet(struct film *f, const struct merged *m)
@@ -319,16 +354,17 @@ static void put_packet(struct film *f, const struct merged *m)
 	struct port *port = port_of(s, p->port);
 	struct pcapng_packet packet = { .at_ns = m->at_ns, .wire_len = p->wire_len, .len = p->len, .data = p->data,
 					.out = p->flags & PACKETS_OUT };
-	char text[300 + LEDGER_TEXT];
+	char text[COMMENT_MAX];
 	size_t before;
 
 	if (!port)
 		port = port_add(s, p->port, "?");
 	if (!port || f->is_full)
 		return;
-	if (!f->c.classic)
-		comment(f, m, text, sizeof(text));
-	packet.comment = f->c.classic ? NULL : text;
+	if (!f->c.classic) {
+		packet.comment = text;
+		packet.comment_len = comment(f, m, text);
+	}
 	/* The statistics of the end have their place in the budget. */
 	if (!has_room(f, pcapng_packet_size(&packet) + (port->block < 0 ? 512 : 0))) {
 		full(f, *f->trouble ? f->trouble : "size");
@@ -358,12 +394,10 @@ static void put_packet(struct film *f, const struct merged *m)
 
 static void drain(struct film *f, uint64_t late_ns)
 {
-	struct merged *m;
+	const struct merged *m;
 
-	while ((m = merge_take(f->merge, late_ns))) {
+	while ((m = merge_take(f->merge, late_ns)))
 		put_packet(f, m);
-		merged_free(m);
-	}
 }
 
 static void last_words(struct film *f)
@@ -429,7 +463,7 @@ static void take_note(struct film *f, unsigned source, struct packets_note *n)
 	ledger_note(f->ledger, source, n);
 }
 
-static void take_block(struct film *f, const struct order *o)
+static void take_block(struct film *f, struct order *o)
 {
 	struct source *s = &f->sources[o->source];
 	const uint8_t *p = (const uint8_t *)o->bytes;
@@ -439,6 +473,8 @@ static void take_block(struct film *f, const struct order *o)
 	int64_t until_ns;
 	int rc = 0;
 
+	merge_block(f->merge, o->bytes, o->len);
+	o->bytes = NULL;
 	while (!s->broken && (rc = packets_take(&p, &len, &item, &e)) == 1) {
 		if (item.kind == PACKETS_FRAME)
 			merge_put(f->merge, o->source, item.frame.at_ns - (uint64_t)s->clock_ns, &item.frame);

@@ -4,16 +4,21 @@
 #include "base/ip.h"
 
 #define BUCKETS     16384u
+#define WAYS        4u  /* flows of a bucket; the one that was silent the longest goes */
 #define CONNS       65536u
+#define SERVERS     256u
 #define TRIES_MAX   4
 #define STEPS_MAX   256 /* of a connection's past that are looked at */
 #define SAID_MAX    3   /* requests that are under way at once and named */
 
 struct request {
 	uint64_t number;          /* counted from 1; 0: there is none */
-	uint64_t before;          /* the one before in its bucket */
+	uint64_t before, after;   /* numbers of its neighbours in its flow, which may be forgotten */
+	uint64_t namesake;        /* the one before in its bucket of ids */
 	uint64_t flow, begin, end;
-	unsigned source;
+	uint64_t older_end;       /* when the last of those before it was over */
+	bool settled;             /* they all are, and older_end is known */
+	unsigned source, id_len;
 	char id[PACKETS_REQUEST_MAX + 1];
 	struct {
 		uint64_t from;
@@ -23,18 +28,64 @@ struct request {
 	unsigned n_tries;
 };
 
+struct flow {
+	uint64_t flow;
+	unsigned source;
+	uint64_t newest;          /* number of its newest request; 0: nobody's place */
+	uint64_t cursor;          /* and of that which was asked for last: packets come in the order of time */
+};
+
 struct conn {
 	uint64_t key;
 	uint8_t flags;
 	bool known, told;         /* told: what is to be said of it was */
 };
 
+/* What is said of a server, but for the retry. */
+struct server {
+	uint8_t ip[16];
+	uint16_t port;
+	uint16_t len;             /* 0: nobody's place */
+	char text[IP_TEXT_MAX + 32];
+};
+
 struct ledger {
 	struct request *requests; /* the newest: a ring */
 	uint64_t n;               /* ever */
-	uint64_t buckets[BUCKETS];
+	struct flow flows[BUCKETS][WAYS];
+	uint64_t ids[BUCKETS];
 	struct conn conns[CONNS];
+	struct server servers[SERVERS];
 };
+
+/* A text that grows up to its room, and says nothing of what has none. */
+struct text {
+	char *at, *end;
+};
+
+static void text_put(struct text *t, const char *s, size_t n)
+{
+	n = MIN(n, (size_t)(t->end - t->at));
+	memcpy(t->at, s, n);
+	t->at += n;
+	*t->at = '\0';
+}
+
+static void text_puts(struct text *t, const char *s)
+{
+	text_put(t, s, strlen(s));
+}
+
+static void text_number(struct text *t, unsigned n)
+{
+	char digits[12];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + n % 10);
+	while (n /= 10);
+	text_put(t, digits + at, sizeof(digits) - at);
+}
 
 static uint64_t mixed(uint64_t v)
 {
@@ -61,44 +112,107 @@ void ledger_free(struct ledger *l)
 
 /* ---- requests ---- */
 
-static uint64_t *bucket_of(struct ledger *l, unsigned source, uint64_t flow)
+/* NULL: there was none, or it is forgotten. */
+static struct request *request_of(struct ledger *l, uint64_t number)
 {
-	return &l->buckets[mixed(flow + source) % BUCKETS];
+	struct request *r = &l->requests[number % LEDGER_REQUESTS];
+
+	return number && r->number == number ? r : NULL;
 }
 
-/* The one of NUMBER, or those before it in its bucket that are of FLOW; NULL: none is remembered. */
-static struct request *of_flow(struct ledger *l, uint64_t number, unsigned source, uint64_t flow, unsigned *steps)
+/* NULL: nothing is known of it, unless it is to be made. */
+static struct flow *flow_of(struct ledger *l, unsigned source, uint64_t flow, bool make)
 {
-	while (number && number + LEDGER_REQUESTS > l->n && (*steps)++ < STEPS_MAX) {
-		struct request *r = &l->requests[number % LEDGER_REQUESTS];
+	struct flow *bucket = l->flows[mixed(flow + source) % BUCKETS], *oldest = bucket;
 
-		if (r->flow == flow && r->source == source)
-			return r;
-		number = r->before;
+	for (unsigned i = 0; i < WAYS; i++) {
+		if (bucket[i].newest && bucket[i].flow == flow && bucket[i].source == source)
+			return &bucket[i];
+		if (bucket[i].newest < oldest->newest)
+			oldest = &bucket[i];
 	}
-	return NULL;
+	if (!make)
+		return NULL;
+	*oldest = (struct flow){ .flow = flow, .source = source };
+	return oldest;
 }
 
-#define EACH_OF_FLOW(r, l, source, flow)                                                                                         \
-	for (unsigned steps_ = 0, once_ = 1; once_; once_ = 0)                                                                   \
-		for (struct request *r = of_flow(l, *bucket_of(l, source, flow), source, flow, &steps_); r;                      \
-		     r = of_flow(l, r->before, source, flow, &steps_))
+static uint64_t *ids_of(struct ledger *l, uint64_t flow, const char *id, size_t len)
+{
+	uint64_t h = flow, word;
+
+	for (size_t at = 0; at < len; at += 8) {
+		word = 0;
+		memcpy(&word, id + at, MIN(len - at, (size_t)8));
+		h = (h ^ word) * 0x9E3779B97F4A7C15ULL;
+		h ^= h >> 29;
+	}
+	return &l->ids[mixed(h) % BUCKETS];
+}
+
+/* Are all over that were there before R? What was said once stays: so nobody walks far. */
+static bool is_settled(struct ledger *l, struct request *r)
+{
+	const struct request *older = request_of(l, r->before);
+
+	if (!r->settled && (!older || (older->settled && older->end != UINT64_MAX))) {
+		r->settled = true;
+		r->older_end = older ? MAX(older->older_end, older->end) : 0;
+	}
+	return r->settled;
+}
 
 static struct request *request_get(struct ledger *l, unsigned source, const struct packets_note *n)
 {
-	uint64_t *bucket = bucket_of(l, source, n->flow);
-	struct request *r;
+	size_t len = strlen(n->request);
+	uint64_t *ids = ids_of(l, n->flow, n->request, len);
+	struct request *r = request_of(l, *ids), *before;
+	struct flow *f;
 
-	EACH_OF_FLOW(known, l, source, n->flow)
-		if (strcmp(known->id, n->request) == 0 && known->end == UINT64_MAX)
-			return known;
+	for (unsigned steps = 0; r && steps < STEPS_MAX; r = request_of(l, r->namesake), steps++)
+		if (r->flow == n->flow && r->source == source && r->end == UINT64_MAX && r->id_len == len &&
+		    memcmp(r->id, n->request, len) == 0)
+			return r;
 	if (n->over)
 		return NULL;
+	f = flow_of(l, source, n->flow, true);
+	before = request_of(l, f->newest);
 	l->n++;
 	r = &l->requests[l->n % LEDGER_REQUESTS];
-	*r = (struct request){ .number = l->n, .before = *bucket, .flow = n->flow, .source = source, .begin = n->at_ns, .end = UINT64_MAX };
-	snprintf(r->id, sizeof(r->id), "%s", n->request);
-	*bucket = l->n;
+	*r = (struct request){ .number = l->n, .namesake = *ids, .flow = n->flow, .source = source, .begin = n->at_ns,
+			       .end = UINT64_MAX, .id_len = (unsigned)len };
+	memcpy(r->id, n->request, len);
+	*ids = l->n;
+	if (before && before != r) {
+		r->before = before->number;
+		before->after = l->n;
+	}
+	if (!f->cursor)
+		f->cursor = l->n;
+	f->newest = l->n;
+	is_settled(l, r);
+	return r;
+}
+
+/* The newest of F that began by then; NULL: all that are known began later. *NEXT: the first of those, or NULL. */
+static struct request *at_time(struct ledger *l, struct flow *f, uint64_t at_ns, struct request **next)
+{
+	struct request *r = request_of(l, f->cursor), *after;
+
+	*next = NULL;
+	if (!r)
+		r = request_of(l, f->newest);
+	for (unsigned steps = 0; r && r->begin > at_ns && steps < STEPS_MAX; r = request_of(l, r->before), steps++)
+		*next = r;
+	if (r && r->begin > at_ns)
+		return NULL;
+	if (r && !*next) {
+		while ((after = request_of(l, r->after)) && after->begin <= at_ns)
+			r = after;
+		*next = after;
+	}
+	if (r)
+		f->cursor = r->number;
 	return r;
 }
 
@@ -212,85 +326,131 @@ static void see(const struct packets_frame *f, struct seen *s)
 	s->payload = len > at - ip + (d[at + 12] >> 4) * 4U;
 }
 
-static int say_server(const struct request *r, unsigned i, char *out, size_t size)
+static void say_server(struct ledger *l, const struct request *r, struct text *t)
 {
-	char text[IP_TEXT_MAX];
-	struct in6_addr ip;
+	const uint8_t *ip = r->tries[r->n_tries - 1].server;
+	const unsigned port = r->tries[r->n_tries - 1].server_port;
+	struct server *s;
+	uint64_t half[2];
 
-	memcpy(&ip, r->tries[i].server, 16);
-	return snprintf(out, size, ", server %s port %u, retry %u", ip_text(&ip, text), r->tries[i].server_port, r->tries[i].retry);
+	memcpy(half, ip, sizeof(half));
+	s = &l->servers[mixed(half[0] ^ half[1] ^ port) % SERVERS];
+	if (!s->len || s->port != port || memcmp(s->ip, ip, sizeof(s->ip)) != 0) {
+		char text[IP_TEXT_MAX];
+		struct in6_addr addr;
+
+		memcpy(&addr, ip, sizeof(addr));
+		memcpy(s->ip, ip, sizeof(s->ip));
+		s->port = (uint16_t)port;
+		s->len = (uint16_t)snprintf(s->text, sizeof(s->text), ", server %s port %u", ip_text(&addr, text), port);
+	}
+	text_put(t, s->text, s->len);
+	text_puts(t, ", retry ");
+	text_number(t, r->tries[r->n_tries - 1].retry);
 }
 
-static int say_client_leg(struct ledger *l, unsigned source, const struct packets_frame *f, uint64_t at_ns, bool begins, char *out,
-			  size_t size)
+static void say_request(const struct request *r, struct text *t)
 {
-	const struct request *now[SAID_MAX], *next = NULL, *last = NULL;
-	unsigned n = 0;
-	int len = 0;
+	text_puts(t, ", request ");
+	text_put(t, r->id, r->id_len);
+}
 
-	EACH_OF_FLOW(r, l, source, f->flow) {
-		if (r->begin > at_ns)
-			next = r;
-		else if (at_ns <= r->end && n < SAID_MAX)
+static void say_client_leg(struct ledger *l, struct flow *f, uint64_t at_ns, bool begins, struct text *t)
+{
+	const struct request *now[SAID_MAX], *last = NULL;
+	struct request *next, *r = at_time(l, f, at_ns, &next);
+	unsigned n = 0;
+
+	for (unsigned steps = 0; r && steps < STEPS_MAX; r = request_of(l, r->before), steps++) {
+		if (at_ns <= r->end && n < SAID_MAX)
 			now[n++] = r;
 		else if (!last)
 			last = r;
+		if (is_settled(l, r) && r->older_end < at_ns) {
+			if (!last)
+				last = request_of(l, r->before);
+			break;
+		}
 	}
 	if (!n && (next || last))
 		now[n++] = next && (begins || !last) ? next : last;
 	while (n--) {
-		len += snprintf(out + len, size - (size_t)len, ", request %s", now[n]->id);
+		say_request(now[n], t);
 		if (now[n]->n_tries)
-			len += say_server(now[n], now[n]->n_tries - 1, out + len, size - (size_t)len);
+			say_server(l, now[n], t);
 	}
-	return len;
 }
 
-static int say_server_leg(struct ledger *l, unsigned source, const struct packets_frame *f, uint64_t at_ns, unsigned port, char *out,
-			  size_t size)
+/* Of R, the last try by PORT that began by then, or else the first after it. -1: none by that port. */
+static int try_of(const struct request *r, unsigned port, uint64_t at_ns)
+{
+	int best = -1;
+
+	for (unsigned i = r->n_tries; i-- > 0;) {
+		if (r->tries[i].port != port)
+			continue;
+		best = (int)i;
+		if (r->tries[i].from <= at_ns)
+			break;
+	}
+	return best;
+}
+
+static void say_server_leg(struct ledger *l, struct flow *f, uint64_t at_ns, unsigned port, struct text *t)
 {
 	const struct request *best = NULL;
-	unsigned which = 0;
+	struct request *next, *r = at_time(l, f, at_ns, &next);
+	unsigned steps = 0;
+	int which = -1;
 
-	EACH_OF_FLOW(r, l, source, f->flow)
-		for (unsigned i = r->n_tries; i-- > 0;) {
-			bool was = best && best->tries[which].from <= at_ns, is = r->tries[i].from <= at_ns;
+	/* The newest before it; else the first one after it, which it opens the connection for. */
+	for (; r && steps < STEPS_MAX; r = request_of(l, r->before), steps++) {
+		const int i = try_of(r, port, at_ns);
 
-			if (r->tries[i].port != port || was)
-				continue;
-			/* The newest before it; else the first one after it, which it opens the connection for. */
-			best = r;
-			which = i;
-			if (is)
-				break;
-		}
+		if (i < 0)
+			continue;
+		best = r;
+		which = i;
+		if (r->tries[i].from <= at_ns)
+			break;
+	}
+	for (r = next; r && !best && steps < STEPS_MAX; r = request_of(l, r->after), steps++) {
+		which = try_of(r, port, at_ns);
+		best = which < 0 ? NULL : r;
+	}
 	if (!best)
-		return 0;
-	return snprintf(out, size, ", request %s, retry %u", best->id, best->tries[which].retry);
+		return;
+	say_request(best, t);
+	text_puts(t, ", retry ");
+	text_number(t, best->tries[which].retry);
 }
 
-void ledger_say(struct ledger *l, unsigned source, const struct packets_frame *f, uint64_t at_ns, char out[static LEDGER_TEXT])
+size_t ledger_say(struct ledger *l, unsigned source, const struct packets_frame *f, uint64_t at_ns, char out[static LEDGER_TEXT])
 {
+	struct text t = { out, out + LEDGER_TEXT - 1 };
 	bool sends = f->flags & PACKETS_OUT;
+	struct flow *flow;
 	struct seen s;
 	struct conn *c;
-	int n = 0;
 
 	*out = '\0';
 	see(f, &s);
 	if (!s.known || f->leg > PACKETS_SERVER_LEG || f->flags & PACKETS_MONITOR)
-		return;
-	if (f->leg == PACKETS_CLIENT_LEG)
-		n = say_client_leg(l, source, f, at_ns, !sends && s.payload, out, LEDGER_TEXT);
-	else
-		n = say_server_leg(l, source, f, at_ns, sends ? s.sport : s.dport, out, LEDGER_TEXT);
+		return 0;
+	flow = flow_of(l, source, f->flow, false);
+	if (flow && f->leg == PACKETS_CLIENT_LEG)
+		say_client_leg(l, flow, at_ns, !sends && s.payload, &t);
+	else if (flow)
+		say_server_leg(l, flow, at_ns, sends ? s.sport : s.dport, &t);
 	if (f->flags & PACKETS_PLAIN)
-		return;
+		return (size_t)(t.at - out);
 	c = conn_of(l, source, f->leg, f->flow, sends ? s.sport : s.dport, sends ? s.dst : s.src, sends ? s.dport : s.sport);
 	if (!c->known || c->told)
-		return;
+		return (size_t)(t.at - out);
 	c->told = true;
-	if ((c->flags & (NOTE_TLS | NOTE_KEYED)) == NOTE_TLS)
-		snprintf(out + n, LEDGER_TEXT - (size_t)n, ", its TLS secrets are not in this file%s",
-			 c->flags & NOTE_RETOLD ? ": its plaintext is" : "");
+	if ((c->flags & (NOTE_TLS | NOTE_KEYED)) == NOTE_TLS) {
+		text_puts(&t, ", its TLS secrets are not in this file");
+		text_puts(&t, c->flags & NOTE_RETOLD ? ": its plaintext is" : "");
+	}
+	return (size_t)(t.at - out);
 }

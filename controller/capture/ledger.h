@@ -12,15 +12,18 @@
 #include "net/packets.h"
 
 #define LEDGER_REQUESTS 32768u
-#define LEDGER_TEXT     400
+#define LEDGER_TEXT     600 /* SAID_MAX requests at once, with the longest names */
 
 struct ledger;
 
 struct ledger *ledger_new(void);
 void ledger_free(struct ledger *l);
-/* Of the engine SOURCE; N's time is corrected. */
+/* Of the engine SOURCE; N's time is corrected. Notes of a flow come in the order of time. */
 void ledger_note(struct ledger *l, unsigned source, const struct packets_note *n);
-/* What there is to be said of F, ", request ..." or "". AT_NS: its corrected time. */
-void ledger_say(struct ledger *l, unsigned source, const struct packets_frame *f, uint64_t at_ns, char out[static LEDGER_TEXT]);
+/*
+ * What there is to be said of F, ", request ..." or "", and its length. AT_NS: its corrected time. It is quick when one
+ * packet is asked for after the other in that order.
+ */
+size_t ledger_say(struct ledger *l, unsigned source, const struct packets_frame *f, uint64_t at_ns, char out[static LEDGER_TEXT]);
 
 #endif

@@ -28,7 +28,7 @@ static void note(struct ledger *l, uint64_t at, unsigned leg, bool over, unsigne
 
 	if (leg == PACKETS_SERVER_LEG)
 		memcpy(n.server, server, 16);
-	snprintf(n.request, sizeof(n.request), "%s", id);
+	memcpy(n.request, id, strnlen(id, PACKETS_REQUEST_MAX));
 	ledger_note(l, 0, &n);
 }
 
@@ -130,6 +130,54 @@ static void what_is_remembered_is_bounded(void **state)
 	ledger_free(l);
 }
 
+/* Notes are told long before packets are asked for: a busy connection has many requests by then. */
+static void packets_may_come_much_later(void **state)
+{
+	struct ledger *l = ledger_new();
+	char id[20], said[80];
+
+	(void)state;
+	for (unsigned i = 0; i < 5000; i++) {
+		snprintf(id, sizeof(id), "r%u", i);
+		note(l, 10 * i + 10, PACKETS_CLIENT_LEG, false, 5000, 0, 0, id);
+		note(l, 10 * i + 12, PACKETS_SERVER_LEG, false, 6000, 0, 0, id);
+		note(l, 10 * i + 18, PACKETS_CLIENT_LEG, true, 5000, 0, 0, id);
+	}
+	for (unsigned i = 0; i < 5000; i++) {
+		snprintf(said, sizeof(said), ", request r%u, server 10.0.0.2 port 443, retry 0", i);
+		assert_string_equal(client_leg(l, 10 * i + 15, true, true), said);
+		snprintf(said, sizeof(said), ", request r%u, retry 0", i);
+		assert_string_equal(server_leg(l, 10 * i + 16, false, 6000), said);
+	}
+	ledger_free(l);
+}
+
+static void the_longest_words_have_room(void **state)
+{
+	struct ledger *l = ledger_new();
+	char ids[4][PACKETS_REQUEST_MAX + 1];
+	const char *said;
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		struct packets_note n = { .at_ns = 110 + i, .flow = 7, .leg = PACKETS_SERVER_LEG, .port = 60000, .server_port = 65535,
+					  .retry = 65535 };
+
+		memset(ids[i], 'a' + (int)i, sizeof(ids[i]) - 1);
+		ids[i][sizeof(ids[i]) - 1] = '\0';
+		note(l, 100 + i, PACKETS_CLIENT_LEG, false, 5000, NOTE_TLS | NOTE_RETOLD, 0, ids[i]);
+		memset(n.server, 0xaa, sizeof(n.server));
+		memcpy(n.request, ids[i], sizeof(ids[i]));
+		ledger_note(l, 0, &n);
+	}
+	said = client_leg(l, 150, true, true);
+	assert_non_null(strstr(said, ids[3]));
+	assert_non_null(strstr(said, ids[1]));
+	assert_null(strstr(said, ids[0]));
+	assert_string_equal(strstr(said, ", its"), ", its TLS secrets are not in this file: its plaintext is");
+	ledger_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -137,6 +185,8 @@ int main(void)
 		cmocka_unit_test(several_are_under_way_at_once),
 		cmocka_unit_test(what_nobody_can_decrypt_is_said_once),
 		cmocka_unit_test(what_is_remembered_is_bounded),
+		cmocka_unit_test(packets_may_come_much_later),
+		cmocka_unit_test(the_longest_words_have_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

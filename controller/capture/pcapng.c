@@ -139,34 +139,40 @@ void pcapng_interface(struct buf *b, const char *name, const char *description, 
 	end(b, at);
 }
 
-static size_t comment_len(const struct pcapng_packet *p)
-{
-	return p->comment && *p->comment ? MIN(strlen(p->comment), (size_t)OPTION_MAX) : 0;
-}
-
 size_t pcapng_packet_size(const struct pcapng_packet *p)
 {
-	size_t comment = comment_len(p);
-
-	return 8 + 20 + padded(p->len) + (comment ? 4 + padded(comment) : 0) + 8 + 4 + 4;
+	return 8 + 20 + padded(p->len) + (p->comment_len ? 4 + padded(p->comment_len) : 0) + 8 + 4 + 4;
 }
 
+static char *set_padded(char *at, const void *p, size_t n)
+{
+	memcpy(at, p, n);
+	memset(at + n, 0, padded(n) - n);
+	return at + padded(n);
+}
+
+/* The one block of which there are many: put at once. */
 void pcapng_packet(struct buf *b, const struct pcapng_packet *p)
 {
-	size_t at = begin(b, BLOCK_PACKET), comment = comment_len(p);
-	const uint32_t flags = p->out ? OUTBOUND : INBOUND;
+	const uint32_t size = (uint32_t)pcapng_packet_size(p);
+	const uint32_t head[] = { BLOCK_PACKET, size, p->interface, (uint32_t)(p->at_ns >> 32), (uint32_t)p->at_ns, p->len, p->wire_len };
+	const uint16_t comment[] = { OPT_COMMENT, (uint16_t)p->comment_len };
+	const struct {
+		uint16_t code, len;
+		uint32_t flags, end, size;
+	} tail = { EPB_FLAGS, 4, p->out ? OUTBOUND : INBOUND, OPT_END, size };
+	char *at;
 
-	put32(b, p->interface);
-	put32(b, (uint32_t)(p->at_ns >> 32));
-	put32(b, (uint32_t)p->at_ns);
-	put32(b, p->len);
-	put32(b, p->wire_len);
-	put_padded(b, p->data, p->len);
-	if (comment)
-		option(b, OPT_COMMENT, p->comment, comment);
-	option(b, EPB_FLAGS, &flags, 4);
-	option_end(b);
-	end(b, at);
+	must(p->comment_len <= OPTION_MAX && buf_room(b, size) == 0);
+	at = buf_end(b);
+	at = set_padded(at, head, sizeof(head));
+	at = set_padded(at, p->data, p->len);
+	if (p->comment_len) {
+		at = set_padded(at, comment, sizeof(comment));
+		at = set_padded(at, p->comment, p->comment_len);
+	}
+	set_padded(at, &tail, sizeof(tail));
+	buf_added(b, size);
 }
 
 void pcapng_names(struct buf *b, const struct pcapng_name *names, size_t n)

@@ -22,7 +22,8 @@ struct pcapng_packet {
 	uint32_t wire_len, len;
 	const uint8_t *data;
 	bool out;
-	const char *comment;      /* NULL: none */
+	const char *comment;      /* as long as an option may be, at most */
+	size_t comment_len;       /* 0: none */
 };
 
 struct pcapng_name {

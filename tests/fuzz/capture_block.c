@@ -14,14 +14,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct merge *m = merge_new();
 	struct ledger *l = ledger_new();
-	const uint8_t *end = data + len;
+	uint8_t *block = xmalloc(len + 1);
+	const uint8_t *end = block + len;
 	struct buf out = BUF_INIT;
 	struct packets_item item;
-	struct merged *p;
+	const struct merged *p;
 	struct err e = { 0 };
 	uint64_t last = 0;
 	int rc;
 
+	if (len)
+		memcpy(block, data, len);
+	data = block;
+	merge_block(m, block, len);
 	while ((rc = packets_take(&data, &len, &item, &e)) == 1) {
 		if (item.kind == PACKETS_FRAME) {
 			must(item.frame.data + item.frame.len <= end);
@@ -38,18 +43,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	}
 	must(rc == 0 || e.text[0]);
 	while ((p = merge_take(m, UINT64_MAX))) {
-		const struct pcapng_packet put = { .at_ns = p->at_ns, .wire_len = p->frame.wire_len, .len = p->frame.len,
-						   .data = p->frame.data, .comment = "fuzzed" };
-		size_t before = out.len;
 		char text[LEDGER_TEXT];
+		const struct pcapng_packet put = { .at_ns = p->at_ns, .wire_len = p->frame.wire_len, .len = p->frame.len,
+						   .data = p->frame.data, .comment = text,
+						   .comment_len = ledger_say(l, 1, &p->frame, p->at_ns, text) };
+		size_t before = out.len;
 
-		ledger_say(l, 1, &p->frame, p->at_ns, text);
-
+		must(put.comment_len == strlen(text) && put.comment_len < sizeof(text));
 		must(p->at_ns >= last);
 		last = p->at_ns;
 		pcapng_packet(&out, &put);
 		must(out.len - before == pcapng_packet_size(&put));
-		merged_free(p);
 	}
 	buf_fini(&out);
 	merge_free(m);

@@ -126,10 +126,17 @@ static uint64_t sum_of(const struct counters *c, const struct counter_set *set, 
 
 uint64_t counters_digest(const struct counters *c, const struct counter_set *set, unsigned slot)
 {
-	uint64_t x = 0xcbf29ce484222325ULL;
+	uint64_t x = 0xcbf29ce484222325ULL, sums[COUNTERS_SLOT_BYTES / sizeof(uint64_t)] = { 0 };
 
+	/* Block by block: once a second this is done for each of ten thousand servers. */
+	for (unsigned w = 0; w <= c->workers; w++) {
+		const uint64_t *block = number(c, set, 0, w, slot);
+
+		for (size_t i = 0; i < set->n; i++)
+			sums[i] += __atomic_load_n(&block[i], __ATOMIC_RELAXED);
+	}
 	for (size_t i = 0; i < set->n; i++) {
-		x = (x ^ sum_of(c, set, i, slot)) * 0x9E3779B97F4A7C15ULL;
+		x = (x ^ sums[i]) * 0x9E3779B97F4A7C15ULL;
 		x ^= x >> 29;
 	}
 	return x;

@@ -271,6 +271,13 @@ static void on_maps(struct proxy *p, const json_t *m, int fd)
 	probe_mark_map(fd);
 }
 
+static void on_monitors(struct proxy *p, const json_t *m, int fd)
+{
+	(void)p;
+	(void)fd;
+	probe_marks(json_bool(m, "marked", false));
+}
+
 static void on_secrets(struct proxy *p, const json_t *m, int fd)
 {
 	(void)m;
@@ -366,7 +373,7 @@ static const struct {
 	{ "commit", on_commit },     { "slots", on_slots }, { "names", on_names_known }, { "resolvers", on_resolvers },       { "clone", on_clone },
 	{ "maps", on_maps },         { "secrets", on_secrets },         { "chute", on_chute },         { "listener", on_listener }, { "unlisten", on_unlisten },
 	{ "outlet_books", on_outlet_books }, { "outlet_words", on_outlet_words }, { "outlet_queue", on_outlet_queue },
-	{ "vrfs", on_vrfs },         { "ping_socket", on_ping_socket }, { "stop", on_stop },
+	{ "vrfs", on_vrfs },         { "ping_socket", on_ping_socket }, { "monitors", on_monitors }, { "stop", on_stop },
 };
 
 static void on_message(struct channel_user *u, const char *type, const json_t *m, int fd)

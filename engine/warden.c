@@ -65,6 +65,7 @@ struct warden {
 	struct outlet outlet;
 	struct flow_files *flow_files;
 	bool outlet_told;                  /* the proxy has it */
+	bool monitors_marked;              /* the proxy was told to */
 	struct inquiries *inquiries;
 	struct trials *trials;
 	struct books *books;
@@ -495,6 +496,17 @@ static void follow_touched(struct warden *w)
 	}
 }
 
+/* A mark costs a check an entry in the flow table, and one that nobody looks for is not made. */
+static void monitors_mark(struct warden *w)
+{
+	bool wanted = captures_want_monitors(w->captures);
+
+	if (wanted == w->monitors_marked)
+		return;
+	w->monitors_marked = wanted;
+	process_send(w->process, json_pack("{s:s, s:b}", "type", "monitors", "marked", wanted), -1);
+}
+
 static void on_committed(struct link_user *u, uint64_t revision)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
@@ -547,6 +559,7 @@ static void on_committed(struct link_user *u, uint64_t revision)
 		if (((mine || clones) && assigned_follow_clone(a, w->link)) || other)
 			clone_tell(w, a);
 	}
+	monitors_mark(w);
 	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision", (json_int_t)revision), -1);
 	LIST_FOREACH(l, assigned_list(w->assigned)) {
 		loop_breathe(w->loop);
@@ -683,6 +696,8 @@ static void on_started(struct process_user *u)
 	process_send(w->process, json_pack("{s:s, s:b, s:I}", "type", "maps", "fd", 1, "flow_seed",
 					   (json_int_t)datapath_flow_seed(w->datapath)),
 		     datapath_marks_fd(w->datapath));
+	w->monitors_marked = false;
+	monitors_mark(w);
 	process_send(w->process, json_pack("{s:s, s:b}", "type", "secrets", "fd", 1), captures_secrets_fd(w->captures));
 	process_send(w->process, json_pack("{s:s, s:b}", "type", "chute", "fd", 1), captures_chute_fd(w->captures));
 	for (int v6 = 0; v6 < 2; v6++)

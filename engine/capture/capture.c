@@ -62,6 +62,7 @@ struct taking {
 	uint64_t chute_lost;    /* of its place, before it began */
 	bool keys;              /* TLS secrets are wanted */
 	bool plaintext;         /* what is said inside TLS */
+	bool monitors;          /* their checks are to be known */
 	struct ring_buffer *ring;   /* NULL: it is of the past */
 	struct recorder_view past;
 	uint64_t since_ns, until_ns; /* of the past: nothing older, nothing of then or later */
@@ -677,6 +678,7 @@ static int start(struct captures *c, const char *owner, uint32_t number, const c
 		t->packets_max = (uint64_t)p->num_pkts;
 		t->keys = p->enable_ssl_session_key_capture;
 		t->plaintext = p->plaintext;
+		t->monitors = !before_ns && (!number || want->debug_hm != DEBUG_VS_HM_NONE);
 		if (number && !before_ns) {
 			chute_clear(&c->chute, t->slot, false);
 			t->chute_lost = chute_lost(&c->chute, t->slot);
@@ -701,7 +703,7 @@ static int start(struct captures *c, const char *owner, uint32_t number, const c
 		}
 		must(pthread_create(&t->thread, NULL, before_ns ? run_past : run, t) == 0);
 		if (!before_ns && number)
-			datapath_tap_set(c->datapath, number, &tap, want->debug_hm != DEBUG_VS_HM_NONE);
+			datapath_tap_set(c->datapath, number, &tap, t->monitors);
 		else if (!before_ns)
 			datapath_tap_engine(c->datapath, &tap, engine_wants(object));
 		list_init(&t->link);
@@ -925,6 +927,14 @@ bool captures_follow_engine(struct captures *c)
 	if (o.object && start(c, o.engine, 0, o.uuid, o.object, &e) < 0)
 		log_warn("capture_failed capture=%s reason=\"%s\"", o.uuid, err_line(&e));
 	return true;
+}
+
+bool captures_want_monitors(const struct captures *c)
+{
+	LIST_FOREACH(l, &c->all)
+		if (LIST_ENTRY(l, struct taking, link)->monitors)
+			return true;
+	return false;
 }
 
 void captures_drop(struct captures *c, const struct assigned *a)

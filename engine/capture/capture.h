@@ -37,6 +37,8 @@ int captures_chute_fd(const struct captures *c);
 bool captures_follow(struct captures *c, struct assigned *a);
 /* After a commit, first: captures of the engine itself. True: captures_follow() for all. */
 bool captures_follow_engine(struct captures *c);
+/* Somebody wants to know the packets of health monitors: their sockets are to be marked. */
+bool captures_want_monitors(const struct captures *c);
 /* A is dropped. */
 void captures_drop(struct captures *c, const struct assigned *a);
 

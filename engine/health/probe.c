@@ -202,10 +202,16 @@ void probe_free(struct probe *p)
 /* ---- marks: one map in a process ---- */
 
 static int mark_map = -1;
+static bool marks;
 
 void probe_mark_map(int fd)
 {
 	mark_map = fd;
+}
+
+void probe_marks(bool wanted)
+{
+	marks = wanted;
 }
 
 void probe_mark(const struct probe *p, int fd)
@@ -214,7 +220,7 @@ void probe_mark(const struct probe *p, int fd)
 			       .service = MARK_MONITORS, .idle_s = 60 };
 	union bpf_attr attr = { .map_fd = (uint32_t)mark_map };
 
-	if (mark_map < 0)
+	if (mark_map < 0 || !marks)
 		return;
 	attr.key = (uint64_t)(uintptr_t)&fd;
 	attr.value = (uint64_t)(uintptr_t)&m;

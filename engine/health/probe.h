@@ -87,10 +87,12 @@ void probe_again(struct probe *p);
 
 /* ---- for the ways of asking ---- */
 
-/* Socket FD, before it is connected: the kernel knows that what it says is a monitor's. */
+/* Socket FD, before it is connected: the kernel knows that what it says is a monitor's, if anybody wants that. */
 void probe_mark(const struct probe *p, int fd);
 /* The socket storage map for it; borrowed for ever. */
 void probe_mark_map(int fd);
+/* Is there anybody who wants to know? Else nothing is marked, as in the beginning. */
+void probe_marks(bool wanted);
 
 void probe_move(struct probe *p, enum probe_state to);
 /* The check is over. FMT says why, as part of a sentence. */

@@ -1,6 +1,8 @@
 """Whatever a clone server is, does or says, production does not notice, and nothing answers it."""
 
 import contextlib
+import os
+import signal
 import socket
 import struct
 import threading
@@ -12,6 +14,7 @@ from lab import until
 from lab.packets import ACK, FIN, RST, SYN, checksum
 
 QUICK = 40                      # answers that show that production goes on
+MARKER = "02:53:50:57:00:01"    # source of decrypted copies
 
 
 def segment(smac, dmac, src, sport, dst, dport, seq, ack, flags):
@@ -59,6 +62,10 @@ class Wire:
         frames.append(segment(self.sensor.mac, self.exit.mac, self.sensor.ip4, 5000, vip, 80, 7, 0, SYN))
         # On a link of its own it may even say that the server is here.
         claimed = talks[0].server if self.exit.name == "span0" else self.sensor.ip4
+        mine = bytes.fromhex(self.sensor.mac.replace(":", ""))
+        frames += [bytes.fromhex(mac.replace(":", "")) + mine + kind + os.urandom(n)      # and what is nothing at all
+                   for mac in (self.exit.mac, "ff:ff:ff:ff:ff:ff") for kind in (b"\x08\x00", b"\x86\xdd", b"\x08\x06")
+                   for n in (46, 1400)]
         return frames + [who_has(self.sensor.mac, "ff:ff:ff:ff:ff:ff", claimed, self.exit.ip, op) for op in (1, 2)]
 
     def blow(self, frames, seconds):
@@ -97,8 +104,11 @@ def test_production_does_not_notice_what_a_sensor_does(lab, place):
     web, client, engine = lab.server(), lab.client(), lab.engine()
     out = engine.span0 if place == "own_link" else engine.back0
     vs = lab.virtual_service(pool=[web], http=False, clone=lab.clone_profile([ids])).wait_servers_up(1)
+    read = lab.virtual_service(pool=[web], clone=lab.clone_profile([ids], payload="CLONE_DECRYPTED"))
     held = [Held(client, vs) for _ in range(3)]
     until(lambda: len(ids.conversations()) >= 3, "copies arrive")
+    until(lambda: client.get(read.url) and any(f.src_mac == MARKER for f in ids.frames()), "decrypted ones, too")
+    learned, readers = switch.table(), []
 
     def port(*words):
         switch.run("tc", "qdisc", *words[:1], "dev", ids.eth.port, "root", *words[1:])
@@ -108,13 +118,31 @@ def test_production_does_not_notice_what_a_sensor_does(lab, place):
             ids.eth.unplug()
             ids.eth.plug()
 
-    with Wire(ids, out) as wire, client.load(vs.url, 150) as keeping, client.load(vs.url, 40, reuse=False) as fresh:
+    def stop():
+        """Who reads there reads nothing any more, and what the kernel keeps for it is full at once."""
+        reader = ids.start("tcpdump", "-i", "eth0", "-nn", "-s", 2048, "-B", 16, "-Z", "root", "-w", "/dev/null",
+                           log="stopped.tcpdump")
+        until(lambda: "listening on" in reader.tail(), "it listens")
+        readers.extend((reader, ids.tcpdump))
+        for one in readers:
+            one.signal(signal.SIGSTOP)
+
+    def go_on():
+        for one in readers:
+            one.signal(signal.SIGCONT)
+        came = ids.count()
+        until(lambda: ids.count() > came, "copies arrive")
+
+    with Wire(ids, out) as wire, client.load(vs.url, 150) as keeping, client.load(vs.url, 40, reuse=False) as fresh, \
+            client.load(read.url, 60) as reading:
         def garbage():
             talks = [t for t in ids.conversations() if not t.ended and t.handshake]
             assert len(talks) >= 3
             wire.blow(wire.attack(talks, vs.vip), 0.7)
 
         steps = [
+            ("stopped", stop),
+            ("goes on", go_on),
             ("dead", lambda: ids.ip("link", "set", "eth0", "down")),
             ("back", lambda: ids.ip("link", "set", "eth0", "up")),
             ("garbage", garbage),
@@ -130,18 +158,22 @@ def test_production_does_not_notice_what_a_sensor_does(lab, place):
         if place == "own_link":
             steps.append(("gone", lambda: engine.ip("link", "del", "span0")))
         else:
-            steps = [step for step in steps if step[0] in ("dead", "back", "garbage", "flapping")]
+            steps = [step for step in steps if step[0] in ("stopped", "goes on", "dead", "back", "garbage", "flapping")]
         for what, step in steps:
             step()
-            before = keeping.answered, fresh.answered
-            until(lambda: keeping.answered > before[0] + QUICK and fresh.answered > before[1] + QUICK // 5,
-                  f"production goes on: {what}")
+            before = keeping.answered, fresh.answered, reading.answered
+            until(lambda: keeping.answered > before[0] + QUICK and fresh.answered > before[1] + QUICK // 5 and
+                  reading.answered > before[2] + QUICK // 4, f"production goes on: {what}")
             for one in held:
                 one.talk()
             if what == "garbage" and place == "own_link":
                 assert not refused(ids, engine.span0.ip), "nobody answers it"
-    print(f"measured: {place}: {keeping}; fresh {fresh}")
-    assert not keeping.failed and not fresh.failed, (keeping, fresh)
+            assert lab.back.knows(web.mac) == web.eth.port, what
+    print(f"measured: {place}: {keeping}; fresh {fresh}; decrypted {reading}")
+    assert not keeping.failed and not fresh.failed and not reading.failed, (keeping, fresh, reading)
     balanced(vs)
-    if place == "servers_switch":
-        assert lab.back.knows(web.mac) == web.eth.port
+    balanced(read)
+    # What the switch has learned stands where it stood, and nothing came to it but who may.
+    table = switch.table()
+    assert {mac: port for mac, port in table.items() if learned.get(mac, port) != port} == {}
+    assert set(table) - set(learned) <= {MARKER, ids.mac, web.mac, *engine.macs()}

@@ -246,6 +246,16 @@ def far_sensor(lab, near):
     return sensor, leg
 
 
+def segment_size(frame):
+    """What a SYN over IPv4 without IP options says it takes (RFC 9293)."""
+    at, end = 14 + 20 + 20, 14 + 20 + (frame.raw[46] >> 4) * 4
+    while at < end and frame.raw[at]:
+        if frame.raw[at] == 2:
+            return int.from_bytes(frame.raw[at + 2:at + 4], "big")
+        at += 1 if frame.raw[at] == 1 else frame.raw[at + 1]
+    return None
+
+
 def test_a_profile_says_the_encapsulation(lab):
     """Through controller, engine and proxy: each field has its effect, and what the server sends leaves room as well."""
     web, client = lab.server(), lab.client()
@@ -257,16 +267,28 @@ def test_a_profile_says_the_encapsulation(lab):
     engine.ip("route", "add", "198.18.8.0/24", "via", hop.ip)
     body = {"name": "far", "clone_servers": [{"ip_address": {"addr": sensor.ip4, "type": "V4"}}]}
     profile = lab.api.post("trafficcloneprofile", body)
-    vs = lab.virtual_service(pool=[web], monitor=None, clone=profile["url"])
+    vs = lab.virtual_service(pool=[web], http=False, monitor=None, clone=profile["url"])
     engine.run("ping", "-c", 1, "-W", 5, sensor.ip4)
-    for more, kind, number, port in (
-            ({"type": "CLONE_ENCAP_VXLAN", "vni": 42}, "vxlan", 42, 4789),
-            ({"type": "CLONE_ENCAP_VXLAN", "vni": 42, "port": 8472}, "vxlan", 42, 8472),
-            ({"type": "CLONE_ENCAP_GENEVE", "vni": 16777215}, "geneve", 16777215, 6081),
-            ({"type": "CLONE_ENCAP_GRE"}, "gre", None, 0),
-            ({"type": "CLONE_ENCAP_GRE", "key": 0}, "gre", 0, 0),
-            ({"type": "CLONE_ENCAP_ERSPAN_II", "session_id": 1023}, "erspan2", 1023, 0),
-            ({"type": "CLONE_ENCAP_ERSPAN_III", "session_id": 7}, "erspan3", 7, 0)):
+    syns, reader = [], PcapReader(lab.dir / "syns.pcap")
+    tcpdump = web.start("tcpdump", "-i", "eth0", "-nn", "--immediate-mode", "-U", "-Z", "root", "-w", reader.path,
+                        "tcp dst port 80 and tcp[tcpflags] & tcp-syn != 0", log="syns.tcpdump")
+    until(lambda: "listening on" in tcpdump.tail(), "the server listens")
+
+    def taken(size):
+        """The next connections to the server are of segments as long as that."""
+        def look():
+            client.fresh_get(vs.url)
+            syns.extend(reader.new_frames())
+            return syns and segment_size(syns[-1]) == size
+        until(look, f"connections to the server take {size} bytes", 15, every=0.1)
+    for more, kind, number, port, around in (
+            ({"type": "CLONE_ENCAP_VXLAN", "vni": 42}, "vxlan", 42, 4789, 50),
+            ({"type": "CLONE_ENCAP_VXLAN", "vni": 42, "port": 8472}, "vxlan", 42, 8472, 50),
+            ({"type": "CLONE_ENCAP_GENEVE", "vni": 16777215}, "geneve", 16777215, 6081, 50),
+            ({"type": "CLONE_ENCAP_GRE"}, "gre", None, 0, 38),
+            ({"type": "CLONE_ENCAP_GRE", "key": 0}, "gre", 0, 0, 42),
+            ({"type": "CLONE_ENCAP_ERSPAN_II", "session_id": 1023}, "erspan2", 1023, 0, 50),
+            ({"type": "CLONE_ENCAP_ERSPAN_III", "session_id": 7}, "erspan3", 7, 0, 54)):
         profile["clone_servers"][0]["encapsulation"] = more
         profile = lab.api.put(f"trafficcloneprofile/{profile['uuid']}", profile)
 
@@ -284,7 +306,14 @@ def test_a_profile_says_the_encapsulation(lab):
         frames = until(whole_body, "the whole answer is in the copies")
         assert all(f.checksums_ok and f.whole for f in frames)
         assert max(f.wire_length for f in frames) == 1514, "the server's segments, too, leave just the room"
+        taken(1460 - around)
     assert vs.clone_told()["dropped_too_big"] == 0
+    # The path becomes narrower, and wide again; nothing has to leave room any more.
+    for words, size in (("mtu 1400", 1400 - 40 - 54), ("", 1460 - 54)):
+        engine.ip("route", "replace", "198.18.8.0/24", "via", hop.ip, *words.split())
+        taken(size)
+    vs.patch(delete={"traffic_clone_profile_ref": profile["url"]})
+    taken(1460)
 
 
 def test_the_next_hop_is_the_routing_table_s(world):

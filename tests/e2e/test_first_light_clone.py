@@ -78,6 +78,82 @@ def test_the_books_go_on_when_the_profile_changes(lab):
     print(f"measured: {seen} copies through 30 changes, none uncounted")
 
 
+def live_fields(model, message):
+    """Paths of the fields that mean something to the engine."""
+    for field in model["messages"][message]["fields"]:
+        if field.get("apply") == "bpf":
+            yield field["name"]
+            if "message" in field:
+                yield from (f"{field['name']}.{path}" for path in live_fields(model, field["message"]))
+
+
+def test_no_request_fails_whichever_field_is_edited(lab):
+    """One field after the other, under load; each that the model has."""
+    (ids, other), web, client, engine = [lab.sensor() for _ in range(2)], lab.server(), lab.client(), lab.engine()
+    lab.api.post("network", {"name": "span", "configured_subnets": [{"prefix": {
+        "ip_addr": {"addr": lab.span.address(0)[0], "type": "V4"}, "mask": 24}}]})
+    collector = {"addr": client.ip4, "type": "V4"}
+    edits = [
+        ("clone_servers", [{}, {"ip_address": {"addr": other.ip4, "type": "V4"}}]),
+        ("clone_servers.ip_address", {"addr": ids.ip6, "type": "V6"}),
+        ("clone_servers.ip_address", {"addr": ids.ip4, "type": "V4"}),
+        ("clone_servers.mac", ids.mac),
+        ("clone_servers.subnet", {"ip_addr": {"addr": lab.span.address(0)[0], "type": "V4"}, "mask": 24}),
+        ("clone_servers.network_ref", lab.ref("network", "span")),
+        ("clone_servers.encapsulation", {}),
+        ("clone_servers.encapsulation.type", "CLONE_ENCAP_VXLAN"),
+        ("clone_servers.encapsulation.vni", 77),
+        ("clone_servers.encapsulation.port", 8472),
+        ("clone_servers.encapsulation", {"type": "CLONE_ENCAP_ERSPAN_II"}),
+        ("clone_servers.encapsulation.session_id", 9),
+        ("clone_servers.encapsulation", {"type": "CLONE_ENCAP_GRE"}),
+        ("clone_servers.encapsulation.key", 3),
+        ("clone_servers.encapsulation", {}),
+        ("preserve_client_ip", True),
+        ("filter", {}),
+        ("filter.client_prefixes", [{"ip_addr": {"addr": client.ip4, "type": "V4"}, "mask": 24}]),
+        ("filter.sample_percent", 50),
+        ("side", "CLONE_SIDE_CLIENT"),
+        ("side", "CLONE_SIDE_BOTH"),
+        ("side", "CLONE_SIDE_SERVER"),
+        ("max_packets_per_second", 100),
+        ("max_bits_per_second", 64000),
+        ("payload", "CLONE_DECRYPTED"),
+        ("filter.sample_percent", 100),
+        ("max_packets_per_second", 0),
+        ("max_bits_per_second", 0),
+        ("decrypted_port", 8080),
+        ("marker_mac", "02:aa:bb:cc:dd:ee"),
+        ("masked_headers", ["Cookie"]),
+        ("filter.path_prefixes", ["/"]),
+        ("filter.hosts", ["nobody.example"]),
+        ("filter.hosts", []),
+        ("flow_log", {"type": "CLONE_LOG_SYSLOG", "ip_address": collector}),
+        ("flow_log.port", 5140),
+        ("flow_log.type", "CLONE_LOG_UDP"),
+        ("flow_log.ip_address", {"addr": lab.front.address(99)[0], "type": "V4"}),
+        ("flow_log", {"type": "CLONE_LOG_FILE", "file_name": "a"}),
+        ("flow_log.file_name", "b"),
+    ]
+    assert {path for path, _ in edits} == set(live_fields(lab.api.get("model"), "TrafficCloneProfile"))
+    profile = {"name": "edited", "clone_servers": [{"ip_address": {"addr": ids.ip4, "type": "V4"}}]}
+    path = "trafficcloneprofile/" + lab.api.post("trafficcloneprofile", profile)["uuid"]
+    vs = lab.virtual_service(pool=[web], monitor=None, clone=f"/api/{path}")
+    with client.load(vs.url, 450) as keeping, client.load(vs.url, 50, reuse=False) as fresh:
+        for field, value in edits:
+            *way, last = field.split(".")
+            at = profile
+            for name in way:
+                at = at.setdefault(name, [{}])[0] if name == "clone_servers" else at.setdefault(name, {})
+            at[last] = [{**at[last][0], **value[0]}, *value[1:]] if last == "clone_servers" else value
+            lab.api.put(path, profile)
+            before = keeping.answered, fresh.answered
+            until(lambda: keeping.answered >= before[0] + 20 and fresh.answered >= before[1] + 2, f"answers under {field}")
+            assert not keeping.failed and not fresh.failed, (field, keeping, fresh)
+    print(f"measured: {len(edits)} edits: {keeping}; fresh {fresh}")
+    until(lambda: (engine.state / "flows/b").exists(), "the last one has its effect")
+
+
 @pytest.mark.parametrize("http", [True, False], ids=["http", "l4"])
 @pytest.mark.parametrize("preserve", [True, False], ids=["client_ip", "engine_ip"])
 def test_the_copy_carries_the_address_it_should(lab, http, preserve):
@@ -119,6 +195,17 @@ def test_each_flow_goes_to_one_clone_server(lab):
     talks = [sensor.conversations() for sensor in sensors]
     assert sorted(len(of_one) for of_one in talks) == [4, 4, 5]
     assert all(talk.complete and talk.ended for of_one in talks for talk in of_one)
+
+
+def test_each_worker_gives_flows_in_turn(lab):
+    """Three workers, three sensors: of each worker's flows none has more than one more than another."""
+    sensors, web, client = [lab.sensor() for _ in range(3)], lab.server(), lab.client()
+    lab.engine(workers=3)
+    vs = lab.virtual_service(pool=[web], http=False, monitor=None, clone=lab.clone_profile(sensors, mac=True))
+    client.run("curl", "-sSf", "-H", "Connection: close", "-o", "/dev/null", f"{vs.url}?[1-300]")
+    books_closed(vs, *sensors)
+    flows = [sum(talk.complete for talk in sensor.conversations()) for sensor in sensors]
+    assert sum(flows) == 300 and max(flows) - min(flows) <= 3, flows
 
 
 def test_ipv6_is_copied_too(lab):

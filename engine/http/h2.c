@@ -33,9 +33,12 @@ struct h2 {
 	struct list streams;
 	struct grave grave, flush;
 	uint32_t requests, control, empty;
+	int32_t last;                  /* stream that the client began */
+	uint32_t begun;                /* streams, in all */
 	unsigned open;                 /* streams */
 	uint64_t idle_ns;              /* since when there is none; 0: nobody has looked since */
 	bool flush_set, ended, goodbye;
+	bool has_reset;                /* a stream: what its client had sent before he knew comes yet */
 	char ip[ADDRESS_TEXT];
 };
 
@@ -643,6 +646,26 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	return 0;
 }
 
+/*
+ * A request in a stream that is over, or was passed by (RFC 9113 section 5.1): nghttp2, which was told to keep none of them,
+ * would ignore it. Who has not been told of a reset has no excuse. (Its DATA nghttp2 does not show.)
+ */
+static int on_head(struct h2 *h2, int32_t id)
+{
+	if (id > h2->last) {
+		h2->last = id;
+		h2->begun++;
+		return 0;
+	}
+	if (id <= 0 || h2->has_reset || h2->goodbye || nghttp2_session_find_stream(h2->ng, id))
+		return 0;
+	counter_add(&h2->client->service->counters->http2_malformed, 1);
+	/* Were some passed by, this may be one of them. */
+	nghttp2_session_terminate_session(h2->ng, (uint32_t)h2->last == 2 * h2->begun - 1 ? NGHTTP2_STREAM_CLOSED
+											   : NGHTTP2_PROTOCOL_ERROR);
+	return 0;
+}
+
 /* Before a frame is understood: those that cost more than they say. */
 static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *arg)
 {
@@ -662,6 +685,8 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
 		if (max_control && ++h2->control > max_control)
 			return flood(h2);
 		break;
+	case NGHTTP2_HEADERS:
+		return on_head(h2, hd->stream_id);
 	case NGHTTP2_DATA:
 		if (hd->length == 0 && !(hd->flags & NGHTTP2_FLAG_END_STREAM) && max_empty &&
 		    ++h2->empty > max_empty)
@@ -681,8 +706,9 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
 static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 {
 	struct stream *s = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
+	struct h2 *h2 = arg;
 
-	(void)arg;
+	h2->has_reset |= frame->hd.type == NGHTTP2_RST_STREAM;
 	if (s && frame->hd.flags & NGHTTP2_FLAG_END_STREAM &&
 	    (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
 	    nghttp2_session_get_stream_remote_close(ng, s->id) == 0) {

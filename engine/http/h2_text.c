@@ -127,9 +127,9 @@ int h2_text_field(struct h2_text *t, const struct h2_text_limits *max, nghttp2_r
 		pseudo(t, n, value);
 		return t->no_room ? -EINVAL : 0;
 	}
-	/* That all are there nghttp2 sees at the end only. */
+	/* nghttp2 will refuse the stream, when one of them comes late or at the end. */
 	if (!t->method)
-		return -EINVAL;
+		return 0;
 	if (!t->begun)
 		request_line(t);
 	line(t, max, n, v);

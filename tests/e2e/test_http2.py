@@ -162,6 +162,101 @@ def test_what_no_http1_connection_could_say_is_not_said_by_a_stream(lab):
         assert origin.heard.count(b" HTTP/1.1\r\n") == 1 and b"GET /after" in origin.heard, (name, origin.heard)
 
 
+# What RFC 9113 forbids, by its section: the error code that may be told, and the frames (type, flags, stream, payload).
+PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR, COMPRESSION_ERROR = 1, 3, 5, 6, 9
+PADDED, WITH_PRIORITY, LAST = 8, 32, END_STREAM | END_HEADERS
+
+
+def head(*more, method: str = "GET") -> bytes:
+    return block([(":method", method), *GET[1:], (":path", "/"), *more])
+
+
+OPEN = (HEADERS, END_HEADERS, 1, head(method="POST"))
+ASKED = (HEADERS, LAST, 1, head())
+CLOSED = (HEADERS, LAST, 1, head()), "answered"
+HALF = head()[:5], head()[5:]
+RESET = (RST_STREAM, 0, 1, struct.pack(">I", 8))
+of_one = struct.Struct(">I").pack
+
+FORBIDDEN = [
+    ("4.2 a large DATA", {FRAME_SIZE_ERROR}, OPEN, (DATA, END_STREAM, 1, bytes(16385))),
+    ("4.2 a large HEADERS", {FRAME_SIZE_ERROR}, (HEADERS, LAST, 1, head(("x", "y" * 16400)))),
+    ("4.3 no field block", {COMPRESSION_ERROR}, (HEADERS, LAST, 1, b"\x40")),
+    ("4.3 another stream within a field block", {PROTOCOL_ERROR}, (HEADERS, END_STREAM, 1, HALF[0]), (HEADERS, LAST, 3, head())),
+    ("5.1 DATA of an idle stream", {PROTOCOL_ERROR}, (DATA, END_STREAM, 1, b"x")),
+    ("5.1 RST_STREAM of an idle stream", {PROTOCOL_ERROR}, RESET),
+    ("5.1 WINDOW_UPDATE of an idle stream", {PROTOCOL_ERROR}, (WINDOW_UPDATE, 0, 1, of_one(100))),
+    ("5.1 CONTINUATION of an idle stream", {PROTOCOL_ERROR}, (CONTINUATION, END_HEADERS, 1, head())),
+    ("5.1 HEADERS after the end", {STREAM_CLOSED}, ASKED, (HEADERS, LAST, 1, head())),
+    ("5.1 HEADERS after RST_STREAM", {STREAM_CLOSED}, OPEN, RESET, (HEADERS, LAST, 1, head())),
+    ("5.1 HEADERS when both have ended", {STREAM_CLOSED}, *CLOSED, (HEADERS, LAST, 1, head())),
+    ("5.1 CONTINUATION when both have ended", {STREAM_CLOSED, PROTOCOL_ERROR}, *CLOSED, (CONTINUATION, END_HEADERS, 1, head())),
+    ("5.1.1 an even stream", {PROTOCOL_ERROR}, (HEADERS, LAST, 2, head())),
+    ("5.1.1 a stream that was passed by", {PROTOCOL_ERROR}, (HEADERS, LAST, 5, head()), (HEADERS, LAST, 3, head())),
+    ("5.5 an extension within a field block", {PROTOCOL_ERROR}, (HEADERS, END_STREAM, 1, HALF[0]), (0xff, 0, 0, b"")),
+    ("6.1 DATA of no stream", {PROTOCOL_ERROR}, (DATA, END_STREAM, 0, b"x")),
+    ("6.1 more padding than DATA", {PROTOCOL_ERROR}, OPEN, (DATA, END_STREAM | PADDED, 1, b"\x06test")),
+    ("6.2 HEADERS of no stream", {PROTOCOL_ERROR}, (HEADERS, LAST, 0, head())),
+    ("6.2 more padding than HEADERS", {PROTOCOL_ERROR}, (HEADERS, LAST | PADDED, 1, b"\xf0" + head())),
+    ("6.3 PRIORITY of no stream", {PROTOCOL_ERROR}, (PRIORITY, 0, 0, bytes(5))),
+    ("6.3 a short PRIORITY", {FRAME_SIZE_ERROR}, OPEN, (PRIORITY, 0, 1, bytes(4))),
+    ("6.4 RST_STREAM of no stream", {PROTOCOL_ERROR}, (RST_STREAM, 0, 0, of_one(8))),
+    ("6.4 a short RST_STREAM", {FRAME_SIZE_ERROR}, OPEN, (RST_STREAM, 0, 1, bytes(3))),
+    ("6.5 SETTINGS ACK that says something", {FRAME_SIZE_ERROR}, (SETTINGS, 1, 0, b"x")),
+    ("6.5 SETTINGS of a stream", {PROTOCOL_ERROR}, (SETTINGS, 0, 1, struct.pack(">HI", 3, 100))),
+    ("6.5 SETTINGS of a strange length", {FRAME_SIZE_ERROR}, (SETTINGS, 0, 0, bytes(3))),
+    ("6.5.2 ENABLE_PUSH 2", {PROTOCOL_ERROR}, (SETTINGS, 0, 0, struct.pack(">HI", 2, 2))),
+    ("6.5.2 a window of 2 GiB", {FLOW_CONTROL_ERROR}, (SETTINGS, 0, 0, struct.pack(">HI", 4, 1 << 31))),
+    ("6.5.2 too small a frame", {PROTOCOL_ERROR}, (SETTINGS, 0, 0, struct.pack(">HI", 5, 16383))),
+    ("6.5.2 too large a frame", {PROTOCOL_ERROR}, (SETTINGS, 0, 0, struct.pack(">HI", 5, 1 << 24))),
+    ("6.7 PING of a stream", {PROTOCOL_ERROR}, (PING, 0, 1, bytes(8))),
+    ("6.7 a short PING", {FRAME_SIZE_ERROR}, (PING, 0, 0, bytes(6))),
+    ("6.8 GOAWAY of a stream", {PROTOCOL_ERROR}, (GOAWAY, 0, 1, bytes(8))),
+    ("6.9 no more window", {PROTOCOL_ERROR}, (WINDOW_UPDATE, 0, 0, bytes(4))),
+    ("6.9 no more window of a stream", {PROTOCOL_ERROR}, OPEN, (WINDOW_UPDATE, 0, 1, bytes(4))),
+    ("6.9 a short WINDOW_UPDATE", {FRAME_SIZE_ERROR}, (WINDOW_UPDATE, 0, 0, bytes(3))),
+    ("6.9.1 a window above 2 GiB", {FLOW_CONTROL_ERROR}, *[(WINDOW_UPDATE, 0, 0, of_one((1 << 31) - 1))] * 2),
+    ("6.9.1 a stream's window above 2 GiB", {FLOW_CONTROL_ERROR}, OPEN, *[(WINDOW_UPDATE, 0, 1, of_one((1 << 31) - 1))] * 2),
+    ("6.10 CONTINUATION after the block", {PROTOCOL_ERROR, STREAM_CLOSED}, OPEN, (CONTINUATION, END_HEADERS, 1, head())),
+    ("6.10 CONTINUATION of no stream", {PROTOCOL_ERROR}, (HEADERS, END_STREAM, 1, HALF[0]), (CONTINUATION, END_HEADERS, 0, HALF[1])),
+    ("8.1 a second head that is no end", {PROTOCOL_ERROR}, OPEN, (HEADERS, END_HEADERS, 1, block([("x", "y")]))),
+    ("8.1 a pseudo-header field in trailers", {PROTOCOL_ERROR}, OPEN, (HEADERS, LAST, 1, block([(":method", "POST")]))),
+    ("8.1.1 more than the length", {PROTOCOL_ERROR}, (HEADERS, END_HEADERS, 1, head(("content-length", "1"), method="POST")),
+     (DATA, 0, 1, b"te"), (DATA, END_STREAM, 1, b"st")),
+    ("8.1.1 less than the length", {PROTOCOL_ERROR}, (HEADERS, END_HEADERS, 1, head(("content-length", "9"), method="POST")),
+     (DATA, END_STREAM, 1, b"te")),
+    ("8.2.2 a field of the connection", {PROTOCOL_ERROR}, (HEADERS, LAST, 1, head(("connection", "keep-alive")))),
+    ("8.2.2 TE of more than trailers", {PROTOCOL_ERROR}, (HEADERS, LAST, 1, head(("te", "trailers, deflate")))),
+    ("8.3 an unknown pseudo-header field", {PROTOCOL_ERROR}, (HEADERS, LAST, 1, block([(":x", "y"), *GET, (":path", "/")]))),
+    ("8.3 one of an answer", {PROTOCOL_ERROR}, (HEADERS, LAST, 1, head((":status", "200")))),
+    ("8.3 one that comes late", {PROTOCOL_ERROR}, (HEADERS, LAST, 1, block([("x", "y"), *GET, (":path", "/")]))),
+    ("8.3.1 no method", {PROTOCOL_ERROR}, (HEADERS, LAST, 1, block([*GET[1:], (":path", "/"), ("x", "y")]))),
+    ("8.3.1 two methods", {PROTOCOL_ERROR}, (HEADERS, LAST, 1, head((":method", "GET")))),
+    ("8.4 a promise of the client", {PROTOCOL_ERROR}, OPEN, (PUSH, END_HEADERS, 1, of_one(2) + head())),
+    ("RFC 7541 2.3.3 an index of nothing", {COMPRESSION_ERROR}, (HEADERS, LAST, 1, b"\xff\x7f")),
+    ("RFC 7541 4.2 a size at the end", {COMPRESSION_ERROR}, (HEADERS, LAST, 1, head() + b"\x3e")),
+    ("RFC 7541 6.3 a size above the limit", {COMPRESSION_ERROR}, (HEADERS, LAST, 1, b"\x3f\xe1\xff\x7f" + head())),
+]
+
+
+def test_what_the_rfc_forbids_is_told_by_its_code(lab):
+    engine, client, _ = serve_nginx(lab)
+    wrong = {}
+    for name, codes, *frames in FORBIDDEN:
+        peer = Frames(client, engine)
+        for frame in frames:
+            if frame == "answered":
+                any(kind in (HEADERS, DATA) and flags & END_STREAM for kind, flags, _, _ in peer.frames())
+            else:
+                peer.send(*frame)
+        told = next((int.from_bytes(payload[4:8] if kind == GOAWAY else payload, "big")
+                     for kind, _, _, payload in peer.frames() if kind in (GOAWAY, RST_STREAM)), None)
+        if told not in codes:
+            wrong[name] = told
+        peer.peer.close()
+    assert not wrong
+
+
 def test_costly_clients_are_sent_away(lab):
     engine, client, origin = serve_origin(lab, http2_profile={  # it answers when a body is complete
         "max_http2_control_frames_per_connection": 100, "max_http2_empty_data_frames_per_connection": 50})

@@ -151,6 +151,25 @@ static const char *given(const json_t *wire, const char *field)
 	return json_object_get(wire, field) ? json_str(wire, field, NULL) : "";
 }
 
+/*
+ * A client that works in a tenant other than `admin` said so with each request, and its objects go there: those that it read
+ * elsewhere, to copy them, still name the tenant that they are from.
+ */
+static bool stays_here(struct change *c, struct resolver *r, const char *home, const char *asked)
+{
+	const struct object *t = txn_get(c->txn, "tenant", home);
+	char uuid[UUID_MAX];
+
+	if (c->by.internal || strcmp(home, TENANT_ADMIN) == 0)
+		return false;
+	if (t && (r->model.resolve(&r->model, "tenant", asked, uuid, sizeof(uuid), NULL) < 0 ||
+		  strcmp(uuid, home) != 0))
+		change_warn(c,
+			    "tenant_ref: The object is made in %.60s, the tenant of the request.",
+			    t->name);
+	return true;
+}
+
 static int place_tenant(struct change *c, const struct kind_desc *k, json_t *wire, char *tenant,
 			struct err *e)
 {
@@ -166,8 +185,8 @@ static int place_tenant(struct change *c, const struct kind_desc *k, json_t *wir
 	if (!asked)
 		return err_set(e, -EINVAL, "tenant_ref", "A reference is a string.");
 	snprintf(tenant, UUID_MAX, "%s", home);
-	if (*asked) {
-		resolver(c, &r, k, home, "");
+	resolver(c, &r, k, home, "");
+	if (*asked && !stays_here(c, &r, home, asked)) {
 		rc = r.model.resolve(&r.model, "tenant", asked, tenant, UUID_MAX, e);
 		if (rc < 0) {
 			err_within(e, "tenant_ref");
@@ -248,10 +267,10 @@ static int check(struct change *c, const struct kind_desc *k, const char *uuid, 
 		 json_t *new, struct err *e)
 {
 	const struct rule *r = rule_find(k->path);
-	int rc = stays_in_cloud(c, k, new, e);
+	int rc = r && r->fill ? r->fill(c, uuid, old, new, e) : 0;
 
-	if (rc == 0 && r && r->fill)
-		rc = r->fill(c, uuid, old, new, e);
+	if (rc == 0)
+		rc = stays_in_cloud(c, k, new, e);
 	return rc == 0 && r && r->check ? r->check(c, uuid, old, new, e) : rc;
 }
 

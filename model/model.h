@@ -39,6 +39,7 @@ enum field_flags {
 	F_DEPRECATED = 1 << 7,
 	F_ALWAYS = 1 << 8,       /* the struct's pointer is never NULL: unset is all defaults */
 	F_LATER_STORED = 1 << 9, /* what is not built is stored, and refused at the use: model_later() */
+	F_SHOWN = 1 << 10,       /* a message that answers always have: clients set members of it without looking */
 };
 
 /* Bounds of an integer where min and max do not say any. */
@@ -166,8 +167,8 @@ enum model_read_flags {
 
 /*
  * Validate and canonicalise a whole object. Numbers and booleans may come as strings; read-only
- * fields are dropped; null is refused; refs are resolved (without a resolver they must be
- * in the stored form). *OUT is a new reference. -EINVAL with path and sentence, also for
+ * fields are dropped; null is nothing where an object, a list or a reference may be, and refused
+ * elsewhere; refs are resolved (without a resolver they must be in the stored form). *OUT is a new reference. -EINVAL with path and sentence, also for
  * what is not built; -ENOENT for a reference that cannot be resolved ("Pool object not found").
  */
 int model_read(const struct kind_desc *k, const json_t *wire, unsigned flags,

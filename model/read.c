@@ -465,9 +465,11 @@ static int unknown_field(struct reader *r, const struct message_desc *m, const c
 	return place_err(r->e, -EINVAL, at, "Is not a field of %s.", m->name);
 }
 
-/* What clients send for "nothing": an empty reference. */
+/* What clients send for "nothing": an empty reference, null where no value stands but an object or a list. */
 static bool says_nothing(const struct field_desc *f, const json_t *v)
 {
+	if (json_is_null(v))
+		return f->list || f->type == FT_MSG || f->type == FT_REF;
 	return f->type == FT_REF && !f->list && json_is_string(v) && json_string_length(v) == 0;
 }
 

@@ -73,6 +73,8 @@ static json_t *write_field(const struct writer *w, const struct field_desc *f, c
 
 		return keep ? write_item(w, f, v) : NULL;
 	}
+	if (!v && (f->flags & F_SHOWN))
+		return write_message(w, f->msg, NULL, NULL);
 	if (!v || (f->dflt_from && f->dflt && value_is_default(f, v)))
 		return field_default(f, stored);
 	return write_item(w, f, v);

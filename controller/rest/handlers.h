@@ -27,7 +27,7 @@ handler certificate_write;
 enum result certificate_macro(struct request *q, const struct kind_desc *k, json_t *data);
 void certificate_actions(struct rest *r);
 /* user_token.c */
-handler user_token_list, user_token_make, user_token_delete;
+handler user_tenant_list, user_token_list, user_token_make, user_token_delete;
 /* objects.c */
 handler object_create, object_get, object_replace, object_patch, object_delete;
 /* macro.c */

@@ -236,6 +236,21 @@ static int add_tenant(void *arg, const struct object *o)
 	return 0;
 }
 
+/* Where the user has a role, also for who may not read tenants: tools find the name for their header here. */
+static json_t *tenants_json(struct request *q)
+{
+	struct tenants tenants = { q, json_array() };
+
+	store_each(q->rest->c->store, "tenant", add_tenant, &tenants);
+	return tenants.list;
+}
+
+enum result user_tenant_list(struct request *q)
+{
+	request_json(q, 200, json_pack("{s:o}", "tenants", tenants_json(q)));
+	return RESULT_NOW;
+}
+
 static json_t *user_json(struct request *q, const struct object *u)
 {
 	const char *home =
@@ -258,7 +273,6 @@ static void login_good(struct request *q, const char *uuid)
 	const struct object *u = store_get(s, "user", uuid), *config, *props;
 	struct session *x = session_new(&r->sessions, uuid, mono_ns());
 	struct profile profile;
-	struct tenants tenants = { q, json_array() };
 	json_t *answer;
 
 	profile_of(s, u, &profile);
@@ -269,12 +283,12 @@ static void login_good(struct request *q, const char *uuid)
 	q->user = u;
 	snprintf(q->tenant_id, sizeof(q->tenant_id), TENANT_ADMIN);
 	q->viewer = (struct viewer){ .store = s, .user = u, .tenant = q->tenant_id };
-	store_each(s, "tenant", add_tenant, &tenants);
 	config = store_get(s, "systemconfiguration", "default");
 	props = store_get(s, "controllerproperties", "global");
 	answer = json_pack("{s:o, s:s, s:b, s:o, s:o, s:{s:I}}", "version", state_version(),
 			   "session_cookie_name", "avi-sessionid", "user_initialized", 1, "user",
-			   user_json(q, u), "tenants", tenants.list, "controller", "api_idle_timeout",
+			   user_json(q, u), "tenants", tenants_json(q), "controller",
+			   "api_idle_timeout",
 			   props ? json_int(props->body, "api_idle_timeout", 15) : (json_int_t)15);
 	must(answer);
 	if (config && auth_is_superuser(q)) {

@@ -26,7 +26,10 @@ static bool text_is_clean(const char *s, size_t n)
 	return v != NULL;
 }
 
-/* Decode N bytes at S to OUT, which takes N + 1. Length or -EINVAL. */
+/*
+ * Decode N bytes at S to OUT, which takes N + 1. Length or -EINVAL. In a query (PLUS) a percent sign that begins no escape
+ * is one: the Go SDK asks for `?name=100%`.
+ */
 static int decode(const char *s, size_t n, bool plus, char *out, struct err *e)
 {
 	size_t o = 0;
@@ -39,16 +42,16 @@ static int decode(const char *s, size_t n, bool plus, char *out, struct err *e)
 		} else if (c == '%') {
 			int hi, lo;
 
-			if (n - i < 3)
+			hi = n - i < 3 ? -1 : hex_digit(s[i + 1]);
+			lo = n - i < 3 ? -1 : hex_digit(s[i + 2]);
+			if (hi >= 0 && lo >= 0) {
+				c = (char)(hi << 4 | lo);
+				i += 2;
+			} else if (!plus) {
 				return err_set(e, -EINVAL, NULL,
-					       "The URL ends within a percent escape.");
-			hi = hex_digit(s[i + 1]);
-			lo = hex_digit(s[i + 2]);
-			if (hi < 0 || lo < 0)
-				return err_set(e, -EINVAL, NULL,
-					       "'%.3s' in the URL is not a percent escape.", s + i);
-			c = (char)(hi << 4 | lo);
-			i += 2;
+					       "'%.*s' in the URL is not a percent escape.",
+					       (int)MIN(n - i, 3), s + i);
+			}
 		}
 		out[o++] = c;
 	}

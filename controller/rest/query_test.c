@@ -35,13 +35,23 @@ static void parameters_are_found(void **state)
 
 static void broken_escapes_are_refused(void **state)
 {
-	static const char *const bad[] = { "a=%",   "a=%4",	"a=%zz", "a=%00",
-					   "a=%ff", "%c0%ae=1", "a=%0a", "a=\x01" };
+	static const char *const bad[] = { "a=%00", "a=%ff", "%c0%ae=1", "a=%0a", "a=\x01" };
+	/* The Go SDK escapes no name. */
+	static const char *const raw[][2] = { { "a=100%", "100%" },
+					      { "a=%4", "%4" },
+					      { "a=%zz", "%zz" },
+					      { "a=%%41%", "%A%" },
+					      { "a=b c%20d", "b c d" } };
 	struct query q;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(parse(&q, bad[i]), -EINVAL);
+	for (size_t i = 0; i < ARRAY_SIZE(raw); i++) {
+		assert_int_equal(parse(&q, raw[i][0]), 0);
+		assert_string_equal(query_get(&q, "a"), raw[i][1]);
+		query_fini(&q);
+	}
 }
 
 static void too_many_parameters_are_refused(void **state)

@@ -48,6 +48,7 @@ static const struct route {
 	ROUTE(GET, "/api/cluster/version", cluster_version, USERS, ANY_TENANT)
 	ROUTE(GET, "/api/useraccount", useraccount_get, USERS, ANY_TENANT | OLD)
 	ROUTE(PUT, "/api/useraccount", useraccount_put, USERS, ANY_TENANT | OLD)
+	ROUTE(GET, "/api/user-tenant-list", user_tenant_list, USERS, ANY_TENANT)
 	ROUTE(GET, "/api/user-token", user_token_list, USERS, ANY_TENANT)
 	ROUTE(POST, "/api/user-token", user_token_make, USERS, ANY_TENANT)
 	ROUTE(DELETE, "/api/user-token/:uuid", user_token_delete, USERS, ANY_TENANT)

@@ -107,7 +107,10 @@ enum result openapi_get(struct request *q)
 	return RESULT_NOW;
 }
 
-/* Spanwire has no licence keys; the tools that add up usage find nothing to add. */
+/*
+ * Spanwire has no licence keys; the tools that add up usage find nothing to add, and more than anybody uses to add it to: they
+ * read 0 as "no licence".
+ */
 enum result license_get(struct request *q)
 {
 	request_json(q, 200, json_pack("{s:[], s:s}", "licenses", "uuid", "default"));
@@ -117,7 +120,7 @@ enum result license_get(struct request *q)
 enum result licenseusage_get(struct request *q)
 {
 	request_json(q, 200,
-		     json_pack("{s:i, s:i, s:[]}", "licensed_cores", 0, "num_se_vcpus", 0,
+		     json_pack("{s:i, s:i, s:[]}", "licensed_cores", 1000000, "num_se_vcpus", 0,
 			       "licenses"));
 	return RESULT_NOW;
 }

@@ -111,6 +111,105 @@ def test_python_gives_up_after_four_logins(controller, admin):
     assert body.status_code == 200 and body.json()["uuid"] == "default"
 
 
+def test_go_asks_for_names_as_they_are(controller):
+    """The SDK puts a name into the URL without a word of escape; a map of parameters leaves an `&` at the end."""
+    go = Go(controller)
+    for name in ("two words", "100%", "5 % off", "gr\u00f6\u00dfer", "a[b]{c}|d^e", "quo\"ted"):
+        assert go.call("POST", "//api/pool", {"name": name})[0] == 201
+        found = go.call("GET", f"//api/pool?name={name}&skip_default=true&fields=name&")[1]
+        assert [o["name"] for o in found["results"]] == [name]
+
+
+def test_terraform_looks_for_the_name_of_a_tenant(controller, admin):
+    """The provider has the uuid of a tenant_ref and needs the name for its header; users may not read tenants."""
+    tenant = admin.make("tenant", name="tf")
+    role = admin.make("role", name="pools only", privileges=[{"resource": "PERMISSION_POOL", "type": "WRITE_ACCESS"}])
+    admin.make("user", name="tf-user", password="some password", default_tenant_ref=tenant["url"],
+               access=[{"role_ref": role["url"], "tenant_ref": tenant["url"]}])
+    go = Go(controller, "tf-user", "some password")
+    (mine,) = go.call("GET", "//api/user-tenant-list")[1]["tenants"]
+    assert (mine["name"], mine["uuid"], mine["url"]) == ("tf", tenant["uuid"], tenant["url"].split("#")[0])
+    s = controller.session("tf-user", "some password", tenant=mine["name"], version="30.2.1")
+    assert s.make("pool", name="tf-pool", tenant_ref=mine["url"])["tenant_ref"].endswith("#tf")
+    assert {t["name"] for t in admin.get("/user-tenant-list").json()["tenants"]} >= {"admin", "tf"}
+
+
+def test_python_scripts_as_they_are_written(controller, admin):
+    """What the SDK's own samples and tests do without looking."""
+    # None where there is nothing: of a list, an object, a reference.
+    pool = admin.post("pool", {"name": "py-null", "servers": [], "health_monitor_refs": None, "fail_action": None, "pki_profile_ref": None})
+    assert pool.status_code == 201 and "fail_action" not in pool.json()
+    assert "default_server_port" in error(admin.post("pool", {"name": "no", "default_server_port": None}), 400)
+    # A member of an object that nobody has set yet; who leaves defaults out does not see it.
+    for _ in range(2):
+        config = admin.get("systemconfiguration").json()
+        assert config["portal_configuration"]["allow_basic_authentication"] is False
+        assert not admin.get("systemconfiguration?skip_default=true").json().get("portal_configuration")
+        config.pop("portal_configuration")
+        assert admin.put("systemconfiguration", config).status_code == 200
+    assert admin.get("licenseusage").json()["licensed_cores"]
+    assert admin.get("sslkeyandcertificate", params={"export_key": "true"}).status_code == 200
+
+
+def test_clone_vs_copies_a_service(admin):
+    """The sample reads what a service refers to, gives it names and posts it: beside the old one, in another cloud, in another tenant."""
+    def made(kind, body, **more):
+        answer = admin.post(kind, body, **more)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def read(ref, name):
+        """The object as it is answered; only what is its own goes."""
+        body = admin.get(ref.split("/api/")[1]).json()
+        for field in ("uuid", "url", "_last_modified"):
+            body.pop(field)
+        return {**body, "name": name}
+
+    admin.make("tenant", name="copies")
+    cloud = admin.make("cloud", name="Other", vtype="CLOUD_NONE")
+    group = admin.make("ipaddrgroup", name="cv-group", addrs=[{"addr": "10.6.0.1", "type": "V4"}])
+    policy = admin.make("networksecuritypolicy", name="cv-policy", rules=[
+        {"name": "r", "index": 1, "enable": True, "action": "NETWORK_SECURITY_POLICY_ACTION_TYPE_DENY",
+         "match": {"client_ip": {"match_criteria": "IS_IN", "group_refs": [group["url"]]}}}])
+    monitor = admin.make("healthmonitor", name="cv-hm", type="HEALTH_MONITOR_HTTPS", https_monitor={
+        "http_request": "GET / HTTP/1.0", "http_response_code": ["HTTP_2XX"],
+        "ssl_attributes": {"ssl_profile_ref": "/api/sslprofile?name=System-Standard"}})
+    pool = admin.make("pool", name="cv-pool", servers=[server("10.6.0.2")], health_monitor_refs=[monitor["url"]])
+    admin.make("vsvip", name="cv-vip", vip=[vip("10.6.0.3")], dns_info=[{"fqdn": "shop.example.com", "type": "DNS_RECORD_A"}])
+    admin.make("virtualservice", name="cv", services=[{"port": 80}], pool_ref=pool["url"], vsvip_ref="/api/vsvip?name=cv-vip",
+               network_security_policy_ref=policy["url"])
+    old = admin.get("virtualservice?name=cv").json()["results"][0]
+    for number, (where, own) in enumerate((({}, {}), ({}, {"cloud_ref": cloud["url"]}), ({"X-Avi-Tenant": "copies"}, {}))):
+        def copy(ref, name, **more):
+            """Also of the tenant: the body says where it was."""
+            return made(ref.split("/api/")[1].split("/")[0], {**read(ref, name), **more}, headers=where)["url"]
+        hm = copy(monitor["url"], f"hm-{number}")
+        p = read(pool["url"], f"pool-{number}")
+        p.pop("vrf_ref", None)
+        p = made("pool", {**p, "health_monitor_refs": [hm], **own}, headers=where)
+        n = read(policy["url"], f"policy-{number}")
+        n["rules"][0]["match"]["client_ip"]["group_refs"] = [copy(group["url"], f"group-{number}")]
+        n = made("networksecuritypolicy", n, headers=where)
+        v = read(old["vsvip_ref"], f"vip-{number}")
+        assert v["vip"][0]["auto_allocate_ip"] is False and v["vip"][0]["auto_allocate_floating_ip"] is False
+        v["vip"] = [{"vip_id": "1", "enabled": True, "auto_allocate_ip": False, "auto_allocate_floating_ip": False,
+                     "ip_address": {"addr": f"10.6.1.{number}", "type": "V4"}}]
+        v.pop("vrf_context_ref")
+        v = made("vsvip", {**v, **own}, headers=where)
+        s = read(old["url"], f"cv-{number}")
+        assert s["type"] == "VS_TYPE_NORMAL" and s["vh_type"]
+        if own:
+            # Its routing domain stays that of the old cloud's name: it is the one of its addresses that counts.
+            s["se_group_ref"] = next(g["url"] for g in admin.get("serviceenginegroup?name=Default-Group").json()["results"]
+                                     if g["cloud_ref"] == cloud["url"].split("#")[0])
+        s = made("virtualservice", {**s, "enabled": False, "pool_ref": p["url"], "vsvip_ref": v["url"],
+                                    "network_security_policy_ref": n["url"], **own}, headers=where)
+        assert s["tenant_ref"].endswith("#copies" if where else "#admin")
+        assert s["cloud_ref"].endswith("#Other" if own else "#Default-Cloud")
+        for ref in (s["url"], n["url"], v["url"], p["url"], hm):
+            assert admin.delete(ref.split("/api/")[1].split("#")[0], headers=where).status_code == 204
+
+
 def test_ako_syncs_its_services(controller, admin):
     """Full sync by pages, objects marked as its own, 409 to GET and PUT, 412 to a new look, deletes of what is gone."""
     s = controller.session(version="22.1.3")

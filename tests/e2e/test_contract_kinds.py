@@ -257,11 +257,18 @@ def test_tenants_have_names_of_their_own(admin, tenants):
     assert everywhere["count"] == 3
 
 
-def test_a_tenant_in_the_body_beats_the_header(admin, tenants):
+def test_a_tenant_in_the_body_beats_admin_and_no_other(admin, tenants):
     made = admin.make("pool", name="sent to red", tenant_ref="/api/tenant?name=red")
     assert made["tenant_ref"].endswith("#red")
     assert tenants["red"].find("pool", "sent to red")["uuid"] == made["uuid"]
     assert admin.find("pool", "sent to red") is None
+    # What was read in one tenant is posted in another one as it is: tools copy so.
+    for field in ("uuid", "url", "_last_modified"):
+        made.pop(field)
+    for tenant, said in (("blue", True), ("red", False)):
+        answer = tenants[tenant].post("pool", {**made, "name": "copied"})
+        assert answer.status_code == 201 and answer.json()["tenant_ref"].endswith("#" + tenant)
+        assert ("X-Spanwire-Warning" in answer.headers) == said
 
 
 def test_what_admin_provides_is_seen_by_all(admin, tenants):
@@ -349,8 +356,10 @@ def test_another_tenant_is_closed(people):
         error(owner.post("pool", {"name": "x"}, headers={"X-Avi-Tenant": tenant}), 403)
     # Whether there is a tenant `blue` is not told: the same words as for one that there is not.
     for name in ("blue", "nowhere"):
-        assert error(owner.post("pool", {"name": "x", "tenant_ref": f"/api/tenant?name={name}"}), 400) == \
-            f"tenant_ref: Tenant object not found: '/api/tenant?name={name}'."
+        made = owner.post("pool", {"name": f"not of {name}", "tenant_ref": f"/api/tenant?name={name}"})
+        assert made.status_code == 201 and made.json()["tenant_ref"].endswith("#red")
+        assert made.headers["X-Spanwire-Warning"] == "tenant_ref: The object is made in red, the tenant of the request."
+        assert owner.delete(f"pool/{made.json()['uuid']}").status_code == 204
         assert f"Tenant '{name}' does not exist!" in error(owner.get("pool", headers={"X-Avi-Tenant": name}), 403)
     # `*` shows what one may see, and no more.
     seen = owner.get("pool?page_size=200", headers={"X-Avi-Tenant": "*"}).json()["results"]

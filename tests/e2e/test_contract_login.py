@@ -73,7 +73,7 @@ def test_wrong_credentials_are_told_in_these_words(controller, user, password):
 @pytest.mark.parametrize("body,kind", [
     ("", "application/x-www-form-urlencoded"), ("username=admin", "application/x-www-form-urlencoded"),
     ("{", "application/json"), ("[]", "application/json"), ('{"username": "admin"}', "application/json"),
-    ("username=%zz&password=x", "application/x-www-form-urlencoded")])
+    ("username=%00&password=x", "application/x-www-form-urlencoded")])
 def test_a_login_without_sense_is_refused(controller, body, kind):
     error(plain(controller, "POST", "/login", data=body, headers={"Content-Type": kind}), 400)
 
@@ -290,7 +290,7 @@ def test_the_state_is_what_clients_wait_for(controller, admin):
     assert runtime["node_states"][0]["role"] == "CLUSTER_LEADER"
     assert admin.get("cluster/version").json()["Version"] == "30.2.1"
     assert admin.get("cluster?name=x").json()["uuid"].startswith("cluster-")
-    assert admin.get("licenseusage").json()["licensed_cores"] == 0
+    assert admin.get("licenseusage").json()["licensed_cores"] > 0
     assert any(kind["kind"] == "pool" for kind in admin.get("model").json()["kinds"])
 
 

@@ -127,7 +127,8 @@ def test_inner_objects_go_where_their_holder_goes(controller, admin):
     data = shop("m6", "10.2.0.6")
     data["pool_ref_data"]["vrf_ref_data"] = {"name": "m6-vrf"}
     assert "vrfcontext" in error(mona.post("macro", macro(data)), 403)
-    error(mona.post("macro", macro(shop("m7", "10.2.0.7", tenant_ref="/api/tenant?name=admin"))), 403)
+    made = by_kind(mona.post("macro", macro(shop("m7", "10.2.0.7", tenant_ref="/api/tenant?name=admin"))).json())
+    assert {o["tenant_ref"].split("#")[1] for o in made.values()} == {"orange"}
     for name in ("m6", "m7"):
         assert admin.find("virtualservice", name) is None
 

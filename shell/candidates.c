@@ -259,6 +259,18 @@ static const json_t *kind_of(const json_t *model, const char *word)
 	return word && !kinds_find(model, word, &k, &e) ? k : NULL;
 }
 
+/* The kind that is what is debugged of KIND. */
+static const json_t *debug_of(const json_t *model, const json_t *kind)
+{
+	const json_t *k;
+	size_t i;
+
+	json_array_foreach(json_object_get(model, "kinds"), i, k)
+		if (!strcmp(json_str(k, "of", ""), json_str(kind, "kind", "")))
+			return k;
+	return NULL;
+}
+
 static void add_kinds(struct candidates *c, const json_t *model, bool debug)
 {
 	const json_t *k;
@@ -369,6 +381,31 @@ static void slot(struct session *s, struct candidates *c, const char *token, con
 	}
 }
 
+/*
+ * Behind "filter", which ends what else may follow: fields of the kind, and their values. false: it is not said yet.
+ */
+static bool in_filter(struct session *s, struct candidates *c, const char *const *words, size_t n, size_t used, const json_t *model)
+{
+	const json_t *kind = n > used ? kind_of(model, words[used]) : NULL;
+
+	for (size_t i = used + 1; kind && i < n; i++) {
+		struct expect x;
+
+		if (strcasecmp(words[i], "filter"))
+			continue;
+		/* A row of a view has members of its own, which only the answer tells. */
+		if (i > used + 1) {
+			c->about = xstrdup("pairs of a member of the rows, and its value");
+			return true;
+		}
+		x = mode_expect(model, json_str(kind, "message", ""), NULL, words + i + 1, n - i - 1);
+		s->mode.model = s->mode.n ? s->mode.model : model;
+		add_expected(s, c, &x);
+		return true;
+	}
+	return false;
+}
+
 /* The N-th word behind a command's name, by what the table says follows. */
 static void in_command(struct session *s, struct candidates *c, const char *const *words, size_t n)
 {
@@ -377,7 +414,8 @@ static void in_command(struct session *s, struct candidates *c, const char *cons
 	CLEANUP_FREE char *copy = NULL;
 	struct err e;
 	size_t used, since = 0;
-	char *rest, *token, *last = NULL;
+	char *rest, *token, *last = NULL, *filter;
+	bool debug = false;
 
 	if (s->client)
 		client_model(s->client, &model, &e);
@@ -401,6 +439,12 @@ static void in_command(struct session *s, struct candidates *c, const char *cons
 	} else {
 		copy = xstrdup(cmd->words);
 	}
+	filter = strstr(copy, " [filter");
+	if (filter) {
+		*filter = '\0';
+		if (in_filter(s, c, words, n, used, model))
+			return;
+	}
 	rest = copy;
 	for (size_t i = used; (token = strsep(&rest, " ")) || last; i++) {
 		bool repeats = false;
@@ -422,10 +466,16 @@ static void in_command(struct session *s, struct candidates *c, const char *cons
 		}
 		if (i == n || (last && (!strcmp(last, "COMMAND") || !strcmp(last, "FIELDS")))) {
 			slot(s, c, token, words, n, model, kind, since);
+			if (filter && kind)
+				add(c, "filter", "Only what has these values.");
 			return;
 		}
 		if (i > n)
 			return;
+		/* Behind its name come the fields of what is debugged of it. */
+		if (!strcmp(token, "NAME") && debug)
+			kind = debug_of(model, kind);
+		debug |= !strcmp(token, "DEBUGKIND");
 		if (!strcmp(token, "KIND") || !strcmp(token, "DEBUGKIND")) {
 			kind = kind_of(model, words[i]);
 			/* There is only one: no name, a view at once. */

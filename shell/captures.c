@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "base/base.h"
-#include "shell/kinds.h"
 #include "shell/objects.h"
 #include "shell/show.h"
 #include "shell/text.h"
@@ -72,24 +71,35 @@ static int download(struct session *s, const json_t *capture, const char *direct
 	return rc;
 }
 
-int captures_show(struct session *s, const char *name, const char *directory, struct err *e)
+/* How far one is that runs; what is not known yet is left out. */
+static void put_progress(struct session *s, json_t *capture)
 {
-	CLEANUP_JSON json_t *all = NULL, *mine = json_array(), *service = NULL, *rows = NULL;
-	CLEANUP_FREE char *asked = NULL;
-	const json_t *model, *kind, *c, *complete;
+	CLEANUP_FREE char *path = xasprintf("/api/capture/%s/runtime", json_str(capture, "uuid", ""));
+	CLEANUP_JSON json_t *now = NULL;
+	struct err ignored;
+
+	if (json_bool(capture, "running", false) && !client_get(s->client, path, &now, &ignored))
+		json_object_update_new(capture, json_incref(now));
+}
+
+int captures_show(struct session *s, const json_t *kind, const char *name, const char *directory, struct err *e)
+{
+	CLEANUP_JSON json_t *all = NULL, *mine = json_array(), *owner = NULL, *rows = NULL;
+	CLEANUP_FREE char *asked = NULL, *ref = xasprintf("%s_ref", json_str(kind, "kind", ""));
+	const json_t *c, *complete;
 	const char *uuid;
 	size_t i;
-	int rc = client_model(s->client, &model, e);
+	int rc = objects_find(s->client, kind, name, "&skip_default=true", &owner, e);
 
-	rc = rc ? rc : kinds_find(model, "virtualservice", &kind, e);
-	rc = rc ? rc : objects_find(s->client, kind, name, "&skip_default=true", &service, e);
 	rc = rc ? rc : objects_all(s->client, "/api/capture", "", &all, e);
 	if (rc)
 		return rc;
-	uuid = json_str(service, "uuid", "");
+	uuid = json_str(owner, "uuid", "");
 	json_array_foreach(all, i, c)
-		if (strstr(json_str(c, "virtualservice_ref", ""), uuid))
+		if (strstr(json_str(c, ref, ""), uuid)) {
+			put_progress(s, (json_t *)c);
 			json_array_append(mine, (json_t *)c);
+		}
 	complete = newest(mine);
 	if (s->json) {
 		json_dumpf(mine, s->out, JSON_INDENT(2));
@@ -103,7 +113,7 @@ int captures_show(struct session *s, const char *name, const char *directory, st
 	/* One that is complete is what was asked for; else it is told how far they are. */
 	if (json_array_size(mine) > 1 || !complete || (!directory && !s->ask)) {
 		static const char *const columns[] = { "file_name", "running", "started", "ended", "ended_by",
-						       "packets", "drops", "size" };
+						       "packets", "drops", "size", "seconds_left" };
 
 		rows = json_array();
 		json_array_foreach(mine, i, c) {

@@ -15,6 +15,7 @@
 #include "shell/completion.h"
 #include "shell/configure.h"
 #include "shell/edit.h"
+#include "shell/events.h"
 #include "shell/grid.h"
 #include "shell/interrupt.h"
 #include "shell/kinds.h"
@@ -24,6 +25,7 @@
 #include "shell/text.h"
 #include "shell/token.h"
 #include "shell/verbs.h"
+#include "shell/words.h"
 #include "shell/why.h"
 
 /* As long an action is looked after. */
@@ -57,10 +59,12 @@ static int find_debug(struct session *s, const char *word, const json_t **model,
 
 int do_show(struct session *s, const char *const *words, size_t n, struct err *e)
 {
-	struct show show_how = { .client = s->client, .out = s->out, .json = s->json, .all = s->all };
+	struct show show_how = { .client = s->client, .out = s->out, .json = s->json, .all = s->all, .zeros = s->pipe != NULL };
 	struct buf view = BUF_INIT;
-	int rc;
+	int rc = filter_cut(&show_how.filter, words, n, &n, e);
 
+	if (rc)
+		return rc;
 	/* "runtime detail" is runtime/detail. */
 	for (size_t i = 2; i < n; i++)
 		buf_printf(&view, "%s%s", i > 2 ? "/" : "", words[i]);
@@ -81,7 +85,36 @@ int do_show_debug(struct session *s, const char *const *words, size_t n, struct 
 		return show(&show_how, json_str(kind, "kind", ""), words[1], NULL, e);
 	if (strncasecmp("capture", words[2], strlen(words[2])))
 		return err_set(e, -EINVAL, NULL, "There is no '%s' to show of it: capture.", words[2]);
-	return captures_show(s, words[1], n > 3 ? words[3] : NULL, e);
+	rc = kinds_find(model, json_str(kind, "of", ""), &kind, e);
+	return rc ? rc : captures_show(s, kind, words[1], n > 3 ? words[3] : NULL, e);
+}
+
+int do_show_events(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	return events_show(s, words, n, e);
+}
+
+int do_show_logs(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	return events_logs(s, words, n, e);
+}
+
+/* "controller" may be said: there is no other one. */
+int do_show_version(struct session *s, const char *const *words, size_t n, struct err *e)
+{
+	CLEANUP_JSON json_t *answer = NULL;
+	int rc = client_get(s->client, "/api/cluster/version", &answer, e);
+
+	if (rc || (n && strcasecmp(words[0], "controller")))
+		return rc ? rc : err_set(e, -EINVAL, NULL, "Of '%s' no version is known: `show serviceengine NAME` is about an engine.", words[0]);
+	if (s->json) {
+		json_dumpf(answer, s->out, JSON_INDENT(2));
+		fputc('\n', s->out);
+		return 0;
+	}
+	fprintf(s->out, "controller %s (API %s)\nshell %s\n", json_str(answer, "spanwire_version", ""), json_str(answer, "Version", ""),
+		SPANWIRE_VERSION);
+	return 0;
 }
 
 int do_why(struct session *s, const char *const *words, size_t n, struct err *e)
@@ -401,6 +434,8 @@ static int transfer_read(struct session *s, const char *const *words, size_t n, 
 			t->full = true;
 		else if (!strcmp(words[i], "passphrase"))
 			wanted = true;
+		else if (!strcmp(words[i], "file") && i + 1 < n) /* as others say it */
+			;
 		else if (!t->file)
 			t->file = words[i];
 		else
@@ -511,6 +546,11 @@ static int truth(const char *word, bool *out, struct err *e)
 	return 0;
 }
 
+static const char *word_at(const void *words, size_t i)
+{
+	return ((const char *const *)words)[i];
+}
+
 int do_terminal(struct session *s, const char *const *words, size_t n, struct err *e)
 {
 	const char *value = n > 1 ? words[1] : "on";
@@ -540,8 +580,22 @@ int do_terminal(struct session *s, const char *const *words, size_t n, struct er
 	if (!strcmp(words[0], "length"))
 		return number(n > 1 ? words[1] : "", &s->length, e);
 	/* Fields as options are understood in every mode. */
-	if (!strcmp(words[0], "mode") && (!strcmp(value, "linux_command_line") || !strcmp(value, "shell")))
-		return 0;
+	if (!strcmp(words[0], "mode")) {
+		static const char *const modes[] = { "shell", "linux_command_line" };
+
+		return n > 1 && words_choose(value, ARRAY_SIZE(modes), word_at, modes) >= 0
+			       ? 0
+			       : err_set(e, -EINVAL, NULL, "The modes are shell and linux_command_line: what is typed in one is understood in the other.");
+	}
+	/* An object a line is a table without frames. */
+	if (!strcmp(words[0], "--linux_cmd_output")) {
+		static const char *const outputs[] = { "single_line", "multi_line" };
+		int which = words_choose(n > 1 ? value : "", ARRAY_SIZE(outputs), word_at, outputs);
+
+		if (which >= 0)
+			grid_framed(which == 1);
+		return which >= 0 ? 0 : err_set(e, -EINVAL, NULL, "It is single_line or multi_line.");
+	}
 	return err_set(e, -EINVAL, NULL, "There is no setting '%s': json, frames, width, length, mode.", words[0]);
 }
 

@@ -36,15 +36,21 @@ static json_t *refuse(struct err *e, const json_t *field, const char *text, cons
 	return NULL;
 }
 
-/* Does WORD hold TEXT between underscores or its ends, in any case? */
-static bool word_has(const char *word, const char *text)
+/*
+ * How well TEXT, in any case, means WORD, a word of an enum: 4 it is it, 3 its last parts, 2 parts of it, 1 the
+ * beginning of parts of it; 0: not at all.
+ */
+static int word_fit(const char *word, const char *text)
 {
 	size_t len = strlen(text);
+	int best = 0;
 
-	for (const char *at = word; (at = strcasestr(at, text)); at++)
-		if ((at == word || at[-1] == '_') && (at[len] == '\0' || at[len] == '_'))
-			return true;
-	return false;
+	if (!strcasecmp(word, text))
+		return 4;
+	for (const char *at = word; *text && (at = strcasestr(at, text)); at++)
+		if (at == word || at[-1] == '_')
+			best = MAX(best, !at[len] ? 3 : at[len] == '_' ? 2 : 1);
+	return best;
 }
 
 static json_t *enum_of(const json_t *field, const char *text, struct err *e)
@@ -52,19 +58,20 @@ static json_t *enum_of(const json_t *field, const char *text, struct err *e)
 	const json_t *values = json_object_get(field, "values"), *v, *found = NULL;
 	struct buf candidates = BUF_INIT;
 	size_t i, n = 0;
+	int best = 1;
 
 	json_array_foreach((json_t *)values, i, v) {
 		const char *word = json_string_value(v);
+		int fit = word_fit(word, text);
 
-		if (!strcasecmp(word, text)) {
-			found = v;
-			n = 1;
-			break;
+		if (fit < best)
+			continue;
+		if (fit > best) {
+			best = fit;
+			candidates.len = n = 0;
 		}
-		if (word_has(word, text)) {
-			found = v;
-			buf_printf(&candidates, "%s%s", n++ ? ", " : "", word);
-		}
+		found = v;
+		buf_printf(&candidates, "%s%s", n++ ? ", " : "", word);
 	}
 	if (n == 0) {
 		json_array_foreach((json_t *)values, i, v)

@@ -106,7 +106,7 @@ static void what_cannot_be_read_is_said(void **state)
 		{ "n", "1.5", "n: '1.5' is not a whole number." },
 		{ "f", "x", "f: 'x' is not a number." },
 		{ "algo", "least", "algo: 'least' could be any of: ALGO_LEAST_LOAD, ALGO_LEAST_CONNECTIONS." },
-		{ "algo", "roun", "algo: 'roun' is none of: ALGO_ROUND_ROBIN, ALGO_LEAST_LOAD, ALGO_LEAST_CONNECTIONS." },
+		{ "algo", "oun", "algo: 'oun' is none of: ALGO_ROUND_ROBIN, ALGO_LEAST_LOAD, ALGO_LEAST_CONNECTIONS." },
 		{ "oo", "1", "oo: There is no such field in Thing; there is: pool." },
 		{ "xyz", "1", "xyz: There is no such field in Thing." },
 		{ "on.x", "1", "on: It has no members." },

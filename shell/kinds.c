@@ -50,7 +50,7 @@ int kinds_find(const json_t *model, const char *text, const json_t **kind, struc
 		buf_printf(&candidates, "%s%s", n++ ? ", " : "", path);
 	}
 	if (n == 0)
-		rc = err_set(e, -EINVAL, NULL, "There is no kind '%s'; `spanwire show` lists them.",
+		rc = err_set(e, -EINVAL, NULL, "There is no kind '%s'; `show` lists them.",
 			     text);
 	else if (n > 1)
 		rc = err_set(e, -EINVAL, NULL, "'%s' could be any of: %s.", text,
@@ -118,6 +118,9 @@ const json_t *kinds_action(const json_t *kind, const char *name)
 	return at < 0 ? NULL : json_array_get(actions, (size_t)at);
 }
 
+/* "runtime/server/detail" */
+#define VIEW_PARTS 3
+
 static size_t parts_of(const char *path)
 {
 	size_t n = 1;
@@ -142,6 +145,14 @@ static bool view_fits(const char *view, const char *words)
 	}
 }
 
+/* Words of other products' shells. */
+static const struct {
+	const char *word, *here;
+} views_elsewhere[] = {
+#define VIEW_ELSEWHERE(word, here) { word, here },
+#include "shell/elsewhere.def"
+};
+
 const char *kinds_view(const json_t *kind, const char *words, struct err *e)
 {
 	struct buf several = BUF_INIT;
@@ -153,18 +164,26 @@ const char *kinds_view(const json_t *kind, const char *words, struct err *e)
 	json_array_foreach(json_object_get(kind, "views"), i, v)
 		if (!strcasecmp(json_string_value(v), words))
 			return json_string_value(v);
-	/* Whole ones first, then ends. */
-	for (int ends = 0; ends < 2 && !n; ends++)
+	/* Whole ones first, then ends: the nearest. */
+	for (size_t skip = 0; skip < VIEW_PARTS && !n; skip++)
 		json_array_foreach(json_object_get(kind, "views"), i, v) {
 			const char *view = json_string_value(v);
 
-			for (size_t n_parts = parts_of(view); ends && n_parts > parts_of(words); n_parts--)
+			if (parts_of(view) != parts_of(words) + skip)
+				continue;
+			for (size_t j = 0; j < skip; j++)
 				view = strchr(view, '/') + 1;
 			if (!view_fits(view, words))
 				continue;
 			found = json_string_value(v);
 			buf_printf(&several, "%s%s", n++ ? ", " : "", found);
 		}
+	/* What others call it. */
+	for (i = 0; !n && i < ARRAY_SIZE(views_elsewhere); i++)
+		if (!strcasecmp(views_elsewhere[i].word, words))
+			found = kinds_view(kind, views_elsewhere[i].here, e);
+	if (found && !n)
+		return found;
 	if (n > 1)
 		err_set(e, -EINVAL, NULL, "'%s' could be any of: %s.", words, buf_cstr(&several));
 	buf_fini(&several);

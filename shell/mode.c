@@ -232,11 +232,11 @@ static size_t values_of(const struct mode *m, const char *const *words, size_t n
 }
 
 /*
- * The words behind a message's name, inside of it. Left again, but when nothing stands behind it or
- * the last that was set is a list.
+ * The words behind a message's name, inside of it. Left again, but when nothing stands behind it (but for
+ * the SKIP words that say which one it is), or the last that was set is a list.
  */
 static int edit_inside(struct mode *m, const json_t *field, size_t item, const char *const *words,
-		       size_t n, struct err *e)
+		       size_t n, size_t skip, struct err *e)
 {
 	size_t depth = m->n;
 	int rc = enter(m, field, item, e);
@@ -244,6 +244,8 @@ static int edit_inside(struct mode *m, const json_t *field, size_t item, const c
 	if (rc || !n)
 		return rc;
 	rc = edit_words(m, words, n, e);
+	if (rc == 0 && n == skip)
+		return rc;
 	if (rc == 1 || rc < 0 || m->n > depth + 1)
 		return rc;
 	mode_up(m, true);
@@ -258,7 +260,7 @@ static int edit_message(struct mode *m, const json_t *field, const char *const *
 	json_t *v;
 
 	if (!n || names_field(m, message, words[0]))
-		return edit_inside(m, field, 0, words, n, e);
+		return edit_inside(m, field, 0, words, n, 0, e);
 	if (list_for(m, kinds_fields(m->model, message), words[0]))
 		return by_form(m, field, words, n, e);
 	used = values_of(m, words, n);
@@ -292,17 +294,35 @@ static size_t item_with(struct mode *m, const json_t *field, const char *const *
 	return json_array_size(list);
 }
 
-static int index_of(const json_t *field, const json_t *list, const char *word, bool may_be_next,
+/* Have the items a number of their own, as rules of a policy? */
+static bool has_index(const struct mode *m, const json_t *field)
+{
+	return kinds_field(kinds_fields(m->model, json_str(field, "message", "")), "index") != NULL;
+}
+
+/*
+ * Which item `index WORD` means: the one at that place, from 1; where items have a member of that name and
+ * there is no such place, the one with that number in it. The size of the list, where MAY_BE_NEW: a new one.
+ */
+static int index_of(const struct mode *m, const json_t *field, const json_t *list, const char *word, bool may_be_new,
 		    size_t *at, struct err *e)
 {
 	size_t n = json_array_size(list);
 	char *end;
 	unsigned long i = strtoul(word, &end, 10);
+	bool own = has_index(m, field);
 
 	if (!*word || *end)
 		return err_set(e, -EINVAL, name_of(field), "'%s' is no number: items count from 1.",
 			       word);
-	if (i < 1 || i > n + may_be_next)
+	for (*at = 0; own && *at < n && (i < 1 || i > n); ++*at)
+		if (json_int(json_array_get(list, *at), "index", -1) == (json_int_t)i)
+			return 0;
+	if (own && may_be_new && (i < 1 || i > n)) {
+		*at = n;
+		return 0;
+	}
+	if (i < 1 || i > n + may_be_new)
 		return err_set(e, -EINVAL, name_of(field), "It has %zu items, and no number %lu.", n,
 			       i);
 	*at = i - 1;
@@ -335,8 +355,12 @@ static int edit_list(struct mode *m, const json_t *field, const char *const *wor
 	if (n && !strcasecmp(words[0], "index")) {
 		if (n == 1)
 			return err_set(e, -EINVAL, name_of(field), "Which index? Items count from 1.");
-		rc = index_of(field, list, words[1], true, &at, e);
-		return rc ? rc : edit_inside(m, field, at, words + 2, n - 2, e);
+		rc = index_of(m, field, list, words[1], true, &at, e);
+		if (rc)
+			return rc;
+		/* A new one has the number that it was made by. */
+		return at == json_array_size(list) && has_index(m, field) ? edit_inside(m, field, at, words, n, 2, e)
+									  : edit_inside(m, field, at, words + 2, n - 2, 0, e);
 	}
 	/* What an item goes by wins over the beginning of a field's name. */
 	if (n == 1 && item_called(m, field, list, words[0]) < at &&
@@ -348,7 +372,7 @@ static int edit_list(struct mode *m, const json_t *field, const char *const *wor
 			if (at < json_array_size(list) && n == 2)
 				n = 0;
 		}
-		return edit_inside(m, field, at, words, n, e);
+		return edit_inside(m, field, at, words, n, 0, e);
 	}
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = append(m, field, words[i], e);
@@ -366,6 +390,33 @@ static int needs_value(struct mode *m, const json_t *field, struct err *e)
 	}
 	return err_set(e, -EINVAL, name_of(field), "It needs a value (%s).",
 		       json_str(field, "type", ""));
+}
+
+static bool has_word(const json_t *field, const char *word)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(field, "values"), i, v)
+		if (!strcasecmp(json_string_value(v), word))
+			return true;
+	return false;
+}
+
+/* The enum that alone has this word: `debug_vs_hm_include` says enough. NULL: none, or several. */
+static const json_t *field_with(const struct mode *m, const char *message, const char *word)
+{
+	const json_t *f, *found = NULL;
+	size_t i;
+
+	json_array_foreach((json_t *)kinds_fields(m->model, message), i, f) {
+		if (!is(f, "enum") || !has_word(f, word))
+			continue;
+		if (found)
+			return NULL;
+		found = f;
+	}
+	return found;
 }
 
 static bool is_truth(const char *word)
@@ -397,11 +448,13 @@ static int edit_words(struct mode *m, const char *const *words, size_t n, struct
 			n -= 2;
 			continue;
 		}
-		field = edit_field(m->model, l->message, words[0], e);
+		field = edit_field(m->model, l->message, words[0], e) ?: field_with(m, l->message, words[0]);
 		if (!field)
 			return -EINVAL;
-		words++;
-		n--;
+		if (!is(field, "enum") || !has_word(field, words[0])) {
+			words++;
+			n--;
+		}
 		if (is(field, "message"))
 			return is_list(field) ? edit_list(m, field, words, n, e)
 					      : edit_message(m, field, words, n, e);
@@ -412,7 +465,17 @@ static int edit_words(struct mode *m, const char *const *words, size_t n, struct
 		}
 		if (!n)
 			return needs_value(m, field, e);
-		if (is_list(field)) {
+		if (is_list(field) && n > 2 && !strcasecmp(words[0], "index")) {
+			json_t *list = list_of(m, field);
+			size_t at;
+
+			rc = index_of(m, field, list, words[1], true, &at, e);
+			v = rc ? NULL : one_value(m, field, words[2], e);
+			if (!v)
+				return -EINVAL;
+			rc = at == json_array_size(list) ? json_array_append_new(list, v) : json_array_set_new(list, at, v);
+			used = 3;
+		} else if (is_list(field)) {
 			used = values_of(m, words, n);
 			for (size_t i = 0; i < used; i++)
 				if (append(m, field, words[i], e))
@@ -452,6 +515,32 @@ int mode_edit(struct mode *m, const char *const *words, size_t n, struct err *e)
 	return 0;
 }
 
+/* The item that WORD reads as ("http_2xx"); the size of the list: none does. */
+static size_t item_equal(struct mode *m, const json_t *field, const json_t *list, const char *word)
+{
+	struct err ignored;
+	CLEANUP_JSON json_t *v = one_value(m, field, word, &ignored);
+	size_t i = 0;
+
+	while (i < json_array_size(list) && !json_equal(v, json_array_get(list, i)))
+		i++;
+	return i;
+}
+
+/* `no FIELD VALUE`: only when it is that. */
+static int unset_value(struct mode *m, const json_t *field, const char *word, struct err *e)
+{
+	json_t *object = mode_level(m)->value;
+	CLEANUP_JSON json_t *v = one_value(m, field, word, e);
+	CLEANUP_FREE char *text = text_of(json_object_get(object, name_of(field)));
+
+	if (!v)
+		return -EINVAL;
+	if (!json_equal(v, json_object_get(object, name_of(field))) && strcmp(text, word))
+		return err_set(e, -EINVAL, name_of(field), "It is not '%s'.", word);
+	return json_object_del(object, name_of(field));
+}
+
 int mode_unset(struct mode *m, const char *const *words, size_t n, struct err *e)
 {
 	struct level *l = mode_level(m);
@@ -483,11 +572,11 @@ int mode_unset(struct mode *m, const char *const *words, size_t n, struct err *e
 	}
 	list = json_object_get(l->value, name_of(field));
 	if (!is_list(field))
-		return err_set(e, -EINVAL, name_of(field), "`no %s` takes no value.", name_of(field));
+		return unset_value(m, field, words[1], e);
 	if (!strcasecmp(words[1], "index")) {
 		if (n < 3)
 			return err_set(e, -EINVAL, name_of(field), "Which index? Items count from 1.");
-		rc = index_of(field, list, words[2], false, &at, e);
+		rc = index_of(m, field, list, words[2], false, &at, e);
 		if (!rc && n > 3) {
 			rc = enter(m, field, at, e);
 			rc = rc ? rc : mode_unset(m, words + 3, n - 3, e);
@@ -499,12 +588,17 @@ int mode_unset(struct mode *m, const char *const *words, size_t n, struct err *e
 		at = item_called(m, field, list, words[1]);
 		if (at == json_array_size(list) && n > 2)
 			at = item_with(m, field, words + 1, n - 1);
+		else if (at == json_array_size(list) && !is(field, "message"))
+			at = item_equal(m, field, list, words[1]);
 		rc = at < json_array_size(list)
 			     ? 0
 			     : err_set(e, -EINVAL, name_of(field), "It has no item '%s'.", words[1]);
 	}
 	if (!rc)
 		json_array_remove(list, at);
+	/* A list of nothing is none, where that is the default. */
+	if (!rc && !json_array_size(list) && !json_object_get(field, "default"))
+		json_object_del(l->value, name_of(field));
 	return rc;
 }
 

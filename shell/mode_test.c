@@ -26,7 +26,10 @@ static const char text[] =
 	"   {'name': 'tags', 'type': 'string', 'list': true, 'help': 'Words.'},"
 	"   {'name': 'limits', 'type': 'message', 'message': 'Limits', 'help': 'How much.'},"
 	"   {'name': 'only', 'type': 'message', 'message': 'Only', 'help': 'Whose.'},"
+	"   {'name': 'days', 'type': 'enum', 'list': true, 'values': ['DAY_ONE', 'DAY_TWO', 'DAY_THREE'], 'help': 'When.'},"
+	"   {'name': 'orders', 'type': 'message', 'list': true, 'message': 'Order', 'help': 'What is done.'},"
 	"   {'name': 'eggs', 'type': 'message', 'list': true, 'message': 'Egg', 'help': 'What is in it.'}]},"
+	"  'Order': {'fields': [{'name': 'index', 'type': 'int32', 'help': 'x'}, {'name': 'what', 'type': 'string', 'help': 'x'}]},"
 	"  'Limits': {'fields': [{'name': 'eggs', 'type': 'int32', 'help': 'x'}, {'name': 'weight', 'type': 'int32', 'help': 'x'}]},"
 	"  'Only': {'fields': [{'name': 'addrs', 'type': 'message', 'list': true, 'message': 'IpAddr', 'help': 'x'},"
 	"   {'name': 'prefixes', 'type': 'message', 'list': true, 'message': 'Prefix', 'help': 'x'},"
@@ -194,7 +197,7 @@ static void a_line_is_cut(void **state)
 
 static void what_is_quoted_is_one_word_again(void **state)
 {
-	static const char *const t[] = { "web", "web shop", "", "a\"b", "a\\b", "#x", "it's", "a|b", "?" };
+	static const char *const t[] = { "web", "web shop", "", "a\"b", "a\\b", "#x", "it's", "a|b", "?", "<<x" };
 	(void)state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
@@ -290,6 +293,45 @@ static void items_by_number_and_key(void **state)
 	ends_as(&m, "{'eggs': [{'label': 'A', 'boiled': true}, {'label': 'b', 'boiled': false}, {'label': 'd'}]}");
 }
 
+/* A number that items have in them, as rules do: their places count first. */
+static void items_with_numbers_of_their_own(void **state)
+{
+	struct mode m = begin("{'orders': [{'index': 7, 'what': 'a'}, {'index': 1, 'what': 'b'}]}");
+	(void)state;
+
+	types(&m, "orders index 1 what A", "basket");
+	types(&m, "orders index 11", "basket:orders");
+	types(&m, "what c", "basket:orders");
+	assert_true(mode_up(&m, true));
+	types(&m, "orders index 11 what C", "basket");
+	types(&m, "orders index 12 what d", "basket");
+	refuses(&m, "no orders index 13", "no number 13");
+	types(&m, "no orders index 7", "basket");
+	ends_as(&m, "{'orders': [{'index': 1, 'what': 'b'}, {'index': 11, 'what': 'C'}, {'index': 12, 'what': 'd'}]}");
+}
+
+static void words_of_enums(void **state)
+{
+	struct mode m = begin("{}");
+	(void)state;
+
+	types(&m, "days one two", "basket");
+	types(&m, "days index 2 thr", "basket");
+	types(&m, "days index 3 two", "basket");
+	refuses(&m, "days index 9 two", "no number 9");
+	types(&m, "no days Day_One", "basket");
+	refuses(&m, "no days one", "no item 'one'");
+	/* The word alone says which field is meant; a part of it is too little. */
+	types(&m, "size 2 side_left closed false", "basket");
+	refuses(&m, "left", "no such field");
+	refuses(&m, "no side right", "It is not 'right'");
+	ends_as(&m, "{'days': ['DAY_THREE', 'DAY_TWO'], 'size': 2, 'side': 'SIDE_LEFT', 'closed': false}");
+	m = begin("{'days': ['DAY_ONE'], 'side': 'SIDE_LEFT'}");
+	types(&m, "no days one", "basket");
+	types(&m, "no side left", "basket");
+	ends_as(&m, "{}");
+}
+
 static void no_takes_back(void **state)
 {
 	struct mode m = begin("{'size': 4, 'closed': true, 'only': {'addrs': [{'addr': '10.0.0.1', 'type': 'V4'}]}}");
@@ -300,8 +342,8 @@ static void no_takes_back(void **state)
 	types(&m, "no only addrs 10.0.0.1", "basket");
 	types(&m, "no limits", "basket");
 	refuses(&m, "no", "no what?");
-	refuses(&m, "no size 4", "takes no value");
-	ends_as(&m, "{'closed': false, 'only': {'addrs': []}}");
+	refuses(&m, "no size 4", "size: It is not '4'.");
+	ends_as(&m, "{'closed': false, 'only': {}}");
 }
 
 static void secrets_are_asked_for(void **state)
@@ -427,6 +469,8 @@ int main(void)
 		cmocka_unit_test(messages_are_levels),
 		cmocka_unit_test(addresses_go_where_they_belong),
 		cmocka_unit_test(items_by_number_and_key),
+		cmocka_unit_test(items_with_numbers_of_their_own),
+		cmocka_unit_test(words_of_enums),
 		cmocka_unit_test(no_takes_back),
 		cmocka_unit_test(secrets_are_asked_for),
 		cmocka_unit_test(differences),

@@ -13,6 +13,7 @@
 #include "shell/words.h"
 
 #define ANY SIZE_MAX
+#define VERB_ALONE "`%s` is said inside an object: `configure KIND NAME` opens one."
 
 #define COMMAND(name, run, min, max, words, help) { name, run, min, max, words, help },
 const struct command session_commands[] = {
@@ -44,8 +45,7 @@ char *session_prompt(const struct session *s)
 				       s->client ? client_tenant(s->client) : s->credentials->tenant, path));
 }
 
-/* NULL: nobody has such a command. */
-static const char *elsewhere(const char *word)
+int session_elsewhere(const char *const *words, size_t n, struct err *e)
 {
 #define ELSEWHERE(name, sentence) { name, sentence },
 	static const struct {
@@ -53,11 +53,12 @@ static const char *elsewhere(const char *word)
 	} others[] = {
 #include "shell/elsewhere.def"
 	};
+	CLEANUP_FREE char *two = n > 1 ? xasprintf("%s %s", words[0], words[1]) : NULL;
 
-	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
-		if (!strcasecmp(others[i].name, word))
-			return others[i].sentence;
-	return NULL;
+	for (size_t i = 0; n && i < ARRAY_SIZE(others); i++)
+		if (!strcasecmp(others[i].name, words[0]) || (two && !strcasecmp(others[i].name, two)))
+			return err_set(e, -EINVAL, NULL, "%s", others[i].sentence);
+	return 0;
 }
 
 /* ---- which command -------------------------------------------------------------------- */
@@ -181,15 +182,15 @@ const struct command *session_command(const json_t *model, const char *const *wo
 				*used = len;
 			}
 		}
-		if (!best)
+		if (!best && n == 1 && session_verb(words[0]))
+			err_set(e, -EINVAL, NULL, VERB_ALONE, words[0]);
+		else if (!best)
 			err_set(e, -EINVAL, NULL, "%s what? There is: %s.", words[0], first->name);
 	} else if (different) {
 		err_set(e, -EINVAL, NULL, "'%s' could be any of: %s.", words[0], buf_cstr(&several));
 	} else if (n && session_verb(words[0])) {
-		err_set(e, -EINVAL, NULL, "`%s` is said inside an object: `configure KIND NAME` opens one.", session_verb(words[0])->name);
-	} else if (n && elsewhere(words[0])) {
-		err_set(e, -EINVAL, NULL, "%s", elsewhere(words[0]));
-	} else {
+		err_set(e, -EINVAL, NULL, VERB_ALONE, session_verb(words[0])->name);
+	} else if (!session_elsewhere(words, n, e)) {
 		err_set(e, -EINVAL, NULL, "There is no command '%s': `help` lists them.", n ? words[0] : "");
 	}
 	buf_fini(&several);
@@ -222,11 +223,15 @@ int session_words(struct session *s, const char *const *words, size_t n, struct 
 	if (!c)
 		return used ? do_action(s, words, n, e) : e->code;
 	if (n - used < c->min)
-		return err_set(e, -EINVAL, NULL, "%s needs more words: %s %s", c->name, c->name, c->words);
+		return session_elsewhere(words + used - 1, n - used + 1, e) ?: err_set(e, -EINVAL, NULL, "%s needs more words: %s %s", c->name, c->name, c->words);
 	if (n - used > c->max)
 		return err_set(e, -EINVAL, NULL, "There are too many words: %s %s", c->name, c->words);
 	*e = (struct err){ 0 };
-	return c->run(s, words + used, n - used, e);
+	rc = c->run(s, words + used, n - used, e);
+	/* "show license": no kind of ours. */
+	if (rc == -EINVAL)
+		session_elsewhere(words + used - 1, n - used + 1, e);
+	return rc;
 }
 
 /* ---- a line ---------------------------------------------------------------------------- */
@@ -254,14 +259,21 @@ static int in_mode(struct session *s, const char *const *words, size_t n, struct
 	return rc;
 }
 
+static const char *filter_name(const void *arg, size_t i)
+{
+	return ((const char *const *)arg)[i];
+}
+
 /* "| include TEXT", "| exclude TEXT", "| count" */
 static int filter(FILE *out, char *text, char *const *words, size_t n, struct err *e)
 {
-	bool include = n == 2 && !strcasecmp(words[0], "include"), exclude = n == 2 && !strcasecmp(words[0], "exclude");
+	static const char *const names[] = { "include", "exclude", "count" };
+	int which = n ? words_choose(words[0], ARRAY_SIZE(names), filter_name, names) : -1;
+	bool include = n == 2 && which == 0, exclude = n == 2 && which == 1;
 	size_t count = 0;
 	char *line, *rest = text;
 
-	if (!include && !exclude && !(n == 1 && !strcasecmp(words[0], "count")))
+	if (!include && !exclude && !(n == 1 && which == 2))
 		return err_set(e, -EINVAL, NULL, "Behind a | stands include TEXT, exclude TEXT or count.");
 	while ((line = strsep(&rest, "\n"))) {
 		if (!*line && !rest)
@@ -331,6 +343,62 @@ static int run(struct session *s, const struct words *w, struct err *e)
 	return rc;
 }
 
+/* ---- here-documents ------------------------------------------------------------------- */
+
+/* One more line, from wherever lines come; a key in PEM comes whole. NULL: no more. Caller frees. */
+static char *next_line(struct session *s, bool secret)
+{
+	return s->ask ? s->ask(s->arg, "> ", secret) : s->next ? s->next(s->arg) : NULL;
+}
+
+/* The lines until the one that is END. Caller frees; NULL with a sentence. */
+static char *here_text(struct session *s, const char *end, bool secret, struct err *e)
+{
+	struct buf b = BUF_INIT;
+	char *line, *text = NULL;
+
+	while (!text && (line = next_line(s, secret))) {
+		if (!strcmp(line, end))
+			text = xstrdup(b.len ? buf_cstr(&b) : "");
+		else
+			buf_printf(&b, "%s%s", b.len ? "\n" : "", line);
+		explicit_bzero(line, strlen(line));
+		free(line);
+	}
+	if (!text && s->ask)
+		err_set(e, -EINTR, NULL, "Nothing was set.");
+	else if (!text)
+		err_set(e, -EINVAL, NULL, "There is no line '%s' that ends the text.", end);
+	if (b.len)
+		explicit_bzero(b.data, b.len);
+	buf_fini(&b);
+	return text;
+}
+
+/* "<<EOF" becomes the text that follows the line. */
+static int read_here(struct session *s, struct words *w, struct err *e)
+{
+	const json_t *model = s->mode.model;
+	struct err ignored;
+
+	for (size_t i = 0; i < w->n; i++) {
+		bool secret;
+		char *text;
+
+		if (!w->here[i])
+			continue;
+		if (!model && s->client && client_model(s->client, &model, &ignored))
+			model = NULL;
+		secret = i && model && kinds_may_be_secret(model, w->text[i - 1]);
+		text = here_text(s, w->text[i] + 2, secret, e);
+		if (!text)
+			return e->code;
+		free(w->text[i]);
+		w->text[i] = text;
+	}
+	return 0;
+}
+
 int session_line(struct session *s, const char *line, struct err *e)
 {
 	struct words w;
@@ -343,9 +411,9 @@ int session_line(struct session *s, const char *line, struct err *e)
 	if (w.open)
 		rc = err_set(e, -EINVAL, NULL, w.open == '\\' ? "There is nothing behind the last backslash."
 							       : "A quote is not closed.");
-	else if (w.n == 0)
-		rc = 0;
 	else
+		rc = read_here(s, &w, e);
+	if (!rc && w.n)
 		rc = run(s, &w, e);
 	s->pipe = NULL;
 	words_fini(&w);

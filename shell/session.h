@@ -32,6 +32,8 @@ struct session {
 	/* Of who edits the lines; may be NULL. TEXT is asked for without echo when SECRET. Caller frees. */
 	char *(*ask)(void *arg, const char *question, bool secret);
 	void (*history)(void *arg, FILE *out);
+	/* The line behind this one, where lines come from a file; may be NULL. Without its end. Caller frees. */
+	char *(*next)(void *arg);
 	void *arg;
 	struct names *names;
 };
@@ -72,6 +74,8 @@ extern const size_t session_n_commands, session_n_verbs;
 const struct command *session_command(const json_t *model, const char *const *words, size_t n, size_t *used,
 				      struct err *e);
 const struct command *session_verb(const char *word);
+/* What there is in place of what other products' shells have; 0: they have no such command either. */
+int session_elsewhere(const char *const *words, size_t n, struct err *e);
 /* The kinds' actions by name: the i-th one of them, no matter how many kinds have it; NULL: no more. */
 const char *session_action(const json_t *model, size_t i);
 

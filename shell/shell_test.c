@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "shell/credentials.h"
+#include "shell/filter.h"
 #include "shell/grid.h"
 #include "shell/kinds.h"
 #include "shell/show.h"
@@ -190,7 +191,7 @@ static void a_kind_may_be_shortened_while_it_is_clear(void **state)
 		{ "k", "kettle", NULL },
 		{ "teapotg", "teapotgroup", NULL },
 		{ "tea", NULL, "'tea' could be any of: teapot, teapotgroup." },
-		{ "pot", NULL, "There is no kind 'pot'; `spanwire show` lists them." },
+		{ "pot", NULL, "There is no kind 'pot'; `show` lists them." },
 		{ "steam", NULL, "There is no kind 'steam'" },
 		{ "-", NULL, "There is no kind '-'" },
 		{ "teapots", NULL, "There is no kind 'teapots'" },
@@ -313,10 +314,11 @@ static void a_view_is_named_as_far_as_it_is_clear(void **state)
 		{ "runtime", "runtime" },      { "run", "runtime" },       { "runtime/detail", "runtime/detail" },
 		{ "r/d", "runtime/detail" },   { "detail", "runtime/detail" }, { "s/h", "runtime/server/hmonstat" },
 		{ "tcp", "tcpstat" },	       { "TCPSTAT", "tcpstat" },   { "t", NULL },
+		{ "summary", "runtime" },      { "internal", "runtime/detail" }, { "memdist", NULL },
 		{ "runtimes", NULL },	       { "runtime/", NULL },	   { "", NULL },
 	};
-	CLEANUP_JSON json_t *kind = json_pack("{s:[s,s,s,s,s]}", "views", "runtime", "runtime/detail", "runtime/server/hmonstat",
-					      "tcpstat", "traffic_clone_stats");
+	CLEANUP_JSON json_t *kind = json_pack("{s:[s,s,s,s,s,s]}", "views", "runtime/server/detail", "runtime", "runtime/detail",
+					      "runtime/server/hmonstat", "tcpstat", "traffic_clone_stats");
 	struct err e;
 
 	(void)state;
@@ -326,6 +328,57 @@ static void a_view_is_named_as_far_as_it_is_clear(void **state)
 		if (!view != !t[i].view || (view && strcmp(view, t[i].view)))
 			fail_msg("%s: %s", t[i].words, view ? view : "none");
 		assert_int_equal(e.code, strcmp(t[i].words, "t") ? 0 : -EINVAL);
+	}
+}
+
+static void rows_are_chosen_by_any_member(void **state)
+{
+	static const struct {
+		const char *words[4];
+		const char *left;
+	} t[] = {
+		{ { "state", "oper_up" }, "[[80, 81], [90]]" },
+		{ { "oper.state", "OPER_DOWN" }, "[[82], []]" },
+		{ { "port", "82" }, "[[82], []]" },
+		{ { "se", "b" }, "[[90]]" },
+		{ { "se", "b", "port", "91" }, "[[]]" },
+		{ { "ip", "10.0.0.1" }, "[[80], []]" },
+		{ { "ate", "OPER_UP" }, NULL },
+		{ { "rows", "1" }, NULL },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		CLEANUP_JSON json_t *v = NULL, *left = json_array();
+		struct filter f;
+		const json_t *block, *row;
+		struct err e;
+		size_t j, k, n;
+		const char *line[] = { "kind", "FILTER", t[i].words[0], t[i].words[1], t[i].words[2], t[i].words[3] };
+		static const char *const answer =
+			"[{\"se\": \"a\", \"rows\": [{\"port\": 80, \"oper\": {\"state\": \"OPER_UP\"}, \"ip\": {\"addr\": \"10.0.0.1\", \"type\": \"V4\"}},"
+			" {\"port\": 81, \"oper\": {\"state\": \"OPER_UP\"}}, {\"port\": 82, \"oper\": {\"state\": \"OPER_DOWN\"}}]},"
+			" {\"se\": \"b\", \"rows\": [{\"port\": 90, \"oper\": {\"state\": \"OPER_UP\"}}]}]";
+
+		assert_int_equal(json_read(answer, strlen(answer), &v, &e), 0);
+		assert_int_equal(filter_cut(&f, line, t[i].words[2] ? 6 : 4, &n, &e), 0);
+		assert_int_equal(n, 1);
+		assert_int_equal(filter_rows(&f, v, &e), t[i].left ? 0 : -EINVAL);
+		json_array_foreach(v, j, block) {
+			json_t *ports = json_array();
+
+			json_array_foreach(json_object_get(block, "rows"), k, row)
+				json_array_append(ports, json_object_get(row, "port"));
+			json_array_append_new(left, ports);
+		}
+		if (t[i].left) {
+			CLEANUP_FREE char *text = json_text(left);
+			CLEANUP_JSON json_t *want = NULL;
+
+			assert_int_equal(json_read(t[i].left, strlen(t[i].left), &want, &e), 0);
+			if (!json_equal(want, left))
+				fail_msg("%s %s: %s", t[i].words[0], t[i].words[1], text);
+		}
 	}
 }
 
@@ -438,6 +491,7 @@ int main(void)
 		cmocka_unit_test(values_read_as_one_would_write_them),
 		cmocka_unit_test(a_name_cannot_steer_the_terminal),
 		cmocka_unit_test(a_view_is_named_as_far_as_it_is_clear),
+		cmocka_unit_test(rows_are_chosen_by_any_member),
 		cmocka_unit_test(a_block_is_a_tree_without_zeros),
 		cmocka_unit_test(a_tree_is_values_and_a_table_for_each_list),
 		cmocka_unit_test(lists_in_lists_say_whose_they_are),

@@ -420,16 +420,22 @@ static void show_objects(const struct show *s, const json_t *model, const json_t
 static int show_list(const struct show *s, const json_t *model, const json_t *kind, struct err *e)
 {
 	CLEANUP_FREE char *path = xasprintf("/api/%s", json_str(kind, "kind", ""));
+	CLEANUP_FREE char *chosen = filter_query(&s->filter, s->client, model, kind, e), *how = NULL;
 	CLEANUP_JSON json_t *objects = NULL;
-	int rc = objects_all(s->client, path, s->json ? "" : "&skip_default=true&join_subresources=runtime",
-			 &objects, e);
+	int rc;
 
+	if (!chosen)
+		return -EINVAL;
+	how = xasprintf("%s%s", s->json ? "" : "&skip_default=true&join_subresources=runtime", chosen);
+	rc = objects_all(s->client, path, how, &objects, e);
 	if (rc)
 		return rc;
 	if (s->json)
 		return show_json(s, objects);
 	if (json_array_size(objects))
 		show_objects(s, model, kind, objects);
+	else if (s->filter.n)
+		fprintf(s->out, "There is no such %s.\n", json_str(kind, "kind", ""));
 	else
 		fprintf(s->out, "There is no %s.\n", json_str(kind, "kind", ""));
 	return 0;
@@ -468,7 +474,7 @@ static void show_blocks(const struct show *s, const json_t *blocks)
 	json_array_foreach((json_t *)blocks, i, v) {
 		if (i)
 			fputc('\n', s->out);
-		tree_block(s->out, v, s->all);
+		tree_block(s->out, v, s->all || s->zeros);
 	}
 }
 
@@ -487,7 +493,7 @@ static int show_answer(const struct show *s, const json_t *v)
 	else if (are_blocks(shown))
 		show_blocks(s, shown);
 	else
-		show_page(s->out, shown, s->all);
+		show_page(s->out, shown, s->all || s->zeros);
 	return 0;
 }
 
@@ -512,13 +518,18 @@ static int show_view(const struct show *s, const json_t *kind, const char *path,
 	if (rc == -ENOENT && view == words && json_object_get(kind, "views")) {
 		CLEANUP_FREE char *views = kinds_views(kind);
 
-		return err_set(e, rc, NULL, "A %s has no view '%s'; there is: %s.", json_str(kind, "kind", ""), words, views);
+		return err_set(e, rc, NULL, "A %s has no view '%s'%s%s.", json_str(kind, "kind", ""), words, *views ? "; there is: " : "", views);
 	}
+	rc = rc ? rc : filter_rows(&s->filter, answer, e);
 	return rc ? rc : show_answer(s, answer);
 }
 
-static int show_object(const struct show *s, const json_t *model, const json_t *kind, json_t *o)
+static int show_object(const struct show *s, const json_t *model, const json_t *kind, json_t *o, struct err *e)
 {
+	int rc = filter_rows(&s->filter, o, e);
+
+	if (rc)
+		return rc;
 	if (s->json || !grid_is_framed())
 		return show_answer(s, o);
 	json_object_del(o, "url");
@@ -545,13 +556,13 @@ static int show_one(const struct show *s, const json_t *model, const json_t *kin
 			return show_view(s, kind, path, name, e);
 		whole = xasprintf("%s?include_name%s", path, options(s));
 		rc = client_get(s->client, whole, &o, e);
-		return rc ? rc : show_object(s, model, kind, o);
+		return rc ? rc : show_object(s, model, kind, o, e);
 	}
 	rc = find_object(s, model, kind, name, &o, e);
 	if (rc)
 		return rc;
 	if (!view)
-		return show_object(s, model, kind, o);
+		return show_object(s, model, kind, o, e);
 	path = objects_path(s->client, kind, json_str(o, "uuid", ""));
 	return show_view(s, kind, path, view, e);
 }

@@ -11,12 +11,15 @@
 
 #include "base/err.h"
 #include "shell/client.h"
+#include "shell/filter.h"
 
 struct show {
 	struct client *client;
 	FILE *out;
 	bool json; /* what the controller answered, instead of tables */
-	bool all; /* of an object also what was not set: the defaults */
+	bool all; /* of an object also what was not set: the defaults; of a view what is 0 */
+	bool zeros; /* of a view what is 0 */
+	struct filter filter;
 };
 
 /* KIND, NAME and VIEW may be NULL from the right. */

@@ -10,10 +10,12 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-static void add(struct words *w, const char *text, size_t at)
+static void add(struct words *w, const char *text, size_t at, bool here)
 {
 	w->text = xrealloc(w->text, (w->n + 2) * sizeof(*w->text));
 	w->at = xrealloc(w->at, (w->n + 1) * sizeof(*w->at));
+	w->here = xrealloc(w->here, (w->n + 1) * sizeof(*w->here));
+	w->here[w->n] = here;
 	w->text[w->n] = xstrdup(text);
 	w->at[w->n++] = at;
 	w->text[w->n] = NULL;
@@ -61,7 +63,7 @@ void words_cut(struct words *w, const char *line)
 		p = cut(w, p, &b, &quoted);
 		if (!quoted && b.len == 1 && *b.data == '|' && w->pipe == (size_t)-1)
 			w->pipe = w->n;
-		add(w, b.len ? buf_cstr(&b) : "", (size_t)(begin - line));
+		add(w, b.len ? buf_cstr(&b) : "", (size_t)(begin - line), b.len > 2 && !strncmp(begin, "<<", 2));
 		buf_fini(&b);
 		w->between = *p != '\0';
 	}
@@ -75,6 +77,7 @@ void words_fini(struct words *w)
 		free(w->text[i]);
 	free(w->text);
 	free(w->at);
+	free(w->here);
 	*w = (struct words){ 0 };
 }
 
@@ -83,7 +86,7 @@ char *words_quoted(const char *text)
 	struct buf b = BUF_INIT;
 	char *s;
 
-	if (*text && *text != '#' && !strpbrk(text, " \t\r\n\"'\\?|"))
+	if (*text && *text != '#' && *text != '<' && !strpbrk(text, " \t\r\n\"'\\?|"))
 		return xstrdup(text);
 	buf_puts(&b, "\"");
 	for (const char *p = text; *p; p++) {

@@ -3,7 +3,8 @@
  *
  * Blanks part words. "..." and '...' hold them together, a backslash takes the next character as it is
  * (not between ''). A word "|" that nobody quoted ends the command; what follows says what to do with
- * its output. A "#" where a word could begin: the rest of the line is a remark.
+ * its output. A "#" where a word could begin: the rest of the line is a remark. "<<WORD" stands for the
+ * lines behind this one, until one that is WORD.
  */
 #ifndef SPANWIRE_SHELL_WORDS_H
 #define SPANWIRE_SHELL_WORDS_H
@@ -16,6 +17,7 @@
 struct words {
 	char **text; /* NULL behind the last */
 	size_t *at;  /* where in the line each begins */
+	bool *here;  /* which are "<<WORD" */
 	size_t n;
 	size_t pipe;  /* the word "|"; n: there is none */
 	char open;    /* the quote that is not closed, or a backslash at the end; 0: none */

@@ -78,7 +78,8 @@ static json_t *cpu(const struct inspect *i)
 		unsigned long long user, nice, sys, idle, iowait, irq, softirq, steal;
 		int n;
 
-		if (sscanf(p, "cpu%d %llu %llu %llu %llu %llu %llu %llu %llu", &n, &user, &nice,
+		/* "cpu 1 2 3": the sum of all, whose first number is none of a CPU. */
+		if (!strncmp(p, "cpu ", 4) || sscanf(p, "cpu%d %llu %llu %llu %llu %llu %llu %llu %llu", &n, &user, &nice,
 			   &sys, &idle, &iowait, &irq, &softirq, &steal) != 9)
 			continue;
 		json_array_append_new(cpus, json_pack("{s:i, s:I, s:I, s:I, s:I, s:I}", "cpu", n,

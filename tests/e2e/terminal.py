@@ -70,8 +70,8 @@ class Terminal:
     def run(self, line, limit=30):
         """Types a line; what was answered until the next prompt, as lines."""
         before = len(self.prompts(limit))
-        self.type(line)
-        self.key("Enter")
+        # tmux takes a ; at the end of a word for its own.
+        self.tmux("send-keys", "-t", "t", "-l", "--", line, ";", "send-keys", "-t", "t", "Enter")
         lines = self.wait(lambda lines: len(lines) > before and PROMPT.match(lines[-1]), f"prompt after {line!r}", limit)
         return lines[before:-1]
 

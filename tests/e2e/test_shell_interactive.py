@@ -334,6 +334,71 @@ def test_items_of_lists_and_levels(desk, shell):
     assert desk.api.find("pool", "basket") is None
 
 
+def test_words_that_operators_bring_along(desk, shell):
+    # What is listed, and rows of views, by what they have.
+    named = [row.split()[1] for row in shell.run("show virtualservice filter pool_ref web enabled false") if "virtualservice-" in row]
+    assert sorted(named) == ["Test-VS", "vs_name"]
+    assert shell.run("show virtualservice filter enabled true") == ["There is no such virtualservice."]
+    assert [row for row in shell.run("show pool filter lb_algorithm least_conn") if "| web " in row]
+    assert shell.run("show pool filter lb_algorithm") == ["Behind filter stand pairs of a field and its value: filter enabled true."]
+    rows = "".join(shell.run("show pool web server filter ip_addr 10.0.0.6"))
+    assert "10.0.0.6" in rows and "10.0.0.5" not in rows
+    assert shell.run("show pool web server filter colour red") == ["colour: No row has such a member."]
+    shell.type("show pool filter lb_algorithm LB_ALGORITHM_RO")
+    shell.key("Tab")
+    shell.sees("show pool filter lb_algorithm LB_ALGORITHM_ROUND_ROBIN")
+    shell.key("C-c")
+    assert shell.run("show virtualservice vs_name summary")[0][:2] == "+-"
+    assert any("num_servers_up" in row for row in shell.run("show pool web detail | inc num_servers_up"))
+    assert re.match(r"controller \d", shell.run("show version")[0])
+    assert "license" not in "".join(shell.run("show license")) and "journalctl" in shell.run("debug controller")[0]
+    assert [row for row in shell.run("show events 5") if "CONFIG" in row or "USER_LOGIN" in row]
+    assert shell.run("show logs vs_name") == ["Nothing was asked of it, or its engines have forgotten it."]
+    assert shell.run("save") == ["`save` is said inside an object: `configure KIND NAME` opens one."]
+    for line in ("terminal mode linux_command_line", "terminal --linux_cmd_output single_line"):
+        assert shell.run(line) == []
+    assert [row for row in shell.run("show pool") if row.startswith("web ")]
+    shell.run("terminal --linux_cmd_output multi_line")
+    # Texts of several lines stand behind the line, here and in scripts.
+    for line in ("configure pool here --description <<EOF --servers.1.ip 1.1.1.1", "of two", '  "lines" # both'):
+        shell.type(line)
+        shell.key("Enter")
+        shell.wait(lambda lines: lines[-1] == ">", "the next line")
+    shell.type("EOF")
+    shell.key("Enter")
+    shell.sees("pool here was made.")
+    made = desk.api.find("pool", "here")
+    assert made["description"] == 'of two\n  "lines" # both' and made["servers"][0]["ip"]["addr"] == "1.1.1.1"
+    assert desk.script("configure pool here\ndescription <<'A B'\none\ntwo\nA B\nsave\n")[0] == 0
+    assert desk.api.find("pool", "here")["description"] == "one\ntwo"
+    assert desk.script("show version\nconfigure pool here description <<X\none\n")[2] == \
+        "spanwire: (standard input):2: There is no line 'X' that ends the text.\n"
+    key = Identity("here").key.strip()
+    shell.run("configure sslkeyandcertificate here")
+    shell.tmux("set-buffer", f"key <<EOF\n{key}\nEOF\nwhere\n")
+    shell.tmux("paste-buffer", "-t", "t")
+    shell.sees("| key ")
+    assert key.split("\n")[1] not in "".join(shell.screen())
+    shell.run("abort")
+    shell.run("delete pool here")
+    # Rules by the number that they have; words of enums, alone and out of a list again.
+    shell.run("configure httppolicyset numbered")
+    shell.run("http_request_policy")
+    for line in ("rules index 11", "name eleventh", "save", "rules index 11 enable", "rules index 1 name first", "save", "save"):
+        shell.run(line)
+    rules = desk.api.find("httppolicyset", "numbered")["http_request_policy"]["rules"]
+    assert [(r["index"], r["name"]) for r in rules] == [(11, "first")], "places count before numbers"
+    shell.run("delete httppolicyset numbered")
+    shell.run("debug virtualservice Test-VS")
+    shell.run("no debug_hm")
+    assert shell.run("debug_vs_hm_only") == [] and [row for row in shell.run("diff") if "DEBUG_VS_HM_ONLY" in row]
+    shell.run("abort")
+    shell.type("debug virtualservice Test-VS capture_r")
+    shell.key("Tab")
+    shell.sees("Test-VS capture_reason")
+    shell.key("C-c")
+
+
 def test_secrets_are_neither_seen_nor_kept(desk, shell):
     shell.run("configure sslkeyandcertificate hidden")
     shell.type("key")
@@ -642,3 +707,35 @@ def test_other_shells_complete_as_well(desk):
     assert "#compdef spanwire" in desk.script("", "completion", "zsh")[1]
     options = desk.script("", "--candidates", "spanwire --t")[1].split()
     assert "--tenant" in options
+
+
+def test_zsh_completes_as_well(desk, tmp_path):
+    """In a real one: what TAB makes of what was typed."""
+    (tmp_path / "a folder").mkdir()
+    (tmp_path / "a folder" / "key.pem").touch()
+    t = Terminal(["zsh", "-f", "-i"], desk.environment(PATH=f"{PROGRAM.parent}:{os.environ['PATH']}"))
+    try:
+        t.type("PS1='%% '; autoload -U compinit; compinit -u -D; source <(spanwire completion zsh); print rea''dy")
+        t.key("Enter")
+        t.wait(lambda lines: "ready" in lines, "its completion")
+        for typed, completed in {
+            "spanwire sho": "spanwire show",
+            "spanwire show pool we": "spanwire show pool web",
+            "spanwire show virtualservice te": "spanwire show virtualservice Test-VS",
+            "spanwire show pool web\\ s": "spanwire show pool web\\ shop",
+            "spanwire show pool 'web s": "spanwire show pool 'web shop'",
+            "spanwire show virtualservice vs_name traffic": "spanwire show virtualservice vs_name traffic_clone_stats",
+            "spanwire --ten": "spanwire --tenant",
+            "spanwire --tenant admin configure pool web lb_algorithm LB_ALGORITHM_RO":
+                "spanwire --tenant admin configure pool web lb_algorithm LB_ALGORITHM_ROUND_ROBIN",
+            f"spanwire configure sslkeyandcertificate x key @{tmp_path}/a\\ f":
+                f"spanwire configure sslkeyandcertificate x key @{tmp_path}/a\\ folder/",
+            "true; spanwire switchto tenant ad": "true; spanwire switchto tenant admin",
+        }.items():
+            t.wait(lambda lines: lines[-1] == "%", "prompt")
+            t.type(typed)
+            t.key("Tab")
+            t.wait(lambda lines: f"% {completed}" in lines, completed)
+            t.key("C-u", "C-l")
+    finally:
+        t.close()

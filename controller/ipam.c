@@ -15,6 +15,7 @@
 #include "base/table.h"
 #include "controller/audit.h"
 #include "controller/resolve.h"
+#include "controller/rules/snat.h"
 
 #define COUNT_MAX    INT32_MAX /* clients read 32 bits */
 #define ALMOST       90        /* percent used: an event says so */
@@ -227,6 +228,8 @@ static const struct {
 	const char *kind, *field;
 } users[] = {
 	{ "vsvip", "vip" },
+	{ "virtualservice", "snat_ip" },
+	{ "virtualservice", "snat_ip6_addresses" },
 	{ "pool", "servers" },
 	{ "trafficcloneprofile", "clone_servers" },
 	{ "serviceengine", "data_vnics" },
@@ -478,7 +481,7 @@ static bool is_owned(const struct ask *q, const struct in6_addr *a)
 
 	ipam_vip_key(q->vrf, a, key);
 	owner = store_value(q->change->store, "vip", key);
-	return owner && strcmp(owner, q->uuid) != 0;
+	return (owner && strcmp(owner, q->uuid) != 0) || snat_is_taken(q->change->store, q->vrf, a);
 }
 
 static bool is_prefix(const json_t *prefix, const struct in6_addr *net, unsigned len)

@@ -113,6 +113,7 @@ struct conn {
 	uint64_t uses;                    /* exchanges it has served before */
 	bool cloned;                      /* it was marked when it was opened, under ... */
 	uint32_t clone_generation;
+	uint32_t source;                  /* it was opened from the source of that number */
 	uint32_t client_id;               /* the only client it may serve; 0: any */
 	struct plain_flow *plain;         /* engine/clone/plain.h; NULL: no plaintext of it is copied */
 };

@@ -258,6 +258,12 @@ static void on_clone(struct proxy *p, const json_t *m, int fd)
 	config_clone(p->config, m, fd);
 }
 
+static void on_sources(struct proxy *p, const json_t *m, int fd)
+{
+	(void)fd;
+	config_sources(p->config, m);
+}
+
 static void on_vrfs(struct proxy *p, const json_t *m, int fd)
 {
 	(void)fd;
@@ -373,7 +379,7 @@ static const struct {
 	{ "commit", on_commit },     { "slots", on_slots }, { "names", on_names_known }, { "resolvers", on_resolvers },       { "clone", on_clone },
 	{ "maps", on_maps },         { "secrets", on_secrets },         { "chute", on_chute },         { "listener", on_listener }, { "unlisten", on_unlisten },
 	{ "outlet_books", on_outlet_books }, { "outlet_words", on_outlet_words }, { "outlet_queue", on_outlet_queue },
-	{ "vrfs", on_vrfs },         { "ping_socket", on_ping_socket }, { "monitors", on_monitors }, { "stop", on_stop },
+	{ "vrfs", on_vrfs },         { "sources", on_sources },         { "ping_socket", on_ping_socket }, { "monitors", on_monitors }, { "stop", on_stop },
 };
 
 static void on_message(struct channel_user *u, const char *type, const json_t *m, int fd)

@@ -19,6 +19,7 @@
 #include "engine/admission.h"
 #include "engine/backend.h"
 #include "engine/lb/lb.h"
+#include "engine/source.h"
 #include "engine/tuning.h"
 
 struct proto_ops;
@@ -160,6 +161,7 @@ struct snapshot {
 	bool per_packet;                  /* UDP: each datagram goes to a server of its own */
 	bool multiplex;                   /* server connections may serve several clients */
 	struct snapshot_clone clone;
+	struct sources sources;           /* from which servers are spoken to */
 	struct admission_plan admission;
 	const struct trigger *trigger;    /* requests that save packets; NULL: none does */
 	bool cuts_clients;                /* those of an older snapshot are not to go on */

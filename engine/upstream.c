@@ -63,9 +63,17 @@ static bool tls_fits(const struct conn *c, const struct snapshot_pool *p, const 
 	return client ? has == secure_for(p, client) : has == p->tls || (!has && p->service_tls);
 }
 
+/* The address from which a server of FAMILY is spoken to for CLIENT. */
+static const struct source *source_for(const struct snapshot *s, const struct conn *client, int family)
+{
+	return source_of(&s->sources, &client->listener->address, family);
+}
+
 /* May a connection that was opened under an older snapshot serve under S? */
 static bool fits(const struct conn *c, const struct snapshot *s, const struct conn *client)
 {
+	if (c->source != source_for(s, client, c->peer.sa.sa_family)->number)
+		return false;
 	if (c->cloned != s->clone.on || (c->cloned && c->clone_generation != s->clone.generation))
 		return false;
 	if (c->client_id)
@@ -164,7 +172,8 @@ void upstream_sweep(struct worker_backend *b, const struct snapshot *s)
 
 		/* One that belongs to a client fits as long as the clone does: its client asks for it. */
 		if (s && b->listed && b->member.enabled && b->pool->now && tls_fits(c, b->pool->now, NULL) && c->cloned == s->clone.on &&
-		    (!c->cloned || c->clone_generation == s->clone.generation))
+		    (!c->cloned || c->clone_generation == s->clone.generation) &&
+		    source_is_used(&s->sources, c->source, c->peer.sa.sa_family))
 			continue;
 		unrest(c);
 		conn_close(c);
@@ -322,10 +331,12 @@ static int dial(struct upstream *u, struct worker_backend *b)
 {
 	const struct snapshot *s = u->snapshot;
 	const union address at = address_for(u, b), *to = &at;
+	const struct source *from = source_for(s, u->client, to->sa.sa_family);
 	union address vip = u->client->listener->address;
 	struct worker *w = u->client->worker;
 	struct conn *c;
 	int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
+	bool here;
 
 	if (fd < 0)
 		return -errno;
@@ -338,6 +349,7 @@ static int dial(struct upstream *u, struct worker_backend *b)
 	counter_add(&b->counters->conn_open, 1);
 	c->proto = &connecting;
 	c->upstream = u;
+	c->source = from->number;
 	if (s->clone.on) {
 		c->cloned = true;
 		c->clone_generation = s->clone.generation;
@@ -351,10 +363,16 @@ static int dial(struct upstream *u, struct worker_backend *b)
 	list_insert(&b->busy, &c->link);
 	trace_put(TRACE_CONNECT, c->id, fd, b->member.backend->slot);
 	rc = backend_bind(fd, backend_device(b->member.backend));
+	if (rc == 0)
+		rc = source_bind(from, fd);
+	here = rc == 0;
 	if (rc == 0 && connect(fd, &to->sa, address_len(to)) < 0 && errno != EINPROGRESS)
 		rc = -errno;
-	if (rc < 0) {
+	if (rc == -EADDRNOTAVAIL) /* no fault of the server's */
+		counter_add(here ? &c->service->counters->server_no_port : &c->service->counters->server_no_source, 1);
+	else if (rc < 0)
 		counter_add(&b->counters->conn_failed, 1);
+	if (rc < 0) {
 		c->upstream = NULL;
 		conn_reset(c);
 		return rc;

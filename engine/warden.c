@@ -91,21 +91,45 @@ static void breathe(struct breath *b)
 	vips_renew(w->vips);
 }
 
+/* The proxy builds what it was told of services beside their objects. */
+static void commit_again(struct warden *w)
+{
+	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision", (json_int_t)link_revision(w->link)), -1);
+}
+
 /* ---- states of services ---- */
 
-static void service_tell(struct warden *w, const struct assigned *a)
+static void service_tell(struct warden *w, struct assigned *a)
 {
 	const char *reason, *state = assigned_state(a, &reason);
 
 	link_service(w->link, a->uuid, a->revision, state, reason, assigned_vips(a));
 }
 
+/* What servers see is another one now. */
+static void sources_tell(struct warden *w, const struct assigned *a)
+{
+	process_send(w->process, assigned_sources_message(a), -1);
+}
+
+/* The same at once, where addresses became ours. */
+static void sources_follow(struct warden *w, struct assigned *a)
+{
+	if (!assigned_follow_sources(a, w->link))
+		return;
+	sources_tell(w, a);
+	commit_again(w);
+}
+
 static void on_vip_changed(struct vips_user *u, const struct vip *v)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, vips_user);
 
-	for (struct assigned_hold *h = assigned_holds(w->assigned, v, NULL); h; h = assigned_holds(w->assigned, v, h))
+	for (struct assigned_hold *h = assigned_holds(w->assigned, v, NULL); h; h = assigned_holds(w->assigned, v, h)) {
+		if (h->snat)
+			sources_follow(w, h->holder);
 		service_tell(w, h->holder);
+	}
 }
 
 static uint64_t on_proof(struct vips_user *u)
@@ -335,8 +359,7 @@ static void on_clone_room(struct clones_user *u)
 		any = true;
 	}
 	if (any)
-		process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision",
-						   (json_int_t)link_revision(w->link)), -1);
+		commit_again(w);
 }
 
 static bool changed_any(struct warden *w, const char *prefix)
@@ -489,6 +512,7 @@ static void follow_touched(struct warden *w)
 				timer_in(w->loop, &w->parting, PARTING_MS, parted);
 			continue;
 		}
+		sources_follow(w, a);
 		if (a->n_leaving && !w->parting.active)
 			timer_in(w->loop, &w->parting, PARTING_MS, parted);
 		a->touched = a->trouble != NULL;
@@ -558,6 +582,8 @@ static void on_committed(struct link_user *u, uint64_t revision)
 
 		if (((mine || clones) && assigned_follow_clone(a, w->link)) || other)
 			clone_tell(w, a);
+		if (mine && assigned_follow_sources(a, w->link))
+			sources_tell(w, a);
 	}
 	monitors_mark(w);
 	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision", (json_int_t)revision), -1);
@@ -714,8 +740,10 @@ static void on_started(struct process_user *u)
 	w->outlet_told = false;
 	LIST_FOREACH(l, assigned_list(w->assigned))
 		clone_tell(w, LIST_ENTRY(l, struct assigned, link));
-	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision",
-					   (json_int_t)link_revision(w->link)), -1);
+	LIST_FOREACH(l, assigned_list(w->assigned))
+		if (LIST_ENTRY(l, struct assigned, link)->sources)
+			sources_tell(w, LIST_ENTRY(l, struct assigned, link));
+	commit_again(w);
 	ports_each(w->ports, port_tell, w);
 }
 
@@ -788,8 +816,7 @@ static void take_names(struct warden *w, json_t *names)
 	if (news)
 		process_send(w->process, news, -1);
 	process_send(w->process, json_pack("{s:s, s:O}", "type", "names", "names", w->names), -1);
-	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision",
-					   (json_int_t)link_revision(w->link)), -1);
+	commit_again(w);
 }
 
 static void on_message(struct process_user *u, const char *type, const json_t *m, int fd)
@@ -827,6 +854,7 @@ static void stats_send(struct timer *t)
 	uint64_t gate[GATE_COUNTERS];
 
 	timer_in(w->loop, t, STATS_MS, stats_send);
+	assigned_linger(w->assigned);
 	own(w)->warden_turn_ms = loop_longest(w->loop) / NS_PER_MS;
 	stats = books_read(w->books, all);
 	loop_breathe(w->loop);

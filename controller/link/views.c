@@ -170,6 +170,24 @@ static bool is_up(const json_t *oper)
 	return strcmp(json_str(oper, "state", ""), "OPER_UP") == 0;
 }
 
+/* What servers see of the clients of one VIP, into the row of its engine. */
+static void add_snats(struct fleet *f, const char *vs, const char *vip_id, json_t *row)
+{
+	uint64_t revision;
+	const json_t *assignment = placement_assignment(f->placement, vs, &revision);
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(assignment, "snats"), i, v) {
+		const char *v4 = json_str(v, "addr", NULL);
+
+		if (strcmp(json_str(v, "vip_id", ""), vip_id) == 0)
+			json_object_set_new(row, v4 ? "snat_ip" : "snat_ip6_address",
+					    json_pack("{s:s, s:s}", "addr", v4 ? v4 : json_str(v, "addr6", ""), "type",
+						      v4 ? "V4" : "V6"));
+	}
+}
+
 /* Where one VIP is, and in which state: a row of vip_summary. */
 static json_t *vip_runtime(const struct subresource_call *call, struct fleet *f,
 			   const struct placed *at, const char *vip_id)
@@ -184,6 +202,8 @@ static json_t *vip_runtime(const struct subresource_call *call, struct fleet *f,
 						"active_on_se", is_up(oper), "connected",
 						at->owner->control != NULL, "mgmt_ip",
 						management_ip(at->owner)));
+	if (json_array_size(engines))
+		add_snats(f, call->object->uuid, vip_id, json_array_get(engines, 0));
 	return json_pack("{s:s, s:o, s:i, s:i, s:i, s:o, s:I}", "vip_id", vip_id, "oper_status", oper,
 			 "num_se_assigned", (int)json_array_size(engines), "num_se_requested", 1,
 			 "percent_ses_up", is_up(oper) ? 100 : 0, "service_engine", engines, "term",

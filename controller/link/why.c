@@ -236,6 +236,42 @@ static void look_at_listener(struct why *w)
 	buf_fini(&remarks.text);
 }
 
+/* ---- what servers see ------------------------------------------------------------- */
+
+static void look_at_source(struct why *w)
+{
+	const json_t *vips = json_object_get(w->runtime, "vip_summary"), *vip, *engine;
+	static const char *const fields[] = { "snat_ip", "snat_ip6_address" };
+	json_int_t no_port = 0, no_source = 0;
+	struct some sources = { 0 };
+	size_t i, k;
+
+	json_array_foreach((json_t *)vips, i, vip)
+		json_array_foreach(json_object_get(vip, "service_engine"), k, engine)
+			for (size_t f = 0; f < ARRAY_SIZE(fields); f++) {
+				const char *addr = json_str(json_object_get(engine, fields[f]), "addr", NULL);
+
+				if (addr)
+					some_add(&sources, "%s on %s", addr, json_str(engine, "name", ""));
+			}
+	LIST_FOREACH(l, &w->fleet->engines) {
+		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
+		CLEANUP_JSON json_t *stats = books_get(&e->books, "services", w->call->object->uuid, NULL);
+
+		no_port += json_int(stats, "server_no_port", 0);
+		no_source += json_int(stats, "server_no_source", 0);
+	}
+	if (no_port)
+		add(w, "source", "warning", "%lld connections to servers were not begun: all ports of %s were in use.",
+		    (long long)no_port, sources.n ? some_text(&sources) : "the service engine's address");
+	else if (no_source)
+		add(w, "source", "warning", "%lld connections to servers were not begun: the SNAT address was not there (%s).",
+		    (long long)no_source, some_text(&sources));
+	else if (sources.n)
+		add(w, "source", "ok", "Servers see %s.", some_text(&sources));
+	buf_fini(&sources.text);
+}
+
 /* ---- rules, certificates --------------------------------------------------------- */
 
 static int note_rule(void *arg, const char *path, const char *kind, const char *uuid)
@@ -535,6 +571,7 @@ static json_t *service_why(void *arg, const struct subresource_call *call, struc
 	look_at_vip(&w);
 	look_at_owner(&w);
 	look_at_listener(&w);
+	look_at_source(&w);
 	look_at_rules(&w);
 	look_at_certificates(&w);
 	look_at_pools(&w);

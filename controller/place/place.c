@@ -17,6 +17,7 @@
 #include "controller/place/reach.h"
 #include "controller/pools.h"
 #include "controller/resolve.h"
+#include "controller/rules/snat.h"
 
 #define SPACE "place"
 
@@ -277,19 +278,55 @@ static void assign(struct placement *p, struct service *s, json_t *object, struc
 }
 
 /* What S has of its VIPs in the assignment that it has: entries of one of them. */
-static void copy_entries(const struct service *s, const char *vip_id, json_t *vips)
+static void copy_entries(const struct service *s, const char *vip_id, const char *list, json_t *to)
 {
 	json_t *v;
 	size_t i;
 
-	json_array_foreach(json_object_get(s->assignment, "vips"), i, v)
+	json_array_foreach(json_object_get(s->assignment, list), i, v)
 		if (strcmp(json_str(v, "vip_id", ""), vip_id) == 0)
-			json_array_append(vips, v);
+			json_array_append(to, v);
 }
 
-/* The entries of one VIP in the hands of E; false: it has no interface for one of the addresses. */
+static json_t *entry(const struct unit *u, const struct engine *e, const struct in6_addr *a, const char *text, size_t interface,
+		     unsigned len)
+{
+	json_t *v = json_pack("{s:s, s:s, s:s, s:i, s:I}", "vip_id", u->vip_id, "engine", e->uuid, "interface",
+			      e->interfaces[interface].name, "prefix_len", len, "term", (json_int_t)u->term);
+
+	json_object_set_new(v, ip_is_v4(a) ? "addr" : "addr6", json_string(text));
+	return v;
+}
+
+/*
+ * The addresses from which S speaks to servers where E has the VIP, the one that is at PLACE: on the network that holds them,
+ * or else on the interface of the VIP.
+ */
+static void make_snats(struct placement *p, const struct service *s, const struct unit *u, const struct engine *e, size_t place,
+		       size_t vip_interface, json_t *snats)
+{
+	const struct object *vs = store_get(p->store, "virtualservice", s->uuid);
+	struct place_engine at = { .interfaces = e->interfaces, .n_interfaces = e->n_interfaces };
+	struct in6_addr all[SNATS_MAX];
+	char text[IP_TEXT_MAX];
+
+	for (int v6 = 0; v6 < 2 && vs; v6++) {
+		struct place_address a = { .vrf = ref_target(json_str(vs->body, "vrf_context_ref", NULL)) };
+		unsigned len = 0;
+		size_t i;
+
+		if (snat_addresses(vs->body, v6, all) <= place)
+			continue;
+		a.addr = all[place];
+		i = place_interface(&at, &a, &len);
+		json_array_append_new(snats, entry(u, e, &a.addr, ip_text(&a.addr, text),
+						   i == PLACE_NOBODY ? vip_interface : i, i == PLACE_NOBODY ? 0 : len));
+	}
+}
+
+/* The entries of one VIP in the hands of E, and where the first is; false: it has no interface for one of the addresses. */
 static bool make_entries(struct placement *p, const struct unit *u, const struct engine *e,
-			 json_t *vips)
+			 json_t *vips, size_t *interface)
 {
 	const struct object *vsvip = store_get(p->store, "vsvip", u->home->vsvip);
 	struct place_engine place = { .interfaces = e->interfaces,
@@ -303,17 +340,13 @@ static bool make_entries(struct placement *p, const struct unit *u, const struct
 	for (size_t i = 0; i < n && fits; i++) {
 		unsigned len = 0;
 		size_t at = place_interface(&place, &all[i].place, &len);
-		json_t *vip;
 
 		fits = at != PLACE_NOBODY;
 		if (!fits)
 			break;
-		vip = json_pack("{s:s, s:s, s:s, s:i, s:I}", "vip_id", u->vip_id, "engine", e->uuid,
-				"interface", e->interfaces[at].name, "prefix_len", len, "term",
-				(json_int_t)u->term);
-		json_object_set_new(vip, ip_is_v4(&all[i].place.addr) ? "addr" : "addr6",
-				    json_string(all[i].text));
-		json_array_append_new(mine, vip);
+		if (i == 0)
+			*interface = at;
+		json_array_append_new(mine, entry(u, e, &all[i].place.addr, all[i].text, at, len));
 	}
 	if (fits)
 		json_array_extend(vips, mine);
@@ -329,25 +362,28 @@ static bool serves(const struct unit *u)
 /* Brings S's assignment to what was decided of its VIPs. */
 static void reassign(struct placement *p, struct service *s)
 {
-	CLEANUP_JSON json_t *vips = json_array();
+	CLEANUP_JSON json_t *vips = json_array(), *snats = json_array();
 	CLEANUP_FREE char *ref = xasprintf("/api/virtualservice/%s", s->uuid);
 	CLEANUP_FREE struct engine **engines = NULL;
 	json_t *object = NULL;
 	uint64_t term = 0;
-	size_t n = 0;
+	size_t n = 0, place = 0;
 
 	LIST_FOREACH(l, &s->home->units) {
 		const struct unit *u = LIST_ENTRY(l, struct unit, in_home);
 		struct engine *e = serves(u) ? fleet_engine(p->fleet, u->owner) : NULL;
+		size_t mine = place++, interface = 0;
 
 		/* Of a service that is enabled: the VIP itself is not. */
 		if (!e || s->odd || (s->enabled && u->last.verdict == PLACE_OFF))
 			continue;
 		if (e->known) {
-			if (!make_entries(p, u, e, vips))
+			if (!make_entries(p, u, e, vips, &interface))
 				continue;
+			make_snats(p, s, u, e, mine, interface, snats);
 		} else if (is_among(s->holders, s->n_holders, e)) {
-			copy_entries(s, u->vip_id, vips); /* it goes on with what it has */
+			copy_entries(s, u->vip_id, "vips", vips); /* it goes on with what it has */
+			copy_entries(s, u->vip_id, "snats", snats);
 		} else {
 			continue;
 		}
@@ -360,6 +396,8 @@ static void reassign(struct placement *p, struct service *s)
 	if (n)
 		object = json_pack("{s:s, s:s, s:O, s:I, s:b}", "uuid", s->uuid, "virtualservice_ref", ref, "vips", vips, "term",
 				   (json_int_t)term, "enabled", s->enabled);
+	if (n && json_array_size(snats))
+		json_object_set(object, "snats", snats);
 	if (n && s->capture && *s->capture)
 		json_object_set_new(object, "capture_ref", json_sprintf("/api/capture/%s", s->capture));
 	assign(p, s, object,

@@ -8,6 +8,7 @@
 #include "controller/resolve.h"
 #include "controller/rules.h"
 #include "controller/rules/clone.h"
+#include "controller/rules/snat.h"
 #include "controller/rules/tls.h"
 #include "controller/rules/vrf.h"
 
@@ -322,6 +323,8 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 		rc = rule_tls_of_service(c, new, e);
 	if (rc == 0)
 		rc = rule_clone_of_service(c, uuid, old, new, e);
+	if (rc == 0)
+		rc = rule_snat_of_service(c, uuid, old, new, e);
 	if (rc < 0)
 		return rc;
 	if (json_object_get(new, "pool_ref") && json_object_get(new, "pool_group_ref"))
@@ -334,6 +337,10 @@ static int gone(struct change *c, const char *uuid, const json_t *old, struct er
 {
 	CLEANUP_FREE char *vsvip = xstrdup(ref_target(json_str(old, "vsvip_ref", "")));
 
+	int rc = rule_snat_service_gone(c, uuid, old, e);
+
+	if (rc < 0)
+		return rc;
 	rule_clone_service_gone(c, uuid, old);
 	return is_left_over(c, vsvip) ? change_delete(c, kind_find("vsvip"), vsvip, e) : 0;
 }

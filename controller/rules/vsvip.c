@@ -8,6 +8,7 @@
 #include "controller/ipam.h"
 #include "controller/resolve.h"
 #include "controller/rules.h"
+#include "controller/rules/snat.h"
 
 /* "0", "1" ... where a client left the key out, as the contract's controllers do. */
 static int prepare(struct change *c, const json_t *old, json_t *wire, struct err *e)
@@ -179,6 +180,9 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 	    strcmp(json_str(old, "vrf_context_ref", ""), json_str(new, "vrf_context_ref", "")) != 0)
 		return err_set(e, -EINVAL, "vrf_context_ref",
 			       "Cannot modify VrfContext of an existing VsVip.");
+	rc = rule_snat_of_vsvip(c, uuid, new, e);
+	if (rc < 0)
+		return rc;
 	rc = old ? release(c, old, e) : 0;
 	return rc < 0 ? rc : take(c, uuid, new, e);
 }

@@ -594,6 +594,7 @@ static struct snapshot *snapshot_port_build(struct config *c, struct service_ent
 	snapshot_application(p);
 	snapshot_network(p);
 	snapshot_clone_build(s, p);
+	p->sources = sources_read(s->sources, c->source_numbers, &p->arena);
 	p->trigger = trigger_build(p->vs->packet_triggers, &p->arena);
 	snapshot_admission(c, s, p);
 	snapshot_server_network(c, s, p);
@@ -646,6 +647,7 @@ struct snapshot *config_build(struct config *c, struct service_entry *s, uint64_
 	snapshot_application(n);
 	snapshot_network(n);
 	snapshot_clone_build(s, n);
+	n->sources = sources_read(s->sources, c->source_numbers, &n->arena);
 	n->trigger = trigger_build(vs->packet_triggers, &n->arena);
 	json_object_clear(s->more);
 	policy_load(c, s, vs->network_security_policy_ref);

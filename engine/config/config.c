@@ -22,6 +22,7 @@ struct config *config_new(struct worker **workers, unsigned n_workers, struct in
 	c->objects = json_object();
 	c->changed = json_object();
 	c->vrfs = json_object();
+	c->source_numbers = json_object();
 	c->slots_services = json_object();
 	c->slots_servers = json_object();
 	c->slots_rules = json_object();
@@ -88,6 +89,7 @@ static void service_free(struct config *c, struct service_entry *s)
 		free(s->deps[i]);
 	json_decref(s->more);
 	json_decref(s->plain);
+	json_decref(s->sources);
 	flow_sink_put(s->clone.sink);
 	free(s->pools);
 	json_decref(s->named);
@@ -269,6 +271,7 @@ void config_free(struct config *c)
 	json_decref(c->objects);
 	json_decref(c->changed);
 	json_decref(c->vrfs);
+	json_decref(c->source_numbers);
 	json_decref(c->slots_services);
 	json_decref(c->slots_servers);
 	json_decref(c->slots_rules);
@@ -357,6 +360,15 @@ void config_clone(struct config *c, const json_t *m, int fd)
 		.sink = sink_of(json_object_get(s->plain, "log"), fd),
 		.room = (unsigned)json_int(m, "room", 0),
 	};
+}
+
+void config_sources(struct config *c, const json_t *m)
+{
+	struct service_entry *s = service_make(c, json_str(m, "virtualservice", ""));
+
+	s->dirty = true;
+	json_decref(s->sources);
+	s->sources = json_incref(json_object_get(m, "sources"));
 }
 
 void config_listener(struct config *c, const char *vs_uuid, unsigned worker, uint64_t id, int fd,

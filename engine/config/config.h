@@ -64,6 +64,8 @@ void config_free(struct config *c);
 void config_put(struct config *c, const char *kind, const char *uuid, const json_t *object);
 void config_delete(struct config *c, const char *kind, const char *uuid);
 void config_commit(struct config *c, uint64_t revision);
+/* {"virtualservice", "sources"}: as sources_read() takes them; runs with the next commit. */
+void config_sources(struct config *c, const json_t *m);
 /* {"services": {uuid: slot}, "servers": {pool uuid: {"ip:port": slot}}}: those that are new; before their commit. */
 void config_slots(struct config *c, const json_t *m);
 /* As names_all(); runs with the next commit. */

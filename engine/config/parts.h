@@ -54,6 +54,7 @@ struct service_entry {
 	struct snapshot *fresh;    /* of this commit, until the workers have it; NULL: none */
 	struct secure *clients_tls; /* of the newest snapshot; NULL: none */
 	struct snapshot_clone clone;
+	json_t *sources;           /* from which servers are spoken to, as the warden tells them; NULL: from the machine's */
 	json_t *plain;             /* its rules, as the warden tells them; NULL: packets as they are */
 	json_t *named;             /* "kind/uuid" -> true: the pools that it names, also those that are not here */
 	struct pool_entry **pools;
@@ -72,6 +73,7 @@ struct config {
 	json_t *objects;           /* "kind/uuid" -> object */
 	json_t *changed;           /* keys put or deleted since the last commit */
 	json_t *vrfs;              /* as the warden tells them */
+	json_t *source_numbers;    /* address -> number of it */
 	json_t *slots_services, *slots_servers, *slots_rules;
 	struct list services, pools;
 	struct table service_table, pool_table; /* the same by uuid: a thousand are found as fast as ten */

@@ -40,6 +40,7 @@ struct flow {
 	enum record_reason reason;
 	uint64_t revision;               /* of the configuration that let it in */
 	uint32_t id;                     /* in traces */
+	uint32_t source;                 /* number of the address that the server sees */
 	bool merged;                     /* answers come merged by the kernel */
 	bool per_packet;                 /* found by client and server */
 };
@@ -199,9 +200,11 @@ static void flow_idle(struct timer *t)
 
 static void flow_ready(struct watch *watch, uint32_t events);
 
-static int flow_connect(struct listener *ls, const union address *to, int device, const union address *client)
+static int flow_connect(struct listener *ls, const union address *to, int device, const struct source *from,
+			const union address *client)
 {
 	const struct snapshot *s = ls->snapshot;
+	bool here;
 	int fd = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
 
 	if (fd < 0)
@@ -210,9 +213,15 @@ static int flow_connect(struct listener *ls, const union address *to, int device
 	if ((s->clone.on || s->clone.follow) && worker_mark(ls->service, fd, client, &ls->address, s, (unsigned)(s->idle_ms / 1000) + CLONE_LINGER_S) < 0)
 		counter_add(&ls->service->counters->clone_unmarked, 1);
 	rc = backend_bind(fd, device);
+	if (rc == 0)
+		rc = source_bind(from, fd);
+	here = rc == 0;
 	if (rc == 0 && connect(fd, &to->sa, address_len(to)) == 0)
 		return fd;
 	rc = rc ? rc : -errno;
+	/* Of datagrams a port serves one server: the kernel says EAGAIN when there is none. */
+	if (rc == -EADDRNOTAVAIL || (here && rc == -EAGAIN))
+		counter_add(here ? &ls->service->counters->server_no_port : &ls->service->counters->server_no_source, 1);
 	close(fd);
 	return rc;
 }
@@ -225,11 +234,12 @@ static struct flow *flow_open(struct listener *ls, const union address *client, 
 	struct udp *u = w->udp;
 	struct flow *f = slab_get(&u->slab);
 	union address to = m->backend->address;
+	const struct source *from = source_of(&ls->snapshot->sources, &ls->address, to.sa.sa_family);
 	int fd;
 
 	if (b->pool->now && b->pool->now->service_port)
 		address_set_port(&to, address_port(&ls->address));
-	fd = f ? flow_connect(ls, &to, backend_device(m->backend), client) : -ENOMEM;
+	fd = f ? flow_connect(ls, &to, backend_device(m->backend), from, client) : -ENOMEM;
 
 	if (fd < 0 || watch_start(w->loop, &f->watch, fd, EPOLLIN, flow_ready) < 0) {
 		if (fd >= 0)
@@ -245,6 +255,7 @@ static struct flow *flow_open(struct listener *ls, const union address *client, 
 	f->backend = b;
 	f->client = *client;
 	f->per_packet = per_packet;
+	f->source = from->number;
 	f->revision = ls->snapshot->revision;
 	f->id = ++w->next_id;
 	list_init(&f->of_listener);
@@ -406,15 +417,20 @@ static struct lb_member *pick(const struct listener *ls, const union address *cl
 	return m;
 }
 
-/* A flow that a newer policy does not let be ends; its client may ask again. */
+/*
+ * A flow that a newer policy does not let be ends; its client may ask again. So does one whose server would see another
+ * address now: it would hold the old one for as long as its client speaks.
+ */
 static struct flow *still(struct flow *f)
 {
 	const struct snapshot *s = f->listener->snapshot;
+	int family = f->backend->member.backend->address.sa.sa_family;
+	bool same = f->source == source_of(&s->sources, &f->listener->address, family)->number;
 
-	if (f->revision == s->revision)
+	if (same && f->revision == s->revision)
 		return f;
 	f->revision = s->revision;
-	if (admission_still(f->listener->service, s, &f->client, address_port(&f->listener->address)))
+	if (same && admission_still(f->listener->service, s, &f->client, address_port(&f->listener->address)))
 		return f;
 	flow_end(f);
 	return NULL;

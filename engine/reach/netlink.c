@@ -449,6 +449,7 @@ json_t *netlink_vnics_json(const struct netlink *n)
 
 static int addr_change(struct netlink *n, uint16_t type, uint16_t flags, int ifindex, const struct in6_addr *addr)
 {
+	const struct ifa_cacheinfo old = { .ifa_valid = UINT32_MAX };
 	char buf[256];
 	struct nlmsghdr *h = rtnl_message(buf, type, flags);
 	struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
@@ -462,6 +463,9 @@ static int addr_change(struct netlink *n, uint16_t type, uint16_t flags, int ifi
 	mnl_attr_put(h, IFA_LOCAL, len, bytes);
 	mnl_attr_put(h, IFA_ADDRESS, len, bytes);
 	mnl_attr_put_u8(h, IFA_PROTO, RTNL_OURS);
+	/* Deprecated: the kernel takes it for nothing that did not ask for it, though it may be the nearest to a neighbour. */
+	if (len == 16)
+		mnl_attr_put(h, IFA_CACHEINFO, sizeof(old), &old);
 	return rtnl_ask(&n->rtnl, h, NULL, NULL);
 }
 

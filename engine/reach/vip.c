@@ -66,6 +66,7 @@ struct vip {
 	struct grave grave;
 	struct vips *table;
 	unsigned holds;
+	bool lingers;              /* given to whoever asks for it */
 	bool mute;                 /* its last holder leaves: packets pass, claims do not */
 	struct in6_addr addr;
 	unsigned vrf;
@@ -447,10 +448,16 @@ static void heard(struct herald_user *u, int ifindex, enum herald_word what, con
 			waiting(v, mac, "another asks for it as well:");
 		break;
 	case VIP_WAITING:
-		if (what == HERALD_CLAIM)
+		if (what == HERALD_CLAIM && !v->lingers)
 			waiting(v, mac, "an owner is alive:");
 		break;
 	case VIP_OWNED:
+		if (v->lingers) {
+			shut(v);
+			timer_stop(t->loop, &v->timer);
+			vip_enter(v, VIP_WAITING, "given to who asked for it");
+			break;
+		}
 		if (what == HERALD_PROBE)
 			break; /* the kernel answers */
 		if (t->user->defend && t->user->defend(t->user, v)) {
@@ -763,6 +770,9 @@ int vip_hold(struct vips *t, unsigned vrf, const struct in6_addr *addr, const ch
 		return err_set(e, -EADDRINUSE, NULL, "%s is the engine's own address on %s", text, f.name);
 	if (v) {
 		v->holds++;
+		if (v->lingers && v->state == VIP_WAITING)
+			probing(v);
+		v->lingers = false;
 		if (v->mute) {
 			v->mute = false;
 			gate_set(v, v->open);
@@ -804,6 +814,11 @@ void vip_mute(struct vip *v)
 		return;
 	v->mute = true;
 	gate_set(v, v->open);
+}
+
+void vip_linger(struct vip *v)
+{
+	v->lingers = v->holds == 1;
 }
 
 void vip_release(struct vip *v)

@@ -101,6 +101,12 @@ int vip_hold(struct vips *t, unsigned vrf, const struct in6_addr *addr, const ch
  * any more that it is here. Whoever takes it over finds it free. Without effect while others hold it.
  */
 void vip_mute(struct vip *v);
+/*
+ * The last holder wants it no more, and what runs from it may end in peace: until vip_release() it is ours as before, but when
+ * another host asks for it. Then it is WAITING for good: closed, and not on the interface. Without effect while others hold
+ * it; who holds it anew has it whole.
+ */
+void vip_linger(struct vip *v);
 /* The last release withdraws: gate closed and address removed before it returns; V is gone. */
 void vip_release(struct vip *v);
 /* Does not wait for the next try: another asks (the controller says so, the old owner is known to be dead). */

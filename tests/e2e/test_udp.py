@@ -15,7 +15,7 @@ class Echo(threading.Thread):
 
     def __init__(self, host, port: int = 5000):
         super().__init__(daemon=True)
-        self.name_, self.seen = host.name, 0
+        self.name_, self.seen, self.peers = host.name, 0, []
         with host.entered():
             self.socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -30,6 +30,7 @@ class Echo(threading.Thread):
             except OSError:
                 return
             self.seen += 1
+            self.peers.append(peer[0])
             self.socket.sendto(f"{self.name_} {peer[1]} ".encode() + data, peer)
 
 

@@ -149,8 +149,7 @@ def conversations(frames: Iterable[Frame]) -> list[Conversation]:
     for f in frames:
         fresh = f.flags & SYN and not f.flags & ACK
         known = found.get(f.flow) or found.get(f.back)
-        retry = known and any(o.flags & SYN and o.seq == f.seq for o in known.frames)
-        if known is None or (fresh and not retry):
+        if known is None or (fresh and not any(o.flags & SYN and o.seq == f.seq for o in known.frames)):
             # Without its SYN we do not know who began: the higher port did.
             ends = f.flow if fresh or (f.sport > f.dport and not f.flags & SYN) else f.back
             known = found[ends] = Conversation(*ends, [])

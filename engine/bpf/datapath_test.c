@@ -973,6 +973,36 @@ static void any_packet_is_known(void **state)
 	}
 }
 
+/*
+ * A VLAN's packets are looked at on its own interface, after the kernel has put their tag beside them. A tag that is still
+ * within the frame is one below another, or of somebody who sends frames by hand.
+ */
+static void a_tag_within_the_frame_makes_it_nobodys(void **state)
+{
+	(void)state;
+	static const uint8_t tags[][8] = { { 0x81, 0, 0, 5 }, { 0x81, 0, 0xa0, 0 }, { 0x88, 0xa8, 0, 5, 0x81, 0, 0, 6 } };
+	const size_t lens[] = { 4, 4, 8 };
+	struct flow_key k = key_of(IPPROTO_TCP, "10.0.0.1", 1234, "10.0.0.9", 80);
+	struct frame whole[] = { transport(IPPROTO_TCP, "10.0.0.1", 1234, "10.0.0.9", 80, 0x18, 40),
+				 transport(IPPROTO_TCP, "10.0.0.9", 80, "10.0.0.1", 1234, 0x18, 40) };
+	uint64_t unparsed = counter(GATE_unparsed);
+
+	put_flow(k, FLOW_CLONE, "203.0.113.7");
+	for (int in = 0; in < 2; in++) {
+		enum datapath_program p = in ? DATAPATH_INGRESS : DATAPATH_EGRESS;
+
+		assert_int_equal(eligible_by(p, whole[in]), 1);
+		for (size_t i = 0; i < ARRAY_SIZE(tags); i++) {
+			struct frame f = whole[in];
+
+			insert(&f, 12, tags[i], (uint32_t)lens[i]);
+			assert_int_equal(eligible_by(p, f), 0);
+		}
+	}
+	assert_int_equal(counter(GATE_unparsed), unparsed);
+	drop_flow(k);
+}
+
 static void sweep_takes_what_both_sides_closed(void **state)
 {
 	(void)state;
@@ -1231,6 +1261,7 @@ int main(void)
 		cmocka_unit_test(copies_are_let_alone),
 		cmocka_unit_test(eligible_frames_are_counted_with_their_outcome),
 		cmocka_unit_test(any_packet_is_known),
+		cmocka_unit_test(a_tag_within_the_frame_makes_it_nobodys),
 		cmocka_unit_test(sweep_takes_what_both_sides_closed),
 		cmocka_unit_test(sweep_spares_what_has_a_socket),
 		cmocka_unit_test(legs_know_their_clients),

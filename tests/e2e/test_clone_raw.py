@@ -357,7 +357,7 @@ def test_another_profile_does_not_inherit_flows(world):
 
 @FAMILIES
 def test_a_reset_that_is_made_up_ends_no_copy(world, v6):
-    """Whoever is watched must not be able to switch the watching off. (The reset comes with a priority, and no VLAN.)"""
+    """Whoever is watched must not be able to switch the watching off. (It comes with a priority, which is no VLAN, and in one.)"""
     world.clone(world.sensor.ip4)
     world.ready()
     number = world.connect(v6=v6)
@@ -365,11 +365,13 @@ def test_a_reset_that_is_made_up_ends_no_copy(world, v6):
     world.sensor.settled()
     (talk,) = world.sensor.conversations()
     ends = (IPv6 if v6 else IP)(src=talk.server, dst=talk.client)
+    made_up = talk.frames[-1].seq ^ 0x55555555
     with world.echo.entered():
-        sendp(Ether(src=world.echo.eth.mac, dst=world.host.interfaces["eth0"].mac) / Dot1Q(vlan=0, prio=5) / ends /
-              TCP(sport=PORT, dport=talk.client_port, flags="R", seq=talk.frames[-1].seq ^ 0x55555555),
-              iface="eth0", verbose=False)
+        for tag in (Dot1Q(vlan=5), Dot1Q(vlan=0, prio=5)):
+            sendp(Ether(src=world.echo.eth.mac, dst=world.host.interfaces["eth0"].mac) / tag / ends /
+                  TCP(sport=PORT, dport=talk.client_port, flags="R", seq=made_up ^ tag.vlan), iface="eth0", verbose=False)
     until(lambda: any(f.flags & RST for f in world.sensor.frames()), "the reset is copied, too")
+    assert [f.seq for f in world.sensor.frames() if f.flags & RST] == [made_up], "another VLAN's packet is not this connection's"
     # The kernel did not believe it. When it would have been forgotten, its flow is still there.
     assert world.reach.numbers("flows") == {"n": 1, "closed": 1}
     until(lambda: world.reach.numbers("flows")["closed"] == 0, "it was looked at", 20)

@@ -29,8 +29,9 @@ struct rule {
 	int (*leaving)(struct change *c, const char *uuid, struct err *e);
 	/* It was deleted: give back what check() took. */
 	int (*gone)(struct change *c, const char *uuid, const json_t *old, struct err *e);
-	/* O is going to be shown, as OUT: what changes by itself, with the time. */
-	void (*show)(struct store *s, const struct object *o, json_t *out);
+	/* O was written as W says and is going to be shown, as OUT: what changes by itself, or is said elsewhere. */
+	void (*show)(struct store *s, const struct object *o, const struct model_write *w,
+		     struct model_resolver *r, json_t *out);
 };
 
 /* NULL when the kind has none. */

@@ -104,7 +104,7 @@ static json_t *write_whole(const struct view *v, struct request *q, const struct
 	resolver_init(&r, q->rest->c->store, NULL, "*", "");
 	out = model_write(o->kind, o->body, &v->write, &r.model);
 	if (rule && rule->show)
-		rule->show(q->rest->c->store, o, out);
+		rule->show(q->rest->c->store, o, &v->write, &r.model, out);
 	json_object_set_new(out, "_last_modified",
 			    json_sprintf("%llu", (unsigned long long)o->last_modified_us));
 	return out;

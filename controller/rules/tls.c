@@ -165,7 +165,8 @@ static int certificate_gone(struct change *c, const char *uuid, const json_t *ol
 	return txn_set(c->txn, EXPIRY_SPACE, uuid, NULL, e);
 }
 
-static void certificate_show(struct store *s, const struct object *shown, json_t *out)
+static void certificate_show(struct store *s, const struct object *shown,
+			     const struct model_write *w, struct model_resolver *r, json_t *out)
 {
 	bool asked = json_object_get(json_object_get(shown->body, "certificate"), "days_until_expire");
 	const struct object *o = store_get(s, "controllerproperties", "global");
@@ -175,6 +176,8 @@ static void certificate_show(struct store *s, const struct object *shown, json_t
 	int64_t left = certificate_days_left(not_after, wall_us()), warn = 30;
 	size_t i;
 
+	(void)w;
+	(void)r;
 	if (!*not_after)
 		return;
 	json_array_foreach(days, i, v)

@@ -65,13 +65,49 @@ static int make_vsvip(struct change *c, const json_t *body, const json_t *home, 
 	return rc < 0 ? rc : txn_set(c->txn, "inline_vip", uuid, "1", e);
 }
 
+/* What an answer showed comes back in a PUT: it changes nothing, and needs no right to the VsVip. */
+static bool has_these(struct change *c, const struct object *vsvip, const json_t *patch)
+{
+	CLEANUP_JSON json_t *stored = NULL;
+	struct resolver r;
+
+	resolver_init(&r, c->store, c->txn, vsvip->tenant, vsvip->cloud);
+	return model_patch(vsvip->kind, vsvip->body, patch, MODEL_ALLOW_LATER, &r.model, &stored,
+			   NULL, NULL) == 0 &&
+	       json_equal(json_object_get(stored, "vip"), json_object_get(vsvip->body, "vip"));
+}
+
+/* The list of a virtual service that has a VsVip already replaces that one's. */
+static int change_vsvip(struct change *c, const char *uuid, json_t *vip, struct err *e)
+{
+	CLEANUP_JSON json_t *patch = json_pack("{s:{s:O}}", "replace", "vip", vip);
+	const struct object *o = txn_get(c->txn, "vsvip", uuid);
+
+	if (o && has_these(c, o, patch))
+		return 0;
+	return change_patch(c, kind_find("vsvip"), uuid, patch, e);
+}
+
+/* Does WIRE refer to another VsVip than HAD, or to none that it can find? */
+static bool refers_elsewhere(struct change *c, const json_t *wire, const json_t *old,
+			     const char *had)
+{
+	const char *asked = json_str(wire, "vsvip_ref", "");
+	char uuid[UUID_MAX];
+	struct resolver r;
+
+	resolver_init(&r, c->store, c->txn, ref_target(json_str(old, "tenant_ref", "")),
+		      ref_target(json_str(old, "cloud_ref", "")));
+	return *asked && (r.model.resolve(&r.model, "vsvip", asked, uuid, sizeof(uuid), NULL) < 0 ||
+			  strcmp(uuid, ref_target(had)) != 0);
+}
+
 /*
  * Before 20.1 a virtual service had its VIPs inside. Such a body still comes from playbooks: a
  * VsVip is made of them, and, on an update, that VsVip is what the list replaces.
  */
 static int prepare(struct change *c, const json_t *old, json_t *wire, struct err *e)
 {
-	const struct kind_desc *k = kind_find("vsvip");
 	const char *had = json_str(old, "vsvip_ref", NULL), *name = json_str(wire, "name", "");
 	CLEANUP_JSON json_t *body = NULL;
 	char uuid[UUID_MAX] = "", ref[UUID_MAX + 16];
@@ -82,8 +118,8 @@ static int prepare(struct change *c, const json_t *old, json_t *wire, struct err
 	vip = json_object_get(wire, "vip");
 	if (!json_array_size(vip))
 		return 0;
-	if (json_object_get(wire, "vsvip_ref") && !had) {
-		/* Both: the reference is the newer word; the answer of a GET never has a `vip`. */
+	if (json_object_get(wire, "vsvip_ref") && (!had || refers_elsewhere(c, wire, old, had))) {
+		/* Both: the reference is the newer word, and the list what an answer had beside the old one. */
 		json_object_del(wire, "vip");
 		return 0;
 	}
@@ -100,10 +136,7 @@ static int prepare(struct change *c, const json_t *old, json_t *wire, struct err
 	}
 	if (had) {
 		snprintf(uuid, sizeof(uuid), "%s", ref_target(had));
-		json_object_set_new(
-			body, "name",
-			json_string(json_str(txn_get(c->txn, "vsvip", uuid)->body, "name", "")));
-		rc = change_update(c, k, uuid, body, 0, e);
+		rc = change_vsvip(c, uuid, vip, e);
 	} else {
 		rc = make_vsvip(c, body, old ? old : wire, uuid, e);
 	}
@@ -345,6 +378,24 @@ static int gone(struct change *c, const char *uuid, const json_t *old, struct er
 	return is_left_over(c, vsvip) ? change_delete(c, kind_find("vsvip"), vsvip, e) : 0;
 }
 
+/* Who has the addresses inside finds them there again: a playbook compares, and a plan. */
+static void show(struct store *s, const struct object *o, const struct model_write *w,
+		 struct model_resolver *r, json_t *out)
+{
+	const char *uuid = ref_target(json_str(o->body, "vsvip_ref", ""));
+	CLEANUP_FREE char *mark = *uuid ? store_value(s, "inline_vip", uuid) : NULL;
+	const struct object *vsvip = mark ? store_get(s, "vsvip", uuid) : NULL;
+	CLEANUP_JSON json_t *written = vsvip ? model_write(vsvip->kind, vsvip->body, w, r) : NULL;
+
+	if (written)
+		json_object_set(out, "vip", json_object_get(written, "vip"));
+}
+
 const struct rule rule_virtualservice = {
-	.kind = "virtualservice", .prepare = prepare, .fill = fill, .check = check, .gone = gone
+	.kind = "virtualservice",
+	.prepare = prepare,
+	.fill = fill,
+	.check = check,
+	.gone = gone,
+	.show = show,
 };

@@ -113,6 +113,23 @@ def test_avi_pool_as_playbooks_have_it(controller, admin):
     assert ansible.task("pool", **pool)[0] == "ok"
 
 
+def test_addresses_inside_come_to_rest(controller, admin, model):
+    """A task and a resource of before 20.1, with the VIPs in the virtual service."""
+    ansible, terraform = Ansible(controller), Terraform(admin, model)
+    task = {"name": "inside", "services": [{"port": 80}], "pool_ref": "/api/pool?name=used",
+            "vip": [{"vip_id": "1", "ip_address": {"addr": "10.4.7.1", "type": "V4"}}]}
+    assert [ansible.task("virtualservice", **task)[0] for _ in range(3)] == ["changed", "ok", "ok"]
+    task["vip"][0]["ip_address"]["addr"] = "10.4.7.2"
+    assert [ansible.task("virtualservice", **task)[0] for _ in range(2)] == ["changed", "ok"]
+    one = terraform.create("virtualservice", name="tf-inside", services=[{"port": 80}], vip=[vip("10.4.7.3", vip_id="1")])
+    assert one.differences() == []
+    one.update(vip=[vip("10.4.7.4", vip_id="1"), vip("10.4.7.5", vip_id="2")])
+    assert one.differences() == []
+    one.delete()
+    assert ansible.task("virtualservice", state="absent", name="inside")[0] == "changed"
+    assert admin.get("vsvip?name.contains=inside").json()["count"] == 0
+
+
 @pytest.mark.parametrize("text", [False, True], ids=["typed", "as texts"])
 def test_terraform_plans_nothing_after_apply(admin, model, pems, text):
     """Create, read, plan again, update, plan again, delete: with typed values, and with numbers and booleans as texts."""

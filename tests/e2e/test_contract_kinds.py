@@ -94,13 +94,24 @@ def test_a_port_belongs_to_one_virtual_service(admin):
 
 def test_old_bodies_with_their_addresses_inside(admin):
     vs = admin.make("virtualservice", name="old", vip=[vip("10.1.4.1")], **service())
-    assert vs["vsvip_ref"].endswith("#vsvip-old") and "vip" not in vs
+    assert vs["vsvip_ref"].endswith("#vsvip-old") and vs["vip"][0]["ip_address"]["addr"] == "10.1.4.1"
     made = admin.find("vsvip", "vsvip-old")
     assert made["vip"][0]["ip_address"]["addr"] == "10.1.4.1"
     changed = admin.put(f"virtualservice/{vs['uuid']}", {"name": "old", "vip": [vip("10.1.4.2", vip_id="0")], **service()})
     assert changed.status_code == 200, changed.text
     assert admin.find("vsvip", "vsvip-old")["vip"][0]["ip_address"]["addr"] == "10.1.4.2"
     assert admin.get("vsvip?name.contains=old").json()["count"] == 1
+    # What a GET showed comes back: nothing of the VsVip changes. It may be edited, and another one takes its place.
+    admin.patch(f"vsvip/{made['uuid']}", {"replace": {"vip": [vip("10.1.4.4", vip_id="0")], "bgp_local_preference": 7}})
+    back = admin.get(f"virtualservice/{vs['uuid']}?skip_default=true").json()
+    assert back["vip"] == [vip("10.1.4.4", vip_id="0")]
+    assert admin.put(f"virtualservice/{vs['uuid']}", back).json()["vip"][0]["ip_address"]["addr"] == "10.1.4.4"
+    assert admin.find("vsvip", "vsvip-old")["bgp_local_preference"] == 7
+    del back["_last_modified"]
+    admin.make("vsvip", name="new", vip=[vip("10.1.4.8", vip_id="0")])
+    moved = admin.put(f"virtualservice/{vs['uuid']}", {**back, "vsvip_ref": "/api/vsvip?name=new"}).json()
+    assert moved["vsvip_ref"].endswith("#new") and "vip" not in moved
+    assert admin.put(f"virtualservice/{vs['uuid']}", back).json()["vip"] == [{**made["vip"][0], **vip("10.1.4.4", vip_id="0")}]
     # Older still: one address.
     older = admin.make("virtualservice", name="older", ip_address=vip("10.1.4.3")["ip_address"], **service())
     assert admin.find("vsvip", "vsvip-older")["vip"][0]["ip_address"]["addr"] == "10.1.4.3"
@@ -108,7 +119,7 @@ def test_old_bodies_with_their_addresses_inside(admin):
     # One transaction: a virtual service that is refused leaves no VsVip behind.
     error(admin.post("virtualservice", {"name": "old2", "vip": [vip("10.1.4.9")], "services": [{"port": 70000}]}), 400)
     assert admin.find("vsvip", "vsvip-old2") is None
-    error(admin.post("virtualservice", {"name": "old3", "vip": [vip("10.1.4.2")], **service()}), 400)
+    error(admin.post("virtualservice", {"name": "old3", "vip": [vip("10.1.4.4")], **service()}), 400)
     assert admin.find("virtualservice", "old3") is None
 
 

@@ -267,10 +267,10 @@ static int check(struct change *c, const struct kind_desc *k, const char *uuid, 
 		 json_t *new, struct err *e)
 {
 	const struct rule *r = rule_find(k->path);
-	int rc = r && r->fill ? r->fill(c, uuid, old, new, e) : 0;
+	int rc = stays_in_cloud(c, k, new, e);
 
-	if (rc == 0)
-		rc = stays_in_cloud(c, k, new, e);
+	if (rc == 0 && r && r->fill)
+		rc = r->fill(c, uuid, old, new, e);
 	return rc == 0 && r && r->check ? r->check(c, uuid, old, new, e) : rc;
 }
 

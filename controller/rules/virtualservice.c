@@ -102,6 +102,22 @@ static bool refers_elsewhere(struct change *c, const json_t *wire, const json_t 
 			  strcmp(uuid, ref_target(had)) != 0);
 }
 
+/* What is copied to another cloud still names the default domain of the old one; what was meant is the default. */
+static void leave_domain(struct change *c, json_t *wire)
+{
+	const char *asked = json_str(wire, "vrf_context_ref", "");
+	const struct object *o = NULL;
+	char uuid[UUID_MAX];
+	struct resolver r;
+
+	resolver_init(&r, c->store, c->txn, "*", "");
+	if (*asked && r.model.resolve(&r.model, "vrfcontext", asked, uuid, sizeof(uuid), NULL) == 0)
+		o = txn_get(c->txn, "vrfcontext", uuid);
+	if (o && strcmp(o->name, "global") == 0 &&
+	    strcmp(o->cloud, ref_target(json_str(wire, "cloud_ref", ""))) != 0)
+		json_object_del(wire, "vrf_context_ref");
+}
+
 /*
  * Before 20.1 a virtual service had its VIPs inside. Such a body still comes from playbooks: a
  * VsVip is made of them, and, on an update, that VsVip is what the list replaces.
@@ -114,6 +130,8 @@ static int prepare(struct change *c, const json_t *old, json_t *wire, struct err
 	json_t *vip;
 	int rc;
 
+	if (!old)
+		leave_domain(c, wire);
 	list_of_one(wire);
 	vip = json_object_get(wire, "vip");
 	if (!json_array_size(vip))

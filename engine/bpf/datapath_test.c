@@ -1161,6 +1161,32 @@ static void datagrams_of_a_client_are_a_flow(void **state)
 }
 
 /* Who is in it stays in it; who is not is counted, frame and flow. */
+/* By the port that a flow's hash gives it, networks and receivers tell its encapsulated copies from others'. */
+static void flows_that_are_alike_have_hashes_that_are_not(void **state)
+{
+	(void)state;
+	enum { FLOWS = 256, PORTS = 0x4000 };
+	struct in6_addr vip = ip("10.0.1.1");
+	struct leg udp = leg;
+	static bool seen[PORTS];
+	unsigned different = 0;
+
+	udp.idle_s = 30;
+	memset(seen, 0, sizeof(seen));
+	assert_int_equal(datapath_leg_set(dp, 0, &vip, IPPROTO_UDP, 33000, 33999, &udp), 0);
+	for (uint16_t i = 0; i < FLOWS; i++) { /* local ports as a kernel chooses them: every other one */
+		uint16_t port = (uint16_t)(33000 + 2 * i);
+		struct flow_key k = key_of(IPPROTO_UDP, "10.0.1.1", port, "10.0.0.9", 4000);
+
+		assert_int_equal(eligible_by(DATAPATH_INGRESS, from_client(IPPROTO_UDP, "10.0.1.1", port, 0)), 1);
+		different += !seen[flow_of(k).hash % PORTS];
+		seen[flow_of(k).hash % PORTS] = true;
+		drop_flow(k);
+	}
+	datapath_leg_clear(dp, 0, &vip, IPPROTO_UDP, 33000, 33999);
+	assert_true(different > FLOWS - 16);
+}
+
 static void a_full_table_refuses_clients(void **state)
 {
 	(void)state;
@@ -1267,6 +1293,7 @@ int main(void)
 		cmocka_unit_test(legs_know_their_clients),
 		cmocka_unit_test(a_leg_by_one_interface_only),
 		cmocka_unit_test(datagrams_of_a_client_are_a_flow),
+		cmocka_unit_test(flows_that_are_alike_have_hashes_that_are_not),
 		cmocka_unit_test(a_full_table_refuses_clients),
 		cmocka_unit_test(a_copy_begins_with_the_first_packet),
 		cmocka_unit_test(a_closed_flow_ends_with_the_next_syn),

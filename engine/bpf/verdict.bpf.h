@@ -44,7 +44,8 @@ static __noinline __u32 flow_hash(const struct flow_key *k)
 
 	for (int i = 0; i < 4; i++)
 		h = hash_mix(hash_mix(h, local[i]), remote[i]);
-	return hash_mix(h, (__u32)k->local_port << 16 | k->remote_port);
+	/* Once more: a difference in the last word's upper bits must come down to the lower ones as well. */
+	return hash_mix(hash_mix(h, (__u32)k->local_port << 16 | k->remote_port), 0);
 }
 
 /* Enters F, which says all but the time. NULL: there is no room. */

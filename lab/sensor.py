@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import collections
+import hashlib
 import pathlib
+import shutil
 import socket
 import struct
 import subprocess
@@ -25,6 +28,10 @@ def probe(to: str, number: int) -> bytes:
     ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
     macs = [bytes.fromhex(mac.replace(":", "")) for mac in (to, PROBE_MAC)]
     return b"".join(macs) + b"\x08\x00" + ip + tcp
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 class Sensor(Host):
@@ -119,6 +126,16 @@ class Sensor(Host):
                 found.append(f"{where}: sent to {f.dst_mac}")
             if source_macs and f.src_mac not in source_macs:
                 found.append(f"{where}: source MAC {f.src_mac} is not an engine's")
+        return found
+
+    def streams(self) -> collections.Counter[str]:
+        """Digests of what tcpflow, which shares no code with us, makes of each direction that has data."""
+        folder = self.lab.dir / f"{self.name}.streams"
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run(["tcpflow", "-q", "-r", str(self.pcap), "-o", str(folder), "-T", "%A.%a-%B.%b.%c", "-S", "enable_report=NO",
+                        "-X", "/dev/null", f"not ether src {PROBE_MAC}"], capture_output=True, check=True, timeout=300)
+        found = collections.Counter(digest(file.read_bytes()) for file in folder.iterdir() if file.name.count("-") == 1)
+        shutil.rmtree(folder)
         return found
 
     def tshark(self, display_filter: str) -> list[str]:

@@ -1,6 +1,7 @@
 """What a stock tcpdump at the sensor puts together is, byte by byte, what one at the server's own interface does."""
 
 import base64
+import collections
 import operator
 import os
 import random
@@ -13,6 +14,7 @@ from test_clone_books import balanced, ready
 
 from lab import until
 from lab.packets import PcapReader, conversations
+from lab.sensor import digest
 
 REQUESTS = int(os.environ.get("SPANWIRE_ORACLE_REQUESTS", 128))
 SIZES = [0, 1, 17, 1447, 1448, 1449, 4000, 16384, 65535, 200_000]
@@ -237,6 +239,8 @@ def test_the_sensor_sees_what_the_server_sees(lab):
     for talk, other in zip(sorted(ours, key=key), sorted(theirs, key=key)):
         assert key(talk) == key(other) and talk.handshake and talk.ended and not talk.missing and not other.missing
         assert talk.sent == other.sent and talk.answered == other.answered, talk.client_port
+    said = [data for talk in theirs for data in (talk.sent, talk.answered) if data]
+    assert ids.streams() == collections.Counter(map(digest, said)), "tcpflow says the same"
     assert ids.illegal(engine.macs()) == []
     # A kernel that sums up itself writes 0xffff for 0, which is as right (RFC 1624, and illegal() above), and tshark's complaint.
     # What was lost before it came to the engine is a hole until it is sent again: for who sits there as well.

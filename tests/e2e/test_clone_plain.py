@@ -1,5 +1,6 @@
 """The decrypted copy: what was said to servers and by them, as legal conversations at the sensor."""
 
+import collections
 import contextlib
 import itertools
 import json
@@ -16,6 +17,7 @@ import pytest
 
 from lab import until
 from lab.packets import ACK, RST, SYN, PcapReader, conversations, parse
+from lab.sensor import digest
 from pki import Identity
 
 REQUESTS = int(os.environ.get("SPANWIRE_ORACLE_REQUESTS", 128))
@@ -228,6 +230,8 @@ def test_what_tls_hides_arrives_as_legal_conversations(lab):
     talks = world.sensor.conversations()
     assert {talk.server_port for talk in talks} == {8080}
     assert {talk.client for talk in talks} == {world.engine.back0.ip}
+    said = [bytes(data) for talk in world.talks() for data in (talk.heard, talk.said)]
+    assert world.sensor.streams() == collections.Counter(digest(data) for data in said if data), "tcpflow says the same"
     requests = sum(talk.sent.lower().count(b"\r\nx-number: ") for talk in talks)
     assert requests >= REQUESTS and lost, "the link was lossy"
     print(f"measured: {requests} requests, {len(talks)} conversations of {world.sensor.count()} frames, {lost} segments sent again"

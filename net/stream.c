@@ -11,6 +11,7 @@
 #include "net/tls.h"
 
 #define READ_SIZE   (64u << 10)
+#define CORK_FROM   (32u << 10)
 #define READ_BUDGET (1u << 20) /* bytes a stream may read in one turn before others get theirs */
 
 static ssize_t tcp_read(struct stream *s, void *p, size_t n, struct err *e)
@@ -76,19 +77,33 @@ static void set_events(struct stream *s)
 	watch_set(s->loop, &s->watch, EPOLLIN | (s->out.len || s->wants_write ? EPOLLOUT : 0));
 }
 
+static void cork(struct stream *s, int yes)
+{
+	setsockopt(s->fd, IPPROTO_TCP, TCP_CORK, &yes, sizeof(yes));
+}
+
 /* 0, or a negative errno that must end the stream. */
 static int flush(struct stream *s, struct err *e)
 {
-	while (s->out.len) {
+	/* TLS writes 16 KB at a time: the kernel makes larger segments of them, each of which has a long way to go. */
+	const bool is_much = s->out.len >= CORK_FROM;
+	int rc = 0;
+
+	if (is_much)
+		cork(s, 1);
+	while (s->out.len && rc >= 0) {
 		ssize_t n = s->ops->write(s, s->out.data, s->out.len, e);
 
 		if (n == -EAGAIN)
 			break;
 		if (n < 0)
-			return (int)n;
-		buf_take(&s->out, (size_t)n);
+			rc = (int)n;
+		else
+			buf_take(&s->out, (size_t)n);
 	}
-	return 0;
+	if (is_much)
+		cork(s, 0);
+	return rc;
 }
 
 bool stream_write(struct stream *s, const void *p, size_t n)

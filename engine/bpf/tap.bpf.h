@@ -10,9 +10,9 @@
 
 #include "engine/bpf/verdict.bpf.h"
 
-#define TAP_STEP      256  /* records are rounded up to it */
+#define TAP_STEP      256  /* large records are rounded up to it */
 #define TAP_LEAP      4096
-#define TAP_WAKE_SIZE (256u << 10)
+#define TAP_WAKE_SIZE (1u << 20)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -90,42 +90,49 @@ static ALWAYS_INLINE void tap_record_make(struct __sk_buff *skb, const struct pa
 	}
 }
 
-/* Not static: the verifier looks at it once, and not anew for each way that leads to it. (And believes
- * nothing of what it was given any more: this stage is the last.) */
-__noinline int tap_put(struct __sk_buff *skb, const struct packet *p, const struct verdict *v, const struct tap *t);
-__noinline int tap_put(struct __sk_buff *skb, const struct packet *p, const struct verdict *v, const struct tap *t)
+static ALWAYS_INLINE void tap_count_lost(__u32 slot)
 {
-	struct tap_record r = {};
-	__u32 slot, left, at = 0, room;
-	__u64 waits, flags = BPF_RB_NO_WAKEUP;
-	struct bpf_dynptr ring_ptr;
-	void *ring;
-	__u64 *lost;
+	__u64 *lost = bpf_map_lookup_elem(&tap_lost, &slot);
 
-	if (!p || !v || !t)
-		return 0;
-	slot = t->slot - 1;
-	ring = bpf_map_lookup_elem(&tap_rings, &slot);
-	if (!ring)
-		return 0;
-	tap_record_make(skb, p, v, &r);
-	left = skb->len;
-	if (t->snap && left > t->snap)
-		left = t->snap;
-	if (left > TAP_DATA_MAX)
-		left = TAP_DATA_MAX;
-	r.len = left;
-	room = sizeof(r) + ((left + TAP_STEP - 1) & ~(TAP_STEP - 1));
+	if (lost)
+		*lost += 1;
+}
+
+static ALWAYS_INLINE __u64 tap_wakes(void *ring, __u32 size)
+{
+	__u64 waits = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
+
+	return waits >= TAP_WAKE_SIZE && waits < TAP_WAKE_SIZE + size ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+/* Most are small: up to ROOM bytes, a power of two that the compiler knows, are written where they stay. False: it is lost. */
+static ALWAYS_INLINE bool tap_put_small(struct __sk_buff *skb, void *ring, const struct tap_record *r, __u32 room)
+{
+	struct tap_record *to = bpf_ringbuf_reserve(ring, sizeof(*r) + room, 0);
+
+	if (!to)
+		return false;
+	*to = *r;
+	if (packet_load(skb, 0, to + 1, r->len, room)) {
+		bpf_ringbuf_discard(to, BPF_RB_NO_WAKEUP);
+		return false;
+	}
+	bpf_ringbuf_submit(to, tap_wakes(ring, sizeof(*r) + room));
+	return true;
+}
+
+static ALWAYS_INLINE bool tap_put_large(struct __sk_buff *skb, void *ring, const struct tap_record *r)
+{
+	__u32 left = r->len, at = 0, room = sizeof(*r) + ((left + TAP_STEP - 1) & ~(TAP_STEP - 1));
+	struct bpf_dynptr ring_ptr;
+
 	if (bpf_ringbuf_reserve_dynptr(ring, room, 0, &ring_ptr)) {
 		bpf_ringbuf_discard_dynptr(&ring_ptr, BPF_RB_NO_WAKEUP);
-		lost = bpf_map_lookup_elem(&tap_lost, &slot);
-		if (lost)
-			*lost += 1;
-		return 0;
+		return false;
 	}
-	bpf_dynptr_write(&ring_ptr, 0, &r, sizeof(r), 0);
+	bpf_dynptr_write(&ring_ptr, 0, (void *)r, sizeof(*r), 0);
 	for (int i = 0; i < TAP_DATA_MAX / TAP_LEAP && left >= TAP_LEAP; i++) {
-		void *to = bpf_dynptr_data(&ring_ptr, sizeof(r) + at, TAP_LEAP);
+		void *to = bpf_dynptr_data(&ring_ptr, sizeof(*r) + at, TAP_LEAP);
 
 		if (!to || bpf_skb_load_bytes(skb, at, to, TAP_LEAP))
 			break;
@@ -133,7 +140,7 @@ __noinline int tap_put(struct __sk_buff *skb, const struct packet *p, const stru
 		left -= TAP_LEAP;
 	}
 	for (int i = 0; i < TAP_LEAP / TAP_STEP && left; i++) {
-		void *to = bpf_dynptr_data(&ring_ptr, sizeof(r) + at, TAP_STEP);
+		void *to = bpf_dynptr_data(&ring_ptr, sizeof(*r) + at, TAP_STEP);
 
 		if (!to)
 			break;
@@ -147,10 +154,43 @@ __noinline int tap_put(struct __sk_buff *skb, const struct packet *p, const stru
 		packet_load(skb, at, to, left, TAP_STEP);
 		left = 0;
 	}
-	waits = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
-	if (waits >= TAP_WAKE_SIZE && waits < TAP_WAKE_SIZE + room)
-		flags = BPF_RB_FORCE_WAKEUP;
-	bpf_ringbuf_submit_dynptr(&ring_ptr, flags);
+	bpf_ringbuf_submit_dynptr(&ring_ptr, tap_wakes(ring, room));
+	return true;
+}
+
+/* Not static: the verifier looks at it once, and not anew for each way that leads to it. (And believes
+ * nothing of what it was given any more: this stage is the last.) */
+__noinline int tap_put(struct __sk_buff *skb, const struct packet *p, const struct verdict *v, const struct tap *t);
+__noinline int tap_put(struct __sk_buff *skb, const struct packet *p, const struct verdict *v, const struct tap *t)
+{
+	struct tap_record r = {};
+	__u32 slot, n;
+	bool put;
+	void *ring;
+
+	if (!p || !v || !t)
+		return 0;
+	slot = t->slot - 1;
+	ring = bpf_map_lookup_elem(&tap_rings, &slot);
+	if (!ring)
+		return 0;
+	tap_record_make(skb, p, v, &r);
+	n = skb->len;
+	if (t->snap && n > t->snap)
+		n = t->snap;
+	if (n > TAP_DATA_MAX)
+		n = TAP_DATA_MAX;
+	r.len = n;
+	if (n <= 128)
+		put = tap_put_small(skb, ring, &r, 128);
+	else if (n <= 256)
+		put = tap_put_small(skb, ring, &r, 256);
+	else if (n <= 512)
+		put = tap_put_small(skb, ring, &r, 512);
+	else
+		put = tap_put_large(skb, ring, &r);
+	if (!put)
+		tap_count_lost(slot);
 	return 0;
 }
 

@@ -30,6 +30,8 @@
 
 #define RING_BYTES   (8u << 20)
 #define BLOCK_BYTES  (128u << 10)
+#define BLOCK_ROOM   (BLOCK_BYTES + (96u << 10)) /* the frames of the record that fills it are in it too */
+#define SPARE_MAX    8           /* memory of blocks that are gone: what is new the kernel has to clear first */
 #define WAITING_MAX  (16u << 20) /* blocks that the link did not take yet */
 #define LOOK_MS      20
 #define BLOCK_MS     100         /* a block leaves at least so often, also an empty one */
@@ -84,6 +86,8 @@ struct taking {
 	size_t waiting;
 	uint64_t drops;         /* as of the last block */
 	bool is_over;           /* the thread has put its last block */
+	struct buf spare[SPARE_MAX];
+	unsigned n_spare;
 
 	/* The thread's. */
 	int64_t offset_ns;
@@ -124,6 +128,24 @@ struct captures {
 	uint32_t numbers;       /* of captures, the last one that was given */
 };
 
+/* ---- blocks ---- */
+
+static void block_free(struct block *b)
+{
+	buf_fini(&b->bytes);
+	free(b);
+}
+
+/* For the next ones. Under the lock. */
+static void keep_memory(struct taking *t, struct buf *b)
+{
+	if (t->n_spare == SPARE_MAX || b->size < BLOCK_ROOM || b->size > 2 * BLOCK_ROOM)
+		return;
+	buf_take(b, b->len);
+	t->spare[t->n_spare++] = *b;
+	*b = (struct buf)BUF_INIT;
+}
+
 /* ---- the thread ---- */
 
 static void seal(struct taking *t, uint64_t until_ns, const char *ended)
@@ -135,12 +157,13 @@ static void seal(struct taking *t, uint64_t until_ns, const char *ended)
 	pthread_mutex_lock(&t->lock);
 	if (t->waiting + t->out.len > WAITING_MAX) {
 		t->lost += t->packets;
-	} else {
+	} else if (t->out.len) {
 		b->bytes = t->out;
 		b->packets = t->packets;
-		t->out = (struct buf)BUF_INIT;
+		t->out = t->n_spare ? t->spare[--t->n_spare] : (struct buf)BUF_INIT;
 	}
 	buf_take(&t->out, t->out.len);
+	must(buf_room(&t->out, BLOCK_ROOM) == 0);
 	t->drops = t->lost + (t->ring ? datapath_tap_lost(t->all->datapath, t->slot) : 0);
 	if (t->capture)
 		t->drops += chute_lost(&t->all->chute, t->slot) - t->chute_lost;
@@ -429,12 +452,6 @@ static void *run_past(void *arg)
 
 /* ---- the warden's side ---- */
 
-static void block_free(struct block *b)
-{
-	buf_fini(&b->bytes);
-	free(b);
-}
-
 /* No packet comes any more; the thread reads what there is, and ends. */
 static void untap(struct taking *t)
 {
@@ -490,6 +507,8 @@ static void taking_free(struct taking *t)
 	list_remove(&t->link);
 	sieve_free(t->sieve);
 	buf_fini(&t->out);
+	while (t->n_spare)
+		buf_fini(&t->spare[--t->n_spare]);
 	pthread_cond_destroy(&t->room);
 	pthread_mutex_destroy(&t->lock);
 	free(t->uuid);
@@ -519,6 +538,7 @@ static void pop(struct taking *t)
 	if (!t->first)
 		t->last = &t->first;
 	t->waiting -= b->bytes.len;
+	keep_memory(t, &b->bytes);
 	pthread_cond_signal(&t->room);
 	pthread_mutex_unlock(&t->lock);
 	block_free(b);

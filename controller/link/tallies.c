@@ -13,7 +13,9 @@ struct tally {
 	const char *kind, *path;
 	const char *group; /* of the books */
 	const char *part;  /* whose counters they are, a row for each; NULL: the object's own */
-	const char *about[4]; /* beginnings of counters; none: all of them */
+	const char *about[12]; /* beginnings of counters; none: all of them */
+	json_t *(*get)(void *arg, const struct subresource_call *call,
+		       struct err *e); /* NULL: tally_get() */
 	struct subresource view;
 	struct fleet *fleet;
 };
@@ -104,6 +106,31 @@ static json_t *tally_get(void *arg, const struct subresource_call *call, struct 
 	return out;
 }
 
+/* Of an engine: a row for each virtual service. */
+static json_t *engine_get(void *arg, const struct subresource_call *call, struct err *err)
+{
+	const struct tally *t = arg;
+	const struct engine *e = fleet_engine(t->fleet, call->object->uuid);
+	json_t *rows = json_array(), *services, *unused, *counters;
+	const char *uuid;
+
+	(void)err;
+	services = e ? json_object_get(e->books.last, t->group) : NULL;
+	json_object_foreach(services, uuid, unused) {
+		counters = books_get(&e->books, t->group, uuid, NULL);
+		keep_about(t, counters);
+		json_array_append_new(rows,
+				      json_pack("{s:o, s:o}", "virtualservice_ref",
+						subresource_ref(call, "virtualservice", uuid, NULL),
+						"statistics", counters));
+	}
+	return json_pack("[{s:s, s:s, s:o, s:o}]", "se_uuid", call->object->uuid, "se_name",
+			 call->object->name, "se_ref",
+			 subresource_ref(call, "serviceengine", call->object->uuid,
+					 call->object->name),
+			 "statistics", rows);
+}
+
 /* ---- beginning anew ---- */
 
 /* The groups of the books that are about objects of a kind. */
@@ -131,6 +158,11 @@ static json_t *clear(void *arg, const struct subresource_call *call, struct err 
 }
 
 /* clang-format off */
+/* What was refused because it was too much, too slow, too large, or no request at all. */
+#define TROUBLE \
+	{ "conn_refused_", "conn_over_", "tls_late", "tls_flooded", "http_bad_", "http_head_large", "http_body_large", \
+	  "http_client_late", "http_over_", "http_refused_", "http2_flood", "udp_flows_refused" }
+
 static struct tally tallies[] = {
 	{ "virtualservice", "tcpstat",         "services", .about = { "conn_", "bytes_", "server_", "queue_" } },
 	{ "virtualservice", "connections",     "services", .about = { "conn_" } },
@@ -138,6 +170,8 @@ static struct tally tallies[] = {
 	{ "virtualservice", "udpstat",         "services", .about = { "udp_" } },
 	{ "virtualservice", "httpstats",       "services", .about = { "http_" } },
 	{ "virtualservice", "sslsessioncache", "services", .about = { "tls_new", "tls_reused" } },
+	{ "virtualservice", "dosstat",         "services", .about = TROUBLE },
+	{ "serviceengine",  "dosstat",         "services", .about = TROUBLE, .get = engine_get },
 	{ "virtualservice", "networksecuritypolicystats", "rules", .part = "rule" },
 	{ "pool",           "algo",            "servers",  .part = "server", .about = { "conn_", "http_requests" } },
 	{ "pool",           "connpool",        "servers",  .part = "server",
@@ -152,9 +186,10 @@ void tallies_open(struct fleet *f)
 		struct tally *t = &tallies[i];
 
 		t->fleet = f;
-		t->view = (struct subresource){
-			.kind = t->kind, .path = t->path, .get = tally_get, .arg = t
-		};
+		t->view = (struct subresource){ .kind = t->kind,
+						.path = t->path,
+						.get = t->get ? t->get : tally_get,
+						.arg = t };
 		subresource_add(f->controller->rest, &t->view);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(clearings); i++) {

@@ -14,10 +14,17 @@
 
 enum { LIMIT_MS = 3000 };
 
+/* `of`: what the engine is asked for, when that has another name; `only`: the one member of it that is told. */
+struct tool {
+	const char *name, *of, *only;
+	struct fleet *fleet;
+	struct subresource view;
+};
+
 struct asking {
 	struct request *request;
 	char *uuid, *name, *url;
-	const char *tool;
+	const struct tool *tool;
 };
 
 static void asking_free(struct asking *a)
@@ -39,10 +46,12 @@ static void heard(void *arg, const json_t *piece, bool last, const char *trouble
 	if (data) {
 		one = json_pack("{s:s, s:s, s:s}", "se_uuid", a->uuid, "se_name", a->name, "se_ref", a->url);
 		/* Who it is, is ours to say. */
-		if (json_is_object(data))
+		if (json_is_object(data) && a->tool->only)
+			json_object_set(one, a->tool->only, json_object_get(data, a->tool->only));
+		else if (json_is_object(data))
 			json_object_update_missing(one, data);
 		else
-			json_object_set(one, a->tool, data);
+			json_object_set(one, a->tool->name, data);
 		subresource_answer(a->request, json_pack("[o]", one), NULL);
 	} else {
 		err_set(&e, -EAGAIN, NULL, "Service engine %s does not say: %s", a->name,
@@ -51,12 +60,6 @@ static void heard(void *arg, const json_t *piece, bool last, const char *trouble
 	}
 	asking_free(a);
 }
-
-struct tool {
-	const char *name;
-	struct fleet *fleet;
-	struct subresource view;
-};
 
 static void ask(void *arg, const struct subresource_call *call, struct request *request)
 {
@@ -76,14 +79,15 @@ static void ask(void *arg, const struct subresource_call *call, struct request *
 	a->name = xstrdup(e->name);
 	a->url = xasprintf("%s/api/serviceengine/%s%s%s", call->base_url, e->uuid,
 			   call->include_name ? "#" : "", call->include_name ? e->name : "");
-	a->tool = t->name;
-	ask_engine(e, json_pack("{s:s}", "what", t->name), LIMIT_MS, heard, a);
+	a->tool = t;
+	ask_engine(e, json_pack("{s:s}", "what", t->of ? t->of : t->name), LIMIT_MS, heard, a);
 }
 
 /* clang-format off */
 static struct tool tools[] = {
 	{ "cpu" }, { "meminfo" }, { "interface" }, { "interfacesummary" }, { "arptable" }, { "ndtable" }, { "route" },
 	{ "ipstat" }, { "icmpstat" }, { "vnicdb" }, { "tcp-flows" },
+	{ "flowtable", .of = "tcp-flows" }, { "flowtablestat", .of = "tcp-flows", .only = "states" },
 };
 /* clang-format on */
 

@@ -141,11 +141,22 @@ enum result absent_any(struct request *q)
 		const char *under, *why;
 	} absent[] = {
 		{ "/api/image", "this controller keeps no images, and is upgraded as a package" },
-		{ "/api/analytics/metrics", "no metrics are kept; what engines count is at virtualservice/UUID/runtime/detail" },
+		{ "/api/analytics/metrics",
+		  "no metrics are kept; what engines count is at virtualservice/UUID/runtime/detail" },
 		{ "/api/analytics/metric_id", "no metrics are kept" },
-		{ "/api/analytics/healthscore", "no scores are kept; the present one is performance_score of .../UUID/runtime" },
+		{ "/api/analytics/healthscore",
+		  "no scores are kept; the present one is performance_score of .../UUID/runtime" },
 		{ "/api/analytics/anomaly", "nobody looks for anomalies" },
 		{ "/api/systemconfiguration/systestemail", "this controller sends no mail" },
+		{ "/api/seproperties",
+		  "what is common to all engines has no settings; those of a group are in its serviceenginegroup" },
+		{ "/api/virtualservice/clear",
+		  "POST virtualservice/UUID/runtime/stats/clear begins the counters of one anew" },
+		{ "/api/pool/clear",
+		  "POST pool/UUID/runtime/stats/clear begins the counters of one anew" },
+		{ "/api/poolgroup/clear", "no pool of a group stays out until it is called back" },
+		{ "/api/serviceengine/clear",
+		  "what an engine counts is cleared with the virtual service or the pool" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(absent); i++)

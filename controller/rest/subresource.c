@@ -85,6 +85,49 @@ void subresource_answer(struct request *q, json_t *answer, const struct err *e)
 	route_done(q);
 }
 
+/* Views of other controllers that have nothing to show here. */
+static const char *absent_because(const char *kind, const char *path)
+{
+	static const struct {
+		const char *kind, *path, *why;
+	} absent[] = {
+		{ "virtualservice", "client",
+		  "clients are not counted one by one; requests are at /api/analytics/logs" },
+		{ "virtualservice", "clientsummary",
+		  "clients are not counted one by one; requests are at /api/analytics/logs" },
+		{ "virtualservice", "keyval",
+		  "no script keeps tables; how many clients stayed with a server is in runtime/detail" },
+		{ "virtualservice", "userdefineddatascriptcounters", "there are no scripts" },
+		{ "virtualservice", "httppolicysetstats", "HTTP policies have no effect yet" },
+		{ "virtualservice", "dnstable", "there is no DNS service" },
+		{ "virtualservice", "vslogstats",
+		  "what was logged and overwritten is told by /api/analytics/logs" },
+		{ "pool", "persistence",
+		  "each engine keeps its own table; how many clients stayed is in virtualservice/UUID/runtime/detail" },
+		{ "pool", "httpcache", "nothing is cached yet" },
+		{ "serviceengine", "bgp", "no routes are announced" },
+		{ "serviceengine", "bfd", "no routes are announced" },
+		{ "serviceengine", "lldp",
+		  "an engine does not listen for neighbours: ask its machine" },
+		{ "serviceengine", "arpstat",
+		  "the kernel keeps the neighbours: arptable and ndtable" },
+		{ "serviceengine", "mbufstats", "packets are the kernel's; memory is at meminfo" },
+		{ "serviceengine", "dpmetrics",
+		  "packets are the kernel's; what is counted is at virtualservice/UUID/runtime/detail" },
+		{ "serviceengine", "vshash",
+		  "a VIP is on one engine at a time: virtualservice/UUID/placement" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(absent); i++) {
+		size_t n = strlen(absent[i].path);
+
+		if (strcmp(kind, absent[i].kind) == 0 && strncmp(path, absent[i].path, n) == 0 &&
+		    (path[n] == '\0' || path[n] == '/'))
+			return absent[i].why;
+	}
+	return NULL;
+}
+
 static enum result serve(struct request *q, bool post)
 {
 	const struct kind_desc *k = kind_find(q->kind);
@@ -107,7 +150,10 @@ static enum result serve(struct request *q, bool post)
 		return RESULT_NOW;
 	}
 	if (!s) {
-		request_refuse(q, 404, "There is nothing at %s.", q->path);
+		const char *why = absent_because(q->kind, q->rest_path);
+
+		request_refuse(q, 404, "There is nothing at %s%s%s.", q->path, why ? ": " : "",
+			       why ? why : "");
 		return RESULT_NOW;
 	}
 	call.include_name = query_flag(&q->query, "include_name") ||

@@ -487,7 +487,9 @@ def test_methods_that_are_not(admin):
     ("GET", "analytics/metrics/virtualservice/x?metric_id=l4_client.avg_bandwidth&step=300&limit=6", "no metrics are kept"),
     ("POST", "analytics/metrics/collection", "no metrics are kept"), ("GET", "analytics/metric_id", "no metrics are kept"),
     ("GET", "analytics/healthscore/virtualservice/x", "performance_score"), ("GET", "analytics/anomaly/pool/x", "anomalies"),
-    ("POST", "systemconfiguration/systestemail", "no mail")])
+    ("POST", "systemconfiguration/systestemail", "no mail"), ("GET", "seproperties", "serviceenginegroup"),
+    ("PUT", "seproperties?skip_default=true", "serviceenginegroup"), ("POST", "pool/clear", "runtime/stats/clear"),
+    ("POST", "virtualservice/clear", "runtime/stats/clear"), ("POST", "serviceengine/clear", "is cleared with")])
 def test_what_is_not_here_is_told_in_words(admin, method, path, words):
     assert words in error(admin.send(method, path, None if method == "GET" else {}), 404)
 
@@ -503,8 +505,11 @@ def test_actions_that_nobody_does_here_say_so(admin):
         assert words in error(admin.post(path, {"vip_id": "0"}), 400)
     assert admin.post(f"virtualservice/{vs['uuid']}/resync", {}).json() == {"status": "ok"}
     assert [u["name"] for u in admin.get(f"pool/{pool['uuid']}/vs").json()] == ["acts"]
-    for view in ("placement", "placement/status", "scaleoutstatus", "httpconnections"):
+    for view in ("placement", "placement/status", "scaleoutstatus", "httpconnections", "dosstat"):
         assert admin.get(f"virtualservice/{vs['uuid']}/{view}").json() == []
+    for kind, uuid, view, words in (("virtualservice", vs["uuid"], "clientsummary", "analytics/logs"), ("virtualservice", vs["uuid"], "keyval", "no script"),
+                                    ("pool", pool["uuid"], "persistence", "runtime/detail")):
+        assert words in error(admin.get(f"{kind}/{uuid}/{view}"), 404)
 
 
 def test_a_service_without_an_address_is_told_once(admin):

@@ -10,7 +10,7 @@ from link_world import Controller, Engine
 from lab.host import until
 
 TOOLS = ["cpu", "meminfo", "interface", "interfacesummary", "arptable", "ndtable", "route", "ipstat", "icmpstat",
-         "vnicdb", "tcp-flows"]
+         "vnicdb", "tcp-flows", "flowtable", "flowtablestat"]
 
 
 def test_an_engine_tells_about_its_machine(lab):
@@ -46,6 +46,8 @@ def test_an_engine_tells_about_its_machine(lab):
     kept = next(f for f in flows["flows"] if f["local"] == f"{vs.vip}:80" and f["remote"].startswith(f"{client.ip4}:"))
     assert kept["state"] == "ESTABLISHED" and kept["rtt_us"] > 0
     assert any(f["remote"] == f"{web.ip4}:80" for f in flows["flows"])
+    assert any(f["local"] == f"{vs.vip}:80" for f in said["flowtable"]["flows"])
+    assert said["flowtablestat"]["states"]["ESTABLISHED"] >= 2 and "flows" not in said["flowtablestat"]
     assert said["ipstat"]["InReceives"] > 0 and "InMsgs" in said["icmpstat"]
 
     def counted():
@@ -54,6 +56,14 @@ def test_an_engine_tells_about_its_machine(lab):
     stats = until(counted, "five answers are counted")
     assert stats["se_name"] == engine.name and all(name.startswith("http_") for name in stats["statistics"])
     assert lab.api.get(f"virtualservice/{vs.uuid}/tcpstat")[0]["statistics"]["conn_total"] > 0
+    # What is no request is counted as such, at the service and at the engine.
+    assert client.request("TRACE", vs.url).status_code == 501
+
+    def troubled():
+        one, all_of = lab.api.get(f"virtualservice/{vs.uuid}/dosstat"), lab.api.get(f"serviceengine/{engine.uuid}/dosstat")
+        rows = [r["statistics"] for r in all_of[0]["statistics"] if r["virtualservice_ref"].endswith(vs.uuid)]
+        return rows == [one[0]["statistics"]] and rows[0]["http_bad_method"] == 1 and "http_requests" not in rows[0]
+    until(troubled, "the bad method is counted")
     for path, part in (("algo", "conn_total"), ("connpool", "conn_open"), ("httpstats", "http_2xx")):
         row, = lab.api.get(f"pool/{vs.pool_uuid}/{path}")[0]["statistics"]
         assert row["server"] == f"{web.ip4}:80" and part in row["statistics"]

@@ -238,6 +238,80 @@ static void change_of_the_clone_profile_ends_connections_at_rest(void **state)
 		close(s[i]);
 }
 
+/* The address at the other end of S. */
+static void sees(int s, const char *ip)
+{
+	union address a;
+	socklen_t len = sizeof(a);
+	char text[ADDRESS_TEXT];
+
+	assert_int_equal(getpeername(s, &a.sa, &len), 0);
+	address_ip(&a, text);
+	assert_string_equal(text, ip);
+}
+
+static void change_of_the_source_ends_connections_at_rest(void **state)
+{
+	struct vip_sources at[1] = { 0 };
+	struct world *w = *state;
+	int c, s[4];
+
+	address_parse(&at[0].vip, "127.0.0.1", 0);
+	address_parse(&at[0].to[0].address, "127.0.0.7", 0);
+	at[0].to[0].number = 1;
+	configure(w);
+	c = dial(w, 0);
+	s[0] = exchange(w, c, -1);
+	sees(s[0], "127.0.0.1");
+	w->plan.sources = (struct sources){ at, 1 };
+	configure(w);
+	hear_end(s[0]);
+	s[1] = exchange(w, c, -1);
+	sees(s[1], "127.0.0.7");
+	exchange(w, c, s[1]);
+	/* Busy during the change: it ends as it began, and serves nobody afterwards. */
+	say(c, "?");
+	hear(s[1], "?");
+	settle(w);
+	struct vip_sources other[1] = { at[0] };
+
+	address_parse(&other[0].to[0].address, "127.0.0.8", 0);
+	other[0].to[0].number = 2;
+	w->plan.sources.at = other;
+	configure(w);
+	settle(w);
+	say(s[1], "!");
+	hear(c, "!");
+	hear_end(s[1]);
+	s[2] = exchange(w, c, -1);
+	sees(s[2], "127.0.0.8");
+	/* One that the machine does not have: nobody is reached, and it is no fault of the server's. */
+	struct vip_sources gone[1] = { at[0] };
+
+	address_parse(&gone[0].to[0].address, "192.0.2.1", 0);
+	gone[0].to[0].number = 3;
+	w->plan.sources.at = gone;
+	configure(w);
+	hear_end(s[2]);
+	say(c, "?");
+	hear_end(c);
+	counted(&counters_service_of(&w->counters, 0, 1)->server_no_source, 1);
+	counted(&server(w)->conn_failed, 0);
+	/* Of servers with IPv6 nothing is said. */
+	memset(gone, 0, sizeof(gone));
+	gone[0].vip = at[0].vip;
+	gone[0].to[1] = at[0].to[0];
+	configure(w);
+	settle(w);
+	close(c);
+	c = dial(w, 0);
+	s[3] = exchange(w, c, -1);
+	sees(s[3], "127.0.0.1");
+	close(c);
+	for (int i = 0; i < 4; i++)
+		close(s[i]);
+}
+
 static void preserved_client_has_connections_of_his_own(void **state)
 {
 	struct world *w = *state;
@@ -672,6 +746,7 @@ int main(void)
 		PROMISE(edit_that_does_not_concern_it_leaves_it_at_rest),
 		PROMISE(stale_connection_is_replaced_unnoticed),
 		PROMISE(change_of_the_clone_profile_ends_connections_at_rest),
+		PROMISE(change_of_the_source_ends_connections_at_rest),
 		PROMISE(preserved_client_has_connections_of_his_own),
 		PROMISE(without_multiplexing_nobody_shares),
 		PROMISE(limits_of_the_profile_are_kept),

@@ -40,7 +40,7 @@ static const struct {
 	{ "token", false, false }, /* enrolment tokens: who restores makes new ones */
 	{ "seal", false, false },  /* proof of the key-encryption key of the old place */
 	{ "engine", true, false }, { "scheduler", true, false },  { "place", true, false },
-	{ "vip", true, false },	   { "inline_vip", true, false },
+	{ "vip", true, false },	   { "inline_vip", true, false }, { "snat", true, false },
 };
 
 static bool leaves(const char *space, bool *sealed)

@@ -214,7 +214,10 @@ static struct assigned_hold **take_all(struct assigned *a, size_t *n)
 
 static void release(struct assigned_hold *h)
 {
-	vip_release(h->vip);
+	if (h->lingers)
+		vip_end_linger(h->vip);
+	else
+		vip_release(h->vip);
 	free(h->id);
 	free(h);
 }
@@ -277,6 +280,7 @@ static void let_old_go(struct assigned *a, const struct assignment *as, struct a
 			continue;
 		}
 		vip_linger(old[i]->vip);
+		old[i]->lingers = true;
 		a->lingering = xrealloc(a->lingering, (a->n_lingering + 1) * sizeof(a->lingering[0]));
 		a->lingering[a->n_lingering++] = old[i];
 	}

@@ -37,6 +37,7 @@ struct assigned_hold {
 	struct vip *vip;
 	char *id;                  /* vip_id */
 	bool snat;
+	bool lingers;              /* snat: vip_linger() was called */
 	bool routed;               /* snat: no network of ours holds it */
 };
 

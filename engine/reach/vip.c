@@ -66,7 +66,7 @@ struct vip {
 	struct grave grave;
 	struct vips *table;
 	unsigned holds;
-	bool lingers;              /* given to whoever asks for it */
+	unsigned lingering;        /* of the holds; when all do it is given to whoever asks for it */
 	bool mute;                 /* its last holder leaves: packets pass, claims do not */
 	struct in6_addr addr;
 	unsigned vrf;
@@ -431,6 +431,11 @@ static void reconsider(struct vip *v)
 
 /* ---- what is heard ---- */
 
+static bool lingers(const struct vip *v)
+{
+	return v->lingering && v->lingering == v->holds;
+}
+
 static void heard(struct herald_user *u, int ifindex, enum herald_word what, const struct in6_addr *ip,
 		  const uint8_t mac[static 6])
 {
@@ -448,11 +453,11 @@ static void heard(struct herald_user *u, int ifindex, enum herald_word what, con
 			waiting(v, mac, "another asks for it as well:");
 		break;
 	case VIP_WAITING:
-		if (what == HERALD_CLAIM && !v->lingers)
+		if (what == HERALD_CLAIM && !lingers(v))
 			waiting(v, mac, "an owner is alive:");
 		break;
 	case VIP_OWNED:
-		if (v->lingers) {
+		if (lingers(v)) {
 			shut(v);
 			timer_stop(t->loop, &v->timer);
 			vip_enter(v, VIP_WAITING, "given to who asked for it");
@@ -769,10 +774,9 @@ int vip_hold(struct vips *t, unsigned vrf, const struct in6_addr *addr, const ch
 	if (f.name)
 		return err_set(e, -EADDRINUSE, NULL, "%s is the engine's own address on %s", text, f.name);
 	if (v) {
-		v->holds++;
-		if (v->lingers && v->state == VIP_WAITING)
+		if (lingers(v) && v->state == VIP_WAITING)
 			probing(v);
-		v->lingers = false;
+		v->holds++;
 		if (v->mute) {
 			v->mute = false;
 			gate_set(v, v->open);
@@ -818,7 +822,13 @@ void vip_mute(struct vip *v)
 
 void vip_linger(struct vip *v)
 {
-	v->lingers = v->holds == 1;
+	v->lingering++;
+}
+
+void vip_end_linger(struct vip *v)
+{
+	v->lingering--;
+	vip_release(v);
 }
 
 void vip_release(struct vip *v)

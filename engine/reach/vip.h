@@ -102,11 +102,12 @@ int vip_hold(struct vips *t, unsigned vrf, const struct in6_addr *addr, const ch
  */
 void vip_mute(struct vip *v);
 /*
- * The last holder wants it no more, and what runs from it may end in peace: until vip_release() it is ours as before, but when
- * another host asks for it. Then it is WAITING for good: closed, and not on the interface. Without effect while others hold
- * it; who holds it anew has it whole.
+ * A holder wants it no more, and what runs from it may end in peace. While nobody else holds it, it is ours as before, until
+ * another host asks for it: then it is WAITING for good, closed and not on the interface. The holder ends that by
+ * vip_end_linger(), in place of vip_release().
  */
 void vip_linger(struct vip *v);
+void vip_end_linger(struct vip *v);
 /* The last release withdraws: gate closed and address removed before it returns; V is gone. */
 void vip_release(struct vip *v);
 /* Does not wait for the next try: another asks (the controller says so, the old owner is known to be dead). */

@@ -2,13 +2,11 @@
 
 import pytest
 from contract import error
+from test_capture import Capture, requests_in, tshark
 from test_udp import Asker, Echo, profile
 
 from lab import until
 from lab.client import Client
-
-workers = pytest.mark.parametrize("workers", [1, 3])
-
 
 def ip(text):
     return {"addr": text, "type": "V6" if ":" in text else "V4"}
@@ -52,10 +50,9 @@ def read_answer(s):
     return got.split(b"\r\n\r\n", 1)[1]
 
 
-@workers
-def test_servers_see_the_address(lab, workers):
-    """One world: copies, two services with one address, changes under load, IPv6, datagrams."""
-    web, ids, buyer, engine = lab.server(), lab.sensor(), lab.client(), lab.engine(workers=workers)
+def test_servers_see_the_address(lab):
+    """One world: copies, captures, two services with one address, changes under load, IPv6, datagrams."""
+    web, ids, buyer, engine = lab.server(), lab.sensor(), lab.client(), lab.engine(workers=3)
     (one, one6), (two, _) = (lab.back.address(n) for n in (200, 201))
     vs = lab.virtual_service(pool=[web], name="shop", v6=True, snat_ip=[ip(one)]).wait_servers_up(1)
     for url in (vs.url, vs.url6):
@@ -70,6 +67,17 @@ def test_servers_see_the_address(lab, workers):
         until(lambda: buyer.fresh_get(vs.url) and ids.saw(src=address, dst=web.ip4, http="GET /", seconds=0.1), "the copy has it", 10)
     ids.settled()
     until(lambda: vs.clone_sum("eligible") == vs.clone_sum("sent") + vs.clone_sum("dropped") > 0, "the books agree")
+    # A capture has both legs, and knows that they belong together.
+    capture = Capture(lab, vs).wait_engines(1)
+    buyer.fresh_get(vs.url + "?id=7")
+    capture.end()
+    legs = requests_in(capture.download())["7"]
+    assert set(legs) == {"client leg", "server leg"} and len(set(legs.values())) == 1
+    assert {src for src, in tshark(capture.file, "http.request", "ip.src")} == {buyer.ip4, one}
+    # A new proxy knows it as well.
+    pid = engine.kill_proxy()
+    until(lambda: engine.proxy != pid and buyer.fresh_get(vs.url), "another proxy answers")
+    assert seen(web)[-1] == one
     # A neighbour at the same VIP may have the same one.
     raw = also(lab, vs, "raw", 81, snat_ip=[ip(one)])
     wait_up(lab, raw)
@@ -103,10 +111,10 @@ def test_servers_see_the_address(lab, workers):
 
 
 def test_it_moves_with_the_vip_and_is_never_answered_twice(lab):
-    """Both families; an engine that is killed, one that hangs, and a stranger who has the address."""
+    """Both families; an engine that is killed, one that hangs; two VIPs of one service; one that another service has now."""
     web, buyer = lab.server(), lab.client()
     neighbour = lab._host(Client(lab, "neighbour", lab.back, 60))
-    engines = {engine.uuid: engine for engine in (lab.engine(), lab.engine())}
+    engines = [lab.engine(workers=1), lab.engine(workers=1)]
     snat = lab.back.address(200)
     vs = lab.virtual_service(pool=[{"ip": ip(web.ip4)}, {"ip": ip(web.ip6)}], name="shop", snat_ip=[ip(snat[0])],
                              snat_ip6_addresses=[ip(snat[1])]).wait_servers_up(2)
@@ -129,12 +137,54 @@ def test_it_moves_with_the_vip_and_is_never_answered_twice(lab):
             turns.append(owner.back0.mac)
             if last.process.running():
                 last.go_on()
-                last.wait_connected()
+            else:
+                last.begin()
+            last.wait_connected()
         assert [w.owners() for w in watches] == [turns] * 2
-        # An engine that stops gives it back at once.
-        owner.stop()
-        assert not has(owner, snat[0]) and not has(owner, snat[1])
-    assert len(engines) == 2
+    # Two VIPs on two engines: each has its own address.
+    vips, sources = ([net.address(n)[0] for n in (150, 151)] for net in (lab.front, lab.back))
+    pool = lab.api.post("pool", {"name": "plain", "servers": [{"ip": ip(web.ip4)}]})["url"]
+
+    def service(name, vips, sources):
+        vsvip = lab.api.post("vsvip", {"name": f"{name}-vip", "vip": [{"vip_id": v, "ip_address": ip(v)} for v in vips]})
+        made = lab.api.post("virtualservice", {
+            "name": name, "services": [{"port": 80}], "vsvip_ref": vsvip["url"], "pool_ref": pool, "snat_ip": [ip(s) for s in sources],
+            "application_profile_ref": lab.ref("applicationprofile", "System-L4-Application")})
+        wait_up(lab, made)
+        return f"virtualservice/{made['uuid']}"
+
+    def fresh(vip, address):
+        with buyer.connect(vip, 80) as s:
+            return read_answer(s) == b"web1\n" and seen(web)[-1] == address
+
+    def each_has_its_own():
+        return all(fresh(vip, address) for vip, address in zip(vips, sources))
+    pair = service("pair", vips, sources)
+    until(lambda: all(oper["oper_status"]["state"] == "OPER_UP" for oper in lab.api.get(f"{pair}/runtime")["vip_summary"]), "both are up")
+    until(each_has_its_own, "each VIP has its own address")
+    assert sorted(has(engine, sources[0]) + 2 * has(engine, sources[1]) for engine in engines) == [1, 2]
+    # Another service wants one that still has a connection: it gets it, and never are there two.
+    old = buyer.connect(vips[0], 80)
+    first = next(engine for engine in engines if has(engine, sources[0]))
+    other = next(engine for engine in engines if engine is not first)
+    until(lambda: first.run("ss", "-Htn", "state", "established", f"src {sources[0]}").stdout, "it is connected")
+    lab.api.patch(pair, replace={"snat_ip": [ip(lab.back.address(n)[0]) for n in (152, 153)]})
+    until(lambda: fresh(vips[0], lab.back.address(152)[0]), "new ones come from the new address")
+    assert has(first, sources[0])
+    with neighbour.watch(sources[0]) as watch:
+        until(lambda: watch.now() == first.back0.mac, "it is still there")
+        late = service("late", [lab.front.address(154)[0]], sources[:1])
+        if not has(other, sources[0]):
+            lab.api.post(f"{late}/migrate", {"to_se_ref": f"/api/serviceengine/{other.uuid}"})
+        until(lambda: fresh(lab.front.address(154)[0], sources[0]) and watch.now() == other.back0.mac, "the other engine has it")
+        assert watch.owners() == [first.back0.mac, other.back0.mac] and not has(first, sources[0])
+    old.close()
+    # One engine is left: both VIPs, each with its own; one that stops gives all back at once.
+    first.stop()
+    sources = [lab.back.address(n)[0] for n in (152, 153)]
+    assert not any(has(first, source) for source in (*snat, *sources))
+    until(each_has_its_own, "each VIP has its own address", 15)
+    assert all(has(other, source) for source in sources)
 
 
 def test_an_address_that_no_network_holds_and_one_that_a_stranger_has(lab):

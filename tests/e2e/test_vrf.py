@@ -113,6 +113,16 @@ def test_the_same_addresses_in_two_domains_and_routes_beyond(lab):
     for domain in (blue, red, plain):
         for url in (f"http://{vip4}/", f"http://[{vip6}]/"):
             assert domain.client.fresh_get(url).text == f"{domain.name}-web\n"
+    # The same SNAT addresses in each.
+    snat = blue.switch.address(200)
+    for vs in services:
+        lab.api.patch(f"virtualservice/{vs['uuid']}", replace={"snat_ip": [ip(snat[0])], "snat_ip6_addresses": [ip(snat[1])]})
+    for domain, expected in ((blue, {snat[0]}), (red, {snat[1]}), (plain, set(snat))):
+        def sees():
+            return domain.client.fresh_get(f"http://{vip4}/") and {
+                line.split()[0] for line in domain.server.requests()[-2:]} == expected
+        until(sees, f"the server of {domain.name} sees it", 15)
+    assert engine.ip("addr").count(f" {snat[0]}/32 ") == engine.ip("addr").count(f" {snat[1]}/128 ") == 3
     # Static routes: added, changed, deleted.
     vrf = f"vrfcontext/{blue.vrf['uuid']}"
     routes = [{"route_id": str(n), "prefix": {"ip_addr": ip(net), "mask": mask}, "next_hop": ip(via)}

@@ -63,6 +63,7 @@ struct captures {
 	struct subresource runtime;
 	char *dir;
 	unsigned ticks;
+	bool recount;             /* how many are kept may be fewer now */
 	bool stops;               /* nobody may wait any more */
 };
 
@@ -618,6 +619,26 @@ static void forget_expired(struct captures *c)
 	}
 }
 
+static int tenant_of(void *arg, const struct object *o)
+{
+	json_object_set_new(arg, o->tenant, json_true());
+	return 0;
+}
+
+/* Those of each tenant that are too many since it was said anew how many are kept. */
+static void forget_surplus(struct captures *c)
+{
+	CLEANUP_JSON json_t *tenants = json_object();
+	const char *tenant;
+	json_t *v;
+
+	store_each(c->c->store, "capture", tenant_of, tenants);
+	json_object_foreach(tenants, tenant, v) {
+		forget_oldest(c, tenant, false);
+		forget_oldest(c, tenant, true);
+	}
+}
+
 static void tick(struct timer *t)
 {
 	struct captures *c = CONTAINER_OF(t, struct captures, tick);
@@ -637,6 +658,9 @@ static void tick(struct timer *t)
 	}
 	if (++c->ticks % GONE_TICKS == 0)
 		forget_expired(c);
+	if (c->recount)
+		forget_surplus(c);
+	c->recount = false;
 	timer_in(c->c->loop, t, TICK_MS, tick);
 }
 
@@ -666,6 +690,8 @@ static void committed(struct store_watch *w, uint64_t revision, const struct sto
 	for (size_t i = 0; i < n; i++)
 		if (strcmp(changes[i].kind->path, "capture") == 0)
 			capture_changed(c, changes[i].uuid, changes[i].deleted);
+		else if (strcmp(changes[i].kind->path, "controllerproperties") == 0)
+			c->recount = true;
 }
 
 bool captures_await(struct captures *c, const char *uuid, void (*done)(void *arg, const struct object *o), void *arg)

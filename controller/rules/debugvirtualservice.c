@@ -149,6 +149,7 @@ static char *name_of(struct change *c, const struct object *owner, uint64_t now_
 static json_t *kinds_of(const struct object *owner, const json_t *debug)
 {
 	static const char *const kinds[] = { "DEBUG_PCAP_RX", "DEBUG_PCAP_TX", "DEBUG_PCAP_DROP" };
+	bool chosen[ARRAY_SIZE(kinds)] = { false };
 	json_t *out = json_array(), *flag;
 	size_t i;
 
@@ -158,10 +159,22 @@ static json_t *kinds_of(const struct object *owner, const json_t *debug)
 		const char *word = json_str(flag, "flag", "");
 
 		for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
-			if (strcmp(word, kinds[k]) == 0 || strcmp(word, "DEBUG_PCAP_ALL") == 0)
-				json_array_append_new(out, json_string(kinds[k]));
+			chosen[k] |= strcmp(word, kinds[k]) == 0 || strcmp(word, "DEBUG_PCAP_ALL") == 0;
 	}
+	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
+		if (chosen[k])
+			json_array_append_new(out, json_string(kinds[k]));
 	return out;
+}
+
+/* What would be thrown away when it ends is not begun. */
+static int keeps_some(struct change *c, struct err *e)
+{
+	const struct object *o = store_get(c->store, "controllerproperties", "global");
+
+	if (!o || json_int(o->body, "max_pcap_per_tenant", 1) > 0)
+		return 0;
+	return err_set(e, -EINVAL, NULL, "No capture can begin: none is kept, because controllerproperties.max_pcap_per_tenant is 0.");
 }
 
 /* MADE: its uuid; may be NULL. */
@@ -178,6 +191,11 @@ static int begin(struct change *c, const struct object *owner, const json_t *deb
 	size_t i;
 	int rc;
 
+	rc = keeps_some(c, e);
+	if (rc < 0) {
+		json_decref(only);
+		return rc;
+	}
 	moment_text(now, MOMENT_MICROS, stamp);
 	json_array_foreach(se, i, one)
 		json_array_append_new(only, json_string(ref_target(json_string_value(one))));

@@ -291,7 +291,8 @@ def test_a_live_stream_ends_as_it_began(lab):
     before = lab.api.get(debug)
     # While it runs a reader behind the pipe sees requests: nothing waits for the end.
     live = shell(lab, "capture", vs.name, client.ip4, "--packets", 100000, "-w", "-", stdout=subprocess.PIPE)
-    reader = subprocess.Popen(["tshark", "-l", "-n", "-r", "-", "-Y", "http.request", "-T", "fields", "-e", "http.request.uri"],
+    # As `wireshark -k -i -` does: dumpcap takes it from the pipe.
+    reader = subprocess.Popen(["tshark", "-l", "-n", "-i", "-", "-Y", "http.request", "-T", "fields", "-e", "http.request.uri"],
                               stdin=live.stdout, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     seen = []
     threading.Thread(target=lambda: seen.extend(reader.stdout), daemon=True).start()
@@ -405,6 +406,30 @@ def test_two_services_monitors_tenants_and_files(lab):
     lab.api.delete(f"capture/{capture.uuid}")
     assert lab.api.send("GET", f"capture/{capture.uuid}/file").status_code == 404
     assert len(list((lab.controller.data / "captures").iterdir())) == 3
+    # Its flags choose: what came, what left, what it dropped: the lease's gate too, of an address that somebody else has.
+    lab.client("squatter", number=103)
+    three = lab.virtual_service(pool=[web], name="three", wait=False)
+    until(lambda: "an owner is alive" in str(three.runtime()), "it waits for the address")
+    knocks = {two.vip: "the network security policy", three.vip: "no lease of the address"}
+    for address in knocks:
+        refused.ip("neigh", "replace", address, "lladdr", engine.front0.mac, "dev", "eth0", "nud", "permanent")
+    for flags in (["RX"], ["TX", "DROP"]):
+        some = Capture(lab, two, of=engine, flags=[{"flag": f"DEBUG_PCAP_{flag}"} for flag in flags],
+                       capture_expression="tcp port 80").wait_engines(1)
+        get_ids(client, one.url, ["one"])
+        for address in knocks:
+            with refused.entered(), socket.socket() as knock:
+                knock.setblocking(False)
+                knock.connect_ex((address, 80))
+        until(lambda: some.runtime()["packets"] >= 4, "there are packets")
+        some.end()
+        # Who sent it, where it went, and why that is all that is known of it.
+        rows = tshark(some.download(), "tcp", "eth.src", "ip.dst", "frame.comment")
+        kinds = {"DROP" if "dropped: " in comment else "TX" if mac in engine.macs() else "RX" for mac, _, comment in rows}
+        assert kinds == set(flags), (flags, rows)
+        if "DROP" in flags:
+            why = {ip: comment for _, ip, comment in rows if "dropped: " in comment}
+            assert why.keys() == knocks.keys() and all(says in why[ip] for ip, says in knocks.items()), why
 
 
 def echo_datagrams(host, port=5353):
@@ -534,6 +559,18 @@ def test_what_is_there_survives_who_dies(lab):
     assert set(requests_in(again.download())) == {"anew"}
 
 
+def taker(lab):
+    """The API of somebody who may capture and look, and hold no keys."""
+    role = lab.api.post("role", {"name": "captures only", "privileges": [
+        {"resource": "PERMISSION_TRAFFIC_CAPTURE", "type": "WRITE_ACCESS"},
+        {"resource": "PERMISSION_VIRTUALSERVICE", "type": "READ_ACCESS"}]})
+    lab.api.post("user", {"name": "taker", "username": "taker", "password": "Pa55word.word", "access": [
+        {"tenant_ref": "/api/tenant?name=admin", "role_ref": role["url"], "all_tenants": False}]})
+    api = Api(lab.api.url, "taker", "Pa55word.word", host=lab.api.host)
+    api.login()
+    return api
+
+
 class TlsOrigin(threading.Thread):
     """Answers every request over TLS with a few bytes, on connections that are kept."""
 
@@ -609,13 +646,7 @@ def test_the_file_opens_decrypted(lab):
     for log in lab.dir.glob("*.log"):
         assert b"TRAFFIC_SECRET" not in log.read_bytes(), log
     # Who may capture, but not hold keys, gets neither.
-    role = lab.api.post("role", {"name": "captures only", "privileges": [
-        {"resource": "PERMISSION_TRAFFIC_CAPTURE", "type": "WRITE_ACCESS"},
-        {"resource": "PERMISSION_VIRTUALSERVICE", "type": "READ_ACCESS"}]})
-    lab.api.post("user", {"name": "taker", "username": "taker", "password": "Pa55word.word", "access": [
-        {"tenant_ref": "/api/tenant?name=admin", "role_ref": role["url"], "all_tenants": False}]})
-    api = Api(lab.api.url, "taker", "Pa55word.word", host=lab.api.host)
-    api.login()
+    api = taker(lab)
     assert api.send("GET", f"capture/{capture.uuid}/file").status_code == 403
     refused = api.send("PATCH", capture.path, json={"replace": {"capture": True, "capture_params": {"enable_ssl_session_key_capture": True}}})
     assert refused.status_code == 403, refused.text

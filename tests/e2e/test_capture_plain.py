@@ -1,28 +1,30 @@
 """What is said inside TLS, as interfaces of the capture's own; which request a packet belongs to, on both legs."""
 
 import collections
+import os
 import re
 
 from lab import until
-from lab.api import Api
 from pki import Identity
-from test_capture import Capture, TlsOrigin, tshark
+from test_capture import Capture, TlsOrigin, taker, tshark
 
 
 def keep_alive(client, vip, name):
-    """A client that asks twice over one TLS connection; the second time when `go` exists. Done: its log has two answers."""
-    script = client.lab.dir / f"{name}.py"
+    """A client that asks twice over one TLS connection, the second time when a byte is in the pipe that is returned, and
+    tells in its log what it was answered."""
+    script, pipe = client.lab.dir / f"{name}.py", client.lab.dir / f"{name}.pipe"
+    os.mkfifo(pipe)
     script.write_text(f"""
-import http.client, pathlib, ssl, time
+import http.client, ssl
 c = http.client.HTTPSConnection({vip!r}, context=ssl._create_unverified_context(), timeout=20)
 for what in ("before", {name!r}):
     c.request("GET", "/?id=" + what)
     print(c.getresponse().read(), flush=True)
-    while not pathlib.Path({str(script)!r} + ".go").exists():
-        time.sleep(0.02)
+    if what == "before":
+        open({str(pipe)!r}).read(1)
 """)
     client.start("python3", script, log=name)
-    return script
+    return open(pipe, "r+b", buffering=0)       # a reader as well: it need not wait for the other one
 
 
 def said(file, interface):
@@ -59,8 +61,9 @@ def test_plaintext_of_each_leg_whatever_its_age(lab):
     until(lambda: b"ok" in (lab.dir / "old.log").read_bytes(), "a connection is there already")
     # Cut packets and no secrets: nobody could decrypt any of it.
     capture = Capture(lab, vs, {"plaintext": True, "pkt_size": 128}).wait_engines(1)
-    old.with_suffix(".py.go").touch()
-    until(lambda: (lab.dir / "old.log").read_bytes().count(b"ok") == 2, "it asked again")
+    with old:
+        old.write(b"!")
+        until(lambda: (lab.dir / "old.log").read_bytes().count(b"ok") == 2, "it asked again")
     get("h1", "--http1.1")
     get("h2", "--http2")
     ended = capture.end()
@@ -104,13 +107,7 @@ def test_plaintext_of_each_leg_whatever_its_age(lab):
     refused = tshark(file, f"ip.addr == {dead['ip']['addr']}", "frame.comment")
     assert {request_of(row[0]) for row in refused} == {request_of(comment) for comment in again} and all("retry 0" in row[0] for row in refused)
     # Only for whoever may hold keys, and never where it has no place.
-    role = lab.api.post("role", {"name": "captures only", "privileges": [
-        {"resource": "PERMISSION_TRAFFIC_CAPTURE", "type": "WRITE_ACCESS"},
-        {"resource": "PERMISSION_VIRTUALSERVICE", "type": "READ_ACCESS"}]})
-    lab.api.post("user", {"name": "taker", "username": "taker", "password": "Pa55word.word", "access": [
-        {"tenant_ref": "/api/tenant?name=admin", "role_ref": role["url"], "all_tenants": False}]})
-    api = Api(lab.api.url, "taker", "Pa55word.word", host=lab.api.host)
-    api.login()
+    api = taker(lab)
     path = f"debugvirtualservice/{vs.uuid}"
     for who, params, status in ((api, {"plaintext": True}, 403), (lab.api, {"plaintext": True, "pcap_ng": False}, 400),
                                 (lab.api, {"enable_ssl_session_key_capture": True, "pcap_ng": False}, 400)):

@@ -221,6 +221,22 @@ def test_what_is_kept_has_limits(lab):
         disk.execute("UPDATE object SET last_modified_us = last_modified_us - 31 * 86400 * 1000000 WHERE kind = 'capture'")
     lab.controller.begin()
     assert not lab.api.get("capture")["results"] and not list((lab.controller.data / "captures").iterdir())
+    # By number; fewer from one moment to the next. With none none begins, and nothing else notices.
+    until(lambda: shop.state() == "OPER_UP", "the engine is back")
+    both = [save(lab, shop)[0]["uuid"] for _ in range(2)]
+    lab.api.patch("controllerproperties", replace={"max_pcap_per_tenant": 1})
+    until(lambda: [c["uuid"] for c in lab.api.get("capture")["results"]] == both[1:], "the older one went")
+    lab.api.patch("controllerproperties", replace={"max_pcap_per_tenant": 0})
+    until(lambda: not lab.api.get("capture")["results"], "the other one went as well")
+    assert not list((lab.controller.data / "captures").iterdir())
+    debug = f"debugvirtualservice/{shop.uuid}"
+    for refused in (lab.api.send("PATCH", debug, json={"replace": {"capture": True}}),
+                    lab.api.send("POST", f"virtualservice/{shop.uuid}/save-packets", json={"seconds": 1})):
+        assert refused.status_code == 400 and "max_pcap_per_tenant is 0" in refused.text
+    assert not lab.api.get(debug).get("capture")
+    ask(client, shop, ["undisturbed"])
+    lab.api.patch("controllerproperties", delete={"max_pcap_per_tenant": 0})
+    assert lab.api.patch(debug, replace={"capture": True})["capture"]
 
 
 def test_the_past_of_two_engines_is_one(lab):

@@ -252,13 +252,19 @@ static int check_servers(const json_t *o, struct err *e)
 	char path[64];
 	size_t i;
 
-	json_array_foreach(servers, i, one)
+	json_array_foreach(servers, i, one) {
+		const char *mac = json_str(one, "mac", "");
+
+		/* A switch would believe that the clone server is where the copies come from. */
+		if (*mac && strcasecmp(mac, json_str(o, "marker_mac", "")) == 0)
+			return err_set(e, -EINVAL, "marker_mac", "Is that of clone_servers[%zu]: copies would not find it.", i);
 		for (size_t j = 0; j < i; j++) {
 			if (!is_same(json_array_get(servers, j), one))
 				continue;
 			snprintf(path, sizeof(path), "clone_servers[%zu]", i);
 			return err_set(e, -EINVAL, path, "Is the same receiver as clone_servers[%zu].", j);
 		}
+	}
 	return 0;
 }
 

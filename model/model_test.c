@@ -210,6 +210,26 @@ static const struct {
 	  "flow_log: It needs payload CLONE_DECRYPTED" },
 	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'marker_mac': '03:00:00:00:00:01'}",
 	  "marker_mac: 03:00:00:00:00:01 is that of a group" },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'marker_mac': '02:00:00:00:00:0A', 'clone_servers': "
+				 "[{'ip_address': {'addr': '10.0.0.7', 'type': 'V4'}, 'mac': '02:00:00:00:00:0a'}]}",
+	  "marker_mac: Is that of clone_servers[0]: copies would not find it." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '127.0.0.1', 'type': 'V4'}}]}",
+	  "clone_servers[0].ip_address.addr: 127.0.0.1 is not the address of a host" },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '10.0.0.7', 'type': 'V4'}, "
+				 "'encapsulation': {'type': 'CLONE_ENCAP_VXLAN', 'port': 65536}}]}",
+	  "clone_servers[0].encapsulation.port: 65536 is out of range: 0 to 65535." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '10.0.0.7', 'type': 'V4'}, "
+				 "'encapsulation': {'type': 'CLONE_ENCAP_GRE', 'key': 4294967296}}]}",
+	  "clone_servers[0].encapsulation.key: 4294967296 is out of range" },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'masked_headers': "
+				 "['x234567890123456789012345678901234567890123456789012345678901234567890']}",
+	  "masked_headers[0]: 70 bytes are too long: at most 64." },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'masked_headers': ['a', 'a', 'a', 'a', 'a', 'a', 'a', "
+				 "'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', "
+				 "'a', 'a', 'a', 'a', 'a', 'a', 'a']}",
+	  "masked_headers: 33 items are too many: at most 32." },
+	{ "trafficcloneprofile", "{'name': 't', 'decrypted_port': 65536, 'payload': 'CLONE_DECRYPTED'}",
+	  "decrypted_port: 65536 is out of range: 0 to 65535." },
 	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'side': 'CLONE_SIDE_BOTH', 'masked_headers': ['Cookie']}",
 	  "masked_headers: It needs side CLONE_SIDE_SERVER: what clients say is copied as it is." },
 	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'masked_headers': ['a:b']}",

@@ -6,6 +6,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 
 import pytest
 from test_clone_books import Held, balanced
@@ -109,6 +110,10 @@ def test_production_does_not_notice_what_a_sensor_does(lab, place):
     until(lambda: len(ids.conversations()) >= 3, "copies arrive")
     until(lambda: client.get(read.url) and any(f.src_mac == MARKER for f in ids.frames()), "decrypted ones, too")
     learned, readers = switch.table(), []
+    asked, began = lab.dir / "asked.pcap", time.monotonic()
+    asking = ids.start("tcpdump", "-i", "eth0", "-nn", "-U", "--immediate-mode", "-Z", "root", "-w", asked,
+                       f"arp[6:2] = 1 and ether src {out.mac}", log="asked.tcpdump")
+    until(lambda: "listening on" in asking.tail(), "it listens")
 
     def port(*words):
         switch.run("tc", "qdisc", *words[:1], "dev", ids.eth.port, "root", *words[1:])
@@ -173,6 +178,9 @@ def test_production_does_not_notice_what_a_sensor_does(lab, place):
     assert not keeping.failed and not fresh.failed and not reading.failed, (keeping, fresh, reading)
     balanced(vs)
     balanced(read)
+    # Who asks for a clone server does so once a second, and a few times when something changed; not for each frame.
+    questions, seconds = ids.run("tcpdump", "-nn", "-r", asked).stdout.count("who-has"), time.monotonic() - began
+    assert questions < 20 + 4 * seconds, f"{questions} ARP requests in {seconds:.0f} s"
     # What the switch has learned stands where it stood, and nothing came to it but who may.
     table = switch.table()
     assert {mac: port for mac, port in table.items() if learned.get(mac, port) != port} == {}

@@ -416,6 +416,12 @@ def test_copies_that_pass_two_interfaces(world):
     books = world.books()
     assert books["sent"] == books["eligible"] == world.sensor.count() > 0
     assert world.sensor.illegal() == []
+    # The upper one takes a copy that the lower one has no room for: what it says of that itself stands beside the books.
+    world.host.run("tc", "qdisc", "add", "dev", "eth1", "root", "tbf", "rate", "1mbit", "burst", "9000", "limit", "9000")
+    world.talk(300_000)
+    world.host.run("tc", "qdisc", "del", "dev", "eth1", "root")
+    lost = int(world.host.run("cat", "/sys/class/net/upper/statistics/tx_dropped").stdout)
+    assert world.books()["device_dropped"] == lost > 0
     # What stands on it inherits its offloads: no longer one that copies have for themselves.
     world.clone(world.sensor.ip4)
     world.ready()

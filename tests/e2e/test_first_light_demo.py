@@ -27,6 +27,7 @@ def test_once_says_that_all_is_well():
     print(report)
     assert run.returncode == 0
     assert "100 of 100 answered" in report and "WRONG" not in report
+    assert re.search(r"ok +decrypted +[1-9]\d* of \d+ requests read, cookies masked", report)
 
 
 @pytest.mark.parametrize("part, line", [

@@ -2,7 +2,7 @@
 
 #include "base/base.h"
 
-#define ARENA_CHUNK 4096
+#define GRAIN 4096
 
 struct arena_chunk {
 	struct arena_chunk *older;
@@ -48,7 +48,7 @@ void *arena_get(struct arena *a, size_t n)
 
 	n = (n + 15) & ~(size_t)15;
 	if (!a->chunk || a->chunk->size - a->used < n) {
-		size_t size = MAX(n, (size_t)ARENA_CHUNK - sizeof(struct arena_chunk));
+		size_t size = MAX(n, (a->grain ? a->grain : GRAIN) - sizeof(struct arena_chunk));
 		struct arena_chunk *c;
 
 		if (a->limit && a->total + size > a->limit)

@@ -17,6 +17,7 @@ struct arena {
 	size_t used;               /* bytes taken of it */
 	size_t total;              /* bytes of all chunks */
 	size_t limit;              /* most bytes of all chunks; 0: none */
+	size_t grain;              /* bytes of a chunk, at least; 0: 4096 */
 };
 
 #define ARENA_INIT { 0 }

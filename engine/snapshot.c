@@ -5,11 +5,21 @@
 #include "engine/pool_state.h"
 #include "engine/tls/secure.h"
 
+/* Objects are small and many: a page that nobody touched costs nothing, and each that is touched a microsecond. */
+enum { GRAIN = 1024 };
+
 struct snapshot_part *snapshot_part_new(void)
 {
 	struct snapshot_part *p = xcalloc(1, sizeof(*p));
 
 	atomic_init(&p->refs, 1);
+	p->arena.grain = GRAIN;
+	return p;
+}
+
+struct snapshot_part *snapshot_part_get(struct snapshot_part *p)
+{
+	atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
 	return p;
 }
 
@@ -24,8 +34,7 @@ void snapshot_part_put(struct snapshot_part *p)
 const void *snapshot_use(struct snapshot *s, struct snapshot_part *p)
 {
 	must(s->n_parts < SNAPSHOT_PARTS);
-	atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
-	s->parts[s->n_parts++] = p;
+	s->parts[s->n_parts++] = snapshot_part_get(p);
 	return p->object;
 }
 
@@ -34,6 +43,7 @@ struct snapshot *snapshot_new(void)
 	struct snapshot *s = xcalloc(1, sizeof(*s));
 
 	atomic_init(&s->refs, 1);
+	s->arena.grain = GRAIN;
 	return s;
 }
 
@@ -51,6 +61,7 @@ void snapshot_put(struct snapshot *s)
 		for (size_t j = 0; j < s->pools[i].n_servers; j++)
 			backend_put(s->pools[i].servers[j].backend);
 		pool_state_put(s->pools[i].state);
+		snapshot_part_put(s->pools[i].part);
 		secure_put(s->pools[i].tls);
 	}
 	admission_put(s->admission.shared);

@@ -46,6 +46,7 @@ struct snapshot_server {
 
 /* A pool that the service uses, in the data path's own units. */
 struct snapshot_pool {
+	struct snapshot_part *part;       /* what `pool` is in; a reference */
 	const struct pool *pool;          /* defaults filled in; never NULL */
 	const char *uuid, *name;
 	struct lb_rules rules;
@@ -117,7 +118,7 @@ struct snapshot_port {
 	struct snapshot *as;              /* how they are; a reference */
 };
 
-/* An object that snapshots of one commit have in common. */
+/* An object that snapshots have in common. */
 struct snapshot_part {
 	atomic_uint refs;
 	struct arena arena;
@@ -176,6 +177,7 @@ struct snapshot {
 
 /* An empty one, for its maker to load; his reference. */
 struct snapshot_part *snapshot_part_new(void);
+struct snapshot_part *snapshot_part_get(struct snapshot_part *p);
 void snapshot_part_put(struct snapshot_part *p);
 /* What is in P, which lives as long as S does from now on. */
 const void *snapshot_use(struct snapshot *s, struct snapshot_part *p);

@@ -229,10 +229,10 @@ static void snapshot_persist(struct config *c, struct snapshot *n, struct snapsh
 
 static void snapshot_pool(struct config *c, struct snapshot *n, struct snapshot_pool *sp, const struct pool_entry *p)
 {
-	CLEANUP_FREE char *key = xasprintf("pool/%s", p->uuid);
-	const struct pool *pool = model_load(&pool_message, config_object(c, key), &n->arena);
+	const struct pool *pool = p->seen.pool;
 	const struct conn_pool_properties *keep = pool->conn_pool_properties;
 
+	sp->part = snapshot_part_get(p->part);
 	sp->pool = pool;
 	sp->uuid = arena_strdup(&n->arena, p->uuid);
 	sp->name = pool->name;

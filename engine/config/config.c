@@ -187,6 +187,20 @@ static void service_pools(struct config *c, struct service_entry *s, const json_
 	service_add_backup(c, s, object);
 }
 
+/*
+ * Many at once: a worker that is woken for each of them would take the time that the next one is made in. Not all at
+ * once: it has the first hundreds by the time that the last one is made.
+ */
+static void fresh_post(struct config *c)
+{
+	for (size_t k = 0; k < c->n_fresh; k++) {
+		for (unsigned i = 0; i < c->n_workers; i++)
+			worker_post_snapshot(c->workers[i], c->fresh[k]);
+		snapshot_put(c->fresh[k]);
+	}
+	c->n_fresh = 0;
+}
+
 static void service_commit(struct config *c, struct service_entry *s, uint64_t revision)
 {
 	const json_t *vs = config_object(c, s->deps[DEP_SERVICE]);
@@ -210,20 +224,9 @@ static void service_commit(struct config *c, struct service_entry *s, uint64_t r
 	n->cuts_clients = n->vs->close_client_conn_on_config_update && settings_changed(c, s);
 	s->built = true;
 	s->dirty = false;
-	s->fresh = n;
-}
-
-/* All at once: a worker that is woken for each of them would take the time that the next one is made in. */
-static void services_post(struct config *c)
-{
-	LIST_FOREACH(l, &c->services) {
-		struct service_entry *s = LIST_ENTRY(l, struct service_entry, link);
-
-		for (unsigned i = 0; i < c->n_workers && s->fresh; i++)
-			worker_post_snapshot(c->workers[i], s->fresh);
-		snapshot_put(s->fresh);
-		s->fresh = NULL;
-	}
+	c->fresh[c->n_fresh++] = n;
+	if (c->n_fresh == ARRAY_SIZE(c->fresh))
+		fresh_post(c);
 }
 
 static void round_done(void *arg, uint64_t revision)
@@ -250,7 +253,7 @@ void config_commit(struct config *c, uint64_t revision)
 		service_commit(c, LIST_ENTRY(l, struct service_entry, link), revision);
 		loop_breathe(c->home->loop);
 	}
-	services_post(c);
+	fresh_post(c);
 	for (unsigned i = 0; i < DEPS; i++) {
 		snapshot_part_put(c->last[i]);
 		c->last[i] = NULL;

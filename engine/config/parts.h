@@ -25,7 +25,7 @@ struct pool_entry {
 	struct list link;
 	struct table_link by_uuid;
 	struct config_pool seen;
-	struct arena arena;
+	struct snapshot_part *part; /* what seen.pool and the monitors are in, and snapshots share */
 	char *uuid;
 	char *vrf;                 /* of the services that use it */
 	struct config_server *servers;
@@ -51,7 +51,6 @@ struct service_entry {
 	char *deps[DEPS];          /* "kind/uuid", NULL: none */
 	json_t *more;              /* "kind/uuid" -> true: of single ports, and of TLS */
 	bool built, dirty;
-	struct snapshot *fresh;    /* of this commit, until the workers have it; NULL: none */
 	struct secure *clients_tls; /* of the newest snapshot; NULL: none */
 	struct snapshot_clone clone;
 	json_t *sources;           /* from which servers are spoken to, as the warden tells them; NULL: from the machine's */
@@ -81,6 +80,8 @@ struct config {
 	unsigned lowest;           /* no smaller index is free */
 	struct snapshot_part *last[DEPS]; /* made in this commit, and what of: most services name the same profiles */
 	const json_t *last_of[DEPS];
+	struct snapshot *fresh[128]; /* of this commit, and not with the workers yet; references */
+	size_t n_fresh;
 };
 
 /* ---- config.c ---- */

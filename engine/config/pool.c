@@ -16,7 +16,7 @@ static void pool_entry_clear(struct pool_entry *p)
 		backend_put(p->servers[i].backend);
 	free(p->servers);
 	json_decref(p->by_name);
-	arena_fini(&p->arena);
+	snapshot_part_put(p->part);
 }
 
 void config_pool_free(struct config *c, struct pool_entry *p)
@@ -48,8 +48,8 @@ static void pool_tell(struct config *c, struct pool_entry *p)
 	const struct pool *pool = p->seen.pool;
 	struct arena arena = ARENA_INIT; /* keys are in it: not a moment longer than they are needed */
 	size_t n = pool->health_monitor_refs_n + 1;
-	const struct health_monitor **m = arena_get(&p->arena, n * sizeof(*m));
-	const struct tls_settings **tls = arena_get(&p->arena, n * sizeof(*tls));
+	const struct health_monitor **m = arena_get(&p->part->arena, n * sizeof(*m));
+	const struct tls_settings **tls = arena_get(&p->part->arena, n * sizeof(*tls));
 
 	p->seen.n_monitors = 0;
 	json_object_clear(p->monitor_deps);
@@ -60,7 +60,7 @@ static void pool_tell(struct config *c, struct pool_entry *p)
 		json_object_set_new(p->monitor_deps, key, json_true());
 		if (!o)
 			continue;
-		m[p->seen.n_monitors] = model_load(&health_monitor_message, o, &p->arena);
+		m[p->seen.n_monitors] = model_load(&health_monitor_message, o, &p->part->arena);
 		tls[p->seen.n_monitors] = config_tls_monitor(c, p, m[p->seen.n_monitors], &arena);
 		p->seen.n_monitors++;
 	}
@@ -180,7 +180,8 @@ void config_vrfs(struct config *c, const json_t *vrfs)
 static void pool_load(struct config *c, struct pool_entry *p, const json_t *object)
 {
 	struct arena arena = ARENA_INIT;
-	const struct pool *pool = model_load(&pool_message, object, &arena);
+	struct snapshot_part *part = snapshot_part_new();
+	const struct pool *pool = part->object = model_load(&pool_message, object, &part->arena);
 	struct gathering g = { .config = c, .p = p, .by_name = json_object() };
 	const struct ip_addr_group *group = NULL;
 
@@ -200,7 +201,8 @@ static void pool_load(struct config *c, struct pool_entry *p, const json_t *obje
 	}
 	members_each(pool, group, c->names, gather_server, &g);
 	pool_entry_clear(p);
-	p->arena = arena;
+	arena_fini(&arena);
+	p->part = part;
 	p->servers = g.servers;
 	p->by_name = g.by_name;
 	p->seen = (struct config_pool){ .uuid = p->uuid, .pool = pool, .n = g.n, .servers = g.servers };

@@ -45,7 +45,7 @@ def test_ports_have_profiles_of_their_own(lab):
         idle.recv(1)
     assert client.run("ping", "-c", 1, "-W", 2, vs.vip).returncode == 0
     vs.patch(replace={"traffic_enabled": True})
-    until(lambda: not refused(client, vs.vip, 80), "the ports are open")
+    until(lambda: not refused(client, vs.vip, 80) and not refused(client, vs.vip, 82), "the ports are open")
     idle = client.connect(vs.vip, 82, timeout=9)
     with pytest.raises(ConnectionResetError):
         idle.recv(1)                # the fast path's idle time

@@ -289,8 +289,20 @@ static int is_second(void *arg, const struct object *o)
 	return ++t->looked == LOOKED_MAX;
 }
 
-/* VS copies what it says to its servers: is one of them a virtual service beside it? */
-static void warn_of_second(struct change *c, const char *uuid, const json_t *vs)
+/* With its own MAC and IP address on it, a server takes the copy of a packet for the packet. */
+static void warn_of_servers(struct change *c, const json_t *profile, const char *vs_name, const json_t *addresses)
+{
+	const json_t *server;
+	size_t i;
+
+	json_array_foreach(json_object_get(profile, "clone_servers"), i, server)
+		if (!is_wrapped(server) && has_address(addresses, json_object_get(server, "ip_address")))
+			change_warn(c, "clone_servers[%zu]: %.40s is a server of virtual service %.60s: it would take each packet"
+				" of its connections twice; give the sensor an address of its own.", i, server_name(server), vs_name);
+}
+
+/* VS copies what it says to its servers, by PROFILE: is one of them a virtual service beside it, or a receiver? */
+static void warn_of_second(struct change *c, const json_t *profile, const char *uuid, const json_t *vs)
 {
 	CLEANUP_JSON json_t *addresses = json_object();
 	struct tandem t = { .change = c, .uuid = uuid, .name = json_str(vs, "name", ""), .group = group_of(vs),
@@ -300,6 +312,7 @@ static void warn_of_second(struct change *c, const char *uuid, const json_t *vs)
 
 	json_array_foreach(list_of(target(c, vs, "pool", "pool_ref"), "servers"), i, server)
 		add_address(addresses, json_object_get(server, "ip"));
+	warn_of_servers(c, profile, t.name, addresses);
 	if (json_object_size(addresses))
 		store_each(c->store, "virtualservice", is_second, &t);
 }
@@ -478,11 +491,11 @@ int rule_clone_of_service(struct change *c, const char *uuid, const json_t *old,
 	if (rc < 0)
 		return rc;
 	warn_of_places(c, profile->body, group_of(new), NULL);
-	warn_of_second(c, uuid, new);
+	warn_of_second(c, profile->body, uuid, new);
 	return 0;
 }
 
-/* An address outside the subnets of its own network; beside a MAC address it may be a dummy. */
+/* A subnet that is not its network's. An address outside the subnets of its network; beside a MAC address it may be a dummy. */
 static int check_networks(struct change *c, const json_t *profile, struct err *e)
 {
 	const json_t *server, *subnet;
@@ -493,18 +506,26 @@ static int check_networks(struct change *c, const json_t *profile, struct err *e
 		const struct object *network;
 		struct in6_addr addr;
 		char path[64];
-		bool some = false, inside = false;
-		struct net net;
+		bool some = false, inside = false, has_subnet, fits_subnet = false;
+		struct net net, wanted;
 
 		ref = json_str(server, "network_ref", NULL);
 		network = ref ? txn_get(c->txn, "network", ref_target(ref)) : NULL;
-		if (!network || ip_parse(ip, &addr) < 0 || is_wrapped(server) || *json_str(server, "mac", ""))
+		if (!network)
 			continue;
+		has_subnet = read_prefix(json_object_get(server, "subnet"), &wanted);
+		if (ip_parse(ip, &addr) < 0 || is_wrapped(server) || *json_str(server, "mac", ""))
+			inside = true;
 		json_array_foreach(json_object_get(network->body, "configured_subnets"), k, subnet) {
 			if (!read_prefix(json_object_get(subnet, "prefix"), &net))
 				continue;
 			some = true;
 			inside = inside || ip_within(&addr, &net.addr, net.len);
+			fits_subnet = fits_subnet || (has_subnet && wanted.len >= net.len && ip_within(&wanted.addr, &net.addr, net.len));
+		}
+		if (some && has_subnet && !fits_subnet) {
+			snprintf(path, sizeof(path), "clone_servers[%zu].subnet", i);
+			return err_set(e, -EINVAL, path, "Is no subnet of Network '%s'.", network->name);
 		}
 		if (!some || inside)
 			continue;
@@ -533,7 +554,7 @@ static int check_user(void *arg, const struct object *o)
 	json_array_append_new(u->names, json_string(o->name));
 	if (rc == 0 && json_array_size(u->names) <= WARNINGS_MAX) {
 		warn_of_places(u->change, u->profile, group_of(o->body), NULL);
-		warn_of_second(u->change, o->uuid, o->body);
+		warn_of_second(u->change, u->profile, o->uuid, o->body);
 	}
 	return rc;
 }

@@ -90,6 +90,12 @@ def test_networks_clouds_and_tenants_are_kept_apart(admin, desk):
             assert answer.status_code == status, answer.text
         assert error(answer, 400) == ("clone_servers[0].ip_address.addr: 10.9.1.7 is in no subnet of"
                                       f" Network '{net['name']}'.")
+        said = error(admin.post("trafficcloneprofile", {"name": "x", "clone_servers": [
+            {"mac": "02:00:00:00:00:01", "network_ref": net["url"], "subnet": prefix("10.9.1.0", 24)}]}), 400)
+        assert said == f"clone_servers[0].subnet: Is no subnet of Network '{net['name']}'."
+        with desk.made("trafficcloneprofile", clone_servers=[
+                {"mac": "02:00:00:00:00:01", "network_ref": net["url"], "subnet": prefix("10.9.0.128", 25)}]):
+            pass
         # A routed copy leaves by that network and arrives elsewhere.
         with desk.made("trafficcloneprofile", clone_servers=[ip("10.9.1.7", network_ref=net["url"], encapsulation=VXLAN)]):
             pass
@@ -123,6 +129,12 @@ def test_what_cannot_work_now_is_a_warning(admin, desk):
     with desk.service(traffic_clone_profile_ref=made["url"]) as vs:
         answer = admin.patch(f"virtualservice/{vs['uuid']}", {"replace": {"enabled": False}})
         assert "no service engine of group Default-Group has" in answer.headers["X-Spanwire-Warning"]
+        # A receiver that is a server as well would take packets twice, from either end; an encapsulated one it can tell.
+        twice = "clone_servers[0]: 10.9.0.1 is a server of virtual service {}: it would take each packet"
+        with desk.service(pool=["10.9.0.1", "10.9.0.2"], traffic_clone_profile_ref=made["url"]) as both:
+            for path in (f"virtualservice/{both['uuid']}", f"trafficcloneprofile/{made['uuid']}"):
+                said = admin.put(path, admin.get(path).json()).headers["X-Spanwire-Warning"]
+                assert twice.format(both["name"]) in said and "10.9.0.2 is a server" not in said
         # Two services in a row on one group of engines, from either end.
         with desk.service(pool=["10.78.0.1", vs_address(admin, vs)], traffic_clone_profile_ref=made["url"]) as first:
             answer = admin.get(f"virtualservice/{first['uuid']}")

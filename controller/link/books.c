@@ -7,11 +7,16 @@
 #define HURT_MAX  256   /* flows that an engine lists; a power of two */
 #define NAMES_MAX 65536 /* in one object of the base: more than any engine has services, servers, counters */
 
+/* What is there now, or was the most since the engine began: of its former lives there is nothing to add. */
 static bool is_gauge(const char *name)
 {
+	static const char *const ends[] = { "_open", "_used", "_turn_ms" };
 	size_t n = strlen(name);
 
-	return n > 5 && (strcmp(name + n - 5, "_open") == 0 || strcmp(name + n - 5, "_used") == 0);
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		if (n > strlen(ends[i]) && strcmp(name + n - strlen(ends[i]), ends[i]) == 0)
+			return true;
+	return false;
 }
 
 /* They come from an engine, which may say any number: the largest is where counting ends. */

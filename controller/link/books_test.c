@@ -25,15 +25,16 @@ static void totals_never_go_backwards(void **state)
 	(void)state;
 	books_init(&b);
 	take(&b, "{\"services\":{\"a\":{\"conn_total\":10,\"conn_open\":3}},\"engine\":{\"starts\":1}}");
-	take(&b, "{\"services\":{\"a\":{\"conn_total\":12,\"conn_open\":1}},\"engine\":{\"starts\":1}}");
+	take(&b, "{\"services\":{\"a\":{\"conn_total\":12,\"conn_open\":1}},\"engine\":{\"starts\":1,\"warden_turn_ms\":80}}");
 	assert_int_equal(get(&b, "services", "a", NULL, "conn_total"), 12);
 	assert_int_equal(get(&b, "services", "a", NULL, "conn_open"), 1);
 	books_end(&b); /* killed */
 	assert_int_equal(get(&b, "services", "a", NULL, "conn_total"), 12);
 	assert_int_equal(get(&b, "services", "a", NULL, "conn_open"), 0);
-	take(&b, "{\"services\":{\"a\":{\"conn_total\":1,\"conn_open\":1}},\"engine\":{\"starts\":1}}");
+	take(&b, "{\"services\":{\"a\":{\"conn_total\":1,\"conn_open\":1}},\"engine\":{\"starts\":1,\"warden_turn_ms\":50}}");
 	assert_int_equal(get(&b, "services", "a", NULL, "conn_total"), 13);
 	assert_int_equal(get(&b, "engine", NULL, NULL, "starts"), 2);
+	assert_int_equal(get(&b, "engine", NULL, NULL, "warden_turn_ms"), 50);
 	books_fini(&b);
 }
 

@@ -19,7 +19,7 @@
 #include "controller/resolve.h"
 #include "controller/rest/subresource.h"
 
-enum { REASONS_MAX = 3, REASON_MAX = 400, EVENTS_MAX = 20000 };
+enum { REASONS_MAX = 3, REASON_MAX = 400, EVENTS_MAX = 20000, LONG_TURN_MS = 500 };
 
 struct why {
 	struct fleet *fleet;
@@ -195,10 +195,34 @@ static void look_at_owner(struct why *w)
 	buf_fini(&without.text);
 }
 
+/*
+ * A process that once did one thing for so long did nothing else meanwhile. It says nothing of now, so it is told beside
+ * what is found, and found wrong by nobody.
+ */
+static void note_turns(struct why *w, const char *uuid, const char *name, struct some *turns)
+{
+	static const struct {
+		const char *counter, *held_up;
+	} loops[] = {
+		{ "warden_turn_ms", "addresses and changes" },
+		{ "proxy_turn_ms", "changes and health checks" },
+	};
+	const struct engine *e = fleet_engine(w->fleet, uuid);
+	CLEANUP_JSON json_t *own = e ? books_get(&e->books, "engine", NULL, NULL) : NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(loops); i++) {
+		long long ms = json_int(own, loops[i].counter, 0);
+
+		if (ms >= LONG_TURN_MS)
+			some_add(turns, "%s once kept %s waiting for %lld ms", name, loops[i].held_up, ms);
+	}
+}
+
 static void look_at_listener(struct why *w)
 {
 	const json_t *engines = json_object_get(w->runtime, "service_engines"), *engine;
-	struct some down = { 0 }, behind = { 0 }, remarks = { 0 };
+	struct some down = { 0 }, behind = { 0 }, remarks = { 0 }, turns = { 0 };
+	CLEANUP_FREE char *once = NULL;
 	char text[REASON_MAX];
 	size_t i, up = 0;
 
@@ -210,6 +234,7 @@ static void look_at_listener(struct why *w)
 		const char *name = json_str(engine, "name", "");
 		const char *reason = clause(json_str(engine, "reason", ""), text);
 
+		note_turns(w, json_str(engine, "uuid", ""), name, &turns);
 		if (strcmp(json_str(engine, "state", ""), "OPER_UP") != 0) {
 			some_add(&down, "%s: %s", name, *reason ? reason : "it has not said so yet");
 			continue;
@@ -220,20 +245,22 @@ static void look_at_listener(struct why *w)
 		if (!json_bool(engine, "up_to_date", false))
 			some_add(&behind, "%s", name);
 	}
+	once = turns.n ? xasprintf(" (%s.)", some_text(&turns)) : xstrdup("");
 	if (!up)
-		add(w, "listener", "broken", "The address is not served (%s).", some_text(&down));
+		add(w, "listener", "broken", "The address is not served (%s).%s", some_text(&down), once);
 	else if (down.n)
-		add(w, "listener", "warning", "Part of it is not served (%s).", some_text(&down));
+		add(w, "listener", "warning", "Part of it is not served (%s).%s", some_text(&down), once);
 	else if (behind.n)
-		add(w, "listener", "warning", "%s does not run the newest configuration yet.",
-		    some_text(&behind));
+		add(w, "listener", "warning", "%s does not run the newest configuration yet.%s",
+		    some_text(&behind), once);
 	else if (remarks.n)
-		add(w, "listener", "warning", "%s.", some_text(&remarks));
+		add(w, "listener", "warning", "%s.%s", some_text(&remarks), once);
 	else
-		add(w, "listener", "ok", "Announced, and runs the newest configuration.");
+		add(w, "listener", "ok", "Announced, and runs the newest configuration.%s", once);
 	buf_fini(&down.text);
 	buf_fini(&behind.text);
 	buf_fini(&remarks.text);
+	buf_fini(&turns.text);
 }
 
 /* ---- what servers see ------------------------------------------------------------- */

@@ -106,29 +106,30 @@ static json_t *tally_get(void *arg, const struct subresource_call *call, struct 
 	return out;
 }
 
-/* Of an engine: a row for each virtual service. */
+/* Of an engine: the sums over its services; whose they are is not for everybody who may read the engine. */
 static json_t *engine_get(void *arg, const struct subresource_call *call, struct err *err)
 {
 	const struct tally *t = arg;
 	const struct engine *e = fleet_engine(t->fleet, call->object->uuid);
-	json_t *rows = json_array(), *services, *unused, *counters;
-	const char *uuid;
+	json_t *sums = json_object(), *services, *unused, *v;
+	const char *uuid, *key;
 
 	(void)err;
 	services = e ? json_object_get(e->books.last, t->group) : NULL;
 	json_object_foreach(services, uuid, unused) {
-		counters = books_get(&e->books, t->group, uuid, NULL);
+		CLEANUP_JSON json_t *counters = books_get(&e->books, t->group, uuid, NULL);
+
 		keep_about(t, counters);
-		json_array_append_new(rows,
-				      json_pack("{s:o, s:o}", "virtualservice_ref",
-						subresource_ref(call, "virtualservice", uuid, NULL),
-						"statistics", counters));
+		json_object_foreach(counters, key, v)
+			json_object_set_new(
+				sums, key,
+				json_integer(json_int(sums, key, 0) + json_integer_value(v)));
 	}
 	return json_pack("[{s:s, s:s, s:o, s:o}]", "se_uuid", call->object->uuid, "se_name",
 			 call->object->name, "se_ref",
 			 subresource_ref(call, "serviceengine", call->object->uuid,
 					 call->object->name),
-			 "statistics", rows);
+			 "statistics", sums);
 }
 
 /* ---- beginning anew ---- */

@@ -56,6 +56,7 @@ struct capture_past {
 	const char *reason;
 	const char *trigger;         /* "": somebody asked for it */
 	const char *request_id;      /* "": of all requests */
+	bool plaintext;              /* also what was said inside TLS */
 };
 /*
  * A `capture` of what the engines' recorders have of VS. MADE: its uuid. -EBUSY: another one runs; but one that a trigger made

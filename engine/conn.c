@@ -221,8 +221,10 @@ uint16_t conn_own_port(struct conn *c)
 	union address own;
 	socklen_t len = sizeof(own);
 
-	if (!c->own_port && getsockname(c->watch.fd, &own.sa, &len) == 0)
+	if (!c->own_port && getsockname(c->watch.fd, &own.sa, &len) == 0) {
 		c->own_port = (uint16_t)address_port(&own);
+		address_mapped(&own, c->own_ip);
+	}
 	return c->own_port;
 }
 

@@ -102,6 +102,8 @@ struct conn {
 	struct retold *retold;            /* engine/capture/retell.h; NULL: what it says is told to nobody */
 	uint32_t keyed;                   /* the capture that has its TLS secrets; 0: none */
 	uint16_t own_port;                /* server: of our end; 0: nobody asked yet */
+	uint8_t own_ip[16];               /* ... known when the port is */
+	uint32_t jots;                    /* messages on it of which the recorder got the first bytes */
 
 	/* Client side. */
 	struct listener *listener;

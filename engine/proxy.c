@@ -20,6 +20,8 @@
 #include "engine/clone/plain.h"
 #include "engine/sandbox.h"
 #include "engine/capture/chute.h"
+#include "engine/capture/gist.h"
+#include "engine/capture/jot.h"
 #include "engine/capture/retell.h"
 #include "engine/capture/secrets.h"
 #include "engine/clone/outlet.h"
@@ -48,6 +50,7 @@ struct proxy {
 	struct records records;
 	struct outlet outlet;
 	struct chute chute;           /* to captures */
+	struct gist gist;             /* what the recorder has of plaintext */
 	const struct plain_word *words; /* what became of writes into the outlet, by worker; NULL: there is none */
 	struct worker *workers[WORKERS_MAX];
 	unsigned n_workers;
@@ -302,6 +305,14 @@ static void on_chute(struct proxy *p, const json_t *m, int fd)
 		retell_chute(&p->chute);
 }
 
+static void on_gist(struct proxy *p, const json_t *m, int fd)
+{
+	if (p->gist.mem || fd < 0 || gist_map(&p->gist, fd, p->n_workers, (size_t)json_int(m, "bytes", 0)) < 0)
+		broken(p, "gist");
+	else
+		jot_gist(&p->gist);
+}
+
 static void on_outlet_books(struct proxy *p, const json_t *m, int fd)
 {
 	(void)m;
@@ -377,7 +388,7 @@ static const struct {
 	{ "records", on_records },
 	{ "start", on_start },       { "put", on_put },           { "delete", on_delete },
 	{ "commit", on_commit },     { "slots", on_slots }, { "names", on_names_known }, { "resolvers", on_resolvers },       { "clone", on_clone },
-	{ "maps", on_maps },         { "secrets", on_secrets },         { "chute", on_chute },         { "listener", on_listener }, { "unlisten", on_unlisten },
+	{ "maps", on_maps },         { "secrets", on_secrets },         { "chute", on_chute },         { "gist", on_gist },         { "listener", on_listener }, { "unlisten", on_unlisten },
 	{ "outlet_books", on_outlet_books }, { "outlet_words", on_outlet_words }, { "outlet_queue", on_outlet_queue },
 	{ "vrfs", on_vrfs },         { "sources", on_sources },         { "ping_socket", on_ping_socket }, { "monitors", on_monitors }, { "stop", on_stop },
 };

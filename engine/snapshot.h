@@ -34,6 +34,7 @@ struct pool;
 struct pool_state;
 struct sticky;
 struct trigger;
+struct veil;
 
 /* A server of the pool, as this revision of the pool has it. */
 struct snapshot_server {
@@ -94,6 +95,7 @@ struct snapshot_clone {
 	bool keys;                        /* the capture wants TLS secrets */
 	uint8_t tells;                    /* place of the capture in the chute, and one more; 0: nobody listens */
 	bool retells;                     /* the capture wants the plaintext */
+	uint16_t gist;                    /* place of the service in the recorder's plaintext, and one more; 0: it has none */
 	uint32_t capture;                 /* its number, never used again */
 	bool follow;                      /* mark also what is not copied: a capture wants to know whose packets they are */
 	uint32_t service;                 /* index of the service in the kernel's tables */
@@ -165,6 +167,7 @@ struct snapshot {
 	struct sources sources;           /* from which servers are spoken to */
 	struct admission_plan admission;
 	const struct trigger *trigger;    /* requests that save packets; NULL: none does */
+	struct veil *veil;                /* what logs and the recorder hide of requests; NULL: what they always do */
 	bool cuts_clients;                /* those of an older snapshot are not to go on */
 
 	size_t n_ports;

@@ -576,9 +576,11 @@ static void on_committed(struct link_user *u, uint64_t revision)
 					      "remove_listening_port_on_vs_down", false);
 		if (a->closes || a->silent)
 			silence(w, a);
-		if (mine || is_concerned(w, a))
+		bool concerned = mine || is_concerned(w, a);
+
+		if (concerned)
 			a->wanted_revision = newest_revision(w, a);
-		bool other = (mine || whole) && captures_follow(w->captures, a);
+		bool other = (concerned || whole) && captures_follow(w->captures, a);
 
 		if (((mine || clones) && assigned_follow_clone(a, w->link)) || other)
 			clone_tell(w, a);
@@ -726,6 +728,10 @@ static void on_started(struct process_user *u)
 	monitors_mark(w);
 	process_send(w->process, json_pack("{s:s, s:b}", "type", "secrets", "fd", 1), captures_secrets_fd(w->captures));
 	process_send(w->process, json_pack("{s:s, s:b}", "type", "chute", "fd", 1), captures_chute_fd(w->captures));
+	if (recorder_gist(w->recorder)->mem)
+		process_send(w->process, json_pack("{s:s, s:b, s:I}", "type", "gist", "fd", 1, "bytes",
+						   (json_int_t)(((size_t)w->config.recorder_mb << 20) / RECORDER_PLAINTEXT)),
+			     recorder_gist(w->recorder)->fd);
 	for (int v6 = 0; v6 < 2; v6++)
 		ping_socket_give(w, v6);
 	/* What the disk held was in no commit yet, and who serves without a number is counted nowhere. */
@@ -988,7 +994,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->books = books_new(&w->counters);
 	w->guards = guards_new(l, w->datapath);
 	w->inquiries = inquiries_new(l, &w->records, w->link);
-	w->recorder = recorder_new(w->datapath);
+	w->recorder = recorder_new(w->datapath, c->workers, ((size_t)c->recorder_mb << 20) / RECORDER_PLAINTEXT);
 	w->captures = captures_new(l, w->datapath, w->recorder, &w->records, w->link, c->workers);
 	w->assigned = assigned_new(w->vips, w->clones, w->ports, w->guards, w->vrfs, w->netlink,
 				   w->datapath);

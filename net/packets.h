@@ -34,6 +34,7 @@ enum {
 	PACKETS_GATED = 1 << 3,   /* dropped: the engine had no lease of the address */
 	PACKETS_GUARDED = 1 << 4, /* dropped: a network security policy refuses it */
 	PACKETS_PLAIN = 1 << 5,   /* no packet: what was said inside TLS, as one */
+	PACKETS_OLDER = 1 << 6,   /* ... the first of its connection that is known, and not the first that was said */
 };
 
 #define PACKETS_NO_WORKER 0xffff

@@ -75,6 +75,11 @@ static void tell(FILE *out, const json_t *saved, const char *file)
 		held + 1 < (double)json_int(saved, "seconds", 0) ? " (the recorders go back no further)" : "",
 		(long long)json_int(saved, "drops", 0), file && strcmp(file, "-") == 0 ? "" : "; in ",
 		!file ? name : strcmp(file, "-") == 0 ? "" : file);
+	if (json_object_get(saved, "plaintext_seconds_held"))
+		fprintf(out, "%lld of them are what was said inside TLS, of the last %.1f s\n", (long long)json_int(saved, "plaintext_packets", 0),
+			json_number_value(json_object_get(saved, "plaintext_seconds_held")));
+	if (json_object_get(saved, "plaintext"))
+		fprintf(out, "%s\n", json_str(saved, "plaintext", ""));
 }
 
 int save_packets(struct session *s, const char *const *words, size_t n, struct err *e)

@@ -33,6 +33,7 @@ struct source {
 	char ended_by[16];
 	uint64_t drops, refused;
 	uint64_t held_ms;         /* of the past: so far back it had everything */
+	int64_t said_ms;          /* ... of what was said inside TLS; -1: it has none */
 	int64_t ahead_us;
 };
 
@@ -70,6 +71,13 @@ struct captures {
 char *captures_path(const struct controller *c, const char *uuid)
 {
 	return xasprintf("%s/captures/%s", c->data, uuid);
+}
+
+#define OPEN ".open"
+
+char *captures_open_path(const struct controller *c, const char *uuid)
+{
+	return xasprintf("%s/captures/%s" OPEN, c->data, uuid);
 }
 
 static struct running *running_of(struct captures *c, const char *uuid)
@@ -188,7 +196,7 @@ static unsigned pieces(const json_t *params)
 }
 
 /* What a capture may take: its own limit, and never more than its share of what is free. */
-static uint64_t budget(struct captures *c, const json_t *params)
+static uint64_t budget(struct captures *c, const json_t *params, bool twice)
 {
 	const json_t *size = json_object_get(params, "capture_file_size");
 	struct statvfs fs;
@@ -197,7 +205,7 @@ static uint64_t budget(struct captures *c, const json_t *params)
 	if (statvfs(c->dir, &fs) == 0)
 		free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 	share = free_bytes / 100 * (uint64_t)property(c, "capture_disk_percent", 25);
-	if (pieces(params))
+	if (pieces(params) || twice)
 		share /= 2;
 	wanted = MAX((uint64_t)json_int(size, "absolute_size", 0) * 1000000,
 		     free_bytes / 100 * (uint64_t)json_int(size, "percentage_size", 0));
@@ -253,7 +261,7 @@ static void begin(struct captures *c, const struct object *o)
 {
 	const json_t *params = json_object_get(o->body, "capture_params");
 	struct running *r = xcalloc(1, sizeof(*r));
-	CLEANUP_FREE char *path = captures_path(c->c, o->uuid), *comment = comment_of(o);
+	CLEANUP_FREE char *path = captures_path(c->c, o->uuid), *comment = comment_of(o), *open_path = captures_open_path(c->c, o->uuid);
 	struct names names;
 	struct err e = { 0 };
 	uint64_t seconds = (uint64_t)json_int(params, "duration", 0) * 60 + (uint64_t)json_int(params, "duration_seconds", 0);
@@ -266,11 +274,12 @@ static void begin(struct captures *c, const struct object *o)
 	r->began_ns = mono_ns();
 	r->past = json_int(o->body, "seconds_before", 0) > 0;
 	r->limit_ns = r->past ? PAST_LIMIT_NS + (uint64_t)json_int(o->body, "seconds_after", 0) * NS_PER_S : seconds * NS_PER_S;
-	r->bytes_max = budget(c, params);
+	r->bytes_max = budget(c, params, r->past && json_bool(params, "plaintext", false));
 	list_init(&r->link);
 	list_insert(&c->all, &r->link);
 	names = names_make(c, r->vs);
 	if (film_new(&(struct film_config){ .path = path,
+					    .open_path = r->past ? open_path : NULL,
 					    .classic = !json_bool(params, "pcap_ng", true),
 					    .keys = json_bool(params, "enable_ssl_session_key_capture", false),
 					    .comment = comment,
@@ -309,7 +318,7 @@ static struct source *source_add(struct running *r, const struct captures_from *
 
 	r->sources = xrealloc(r->sources, (r->n_sources + 1) * sizeof(*r->sources));
 	s = &r->sources[r->n_sources++];
-	*s = (struct source){ .uuid = xstrdup(from->uuid), .name = xstrdup(from->name) };
+	*s = (struct source){ .uuid = xstrdup(from->uuid), .name = xstrdup(from->name), .said_ms = -1 };
 	s->ahead_us = clock_ahead_us(from->clock, &rtt_us);
 	s->number = film_source(r->film, s->name, s->ahead_us * (int64_t)NS_PER_US, rtt_us * NS_PER_US);
 	return s;
@@ -347,6 +356,7 @@ void captures_take(struct captures *c, const struct captures_from *from, const j
 		return;
 	s->state = ENDED;
 	s->held_ms = (uint64_t)json_int(head, "held_ms", 0);
+	s->said_ms = json_int(head, "said_ms", -1);
 	snprintf(s->ended_by, sizeof(s->ended_by), "%s", ended);
 	film_source_end(r->film, s->number, s->drops);
 	if (all_ended(r, "packets"))
@@ -428,11 +438,12 @@ static json_t *engines_json(const struct running *r)
 		const struct source *s = &r->sources[i];
 		struct film_count n = r->film ? film_count(r->film, s->number) : (struct film_count){ 0 };
 
-		json_array_append_new(out, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:o*}", "uuid", s->uuid, "name", s->name, "packets",
+		json_array_append_new(out, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:o*, s:o*}", "uuid", s->uuid, "name", s->name, "packets",
 						     (json_int_t)n.packets, "bytes", (json_int_t)n.bytes, "drops", (json_int_t)s->drops,
 						     "clock_us", (json_int_t)s->ahead_us, "ended_by",
 						     s->state == LOST ? "connection lost" : s->ended_by, "seconds_held",
-						     r->past ? json_real((double)s->held_ms / 1e3) : NULL));
+						     r->past ? json_real((double)s->held_ms / 1e3) : NULL, "plaintext_seconds_held",
+						     r->past && s->said_ms >= 0 ? json_real((double)s->said_ms / 1e3) : NULL));
 	}
 	return out;
 }
@@ -454,6 +465,17 @@ static json_t *held_json(const struct running *r)
 	for (size_t i = 0; i < r->n_sources; i++)
 		ms = MIN(ms, r->sources[i].held_ms);
 	return r->past ? json_real(r->n_sources ? (double)ms / 1e3 : 0) : NULL;
+}
+
+/* The same of what was said inside TLS, where one has any. */
+static json_t *said_json(const struct running *r)
+{
+	int64_t ms = INT64_MAX;
+
+	for (size_t i = 0; i < r->n_sources; i++)
+		if (r->sources[i].said_ms >= 0)
+			ms = MIN(ms, r->sources[i].said_ms);
+	return r->past && ms < INT64_MAX ? json_real((double)ms / 1e3) : NULL;
 }
 
 /* What made itself is kept beside what was asked for: it drives out none of it. */
@@ -507,8 +529,8 @@ static void forget_oldest(struct captures *c, const char *tenant, bool triggered
 	}
 }
 
-static void write_result(struct captures *c, const struct object *o, uint64_t packets, uint64_t drops, json_t *engines, json_t *held,
-			 const char *trouble)
+/* RESULT: fields of the object; taken. */
+static void write_result(struct captures *c, const struct object *o, json_t *result, const char *trouble)
 {
 	struct change_by by = by_system(o->tenant);
 	CLEANUP_JSON json_t *body = json_deep_copy(o->body);
@@ -524,12 +546,8 @@ static void write_result(struct captures *c, const struct object *o, uint64_t pa
 	moment_text(wall_us(), MOMENT_MICROS, now);
 	json_object_set_new(body, "ended", json_string(now));
 	json_object_set_new(body, "size", json_integer(st.st_size));
-	json_object_set_new(body, "packets", json_integer((json_int_t)packets));
-	json_object_set_new(body, "drops", json_integer((json_int_t)drops));
-	if (engines)
-		json_object_set_new(body, "engines", engines);
-	if (held)
-		json_object_set_new(body, "seconds_held", held);
+	json_object_update(body, result);
+	json_decref(result);
 	if (trouble)
 		json_object_set_new(body, "ended_by", json_string(trouble));
 	change_begin(&change, c->c->store, &by);
@@ -560,6 +578,13 @@ static void awaited_tell(struct running *r)
 		awaited(r->awaits, store_get(r->all->c->store, "capture", r->uuid));
 }
 
+static json_t *result_of(const struct running *r)
+{
+	return json_pack("{s:I, s:I, s:I, s:o, s:o*, s:o*}", "packets", (json_int_t)(r->film ? film_packets(r->film) : 0), "drops",
+			 (json_int_t)drops_of(r), "plaintext_packets", (json_int_t)(r->film ? film_plaintext(r->film) : 0), "engines",
+			 engines_json(r), "seconds_held", held_json(r), "plaintext_seconds_held", said_json(r));
+}
+
 static void over(struct running *r, const char *trouble)
 {
 	struct captures *c = r->all;
@@ -567,7 +592,7 @@ static void over(struct running *r, const char *trouble)
 
 	log_info("capture_ends capture=%s packets=%llu", r->uuid, (unsigned long long)(r->film ? film_packets(r->film) : 0));
 	if (o)
-		write_result(c, o, r->film ? film_packets(r->film) : 0, drops_of(r), engines_json(r), held_json(r), trouble);
+		write_result(c, o, result_of(r), trouble);
 	awaited_tell(r);
 	running_free(r);
 }
@@ -671,9 +696,10 @@ static void capture_changed(struct captures *c, const char *uuid, bool deleted)
 	bool runs = o && json_bool(o->body, "running", false);
 
 	if (deleted) {
-		CLEANUP_FREE char *path = captures_path(c->c, uuid);
+		CLEANUP_FREE char *path = captures_path(c->c, uuid), *open_path = captures_open_path(c->c, uuid);
 
 		unlink(path);
+		unlink(open_path);
 	} else if (runs && !r) {
 		begin(c, o);
 	} else if (!runs && r && !r->now_ending_ns) {
@@ -770,7 +796,7 @@ static void end_those_of_before(struct captures *c)
 		if (json_bool(o->body, "running", false))
 			write_over(c, o, "restart");
 		o = store_get(c->c->store, "capture", text);
-		write_result(c, o, packets, (uint64_t)json_int(o->body, "drops", 0), NULL, NULL, NULL);
+		write_result(c, o, json_pack("{s:I, s:I}", "packets", (json_int_t)packets, "drops", (json_int_t)json_int(o->body, "drops", 0)), NULL);
 	}
 }
 
@@ -780,9 +806,12 @@ static void sweep(struct captures *c)
 	const struct dirent *i;
 
 	while (d && (i = readdir(d))) {
-		CLEANUP_FREE char *path = xasprintf("%s/%s", c->dir, i->d_name);
+		CLEANUP_FREE char *path = xasprintf("%s/%s", c->dir, i->d_name), *uuid = xstrdup(i->d_name);
+		char *suffix = strstr(uuid, OPEN);
 
-		if (i->d_name[0] != '.' && !store_get(c->c->store, "capture", i->d_name))
+		if (suffix)
+			*suffix = '\0';
+		if (i->d_name[0] != '.' && !store_get(c->c->store, "capture", uuid))
 			unlink(path);
 	}
 	if (d)

@@ -58,5 +58,7 @@ bool captures_await(struct captures *c, const char *uuid, void (*done)(void *arg
 json_t *captures_progress(struct captures *c, const char *vs);
 /* The file of a capture object, for the caller to free. */
 char *captures_path(const struct controller *c, const char *uuid);
+/* The same without what was said inside TLS; there is none when nothing of that is in it, or anybody may have it who may read it. */
+char *captures_open_path(const struct controller *c, const char *uuid);
 
 #endif

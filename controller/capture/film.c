@@ -42,6 +42,7 @@ struct port {
 	char *name;
 	int64_t block;            /* interface number in the file; -1: none yet */
 	uint64_t packets, first_ns, last_ns;
+	bool plain;               /* what was said inside TLS */
 };
 
 struct source {
@@ -93,7 +94,7 @@ struct film {
 	uint32_t n_blocks;        /* interfaces in the file */
 	uint64_t put;             /* bytes of the file, those in `out` too */
 	bool is_full;
-	char *path;
+	char *path, *open_path;
 	struct piece *pieces;
 	unsigned n_pieces;
 	struct said said[SAID];   /* by flow */
@@ -101,7 +102,7 @@ struct film {
 	char reason[200];
 
 	/* For all to read. */
-	uint64_t size, packets, refused;
+	uint64_t size, packets, plaintext, refused;
 	struct film_count counts[SOURCES_MAX];
 };
 
@@ -306,7 +307,7 @@ static const struct said *said_of(struct film *f, const struct merged *m)
 {
 	const struct packets_frame *p = &m->frame;
 	struct said_key key = { .flow = p->flow, .source = m->source, .worker = p->worker, .client_port = p->client_port, .leg = p->leg,
-				.flags = p->flags & (PACKETS_MONITOR | PACKETS_PEER | PACKETS_GATED | PACKETS_GUARDED | PACKETS_PLAIN) };
+				.flags = p->flags & (PACKETS_MONITOR | PACKETS_PEER | PACKETS_GATED | PACKETS_GUARDED | PACKETS_PLAIN | PACKETS_OLDER) };
 	struct said *s;
 	char text[IP_TEXT_MAX];
 	struct in6_addr ip;
@@ -335,6 +336,8 @@ static const struct said *said_of(struct film *f, const struct merged *m)
 		n += snprintf(s->text + n, sizeof(s->text) - (size_t)n, ", dropped: the network security policy refuses it");
 	if (p->flags & PACKETS_PLAIN)
 		n += snprintf(s->text + n, sizeof(s->text) - (size_t)n, ", plaintext");
+	if (p->flags & PACKETS_OLDER)
+		n += snprintf(s->text + n, sizeof(s->text) - (size_t)n, ", what was said before on this connection is not here");
 	s->len = (uint32_t)n;
 	return s;
 }
@@ -384,6 +387,10 @@ static void put_packet(struct film *f, const struct merged *m)
 		pcapng_packet(&f->out, &packet);
 	f->put += f->out.len - before;
 	add(&f->packets, 1);
+	if (p->flags & PACKETS_PLAIN) {
+		port->plain = true;
+		add(&f->plaintext, 1);
+	}
 	add(&f->counts[m->source].packets, 1);
 	add(&f->counts[m->source].bytes, p->wire_len);
 	if (f->out.len >= WRITE_SIZE)
@@ -414,6 +421,54 @@ static void last_words(struct film *f)
 	flush(f);
 	if (fsync(f->fd) < 0 && !*f->trouble)
 		snprintf(f->trouble, sizeof(f->trouble), "disk: %s", strerror(errno));
+}
+
+/* ---- for whoever may not read what TLS hid ---- */
+
+static bool is_plain(const struct film *f, uint32_t interface)
+{
+	for (unsigned i = 0; i < f->n_sources; i++)
+		for (size_t j = 0; j < f->sources[i].n_ports; j++)
+			if (f->sources[i].ports[j].block == (int64_t)interface)
+				return f->sources[i].ports[j].plain;
+	return false;
+}
+
+/* Its interfaces stay, so that others keep their numbers. */
+static bool write_open(const struct film *f, int to, const uint8_t *p, size_t n)
+{
+	const uint8_t *from = p, *end = p + n;
+	uint32_t head[3];
+
+	while ((size_t)(end - p) >= sizeof(head)) {
+		memcpy(head, p, sizeof(head));
+		if (head[1] < 12 || head[1] > (size_t)(end - p))
+			return false;
+		if (head[0] == PCAPNG_PACKET && is_plain(f, head[2])) {
+			if (!write_all(to, from, (size_t)(p - from)))
+				return false;
+			from = p + head[1];
+		}
+		p += head[1];
+	}
+	return p == end && write_all(to, from, (size_t)(p - from));
+}
+
+/* Without it whoever may not read all reads nothing. */
+static void make_open(const struct film *f)
+{
+	int fd = open(f->open_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	void *p = fd < 0 ? MAP_FAILED : mmap(NULL, f->size, PROT_READ, MAP_SHARED, f->fd, 0);
+	bool done = p != MAP_FAILED && write_open(f, fd, p, f->size) && fsync(fd) == 0;
+
+	if (p != MAP_FAILED)
+		munmap(p, f->size);
+	if (fd >= 0)
+		close(fd);
+	if (!done) {
+		log_warn("capture_not_opened path=%s", f->open_path);
+		unlink(f->open_path);
+	}
 }
 
 /* FD ends with its last whole packet. How many there are. */
@@ -553,6 +608,7 @@ static void film_free(struct film *f)
 		free(f->sources[i].name);
 	}
 	free(f->path);
+	free(f->open_path);
 	free(f->pieces);
 	merge_free(f->merge);
 	ledger_free(f->ledger);
@@ -589,6 +645,8 @@ static void *film_thread(void *arg)
 	}
 	drain(f, UINT64_MAX);
 	last_words(f);
+	if (f->open_path && f->plaintext && !*f->trouble)
+		make_open(f);
 	if (*f->trouble) {
 		off_t size;
 
@@ -635,6 +693,7 @@ int film_new(const struct film_config *c, struct film **out, struct err *e)
 	}
 	f->put = f->out.len;
 	f->path = xstrdup(c->path);
+	f->open_path = c->open_path ? xstrdup(c->open_path) : NULL;
 	f->pieces = xcalloc(PIECES_MAX, sizeof(*f->pieces));
 	piece_begin(f);
 	pthread_mutex_init(&f->lock, NULL);
@@ -707,6 +766,11 @@ uint64_t film_size(const struct film *f)
 uint64_t film_packets(const struct film *f)
 {
 	return look(&f->packets);
+}
+
+uint64_t film_plaintext(const struct film *f)
+{
+	return look(&f->plaintext);
 }
 
 uint64_t film_refused(const struct film *f)

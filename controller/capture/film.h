@@ -16,6 +16,8 @@ struct film;
 
 struct film_config {
 	const char *path;
+	/* NULL, or: at the end the same without what was said inside TLS is made there, when any of that is in it. */
+	const char *open_path;
 	bool classic;              /* pcap, not pcapng */
 	const char *comment;       /* of the section */
 	const char *hardware;
@@ -58,6 +60,8 @@ uint64_t film_mend(const char *path);
 
 uint64_t film_size(const struct film *f);
 uint64_t film_packets(const struct film *f);
+/* Those of them that are no packets, but what was said inside TLS. */
+uint64_t film_plaintext(const struct film *f);
 /* Blocks that could not be read, of a source that is broken. */
 uint64_t film_refused(const struct film *f);
 struct film_count film_count(const struct film *f, unsigned source);

@@ -81,7 +81,7 @@ static int save(struct triggers *t, const struct object *vs, const struct packet
 	struct change_by by = { .user = "system", .client = "", .tenant = vs->tenant, .internal = true };
 	CLEANUP_FREE char *reason = xasprintf("trigger %s: %s", s->trigger, s->text);
 	struct capture_past past = { .before = (unsigned)w->seconds_before, .after = (unsigned)w->seconds_after, .reason = reason,
-				     .trigger = s->trigger, .request_id = "" };
+				     .trigger = s->trigger, .request_id = "", .plaintext = true };
 	struct change change;
 	int rc;
 

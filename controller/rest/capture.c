@@ -34,25 +34,34 @@ static bool is_news(const struct request *q, const struct object *o)
 	return !same;
 }
 
-/* A file with secrets in it is for those who may hold the keys of certificates. */
-static bool may_decrypt(struct request *q, const struct object *o)
+/* What TLS hid is for those who may hold the keys of certificates. */
+static bool may_decrypt(struct request *q, const char *tenant, struct err *e)
 {
+	return access_may(&q->viewer, GUARD_ssl_key_and_certificate, tenant, ACCESS_WRITE, e) == 0;
+}
+
+/* Others get a file of the past without it. NULL: they get none, and the request is answered. */
+static char *path_for(struct request *q, const struct object *o)
+{
+	const json_t *said = json_object_get(o->body, "plaintext_packets");
 	struct err e = { 0 };
 
-	if (!capture_reads_tls(json_object_get(o->body, "capture_params")) ||
-	    access_may(&q->viewer, GUARD_ssl_key_and_certificate, o->tenant, ACCESS_WRITE, &e) == 0)
-		return true;
+	if (!capture_reads_tls(json_object_get(o->body, "capture_params")) || may_decrypt(q, o->tenant, &e))
+		return captures_path(q->rest->c, o->uuid);
+	if (json_int(o->body, "seconds_before", 0) && said && *json_str(o->body, "ended", ""))
+		return json_integer_value(said) ? captures_open_path(q->rest->c, o->uuid) : captures_path(q->rest->c, o->uuid);
 	request_error(q, &e);
-	return false;
+	return NULL;
 }
 
 static void send_file(struct request *q, const struct object *o)
 {
-	if (!may_decrypt(q, o))
-		return;
-	CLEANUP_FREE char *path = captures_path(q->rest->c, o->uuid);
+	CLEANUP_FREE char *path = path_for(q, o);
 	struct stat st;
-	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = path ? open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
+
+	if (!path)
+		return;
 
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		request_refuse(q, 404, "The file of this capture is no more.");
@@ -98,6 +107,7 @@ struct saving {
 	struct request *request;
 	char *vs, *request_id, *base_url;
 	unsigned seconds;
+	bool plaintext;
 };
 
 static int save_wanted(const json_t *body, struct capture_past *p, struct err *e)
@@ -118,7 +128,8 @@ static int save_wanted(const json_t *body, struct capture_past *p, struct err *e
 
 static void saved(void *arg, const struct object *o)
 {
-	static const char *const told[] = { "uuid", "name", "file_name", "packets", "drops", "size", "seconds_held", "ended_by", "engines" };
+	static const char *const told[] = { "uuid", "name", "file_name", "packets", "plaintext_packets", "drops", "size", "seconds_held",
+					    "plaintext_seconds_held", "ended_by", "engines" };
 	struct saving *s = arg;
 	struct err e = { 0 };
 	json_t *answer = NULL;
@@ -136,6 +147,9 @@ static void saved(void *arg, const struct object *o)
 		for (size_t i = 0; i < ARRAY_SIZE(told); i++)
 			if (json_object_get(o->body, told[i]))
 				json_object_set(answer, told[i], json_object_get(o->body, told[i]));
+		if (!s->plaintext)
+			json_object_set_new(answer, "plaintext", json_string("What was said inside TLS is not in the file: it is for whoever may write "
+									     "sslkeyandcertificate."));
 	}
 	subresource_answer(s->request, answer, &e);
 	free(s->vs);
@@ -151,7 +165,7 @@ static void save(void *arg, const struct subresource_call *call, struct request 
 	struct capture_past past;
 	struct change change;
 	struct saving *s;
-	struct err e = { 0 };
+	struct err e = { 0 }, no = { 0 };
 	char made[UUID_MAX] = "";
 	int rc = save_wanted(call->body, &past, &e);
 
@@ -159,6 +173,7 @@ static void save(void *arg, const struct subresource_call *call, struct request 
 	if (rc == 0)
 		rc = auth_may(q, "capture", call->object->tenant, true, &e);
 	if (rc == 0) {
+		past.plaintext = may_decrypt(q, call->object->tenant, &no);
 		change_begin(&change, q->rest->c->store, &by);
 		rc = rule_capture_past(&change, call->object, &past, made, &e);
 		if (rc == 0)
@@ -178,6 +193,7 @@ static void save(void *arg, const struct subresource_call *call, struct request 
 	s->request_id = xstrdup(past.request_id);
 	s->base_url = xstrdup(call->base_url);
 	s->seconds = past.before;
+	s->plaintext = past.plaintext;
 	if (!captures_await(q->rest->c->captures, made, saved, s))
 		saved(s, store_get(q->rest->c->store, "capture", made));
 }

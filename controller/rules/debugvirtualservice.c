@@ -288,9 +288,9 @@ int rule_capture_past(struct change *c, const struct object *vs, const struct ca
 		      struct err *e)
 {
 	const char *running = running_of(c, vs->uuid);
-	CLEANUP_JSON json_t *want = json_pack("{s:i, s:i, s:s, s:s, s:s, s:{s:i}}", "seconds_before", (int)p->before, "seconds_after",
+	CLEANUP_JSON json_t *want = json_pack("{s:i, s:i, s:s, s:s, s:s, s:{s:i, s:b}}", "seconds_before", (int)p->before, "seconds_after",
 					      (int)p->after, "request_id", p->request_id, "trigger", p->trigger, "capture_reason",
-					      p->reason, "capture_params", "pkt_size", 0);
+					      p->reason, "capture_params", "pkt_size", 0, "plaintext", p->plaintext);
 
 	if (running && (*p->trigger || !gives_way(c, running)))
 		return err_set(e, -EBUSY, NULL, "A capture of this virtual service runs (%s): end it before its past is saved.", running);

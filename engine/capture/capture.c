@@ -20,7 +20,9 @@
 #include "engine/clone/legs.h"
 #include "engine/link/link.h"
 #include "engine/capture/recorder.h"
+#include "engine/capture/recite.h"
 #include "engine/capture/secrets.h"
+#include "engine/capture/service.h"
 #include "engine/capture/sieve.h"
 #include "engine/capture/stamp.h"
 #include "engine/address.h"
@@ -43,8 +45,8 @@
 #define AROUND_NS    (100 * NS_PER_MS) /* before and behind a request: its packets were on their way */
 #define TELL_MS      10000       /* the last blocks of a capture that is over may wait so long for the link */
 #define AGAIN_MS     100         /* what is being recorded is read so often */
-#define POOLS_DEEP   10
 #define PORT_PLAIN   0xfffffff0u /* interfaces of plaintext, by leg: the kernel has none of such a number */
+#define PORT_PAST    0xfffffff4u /* of plaintext out of the recorder */
 
 struct block {
 	struct block *next;
@@ -67,9 +69,11 @@ struct taking {
 	bool monitors;          /* their checks are to be known */
 	struct ring_buffer *ring;   /* NULL: it is of the past */
 	struct recorder_view past;
+	struct gist_view said;       /* its plaintext; nobody's when none is wanted */
+	struct recital *recital;
 	uint64_t since_ns, until_ns; /* of the past: nothing older, nothing of then or later */
 	uint64_t asked_ns, after_ns;
-	uint64_t held_ns;            /* so far back everything was there */
+	uint64_t held_ns, said_ns;   /* so far back everything was there, and all that was said inside TLS */
 	struct {
 		char *service, *id;  /* NULL: it is not about one */
 	} request;
@@ -187,7 +191,8 @@ static void know_port(struct taking *t, uint32_t ifindex)
 	if (t->n_ports < PORTS_KNOWN)
 		t->ports[t->n_ports++] = ifindex;
 	if (ifindex >= PORT_PLAIN)
-		snprintf(name, sizeof(name), "plaintext-%s", ifindex == PORT_PLAIN + PACKETS_CLIENT_LEG ? "client" : "server");
+		snprintf(name, sizeof(name), "%splaintext-%s", ifindex >= PORT_PAST ? "recorder-" : "",
+			 ifindex % 2 == PACKETS_CLIENT_LEG ? "client" : "server");
 	else
 		if_indextoname(ifindex, name);
 	packets_put_text(&t->out, PACKETS_PORT, ifindex, name);
@@ -374,6 +379,49 @@ static uint64_t take_past(struct taking *t, uint64_t since_ns, uint64_t until_ns
 	return whole_ns;
 }
 
+/* The same of what was said inside TLS. */
+static uint64_t take_said(struct taking *t, uint64_t since_ns, uint64_t until_ns)
+{
+	struct gist_past past;
+
+	gist_read(&t->said, since_ns, until_ns, &past);
+	for (size_t i = 0; i < past.n && !stops(t); i++) {
+		const struct gist_record *m = past.at[i];
+		uint8_t data[RECITE_BYTES];
+		struct packets_frame f;
+		struct packets_note n;
+		struct in6_addr client, server = { 0 };
+
+		memcpy(&client, m->client.addr, sizeof(client));
+		if (m->leg == PACKETS_SERVER_LEG)
+			memcpy(&server, m->to.addr, sizeof(server));
+		if (t->request.id ? strlen(t->request.id) != m->id_len || memcmp(t->request.id, gist_id(m), m->id_len) != 0
+				  : !sieve_takes(t->sieve, &client, &server))
+			continue;
+		if (recital_note(m, &n)) {
+			n.at_ns += (uint64_t)t->offset_ns;
+			packets_put_note(&t->out, &n);
+		}
+		recital_frame(t->recital, m, &f, data);
+		f.at_ns += (uint64_t)t->offset_ns;
+		f.port = PORT_PAST + f.leg;
+		know_port(t, f.port);
+		packets_put_frame(&t->out, &f);
+		t->packets++;
+		if (t->out.len >= BLOCK_BYTES)
+			seal(t, 0, NULL);
+		wait_for_room(t);
+	}
+	since_ns = past.whole_ns;
+	gist_past_fini(&past);
+	return since_ns;
+}
+
+static uint64_t held(const struct taking *t, uint64_t whole_ns)
+{
+	return t->asked_ns > whole_ns ? t->asked_ns - whole_ns : 0;
+}
+
 static void wait_to_look_again(struct taking *t)
 {
 	struct timespec until;
@@ -425,7 +473,7 @@ static void *run_past(void *arg)
 {
 	struct taking *t = arg;
 	struct recorder_written before = { 0 }, now = { 0 };
-	uint64_t end_ns = t->asked_ns + t->after_ns, whole_ns, upto_ns;
+	uint64_t end_ns = t->asked_ns + t->after_ns, least_ns = t->request.id ? 0 : t->since_ns, whole_ns, upto_ns;
 
 	if (t->request.id && !find_request(t)) {
 		seal(t, mono_ns(), "unknown");
@@ -433,14 +481,17 @@ static void *run_past(void *arg)
 	}
 	recorder_written(&t->past, &before);
 	upto_ns = t->after_ns ? t->asked_ns : t->until_ns;
-	whole_ns = MAX(take_past(t, t->since_ns, upto_ns), t->request.id ? 0 : t->since_ns);
-	t->held_ns = t->past.service && t->asked_ns > whole_ns ? t->asked_ns - whole_ns : 0;
+	whole_ns = take_said(t, t->since_ns, upto_ns);
+	t->said_ns = t->said.service ? held(t, MAX(whole_ns, least_ns)) : 0;
+	whole_ns = take_past(t, t->since_ns, upto_ns);
+	t->held_ns = t->past.service ? held(t, MAX(whole_ns, least_ns)) : 0;
 	while (upto_ns < end_ns && !stops(t)) {
 		uint64_t from_ns = upto_ns;
 
 		seal(t, upto_ns, NULL);
 		wait_to_look_again(t);
 		upto_ns = MIN(mono_ns() - SETTLE_NS, end_ns);
+		take_said(t, from_ns, upto_ns);
 		take_past(t, from_ns, upto_ns);
 		recorder_written(&t->past, &now);
 		t->lost += recorder_lost(&t->past, &before, &now);
@@ -506,6 +557,7 @@ static void taking_free(struct taking *t)
 	}
 	list_remove(&t->link);
 	sieve_free(t->sieve);
+	recital_free(t->recital);
 	buf_fini(&t->out);
 	while (t->n_spare)
 		buf_fini(&t->spare[--t->n_spare]);
@@ -555,6 +607,8 @@ static bool give(struct taking *t, const struct block *b)
 		json_object_set_new(head, "ended", json_string(b->ended));
 	if (b->ended && !t->ring)
 		json_object_set_new(head, "held_ms", json_integer((json_int_t)(t->held_ns / NS_PER_MS)));
+	if (b->ended && t->said.service)
+		json_object_set_new(head, "said_ms", json_integer((json_int_t)(t->said_ns / NS_PER_MS)));
 	return link_bytes(t->all->link, head, b->bytes.data, b->bytes.len);
 }
 
@@ -594,43 +648,6 @@ static void look(struct timer *timer)
 	}
 	if (!list_empty(&c->all))
 		timer_in(c->loop, timer, LOOK_MS, look);
-}
-
-struct servers {
-	const struct link *link;
-	struct ipset set;
-	unsigned deep;
-};
-
-static int add_servers(void *arg, const char *path, const char *kind, const char *uuid)
-{
-	struct servers *s = arg;
-	const json_t *o = link_object(s->link, kind, uuid), *one;
-	struct in6_addr ip;
-	size_t i;
-
-	(void)path;
-	if (!o || s->deep == POOLS_DEEP || (strcmp(kind, "pool") != 0 && strcmp(kind, "poolgroup") != 0))
-		return 0;
-	s->deep++;
-	model_refs(kind_find(kind), o, add_servers, s); /* those of a group, and who stands in */
-	s->deep--;
-	json_array_foreach(json_object_get(o, "servers"), i, one)
-		if (ip_parse(json_str(json_object_get(one, "ip"), "addr", ""), &ip) == 0)
-			ipset_add(&s->set, &ip);
-	return 0;
-}
-
-/* A monitor checks a server for whoever has it: whose its packets are, the server tells. */
-static struct ipset servers_of(const struct link *k, const char *service)
-{
-	struct servers s = { .link = k };
-	const json_t *o = link_object(k, "virtualservice", service);
-
-	if (o)
-		model_refs(kind_find("virtualservice"), o, add_servers, &s);
-	ipset_seal(&s.set);
-	return s.set;
 }
 
 static int ring_open(struct captures *c, struct taking *t, struct err *e)
@@ -682,7 +699,7 @@ static int start(struct captures *c, const char *owner, uint32_t number, const c
 	struct arena arena = ARENA_INIT;
 	const struct capture *want = model_load(&capture_message, object, &arena);
 	const struct debug_virtual_service_capture *p = want->capture_params;
-	struct ipset servers = servers_of(c->link, owner);
+	struct ipset servers = service_servers(c->link, owner);
 	int rc = sieve_new(want, &servers, &t->sieve, e);
 	struct tap tap = { .snap = (uint32_t)p->pkt_size };
 	uint64_t before_ns = (uint64_t)want->seconds_before * NS_PER_S, now = mono_ns();
@@ -720,6 +737,8 @@ static int start(struct captures *c, const char *owner, uint32_t number, const c
 			t->request.id = want->request_id && *want->request_id ? xstrdup(want->request_id) : NULL;
 			t->request.service = xstrdup(owner);
 			recorder_view(c->recorder, t->number, &t->past);
+			if (t->plaintext && gist_view(recorder_gist(c->recorder), t->number, &t->said))
+				t->recital = recital_new();
 		}
 		must(pthread_create(&t->thread, NULL, before_ns ? run_past : run, t) == 0);
 		if (!before_ns && number)
@@ -866,7 +885,7 @@ static void follow_capture(struct captures *c, const struct assigned *a)
 }
 
 /* True: it is recorded. */
-static bool follow_recorder(struct captures *c, const struct assigned *a)
+static bool follow_recorder(struct captures *c, struct assigned *a)
 {
 	const json_t *vs = link_object(c->link, "virtualservice", a->uuid);
 	const json_t *group = link_object(c->link, "serviceenginegroup", ref_target(json_str(vs, "se_group_ref", NULL)));
@@ -876,6 +895,10 @@ static bool follow_recorder(struct captures *c, const struct assigned *a)
 
 	if (rc < 0)
 		log_warn("not_recorded service=%s error=\"%s\"", a->uuid, strerror(-rc));
+	a->gist = recorder_follow_plaintext(c->recorder, a->index,
+					    wanted && json_bool(vs, "flight_recorder_plaintext", true) &&
+						    json_bool(group, "flight_recorder_plaintext", true) &&
+						    service_speaks_tls(c->link, a->uuid));
 	return wanted && rc == 0;
 }
 
@@ -898,6 +921,7 @@ static void name_service(struct captures *c, const struct assigned *a)
 bool captures_follow(struct captures *c, struct assigned *a)
 {
 	const uint32_t number = a->capture.number;
+	const unsigned gist = a->gist;
 	bool followed = a->follows;
 	const struct taking *t;
 
@@ -913,7 +937,7 @@ bool captures_follow(struct captures *c, struct assigned *a)
 		a->capture.plaintext = t->plaintext;
 	}
 	legs_follow(a->legs, a->follows);
-	return a->follows != followed || a->capture.number != number;
+	return a->follows != followed || a->capture.number != number || a->gist != gist;
 }
 
 struct own {
@@ -964,6 +988,7 @@ void captures_drop(struct captures *c, const struct assigned *a)
 	if (t)
 		stop(t);
 	recorder_follow(c->recorder, a->index, false);
+	recorder_follow_plaintext(c->recorder, a->index, false);
 }
 
 struct captures *captures_new(struct loop *l, struct datapath *d, struct recorder *r, const struct records *requests, struct link *k,

@@ -15,20 +15,24 @@ struct recorder {
 	struct recorder_memory memory;
 	uint32_t n; /* shares, a power of two */
 	struct share shares[RECORDER_SHARES_MAX];
+	struct gist gist;
 };
 
-struct recorder *recorder_new(struct datapath *d)
+struct recorder *recorder_new(struct datapath *d, unsigned workers, size_t bytes)
 {
 	struct recorder *r = xcalloc(1, sizeof(*r));
 
 	r->datapath = d;
 	r->memory = datapath_recorder(d);
 	r->n = 1;
+	must(gist_new(&r->gist, workers, bytes) == 0);
 	return r;
 }
 
 void recorder_free(struct recorder *r)
 {
+	if (r)
+		gist_fini(&r->gist);
 	free(r);
 }
 
@@ -101,6 +105,19 @@ int recorder_follow(struct recorder *r, uint32_t service, bool yes)
 	if (rc)
 		*s = (struct share){ 0 };
 	return rc;
+}
+
+unsigned recorder_follow_plaintext(struct recorder *r, uint32_t service, bool yes)
+{
+	if (yes)
+		return gist_give(&r->gist, service);
+	gist_take_back(&r->gist, service);
+	return 0;
+}
+
+const struct gist *recorder_gist(const struct recorder *r)
+{
+	return &r->gist;
 }
 
 bool recorder_view(const struct recorder *r, uint32_t service, struct recorder_view *out)

@@ -14,19 +14,29 @@
 #include <stdint.h>
 
 #include "engine/bpf/datapath.h"
+#include "engine/capture/gist.h"
 
 struct recorder;
 
 #define RECORDER_CPUS_MAX 1024
 #define RECORDER_MB 64 /* per engine, when nobody says otherwise */
+#define RECORDER_PLAINTEXT 4 /* plaintext gets a part of as much beside it */
 
-struct recorder *recorder_new(struct datapath *d);
+/* BYTES: for plaintext, beside what the kernel writes; of so many WORKERS. */
+struct recorder *recorder_new(struct datapath *d, unsigned workers, size_t bytes);
 void recorder_free(struct recorder *r);
 
 /* Is there memory to record into? */
 bool recorder_records(const struct recorder *r);
 /* SERVICE (its number in verdicts) is recorded from now on, or no more, and what was is forgotten. -errno: no share. */
 int recorder_follow(struct recorder *r, uint32_t service, bool yes);
+/*
+ * What is said inside TLS is recorded as well, or no more, and what was is forgotten: SERVICE's place and one more, for the
+ * proxy (engine/capture/gist.h); 0: it has none.
+ */
+unsigned recorder_follow_plaintext(struct recorder *r, uint32_t service, bool yes);
+/* The memory that the proxy shares. */
+const struct gist *recorder_gist(const struct recorder *r);
 
 /* A share as it is now, for recorder_read() on whatever thread. False: SERVICE is not recorded. */
 struct recorder_view {

@@ -44,7 +44,7 @@ static const struct conn *client_of(const struct conn *c)
 	return c->side == CONN_CLIENT ? c : c->upstream ? c->upstream->client : NULL;
 }
 
-static uint64_t flow_of(const struct conn *client)
+uint64_t retell_flow(const struct conn *client)
 {
 	union address vip = client->listener->address;
 
@@ -59,7 +59,7 @@ static struct told told_of(struct conn *c, const struct conn *client, const stru
 			  .client_port = (uint16_t)address_port(&client->peer) };
 
 	t.note.at_ns = mono_ns();
-	t.note.flow = flow_of(client);
+	t.note.flow = retell_flow(client);
 	t.note.leg = c->side == CONN_CLIENT ? PACKETS_CLIENT_LEG : PACKETS_SERVER_LEG;
 	address_mapped(&client->peer, t.client);
 	if (c->side == CONN_SERVER) {
@@ -160,7 +160,7 @@ static void whose(struct conn *c)
 
 	if (c->side == CONN_CLIENT || !client)
 		return;
-	t->note.flow = flow_of(client);
+	t->note.flow = retell_flow(client);
 	t->client_port = (uint16_t)address_port(&client->peer);
 	address_mapped(&client->peer, t->client);
 }

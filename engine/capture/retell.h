@@ -19,6 +19,9 @@ struct chute;
 struct conn;
 struct exchange;
 
+/* The flow's number, which the kernel's side has as well: of a client's connection, and of all that serve it. */
+uint64_t retell_flow(const struct conn *client);
+
 /* The way to the warden, of this process; borrowed. */
 void retell_chute(const struct chute *c);
 

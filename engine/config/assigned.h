@@ -74,6 +74,7 @@ struct assigned {
 		unsigned tells;    /* its place in the chute, and one more; 0: it has none */
 		bool keys, plaintext; /* it wants TLS secrets; what is said inside TLS */
 	} capture;
+	unsigned gist;             /* its place in the recorder's plaintext, and one more; 0: it has none */
 	bool follows;              /* whose packets are whose is to be known: a capture runs */
 	bool preserve_client_ip, clone_by_network;
 	enum clone_side clone_side;

@@ -12,6 +12,7 @@
 #include "engine/http/refusal.h"
 #include "engine/http/sticky.h"
 #include "engine/http/tunnel.h"
+#include "engine/capture/jot.h"
 #include "engine/clone/plain.h"
 #include "engine/worker.h"
 #include "model/structs.h"
@@ -465,6 +466,7 @@ static void request_send(struct exchange *x, const struct http1_head *head)
 	retell_sent(x);
 	gather_init(&g, x->upstream.server);
 	head_to_server(x, head, exchange_in(x), &g);
+	jot_sent(x, head, exchange_in(x), &g);
 	if (!request_body(x, x->head_len, &g))
 		return;
 	if (x->expects) {
@@ -541,6 +543,7 @@ void exchange_begin(struct exchange *x, const struct http1_head *h)
 	flow_init(&x->up, h, false, false);
 	note_begin(x, h, exchange_in(x));
 	retell_request(x);
+	jot_request(x, h, exchange_in(x));
 	if (!admission_request(x->client->service, x->client->listener->snapshot)) {
 		over_rate(x);
 	} else if (h->method == HTTP1_M_CONNECT || h->method == HTTP1_M_TRACE) {
@@ -646,6 +649,7 @@ static size_t answer_head(struct exchange *x, struct gather *g)
 		return 0;
 	}
 	trace_put(TRACE_RESPONSE, x->client->id, h.status, h.len);
+	jot_answered(x, &h, conn_in(server));
 	if (h.status >= 200)
 		upstream_judge(&x->upstream, h.status < 500);
 	again = may_reselect(x);

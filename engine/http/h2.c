@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 
 #include "base/base.h"
+#include "engine/capture/jot.h"
 #include "engine/http/exchange.h"
 #include "engine/http/h2_text.h"
 #include "engine/http/http.h"
@@ -427,6 +428,7 @@ static void head(struct exchange *x, const struct http1_head *h, const char *in,
 	bool date = false, interim = h->status < 200;
 	char status[4], now[48];
 	size_t n = 0, used = 0, len;
+	struct jot jot;
 	int rc;
 
 	(void)g;
@@ -463,6 +465,11 @@ static void head(struct exchange *x, const struct http1_head *h, const char *in,
 		nv[n++] = pair("x-request-id", 12, x->id, x->id_len);
 	if (x->set_cookie)
 		nv[n++] = pair("set-cookie", 10, x->set_cookie, x->set_cookie_n);
+	if (jot_answer_begins(&jot, x, h)) {
+		for (size_t i = 1; i < n; i++)
+			jot_field(&jot, (const char *)nv[i].name, nv[i].namelen, (const char *)nv[i].value, nv[i].valuelen);
+		jot_end(&jot, x, h);
+	}
 	x->down.on_trailer = keep_trailer;
 	if (interim)
 		rc = nghttp2_submit_headers(s->h2->ng, NGHTTP2_FLAG_NONE, s->id, NULL, nv, n, NULL);

@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "engine/backend.h"
+#include "engine/capture/jot.h"
 #include "engine/http/exchange.h"
 #include "engine/http/polish.h"
 #include "engine/http/refusal.h"
@@ -267,4 +268,5 @@ void head_to_client(struct exchange *x, const struct http1_head *h, const char *
 			add_keep_alive(p, g);
 	}
 	gather_literal(g, "\r\n");
+	jot_answer(x, h, in, g);
 }

@@ -8,6 +8,7 @@
 #include "base/base.h"
 #include "engine/capture/trigger.h"
 #include "engine/http/refusal.h"
+#include "engine/http/veil.h"
 #include "engine/tls/tls.h"
 #include "engine/worker.h"
 #include "model/structs.h"
@@ -126,12 +127,24 @@ static struct record *note_new(struct exchange *x)
 	return rec;
 }
 
+/* As far as the profile lets logs show it. */
+static void note_field(struct record *rec, const struct veil *veil, enum record_text which, const struct http1_field *f, const char *in)
+{
+	enum veil_how how = veil_header(veil, in + f->name_at, f->name_len);
+
+	if (how == VEIL_SHOWN)
+		record_text(rec, which, in + f->value.at, f->value.len);
+	else if (how == VEIL_STARS)
+		record_text(rec, which, VEIL_TEXT, sizeof(VEIL_TEXT) - 1);
+}
+
 void note_begin(struct exchange *x, const struct http1_head *h, const char *in)
 {
 	struct record *rec = note_new(x);
 	const char *path = in + h->path.at, *query;
 	struct service_counters *c = exchange_counters(x);
-	size_t path_len;
+	const struct veil *veil = x->client->listener->snapshot ? x->client->listener->snapshot->veil : NULL;
+	size_t path_len, query_len;
 
 	counter_add(h->method == HTTP1_M_GET ? &c->http_get : h->method == HTTP1_M_POST ? &c->http_post
 										       : &c->http_other, 1);
@@ -144,21 +157,23 @@ void note_begin(struct exchange *x, const struct http1_head *h, const char *in)
 	record_text(rec, RECORD_T_METHOD, in + h->method_text.at, h->method_text.len);
 	record_text(rec, RECORD_T_HOST, in + h->authority.at, h->authority.len);
 	record_text(rec, RECORD_T_PATH, path, path_len);
-	if (query)
-		record_text(rec, RECORD_T_QUERY, query + 1, h->path.len - path_len - 1);
+	if (query) {
+		query_len = h->path.len - path_len - 1;
+		query = veil_query(veil, query + 1, &query_len);
+		record_text(rec, RECORD_T_QUERY, query, query_len);
+	}
 	for (uint32_t i = 0; i < h->fields_n; i++) {
 		const struct http1_field *f = &h->fields[i];
-		const char *value = in + f->value.at;
 
 		switch (f->id) {
 		case HTTP1_F_USER_AGENT:
-			record_text(rec, RECORD_T_AGENT, value, f->value.len);
+			note_field(rec, veil, RECORD_T_AGENT, f, in);
 			break;
 		case HTTP1_F_REFERER:
-			record_text(rec, RECORD_T_REFERER, value, f->value.len);
+			note_field(rec, veil, RECORD_T_REFERER, f, in);
 			break;
 		case HTTP1_F_X_FORWARDED_FOR:
-			record_text(rec, RECORD_T_XFF, value, f->value.len);
+			note_field(rec, veil, RECORD_T_XFF, f, in);
 			break;
 		default:
 			break;

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 
 #include "base/base.h"
+#include "engine/capture/jot.h"
 #include "engine/l4/pipe.h"
 #include "engine/l4/proxy_header.h"
 #include "engine/records.h"
@@ -21,6 +22,7 @@ struct session {
 	bool bulk[2];              /* by the sender's side: much comes at once, it is spliced */
 	struct pipe *stuck[2];     /* by the receiver's side: what it has not taken yet; its c->out is empty then */
 	struct grave grave;
+	struct conn *spoke;        /* whoever said something last; never followed */
 	uint64_t bytes[2];         /* by the sender's side */
 	enum record_reason reason; /* why it did not go well; NONE: it did */
 };
@@ -190,6 +192,9 @@ static ssize_t pass_copied(struct session *s, struct conn *from, struct conn *to
 	*culprit = from;
 	if (n <= 0)
 		return n;
+	if (s->spoke != from && (from->tls || to->tls))
+		jot_stream(from, to, scratch, (size_t)n);
+	s->spoke = from;
 	s->bulk[from->side] = (size_t)n == WORKER_SCRATCH && !from->retold && from->stream == &stream_tcp &&
 			      to->stream == &stream_tcp;
 	*culprit = to;

@@ -1,0 +1,26 @@
+/*
+ * recite - what the recorder has of plaintext (engine/capture/gist.h), as packets of a capture.
+ *
+ * Each message becomes one frame of a TCP conversation that is made from what is there: the real addresses and the client's
+ * port, the server's port 80, or 8080 where the real one is 80. A frame says how long the message was and holds its
+ * beginning, as a capture of cut packets does, so that readers show it and wait for nothing.
+ */
+#ifndef SPANWIRE_ENGINE_CAPTURE_RECITE_H
+#define SPANWIRE_ENGINE_CAPTURE_RECITE_H
+
+#include "engine/capture/gist.h"
+#include "net/packets.h"
+
+#define RECITE_BYTES (14 + 40 + 20 + GIST_SNAP)
+
+struct recital;
+
+struct recital *recital_new(void);
+void recital_free(struct recital *r);
+
+/* M, later than those before, as F, whose data are DATA; F->port is the caller's. */
+void recital_frame(struct recital *r, const struct gist_record *m, struct packets_frame *f, uint8_t data[static RECITE_BYTES]);
+/* Which request is where, as far as M says it. False: it says nothing of that. */
+bool recital_note(const struct gist_record *m, struct packets_note *n);
+
+#endif

@@ -106,30 +106,26 @@ static void service_tell(struct warden *w, struct assigned *a)
 	link_service(w->link, a->uuid, a->revision, state, reason, assigned_vips(a));
 }
 
-/* What servers see is another one now. */
-static void sources_tell(struct warden *w, const struct assigned *a)
-{
-	process_send(w->process, assigned_sources_message(a), -1);
-}
-
-/* The same at once, where addresses became ours. */
-static void sources_follow(struct warden *w, struct assigned *a)
+/* true: servers are to see another address, which the proxy is told, and uses from its next commit on. */
+static bool sources_follow(struct warden *w, struct assigned *a)
 {
 	if (!assigned_follow_sources(a, w->link))
-		return;
-	sources_tell(w, a);
-	commit_again(w);
+		return false;
+	process_send(w->process, assigned_sources_message(a), -1);
+	return true;
 }
 
 static void on_vip_changed(struct vips_user *u, const struct vip *v)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, vips_user);
+	bool news = false;
 
 	for (struct assigned_hold *h = assigned_holds(w->assigned, v, NULL); h; h = assigned_holds(w->assigned, v, h)) {
-		if (h->snat)
-			sources_follow(w, h->holder);
+		news = (h->snat && sources_follow(w, h->holder)) || news;
 		service_tell(w, h->holder);
 	}
+	if (news)
+		commit_again(w);
 }
 
 static uint64_t on_proof(struct vips_user *u)
@@ -499,6 +495,8 @@ static bool silence(struct warden *w, struct assigned *a)
 /* Bring sockets and addresses to what is wanted; who could not have all of it stays touched. */
 static void follow_touched(struct warden *w)
 {
+	bool news = false;
+
 	LIST_FOREACH(l, assigned_list(w->assigned)) {
 		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
 
@@ -512,12 +510,14 @@ static void follow_touched(struct warden *w)
 				timer_in(w->loop, &w->parting, PARTING_MS, parted);
 			continue;
 		}
-		sources_follow(w, a);
+		news = sources_follow(w, a) || news;
 		if (a->n_leaving && !w->parting.active)
 			timer_in(w->loop, &w->parting, PARTING_MS, parted);
 		a->touched = a->trouble != NULL;
 		service_tell(w, a);
 	}
+	if (news)
+		commit_again(w);
 }
 
 /* A mark costs a check an entry in the flow table, and one that nobody looks for is not made. */
@@ -584,8 +584,8 @@ static void on_committed(struct link_user *u, uint64_t revision)
 
 		if (((mine || clones) && assigned_follow_clone(a, w->link)) || other)
 			clone_tell(w, a);
-		if (mine && assigned_follow_sources(a, w->link))
-			sources_tell(w, a);
+		if (mine)
+			sources_follow(w, a);
 	}
 	monitors_mark(w);
 	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision", (json_int_t)revision), -1);
@@ -748,7 +748,7 @@ static void on_started(struct process_user *u)
 		clone_tell(w, LIST_ENTRY(l, struct assigned, link));
 	LIST_FOREACH(l, assigned_list(w->assigned))
 		if (LIST_ENTRY(l, struct assigned, link)->sources)
-			sources_tell(w, LIST_ENTRY(l, struct assigned, link));
+			process_send(w->process, assigned_sources_message(LIST_ENTRY(l, struct assigned, link)), -1);
 	commit_again(w);
 	ports_each(w->ports, port_tell, w);
 }
@@ -861,6 +861,7 @@ static void stats_send(struct timer *t)
 
 	timer_in(w->loop, t, STATS_MS, stats_send);
 	assigned_linger(w->assigned);
+	loop_breathe(w->loop);
 	own(w)->warden_turn_ms = loop_longest(w->loop) / NS_PER_MS;
 	stats = books_read(w->books, all);
 	loop_breathe(w->loop);

@@ -20,6 +20,7 @@
 #define CLONE_SERVERS_MAX 64
 #define UDP_IDLE_S        10 /* the profile's default */
 #define UDP_LINGER_S      5
+#define LINGER_LOOKS      8 /* at once; the others have their turn a second later */
 
 struct assigned_table {
 	struct list all;
@@ -32,6 +33,7 @@ struct assigned_table {
 	struct netlink *netlink;
 	struct datapath *datapath;
 	unsigned next_index;
+	size_t linger_turn;
 	struct assigned_hold **parting;
 	size_t n_parting;
 };
@@ -321,11 +323,18 @@ static bool is_used(const struct assigned *a, const struct vip *v)
 
 void assigned_linger(struct assigned_table *t)
 {
+	size_t all = 0, n = 0, each;
+
+	LIST_FOREACH(l, &t->all)
+		all += LIST_ENTRY(l, struct assigned, link)->n_lingering;
+	each = all / LINGER_LOOKS + 1;
+	t->linger_turn++;
 	LIST_FOREACH(l, &t->all) {
 		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
 
 		for (size_t i = a->n_lingering; i-- > 0;)
-			if (!is_used(a, a->lingering[i]->vip) && !sockets_run_from(vip_addr(a->lingering[i]->vip)))
+			if (n++ % each == t->linger_turn % each && !is_used(a, a->lingering[i]->vip) &&
+			    !sockets_run_from(vip_addr(a->lingering[i]->vip)))
 				unlinger(a, i);
 	}
 }
@@ -565,14 +574,14 @@ static json_t *source_at(json_t *list, const char *id)
 	return s;
 }
 
-/* Is the source IP ours, that is: may sockets be bound to it? */
-static bool is_owned(const struct assigned *a, const char *ip)
+/* Is the source IP, one of HOLDS, ours, that is: may sockets be bound to it? */
+static bool is_owned(struct assigned_hold *const *holds, size_t n, const char *ip)
 {
 	struct in6_addr addr;
 
-	for (size_t i = 0; ip_parse(ip, &addr) == 0 && i < a->n_vips; i++)
-		if (a->vips[i]->snat && ip_equal(vip_addr(a->vips[i]->vip), &addr))
-			return vip_state(a->vips[i]->vip) == VIP_OWNED;
+	for (size_t i = 0; ip_parse(ip, &addr) == 0 && i < n; i++)
+		if (holds[i]->snat && ip_equal(vip_addr(holds[i]->vip), &addr))
+			return vip_state(holds[i]->vip) == VIP_OWNED;
 	return false;
 }
 
@@ -618,10 +627,11 @@ bool assigned_follow_sources(struct assigned *a, const struct link *k)
 			const char *id = json_str(s, "id", ""), *wanted = json_str(s, families[f], "");
 			const char *now = json_str(source_in(a->sources, id), families[f], "");
 
-			if (*wanted && strcmp(wanted, now) != 0 && is_served(a, id) && !is_owned(a, wanted))
+			if (*wanted && strcmp(wanted, now) != 0 && is_served(a, id) && !is_owned(a->vips, a->n_vips, wanted) &&
+			    (!*now || is_owned(a->vips, a->n_vips, now) || is_owned(a->lingering, a->n_lingering, now)))
 				json_object_set_new(s, families[f], json_string(now));
 		}
-	if (json_equal(a->sources, next))
+	if (a->sources ? json_equal(a->sources, next) : !json_array_size(next))
 		return false;
 	json_decref(a->sources);
 	a->sources = json_array_size(next) ? json_incref(next) : NULL;

@@ -265,12 +265,29 @@ static void look_at_listener(struct why *w)
 
 /* ---- what servers see ------------------------------------------------------------- */
 
+/* Which families do the servers of POOL have? ARG: two of bool, IPv4 and IPv6. */
+static int note_families(void *arg, const struct object *pool, enum pools_role role)
+{
+	bool *are = arg;
+	json_t *server;
+	size_t i;
+
+	json_array_foreach(json_object_get(role == POOLS_IDLE ? NULL : pool->body, "servers"), i, server) {
+		const json_t *ip = json_object_get(server, "ip");
+		bool v6 = strcmp(json_str(ip, "type", ""), "V6") == 0;
+
+		are[v6] = are[v6] || v6 || strcmp(json_str(ip, "type", ""), "V4") == 0;
+	}
+	return 0;
+}
+
 static void look_at_source(struct why *w)
 {
 	const json_t *vips = json_object_get(w->runtime, "vip_summary"), *vip, *engine;
 	static const char *const fields[] = { "snat_ip", "snat_ip6_address" };
 	json_int_t no_port = 0, no_source = 0;
 	struct some sources = { 0 };
+	bool are[2] = { 0 }, has[2] = { 0 };
 	size_t i, k;
 
 	json_array_foreach((json_t *)vips, i, vip)
@@ -278,8 +295,10 @@ static void look_at_source(struct why *w)
 			for (size_t f = 0; f < ARRAY_SIZE(fields); f++) {
 				const char *addr = json_str(json_object_get(engine, fields[f]), "addr", NULL);
 
-				if (addr)
-					some_add(&sources, "%s on %s", addr, json_str(engine, "name", ""));
+				if (!addr)
+					continue;
+				has[f] = true;
+				some_add(&sources, "%s on %s", addr, json_str(engine, "name", ""));
 			}
 	LIST_FOREACH(l, &w->fleet->engines) {
 		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
@@ -288,12 +307,16 @@ static void look_at_source(struct why *w)
 		no_port += json_int(stats, "server_no_port", 0);
 		no_source += json_int(stats, "server_no_source", 0);
 	}
+	pools_each(w->fleet->store, w->service, note_families, are);
 	if (no_port)
 		add(w, "source", "warning", "%lld connections to servers were not begun: all ports of %s were in use.",
 		    (long long)no_port, sources.n ? some_text(&sources) : "the service engine's address");
 	else if (no_source)
 		add(w, "source", "warning", "%lld connections to servers were not begun: the SNAT address was not there (%s).",
 		    (long long)no_source, some_text(&sources));
+	else if (sources.n && ((are[0] && !has[0]) || (are[1] && !has[1])))
+		add(w, "source", "warning", "Servers see %s; those with %s see the service engine's own address: there is no such SNAT address.",
+		    some_text(&sources), has[0] ? "IPv6" : "IPv4");
 	else if (sources.n)
 		add(w, "source", "ok", "Servers see %s.", some_text(&sources));
 	buf_fini(&sources.text);

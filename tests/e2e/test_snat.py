@@ -108,6 +108,10 @@ def test_servers_see_the_address(lab):
     wait_up(lab, udp)
     assert all(Asker(buyer, vs.vip, 5000).ask() for _ in range(4))
     assert set(echo.peers) == {f"::ffff:{two}", one6}
+    lab.api.patch(f"virtualservice/{udp['uuid']}", replace={"snat_ip": [ip(one6)]})
+    until(lambda: lab.api.get(f"virtualservice/{udp['uuid']}/why")["verdict"] == (
+        f"udp answers, but: Servers see {one6} on engine1; those with IPv4 see the service engine's own address: there is no such "
+        "SNAT address."), "it is said")
 
 
 def test_it_moves_with_the_vip_and_is_never_answered_twice(lab):

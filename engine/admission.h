@@ -23,7 +23,7 @@ struct worker_service;
 struct admission {
 	atomic_uint refs;
 	atomic_uint open;                  /* clients that are in now */
-	struct rate connections, requests;
+	struct rate connections, requests, bytes;
 	struct rate_table *clients;        /* the main thread's: workers have it from the plan */
 };
 
@@ -37,6 +37,7 @@ struct admission_plan {
 	struct rate_table *clients;        /* of `shared`; NULL: each_client is no limit */
 	const uint32_t *rule_slots;        /* counters of its rules */
 	unsigned open_max;                 /* 0: no limit */
+	uint64_t mbps;                     /* megabits a second (engine/throttle.h); 0: no limit */
 	struct rate_limit connections, requests, each_client;
 	enum limit_action connections_action, requests_action;
 	int requests_status;               /* of LIMIT_ANSWER */

@@ -52,7 +52,40 @@ static void conn_ready(struct watch *w, uint32_t events)
 		if (!events)
 			return;
 	}
+	if (c->throttle->mbps && events & (EPOLLIN | EPOLLHUP) && conn_must_wait(c)) {
+		if (events & EPOLLHUP) /* it would wake us for ever */
+			conn_park(c);
+		events &= ~(uint32_t)(EPOLLIN | EPOLLHUP);
+		if (!events)
+			return;
+	}
 	c->proto->ready(c, events);
+}
+
+/* ---- the throttle ---- */
+
+static void go_on(struct throttled *who)
+{
+	struct conn *c = CONTAINER_OF(who, struct conn, throttled);
+
+	c->held = false;
+	if (c->held_in)
+		conn_want_in(c, true);
+	else if (!c->watch.active) /* it was parked */
+		must(watch_start(c->worker->loop, &c->watch, c->watch.fd, 0, conn_ready) == 0);
+}
+
+bool conn_must_wait(struct conn *c)
+{
+	/* A connection at rest is only asked whether it still stands. */
+	if (!c->session || c->closed || !throttle_waits(c->throttle, &c->throttled))
+		return false;
+	if (!c->held)
+		c->held_in = c->watch.active && c->watch.events & EPOLLIN;
+	c->held = true;
+	if (c->watch.active)
+		must(watch_set(c->worker->loop, &c->watch, c->watch.events & ~(uint32_t)EPOLLIN) == 0);
+	return true;
 }
 
 static void conn_expired(struct timer *t)
@@ -73,6 +106,9 @@ struct conn *conn_new(struct worker *w, struct worker_service *s, enum conn_side
 	}
 	list_init(&c->link);
 	list_init(&c->bound);
+	list_init(&c->throttled.link);
+	c->throttled.go_on = go_on;
+	c->throttle = &s->throttle;
 	c->worker = w;
 	c->service = s;
 	c->stream = &stream_tcp;
@@ -122,6 +158,7 @@ static void conn_end(struct conn *c, bool reset)
 	buffer_put(&w->buffers, c->out);
 	c->in = c->out = NULL;
 	list_remove(&c->link);
+	list_remove(&c->throttled.link);
 	if (c->side == CONN_CLIENT)
 		worker_client_gone(c);
 	else
@@ -197,6 +234,10 @@ static void want(struct conn *c, uint32_t bit, bool yes)
 
 	if (c->closed)
 		return;
+	if (c->held && bit == EPOLLIN) {
+		c->held_in = yes;
+		return;
+	}
 	/* TLS waits for it itself. */
 	if (!yes && bit == EPOLLOUT && c->tls && (c->tls->parked || c->tls->ending))
 		return;
@@ -274,7 +315,7 @@ int conn_shutdown(struct conn *c)
 void conn_want_in(struct conn *c, bool yes)
 {
 	want(c, EPOLLIN, yes);
-	if (c->tls && !c->closed)
+	if (c->tls && !c->closed && !c->held)
 		tls_wanted_in(c, yes);
 }
 

@@ -17,6 +17,7 @@
 #ifndef SPANWIRE_ENGINE_CONN_H
 #define SPANWIRE_ENGINE_CONN_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -25,6 +26,7 @@
 #include "engine/address.h"
 #include "engine/buffer.h"
 #include "engine/capture/retell.h"
+#include "engine/throttle.h"
 #include "net/loop.h"
 
 struct conn;
@@ -80,6 +82,8 @@ struct conn {
 	struct list link;                 /* client: service->clients; server: busy or idle of its backend */
 	struct worker *worker;
 	struct worker_service *service;
+	struct throttle *throttle;        /* of its service */
+	struct throttled throttled;
 	const struct stream_ops *stream;
 	struct conn_tls *tls;             /* engine/tls/tls.h; NULL: bytes are as the kernel has them */
 	const struct proto_ops *proto;
@@ -91,6 +95,7 @@ struct conn {
 	bool eof;                         /* the peer sends no more */
 	bool shut;                        /* we send no more */
 	bool h2;                          /* client: TLS agreed on HTTP/2 (ALPN) */
+	bool held, held_in;               /* the throttle lets nobody read; whether EPOLLIN is wanted then */
 	bool open;                        /* established (a server connection may still be connecting) */
 	union address peer;               /* client's, or server's */
 	uint64_t opened_ns;
@@ -132,10 +137,24 @@ void conn_reset(struct conn *c);
 
 /* ---- bytes ---- */
 
+/* Does the throttle want it to read later? It stops hearing of EPOLLIN then by itself. */
+bool conn_must_wait(struct conn *c);
+
+/* N bytes passed between C and us; of a server they are counted when they reach its client. */
+static inline void conn_took(struct conn *c, ssize_t n)
+{
+	if (c->throttle->mbps && n > 0 && c->side == CONN_CLIENT)
+		throttle_took(c->throttle, (size_t)n);
+}
+
 static inline ssize_t conn_recv(struct conn *c, void *p, size_t n)
 {
-	ssize_t got = c->stream->recv(c, p, n);
+	ssize_t got;
 
+	if (c->throttle->mbps && conn_must_wait(c))
+		return -EAGAIN;
+	got = c->stream->recv(c, p, throttle_share(c->throttle, n));
+	conn_took(c, got);
 	if (c->retold && got > 0)
 		retell_heard(c, p, (size_t)got);
 	else if (c->retold && got == 0)
@@ -147,6 +166,7 @@ static inline ssize_t conn_send(struct conn *c, const struct iovec *iov, int n, 
 {
 	ssize_t sent = c->stream->send(c, iov, n, more);
 
+	conn_took(c, sent);
 	if (c->retold && sent > 0)
 		retell_said(c, iov, (size_t)sent);
 	return sent;

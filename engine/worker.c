@@ -186,6 +186,7 @@ static struct worker_service *service_at(struct worker *w, unsigned index)
 		s = w->services[index] = xcalloc(1, sizeof(*s));
 		s->worker = w;
 		s->index = index;
+		throttle_init(&s->throttle, w->loop);
 		list_init(&s->listeners);
 		list_init(&s->clients);
 		list_init(&s->pools);
@@ -412,6 +413,8 @@ static void service_update(struct worker *w, struct snapshot *snap)
 	s->counters = counters_service_of(w->counters, w->id, snap->slot);
 	if (!s->admission) /* the same for the life of the service */
 		s->admission = admission_get(snap->admission.shared);
+	throttle_set(&s->throttle, s->admission ? snap->admission.mbps : 0, s->admission ? &s->admission->bytes : NULL,
+		     &s->counters->throughput_waits);
 	LIST_FOREACH(l, &s->pools)
 		LIST_ENTRY(l, struct worker_pool, link)->now = NULL;
 	s->pool_at = xrealloc(s->pool_at, (snap->n_pools + 1) * sizeof(s->pool_at[0]));
@@ -450,6 +453,7 @@ static void listener_close(struct listener *ls)
 
 	cut_clients(ls->service, ls, w->stopping ? CONN_CUT_STOP : CONN_CUT_LISTENER);
 	udp_cut_listener(ls, w->stopping ? NULL : &ls->service->counters->conn_cut_listener);
+	list_remove(&ls->throttled.link);
 	watch_stop(w->loop, &ls->watch);
 	timer_stop(w->loop, &ls->pause);
 	close(ls->watch.fd);
@@ -486,6 +490,7 @@ static void service_remove(struct worker *w, unsigned index)
 		pool_forget(LIST_ENTRY(l, struct worker_pool, link));
 	backends_follow(s, NULL);
 	must(list_empty(&s->pools) && list_empty(&s->clients));
+	throttle_fini(&s->throttle);
 	w->services[index] = NULL;
 	snapshot_put(s->snapshot);
 	s->snapshot = NULL;
@@ -735,6 +740,7 @@ static void listener_add(struct worker *w, unsigned index, uint64_t id, int fd, 
 	ls->watch.ready = udp ? udp_ready : listener_ready;
 	ls->udp = udp;
 	list_init(&ls->flows);
+	list_init(&ls->throttled.link);
 	list_init(&ls->link);
 	list_insert(&s->listeners, &ls->link);
 	/* Clients wait in the kernel until there is a configuration to serve them by. */

@@ -36,6 +36,7 @@ struct listener {
 	struct timer pause;               /* the kernel had no descriptor left: try again then */
 	bool udp;
 	struct list flows;                /* UDP */
+	struct throttled throttled;       /* UDP */
 	uint32_t queue_drops;             /* UDP: as the kernel counted them last */
 };
 
@@ -91,6 +92,7 @@ struct worker_service {
 	struct worker_pool **pool_at;     /* by place in the newest snapshot */
 	uint32_t group_turn;
 	uint32_t clone_turn;
+	struct throttle throttle;
 	struct admission *admission;       /* a reference: what its clients are counted in */
 	uint64_t refused_ns;              /* the newest of its backends */
 };

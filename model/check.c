@@ -92,6 +92,16 @@ int check_network_security_rule(const json_t *o, struct err *e)
 	return 0;
 }
 
+int check_performance_limits(const json_t *o, struct err *e)
+{
+	static const char *const limits[] = { "max_concurrent_connections", "max_throughput" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+		if (json_int(o, limits[i], 0) < 0)
+			return err_set(e, -EINVAL, limits[i], "Must not be negative.");
+	return 0;
+}
+
 int check_service(const json_t *o, struct err *e)
 {
 	json_int_t port = json_int(o, "port", 0), last = json_int(o, "port_range_end", 0);

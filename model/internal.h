@@ -59,6 +59,7 @@ int check_ip_addr_prefix(const json_t *o, struct err *e);
 int check_ip_addr_range(const json_t *o, struct err *e);
 int check_port_range(const json_t *o, struct err *e);
 int check_network_security_rule(const json_t *o, struct err *e);
+int check_performance_limits(const json_t *o, struct err *e);
 int check_service(const json_t *o, struct err *e);
 int check_clone_encapsulation(const json_t *o, struct err *e);
 int check_clone_server(const json_t *o, struct err *e);

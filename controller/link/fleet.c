@@ -202,6 +202,7 @@ static void engine_free(struct engine *e)
 	arena_fini(&e->arena);
 	books_fini(&e->books);
 	json_decref(e->services);
+	json_decref(e->throttled);
 	json_decref(e->health);
 	json_decref(e->copying);
 	json_decref(e->gateways);
@@ -247,6 +248,7 @@ static void engine_changed(struct fleet *f, const char *uuid)
 		e->life = f->in_grace ? PLACE_UNSEEN : PLACE_DEAD;
 		e->since_us = wall_us();
 		e->services = json_object();
+		e->throttled = json_object();
 		e->health = json_object();
 		e->copying = json_object();
 		e->gateways = json_array();
@@ -583,6 +585,46 @@ void engine_service(struct engine *e, const char *vs, json_t *said)
 	    !json_equal(json_object_get(said, "vips"), json_object_get(before, "vips"))) {
 		placement_service_said(e->fleet->placement, vs);
 		fleet_settle(e->fleet);
+	}
+}
+
+#define QUIET_S 60 /* a service that was below its limit for so long makes news when it comes to it again */
+
+static void forget_quiet(json_t *throttled, json_int_t now)
+{
+	const char *vs;
+	json_t *v;
+	void *next;
+
+	json_object_foreach_safe(throttled, next, vs, v)
+		if (now - json_integer_value(v) > QUIET_S)
+			json_object_del(throttled, vs);
+}
+
+void engine_stats(struct engine *e, const json_t *stats)
+{
+	const json_t *last = json_object_get(e->books.last, "services");
+	json_int_t now = (json_int_t)(wall_us() / 1000000);
+	const char *vs;
+	json_t *v;
+
+	json_object_foreach(json_object_get(stats, "services"), vs, v) {
+		json_int_t waits = json_int(v, "throughput_waits", 0);
+		const struct object *o;
+		bool news;
+
+		if (waits <= json_int(json_object_get(last, vs), "throughput_waits", 0))
+			continue;
+		o = store_get(e->fleet->store, "virtualservice", vs);
+		forget_quiet(e->throttled, now);
+		news = !json_object_get(e->throttled, vs);
+		json_object_set_new(e->throttled, vs, json_integer(now));
+		if (o && news)
+			store_event(e->fleet->store,
+				    audit_event("VS_THROUGHPUT_LIMITED", "VSERVER", "virtualservice", vs, o->name, o->tenant, NULL,
+						"%s carries as much on service engine %s as performance_limits.max_throughput "
+						"lets it: clients and servers wait.", o->name, e->name),
+				    NULL);
 	}
 }
 

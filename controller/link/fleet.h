@@ -66,6 +66,7 @@ struct engine {
 	json_t *services;              /* vs uuid -> {revision, state, reason, since_us} */
 	json_t *gateways;              /* [{vrf, ip, up}] */
 	json_t *health;                /* pool uuid -> servers */
+	json_t *throttled;             /* vs uuid -> when it last carried as much as it may, in seconds */
 	struct books books;
 	json_t *copying;               /* what is known of its copies: clones.h */
 	struct {
@@ -130,6 +131,8 @@ void engine_lost(struct engine *e);
 void engine_interfaces(struct engine *e, const json_t *interfaces, const char *local);
 /* {revision, state, reason} of a virtual service. Borrowed. */
 void engine_service(struct engine *e, const char *vs, json_t *said);
+/* What a `stats` message that is newer than its books says that is news. Borrowed. */
+void engine_stats(struct engine *e, const json_t *stats);
 /* Which gateways answer it: [{vrf, ip, up}]. Borrowed. */
 void engine_gateways(struct engine *e, json_t *gateways);
 bool engine_gateway_up(const struct engine *e);

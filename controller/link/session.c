@@ -640,6 +640,8 @@ static void take_stats(struct session *s, const json_t *msg)
 	forget_unknown(st, json_object_get(msg, "servers"), "pool");
 	clones_take(s->engine, (json_t *)msg);
 	triggers_stats(s->fleet->controller->triggers, s->engine->books.time_us ? s->engine->books.last : NULL, msg);
+	if (s->engine->books.time_us)
+		engine_stats(s->engine, msg);
 	books_take(&s->engine->books, msg);
 }
 

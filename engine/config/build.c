@@ -518,6 +518,7 @@ static void snapshot_admission(struct config *c, struct service_entry *s, struct
 		.open_max = vs->performance_limits
 				    ? (unsigned)MAX(vs->performance_limits->max_concurrent_connections, (int64_t)0)
 				    : 0,
+		.mbps = vs->performance_limits ? (uint64_t)MAX(vs->performance_limits->max_throughput, (int64_t)0) : 0,
 		.connections = limit_of(vs->connections_rate_limit),
 		.connections_action = action_of(vs->connections_rate_limit),
 		.requests = limit_of(vs->requests_rate_limit),

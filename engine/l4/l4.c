@@ -217,16 +217,20 @@ static ssize_t pass_copied(struct session *s, struct conn *from, struct conn *to
 static ssize_t pass_spliced(struct session *s, struct conn *from, struct conn *to, struct conn **culprit)
 {
 	struct worker *w = s->client->worker;
-	struct pipe *p = pipe_get(w);
 	ssize_t n, put;
+	struct pipe *p;
 
+	*culprit = from;
+	if (from->throttle->mbps && conn_must_wait(from))
+		return -EAGAIN;
+	p = pipe_get(w);
 	if (!p) {
 		s->bulk[from->side] = false;
 		return pass_copied(s, from, to, culprit);
 	}
-	*culprit = from;
-	n = pipe_fill(p, from->watch.fd);
+	n = pipe_fill(p, from->watch.fd, throttle_share(from->throttle, PIPE_BYTES));
 	if (n > 0) {
+		conn_took(s->client, n); /* there or back */
 		s->bulk[from->side] = (size_t)n >= WORKER_SCRATCH / 2;
 		*culprit = to;
 		put = pipe_drain(p, to->watch.fd);

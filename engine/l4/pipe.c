@@ -65,9 +65,9 @@ static ssize_t move(int from, int to, size_t n)
 	return moved < 0 ? -errno : moved;
 }
 
-ssize_t pipe_fill(struct pipe *p, int fd)
+ssize_t pipe_fill(struct pipe *p, int fd, size_t max)
 {
-	ssize_t n = move(fd, p->in, PIPE_BYTES);
+	ssize_t n = move(fd, p->in, max);
 
 	if (n > 0)
 		p->n += (size_t)n;

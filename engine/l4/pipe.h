@@ -26,8 +26,8 @@ struct pipe *pipe_get(struct worker *w);
 void pipe_put(struct worker *w, struct pipe *p);
 void pipes_fini(struct worker *w);
 
-/* Bytes taken from FD; 0: the end; -EAGAIN; -errno. */
-ssize_t pipe_fill(struct pipe *p, int fd);
+/* Bytes taken from FD, at most MAX; 0: the end; -EAGAIN; -errno. */
+ssize_t pipe_fill(struct pipe *p, int fd, size_t max);
 /* Bytes given to FD, perhaps not all; -EAGAIN; -errno. */
 ssize_t pipe_drain(struct pipe *p, int fd);
 

@@ -34,6 +34,7 @@ struct flow {
 	struct slab *slab;               /* when it is buried its listener may be gone */
 	struct listener *listener;
 	struct worker_backend *backend;
+	struct throttled throttled;
 	union address client;
 	uint64_t opened_ns, seen_ns;
 	uint64_t bytes[2];               /* from the client, from the server */
@@ -170,6 +171,7 @@ static void flow_end(struct flow *f)
 	close(f->watch.fd);
 	list_remove(&f->of_listener);
 	list_remove(&f->of_backend);
+	list_remove(&f->throttled.link);
 	counter_sub(&f->listener->service->counters->conn_open, 1);
 	counter_sub(&f->backend->counters->conn_open, 1);
 	lb_release(&f->backend->pool->lb, &f->backend->member);
@@ -199,6 +201,42 @@ static void flow_idle(struct timer *t)
 }
 
 static void flow_ready(struct watch *watch, uint32_t events);
+
+/* ---- the throttle: who waits hears of errors only ---- */
+
+static bool must_wait(struct throttle *t, struct throttled *who, struct watch *w)
+{
+	if (!t->mbps || !throttle_waits(t, who))
+		return false;
+	must(watch_set(t->loop, w, 0) == 0);
+	return true;
+}
+
+static void flow_goes_on(struct throttled *who)
+{
+	struct flow *f = CONTAINER_OF(who, struct flow, throttled);
+
+	must(watch_set(worker_of(f)->loop, &f->watch, EPOLLIN) == 0);
+}
+
+static void listener_goes_on(struct throttled *who)
+{
+	struct listener *ls = CONTAINER_OF(who, struct listener, throttled);
+
+	must(watch_set(ls->service->worker->loop, &ls->watch, EPOLLIN) == 0);
+}
+
+/* So many datagrams are read by one call: each may be as long as they get, or many that the kernel merged. */
+static unsigned batch_of(const struct throttle *t, unsigned max)
+{
+	return t->mbps ? (unsigned)MIN(MAX(t->share / DATAGRAM_MAX, (size_t)1), (size_t)max) : max;
+}
+
+static void took(struct throttle *t, size_t n)
+{
+	if (t->mbps && n)
+		throttle_took(t, n);
+}
 
 static int flow_connect(struct listener *ls, const union address *to, int device, const struct source *from,
 			const union address *client)
@@ -260,6 +298,8 @@ static struct flow *flow_open(struct listener *ls, const union address *client, 
 	f->id = ++w->next_id;
 	list_init(&f->of_listener);
 	list_init(&f->of_backend);
+	list_init(&f->throttled.link);
+	f->throttled.go_on = flow_goes_on;
 	list_insert(&ls->flows, &f->of_listener);
 	list_insert(&b->flows, &f->of_backend);
 	table_put(&u->flows, &f->by_client, hash_of(u, ls, client, per_packet ? b : NULL));
@@ -510,6 +550,7 @@ static void from_client(struct listener *ls, const union address *client, char *
 		counter_add(&counters->udp_from_client, pieces - lost.pieces);
 		f->bytes[0] += n - lost.bytes;
 		counter_add(&counters->bytes_from_client, n - lost.bytes);
+		took(&ls->service->throttle, n - lost.bytes);
 		counter_add(&server->bytes_to_server, n - lost.bytes);
 		return;
 	}
@@ -544,13 +585,16 @@ static int receive(struct udp *u, int fd, bool named, unsigned max)
 void udp_ready(struct watch *watch, uint32_t events)
 {
 	struct listener *ls = CONTAINER_OF(watch, struct listener, watch);
+	struct throttle *t = &ls->service->throttle;
 	struct udp *u = ls->service->worker->udp;
 	struct datagrams *d = &u->in;
-	int n = BATCH;
+	/* With a limit no more at once than a flow reads of answers: else those were lost for what nobody will answer. */
+	unsigned rounds = t->mbps ? 1 : ROUNDS;
+	int batch = (int)batch_of(t, BATCH), n = batch;
 
 	(void)events;
-	for (unsigned round = 0; round < ROUNDS && n == BATCH; round++) {
-		n = receive(u, watch->fd, true, BATCH);
+	for (unsigned round = 0; round < rounds && n == batch && !must_wait(t, &ls->throttled, watch); round++) {
+		n = receive(u, watch->fd, true, (unsigned)batch);
 		for (int i = 0; i < n; i++) {
 			uint32_t drops = ls->queue_drops;
 			size_t segment = segment_of(&d->at[i].msg_hdr, &drops);
@@ -605,16 +649,20 @@ static void to_client(struct flow *f, struct datagrams *d, unsigned n)
 	counter_add(&service->udp_lost, lost.pieces);
 	f->bytes[1] += bytes - lost.bytes;
 	counter_add(&service->bytes_to_client, bytes - lost.bytes);
+	took(&f->listener->service->throttle, bytes - lost.bytes);
 	counter_add(&f->backend->counters->bytes_from_server, bytes);
 }
 
 static void flow_ready(struct watch *watch, uint32_t events)
 {
 	struct flow *f = CONTAINER_OF(watch, struct flow, watch);
+	struct throttle *t = &f->listener->service->throttle;
 	struct worker *w = worker_of(f);
-	int n = receive(w->udp, watch->fd, false, f->merged ? BATCH : MERGE_FROM);
+	int n;
 
-	(void)events;
+	if (!(events & EPOLLERR) && must_wait(t, &f->throttled, watch))
+		return;
+	n = receive(w->udp, watch->fd, false, batch_of(t, f->merged ? BATCH : MERGE_FROM));
 	if (n == -EAGAIN)
 		return;
 	if (n < 0) {
@@ -643,6 +691,7 @@ void udp_follow(struct listener *ls)
 	setsockopt(ls->watch.fd, SOL_UDP, UDP_GRO, &merge, sizeof(merge));
 	if (ls->watch.active)
 		return;
+	ls->throttled.go_on = listener_goes_on;
 	setsockopt(ls->watch.fd, SOL_SOCKET, SO_RXQ_OVFL, &one, sizeof(one));
 	/* What was lost before this proxy was there is not its own. */
 	if (getsockopt(ls->watch.fd, SOL_SOCKET, SO_MEMINFO, memory, &len) == 0)

@@ -129,6 +129,26 @@ def recorder(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
     yield Result("recorder_p99_vs_off", "us", found["on"], found["off"], "off", "<=1.02")
 
 
+def recorder_tls(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
+    """The flight recorder of a service with TLS: with what is said inside, with packets only, and off."""
+    web, client = lab.server(), lab.client()
+    engine = lab.engine(workers=1)
+    patient = unlimited(lab)
+    kinds = {"on": (True, True), "packets": (True, False), "off": (False, False)}
+    services = {name: lab.virtual_service(
+        [web], application_profile_ref=patient, port=443, services=[{"port": 443, "enable_ssl": True}],
+        ssl_key_and_certificate_refs=["/api/sslkeyandcertificate?name=System-Default-Cert"],
+        flight_recorder=recorder, flight_recorder_plaintext=plaintext) for name, (recorder, plaintext) in kinds.items()}
+
+    def cost(vs: VirtualService) -> Callable[[], float]:
+        return lambda: path_us(client, f"https://{vs.vip}/files/128", max(requests // 3, 2000),
+                               [engine.warden, engine.proxy, *web.pids()])
+
+    found = in_turn(rounds * 2, {name: cost(vs) for name, vs in services.items()})
+    yield Result("recorder_tls_128_vs_off", "us", found["on"], found["off"], "off", "<=1.10")
+    yield Result("recorder_tls_128_vs_packets", "us", found["on"], found["packets"], "packets only")
+
+
 def records(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
     """The proxy's CPU time for a request with its record kept, and by an engine that keeps none."""
     web, client = lab.server(), lab.client()

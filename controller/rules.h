@@ -65,6 +65,12 @@ struct capture_past {
 int rule_capture_past(struct change *c, const struct object *vs, const struct capture_past *p, char made[static UUID_MAX],
 		      struct err *e);
 
+/* When a trigger of a virtual service saved last: values by its uuid, microseconds of the wall clock. */
+#define RULE_TRIGGER_SPACE "trigger"
+#define RULE_NOT_RECORDED  "flight_recorder is false here or at the service engine group: there is nothing that could be saved."
+/* Does the flight recorder have packets of this virtualservice? */
+bool rule_is_recorded(struct store *s, const json_t *vs);
+
 /* clang-format off */
 extern const struct rule rule_applicationpersistenceprofile;
 extern const struct rule rule_backupconfiguration;

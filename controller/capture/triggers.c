@@ -1,5 +1,7 @@
 #include "controller/capture/triggers.h"
 
+#include <errno.h>
+
 #include "base/arena.h"
 #include "base/base.h"
 #include "base/list.h"
@@ -17,7 +19,7 @@ struct state {
 	struct table_link link;
 	struct list due;                /* in triggers.due: it fired */
 	char *vs;
-	uint64_t last_ns;               /* when it saved; 0: not yet */
+	uint64_t last_us;               /* when it saved, by the wall clock; 0: not yet */
 	uint64_t saved, suppressed;
 	char trigger[32], text[320];    /* the last */
 	struct {
@@ -44,11 +46,13 @@ static struct state *state_of(const struct triggers *t, const char *vs)
 static struct state *state_make(struct triggers *t, const char *vs)
 {
 	struct state *s = state_of(t, vs);
+	CLEANUP_FREE char *last = s ? NULL : store_value(t->c->store, RULE_TRIGGER_SPACE, vs);
 
 	if (s)
 		return s;
 	s = xcalloc(1, sizeof(*s));
 	s->vs = xstrdup(vs);
+	s->last_us = last ? strtoull(last, NULL, 10) : 0;
 	list_init(&s->due);
 	table_put(&t->states, &s->link, table_hash(TABLE_SEED, vs));
 	return s;
@@ -79,14 +83,18 @@ static int save(struct triggers *t, const struct object *vs, const struct packet
 		char uuid[static UUID_MAX], struct err *e)
 {
 	struct change_by by = { .user = "system", .client = "", .tenant = vs->tenant, .internal = true };
-	CLEANUP_FREE char *reason = xasprintf("trigger %s: %s", s->trigger, s->text);
+	CLEANUP_FREE char *reason = xasprintf("trigger %s: %s", s->trigger, s->text),
+			  *now = xasprintf("%llu", (unsigned long long)wall_us());
 	struct capture_past past = { .before = (unsigned)w->seconds_before, .after = (unsigned)w->seconds_after, .reason = reason,
 				     .trigger = s->trigger, .request_id = "", .plaintext = true };
 	struct change change;
 	int rc;
 
 	change_begin(&change, t->c->store, &by);
-	rc = rule_capture_past(&change, vs, &past, uuid, e);
+	rc = rule_is_recorded(t->c->store, vs->body) ? rule_capture_past(&change, vs, &past, uuid, e)
+						     : err_set(e, -ENOENT, "flight_recorder", "%s", RULE_NOT_RECORDED);
+	if (rc == 0)
+		rc = txn_set(change.txn, RULE_TRIGGER_SPACE, vs->uuid, now, e);
 	if (rc == 0)
 		rc = change_commit(&change, e);
 	else
@@ -116,7 +124,7 @@ static void save_one(struct triggers *t, struct state *s)
 	struct err e = { 0 };
 
 	if (w && save(t, vs, w, s, uuid, &e) == 0) {
-		s->last_ns = mono_ns();
+		s->last_us = wall_us();
 		s->saved++;
 		tell(t, s, uuid);
 	} else if (w) {
@@ -142,8 +150,10 @@ static void save_due(struct timer *timer)
 static void fire(struct triggers *t, const struct object *vs, const struct packet_triggers *w, const char *trigger, const char *text)
 {
 	struct state *s = state_make(t, vs->uuid);
+	uint64_t now = wall_us(), least = (uint64_t)w->seconds_between * 1000000;
 
-	if (!list_empty(&s->due) || (s->last_ns && mono_ns() - s->last_ns < (uint64_t)w->seconds_between * NS_PER_S)) {
+	/* A clock that was set back holds up nothing. */
+	if (!list_empty(&s->due) || (s->last_us && s->last_us <= now && now - s->last_us < least)) {
 		s->suppressed++;
 		return;
 	}
@@ -240,11 +250,12 @@ void triggers_pool(struct triggers *t, const char *pool, const char *trigger, co
 json_t *triggers_view(const struct triggers *t, const char *vs)
 {
 	const struct state *s = t ? state_of(t, vs) : NULL;
+	const struct object *o = t ? store_get(t->c->store, "virtualservice", vs) : NULL;
 
-	if (!t || !wants_of(store_get(t->c->store, "virtualservice", vs)))
+	if (!wants_of(o))
 		return NULL;
-	return json_pack("{s:I, s:I, s:s}", "saved", (json_int_t)(s ? s->saved : 0), "suppressed", (json_int_t)(s ? s->suppressed : 0),
-			 "last", s ? s->trigger : "");
+	return json_pack("{s:I, s:I, s:s, s:s*}", "saved", (json_int_t)(s ? s->saved : 0), "suppressed", (json_int_t)(s ? s->suppressed : 0),
+			 "last", s ? s->trigger : "", "trouble", rule_is_recorded(t->c->store, o->body) ? NULL : RULE_NOT_RECORDED);
 }
 
 static void forget(struct triggers *t, const char *vs)

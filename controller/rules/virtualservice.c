@@ -380,6 +380,8 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 		return rc;
 	if (json_object_get(new, "pool_ref") && json_object_get(new, "pool_group_ref"))
 		change_warn(c, "pool_ref: The service has a pool_group_ref as well, and that is where its requests go.");
+	if (json_object_get(new, "packet_triggers") && !rule_is_recorded(c->store, new))
+		change_warn(c, "packet_triggers: " RULE_NOT_RECORDED);
 	return store_referrers(c->store, "vsvip", ref_target(json_str(new, "vsvip_ref", NULL)),
 			       clashes_with, &clash);
 }
@@ -390,6 +392,8 @@ static int gone(struct change *c, const char *uuid, const json_t *old, struct er
 
 	int rc = rule_snat_service_gone(c, uuid, old, e);
 
+	if (rc == 0)
+		rc = txn_set(c->txn, RULE_TRIGGER_SPACE, uuid, NULL, e);
 	if (rc < 0)
 		return rc;
 	rule_clone_service_gone(c, uuid, old);

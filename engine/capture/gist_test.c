@@ -203,7 +203,7 @@ static void what_is_read_while_it_is_written_is_whole(void **state)
 	if (writer == 0)
 		for (uint64_t at = 1;; at++)
 			say(&g, place - 1, 1, 0, at);
-	while (seen < 50) {
+	while (seen < 20) {
 		past = read_all(&g, 1);
 		seen += past.n > 0;
 		for (size_t i = 1; i < past.n; i++)

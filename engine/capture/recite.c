@@ -101,7 +101,10 @@ static unsigned sum_of(const uint8_t *p, size_t n)
 
 static bool is_v4(const struct gist_end *e)
 {
-	return ip_is_v4((const struct in6_addr *)(const void *)e->addr);
+	struct in6_addr a;
+
+	memcpy(&a, e->addr, sizeof(a));
+	return ip_is_v4(&a);
 }
 
 static uint8_t *put_ethernet(uint8_t *p, bool back, bool v4)

@@ -188,6 +188,19 @@ def test_triggers_save_what_was_and_what_follows(lab):
     for vs, trigger, says in ((fallen, "server_down", f"{other.ip4}:80 of {fallen.name}-pool: "), (few, "pool_down", f"{few.name}-pool")):
         done, file = triggered(lab, vs)
         assert done["trigger"] == trigger and says in done["reason"] and "last" in requests_in(file)
+    # It remembers when, though the controller begins anew; a service that is not recorded saves nothing, and says why.
+    shop.patch(replace={"packet_triggers": {"request": ["co(uri_query,id=again)"], "seconds_between": 600, "seconds_before": 60, "seconds_after": 0}})
+    lab.controller.process.stop()
+    lab.controller.begin()
+    until(lambda: ask(client, shop, ["again"]) or state(shop)["suppressed"] >= 1, "it is suppressed still")
+    assert state(shop)["saved"] == 0
+    ruled.patch(replace={"flight_recorder": False})
+    had = len(lab.api.get("capture")["results"])
+    until(lambda: ask(client, ruled, ["wanted"]) or state(ruled)["suppressed"] >= 1, "it is not saved")
+    assert "flight_recorder is false" in state(ruled)["trouble"] and not state(ruled)["saved"]
+    assert len(lab.api.get("capture")["results"]) == had
+    ruled.patch(replace={"flight_recorder": True})
+    assert "trouble" not in state(ruled)
     told = [e["event_details"] for e in lab.api.get("analytics/logs", type=2, page_size=200)["results"]
             if e["event_id"] == "TRAFFIC_CAPTURE_TRIGGERED"]
     assert {one["trigger"] for one in told} == {"server_errors", "request", "response_time", "server_down", "pool_down"}

@@ -1,0 +1,123 @@
+#include "base/test.h"
+
+#include "base/ip.h"
+#include "engine/capture/recite.h"
+
+struct said {
+	struct gist_record r;
+	char id[GIST_ID_MAX + GIST_SNAP];
+};
+
+static struct gist_end end_of(const char *ip, uint16_t port)
+{
+	struct gist_end e = { .port = port };
+	struct in6_addr a;
+
+	assert_int_equal(ip_parse(ip, &a), 0);
+	memcpy(e.addr, &a, sizeof(e.addr));
+	return e;
+}
+
+static struct said said(const char *from, const char *to, uint16_t port, enum gist_what what, bool out, const char *text)
+{
+	struct said s = { .r = { .at_ns = 7, .flow = 99, .worker = 1, .what = (uint8_t)what, .out = out, .id_len = 2,
+				 .len = (uint16_t)strlen(text), .wire = (uint32_t)strlen(text) + 1000 } };
+
+	s.r.from = s.r.client = end_of(from, 40000);
+	s.r.to = end_of(to, port);
+	memcpy(s.id, "r1", 2);
+	memcpy(s.id + 2, text, strlen(text));
+	return s;
+}
+
+static uint32_t get(const uint8_t *p, size_t n)
+{
+	uint32_t v = 0;
+
+	while (n--)
+		v = v << 8 | *p++;
+	return v;
+}
+
+static unsigned sum(const uint8_t *p, size_t n)
+{
+	uint32_t s = 0;
+
+	for (size_t i = 0; i < n; i += 2)
+		s += get(p + i, 2);
+	return ((s >> 16) + (s & 0xffff)) & 0xffff;
+}
+
+static void messages_are_cut_packets_of_one_conversation(void **state)
+{
+	struct said asked = said("192.0.2.7", "198.51.100.1", 443, GIST_REQUEST, false, "GET /"),
+		    told = said("192.0.2.7", "198.51.100.1", 443, GIST_ANSWER, true, "HTTP/1.1 200");
+	struct recital *r = recital_new();
+	uint8_t one[RECITE_BYTES], two[RECITE_BYTES], three[RECITE_BYTES];
+	struct packets_frame f;
+
+	(void)state;
+	asked.r.nth = 4;
+	recital_frame(r, &asked.r, &f, one);
+	assert_true(f.len == 14 + 40 + 5 && f.wire_len == f.len + 1000 && f.flow == 99 && f.worker == 1);
+	assert_int_equal(f.flags, PACKETS_PLAIN | PACKETS_PEER | PACKETS_OLDER);
+	assert_memory_equal(one + 54, "GET /", 5);
+	assert_int_equal(sum(one + 14, 20), 0xffff);
+	assert_int_equal(get(one + 16, 2), 40 + 1005);
+	assert_true(get(one + 26, 4) == 0xc0000207 && get(one + 30, 4) == 0xc6336401);
+	assert_true(get(one + 34, 2) == 40000 && get(one + 36, 2) == 80);
+	recital_frame(r, &told.r, &f, two);
+	assert_int_equal(f.flags, PACKETS_PLAIN | PACKETS_PEER | PACKETS_OUT);
+	assert_true(get(two + 34, 2) == 80 && get(two + 36, 2) == 40000);
+	assert_memory_equal(one, two + 6, 6);
+	/* Each goes on where the other one is. */
+	assert_int_equal(get(two + 42, 4), get(one + 38, 4) + 1005);
+	asked.r.nth = 5;
+	recital_frame(r, &asked.r, &f, three);
+	assert_int_equal(f.flags, PACKETS_PLAIN | PACKETS_PEER);
+	assert_int_equal(get(three + 38, 4), get(two + 42, 4));
+	assert_int_equal(get(three + 42, 4), get(two + 38, 4) + told.r.wire);
+	recital_free(r);
+}
+
+static void a_server_s_leg_is_one_for_all_clients(void **state)
+{
+	struct said asked = said("fd00::1", "fd00::2", 80, GIST_REQUEST, true, "GET /"), other = asked;
+	struct recital *r = recital_new();
+	uint8_t one[RECITE_BYTES], two[RECITE_BYTES];
+	struct packets_frame f;
+	struct packets_note n;
+
+	(void)state;
+	asked.r.leg = other.r.leg = PACKETS_SERVER_LEG;
+	other.r.flow = 100;
+	other.r.nth = 1;
+	recital_frame(r, &asked.r, &f, one);
+	assert_true(f.len == 14 + 60 + 5 && get(one + 12, 2) == 0x86dd && get(one + 18, 2) == 20 + 1005);
+	assert_int_equal(get(one + 54 + 2, 2), 8080);
+	recital_frame(r, &other.r, &f, two);
+	assert_int_equal(get(two + 54 + 4, 4), get(one + 54 + 4, 4) + 1005);
+	assert_int_equal(f.flags & PACKETS_OLDER, 0);
+	/* Which request is where: its end is the client's. */
+	assert_true(recital_note(&asked.r, &n) && n.port == 40000 && n.server_port == 80 && !n.over);
+	assert_string_equal(n.request, "r1");
+	asked.r.what = GIST_ANSWER;
+	assert_false(recital_note(&asked.r, &n));
+	asked.r.leg = PACKETS_CLIENT_LEG;
+	asked.id[0] = '\n';
+	assert_true(recital_note(&asked.r, &n) && n.over);
+	assert_string_equal(n.request, "?1");
+	asked.r.what = GIST_STREAM;
+	assert_false(recital_note(&asked.r, &n));
+	recital_free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(messages_are_cut_packets_of_one_conversation),
+		cmocka_unit_test(a_server_s_leg_is_one_for_all_clients),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -524,6 +524,8 @@ static void look_at_clones(struct why *w)
 
 	if (!profile)
 		return;
+	if (!json_array_size(json_object_get(profile->body, "clone_servers")))
+		some_add(&lacks, "it has no clone server");
 	stats = view_clones(w->fleet, w->call, NULL);
 	json_array_foreach(stats, i, engine)
 		json_array_foreach(json_object_get(engine, "clone_srvr_stats"), j, line)

@@ -194,6 +194,8 @@ static void warn_of_places(struct change *c, const json_t *profile, const char *
 	const json_t *server;
 	size_t i;
 
+	if (!json_array_size(json_object_get(profile, "clone_servers")))
+		change_warn(c, "clone_servers: there is none, so nothing is copied.");
 	json_array_foreach(json_object_get(profile, "clone_servers"), i, server) {
 		struct search s = { .group = group, .cloud = cloud };
 		bool wrapped = is_wrapped(server);

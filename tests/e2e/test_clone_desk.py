@@ -123,6 +123,9 @@ def test_what_cannot_work_now_is_a_warning(admin, desk):
     assert answer.status_code == 201
     assert said.startswith("clone_servers[0]: no service engine of the cloud has an interface in the network of 10.9.0.1, ")
     assert "clone_servers[1]" not in said and "clone_servers[2]" in said
+    none = admin.post("trafficcloneprofile", {"name": "none"})
+    assert none.headers["X-Spanwire-Warning"] == "clone_servers: there is none, so nothing is copied."
+    admin.delete("trafficcloneprofile/" + none.json()["uuid"])
     made = answer.json()
     told = [e for e in admin.get("analytics/logs?type=2&page_size=50").json()["results"] if e.get("obj_uuid") == made["uuid"]]
     assert told[0]["details_summary"].startswith("clone_servers[0]: no service engine")

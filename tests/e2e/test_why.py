@@ -142,6 +142,8 @@ def test_copies_that_do_not_arrive(shop):
                 answer["verdict"].startswith("shop answers, but: "))
     until(told, "the clone is a warning")
     assert "to-nobody" in link(why(shop), "clone")["text"]
+    shop.lab.api.patch(f"trafficcloneprofile/{made['uuid']}", replace={"clone_servers": []})
+    until(lambda: "it has no clone server" in link(why(shop), "clone")["text"], "nobody is told of")
     sensor = shop.lab.clone_profile([shop.ids])
     shop.patch(replace={"traffic_clone_profile_ref": sensor})
     client.get(shop.url)

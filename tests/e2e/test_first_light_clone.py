@@ -1,7 +1,7 @@
 """What the sensor gets is what the virtual service said, and production does not notice."""
 
 import pytest
-from test_clone_books import balanced
+from test_clone_books import balanced, ready
 
 from lab import until
 
@@ -172,10 +172,12 @@ def test_with_preserved_addresses_clients_never_share_a_server_connection(lab):
     clients = [lab.client() for _ in range(3)]
     lab.engine(workers=1)
     vs = lab.virtual_service(pool=[web], clone=lab.clone_profile([ids], preserve_client_ip=True))
+    ready(vs)
     for _ in range(5):
         for client in clients:
             assert client.get(vs.url).ok
     ids.settled()
+    assert sum(talk.sent.count(b"GET / ") for talk in ids.conversations()) == 15
     for talk in ids.conversations():
         for other in clients:
             assert (other.ip4.encode() in talk.sent) == (other.ip4 == talk.client)

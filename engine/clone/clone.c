@@ -133,6 +133,23 @@ static void slot_count(const struct slot *s, struct target_counters *out)
 		sum[i] += ((const uint64_t *)&b.c)[i];
 }
 
+/*
+ * The source MAC address of plaintext that leaves by I. Unless the profile says it, it is the engine's own: two engines behind
+ * one switch with the same one would look like a loop.
+ */
+static void marker_of(const struct clone_plan *p, const struct iface *i, uint8_t out[6])
+{
+	static const uint8_t unset[6], flood[6] = CLONE_FLOOD_MAC;
+
+	memcpy(out, p->marker, 6);
+	if (memcmp(out, unset, 6) != 0)
+		return;
+	memcpy(out, flood, 4);
+	memcpy(out + 4, i->mac + 4, 2);
+	if (!memcmp(out, flood, 6))
+		out[5]--;
+}
+
 /* Its headers reach the kernel before the target that says that there are some. */
 static void slot_wrap(struct slot *s, const struct clone_way *w)
 {
@@ -144,7 +161,7 @@ static void slot_wrap(struct slot *s, const struct clone_way *w)
 	clone_wrap_fill(&s->want, &w->source, &wrap);
 	if (s->set->plan.plain) {
 		wrap.flags |= WRAP_MARKED;
-		memcpy(wrap.marker, s->set->plan.marker, 6);
+		marker_of(&s->set->plan, w->iface, wrap.marker);
 	}
 	if (!memcmp(&wrap, &s->wrap, sizeof(wrap)))
 		return;
@@ -241,7 +258,10 @@ static void slot_settle(struct slot *s)
 	if (s->set->plan.bits_per_s || s->set->plan.packets_per_s)
 		t.flags |= TARGET_LIMITED;
 	/* Of an encapsulated copy the marker is within: slot_wrap(). */
-	memcpy(t.src_mac, s->set->plan.plain && !s->want.wrap ? s->set->plan.marker : i->mac, 6);
+	if (s->set->plan.plain && !s->want.wrap)
+		marker_of(&s->set->plan, i, t.src_mac);
+	else
+		memcpy(t.src_mac, i->mac, 6);
 	if (slot_mac(s, &w)) {
 		memcpy(t.dst_mac, slot_mac(s, &w), 6);
 		t.flags |= TARGET_READY;

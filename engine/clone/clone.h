@@ -52,7 +52,7 @@ struct clone_plan {
 		unsigned len;                     /* of the written form: /24 */
 	} prefixes[CLONE_PREFIXES_MAX];
 	bool plain;                               /* what comes by the outlet, not packets that pass: */
-	uint8_t marker[6];                        /* its source MAC */
+	uint8_t marker[6];                        /* its source MAC; zero: one of the engine's interface */
 };
 
 struct clone_range {

@@ -729,15 +729,14 @@ static json_t *log_of(const struct clone_flow_log *l)
 /* What of the plaintext is copied, and how it looks; NULL: packets as they are. New reference. */
 static json_t *plain_of(const struct traffic_clone_profile *p, struct clone_plan *plan)
 {
-	static const uint8_t marker[6] = { 0x02, 'S', 'P', 'W', 0, 1 }; /* locally administered */
 	const struct clone_filter *f = p->filter;
 	char text[18];
 
 	if (p->payload != CLONE_DECRYPTED)
 		return NULL;
 	plan->plain = true;
-	if (!p->marker_mac || mac_parse(p->marker_mac, plan->marker) < 0)
-		memcpy(plan->marker, marker, sizeof(marker));
+	if (p->marker_mac && mac_parse(p->marker_mac, plan->marker) < 0)
+		memset(plan->marker, 0, sizeof(plan->marker));
 	return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o*}", "marker", mac_text(plan->marker, text), "port",
 			 (json_int_t)(p->decrypted_port ? p->decrypted_port : 80), "masked_headers",
 			 words(p->masked_headers, p->masked_headers_n), "hosts",

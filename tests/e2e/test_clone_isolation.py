@@ -13,9 +13,9 @@ from test_clone_books import Held, balanced
 
 from lab import until
 from lab.packets import ACK, FIN, RST, SYN, checksum
+from lab.sensor import marker
 
 QUICK = 40                      # answers that show that production goes on
-MARKER = "02:53:50:57:00:01"    # source of decrypted copies
 
 
 def segment(smac, dmac, src, sport, dst, dport, seq, ack, flags):
@@ -108,7 +108,7 @@ def test_production_does_not_notice_what_a_sensor_does(lab, place):
     read = lab.virtual_service(pool=[web], clone=lab.clone_profile([ids], payload="CLONE_DECRYPTED"))
     held = [Held(client, vs) for _ in range(3)]
     until(lambda: len(ids.conversations()) >= 3, "copies arrive")
-    until(lambda: client.get(read.url) and any(f.src_mac == MARKER for f in ids.frames()), "decrypted ones, too")
+    until(lambda: client.get(read.url) and any(f.src_mac == marker(out) for f in ids.frames()), "decrypted ones, too")
     learned, readers = switch.table(), []
     asked, began = lab.dir / "asked.pcap", time.monotonic()
     asking = ids.start("tcpdump", "-i", "eth0", "-nn", "-U", "--immediate-mode", "-Z", "root", "-w", asked,
@@ -184,4 +184,4 @@ def test_production_does_not_notice_what_a_sensor_does(lab, place):
     # What the switch has learned stands where it stood, and nothing came to it but who may.
     table = switch.table()
     assert {mac: port for mac, port in table.items() if learned.get(mac, port) != port} == {}
-    assert set(table) - set(learned) <= {MARKER, ids.mac, web.mac, *engine.macs()}
+    assert set(table) - set(learned) <= {marker(out), ids.mac, web.mac, *engine.macs()}

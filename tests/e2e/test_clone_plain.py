@@ -17,11 +17,10 @@ import pytest
 
 from lab import until
 from lab.packets import ACK, RST, SYN, PcapReader, conversations, parse
-from lab.sensor import digest
+from lab.sensor import digest, marker
 from pki import Identity
 
 REQUESTS = int(os.environ.get("SPANWIRE_ORACLE_REQUESTS", 128))
-MARKER = "02:53:50:57:00:01"
 OUTER = 14 + 20 + 8 + 8    # what VXLAN puts around a frame
 
 
@@ -134,6 +133,7 @@ class World:
         self.host = lab.server()
         self.origin = Logger(self.host, 8443, self.identity if servers_tls else None, v6)
         self.engine = lab.engine(workers=workers)
+        self.marker = marker(self.engine.span0)
         mine = Identity("shop", names=("www.shop.example",))
         self.ca = mine.save(lab.dir / "client")[0]
         lab.api.post("sslkeyandcertificate", {
@@ -165,7 +165,7 @@ class World:
         self.sensor.settled()
 
     def legal(self):
-        assert self.sensor.illegal({MARKER}) == []
+        assert self.sensor.illegal({self.marker}) == []
         found = self.sensor.tshark("tcp.analysis.flags and not tcp.analysis.reused_ports")
         assert found == [], found[:5]
 
@@ -245,8 +245,8 @@ def masked(data: bytes) -> bytes:
 
 
 def test_secrets_are_masked_and_only_what_was_chosen_is_copied(lab):
-    marker = "02:aa:bb:cc:dd:ee"
-    world = World(lab, v6=True, preserve_client_ip=True, marker_mac=marker,
+    mine = "02:aa:bb:cc:dd:ee"
+    world = World(lab, v6=True, preserve_client_ip=True, marker_mac=mine,
                   masked_headers=["Cookie", "AUTHORIZATION", "Set-Cookie"],
                   filter={"hosts": ["WWW.shop.example"], "path_prefixes": ["/bytes/", "/chunked"]})
     secret = ["-H", "Cookie: a=secret-of-client", "-H", "Authorization: Basic secret-of-client"]
@@ -263,7 +263,7 @@ def test_secrets_are_masked_and_only_what_was_chosen_is_copied(lab):
         assert s.recv(65536).startswith(b"HTTP/1.1 200")
     until(lambda: b"secret-in-trailer" in b"".join(bytes(talk.heard) for talk in world.talks()), "trailers are passed on")
     world.ended()
-    assert world.sensor.illegal({marker}) == []
+    assert world.sensor.illegal({mine}) == []
     assert world.sensor.tshark("tcp.analysis.flags and not tcp.analysis.reused_ports") == []
     everything = world.sensor.pcap.read_bytes()
     assert b"secret" not in everything and b"never" not in everything
@@ -410,7 +410,7 @@ def test_a_slow_sensor_loses_the_rest_of_flows_and_nobody_waits(lab):
         world.curl("-o", lab.dir / "got", world.url(f"/bytes/{400_000 + n}"))
         assert (lab.dir / "got").stat().st_size == 400_000 + n
     world.ended()
-    assert world.sensor.illegal({MARKER}) == []
+    assert world.sensor.illegal({world.marker}) == []
     dropped = world.books()
     hurt = [talk for talk in world.sensor.conversations() if len(talk.answered) < 400_000]
     assert dropped and hurt and world.vs.clone_sum("dropped_shed") and world.vs.clone_sum("flows_hurt") == len(hurt)
@@ -449,7 +449,7 @@ def test_flows_are_admitted_whole_or_not_at_all(lab):
         world.ended()
         until(told, "the books are closed", 10)
         talks = [talk for talk in world.sensor.conversations() if talk.sent]
-        assert all(talk.complete and talk.ended for talk in talks) and world.sensor.illegal({MARKER}) == []
+        assert all(talk.complete and talk.ended for talk in talks) and world.sensor.illegal({world.marker}) == []
         return {"talks": len(talks), **{name: n - before[name] for name, n in sums().items()}}
 
     NAMES = ("eligible", "sent", "dropped_sampled_out", "dropped_shed", "flows_eligible", "flows_copied", "flows_filtered",
@@ -507,5 +507,5 @@ def test_the_marker_and_the_segment_size_are_right_within_an_encapsulation(lab):
     logged = {talk.port: talk for talk in world.talks()}
     for talk in whole():
         assert (talk.sent, talk.answered) == (bytes(logged[talk.client_port].heard), bytes(logged[talk.client_port].said))
-    assert {(f.src_mac, f.dst_mac) for f in frames} == {(MARKER, "02:53:50:57:00:00")}
+    assert {(f.src_mac, f.dst_mac) for f in frames} == {(world.marker, "02:53:50:57:00:00")}
     assert all(f.checksums_ok for f in frames) and max(len(f.payload) for f in frames) == 1460 - 50

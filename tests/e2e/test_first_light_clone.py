@@ -179,6 +179,7 @@ def test_with_preserved_addresses_clients_never_share_a_server_connection(lab):
     ids.settled()
     assert sum(talk.sent.count(b"GET / ") for talk in ids.conversations()) == 15
     for talk in ids.conversations():
+        assert talk.complete, "each from a SYN of its own"
         for other in clients:
             assert (other.ip4.encode() in talk.sent) == (other.ip4 == talk.client)
 

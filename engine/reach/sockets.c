@@ -65,16 +65,15 @@ bool sockets_run_from(const struct in6_addr *local)
 {
 	CLEANUP_FD int fd = sockets_open();
 	bool v4 = ip_is_v4(local);
+	const struct inet_diag_hostcond cond = { .family = v4 ? AF_INET : AF_INET6, .prefix_len = v4 ? 32 : 128, .port = -1 };
 	struct {
 		struct nlmsghdr h;
 		struct inet_diag_req_v2 r;
 		struct nlattr a;
 		struct inet_diag_bc_op op;
-		struct inet_diag_hostcond cond;
-		__be32 addr[4];
+		__be32 cond[sizeof(cond) / 4], addr[4];
 	} ask = { .h = { .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
-		  .r = { .sdiag_family = v4 ? AF_INET : AF_INET6, .sdiag_protocol = IPPROTO_TCP, .idiag_states = STATES_THAT_RUN },
-		  .cond = { .family = v4 ? AF_INET : AF_INET6, .prefix_len = v4 ? 32 : 128, .port = -1 } };
+		  .r = { .sdiag_family = v4 ? AF_INET : AF_INET6, .sdiag_protocol = IPPROTO_TCP, .idiag_states = STATES_THAT_RUN } };
 	uint16_t op = (uint16_t)(sizeof(ask.op) + sizeof(ask.cond) + (v4 ? 4 : 16));
 	char answer[32768] __attribute__((aligned(8)));
 	bool any = false, more = fd >= 0;
@@ -83,6 +82,7 @@ bool sockets_run_from(const struct in6_addr *local)
 	ask.op = (struct inet_diag_bc_op){ .code = INET_DIAG_BC_S_COND, .yes = (uint8_t)op, .no = (uint16_t)(op + 4) };
 	ask.a = (struct nlattr){ .nla_len = (uint16_t)(sizeof(ask.a) + op), .nla_type = INET_DIAG_REQ_BYTECODE };
 	ask.h.nlmsg_len = (uint32_t)(offsetof(typeof(ask), op) + op);
+	memcpy(ask.cond, &cond, sizeof(cond));
 	put_addr(ask.addr, local->s6_addr, v4);
 	if (fd >= 0 && send(fd, &ask, ask.h.nlmsg_len, 0) < 0)
 		return false;

@@ -97,6 +97,11 @@ def test_servers_see_the_address(lab):
         with buyer.connect(vs.vip, 81) as s:
             return read_answer(s) == b"web1\n" and seen(web)[-1] == address
     until(lambda: comes_from(two), "new ones come from the new address")
+
+    def told():
+        return lab.api.get(f"virtualservice/{raw['uuid']}/runtime/detail")[0]["stats"]["conn_total"]
+    before = told()
+    until(lambda: comes_from(two) and told() > before, "the engine has looked who needs which address")
     assert has(engine, one)
     assert read_answer(old) == b"web1\n" and seen(web)[-1] == one
     old.close()

@@ -30,17 +30,47 @@ void candidates_forget(struct session *s)
 	s->names = NULL;
 }
 
-/* Borrowed; NULL when there are none, or the controller does not say. */
+/* What cannot be shown as it is cannot be typed either: by its uuid, then. */
+static void put_names(json_t *names, const json_t *answer)
+{
+	const json_t *o;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "results"), i, o) {
+		const char *name = json_str(o, "name", "");
+		CLEANUP_FREE char *clean = text_harmless(xstrdup(name));
+
+		if (*name && !strcmp(clean, name))
+			json_array_append_new(names, json_string(name));
+	}
+}
+
+/* How many fit; the first of them into NAMES, in the order of HOW. */
+static json_int_t ask_names(struct session *s, const char *kind, const char *escaped, const char *how, json_t *names)
+{
+	CLEANUP_FREE char *path = xasprintf("/api/%s?fields=name%s%s", kind, how, escaped);
+	CLEANUP_JSON json_t *answer = NULL;
+	struct err ignored;
+
+	if (client_get(s->client, path, &answer, &ignored))
+		return 0;
+	put_names(names, answer);
+	return json_int(answer, "count", 0);
+}
+
+#define PAGE_OF(n) "&page_size=" PAGE_TEXT(n)
+#define PAGE_TEXT(n) #n
+
+/*
+ * {"names": [...], "more": n}; borrowed. Of more than a page the first and the very last by the order of their bytes: what these
+ * begin with, all do.
+ */
 static const json_t *names_of(struct session *s, const char *kind, const char *word)
 {
 	CLEANUP_FREE char *escaped = s->client ? client_escape(s->client, word) : NULL;
-	CLEANUP_FREE char *path = xasprintf("/api/%s?fields=name&page_size=%d%s%s", kind, NAMES_MAX,
-					    *word ? "&name.icontains=" : "", escaped ? escaped : "");
-	CLEANUP_JSON json_t *answer = NULL;
-	const json_t *there, *o;
-	struct err ignored;
-	json_t *names;
-	size_t i;
+	CLEANUP_FREE char *key = xasprintf("%s %s", kind, word);
+	json_t *there, *names;
+	json_int_t count, more;
 
 	if (s->names && mono_ns() - s->names->at > FRESH_NS)
 		candidates_forget(s);
@@ -49,22 +79,22 @@ static const json_t *names_of(struct session *s, const char *kind, const char *w
 		s->names->of = json_object();
 		s->names->at = mono_ns();
 	}
-	there = json_object_get(s->names->of, path);
+	there = json_object_get(s->names->of, key);
 	if (there || !s->client)
 		return there;
 	names = json_array();
-	json_object_set_new(s->names->of, path, names);
-	if (client_get(s->client, path, &answer, &ignored))
-		return names;
-	json_array_foreach(json_object_get(answer, "results"), i, o) {
-		const char *name = json_str(o, "name", "");
-		CLEANUP_FREE char *clean = text_harmless(xstrdup(name));
-
-		/* What cannot be shown as it is cannot be typed either: by its uuid, then. */
-		if (*name && !strcmp(clean, name))
-			json_array_append_new(names, json_string(name));
+	count = ask_names(s, kind, escaped, PAGE_OF(NAMES_MAX) "&sort=name&name.icontains=", names);
+	more = 0;
+	if (count > NAMES_MAX) {
+		json_array_clear(names);
+		count = ask_names(s, kind, escaped, PAGE_OF(NAMES_MAX) "&sort=name&name.startswith=", names);
+		more = MAX(count - NAMES_MAX - 1, 0);
+		if (count > NAMES_MAX)
+			ask_names(s, kind, escaped, PAGE_OF(1) "&sort=-name&name.startswith=", names);
 	}
-	return names;
+	there = json_pack("{s:o, s:I}", "names", names, "more", more);
+	json_object_set_new(s->names->of, key, there);
+	return there;
 }
 
 /* ---- gathering ------------------------------------------------------------------------- */
@@ -84,11 +114,12 @@ static void add(struct candidates *c, const char *text, const char *help)
 
 static void add_names(struct session *s, struct candidates *c, const char *kind)
 {
-	const json_t *name;
+	const json_t *found = names_of(s, kind, c->word), *name;
 	size_t i;
 
-	json_array_foreach((json_t *)names_of(s, kind, c->word), i, name)
+	json_array_foreach(json_object_get(found, "names"), i, name)
 		add(c, json_string_value(name), NULL);
+	c->more += (size_t)json_int(found, "more", 0);
 }
 
 /*
@@ -620,6 +651,8 @@ void candidates_help(struct session *s, const char *line, FILE *out)
 
 		say_wrapped(out, text, c.list[i].help ? c.list[i].help : "", beside);
 	}
+	if (c.more)
+		fprintf(out, CANDIDATES_MORE, c.more);
 	if (!c.n && !c.about)
 		fputs("Nothing more can be said here.\n", out);
 	candidates_fini(&c);

@@ -15,9 +15,12 @@ struct candidate {
 	char *help; /* may be NULL */
 };
 
+#define CANDIDATES_MORE "... and %zu more: another letter narrows them down.\n"
+
 struct candidates {
 	struct candidate *list;
 	size_t n;
+	size_t more;    /* so many lie between the last two */
 	char *about;    /* what is wanted here, in a line or several; may be NULL */
 	size_t begin;   /* where in the line the word begins that they are for */
 	char *word;     /* that word, as far as it was typed */

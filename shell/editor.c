@@ -141,6 +141,8 @@ static void list(const struct candidates *c)
 	putchar('\n');
 	for (size_t i = 0; i < c->n; i++)
 		printf("%-*s%s", (int)wide, c->list[i].text, (i + 1) % columns && i + 1 < c->n ? "" : "\n");
+	if (c->more)
+		printf(CANDIDATES_MORE, c->more);
 	fflush(stdout);
 }
 
@@ -217,6 +219,9 @@ static unsigned char drop(EditLine *el, int key)
 
 	(void)key;
 	ed->dropped = true;
+	/* Behind the line, however many rows it has: the next prompt stands below it. */
+	el_cursor(el, INT_MAX / 2);
+	el_set(el, EL_REFRESH);
 	fputs("^C\n", stdout);
 	fflush(stdout);
 	return CC_NEWLINE;

@@ -114,10 +114,14 @@ def test_json_is_what_the_controller_answers(world):
 
 
 def test_lists_are_whole(world):
-    for n in range(230):
-        world.api.post("network", {"name": f"net-{n:03}"})
-    names = [row["NAME"] for row in rows(world.shown("show", "network"))]
-    assert names == [f"net-{n:03}" for n in range(230)]
+    there = [*(f"net-0{n:03}" for n in range(230)), "net-1"]
+    for name in there:
+        world.api.post("network", {"name": name})
+    assert [row["NAME"] for row in rows(world.shown("show", "network"))] == there
+    # TAB shows some of very many, and inserts nothing that only those have.
+    offered = world.shown("--candidates", "spanwire show network ne").split()
+    assert len(offered) == 201 and os.path.commonprefix(offered) == "net-"
+    assert world.shown("--candidates", "spanwire show network net-022").split() == [f"net-022{n}" for n in range(10)]
 
 
 def test_views(world):

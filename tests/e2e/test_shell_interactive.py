@@ -467,6 +467,11 @@ def test_control_c_and_control_d_lose_nothing(desk, shell):
     shell.run("configure pool web")
     shell.type("description half a li")
     shell.key("C-c")
+    # Of a line of several rows, from its beginning: the prompt stands below all of them.
+    shell.type("description '" + 60 * "word " + "end'")
+    shell.sees("end'")
+    shell.key("C-a", "C-c")
+    shell.wait(lambda lines: lines[-1] == "[admin:controller]: pool>" and lines[-2].endswith("end'^C"), "the line stays whole")
     assert shell.prompt() == "[admin:controller]: pool>"
     shell.run("description 'a whole line'")
     shell.key("C-d")

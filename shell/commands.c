@@ -223,6 +223,16 @@ static int one_line(struct session *s, const char *kind, const char *name, const
 	return configure(&f, kind, name, words, n, e);
 }
 
+/* Of which there is only one, a name is not needed: a field may stand in its place. */
+static bool is_field_of_single(const json_t *model, const json_t *kind, const char *word)
+{
+	CLEANUP_FREE char *name = xstrdup(word + (strncmp(word, "--", 2) ? 0 : 2));
+
+	name[strcspn(name, ".[")] = '\0';
+	return json_bool(kind, "singleton", false) &&
+	       (!strcmp(word, "no") || kinds_field(kinds_fields(model, json_str(kind, "message", "")), name));
+}
+
 int do_configure(struct session *s, const char *const *words, size_t n, struct err *e)
 {
 	const json_t *model, *kind;
@@ -230,6 +240,8 @@ int do_configure(struct session *s, const char *const *words, size_t n, struct e
 
 	if (rc)
 		return rc;
+	if (n > 2 && is_field_of_single(model, kind, words[1]))
+		return one_line(s, json_str(kind, "kind", ""), "-", words + 1, n - 1, e);
 	if (n < 2 && !s->lines)
 		return err_set(e, -EINVAL, NULL, "configure needs more words: KIND NAME FIELDS...");
 	if (n <= 2 && s->lines)

@@ -135,8 +135,13 @@ static bool is_address(const json_t *model, const json_t *field)
 	return kinds_field(fields_of(model, field), "addr") != NULL;
 }
 
-static json_t *address_of(const char *text)
+/* A name has a letter at its end: what has none is an address with a mistake in it. */
+static json_t *address_of(const json_t *field, const char *text, struct err *e)
 {
+	const char *dot = strrchr(text, '.');
+
+	if (!is_v4(text) && !is_v6(text) && dot && dot[1] && !dot[1 + strspn(dot + 1, "0123456789")])
+		return refuse(e, field, text, "an address");
 	return json_pack("{s:s, s:s}", "addr", text, "type",
 			 is_v4(text) ? "V4" : is_v6(text) ? "V6" : "DNS");
 }
@@ -219,7 +224,7 @@ static json_t *message_of(const json_t *model, const json_t *field, const char *
 	json_t *v;
 
 	if (is_address(model, field))
-		return address_of(text);
+		return address_of(field, text, e);
 	v = pair_of(model, fields, text, '/', "ip_addr", "mask", e);
 	if (!v && !e->code)
 		v = pair_of(model, fields, text, '-', "begin", "end", e);

@@ -116,6 +116,8 @@ static void what_cannot_be_read_is_said(void **state)
 		{ "servers[x", "1", "servers: The bracket is not closed." },
 		{ "servers[x].port", "1", "servers: It has no item 'x'." },
 		{ "servers", "10.0.0.1:x", "port: 'x' is not a whole number." },
+		{ "servers", "300.0.0.1:80", "ip: '300.0.0.1' is not an address." },
+		{ "servers", "10.0.0", "ip: '10.0.0' is not an address." },
 		{ "inner", "{", "" },
 	};
 	CLEANUP_JSON json_t *model = json(model_text);

@@ -200,6 +200,24 @@ def test_configure_makes_and_changes(world):
     world.shown("delete", "healthmonitor", "api")
     world.shown("configure", "pool", "api", "servers.1.port", "8080")
 
+    # An item by its keys, or by what tables show; what follows is set in it, and only one that is there goes.
+    world.shown("configure", "pool", "api", "servers", "ip", "10.0.0.8", "ratio", "9", "enabled", "false")
+    world.shown("configure", "pool", "api", "servers", "10.0.0.7:8080", "ratio", "8", "description", "first", "lb_algorithm", "random")
+    world.shown("configure", "pool", "api", "servers", "ip", "10.0.0.10", "port", "99", "ratio", "2")
+    pool = world.api.find("pool", "api")
+    assert [(s["ip"]["addr"], s.get("port"), s["ratio"], s["enabled"], s.get("description")) for s in pool["servers"]] == [
+        ("10.0.0.7", 8080, 8, True, "first"), ("10.0.0.8", 90, 9, False, None), ("10.0.0.9", 91, 1, True, None),
+        ("10.0.0.10", 99, 2, True, None)]
+    assert pool["lb_algorithm"] == "LB_ALGORITHM_RANDOM" and pool["enabled"] and not pool.get("description")
+    for words in (("ip", "10.0.0.1"), ("10.0.0.1:80",), ("nobody",)):
+        status, wrong = world.refused("configure", "pool", "api", "no", "servers", *words)
+        assert status == 2, wrong
+    world.shown("configure", "pool", "api", "no", "servers", "ip", "10.0.0.10", "no", "servers", "10.0.0.9:91", "lb_algorithm", "round_robin")
+    pool = world.api.find("pool", "api")
+    assert [s["ip"]["addr"] for s in pool["servers"]] == ["10.0.0.7", "10.0.0.8"] and pool["lb_algorithm"].endswith("ROUND_ROBIN")
+    world.shown("configure", "pool", "api", "servers", "10.0.0.7:8080")
+    assert [s["ip"]["addr"] for s in world.api.find("pool", "api")["servers"]] == ["10.0.0.7"], "a list alone is set anew"
+
     said = json.loads(world.shown("--json", "configure", "vsvip", "api-vip", "vip", "10.1.0.9"))
     assert said["vip"][0]["ip_address"] == {"addr": "10.1.0.9", "type": "V4"} and said["vip"][0]["vip_id"] == "0"
     world.shown("configure", "virtualservice", "api", "services", "80,8443", "services.2.enable_ssl", "false",
@@ -216,6 +234,9 @@ def test_configure_makes_and_changes(world):
 def test_configure_of_what_there_is_only_one(world):
     world.shown("configure", "controllerproperties", "-", "api_idle_timeout", "20")
     assert world.api.get("controllerproperties")["api_idle_timeout"] == 20
+    world.shown("configure", "controllerproperties", "api_idle_timeout", "21", "max_pcap_per_tenant", "5")
+    assert world.api.get("controllerproperties")["api_idle_timeout"] == 21
+    world.shown("configure", "controllerproperties", "no", "max_pcap_per_tenant")
     world.shown("configure", "controllerproperties", "-", "no", "api_idle_timeout")
     assert world.api.get("controllerproperties")["api_idle_timeout"] == 15
 

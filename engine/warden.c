@@ -730,7 +730,7 @@ static void on_started(struct process_user *u)
 	process_send(w->process, json_pack("{s:s, s:b}", "type", "chute", "fd", 1), captures_chute_fd(w->captures));
 	if (recorder_gist(w->recorder)->mem)
 		process_send(w->process, json_pack("{s:s, s:b, s:I}", "type", "gist", "fd", 1, "bytes",
-						   (json_int_t)(((size_t)w->config.recorder_mb << 20) / RECORDER_PLAINTEXT)),
+						   (json_int_t)(recorder_gist(w->recorder)->room * w->config.workers)),
 			     recorder_gist(w->recorder)->fd);
 	for (int v6 = 0; v6 < 2; v6++)
 		ping_socket_give(w, v6);
@@ -995,7 +995,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->books = books_new(&w->counters);
 	w->guards = guards_new(l, w->datapath);
 	w->inquiries = inquiries_new(l, &w->records, w->link);
-	w->recorder = recorder_new(w->datapath, c->workers, ((size_t)c->recorder_mb << 20) / RECORDER_PLAINTEXT);
+	w->recorder = recorder_new(w->datapath, c->workers, (size_t)c->recorder_mb << 20);
 	w->captures = captures_new(l, w->datapath, w->recorder, &w->records, w->link, c->workers);
 	w->assigned = assigned_new(w->vips, w->clones, w->ports, w->guards, w->vrfs, w->netlink,
 				   w->datapath);

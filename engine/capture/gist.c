@@ -12,7 +12,7 @@
 #define HEAD_BYTES  4096u
 #define ALIGN       8u
 #define RECORD_MAX  (sizeof(struct gist_record) + GIST_ID_MAX + GIST_SNAP + ALIGN)
-#define WAITS       10000 /* turns that a worker gets to finish what it writes */
+#define WAIT_NS     (2 * NS_PER_MS) /* that a worker gets to finish what it writes */
 #define GENERATION  40    /* of a word: bits of the size below it */
 
 _Static_assert(sizeof(struct gist_record) % ALIGN == 0, "records follow each other");
@@ -180,16 +180,20 @@ void gist_put(const struct gist *g, unsigned place, struct gist_record *rec, con
 
 /* ---- the warden's: places ---- */
 
-/* Nobody writes there any more. False: somebody was stopped while he did. */
+/* Nobody writes there any more. False: somebody was stopped, or died, while he did. */
 static bool rest(struct ring *r)
 {
+	uint64_t since = mono_ns();
+
 	__atomic_store_n(&r->word, 0, __ATOMIC_SEQ_CST);
-	for (unsigned i = 0; i < WAITS; i++) {
-		if (!__atomic_load_n(&r->writing, __ATOMIC_SEQ_CST))
-			return true;
+	while (__atomic_load_n(&r->writing, __ATOMIC_SEQ_CST)) {
+		if (mono_ns() - since > WAIT_NS) {
+			__atomic_store_n(&r->writing, 0, __ATOMIC_RELAXED); /* once is enough */
+			return false;
+		}
 		sched_yield();
 	}
-	return false;
+	return true;
 }
 
 /* Memory behind the first ROOM bytes of R goes back. */

@@ -56,7 +56,7 @@ static void end(struct jot *j, const char *id, size_t id_len, uint64_t more)
 {
 	j->r.id_len = (uint8_t)id_len;
 	j->r.wire = j->r.len + (uint32_t)MIN(MAX(more, (uint64_t)j->cut), (uint64_t)BODY_TOLD);
-	gist_put(gist, j->conn->service->snapshot->clone.gist - 1u, &j->r, id, j->text);
+	gist_put(gist, j->conn->service->snapshot->clone.gist - 1u, &j->r, id_len ? id : "", j->text);
 }
 
 /* ---- its text ---- */

@@ -5,6 +5,9 @@
 
 #include "base/base.h"
 
+#define PLAINTEXT_PART 4
+#define PLAINTEXT_MAX  ((size_t)256 << 20) /* the warden moves half of it when shares become smaller */
+
 struct share {
 	uint32_t service; /* 0: nobody's */
 	uint64_t born_ns;
@@ -25,7 +28,7 @@ struct recorder *recorder_new(struct datapath *d, unsigned workers, size_t bytes
 	r->datapath = d;
 	r->memory = datapath_recorder(d);
 	r->n = 1;
-	must(gist_new(&r->gist, workers, bytes) == 0);
+	must(gist_new(&r->gist, workers, MIN(bytes / PLAINTEXT_PART, PLAINTEXT_MAX)) == 0);
 	return r;
 }
 

@@ -20,9 +20,8 @@ struct recorder;
 
 #define RECORDER_CPUS_MAX 1024
 #define RECORDER_MB 64 /* per engine, when nobody says otherwise */
-#define RECORDER_PLAINTEXT 4 /* plaintext gets a part of as much beside it */
 
-/* BYTES: for plaintext, beside what the kernel writes; of so many WORKERS. */
+/* BYTES: of the kernel's memory; a quarter as much is for the plaintext of WORKERS beside it, at most 256 MB. */
 struct recorder *recorder_new(struct datapath *d, unsigned workers, size_t bytes);
 void recorder_free(struct recorder *r);
 

@@ -284,7 +284,7 @@ static void hear_frame(struct taking *t, const struct told *told, const uint8_t 
 		.at_ns = told->note.at_ns,
 		.flow = told->note.flow,
 		.port = PORT_PLAIN + told->note.leg,
-		.wire_len = told->len,
+		.wire_len = MAX(told->len, told->wire_len),
 		.len = told->len,
 		.worker = told->worker,
 		.leg = told->note.leg,

@@ -28,6 +28,7 @@ struct chute {
 
 struct told {
 	uint32_t len;             /* bytes of the frame behind it; 0: it is a note */
+	uint32_t wire_len;        /* that it has on the wire, when they are more */
 	uint32_t service, capture;
 	uint16_t worker;
 	uint16_t client_port;

@@ -26,18 +26,29 @@ static void end_of(struct gist_end *e, const union address *a, unsigned port)
 	e->port = (uint16_t)port;
 }
 
-/* Of C, which is CLIENT's or serves it. False: it is not wanted. */
-static bool begin(struct jot *j, struct conn *c, const struct conn *client, enum gist_what what, bool out)
+static bool wants(enum jot_for reader, const struct conn *c)
 {
-	const struct snapshot *s = c->tls ? c->service->snapshot : NULL;
+	const struct snapshot *s = c->service->snapshot;
 
-	if (!s || !s->clone.gist || !__atomic_load_n(&gist, __ATOMIC_ACQUIRE))
+	if (reader == JOT_CAPTURE)
+		return c->retold && retell_wants_heads(c);
+	return c->tls && s && s->clone.gist && __atomic_load_n(&gist, __ATOMIC_ACQUIRE);
+}
+
+/* Of C, which is CLIENT's or serves it. False: it is not wanted. */
+static bool begin(struct jot *j, enum jot_for reader, struct conn *c, const struct conn *client, enum gist_what what, bool out)
+{
+	const struct snapshot *s = c->service->snapshot;
+
+	if (!wants(reader, c))
 		return false;
 	j->conn = c;
+	j->reader = reader;
 	j->veil = s->veil;
 	j->cut = false;
-	j->r = (struct gist_record){ .at_ns = mono_ns(), .flow = retell_flow(client), .service = s->clone.service, .nth = c->jots++,
-				     .worker = (uint16_t)c->worker->id, .what = (uint8_t)what, .out = out,
+	j->r = (struct gist_record){ .at_ns = mono_ns(), .flow = retell_flow(client), .service = s->clone.service,
+				     .nth = reader == JOT_RECORDER ? c->jots++ : 0, .worker = (uint16_t)c->worker->id,
+				     .what = (uint8_t)what, .out = out,
 				     .leg = c->side == CONN_CLIENT ? PACKETS_CLIENT_LEG : PACKETS_SERVER_LEG };
 	end_of(&j->r.client, &client->peer, address_port(&client->peer));
 	if (c->side == CONN_CLIENT) {
@@ -56,14 +67,17 @@ static void end(struct jot *j, const char *id, size_t id_len, uint64_t more)
 {
 	j->r.id_len = (uint8_t)id_len;
 	j->r.wire = j->r.len + (uint32_t)MIN(MAX(more, (uint64_t)j->cut), (uint64_t)BODY_TOLD);
-	gist_put(gist, j->conn->service->snapshot->clone.gist - 1u, &j->r, id_len ? id : "", j->text);
+	if (j->reader == JOT_CAPTURE)
+		retell_head(j->conn, &j->r, j->text);
+	else
+		gist_put(gist, j->conn->service->snapshot->clone.gist - 1u, &j->r, id_len ? id : "", j->text);
 }
 
 /* ---- its text ---- */
 
 static void put(struct jot *j, const char *p, size_t n)
 {
-	size_t fits = j->cut ? 0 : MIN(n, GIST_SNAP - (size_t)j->r.len);
+	size_t room = j->reader == JOT_CAPTURE ? JOT_TEXT : GIST_SNAP, fits = j->cut ? 0 : MIN(n, room - j->r.len);
 
 	memcpy(j->text + j->r.len, p, fits);
 	j->r.len = (uint16_t)(j->r.len + fits);
@@ -74,7 +88,7 @@ static void put(struct jot *j, const char *p, size_t n)
 
 void jot_field(struct jot *j, const char *name, size_t name_len, const char *value, size_t len)
 {
-	enum veil_how how = veil_header(j->veil, name, name_len);
+	enum veil_how how = j->reader == JOT_CAPTURE ? VEIL_SHOWN : veil_header(j->veil, name, name_len);
 
 	if (how == VEIL_GONE)
 		return;
@@ -92,7 +106,7 @@ static void first_line(struct jot *j, const char *p, size_t n, bool framed)
 {
 	const char *query = memchr(p, '?', n), *version = memrchr(p, ' ', n);
 
-	if (query && version > query) {
+	if (query && version > query && j->reader == JOT_RECORDER) {
 		size_t len = (size_t)(version - query - 1);
 		const char *shown = veil_query(j->veil, query + 1, &len);
 
@@ -162,10 +176,12 @@ void jot_request(const struct exchange *x, const struct http1_head *h, const cha
 {
 	struct jot j;
 
-	if (!begin(&j, x->client, x->client, GIST_REQUEST, false))
-		return;
-	put_head(&j, in, h->len, x->framed);
-	end(&j, x->id, x->id_len, body_of(h));
+	for (enum jot_for reader = 0; reader < JOT_READERS; reader++) {
+		if (!begin(&j, reader, x->client, x->client, GIST_REQUEST, false))
+			continue;
+		put_head(&j, in, h->len, x->framed);
+		end(&j, x->id, x->id_len, body_of(h));
+	}
 }
 
 void jot_sent(const struct exchange *x, const struct http1_head *h, const char *in, const struct gather *g)
@@ -174,7 +190,7 @@ void jot_sent(const struct exchange *x, const struct http1_head *h, const char *
 	struct jot j;
 	size_t n;
 
-	if (!begin(&j, x->upstream.server, x->client, GIST_REQUEST, true))
+	if (!begin(&j, JOT_RECORDER, x->upstream.server, x->client, GIST_REQUEST, true))
 		return;
 	j.r.retry = (uint16_t)(x->upstream.tries + x->reselects);
 	text = together(g, &n);
@@ -186,7 +202,7 @@ void jot_answered(const struct exchange *x, const struct http1_head *h, const ch
 {
 	struct jot j;
 
-	if (!begin(&j, x->upstream.server, x->client, GIST_ANSWER, false))
+	if (!begin(&j, JOT_RECORDER, x->upstream.server, x->client, GIST_ANSWER, false))
 		return;
 	put_head(&j, in, h->len, false);
 	end(&j, x->id, x->id_len, body_of(h));
@@ -198,18 +214,18 @@ void jot_answer(const struct exchange *x, const struct http1_head *h, const char
 	struct jot j;
 	size_t n;
 
-	if (!begin(&j, x->client, x->client, GIST_ANSWER, true))
+	if (!begin(&j, JOT_RECORDER, x->client, x->client, GIST_ANSWER, true))
 		return;
 	text = together(g, &n);
 	put_head(&j, text ? text : in, text ? n : h->len, false);
 	end(&j, x->id, x->id_len, body_of(h));
 }
 
-bool jot_answer_begins(struct jot *j, const struct exchange *x, const struct http1_head *h)
+bool jot_answer_begins(struct jot *j, enum jot_for reader, const struct exchange *x, const struct http1_head *h)
 {
 	char line[24];
 
-	if (!begin(j, x->client, x->client, GIST_ANSWER, true))
+	if (!begin(j, reader, x->client, x->client, GIST_ANSWER, true))
 		return false;
 	put(j, line, (size_t)snprintf(line, sizeof(line), "HTTP/2 %u\r\n", h->status % 1000u));
 	return true;
@@ -235,7 +251,7 @@ static void say(struct conn *c, const struct conn *client, bool out, const char 
 {
 	struct jot j;
 
-	if (!begin(&j, c, client, GIST_STREAM, out))
+	if (!begin(&j, JOT_RECORDER, c, client, GIST_STREAM, out))
 		return;
 	if (is_http(p, n))
 		put_head(&j, p, n, false);

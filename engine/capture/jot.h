@@ -1,5 +1,7 @@
 /*
- * jot - what a worker gives the flight recorder of what is said inside TLS: the first bytes of each message.
+ * jot - what a worker gives the flight recorder of what is said inside TLS: the first bytes of each message. The same way go
+ * the heads of a client's HTTP/2 that a capture found in its middle (engine/capture/retell.h), which are not hidden: whoever
+ * captures plaintext may read it.
  *
  * Of HTTP it is the head of a request or an answer, of whatever version, in the form of HTTP/1, as each side got it; nothing
  * of bodies. What the service's log rules hide (engine/http/veil.h) is hidden before anything is written. Of a stream that
@@ -35,15 +37,18 @@ void jot_answered(const struct exchange *x, const struct http1_head *h, const ch
 /* An answer with the head H at IN leaves for the client as G says, which holds its head and nothing else. */
 void jot_answer(const struct exchange *x, const struct http1_head *h, const char *in, const struct gather *g);
 
-/* The same for a client who is told so field by field. False: nobody wants to know. */
+/* The same for a client of HTTP/2, field by field, each reader in his turn. False: he does not want to know. */
+#define JOT_TEXT 1920
+enum jot_for { JOT_RECORDER, JOT_CAPTURE, JOT_READERS };
 struct jot {
 	struct conn *conn;
+	enum jot_for reader;
 	const struct veil *veil;
 	struct gist_record r;
 	bool cut;
-	char text[GIST_SNAP];
+	char text[JOT_TEXT];
 };
-bool jot_answer_begins(struct jot *j, const struct exchange *x, const struct http1_head *h);
+bool jot_answer_begins(struct jot *j, enum jot_for reader, const struct exchange *x, const struct http1_head *h);
 void jot_field(struct jot *j, const char *name, size_t name_len, const char *value, size_t len);
 void jot_end(struct jot *j, const struct exchange *x, const struct http1_head *h);
 

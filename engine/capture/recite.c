@@ -88,12 +88,17 @@ static uint8_t *put_bytes(uint8_t *p, const void *from, size_t n)
 	return p + n;
 }
 
-static unsigned sum_of(const uint8_t *p, size_t n)
+static uint32_t add(uint32_t sum, const void *bytes, size_t n)
 {
-	uint32_t sum = 0;
+	const uint8_t *p = bytes;
 
 	for (size_t i = 0; i < n; i += 2)
-		sum += (uint32_t)p[i] << 8 | p[i + 1];
+		sum += (uint32_t)p[i] << 8 | (i + 1 < n ? p[i + 1] : 0);
+	return sum;
+}
+
+static unsigned folded(uint32_t sum)
+{
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);
 	return ~sum & 0xffff;
@@ -130,18 +135,17 @@ static uint8_t *put_ip(uint8_t *p, const struct gist_end *from, const struct gis
 	p = put32(p, 0x4000);      /* do not fragment */
 	p = put16(p, 64 << 8 | 6); /* TCP */
 	p = put_bytes(put_bytes(put16(p, 0), from->addr + 12, 4), to->addr + 12, 4);
-	put16(ip + 10, sum_of(ip, 20));
+	put16(ip + 10, folded(add(0, ip, 20)));
 	return p;
 }
 
-void recital_frame(struct recital *r, const struct gist_record *m, struct packets_frame *f, uint8_t data[static RECITE_BYTES])
+size_t recite_head(const struct gist_record *m, const char *text, uint32_t next[static 2], uint8_t head[static RECITE_HEAD])
 {
-	bool fresh, v4 = is_v4(&m->from) && is_v4(&m->to);
-	struct talk *t = talk_of(r, m, &fresh);
+	bool v4 = is_v4(&m->from) && is_v4(&m->to);
 	/* By whoever opened the connection: the client, or the engine towards a server. */
 	bool back = (m->leg == PACKETS_CLIENT_LEG) == (m->out != 0);
 	struct gist_end from = m->from, to = m->to;
-	uint8_t *p = data;
+	uint8_t *p = head, *tcp;
 
 	to.port = to.port == 80 ? 8080 : 80;
 	if (back) {
@@ -151,15 +155,28 @@ void recital_frame(struct recital *r, const struct gist_record *m, struct packet
 		to = other;
 	}
 	p = put_ethernet(p, back, v4);
-	p = put_ip(p, &from, &to, 20 + m->wire, v4);
-	p = put32(put32(put16(put16(p, from.port), to.port), t->next[back]), t->next[!back]);
-	p = put32(put16(put16(p, 5 << 12 | ACK_PUSH), 0xffff), 0); /* its checksum would be of bytes that are not there */
-	t->next[back] += m->wire;
+	tcp = p = put_ip(p, &from, &to, 20 + m->wire, v4);
+	p = put32(put32(put16(put16(p, from.port), to.port), next[back]), next[!back]);
+	p = put32(put16(put16(p, 5 << 12 | ACK_PUSH), 0xffff), 0);
+	/* That of a cut one would be of bytes that are not there. */
+	if (m->len == m->wire)
+		put16(tcp + 16, folded(add(add(add(add(6 + 20 + m->wire, from.addr + (v4 ? 12 : 0), v4 ? 4 : 16),
+						   to.addr + (v4 ? 12 : 0), v4 ? 4 : 16), tcp, 20), text, m->len)));
+	next[back] += m->wire;
+	return (size_t)(p - head);
+}
+
+void recital_frame(struct recital *r, const struct gist_record *m, struct packets_frame *f, uint8_t data[static RECITE_BYTES])
+{
+	bool fresh;
+	struct talk *t = talk_of(r, m, &fresh);
+	size_t n = recite_head(m, gist_text(m), t->next, data);
+
 	*f = (struct packets_frame){
 		.at_ns = m->at_ns,
 		.flow = m->flow,
-		.wire_len = (uint32_t)(p - data) + m->wire,
-		.len = (uint32_t)(p - data) + m->len,
+		.wire_len = (uint32_t)n + m->wire,
+		.len = (uint32_t)n + m->len,
 		.worker = m->worker,
 		.leg = m->leg,
 		.flags = (uint8_t)(PACKETS_PLAIN | PACKETS_PEER | (m->out ? PACKETS_OUT : 0) | (fresh && m->nth ? PACKETS_OLDER : 0)),
@@ -167,7 +184,7 @@ void recital_frame(struct recital *r, const struct gist_record *m, struct packet
 		.data = data,
 	};
 	memcpy(f->client, m->client.addr, sizeof(f->client));
-	put_bytes(p, gist_text(m), m->len);
+	memcpy(data + n, gist_text(m), m->len);
 }
 
 bool recital_note(const struct gist_record *m, struct packets_note *n)

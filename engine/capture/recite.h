@@ -11,7 +11,14 @@
 #include "engine/capture/gist.h"
 #include "net/packets.h"
 
-#define RECITE_BYTES (14 + 40 + 20 + GIST_SNAP)
+#define RECITE_HEAD  (14 + 40 + 20)
+#define RECITE_BYTES (RECITE_HEAD + GIST_SNAP)
+
+/*
+ * The headers of M's frame, which says TEXT, at HEAD; NEXT: sequence numbers of who opened the connection, and of the other
+ * one. Their length.
+ */
+size_t recite_head(const struct gist_record *m, const char *text, uint32_t next[static 2], uint8_t head[static RECITE_HEAD]);
 
 struct recital;
 

@@ -48,6 +48,19 @@ static unsigned sum(const uint8_t *p, size_t n)
 	return ((s >> 16) + (s & 0xffff)) & 0xffff;
 }
 
+/* Of IPv4: all of it sums up to nothing. */
+static void pseudo_right(const uint8_t *frame, size_t len)
+{
+	uint8_t all[RECITE_BYTES + 12] = { 0 };
+
+	memcpy(all, frame + 26, 8);
+	all[9] = 6;
+	all[10] = (uint8_t)((len - 34) >> 8);
+	all[11] = (uint8_t)(len - 34);
+	memcpy(all + 12, frame + 34, len - 34);
+	assert_int_equal(sum(all, (12 + len - 34 + 1) & ~1ul), 0xffff);
+}
+
 static void messages_are_cut_packets_of_one_conversation(void **state)
 {
 	struct said asked = said("192.0.2.7", "198.51.100.1", 443, GIST_REQUEST, false, "GET /"),
@@ -70,6 +83,20 @@ static void messages_are_cut_packets_of_one_conversation(void **state)
 	assert_int_equal(f.flags, PACKETS_PLAIN | PACKETS_PEER | PACKETS_OUT);
 	assert_true(get(two + 34, 2) == 80 && get(two + 36, 2) == 40000);
 	assert_memory_equal(one, two + 6, 6);
+	/* What is there as a whole has its checksum. */
+	assert_int_equal(get(one + 50, 2), 0);
+	told.r.wire = told.r.len;
+	recital_free(r);
+	r = recital_new();
+	asked.r.wire = asked.r.len; /* an odd number */
+	recital_frame(r, &asked.r, &f, three);
+	pseudo_right(three, f.len);
+	recital_free(r);
+	r = recital_new();
+	asked.r.wire = asked.r.len + 1000U;
+	recital_frame(r, &asked.r, &f, one);
+	recital_frame(r, &told.r, &f, two);
+	pseudo_right(two, f.len);
 	/* Each goes on where the other one is. */
 	assert_int_equal(get(two + 42, 4), get(one + 38, 4) + 1005);
 	asked.r.nth = 5;

@@ -5,6 +5,7 @@
 #include "base/base.h"
 #include "base/ip.h"
 #include "engine/capture/chute.h"
+#include "engine/capture/recite.h"
 #include "engine/clone/synth.h"
 #include "engine/http/exchange.h"
 #include "engine/upstream.h"
@@ -17,6 +18,8 @@ struct retold {
 	uint32_t capture;         /* for which it is told */
 	struct told told;         /* beside each frame */
 	struct synth synth;
+	bool heads;               /* of messages alone are told: it was in its middle, and HTTP/2 */
+	uint32_t next[2];         /* sequence numbers then */
 };
 
 static const struct chute *chute; /* set before anybody serves */
@@ -108,7 +111,7 @@ static struct out *out_of(const struct conn *c, struct out *o)
 {
 	const struct snapshot_clone *w = wanted(c);
 
-	if (!w || !w->retells || w->capture != c->retold->capture)
+	if (!w || !w->retells || w->capture != c->retold->capture || c->retold->heads)
 		return NULL;
 	*o = (struct out){ .synth = { .frame = frame }, .conn = c, .wanted = w, .retold = c->retold };
 	o->retold->told.note.at_ns = mono_ns();
@@ -145,11 +148,47 @@ void retell_attach(struct conn *c, bool from_middle)
 		c->retold = xcalloc(1, sizeof(*c->retold));
 	ends_of(c, client, &from, &to);
 	c->retold->capture = w->capture;
+	c->retold->heads = false;
 	c->retold->told = told_of(c, client, w);
 	synth_init(&c->retold->synth, &from, &to, ip_is_v4((const struct in6_addr *)(const void *)to.addr) ? MSS_V4 : MSS_V6, macs);
 	synth_open(&c->retold->synth, &out_of(c, &o)->synth);
 	if (from_middle && conn_in_len(c) && c->side == CONN_CLIENT)
 		retell_heard(c, conn_in(c), conn_in_len(c));
+}
+
+static void attach_heads(struct conn *c)
+{
+	const struct snapshot_clone *w = wanted(c);
+
+	if (!w || !w->retells || (c->retold && c->retold->capture == w->capture))
+		return;
+	if (!c->retold)
+		c->retold = xcalloc(1, sizeof(*c->retold));
+	c->retold->capture = w->capture;
+	c->retold->heads = true;
+	c->retold->next[0] = c->retold->next[1] = 1;
+	c->retold->told = told_of(c, c, w);
+}
+
+bool retell_wants_heads(const struct conn *c)
+{
+	const struct snapshot_clone *w = c->retold && c->retold->heads ? wanted(c) : NULL;
+
+	return w && w->retells && w->capture == c->retold->capture;
+}
+
+void retell_head(struct conn *c, const struct gist_record *m, const char *text)
+{
+	uint8_t head[RECITE_HEAD];
+	size_t n = recite_head(m, text, c->retold->next, head);
+	struct iovec iov[] = { { head, n }, { (void *)text, m->len } };
+	struct told *t = &c->retold->told;
+
+	t->out = m->out;
+	t->len = (uint32_t)n + m->len;
+	t->wire_len = (uint32_t)n + m->wire;
+	t->note.at_ns = m->at_ns;
+	put(c, wanted(c), t, iov, ARRAY_SIZE(iov));
 }
 
 /* A connection to a server goes from client to client. */
@@ -238,7 +277,9 @@ void retell_request(struct exchange *x)
 {
 	if (!wanted(x->client))
 		return;
-	if (!x->framed)
+	if (x->framed)
+		attach_heads(x->client);
+	else
 		retell_attach(x->client, true);
 	note(x->client, x->client, x, 0, false);
 }

@@ -5,7 +5,8 @@
  * but memory, and without a capture nothing is done. With `plaintext` all that is sent and received on a connection, after
  * and before TLS, is said again as a TCP conversation (engine/clone/synth.h), with 80 as the port of the server, or 8080
  * where the real one is 80, so that nobody takes both for one. A conversation begins with the connection, or with the first
- * request on it after the capture began. HTTP/2 that began before cannot be told from its middle: nobody could read it.
+ * request on it after the capture began. HTTP/2 that began before cannot be told from its middle, nobody could read it: of that the
+ * heads of requests and answers are told, in the form of HTTP/1, by who jots them down (engine/capture/jot.h).
  */
 #ifndef SPANWIRE_ENGINE_CAPTURE_RETELL_H
 #define SPANWIRE_ENGINE_CAPTURE_RETELL_H
@@ -18,6 +19,7 @@
 struct chute;
 struct conn;
 struct exchange;
+struct gist_record;
 
 /* The flow's number, which the kernel's side has as well: of a client's connection, and of all that serve it. */
 uint64_t retell_flow(const struct conn *client);
@@ -32,6 +34,10 @@ void retell_attach(struct conn *c, bool from_middle);
 /* For conn.h, of a connection with c->retold: RECEIVED bytes at P, or sent of IOV. */
 void retell_heard(struct conn *c, const void *p, size_t received);
 void retell_said(struct conn *c, const struct iovec *iov, size_t sent);
+/* Are only heads told of C, which speaks HTTP/2? */
+bool retell_wants_heads(const struct conn *c);
+/* M, of C, which wants it; its TEXT is M->len bytes. */
+void retell_head(struct conn *c, const struct gist_record *m, const char *text);
 /* One side says no more. */
 void retell_end(struct conn *c, bool ours);
 void retell_fini(struct conn *c, bool reset);

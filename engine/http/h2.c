@@ -465,7 +465,9 @@ static void head(struct exchange *x, const struct http1_head *h, const char *in,
 		nv[n++] = pair("x-request-id", 12, x->id, x->id_len);
 	if (x->set_cookie)
 		nv[n++] = pair("set-cookie", 10, x->set_cookie, x->set_cookie_n);
-	if (jot_answer_begins(&jot, x, h)) {
+	for (enum jot_for reader = 0; reader < JOT_READERS; reader++) {
+		if (!jot_answer_begins(&jot, reader, x, h))
+			continue;
 		for (size_t i = 1; i < n; i++)
 			jot_field(&jot, (const char *)nv[i].name, nv[i].namelen, (const char *)nv[i].value, nv[i].valuelen);
 		jot_end(&jot, x, h);

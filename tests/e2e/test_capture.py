@@ -604,11 +604,11 @@ def test_what_is_there_survives_who_dies(lab):
     assert set(requests_in(again.download())) == {"anew"}
 
 
-def taker(lab):
-    """The API of somebody who may capture and look, and hold no keys."""
+def taker(lab, services="READ_ACCESS"):
+    """The API of somebody who may capture and look, or change services, and hold no keys."""
     role = lab.api.post("role", {"name": "captures only", "privileges": [
         {"resource": "PERMISSION_TRAFFIC_CAPTURE", "type": "WRITE_ACCESS"},
-        {"resource": "PERMISSION_VIRTUALSERVICE", "type": "READ_ACCESS"}]})
+        {"resource": "PERMISSION_VIRTUALSERVICE", "type": services}]})
     lab.api.post("user", {"name": "taker", "username": "taker", "password": "Pa55word.word", "access": [
         {"tenant_ref": "/api/tenant?name=admin", "role_ref": role["url"], "all_tenants": False}]})
     api = Api(lab.api.url, "taker", "Pa55word.word", host=lab.api.host)

@@ -316,12 +316,12 @@ static int gone(struct change *c, const struct kind_desc *k, const char *uuid, c
 	return r && r->gone ? r->gone(c, uuid, old, e) : 0;
 }
 
-static int prepare(struct change *c, const struct kind_desc *k, const json_t *old, json_t *wire,
-		   struct err *e)
+static int prepare(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *old,
+		   json_t *wire, struct err *e)
 {
 	const struct rule *r = rule_find(k->path);
 
-	return r && r->prepare ? r->prepare(c, old, wire, e) : 0;
+	return r && r->prepare ? r->prepare(c, uuid, old, wire, e) : 0;
 }
 
 int change_create(struct change *c, const struct kind_desc *k, const json_t *wire, char *uuid,
@@ -342,8 +342,6 @@ int change_create(struct change *c, const struct kind_desc *k, const json_t *wir
 		rc = may(c, k, tenant, ACCESS_WRITE, e);
 	if (rc == 0)
 		rc = place_cloud(c, k, w, tenant, cloud, e);
-	if (rc == 0)
-		rc = prepare(c, k, NULL, w, e);
 	if (rc < 0)
 		return rc;
 	if (!*uuid) {
@@ -351,6 +349,8 @@ int change_create(struct change *c, const struct kind_desc *k, const json_t *wir
 		snprintf(uuid, UUID_MAX, "%s-%s", k->path, id);
 	}
 	rc = check_uuid(uuid, e);
+	if (rc == 0)
+		rc = prepare(c, k, uuid, NULL, w, e);
 	if (rc < 0)
 		return rc;
 	json_object_set_new(w, "uuid", json_string(uuid));
@@ -432,7 +432,7 @@ static int read_again(struct change *c, const struct object *o, json_t *wire, ui
 {
 	json_t *stored = NULL;
 	struct resolver r;
-	int rc = prepare(c, o->kind, o->body, wire, e);
+	int rc = prepare(c, o->kind, o->uuid, o->body, wire, e);
 
 	if (rc < 0)
 		return rc;

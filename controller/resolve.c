@@ -110,6 +110,17 @@ static const char *api_path(const char *text)
 	return strncmp(text, "api/", 4) == 0 ? text + 4 + strspn(text + 4, "/") : NULL;
 }
 
+/* Of "tenant/admin/role/UUID" what is below the tenant; the uuid says it all. */
+static const char *below_tenant(const char *path, const char *kind)
+{
+	size_t n = strlen("tenant/"),
+	       id = strncmp(path, "tenant/", n) == 0 ? strcspn(path + n, "/?#") : 0;
+
+	if (!id || path[n + id] != '/' || strncmp(path + n + id + 1, kind, strlen(kind)) != 0)
+		return path;
+	return path + n + id + 1;
+}
+
 static int resolve(struct model_resolver *m, const char *kind, const char *text, char *uuid,
 		   size_t size, struct err *e)
 {
@@ -128,6 +139,7 @@ static int resolve(struct model_resolver *m, const char *kind, const char *text,
 		const char *question;
 		CLEANUP_FREE char *id = NULL;
 
+		path = below_tenant(path, kind);
 		n = strcspn(path, "/?#");
 		if (strlen(kind) != n || strncmp(path, kind, n) != 0)
 			return err_set(e, -EINVAL, NULL,

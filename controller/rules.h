@@ -10,13 +10,17 @@
 
 #include "controller/change.h"
 
+/* A space of the store: objects whose clients spell something in another way, which show() follows. */
+#define RULE_AS_SENT "as_sent"
+
 struct rule {
 	const char *kind;
 	/*
 	 * Before the model reads WIRE, which it may alter (old spellings of clients). OLD: stored,
 	 * NULL when new.
 	 */
-	int (*prepare)(struct change *c, const json_t *old, json_t *wire, struct err *e);
+	int (*prepare)(struct change *c, const char *uuid, const json_t *old, json_t *wire,
+		       struct err *e);
 	/* After it: what the controller gives goes into NEW (addresses of VIPs). Stored forms. */
 	int (*fill)(struct change *c, const char *uuid, const json_t *old, json_t *new,
 		    struct err *e);

@@ -39,8 +39,9 @@ static const struct {
 } spaces[] = {
 	{ "token", false, false }, /* enrolment tokens: who restores makes new ones */
 	{ "seal", false, false },  /* proof of the key-encryption key of the old place */
-	{ "engine", true, false }, { "scheduler", true, false },  { "place", true, false },
-	{ "vip", true, false },	   { "inline_vip", true, false }, { "snat", true, false },
+	{ "engine", true, false },  { "scheduler", true, false },  { "place", true, false },
+	{ "vip", true, false },	    { "inline_vip", true, false }, { "snat", true, false },
+	{ "as_sent", true, false },
 };
 
 static bool leaves(const char *space, bool *sealed)

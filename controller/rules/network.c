@@ -12,11 +12,13 @@
  * Before 20.1 a subnet had `static_ips` (addresses) and `static_ranges` (begin and end), both for
  * VIPs and engines.
  */
-static int prepare(struct change *c, const json_t *old, json_t *wire, struct err *e)
+static int prepare(struct change *c, const char *uuid, const json_t *old, json_t *wire,
+		   struct err *e)
 {
 	json_t *subnet, *one;
 	size_t i, k;
 
+	(void)uuid;
 	(void)c;
 	(void)old;
 	(void)e;

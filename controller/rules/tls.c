@@ -90,11 +90,13 @@ static void resolve_chain(struct change *c, json_t *new)
 /* ---- sslkeyandcertificate ---------------------------------------------------------- */
 
 /* A key that is left out of a PUT stays, as a password does. */
-static int certificate_keep_key(struct change *c, const json_t *old, json_t *wire, struct err *e)
+static int certificate_keep_key(struct change *c, const char *uuid, const json_t *old, json_t *wire,
+				struct err *e)
 {
 	json_t *was = json_object_get(old, "key");
 
 	(void)c;
+	(void)uuid;
 	(void)e;
 	if (was && !json_object_get(wire, "key"))
 		json_object_set(wire, "key", was);

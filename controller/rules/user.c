@@ -13,15 +13,41 @@
 #include "controller/rest/password.h"
 #include "controller/rules.h"
 
-static int prepare(struct change *c, const json_t *old, json_t *wire, struct err *e)
+static int prepare(struct change *c, const char *uuid, const json_t *old, json_t *wire,
+		   struct err *e)
 {
-	json_t *was = json_object_get(old, "password");
+	json_t *was = json_object_get(old, "password"), *a;
+	bool below = false;
+	size_t i;
 
-	(void)c;
-	(void)e;
 	if (was && !json_object_get(wire, "password"))
 		json_object_set(wire, "password", was);
-	return 0;
+	json_array_foreach(json_object_get(wire, "access"), i, a)
+		below |= strstr(json_str(a, "role_ref", ""), "/tenant/") != NULL;
+	return txn_set(c->txn, RULE_AS_SENT, uuid, below ? "role" : NULL, e);
+}
+
+/* Terraform writes a role below its tenant, /api/tenant/admin/role/UUID, and compares what it reads as text. */
+static void show(struct store *s, const struct object *o, const struct model_write *w,
+		 struct model_resolver *r, json_t *out)
+{
+	CLEANUP_FREE char *mark = store_value(s, RULE_AS_SENT, o->uuid);
+	json_t *a;
+	size_t i;
+
+	(void)w;
+	(void)r;
+	json_array_foreach(mark ? json_object_get(out, "access") : NULL, i, a) {
+		const char *ref = json_str(a, "role_ref", ""), *at = strstr(ref, "/api/role/");
+		const json_t *stored = json_array_get(json_object_get(o->body, "access"), i);
+		const struct object *role = store_get(s, "role",
+						      ref_target(json_str(stored, "role_ref", "")));
+
+		if (at && role)
+			json_object_set_new(a, "role_ref",
+					    json_sprintf("%.*s/api/tenant/%s/%s", (int)(at - ref),
+							 ref, role->tenant, at + strlen("/api/")));
+	}
 }
 
 static int count_superuser(void *arg, const struct object *o)
@@ -159,6 +185,8 @@ static int gone(struct change *c, const char *uuid, const json_t *old, struct er
 	int superusers = 0;
 	int rc = password_forgotten(c->store, c->txn, uuid, e);
 
+	if (rc == 0)
+		rc = txn_set(c->txn, RULE_AS_SENT, uuid, NULL, e);
 	if (rc < 0)
 		return rc;
 	if (json_bool(old, "is_superuser", false) && json_bool(old, "is_active", true)) {
@@ -169,4 +197,6 @@ static int gone(struct change *c, const char *uuid, const json_t *old, struct er
 	return check_rights(c, old, NULL, e);
 }
 
-const struct rule rule_user = { .kind = "user", .prepare = prepare, .check = check, .gone = gone };
+const struct rule rule_user = {
+	.kind = "user", .prepare = prepare, .check = check, .gone = gone, .show = show
+};

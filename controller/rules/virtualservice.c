@@ -65,16 +65,27 @@ static int make_vsvip(struct change *c, const json_t *body, const json_t *home, 
 	return rc < 0 ? rc : txn_set(c->txn, "inline_vip", uuid, "1", e);
 }
 
+/* As everybody sees them: what is said and what is a default is the same. */
+static json_t *vips_of(const struct kind_desc *k, const json_t *stored)
+{
+	const struct model_write w = { .base_url = "" };
+	CLEANUP_JSON json_t *written = model_write(k, stored, &w, NULL);
+
+	return json_incref(json_object_get(written, "vip"));
+}
+
 /* What an answer showed comes back in a PUT: it changes nothing, and needs no right to the VsVip. */
 static bool has_these(struct change *c, const struct object *vsvip, const json_t *patch)
 {
-	CLEANUP_JSON json_t *stored = NULL;
+	CLEANUP_JSON json_t *stored = NULL, *has = vips_of(vsvip->kind, vsvip->body),
+			    *wanted = NULL;
 	struct resolver r;
 
 	resolver_init(&r, c->store, c->txn, vsvip->tenant, vsvip->cloud);
-	return model_patch(vsvip->kind, vsvip->body, patch, MODEL_ALLOW_LATER, &r.model, &stored,
-			   NULL, NULL) == 0 &&
-	       json_equal(json_object_get(stored, "vip"), json_object_get(vsvip->body, "vip"));
+	if (model_patch(vsvip->kind, vsvip->body, patch, MODEL_ALLOW_LATER, &r.model, &stored, NULL,
+			NULL) == 0)
+		wanted = vips_of(vsvip->kind, stored);
+	return wanted && json_equal(wanted, has);
 }
 
 /* The list of a virtual service that has a VsVip already replaces that one's. */
@@ -88,18 +99,41 @@ static int change_vsvip(struct change *c, const char *uuid, json_t *vip, struct 
 	return change_patch(c, kind_find("vsvip"), uuid, patch, e);
 }
 
-/* Does WIRE refer to another VsVip than HAD, or to none that it can find? */
-static bool refers_elsewhere(struct change *c, const json_t *wire, const json_t *old,
-			     const char *had)
+/* The VsVip that WIRE refers to, for a service that is at HOME; NULL: none that can be found. */
+static const struct object *referred(struct change *c, const json_t *wire, const json_t *home)
 {
 	const char *asked = json_str(wire, "vsvip_ref", "");
 	char uuid[UUID_MAX];
 	struct resolver r;
 
-	resolver_init(&r, c->store, c->txn, ref_target(json_str(old, "tenant_ref", "")),
-		      ref_target(json_str(old, "cloud_ref", "")));
-	return *asked && (r.model.resolve(&r.model, "vsvip", asked, uuid, sizeof(uuid), NULL) < 0 ||
-			  strcmp(uuid, ref_target(had)) != 0);
+	resolver_init(&r, c->store, c->txn, ref_target(json_str(home, "tenant_ref", "")),
+		      ref_target(json_str(home, "cloud_ref", "")));
+	if (!*asked || r.model.resolve(&r.model, "vsvip", asked, uuid, sizeof(uuid), NULL) < 0)
+		return NULL;
+	return txn_get(c->txn, "vsvip", uuid);
+}
+
+static bool refers_elsewhere(struct change *c, const json_t *wire, const json_t *old,
+			     const char *had)
+{
+	const struct object *o = referred(c, wire, old);
+
+	return *json_str(wire, "vsvip_ref", "") && (!o || strcmp(o->uuid, ref_target(had)) != 0);
+}
+
+/*
+ * A reference and a list: the reference is the newer word. The list is shown again where both say the same; else it is old, or
+ * what an answer had beside another reference.
+ */
+static int agree(struct change *c, const char *uuid, json_t *wire, const json_t *home,
+		 struct err *e)
+{
+	const struct object *o = referred(c, wire, home);
+	CLEANUP_JSON json_t *patch = json_pack("{s:{s:O}}", "replace", "vip",
+					       json_object_get(wire, "vip"));
+
+	json_object_del(wire, "vip");
+	return o && has_these(c, o, patch) ? 0 : txn_set(c->txn, RULE_AS_SENT, uuid, NULL, e);
 }
 
 /* What is copied to another cloud still names the default domain of the old one; what was meant is the default. */
@@ -122,11 +156,12 @@ static void leave_domain(struct change *c, json_t *wire)
  * Before 20.1 a virtual service had its VIPs inside. Such a body still comes from playbooks: a
  * VsVip is made of them, and, on an update, that VsVip is what the list replaces.
  */
-static int prepare(struct change *c, const json_t *old, json_t *wire, struct err *e)
+static int prepare(struct change *c, const char *uuid, const json_t *old, json_t *wire,
+		   struct err *e)
 {
 	const char *had = json_str(old, "vsvip_ref", NULL), *name = json_str(wire, "name", "");
 	CLEANUP_JSON json_t *body = NULL;
-	char uuid[UUID_MAX] = "", ref[UUID_MAX + 16];
+	char vsvip[UUID_MAX] = "", ref[UUID_MAX + 16];
 	json_t *vip;
 	int rc;
 
@@ -134,13 +169,11 @@ static int prepare(struct change *c, const json_t *old, json_t *wire, struct err
 		leave_domain(c, wire);
 	list_of_one(wire);
 	vip = json_object_get(wire, "vip");
-	if (!json_array_size(vip))
-		return 0;
-	if (json_object_get(wire, "vsvip_ref") && (!had || refers_elsewhere(c, wire, old, had))) {
-		/* Both: the reference is the newer word, and the list what an answer had beside the old one. */
-		json_object_del(wire, "vip");
-		return 0;
-	}
+	rc = txn_set(c->txn, RULE_AS_SENT, uuid, json_array_size(vip) ? "vip" : NULL, e);
+	if (rc < 0 || !json_array_size(vip))
+		return rc;
+	if (json_object_get(wire, "vsvip_ref") && (!had || refers_elsewhere(c, wire, old, had)))
+		return agree(c, uuid, wire, old ? old : wire, e);
 	body = json_pack("{s:O}", "vip", vip);
 	json_object_set_new(body, "name", json_sprintf("vsvip-%.200s", name));
 	for (size_t i = 0; i < 3; i++) {
@@ -153,14 +186,14 @@ static int prepare(struct change *c, const json_t *old, json_t *wire, struct err
 			json_object_set(body, same[i], v);
 	}
 	if (had) {
-		snprintf(uuid, sizeof(uuid), "%s", ref_target(had));
-		rc = change_vsvip(c, uuid, vip, e);
+		snprintf(vsvip, sizeof(vsvip), "%s", ref_target(had));
+		rc = change_vsvip(c, vsvip, vip, e);
 	} else {
-		rc = make_vsvip(c, body, old ? old : wire, uuid, e);
+		rc = make_vsvip(c, body, old ? old : wire, vsvip, e);
 	}
 	if (rc < 0)
 		return rc;
-	snprintf(ref, sizeof(ref), "/api/vsvip/%s", uuid);
+	snprintf(ref, sizeof(ref), "/api/vsvip/%s", vsvip);
 	json_object_set_new(wire, "vsvip_ref", json_string(ref));
 	json_object_del(wire, "vip");
 	return 0;
@@ -394,6 +427,8 @@ static int gone(struct change *c, const char *uuid, const json_t *old, struct er
 
 	if (rc == 0)
 		rc = txn_set(c->txn, RULE_TRIGGER_SPACE, uuid, NULL, e);
+	if (rc == 0)
+		rc = txn_set(c->txn, RULE_AS_SENT, uuid, NULL, e);
 	if (rc < 0)
 		return rc;
 	rule_clone_service_gone(c, uuid, old);
@@ -405,7 +440,7 @@ static void show(struct store *s, const struct object *o, const struct model_wri
 		 struct model_resolver *r, json_t *out)
 {
 	const char *uuid = ref_target(json_str(o->body, "vsvip_ref", ""));
-	CLEANUP_FREE char *mark = *uuid ? store_value(s, "inline_vip", uuid) : NULL;
+	CLEANUP_FREE char *mark = store_value(s, RULE_AS_SENT, o->uuid);
 	const struct object *vsvip = mark ? store_get(s, "vsvip", uuid) : NULL;
 	CLEANUP_JSON json_t *written = vsvip ? model_write(vsvip->kind, vsvip->body, w, r) : NULL;
 

@@ -11,11 +11,13 @@
 #include "controller/rules/snat.h"
 
 /* "0", "1" ... where a client left the key out, as the contract's controllers do. */
-static int prepare(struct change *c, const json_t *old, json_t *wire, struct err *e)
+static int prepare(struct change *c, const char *uuid, const json_t *old, json_t *wire,
+		   struct err *e)
 {
 	json_t *vips = json_object_get(wire, "vip"), *v;
 	size_t i;
 
+	(void)uuid;
 	(void)c;
 	(void)old;
 	(void)e;

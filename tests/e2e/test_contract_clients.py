@@ -127,6 +127,18 @@ def test_addresses_inside_come_to_rest(controller, admin, model):
     one.update(description="The provider sends the addresses that it read.")
     assert one.differences() == []
     one.delete()
+    # Both, as the provider's own examples have it: shown as long as they say the same.
+    address = terraform.create("vsvip", name="tf-both", vip=[vip("10.4.7.6", vip_id="0")])
+    both = terraform.create("virtualservice", name="tf-both", services=[{"port": 80}], vsvip_ref=address.url,
+                            vip=[vip("10.4.7.6", vip_id="0")])
+    quiet = terraform.create("virtualservice", name="tf-quiet", services=[{"port": 81}], vsvip_ref=address.url)
+    assert both.differences() == [] and quiet.differences() == []
+    both.update(description="The provider sends the addresses that it read.")
+    assert both.differences() == []
+    answer = admin.put(both.path, {**both.plan, "vip": [vip("10.4.7.9", vip_id="0")], "vsvip_ref": "/api/vsvip?name=used"})
+    assert answer.status_code == 200 and "vip" not in answer.json()
+    for resource in (both, quiet, address):
+        resource.delete()
     assert ansible.task("virtualservice", state="absent", name="inside")[0] == "changed"
     assert admin.get("vsvip?name.contains=inside").json()["count"] == 0
 
@@ -167,6 +179,24 @@ def texts(v):
     if isinstance(v, list):
         return [texts(i) for i in v]
     return str(v).lower() if isinstance(v, bool) else str(v) if isinstance(v, (int, float)) else v
+
+
+def test_a_role_is_written_below_its_tenant(controller, admin, model):
+    """As the provider's examples of avi_user have it: a url made of the tenant's, and compared as text."""
+    terraform = Terraform(admin, model)
+    tenant, role = admin.get("tenant?name=admin").json()["results"][0]["url"], admin.find("role", "Tenant-Admin")
+    below = f"{tenant}/role/{role['uuid']}"
+    for name, ref in (("tf-below", below), ("tf-plain", role["url"])):
+        one = terraform.create("user", name=name, username=name, password="some password", access=[
+            {"role_ref": ref, "tenant_ref": tenant, "all_tenants": False}])
+        assert one.differences() == [] and one.read()["access"][0]["role_ref"] == ref
+        assert admin.get(one.path + "?include_name").json()["access"][0]["role_ref"] == f"{ref}#Tenant-Admin"
+        one.update(full_name="Somebody else")
+        assert one.differences() == []
+        assert controller.session(name, "some password").get("pool").status_code == 200
+        one.delete()
+    assert "not found" in error(admin.post("user", {"name": "x", "password": "some password", "access": [
+        {"role_ref": f"{tenant}/role/role-none", "tenant_ref": tenant}]}), 400)
 
 
 def test_terraform_resources_that_refer_to_each_other(admin, model):

@@ -182,7 +182,7 @@ static ssize_t say(struct probe *p, struct err *e)
 }
 
 /* A plain socket is watched for all that happens to it, from its beginning: nothing need be changed. */
-#define ALL_EVENTS (EPOLLIN | EPOLLOUT | EPOLLET)
+#define ALL_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 static void wait_on(struct probe *p)
 {
@@ -306,6 +306,7 @@ static void ready(struct watch *w, uint32_t events)
 {
 	struct probe *p = CONTAINER_OF(w, struct probe, watch);
 
+	p->ended = p->ended || events & EPOLLRDHUP;
 	switch (p->state) {
 	case PROBE_CONNECTING: connected(p); break;
 	case PROBE_SHAKING:    shaking(p);   break;
@@ -318,6 +319,14 @@ static void ready(struct watch *w, uint32_t events)
 		reading(p);
 }
 
+/* Closing sends RST. */
+static void end_at_once(int fd)
+{
+	const struct linger at_once = { .l_onoff = 1 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
 /*
  * Before connect(): the kernel holds back the ACK of the server's SYN, as for whoever has something to say. The
  * request carries it, which is a packet less; or, half open, closing sends RST in its place, and the server never
@@ -325,13 +334,12 @@ static void ready(struct watch *w, uint32_t events)
  */
 static void hold_ack_back(const struct question *q, int fd)
 {
-	const struct linger at_once = { .l_onoff = 1 };
 	const int no = 0;
 
 	if (q->half_open || q->http || q->tls || q->request)
 		setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &no, sizeof(no));
 	if (q->half_open)
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+		end_at_once(fd);
 }
 
 static void begin(struct probe *p)
@@ -378,8 +386,14 @@ static void late(struct probe *p)
 		probe_end(p, VERDICT_DOWN, "no complete answer within %g s", s);
 }
 
+/*
+ * A server that has ended the connection loses nothing by RST: it forgets at once, rather than to answer a FIN and to wait
+ * for a minute. Closing is a quarter of what a check costs, and a third of that is the end's end.
+ */
 static void stop(struct probe *p)
 {
+	if (p->ended && !p->ssl && p->watch.active)
+		end_at_once(p->watch.fd);
 	tls_end(p->ssl, p->state == PROBE_READING || p->state == PROBE_SENDING);
 	p->ssl = NULL;
 	watch_close(p->loop, &p->watch);

@@ -21,6 +21,8 @@
 struct script {
 	const char *answer;      /* NULL: silence */
 	bool at_once;            /* before it read anything */
+	bool half;               /* ends its own direction, and waits for the client's end */
+	bool open;               /* does not end the connection at all */
 };
 
 struct fake {
@@ -28,6 +30,7 @@ struct fake {
 	union address address;
 	struct script script;
 	unsigned accepted;
+	int end;                 /* how the client ended the last one: 0, or an errno; -1: not yet */
 	char request[1024];      /* the last one */
 	struct fake_conn *conns;
 };
@@ -58,7 +61,10 @@ static void answer(struct fake_conn *c)
 	if (!text)
 		return;
 	assert_int_equal(send(c->watch.fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
-	hang_up(c);
+	if (c->fake->script.half)
+		shutdown(c->watch.fd, SHUT_WR);
+	else if (!c->fake->script.open)
+		hang_up(c);
 }
 
 static void fake_asked(struct watch *w, uint32_t events)
@@ -69,6 +75,7 @@ static void fake_asked(struct watch *w, uint32_t events)
 
 	(void)events;
 	if (n <= 0) {
+		f->end = n == 0 ? 0 : errno;
 		hang_up(c);
 		return;
 	}
@@ -244,6 +251,31 @@ static void pass_time(unsigned ms)
 }
 
 /* --- the promises --- */
+
+/* A server that has ended is not asked for more; one that has not is told, and may answer that. */
+static void the_end_is_short_once_the_server_has_ended(void **state)
+{
+	const struct script scripts[] = {
+		{ .answer = w.fake.script.answer, .half = true },
+		{ .answer = w.fake.script.answer, .open = true },
+	};
+	const int ends[] = { ECONNRESET, 0 };
+
+	(void)state;
+	watch_server("pool-a", &w.monitor, NULL, 0, true);
+	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
+		uint64_t limit = mono_ns() + 10 * NS_PER_S;
+		unsigned accepted = w.fake.accepted;
+
+		w.fake.script = scripts[i];
+		while (w.fake.accepted < accepted + 2) /* the one under way began under the script before */
+			assert_true(mono_ns() < limit && loop_turn(loop, 5) == 0);
+		for (w.fake.end = -1; w.fake.end < 0;)
+			assert_true(mono_ns() < limit && loop_turn(loop, 5) == 0);
+		assert_int_equal(w.fake.end, ends[i]);
+	}
+	wait_for("OPER_UP", "HTTP 200");
+}
 
 static void an_answering_server_is_up(void **state)
 {
@@ -652,6 +684,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(an_answering_server_is_up),
+		TEST(the_end_is_short_once_the_server_has_ended),
 		TEST(a_failing_server_goes_down_and_comes_back),
 		TEST(what_went_wrong_is_said),
 		TEST(interim_answers_are_passed_over),

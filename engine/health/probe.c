@@ -148,6 +148,7 @@ static void check_begin(struct timer *t)
 
 	p->started_ns = loop_now(p->loop);
 	p->in_len = p->sent = 0;
+	p->ended = false;
 	p->tasks = -1;
 	/* Who answered in time has been listened to by then. */
 	timer_in(p->loop, &p->timer, p->monitor->question.timeout_ms + LOOP_PATIENCE_MS, timed_out);

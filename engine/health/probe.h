@@ -72,6 +72,7 @@ struct probe {
 	unsigned passes, fails, maintained; /* in a row */
 	char *out, *in;              /* while a check runs */
 	size_t out_len, sent, in_len;
+	bool ended;                  /* the server has said all: its FIN is here */
 	void *ssl;                   /* SSL */
 	uint16_t id;                 /* DNS; of the echo */
 	uint64_t cookie;             /* of the echo */

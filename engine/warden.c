@@ -13,6 +13,7 @@
 #include "base/base.h"
 #include "base/log.h"
 #include "engine/config/assigned.h"
+#include "engine/config/snat.h"
 #include "engine/books.h"
 #include "engine/bpf/datapath.h"
 #include "engine/capture/capture.h"
@@ -79,6 +80,7 @@ struct warden {
 	json_t *revisions;                 /* "kind/uuid" -> revision */
 	json_t *health;                    /* pool -> its servers as the proxy told last; those that are checked */
 	struct timer stats, parting;
+	size_t turn;                       /* seconds */
 	struct breath breath;
 };
 
@@ -109,9 +111,9 @@ static void service_tell(struct warden *w, struct assigned *a)
 /* true: servers are to see another address, which the proxy is told, and uses from its next commit on. */
 static bool sources_follow(struct warden *w, struct assigned *a)
 {
-	if (!assigned_follow_sources(a, w->link))
+	if (!snat_follow(a, w->link))
 		return false;
-	process_send(w->process, assigned_sources_message(a), -1);
+	process_send(w->process, snat_message(a), -1);
 	return true;
 }
 
@@ -748,7 +750,7 @@ static void on_started(struct process_user *u)
 		clone_tell(w, LIST_ENTRY(l, struct assigned, link));
 	LIST_FOREACH(l, assigned_list(w->assigned))
 		if (LIST_ENTRY(l, struct assigned, link)->sources)
-			process_send(w->process, assigned_sources_message(LIST_ENTRY(l, struct assigned, link)), -1);
+			process_send(w->process, snat_message(LIST_ENTRY(l, struct assigned, link)), -1);
 	commit_again(w);
 	ports_each(w->ports, port_tell, w);
 }
@@ -860,7 +862,7 @@ static void stats_send(struct timer *t)
 	uint64_t gate[GATE_COUNTERS];
 
 	timer_in(w->loop, t, STATS_MS, stats_send);
-	assigned_linger(w->assigned);
+	snat_linger(assigned_list(w->assigned), w->turn++);
 	loop_breathe(w->loop);
 	own(w)->warden_turn_ms = loop_longest(w->loop) / NS_PER_MS;
 	stats = books_read(w->books, all);

@@ -5,13 +5,13 @@
 #include "base/base.h"
 #include "base/log.h"
 #include "engine/address.h"
+#include "engine/config/snat.h"
 #include "engine/clone/clone.h"
 #include "engine/clone/copies.h"
 #include "engine/guard.h"
 #include "engine/clone/legs.h"
 #include "engine/link/link.h"
 #include "engine/reach/netlink.h"
-#include "engine/reach/sockets.h"
 #include "engine/ports.h"
 #include "engine/reach/vip.h"
 #include "engine/reach/vrf.h"
@@ -20,7 +20,6 @@
 #define CLONE_SERVERS_MAX 64
 #define UDP_IDLE_S        10 /* the profile's default */
 #define UDP_LINGER_S      5
-#define LINGER_LOOKS      8 /* at once; the others have their turn a second later */
 
 struct assigned_table {
 	struct list all;
@@ -33,7 +32,6 @@ struct assigned_table {
 	struct netlink *netlink;
 	struct datapath *datapath;
 	unsigned next_index;
-	size_t linger_turn;
 	struct assigned_hold **parting;
 	size_t n_parting;
 };
@@ -214,7 +212,7 @@ static struct assigned_hold **take_all(struct assigned *a, size_t *n)
 	return vips;
 }
 
-static void release(struct assigned_hold *h)
+void assigned_release(struct assigned_hold *h)
 {
 	if (h->lingers)
 		vip_end_linger(h->vip);
@@ -227,7 +225,7 @@ static void release(struct assigned_hold *h)
 static void release_all(struct assigned_hold **vips, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		release(vips[i]);
+		assigned_release(vips[i]);
 	free(vips);
 }
 
@@ -259,84 +257,13 @@ static bool is_mine(const struct link *k, const struct assigned_vip *v)
 	return strcmp(v->engine ? v->engine : "", link_uuid(k)) == 0;
 }
 
-static bool is_at(const struct assigned_vip *v, const struct in6_addr *a)
-{
-	const char *text = v->addr && *v->addr ? v->addr : v->addr6;
-	struct in6_addr b;
-
-	return text && ip_parse(text, &b) == 0 && ip_equal(a, &b);
-}
-
-/* Those that A holds no more go. Of the sources those linger that nobody else is to have. */
+/* Those that A holds no more go. */
 static void let_old_go(struct assigned *a, const struct assignment *as, struct assigned_hold **old, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		bool lingers = old[i]->snat && vip_state(old[i]->vip) == VIP_OWNED;
-
-		for (size_t s = 0; s < as->snats_n && lingers; s++)
-			lingers = !is_at(&as->snats[s], vip_addr(old[i]->vip));
-		for (size_t s = 0; s < a->n_lingering && lingers; s++)
-			lingers = a->lingering[s]->vip != old[i]->vip;
-		if (!lingers) {
-			release(old[i]);
-			continue;
-		}
-		vip_linger(old[i]->vip);
-		old[i]->lingers = true;
-		a->lingering = xrealloc(a->lingering, (a->n_lingering + 1) * sizeof(a->lingering[0]));
-		a->lingering[a->n_lingering++] = old[i];
-	}
+	for (size_t i = 0; i < n; i++)
+		if (!snat_keeps(a, as, old[i]))
+			assigned_release(old[i]);
 	free(old);
-}
-
-static void unlinger(struct assigned *a, size_t i)
-{
-	release(a->lingering[i]);
-	a->lingering[i] = a->lingering[--a->n_lingering];
-}
-
-/* They are held anew. */
-static void unlinger_held(struct assigned *a)
-{
-	for (size_t i = a->n_lingering; i-- > 0;)
-		for (size_t v = 0; v < a->n_vips; v++)
-			if (a->vips[v]->vip == a->lingering[i]->vip) {
-				unlinger(a, i);
-				break;
-			}
-}
-
-/* Is it the one that the proxy was told? */
-static bool is_used(const struct assigned *a, const struct vip *v)
-{
-	char text[IP_TEXT_MAX];
-	const char *field = ip_is_v4(vip_addr(v)) ? "v4" : "v6";
-	json_t *s;
-	size_t i;
-
-	ip_text(vip_addr(v), text);
-	json_array_foreach(a->sources, i, s)
-		if (strcmp(json_str(s, field, ""), text) == 0)
-			return true;
-	return false;
-}
-
-void assigned_linger(struct assigned_table *t)
-{
-	size_t all = 0, n = 0, each;
-
-	LIST_FOREACH(l, &t->all)
-		all += LIST_ENTRY(l, struct assigned, link)->n_lingering;
-	each = all / LINGER_LOOKS + 1;
-	t->linger_turn++;
-	LIST_FOREACH(l, &t->all) {
-		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
-
-		for (size_t i = a->n_lingering; i-- > 0;)
-			if (n++ % each == t->linger_turn % each && !is_used(a, a->lingering[i]->vip) &&
-			    !sockets_run_from(vip_addr(a->lingering[i]->vip)))
-				unlinger(a, i);
-	}
 }
 
 bool assigned_follow(struct assigned *a, const struct link *k)
@@ -392,7 +319,7 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 		hold(a, v->addr ? v->addr : "", vrf, v, snat);
 		hold(a, v->addr6 ? v->addr6 : "", vrf, v, snat);
 	}
-	unlinger_held(a);
+	snat_held(a);
 	if (!a->enabled)
 		old = with_lingering(a, old, &old_n);
 	if (a->enabled) {
@@ -460,7 +387,7 @@ struct assigned_hold *assigned_holds(const struct assigned_table *t, const struc
 	return l ? CONTAINER_OF(l, struct assigned_hold, by_vip) : NULL;
 }
 
-static const char *state_of(const struct vip *v)
+const char *assigned_state_of(const struct vip *v)
 {
 	static const char *const states[] = {
 		[VIP_ABSENT] = "OPER_DOWN",         [VIP_PROBING] = "OPER_INITIALIZING",
@@ -469,31 +396,6 @@ static const char *state_of(const struct vip *v)
 	};
 
 	return states[vip_state(v)];
-}
-
-/* What is wrong with a source; NULL: nothing. STATE: of the service, because of that. */
-static const char *source_trouble(struct assigned *a, const struct assigned_hold *h, const char **state)
-{
-	char text[IP_TEXT_MAX];
-
-	ip_text(vip_addr(h->vip), text);
-	*state = "OPER_UP";
-	if (vip_state(h->vip) == VIP_OWNED) {
-		if (!h->routed)
-			return NULL;
-		snprintf(a->said, sizeof(a->said),
-			 "No network of this service engine holds the SNAT address %s: it is announced on %s, and servers need a route to it.",
-			 text, vip_interface(h->vip));
-		return a->said;
-	}
-	if (is_used(a, h->vip)) {
-		/* OPER_PARTITIONED is said of a VIP, and makes the controller give it back. */
-		*state = vip_state(h->vip) == VIP_WAITING ? "OPER_DOWN" : state_of(h->vip);
-		snprintf(a->said, sizeof(a->said), "SNAT address %s: %s", text, vip_reason(h->vip));
-	} else {
-		snprintf(a->said, sizeof(a->said), "SNAT address %s is not used yet: %s", text, vip_reason(h->vip));
-	}
-	return a->said;
 }
 
 const char *assigned_state(struct assigned *a, const char **reason)
@@ -513,10 +415,10 @@ const char *assigned_state(struct assigned *a, const char **reason)
 		if (a->vips[i]->snat || vip_state(a->vips[i]->vip) == VIP_OWNED)
 			continue;
 		*reason = vip_reason(a->vips[i]->vip);
-		return state_of(a->vips[i]->vip);
+		return assigned_state_of(a->vips[i]->vip);
 	}
 	for (size_t i = 0; i < a->n_vips; i++) {
-		why = a->vips[i]->snat ? source_trouble(a, a->vips[i], &state) : NULL;
+		why = a->vips[i]->snat ? snat_trouble(a, a->vips[i], &state) : NULL;
 		if (why) {
 			*reason = why;
 			return state;
@@ -538,7 +440,7 @@ json_t *assigned_vips(const struct assigned *a)
 			continue;
 		/* Of the two families of a VIP the one that is not up speaks. */
 		if (vip_state(h->vip) != VIP_OWNED || !json_object_get(all, h->id))
-			json_object_set_new(all, h->id, json_pack("{s:s, s:s}", "state", state_of(h->vip), "reason",
+			json_object_set_new(all, h->id, json_pack("{s:s, s:s}", "state", assigned_state_of(h->vip), "reason",
 								  vip_reason(h->vip)));
 	}
 	if (json_object_size(all) < 2) { /* the state says it */
@@ -546,101 +448,6 @@ json_t *assigned_vips(const struct assigned *a)
 		return NULL;
 	}
 	return all;
-}
-
-/* ---- what servers see ---- */
-
-/* What there is for the clients of VIP id ID in LIST. */
-static json_t *source_in(const json_t *list, const char *id)
-{
-	json_t *s;
-	size_t i;
-
-	json_array_foreach(list, i, s)
-		if (strcmp(json_str(s, "id", ""), id) == 0)
-			return s;
-	return NULL;
-}
-
-/* The one of our VIPs with that id, made where there is none. */
-static json_t *source_at(json_t *list, const char *id)
-{
-	json_t *s = source_in(list, id);
-
-	if (s)
-		return s;
-	s = json_pack("{s:s, s:[], s:s, s:s}", "id", id, "vips", "v4", "", "v6", "");
-	json_array_append_new(list, s);
-	return s;
-}
-
-/* Is the source IP, one of HOLDS, ours, that is: may sockets be bound to it? */
-static bool is_owned(struct assigned_hold *const *holds, size_t n, const char *ip)
-{
-	struct in6_addr addr;
-
-	for (size_t i = 0; ip_parse(ip, &addr) == 0 && i < n; i++)
-		if (holds[i]->snat && ip_equal(vip_addr(holds[i]->vip), &addr))
-			return vip_state(holds[i]->vip) == VIP_OWNED;
-	return false;
-}
-
-/* Do clients come by that VIP now? */
-static bool is_served(const struct assigned *a, const char *id)
-{
-	for (size_t i = 0; i < a->n_vips; i++)
-		if (!a->vips[i]->snat && strcmp(a->vips[i]->id, id) == 0 && vip_state(a->vips[i]->vip) == VIP_OWNED)
-			return true;
-	return false;
-}
-
-/* The address of an entry of the assignment. */
-static json_t *source_text(const json_t *v)
-{
-	json_t *v4 = json_object_get(v, "addr");
-
-	return v4 ? v4 : json_object_get(v, "addr6");
-}
-
-bool assigned_follow_sources(struct assigned *a, const struct link *k)
-{
-	static const char *const families[] = { "v4", "v6" };
-	const json_t *assignment = link_object(k, "assignment", a->uuid), *v;
-	CLEANUP_JSON json_t *next = json_array();
-	json_t *list = json_object_get(assignment, "snats"), *s;
-	size_t i;
-
-	if (!json_array_size(list) && !a->sources)
-		return false; /* nearly always */
-	if (!json_bool(assignment, "enabled", true))
-		list = NULL;
-	json_array_foreach(list, i, v)
-		if (strcmp(json_str(v, "engine", ""), link_uuid(k)) == 0)
-			json_object_set(source_at(next, json_str(v, "vip_id", "")),
-					json_object_get(v, "addr") ? "v4" : "v6", source_text(v));
-	json_array_foreach(json_object_get(assignment, "vips"), i, v) {
-		s = source_in(next, json_str(v, "vip_id", ""));
-		json_array_append(json_object_get(s, "vips"), source_text(v));
-	}
-	json_array_foreach(next, i, s)
-		for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
-			const char *id = json_str(s, "id", ""), *wanted = json_str(s, families[f], "");
-			const char *now = json_str(source_in(a->sources, id), families[f], "");
-
-			if (*wanted && strcmp(wanted, now) != 0 && is_served(a, id) && !is_owned(a->vips, a->n_vips, wanted) &&
-			    (!*now || is_owned(a->vips, a->n_vips, now) || is_owned(a->lingering, a->n_lingering, now)))
-				json_object_set_new(s, families[f], json_string(now));
-		}
-	if (a->sources ? json_equal(a->sources, next) : !json_array_size(next))
-		return false;
-	json_decref(a->sources);
-	a->sources = json_array_size(next) ? json_incref(next) : NULL;
-	return true;
-}
-
-json_t *assigned_sources_message(const struct assigned *a)
-{
-	return json_pack("{s:s, s:s, s:O*}", "type", "sources", "virtualservice", a->uuid, "sources", a->sources);
 }
 
 /* ---- the clone ---- */

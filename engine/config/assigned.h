@@ -3,7 +3,7 @@
  *
  * What the controller wants of it is an `assignment` and a `virtualservice`;
  * assigned_follow() brings addresses and sockets to what they say,
- * assigned_follow_clone() the clone targets, assigned_follow_sources() what servers see. Where something cannot be had, the
+ * assigned_follow_clone() the clone targets; snat.h has what servers see. Where something cannot be had, the
  * rest is done all the same, and the state says what is missing.
  */
 #ifndef SPANWIRE_ENGINE_CONFIG_ASSIGNED_H
@@ -54,7 +54,7 @@ struct assigned {
 	size_t n_vips;
 	struct assigned_hold **leaving; /* held a moment longer, see assigned_let_go() */
 	size_t n_leaving;
-	/* SNAT addresses that are wanted no more, while connections run from them, see assigned_linger(). */
+	/* SNAT addresses that are wanted no more, while connections run from them, see snat.h. */
 	struct assigned_hold **lingering;
 	size_t n_lingering;
 	json_t *sources;           /* what the proxy uses: [{"id", "vips": [...], "v4", "v6"}]; NULL: the machine's own addresses */
@@ -110,16 +110,9 @@ bool assigned_follow_clone(struct assigned *a, const struct link *k);
 /* The proxy was told: the old set gets no new flows any more. */
 void assigned_retire_clone(struct assigned *a);
 
-/*
- * Which addresses the proxy is to use towards servers. A new one takes the place of the one before when it is ours; where
- * there was none of this VIP it is used from the beginning, and nobody is reached until it is ours. true: the proxy wants
- * to know.
- */
-bool assigned_follow_sources(struct assigned *a, const struct link *k);
-/* A `sources` message for the proxy. New reference. */
-json_t *assigned_sources_message(const struct assigned *a);
-/* Once a second: SNAT addresses from which nothing runs any more are let go. */
-void assigned_linger(struct assigned_table *t);
+/* For snat.h: frees H; an OperState for the state of V. */
+void assigned_release(struct assigned_hold *h);
+const char *assigned_state_of(const struct vip *v);
 
 /* Those that hold V: the first, and the one behind another; NULL: no more. */
 struct assigned_hold *assigned_holds(const struct assigned_table *t, const struct vip *v, const struct assigned_hold *behind);

@@ -6,6 +6,7 @@ The wire of the copies ends at the far end of the engine's cable: what a switch 
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import json
 import statistics
@@ -144,29 +145,46 @@ def bulk(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
     yield Result("clone_131072_vs_uncloned", "us", cost["raw"], cost["none"], "uncloned", "(aim 1.5)")
 
 
-def sensors(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
-    """At a constant rate, what production waits while its sensor is as no sensor should be."""
-    web, client, ids = lab.server(), lab.client(), lab.sensor()
-    engine = lab.engine(workers=1)
-    vs = lab.virtual_service([web], clone=lab.clone_profile([ids], mac=True), application_profile_ref=unlimited(lab))
-    port = ids.eth.port
-    # A healthy one takes what comes; that its reader needs a processor is its own affair.
-    ids.tcpdump.stop()
-    swallow(ids, "eth0")
+class Pair:
+    """Two engines alike, each with a service and a sensor of its own."""
+
+    def __init__(self, lab: Lab):
+        self.lab, self.web, self.client = lab, lab.server(), lab.client()
+        patient = unlimited(lab)
+        self.engines, self.services, self.sensors = [], [], []
+        for name in ("one", "two"):
+            lab.api.post("serviceenginegroup", {"name": name})
+            ids = lab.sensor()
+            # A healthy one takes what comes; that its reader needs a processor is its own affair.
+            ids.tcpdump.stop()
+            swallow(ids, "eth0")
+            self.engines.append(lab.engine(workers=1, group=name))
+            self.sensors.append(ids)
+            self.services.append(lab.virtual_service([self.web], clone=lab.clone_profile([ids], mac=True),
+                                                     se_group_ref=lab.ref("serviceenginegroup", name), application_profile_ref=patient))
+        for vs in self.services:
+            h2load(self.client, f"{vs.url}files/128", 5000)
+        ahead([pid for engine in self.engines for pid in (engine.warden, engine.proxy)] + self.web.pids())
+
+    def waits(self) -> list[float]:
+        """p99 of both, at the same time: what else the machine does is the same for both."""
+        with concurrent.futures.ThreadPoolExecutor(2) as both:
+            return list(both.map(lambda vs: p99_us(self.client, vs.vip, RATE // 2, SECONDS), self.services))
 
     @contextlib.contextmanager
-    def black_hole() -> Iterator[None]:
-        lab.span.ip("link", "set", port, "nomaster")
+    def black_hole(self, n: int) -> Iterator[None]:
+        port = self.sensors[n].eth.port
+        self.lab.span.ip("link", "set", port, "nomaster")
         try:
             yield
         finally:
-            lab.span.ip("link", "set", port, "master", "br0")
+            self.lab.span.ip("link", "set", port, "master", "br0")
 
     @contextlib.contextmanager
-    def stopped() -> Iterator[None]:
+    def stopped(self, n: int) -> Iterator[None]:
         """Its reader is there and reads nothing; the kernel keeps frames for it until there is no room."""
-        reader = ids.start("tcpdump", "-i", "eth0", "-nn", "-s", 2048, "-B", 1024, "-Z", "root", "-w", "/dev/null",
-                           log="stopped.tcpdump")
+        reader = self.sensors[n].start("tcpdump", "-i", "eth0", "-nn", "-s", 2048, "-B", 1024, "-Z", "root", "-w", "/dev/null",
+                                       log="stopped.tcpdump")
         until(lambda: "listening on" in reader.tail(), "it listens")
         reader.signal(19)                                       # SIGSTOP
         try:
@@ -175,23 +193,30 @@ def sensors(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
             reader.kill()
 
     @contextlib.contextmanager
-    def slow() -> Iterator[None]:
+    def slow(self, n: int) -> Iterator[None]:
         """The engine's own queue overflows, which is worse than a switch's."""
+        engine = self.engines[n]
         engine.run("tc", "qdisc", "add", "dev", "span0", "root", "tbf", "rate", "1mbit", "burst", "5000", "limit", "9000")
         try:
             yield
         finally:
             engine.run("tc", "qdisc", "del", "dev", "span0", "root")
 
-    def wait(state: Callable[[], ContextManager[None]]) -> Callable[[], float]:
-        def measure() -> float:
-            with state():
-                return p99_us(client, vs.vip, RATE, SECONDS)
-        return measure
 
-    h2load(client, f"{vs.url}files/128", 5000)
-    ahead([engine.warden, engine.proxy, *web.pids()])
-    states = {"black_hole": black_hole, "stopped": stopped, "slow": slow}
-    found = in_turn(max(rounds, 7), {"healthy": wait(contextlib.nullcontext), **{n: wait(s) for n, s in states.items()}})
-    for name in states:
-        yield Result(f"clone_sensor_{name}_p99", "us", found[name], found["healthy"], "healthy", "<=1.05")
+def sensors(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
+    """
+    At a constant rate, what production waits while its sensor is as no sensor should be, beside another engine whose sensor is
+    healthy, at the same time; the next time it is the other engine's turn.
+    """
+    pair = Pair(lab)
+    states = {"black_hole": pair.black_hole, "stopped": pair.stopped, "slow": pair.slow,
+              "nothing": lambda n: contextlib.nullcontext()}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in states}
+    for turn in range(2 * max(rounds, 7)):
+        for name, state in states.items():
+            with state(turn % 2):
+                waits = pair.waits()
+            found[name].append((waits[turn % 2], waits[1 - turn % 2]))
+    for name, waited in found.items():
+        sick, healthy = [a for a, _ in waited], [b for _, b in waited]
+        yield Result(f"clone_sensor_{name}_p99", "us", sick, healthy, "healthy", "" if name == "nothing" else "<=1.05")

@@ -15,6 +15,8 @@
 
 #define WAITING_MAX (64u << 20)
 #define WRITE_SIZE  (256u << 10)
+#define CACHE_STEP  (4u << 20)
+#define CACHE_KEPT  (2 * CACHE_STEP) /* of the file's end: for who reads along, and for the disk to be done with */
 #define LATE_NS     (1500 * NS_PER_MS) /* an engine sends at least five times as often */
 #define BEHIND_NS   (300 * NS_PER_MS)  /* packets stay behind the secrets that open them, and notes of their requests */
 #define LOOK_MS     50
@@ -93,6 +95,7 @@ struct film {
 	struct buf out;
 	uint32_t n_blocks;        /* interfaces in the file */
 	uint64_t put;             /* bytes of the file, those in `out` too */
+	uint64_t sent;            /* bytes of the file that the disk was told to take */
 	bool is_full;
 	char *path, *open_path;
 	struct piece *pieces;
@@ -134,6 +137,20 @@ static void full(struct film *f, const char *reason)
 	inbox_post(f->c.home, &f->full_message, tell_full);
 }
 
+/*
+ * What is long written is seldom read soon, and would drive out of memory what is: the disk is told to take it while it comes, and
+ * its memory goes round. What the disk has not taken yet is asked for again the next time.
+ */
+static void let_go(struct film *f)
+{
+	while (f->size >= f->sent + CACHE_STEP) {
+		sync_file_range(f->fd, (off_t)f->sent, CACHE_STEP, SYNC_FILE_RANGE_WRITE);
+		f->sent += CACHE_STEP;
+		if (f->sent > CACHE_KEPT)
+			posix_fadvise(f->fd, 0, (off_t)(f->sent - CACHE_KEPT), POSIX_FADV_DONTNEED);
+	}
+}
+
 static void flush(struct film *f)
 {
 	while (f->out.len && !*f->trouble) {
@@ -149,6 +166,7 @@ static void flush(struct film *f)
 	}
 	if (*f->trouble)
 		buf_take(&f->out, f->out.len);
+	let_go(f);
 }
 
 /* ---- the oldest goes ---- */
@@ -227,7 +245,7 @@ static bool lose_oldest(struct film *f)
 	close(f->fd);
 	f->fd = fd;
 	gone = f->put - (uint64_t)size;
-	f->put = (uint64_t)size;
+	f->put = f->sent = (uint64_t)size;
 	__atomic_store_n(&f->size, (uint64_t)size, __ATOMIC_RELAXED);
 	for (unsigned s = 0; s < SOURCES_MAX; s++) {
 		struct film_count n = { second->counts[s].packets - first->counts[s].packets, second->counts[s].bytes - first->counts[s].bytes };

@@ -203,6 +203,30 @@ static void the_newest_stay_when_it_goes_on(void **state)
 	}
 }
 
+/* Larger than what stays in the cache, and, when it goes on, another file meanwhile. */
+static void a_long_film_is_whole(void **state)
+{
+	(void)state;
+	for (unsigned pieces = 1; pieces <= 3; pieces += 2) {
+		struct world *w = world_new((struct film_config){ .bytes_max = pieces > 1 ? 15 << 20 : 64 << 20, .pieces = pieces });
+		static uint64_t stamps[120001];
+		size_t size;
+		unsigned n;
+
+		film_source(w->film, "engine1", 0, 0);
+		for (unsigned i = 0; i < 120; i++)
+			block(w, 0, 1000, NS_PER_S + i * NS_PER_MS);
+		world_end(w);
+		n = stamps_of(w, false, stamps, ARRAY_SIZE(stamps));
+		assert_int_equal(n, packets_of(w, &size));
+		assert_true(n == w->packets && (pieces > 1 ? n > 50000 && n < 120000 : n == 120000));
+		assert_true(size > (pieces > 1 ? 9u << 20 : 19u << 20));
+		for (unsigned i = 0; i < n; i++)
+			assert_int_equal(stamps[i], NS_PER_S + (120000 - n + i) * 1000ULL);
+		world_free(w);
+	}
+}
+
 static void so_many_packets_are_so_many(void **state)
 {
 	struct world *w = world_new((struct film_config){ .bytes_max = 10 << 20, .packets_max = 123 });
@@ -263,6 +287,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_is_never_larger_than_it_may_be),
 		cmocka_unit_test(the_newest_stay_when_it_goes_on),
+		cmocka_unit_test(a_long_film_is_whole),
 		cmocka_unit_test(so_many_packets_are_so_many),
 		cmocka_unit_test(a_file_that_broke_off_is_mended),
 		cmocka_unit_test(a_source_that_is_broken_spoils_nothing),

@@ -6,13 +6,13 @@ The wire of the copies ends at the far end of the engine's cable: what a switch 
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import json
 import statistics
 from typing import Callable, ContextManager, Iterator
 
-from bench.load import ahead, h2load, in_turn, p99_us, path_us, unlimited
+from bench.load import in_turn, path_us
+from bench.pair import Pair
 from bench.result import Result
 from lab.engine import Engine
 from lab.host import Host, until
@@ -20,7 +20,6 @@ from lab.lab import Lab, VirtualService
 
 ALL = "1,6 0 0 4294967295,"             # classic BPF: every frame
 DROP = "1,6 0 0 2,"                     # TC_ACT_SHOT
-RATE, SECONDS = 2000, 3                 # of the steady load
 
 
 def swallow(host: Host, interface: str) -> None:
@@ -145,31 +144,18 @@ def bulk(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
     yield Result("clone_131072_vs_uncloned", "us", cost["raw"], cost["none"], "uncloned", "(aim 1.5)")
 
 
-class Pair:
-    """Two engines alike, each with a service and a sensor of its own."""
+class Sensors:
+    """Of a pair of engines, each with a service and a sensor of its own."""
 
     def __init__(self, lab: Lab):
-        self.lab, self.web, self.client = lab, lab.server(), lab.client()
-        patient = unlimited(lab)
-        self.engines, self.services, self.sensors = [], [], []
-        for name in ("one", "two"):
-            lab.api.post("serviceenginegroup", {"name": name})
-            ids = lab.sensor()
+        self.lab, self.pair = lab, Pair(lab)
+        self.sensors = [lab.sensor(), lab.sensor()]
+        for ids in self.sensors:
             # A healthy one takes what comes; that its reader needs a processor is its own affair.
             ids.tcpdump.stop()
             swallow(ids, "eth0")
-            self.engines.append(lab.engine(workers=1, group=name))
-            self.sensors.append(ids)
-            self.services.append(lab.virtual_service([self.web], clone=lab.clone_profile([ids], mac=True),
-                                                     se_group_ref=lab.ref("serviceenginegroup", name), application_profile_ref=patient))
-        for vs in self.services:
-            h2load(self.client, f"{vs.url}files/128", 5000)
-        ahead([pid for engine in self.engines for pid in (engine.warden, engine.proxy)] + self.web.pids())
-
-    def waits(self) -> list[float]:
-        """p99 of both, at the same time: what else the machine does is the same for both."""
-        with concurrent.futures.ThreadPoolExecutor(2) as both:
-            return list(both.map(lambda vs: p99_us(self.client, vs.vip, RATE // 2, SECONDS), self.services))
+        self.services = [self.pair.service(n, clone=lab.clone_profile([ids], mac=True)) for n, ids in enumerate(self.sensors)]
+        self.pair.ahead()
 
     @contextlib.contextmanager
     def black_hole(self, n: int) -> Iterator[None]:
@@ -195,7 +181,7 @@ class Pair:
     @contextlib.contextmanager
     def slow(self, n: int) -> Iterator[None]:
         """The engine's own queue overflows, which is worse than a switch's."""
-        engine = self.engines[n]
+        engine = self.pair.engines[n]
         engine.run("tc", "qdisc", "add", "dev", "span0", "root", "tbf", "rate", "1mbit", "burst", "5000", "limit", "9000")
         try:
             yield
@@ -208,14 +194,14 @@ def sensors(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
     At a constant rate, what production waits while its sensor is as no sensor should be, beside another engine whose sensor is
     healthy, at the same time; the next time it is the other engine's turn.
     """
-    pair = Pair(lab)
-    states = {"black_hole": pair.black_hole, "stopped": pair.stopped, "slow": pair.slow,
+    two = Sensors(lab)
+    states = {"black_hole": two.black_hole, "stopped": two.stopped, "slow": two.slow,
               "nothing": lambda n: contextlib.nullcontext()}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in states}
     for turn in range(2 * max(rounds, 7)):
         for name, state in states.items():
             with state(turn % 2):
-                waits = pair.waits()
+                waits = two.pair.waits(two.services)
             found[name].append((waits[turn % 2], waits[1 - turn % 2]))
     for name, waited in found.items():
         sick, healthy = [a for a, _ in waited], [b for _, b in waited]

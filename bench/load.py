@@ -11,6 +11,7 @@ from lab.client import Client
 from lab.lab import Lab, ROOT
 
 CONNECTIONS = 32
+RATE, SECONDS = 2000, 3                 # of the steady load
 STEADY = ROOT / "build" / "bench" / "steady"
 T = TypeVar("T")
 

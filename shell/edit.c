@@ -218,6 +218,41 @@ static json_t *keyed(const json_t *model, const json_t *fields, const char *text
 	return NULL;
 }
 
+const json_t *edit_list_for(const json_t *model, const char *message, const char *word)
+{
+	const char *wanted = strchr(word, '/') ? "mask" : strchr(word, '-') ? "begin" : "addr";
+	const json_t *f;
+	size_t i;
+
+	json_array_foreach((json_t *)kinds_fields(model, message), i, f)
+		if (json_bool(f, "list", false) && !strcmp(json_str(f, "type", ""), "message") &&
+		    kinds_field(fields_of(model, f), wanted))
+			return f;
+	return NULL;
+}
+
+/* "10.0.0.1,10.1.0.0/16": each into its list. NULL without a sentence: it is no message of addresses. */
+static json_t *addresses_of(const json_t *model, const json_t *field, const char *text, struct err *e)
+{
+	const char *message = json_str(field, "message", "");
+	CLEANUP_FREE char *copy = xstrdup(text);
+	CLEANUP_JSON json_t *v = json_object();
+	char *rest = copy, *one;
+
+	while ((one = strsep(&rest, ","))) {
+		const json_t *list = edit_list_for(model, message, one);
+		const char *name = json_str(list, "name", "");
+		json_t *item = list ? value_of(model, list, one, e) : NULL;
+
+		if (!item)
+			return NULL;
+		if (!json_object_get(v, name))
+			json_object_set_new(v, name, json_array());
+		json_array_append_new(json_object_get(v, name), item);
+	}
+	return json_incref(v);
+}
+
 static json_t *message_of(const json_t *model, const json_t *field, const char *text, struct err *e)
 {
 	const json_t *fields = fields_of(model, field);
@@ -230,6 +265,8 @@ static json_t *message_of(const json_t *model, const json_t *field, const char *
 		v = pair_of(model, fields, text, '-', "begin", "end", e);
 	if (!v && !e->code)
 		v = keyed(model, fields, text, e);
+	if (!v && !e->code)
+		v = addresses_of(model, field, text, e);
 	if (!v && !e->code)
 		err_set(e, -EINVAL, json_str(field, "name", ""),
 			"It has members of its own: name one (%s.MEMBER), or give JSON.",

@@ -29,6 +29,11 @@ int edit_unset(const json_t *model, const char *message, json_t *object, const c
  * was perhaps meant.
  */
 const json_t *edit_field(const json_t *model, const char *message, const char *word, struct err *e);
+/*
+ * Of a message of addresses (debug_ip, client_addr) the list to which WORD goes, as it reads: "10.0.0.1-10.0.0.9" is of
+ * ranges, "10.0.0.0/24" of prefixes. NULL: MESSAGE has no such lists.
+ */
+const json_t *edit_list_for(const json_t *model, const char *message, const char *word);
 /* What a word says: itself, or with "@FILE" what is in that file. Caller frees. */
 int edit_text(const char *field, const char *word, char **text, struct err *e);
 /* One value of the field, or one item of its list. A new reference; NULL with a sentence. */

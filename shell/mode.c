@@ -179,27 +179,10 @@ static int append(struct mode *m, const json_t *field, const char *word, struct 
 	return 0;
 }
 
-/*
- * A message of addresses (debug_ip, client_addr): each word goes to the list of those that it reads as:
- * "10.0.0.1-10.0.0.9" to ranges, "10.0.0.0/24" to prefixes. false: FIELD has no such lists.
- */
-static const json_t *list_for(const struct mode *m, const json_t *fields, const char *word)
-{
-	const char *wanted = strchr(word, '/') ? "mask" : strchr(word, '-') ? "begin" : "addr";
-	const json_t *f;
-	size_t i;
-
-	json_array_foreach((json_t *)fields, i, f)
-		if (is_list(f) && is(f, "message") &&
-		    kinds_field(kinds_fields(m->model, json_str(f, "message", "")), wanted))
-			return f;
-	return NULL;
-}
-
+/* A message of addresses (debug_ip, client_addr): each word goes to the list of those that it reads as. */
 static int by_form(struct mode *m, const json_t *field, const char *const *words, size_t n,
 		   struct err *e)
 {
-	const json_t *fields = kinds_fields(m->model, json_str(field, "message", ""));
 	int rc = enter(m, field, 0, e);
 
 	for (size_t i = 0; i < n && !rc; i++) {
@@ -209,7 +192,7 @@ static int by_form(struct mode *m, const json_t *field, const char *const *words
 		word[strcspn(word, ",")] = '\0'; /* "10.1.1.1, 10.1.1.99" */
 		if (!*word)
 			continue;
-		list = list_for(m, fields, word);
+		list = edit_list_for(m->model, json_str(field, "message", ""), word);
 		rc = list ? append(m, list, word, e)
 			  : err_set(e, -EINVAL, name_of(field), "'%s' is no field of it.", words[i]);
 	}
@@ -261,7 +244,7 @@ static int edit_message(struct mode *m, const json_t *field, const char *const *
 
 	if (!n || names_field(m, message, words[0]))
 		return edit_inside(m, field, 0, words, n, 0, e);
-	if (list_for(m, kinds_fields(m->model, message), words[0]))
+	if (edit_list_for(m->model, message, words[0]))
 		return by_form(m, field, words, n, e);
 	used = values_of(m, words, n);
 	if (used > 1) {
@@ -345,6 +328,14 @@ static size_t item_called(const struct mode *m, const json_t *field, const json_
 	return json_array_size(list);
 }
 
+/* Is an item of the list nothing but an address, a prefix, a range? */
+static bool is_whole(const struct mode *m, const json_t *field)
+{
+	const json_t *fields = kinds_fields(m->model, json_str(field, "message", ""));
+
+	return kinds_field(fields, "addr") || kinds_field(fields, "mask") || kinds_field(fields, "begin");
+}
+
 static int edit_list(struct mode *m, const json_t *field, const char *const *words, size_t n,
 		     struct err *e)
 {
@@ -363,6 +354,8 @@ static int edit_list(struct mode *m, const json_t *field, const char *const *wor
 									  : edit_inside(m, field, at, words + 2, n - 2, 0, e);
 	}
 	/* What an item goes by wins over the beginning of a field's name. */
+	if (n == 1 && item_called(m, field, list, words[0]) < at && is_whole(m, field))
+		return 1; /* it is there */
 	if (n == 1 && item_called(m, field, list, words[0]) < at &&
 	    !kinds_field(kinds_fields(m->model, json_str(field, "message", "")), words[0]))
 		return enter(m, field, item_called(m, field, list, words[0]), e);

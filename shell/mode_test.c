@@ -260,6 +260,9 @@ static void addresses_go_where_they_belong(void **state)
 	types(&m, "only 10.1.1.1-10.1.1.255", "basket");
 	types(&m, "only 10.1.1.1/24, 10.2.2.2", "basket");
 	refuses(&m, "only 10.1.1.1/x", "whole number");
+	/* What is there is there: nothing is in it that could be set. */
+	types(&m, "only addrs 10.1.1.1", "basket:only");
+	assert_true(mode_up(&m, true));
 	ends_as(&m, "{'only': {'addrs': [{'addr': '10.1.1.1', 'type': 'V4'}, {'addr': '10.1.1.99', 'type': 'V4'},"
 		    "                    {'addr': '10.2.2.2', 'type': 'V4'}],"
 		    " 'ranges': [{'begin': {'addr': '10.1.1.1', 'type': 'V4'}, 'end': {'addr': '10.1.1.255', 'type': 'V4'}}],"

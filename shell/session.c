@@ -236,6 +236,18 @@ int session_words(struct session *s, const char *const *words, size_t n, struct 
 
 /* ---- a line ---------------------------------------------------------------------------- */
 
+/* It is no field here, but one of a level further out: after `debug_ip addrs 10.0.0.1` one is still inside. 0: it is none. */
+static int say_level(struct session *s, const char *word, struct err *e)
+{
+	const struct mode *m = &s->mode;
+
+	for (size_t i = m->n - 1; i-- > 0;)
+		if (kinds_field(kinds_fields(m->model, m->level[i].message), word))
+			return err_set(e, -EINVAL, word, "There is no such field in %s. It is one of %s: `save` keeps this level and leads there.",
+				       m->level[m->n - 1].message, m->level[i].message);
+	return 0;
+}
+
 static int in_mode(struct session *s, const char *const *words, size_t n, struct err *e)
 {
 	const struct command *verb = session_verb(words[0]);
@@ -247,7 +259,7 @@ static int in_mode(struct session *s, const char *const *words, size_t n, struct
 	for (size_t i = 0; i < ARRAY_SIZE(session_commands); i++)
 		if (word_fits(session_commands[i].name, 0, words[0]) == 2 &&
 		    !kinds_field(kinds_fields(s->mode.model, mode_level(&s->mode)->message), words[0]))
-			return err_set(e, -EINVAL, words[0], "It is no field here; `do %s` is the command.", words[0]);
+			return say_level(s, words[0], e) ?: err_set(e, -EINVAL, words[0], "It is no field here; `do %s` is the command.", words[0]);
 	rc = verb_edit(s, words, n, e);
 	if (rc == -EINVAL && !strcmp(e->path, words[0])) {
 		/* A verb that was cut short. */
@@ -255,6 +267,7 @@ static int in_mode(struct session *s, const char *const *words, size_t n, struct
 			if (!strncasecmp(session_verbs[i].name, words[0], strlen(words[0])) &&
 			    !strstr(e->text, "could be any of"))
 				return session_verbs[i].run(s, words + 1, n - 1, e);
+		say_level(s, words[0], e);
 	}
 	return rc;
 }

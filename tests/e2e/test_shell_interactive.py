@@ -392,6 +392,13 @@ def test_words_that_operators_bring_along(desk, shell):
     assert [(r["index"], r["name"]) for r in rules] == [(11, "first")], "places count before numbers"
     shell.run("delete httppolicyset numbered")
     shell.run("debug virtualservice Test-VS")
+    shell.run("debug_ip addrs 10.1.1.1")
+    assert "It is one of DebugVirtualService: `save` keeps this level" in " ".join(shell.run("capture"))
+    shell.run("cancel")
+    uuid = desk.api.find("virtualservice", "Test-VS")["uuid"]
+    assert shell.run("do debug virtualservice Test-VS debug_ip 10.7.0.1,10.7.1.0/24") == ["debugvirtualservice Test-VS was changed."]
+    ip = desk.api.get(f"debugvirtualservice/{uuid}")["debug_ip"]
+    assert [a["addr"] for a in ip["addrs"]] == ["10.7.0.1"] and ip["prefixes"][0]["mask"] == 24
     shell.run("no debug_hm")
     assert shell.run("debug_vs_hm_only") == [] and [row for row in shell.run("diff") if "DEBUG_VS_HM_ONLY" in row]
     shell.run("abort")

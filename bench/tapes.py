@@ -106,6 +106,22 @@ def capture(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
     yield Result("capture_drops", " packets", [ours.drops], target="<=0packets")
 
 
+def capture_waits(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
+    """What requests wait at a constant rate while they are captured, beside an engine where nobody captures; then the other way round."""
+    pair = Pair(lab)
+    services = [pair.service(n) for n in (0, 1)]
+    captures = [Ours(lab, vs) for vs in services]
+    pair.ahead()
+    found = []
+    for turn in range(2 * max(rounds, 7)):
+        with captures[turn % 2].running() as end:
+            waits = pair.waits(services)
+            end()
+        found.append((waits[turn % 2], waits[1 - turn % 2]))
+    yield Result("capture_p99_vs_none", "us", [ours for ours, _ in found], [none for _, none in found], "no capture")
+    yield Result("capture_waits_drops", " packets", [sum(one.drops for one in captures)], target="<=0packets")
+
+
 def recorder(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
     """The flight recorder, on and off at two services of one engine."""
     web, client = lab.server(), lab.client()

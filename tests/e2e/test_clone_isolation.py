@@ -138,8 +138,8 @@ def test_production_does_not_notice_what_a_sensor_does(lab, place):
         came = ids.count()
         until(lambda: ids.count() > came, "copies arrive")
 
-    with Wire(ids, out) as wire, client.load(vs.url, 150) as keeping, client.load(vs.url, 40, reuse=False) as fresh, \
-            client.load(read.url, 60) as reading:
+    with Wire(ids, out) as wire, client.load(vs.url, 150, timeout=10) as keeping, \
+            client.load(vs.url, 40, reuse=False, timeout=10) as fresh, client.load(read.url, 60, timeout=10) as reading:
         def garbage():
             talks = [t for t in ids.conversations() if not t.ended and t.handshake]
             assert len(talks) >= 3

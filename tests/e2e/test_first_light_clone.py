@@ -139,7 +139,7 @@ def test_no_request_fails_whichever_field_is_edited(lab):
     profile = {"name": "edited", "clone_servers": [{"ip_address": {"addr": ids.ip4, "type": "V4"}}]}
     path = "trafficcloneprofile/" + lab.api.post("trafficcloneprofile", profile)["uuid"]
     vs = lab.virtual_service(pool=[web], monitor=None, clone=f"/api/{path}")
-    with client.load(vs.url, 450) as keeping, client.load(vs.url, 50, reuse=False) as fresh:
+    with client.load(vs.url, 450, timeout=10) as keeping, client.load(vs.url, 50, reuse=False, timeout=10) as fresh:
         for field, value in edits:
             *way, last = field.split(".")
             at = profile

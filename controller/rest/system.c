@@ -111,6 +111,8 @@ static const struct {
 	  "{'name': 'No-Lockout-User-Account-Profile', 'max_login_failure_count': 0, 'account_lock_timeout': 0,"
 	  " 'credentials_timeout_threshold': 0}" },
 
+	{ "backupconfiguration", NULL, "{'name': 'Backup-Configuration'}" },
+
 	{ "healthmonitor", NULL,
 	  "{'name': 'System-HTTP', 'type': 'HEALTH_MONITOR_HTTP', 'http_monitor': {'http_request': 'HEAD / HTTP/1.0',"
 	  " 'http_response_code': ['HTTP_2XX', 'HTTP_3XX']}, 'send_interval': 10, 'receive_timeout': 4,"

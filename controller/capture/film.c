@@ -443,6 +443,9 @@ static void last_words(struct film *f)
 
 /* ---- for whoever may not read what TLS hid ---- */
 
+#define NOR_PLAIN ", nor is plaintext"
+_Static_assert(sizeof(NOR_PLAIN) == sizeof(LEDGER_PLAIN), "the one takes the other's place");
+
 static bool is_plain(const struct film *f, uint32_t interface)
 {
 	for (unsigned i = 0; i < f->n_sources; i++)
@@ -452,10 +455,21 @@ static bool is_plain(const struct film *f, uint32_t interface)
 	return false;
 }
 
+/* The label of a packet, N bytes at P, that speaks of what is left out; NULL: it has none. */
+static const uint8_t *label_in(const uint8_t *p, size_t n)
+{
+	uint32_t len;
+
+	if (n < 28)
+		return NULL;
+	memcpy(&len, p + 20, sizeof(len)); /* of its data; behind them is its comment */
+	return len > n - 28 ? NULL : memmem(p + 28 + len, n - 28 - len, LEDGER_PLAIN, sizeof(LEDGER_PLAIN) - 1);
+}
+
 /* Its interfaces stay, so that others keep their numbers. */
 static bool write_open(const struct film *f, int to, const uint8_t *p, size_t n)
 {
-	const uint8_t *from = p, *end = p + n;
+	const uint8_t *from = p, *end = p + n, *label;
 	uint32_t head[3];
 
 	while ((size_t)(end - p) >= sizeof(head)) {
@@ -466,6 +480,11 @@ static bool write_open(const struct film *f, int to, const uint8_t *p, size_t n)
 			if (!write_all(to, from, (size_t)(p - from)))
 				return false;
 			from = p + head[1];
+		} else if (head[0] == PCAPNG_PACKET && (label = label_in(p, head[1]))) {
+			if (!write_all(to, from, (size_t)(label - from)) ||
+			    !write_all(to, (const uint8_t *)NOR_PLAIN, sizeof(NOR_PLAIN) - 1))
+				return false;
+			from = label + sizeof(NOR_PLAIN) - 1;
 		}
 		p += head[1];
 	}

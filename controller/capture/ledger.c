@@ -450,7 +450,7 @@ size_t ledger_say(struct ledger *l, unsigned source, const struct packets_frame 
 	c->told = true;
 	if ((c->flags & (NOTE_TLS | NOTE_KEYED)) == NOTE_TLS) {
 		text_puts(&t, ", its TLS secrets are not in this file");
-		text_puts(&t, c->flags & NOTE_RETOLD ? ": its plaintext is" : "");
+		text_puts(&t, c->flags & NOTE_RETOLD ? LEDGER_PLAIN : "");
 	}
 	return (size_t)(t.at - out);
 }

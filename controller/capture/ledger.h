@@ -12,6 +12,7 @@
 #include "net/packets.h"
 
 #define LEDGER_REQUESTS 32768u
+#define LEDGER_PLAIN    ": its plaintext is" /* ends the label of a connection that nobody can decrypt */
 #define LEDGER_TEXT     600 /* SAID_MAX requests at once, with the longest names */
 
 struct ledger;

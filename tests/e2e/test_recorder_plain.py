@@ -133,6 +133,10 @@ def test_what_was_said_inside_tls_can_be_read_afterwards(lab):
         assert not heads(save(lab, shop)[1], "client")
         ask(shop, "anew")
         assert list(heads(save(lab, shop)[1], "client")) == ["anew"]
+    # It outlives the proxy.
+    engine.kill_proxy()
+    until(lambda: client.run("curl", "-sk", "-m", 2, "-o", "/dev/null", f"https://{shop.vip}/?id=after", check=False).returncode == 0, "it is back")
+    assert list(heads(save(lab, shop)[1], "client")) == ["anew", "after"]
 
 
 def permissions(lab, shop):
@@ -140,7 +144,10 @@ def permissions(lab, shop):
     other = taker(lab, "WRITE_ACCESS")
     whole, file = save(lab, shop)
     size = file.stat().st_size
+    labels = [len(tshark(file, f'frame.comment contains "its TLS secrets are not in this file{end}"')) for end in (": its plaintext is", ", nor")]
+    assert labels[0] >= 4 and not labels[1]
     file.write_bytes(other.get_bytes(f"capture/{whole['uuid']}/file"))
+    assert labels[::-1] == [len(tshark(file, f'frame.comment contains "{end}"')) for end in ("its plaintext is", "in this file, nor is plaintext")]
     assert 0 < file.stat().st_size < size and b"id=h1" not in file.read_bytes()
     assert len(tshark(file)) == whole["packets"] - whole["plaintext_packets"] > 0
     mine = other.post(f"virtualservice/{shop.uuid}/save-packets", {})

@@ -1,8 +1,6 @@
 #include "engine/capture/capture.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <net/if.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -16,7 +14,6 @@
 #include "engine/config/assigned.h"
 #include "engine/bpf/datapath.h"
 #include "engine/capture/chute.h"
-#include "engine/capture/cut.h"
 #include "engine/clone/legs.h"
 #include "engine/link/link.h"
 #include "engine/capture/recorder.h"
@@ -25,89 +22,15 @@
 #include "engine/capture/service.h"
 #include "engine/capture/sieve.h"
 #include "engine/capture/stamp.h"
-#include "engine/address.h"
+#include "engine/capture/taking.h"
 #include "engine/records.h"
 #include "model/structs.h"
 #include "net/packets.h"
 
 #define RING_BYTES   (8u << 20)
-#define BLOCK_BYTES  (128u << 10)
-#define BLOCK_ROOM   (BLOCK_BYTES + (96u << 10)) /* the frames of the record that fills it are in it too */
-#define SPARE_MAX    8           /* memory of blocks that are gone: what is new the kernel has to clear first */
-#define WAITING_MAX  (16u << 20) /* blocks that the link did not take yet */
 #define LOOK_MS      20
-#define BLOCK_MS     100         /* a block leaves at least so often, also an empty one */
-#define SETTLE_NS    (2 * NS_PER_MS) /* between a packet's stamp and its place in the ring */
 #define SEEN_MIN     256         /* bytes that an expression may look at when fewer are kept */
-#define WORKERS_MAX  1024
-#define FLOWS_KNOWN  4096        /* whose worker is known; a power of two */
-#define PORTS_KNOWN  64
-#define AROUND_NS    (100 * NS_PER_MS) /* before and behind a request: its packets were on their way */
 #define TELL_MS      10000       /* the last blocks of a capture that is over may wait so long for the link */
-#define AGAIN_MS     100         /* what is being recorded is read so often */
-#define PORT_PLAIN   0xfffffff0u /* interfaces of plaintext, by leg: the kernel has none of such a number */
-#define PORT_PAST    0xfffffff4u /* of plaintext out of the recorder */
-
-struct block {
-	struct block *next;
-	struct buf bytes;
-	uint64_t until_ns, packets, drops;
-	const char *ended;      /* the last one: why; NULL: others follow */
-};
-
-struct taking {
-	struct list link;
-	struct captures *all;
-	char *uuid, *service;
-	uint32_t number;        /* of the service, in the kernel's tables; 0: of the engine, all its packets */
-	uint32_t slot;
-	struct sieve *sieve;
-	uint32_t capture;       /* its number in the chute */
-	uint64_t chute_lost;    /* of its place, before it began */
-	bool keys;              /* TLS secrets are wanted */
-	bool plaintext;         /* what is said inside TLS */
-	bool monitors;          /* their checks are to be known */
-	struct ring_buffer *ring;   /* NULL: it is of the past */
-	struct recorder_view past;
-	struct gist_view said;       /* its plaintext; nobody's when none is wanted */
-	struct recital *recital;
-	uint64_t since_ns, until_ns; /* of the past: nothing older, nothing of then or later */
-	uint64_t asked_ns, after_ns;
-	uint64_t held_ns, said_ns;   /* so far back everything was there, and all that was said inside TLS */
-	struct {
-		char *service, *id;  /* NULL: it is not about one */
-	} request;
-	pthread_t thread;
-	bool joined;
-	bool told;              /* its last block is on its way to the controller */
-	uint64_t over_ns;       /* when nobody wanted it any more */
-	uint32_t stops;         /* atomic: the thread ends */
-
-	/* Between both threads. */
-	pthread_mutex_t lock;
-	pthread_cond_t room;    /* less waits than did */
-	struct block *first, **last;
-	size_t waiting;
-	uint64_t drops;         /* as of the last block */
-	bool is_over;           /* the thread has put its last block */
-	struct buf spare[SPARE_MAX];
-	unsigned n_spare;
-
-	/* The thread's. */
-	int64_t offset_ns;
-	uint32_t snap;
-	uint64_t packets_max;   /* of a worker; 0: no limit */
-	uint64_t taken[WORKERS_MAX];
-	unsigned full;          /* workers that have all theirs */
-	struct buf out;
-	uint64_t sealed_ns, packets, lost;
-	struct {
-		uint64_t flow;
-		uint16_t worker;
-	} flows[FLOWS_KNOWN];
-	uint32_t ports[PORTS_KNOWN];
-	size_t n_ports;
-};
 
 struct named {
 	char *uuid;
@@ -132,381 +55,10 @@ struct captures {
 	uint32_t numbers;       /* of captures, the last one that was given */
 };
 
-/* ---- blocks ---- */
-
-static void block_free(struct block *b)
-{
-	buf_fini(&b->bytes);
-	free(b);
-}
-
-/* For the next ones. Under the lock. */
-static void keep_memory(struct taking *t, struct buf *b)
-{
-	if (t->n_spare == SPARE_MAX || b->size < BLOCK_ROOM || b->size > 2 * BLOCK_ROOM)
-		return;
-	buf_take(b, b->len);
-	t->spare[t->n_spare++] = *b;
-	*b = (struct buf)BUF_INIT;
-}
-
-/* ---- the thread ---- */
-
-static void seal(struct taking *t, uint64_t until_ns, const char *ended)
-{
-	struct block *b = xcalloc(1, sizeof(*b));
-
-	b->until_ns = until_ns + (uint64_t)t->offset_ns;
-	b->ended = ended;
-	pthread_mutex_lock(&t->lock);
-	if (t->waiting + t->out.len > WAITING_MAX) {
-		t->lost += t->packets;
-	} else if (t->out.len) {
-		b->bytes = t->out;
-		b->packets = t->packets;
-		t->out = t->n_spare ? t->spare[--t->n_spare] : (struct buf)BUF_INIT;
-	}
-	buf_take(&t->out, t->out.len);
-	must(buf_room(&t->out, BLOCK_ROOM) == 0);
-	t->drops = t->lost + (t->ring ? datapath_tap_lost(t->all->datapath, t->slot) : 0);
-	if (t->capture)
-		t->drops += chute_lost(&t->all->chute, t->slot) - t->chute_lost;
-	b->drops = t->drops;
-	t->waiting += b->bytes.len;
-	*t->last = b;
-	t->last = &b->next;
-	t->is_over = ended != NULL;
-	pthread_mutex_unlock(&t->lock);
-	t->packets = 0;
-	t->sealed_ns = mono_ns();
-}
-
-static void know_port(struct taking *t, uint32_t ifindex)
-{
-	char name[IF_NAMESIZE + 16] = "?";
-
-	for (size_t i = 0; i < t->n_ports; i++)
-		if (t->ports[i] == ifindex)
-			return;
-	if (t->n_ports < PORTS_KNOWN)
-		t->ports[t->n_ports++] = ifindex;
-	if (ifindex >= PORT_PLAIN)
-		snprintf(name, sizeof(name), "%splaintext-%s", ifindex >= PORT_PAST ? "recorder-" : "",
-			 ifindex % 2 == PACKETS_CLIENT_LEG ? "client" : "server");
-	else
-		if_indextoname(ifindex, name);
-	packets_put_text(&t->out, PACKETS_PORT, ifindex, name);
-}
-
-/* Both legs of a connection have one number: who serves the one serves the other. */
-static uint16_t worker_of(struct taking *t, const struct tap_record *r)
-{
-	size_t at = (size_t)(r->flow >> 20) & (FLOWS_KNOWN - 1);
-
-	if (r->worker) {
-		t->flows[at].flow = r->flow;
-		t->flows[at].worker = (uint16_t)(r->worker - 1);
-	}
-	return t->flows[at].flow == r->flow && r->flow ? t->flows[at].worker : PACKETS_NO_WORKER;
-}
-
-struct frames {
-	struct taking *taking;
-	struct packets_frame frame;
-	uint64_t *taken;            /* by its worker */
-	struct sieve_packet packet;
-};
-
-static bool frame(void *arg, const struct cut_frame *c)
-{
-	struct frames *f = arg;
-	struct taking *t = f->taking;
-
-	if (t->packets_max && *f->taken >= t->packets_max)
-		return false;
-	f->packet.data = c->data;
-	f->packet.len = c->len;
-	f->packet.wire_len = c->wire_len;
-	if (!sieve_passes(t->sieve, &f->packet))
-		return true;
-	f->frame.data = c->data;
-	f->frame.len = t->snap ? MIN(c->len, t->snap) : c->len;
-	f->frame.wire_len = c->wire_len;
-	know_port(t, f->frame.port);
-	packets_put_frame(&t->out, &f->frame);
-	t->packets++;
-	if (++*f->taken == t->packets_max)
-		t->full++;
-	return true;
-}
-
-static int record(void *arg, void *data, size_t size)
-{
-	struct taking *t = arg;
-	const struct tap_record *r = data;
-	struct cut cut = { .data = (const uint8_t *)(r + 1), .len = r->len, .wire_len = r->wire_len, .gso_size = r->gso_size,
-			   .own = r->flags & TAP_OUT };
-	struct frames f = { .taking = t };
-	uint16_t worker;
-
-	if (size < sizeof(*r) + r->len)
-		return 0;
-	worker = worker_of(t, r);
-	f.frame = (struct packets_frame){
-		.at_ns = r->at_ns + (uint64_t)t->offset_ns,
-		.flow = r->flow,
-		.port = r->ifindex,
-		.worker = worker,
-		.leg = !t->number && !(r->flags & TAP_LEG) ? PACKETS_OTHER_LEG : r->flags & FLOW_CLIENT ? PACKETS_CLIENT_LEG : PACKETS_SERVER_LEG,
-		.flags = (uint8_t)((r->flags & TAP_OUT ? PACKETS_OUT : 0) | (r->flags & FLOW_MONITOR ? PACKETS_MONITOR : 0) |
-				   (r->flags & TAP_GATE ? PACKETS_GATED : 0) | (r->flags & TAP_GUARD ? PACKETS_GUARDED : 0)),
-		.client_port = ntohs(r->client_port),
-	};
-	memcpy(f.frame.client, r->client, 16);
-	memcpy(&f.packet.client, r->client, 16);
-	if (f.frame.client_port)
-		f.frame.flags |= PACKETS_PEER;
-	f.packet.monitor = r->flags & FLOW_MONITOR;
-	f.packet.whole = t->number == 0;
-	f.packet.is_client_leg = r->flags & FLOW_CLIENT;
-	f.packet.out = r->flags & TAP_OUT;
-	/* One that is not known yet is somebody's all the same: the limit holds for each. */
-	f.taken = &t->taken[worker == PACKETS_NO_WORKER ? r->flow % t->all->workers : worker % t->all->workers];
-	cut_frames(&cut, frame, &f);
-	if (t->out.len >= BLOCK_BYTES)
-		seal(t, 0, NULL);
-	return 0;
-}
-
-static void hear_frame(struct taking *t, const struct told *told, const uint8_t *data)
-{
-	struct packets_frame f = {
-		.at_ns = told->note.at_ns,
-		.flow = told->note.flow,
-		.port = PORT_PLAIN + told->note.leg,
-		.wire_len = MAX(told->len, told->wire_len),
-		.len = told->len,
-		.worker = told->worker,
-		.leg = told->note.leg,
-		.flags = (uint8_t)(PACKETS_PLAIN | PACKETS_PEER | (told->out ? PACKETS_OUT : 0)),
-		.client_port = told->client_port,
-		.data = data,
-	};
-
-	if (told->note.leg > PACKETS_SERVER_LEG)
-		return;
-	memcpy(f.client, told->client, 16);
-	know_port(t, f.port);
-	packets_put_frame(&t->out, &f);
-	t->packets++;
-}
-
-/* What workers tell: they may be behind, and speak of another capture. */
-static void hear(struct taking *t)
-{
-	uint8_t data[CHUTE_DATA_MAX];
-	struct told told;
-
-	for (unsigned w = 0; t->capture && w < t->all->workers; w++)
-		while (chute_take(&t->all->chute, w, t->slot, &told, data)) {
-			struct in6_addr client, server;
-
-			memcpy(&client, told.client, 16);
-			memcpy(&server, told.server, 16);
-			if (told.service != t->number || told.capture != t->capture || !sieve_takes(t->sieve, &client, &server))
-				continue;
-			told.note.at_ns += (uint64_t)t->offset_ns;
-			if (!told.len)
-				packets_put_note(&t->out, &told.note);
-			else if (t->plaintext)
-				hear_frame(t, &told, data);
-			if (t->out.len >= BLOCK_BYTES)
-				seal(t, 0, NULL);
-		}
-}
-
-static bool stops(const struct taking *t)
-{
-	return __atomic_load_n(&t->stops, __ATOMIC_ACQUIRE);
-}
-
-static void *run(void *arg)
-{
-	struct taking *t = arg;
-	const char *ended = NULL;
-
-	t->sealed_ns = mono_ns();
-	while (!ended) {
-		uint64_t now;
-		bool last = stops(t);
-
-		ring_buffer__poll(t->ring, last ? 0 : LOOK_MS);
-		now = mono_ns();
-		ring_buffer__consume(t->ring);
-		hear(t);
-		if (t->packets_max && t->full == t->all->workers)
-			ended = "packets";
-		else if (last)
-			ended = "stopped";
-		else if (mono_ns() - t->sealed_ns >= BLOCK_MS * NS_PER_MS)
-			seal(t, now - SETTLE_NS, NULL);
-	}
-	seal(t, mono_ns(), ended);
-	return NULL;
-}
-
-/* The past does not run away: it waits until the link has taken what was given. */
-static void wait_for_room(struct taking *t)
-{
-	pthread_mutex_lock(&t->lock);
-	while (t->waiting > WAITING_MAX / 2 && !stops(t))
-		pthread_cond_wait(&t->room, &t->lock);
-	pthread_mutex_unlock(&t->lock);
-}
-
-/* What was recorded since then and before UNTIL_NS. From when on none is missing. */
-static uint64_t take_past(struct taking *t, uint64_t since_ns, uint64_t until_ns)
-{
-	uint64_t whole_ns;
-	size_t n;
-	struct recorder_slot *slots = recorder_read(&t->past, since_ns, until_ns, &n, &whole_ns);
-
-	for (size_t i = 0; i < n && !stops(t); i++) {
-		record(t, &slots[i], sizeof(slots[i]));
-		wait_for_room(t);
-	}
-	free(slots);
-	return whole_ns;
-}
-
-/* The same of what was said inside TLS. */
-static uint64_t take_said(struct taking *t, uint64_t since_ns, uint64_t until_ns)
-{
-	struct gist_past past;
-
-	gist_read(&t->said, since_ns, until_ns, &past);
-	for (size_t i = 0; i < past.n && !stops(t); i++) {
-		const struct gist_record *m = past.at[i];
-		uint8_t data[RECITE_BYTES];
-		struct packets_frame f;
-		struct packets_note n;
-		struct in6_addr client, server = { 0 };
-
-		memcpy(&client, m->client.addr, sizeof(client));
-		if (m->leg == PACKETS_SERVER_LEG)
-			memcpy(&server, m->to.addr, sizeof(server));
-		if (t->request.id ? strlen(t->request.id) != m->id_len || memcmp(t->request.id, gist_id(m), m->id_len) != 0
-				  : !sieve_takes(t->sieve, &client, &server))
-			continue;
-		if (recital_note(m, &n)) {
-			n.at_ns += (uint64_t)t->offset_ns;
-			packets_put_note(&t->out, &n);
-		}
-		recital_frame(t->recital, m, &f, data);
-		f.at_ns += (uint64_t)t->offset_ns;
-		f.port = PORT_PAST + f.leg;
-		know_port(t, f.port);
-		packets_put_frame(&t->out, &f);
-		t->packets++;
-		if (t->out.len >= BLOCK_BYTES)
-			seal(t, 0, NULL);
-		wait_for_room(t);
-	}
-	since_ns = past.whole_ns;
-	gist_past_fini(&past);
-	return since_ns;
-}
-
-static uint64_t held(const struct taking *t, uint64_t whole_ns)
-{
-	return t->asked_ns > whole_ns ? t->asked_ns - whole_ns : 0;
-}
-
-static void wait_to_look_again(struct taking *t)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += AGAIN_MS * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	pthread_mutex_lock(&t->lock);
-	if (!stops(t))
-		pthread_cond_timedwait(&t->room, &t->lock, &until);
-	pthread_mutex_unlock(&t->lock);
-}
-
-/* Which packets, and of when, are those of the request. False: nobody here knows of it. */
-static bool find_request(struct taking *t)
-{
-	int64_t ahead_ns = (int64_t)(wall_us() * NS_PER_US) - (int64_t)mono_ns();
-	CLEANUP_FREE char *expression = NULL;
-	char client[ADDRESS_TEXT], server[ADDRESS_TEXT];
-	struct ipset nobody = { 0 };
-	struct record_request r;
-	struct sieve *sieve;
-	struct err e = { 0 };
-
-	if (!records_request(t->all->requests, t->request.service, t->request.id, &r))
-		return false;
-	address_ip(&r.client, client);
-	expression = xasprintf("host %s and port %u", client, address_port(&r.client));
-	if (r.server_src_port) {
-		CLEANUP_FREE char *one = expression;
-
-		address_ip(&r.server, server);
-		expression = xasprintf("(%s) or (host %s and port %u and port %u)", one, server, address_port(&r.server),
-				       r.server_src_port);
-	}
-	if (sieve_new(&(struct capture){ .capture_expression = expression }, &nobody, &sieve, &e) < 0) {
-		log_warn("capture_failed capture=%s reason=\"%s\"", t->uuid, err_line(&e));
-		return false;
-	}
-	sieve_free(t->sieve);
-	t->sieve = sieve;
-	t->since_ns = (uint64_t)((int64_t)(r.from_us * NS_PER_US) - ahead_ns) - AROUND_NS;
-	t->until_ns = (uint64_t)((int64_t)(r.to_us * NS_PER_US) - ahead_ns) + AROUND_NS;
-	return true;
-}
-
-static void *run_past(void *arg)
-{
-	struct taking *t = arg;
-	struct recorder_written before = { 0 }, now = { 0 };
-	uint64_t end_ns = t->asked_ns + t->after_ns, least_ns = t->request.id ? 0 : t->since_ns, whole_ns, upto_ns;
-
-	if (t->request.id && !find_request(t)) {
-		seal(t, mono_ns(), "unknown");
-		return NULL;
-	}
-	recorder_written(&t->past, &before);
-	upto_ns = t->after_ns ? t->asked_ns : t->until_ns;
-	whole_ns = take_said(t, t->since_ns, upto_ns);
-	t->said_ns = t->said.service ? held(t, MAX(whole_ns, least_ns)) : 0;
-	whole_ns = take_past(t, t->since_ns, upto_ns);
-	t->held_ns = t->past.service ? held(t, MAX(whole_ns, least_ns)) : 0;
-	while (upto_ns < end_ns && !stops(t)) {
-		uint64_t from_ns = upto_ns;
-
-		seal(t, upto_ns, NULL);
-		wait_to_look_again(t);
-		upto_ns = MIN(mono_ns() - SETTLE_NS, end_ns);
-		take_said(t, from_ns, upto_ns);
-		take_past(t, from_ns, upto_ns);
-		recorder_written(&t->past, &now);
-		t->lost += recorder_lost(&t->past, &before, &now);
-		before = now;
-	}
-	seal(t, mono_ns(), "saved");
-	return NULL;
-}
-
-/* ---- the warden's side ---- */
-
 /* No packet comes any more; the thread reads what there is, and ends. */
 static void untap(struct taking *t)
 {
-	if (stops(t))
+	if (taking_stops(t))
 		return;
 	if (t->ring && t->number)
 		datapath_tap_remove(t->all->datapath, t->number, t->slot);
@@ -516,17 +68,6 @@ static void untap(struct taking *t)
 	__atomic_store_n(&t->stops, 1, __ATOMIC_RELEASE);
 	pthread_cond_signal(&t->room);
 	pthread_mutex_unlock(&t->lock);
-}
-
-/* To read a full ring, or to sort the past, takes the thread longer than a lease: who has other things to do asks first. */
-static bool is_over(struct taking *t)
-{
-	bool over;
-
-	pthread_mutex_lock(&t->lock);
-	over = t->is_over;
-	pthread_mutex_unlock(&t->lock);
-	return over;
 }
 
 /* The kernel waits for its readers when a ring goes: leases are renewed before and behind. */
@@ -551,10 +92,8 @@ static void end(struct taking *t)
 static void taking_free(struct taking *t)
 {
 	end(t);
-	for (struct block *b = t->first, *next; b; b = next) {
-		next = b->next;
-		block_free(b);
-	}
+	while (taking_first(t))
+		taking_pop(t);
 	list_remove(&t->link);
 	sieve_free(t->sieve);
 	recital_free(t->recital);
@@ -568,32 +107,6 @@ static void taking_free(struct taking *t)
 	free(t->request.service);
 	free(t->request.id);
 	free(t);
-}
-
-static struct block *first_of(struct taking *t)
-{
-	struct block *b;
-
-	pthread_mutex_lock(&t->lock);
-	b = t->first;
-	pthread_mutex_unlock(&t->lock);
-	return b;
-}
-
-static void pop(struct taking *t)
-{
-	struct block *b;
-
-	pthread_mutex_lock(&t->lock);
-	b = t->first;
-	t->first = b->next;
-	if (!t->first)
-		t->last = &t->first;
-	t->waiting -= b->bytes.len;
-	keep_memory(t, &b->bytes);
-	pthread_cond_signal(&t->room);
-	pthread_mutex_unlock(&t->lock);
-	block_free(b);
 }
 
 /* False: the link takes no more now. */
@@ -616,11 +129,11 @@ static void tell(struct taking *t)
 {
 	struct block *b;
 
-	while (!t->told && (b = first_of(t))) {
+	while (!t->told && (b = taking_first(t))) {
 		if (!give(t, b))
 			return;
 		t->told = b->ended != NULL;
-		pop(t);
+		taking_pop(t);
 	}
 }
 
@@ -636,7 +149,7 @@ static void look(struct timer *timer)
 
 	LIST_FOREACH(l, &c->all) {
 		struct taking *t = LIST_ENTRY(l, struct taking, link);
-		bool over = is_over(t); /* first: then its last block is there */
+		bool over = taking_is_over(t); /* first: then its last block is there */
 
 		tell(t);
 		/* It stays in the list as long as it is wanted: so it is not begun anew. */
@@ -661,7 +174,7 @@ static int ring_open(struct captures *c, struct taking *t, struct err *e)
 	fd = datapath_tap_open(c->datapath, t->slot, RING_BYTES);
 	if (fd < 0)
 		return err_set(e, fd, NULL, "No ring for the packets: %s.", strerror(-fd));
-	t->ring = ring_buffer__new(fd, record, t, NULL);
+	t->ring = ring_buffer__new(fd, taking_record, t, NULL);
 	if (!t->ring) {
 		datapath_tap_close(c->datapath, t->slot);
 		return err_set(e, -errno, NULL, "The ring cannot be read: %s.", strerror(errno));
@@ -708,6 +221,10 @@ static int start(struct captures *c, const char *owner, uint32_t number, const c
 		rc = ring_open(c, t, e);
 	if (rc == 0) {
 		t->all = c;
+		t->datapath = c->datapath;
+		t->chute = &c->chute;
+		t->requests = c->requests;
+		t->workers = c->workers;
 		t->uuid = xstrdup(uuid);
 		t->service = xstrdup(owner);
 		t->number = number;
@@ -728,7 +245,7 @@ static int start(struct captures *c, const char *owner, uint32_t number, const c
 		if (want->capture_expression && tap.snap)
 			tap.snap = MAX(tap.snap, (uint32_t)SEEN_MIN);
 		tap.slot = t->slot;
-		seal(t, 0, NULL); /* it is here, and holds the others up from now on */
+		taking_seal(t, 0, NULL); /* it is here, and holds the others up from now on */
 		if (before_ns) {
 			t->since_ns = now > before_ns ? now - before_ns : 0;
 			t->until_ns = UINT64_MAX;
@@ -740,7 +257,7 @@ static int start(struct captures *c, const char *owner, uint32_t number, const c
 			if (t->plaintext && gist_view(recorder_gist(c->recorder), t->number, &t->said))
 				t->recital = recital_new();
 		}
-		must(pthread_create(&t->thread, NULL, before_ns ? run_past : run, t) == 0);
+		must(pthread_create(&t->thread, NULL, before_ns ? taking_run_past : taking_run, t) == 0);
 		if (!before_ns && number)
 			datapath_tap_set(c->datapath, number, &tap, t->monitors);
 		else if (!before_ns)
@@ -767,25 +284,6 @@ static void stop(struct taking *t)
 	t->service = NULL;
 	t->over_ns = mono_ns();
 	untap(t);
-}
-
-/* A block of its own, which leaves before the packets that it opens: those wait for the next look. */
-static void take_secret(struct taking *t, const char *text)
-{
-	struct block *b = xcalloc(1, sizeof(*b));
-
-	packets_put_text(&b->bytes, PACKETS_SECRET, 0, text);
-	pthread_mutex_lock(&t->lock);
-	b->drops = t->drops;
-	t->waiting += b->bytes.len;
-	if (t->is_over || t->waiting > WAITING_MAX) {
-		t->waiting -= b->bytes.len;
-		block_free(b);
-	} else {
-		*t->last = b;
-		t->last = &b->next;
-	}
-	pthread_mutex_unlock(&t->lock);
 }
 
 /* TEXT: "WORD SENTENCE". Several workers may say so of one service. */
@@ -826,7 +324,7 @@ static void secrets_ready(struct watch *w, uint32_t events)
 			struct taking *t = LIST_ENTRY(at, struct taking, link);
 
 			if (t->keys && t->service && t->number == l.service && sieve_takes(t->sieve, &client, &server))
-				take_secret(t, text);
+				taking_secret(t, text);
 		}
 		explicit_bzero(text, sizeof(text));
 	}
@@ -1001,7 +499,7 @@ struct captures *captures_new(struct loop *l, struct datapath *d, struct recorde
 	c->recorder = r;
 	c->requests = requests;
 	c->link = k;
-	c->workers = MIN(MAX(workers, 1U), (unsigned)WORKERS_MAX);
+	c->workers = MIN(MAX(workers, 1U), (unsigned)TAKING_WORKERS);
 	list_init(&c->all);
 	must(secrets_pair(&c->secrets.fd, &c->secrets_fd) == 0);
 	must(chute_new(&c->chute, c->workers) == 0);

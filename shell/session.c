@@ -382,7 +382,7 @@ static char *here_text(struct session *s, const char *end, bool secret, struct e
 		err_set(e, -EINTR, NULL, "Nothing was set.");
 	else if (!text)
 		err_set(e, -EINVAL, NULL, "There is no line '%s' that ends the text.", end);
-	if (b.len)
+	if (b.data)
 		explicit_bzero(b.data, b.len);
 	buf_fini(&b);
 	return text;

@@ -63,10 +63,12 @@ static bool tls_fits(const struct conn *c, const struct snapshot_pool *p, const 
 	return client ? has == secure_for(p, client) : has == p->tls || (!has && p->service_tls);
 }
 
-/* The address from which a server of FAMILY is spoken to for CLIENT. */
+/* The address from which a server of FAMILY is spoken to for CLIENT: the newest, whatever S is; older ones may be gone. */
 static const struct source *source_for(const struct snapshot *s, const struct conn *client, int family)
 {
-	return source_of(&s->sources, &client->listener->address, family);
+	const struct snapshot *newest = client->listener->snapshot;
+
+	return source_of(newest ? &newest->sources : &s->sources, &client->listener->address, family);
 }
 
 /* May a connection that was opened under an older snapshot serve under S? */

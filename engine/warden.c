@@ -81,6 +81,7 @@ struct warden {
 	json_t *health;                    /* pool -> its servers as the proxy told last; those that are checked */
 	struct timer stats, parting;
 	size_t turn;                       /* seconds */
+	uint64_t commits, applied;         /* that the proxy was told, and has */
 	struct breath breath;
 };
 
@@ -93,10 +94,16 @@ static void breathe(struct breath *b)
 	vips_renew(w->vips);
 }
 
+static void commit_send(struct warden *w, uint64_t revision)
+{
+	w->commits++;
+	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision", (json_int_t)revision), -1);
+}
+
 /* The proxy builds what it was told of services beside their objects. */
 static void commit_again(struct warden *w)
 {
-	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision", (json_int_t)link_revision(w->link)), -1);
+	commit_send(w, link_revision(w->link));
 }
 
 /* ---- states of services ---- */
@@ -590,7 +597,7 @@ static void on_committed(struct link_user *u, uint64_t revision)
 			sources_follow(w, a);
 	}
 	monitors_mark(w);
-	process_send(w->process, json_pack("{s:s, s:I}", "type", "commit", "revision", (json_int_t)revision), -1);
+	commit_send(w, revision);
 	LIST_FOREACH(l, assigned_list(w->assigned)) {
 		loop_breathe(w->loop);
 		assigned_retire_clone(LIST_ENTRY(l, struct assigned, link));
@@ -751,6 +758,7 @@ static void on_started(struct process_user *u)
 	LIST_FOREACH(l, assigned_list(w->assigned))
 		if (LIST_ENTRY(l, struct assigned, link)->sources)
 			process_send(w->process, snat_message(LIST_ENTRY(l, struct assigned, link)), -1);
+	w->applied = w->commits; /* what the one before had not got to */
 	commit_again(w);
 	ports_each(w->ports, port_tell, w);
 }
@@ -836,6 +844,7 @@ static void on_message(struct process_user *u, const char *type, const json_t *m
 	if (strcmp(type, "applied") == 0) {
 		uint64_t revision = (uint64_t)json_int(m, "revision", 0);
 
+		w->applied++;
 		if (revision && revision <= link_revision(w->link))
 			all_applied(w, revision);
 	} else if (strcmp(type, "health") == 0) {
@@ -862,7 +871,9 @@ static void stats_send(struct timer *t)
 	uint64_t gate[GATE_COUNTERS];
 
 	timer_in(w->loop, t, STATS_MS, stats_send);
-	snat_linger(assigned_list(w->assigned), w->turn++);
+	/* Until all workers have what they were told one may still speak from an address that is not used. */
+	if (w->applied >= w->commits)
+		snat_linger(assigned_list(w->assigned), w->turn++);
 	loop_breathe(w->loop);
 	own(w)->warden_turn_ms = loop_longest(w->loop) / NS_PER_MS;
 	stats = books_read(w->books, all);

@@ -159,7 +159,7 @@ static bool is_at(const struct assigned_vip *v, const struct in6_addr *a)
 
 bool snat_keeps(struct assigned *a, const struct assignment *as, struct assigned_hold *h)
 {
-	bool lingers = h->snat && vip_state(h->vip) == VIP_OWNED;
+	bool lingers = h->snat && vip_state(h->vip) != VIP_ABSENT && vip_state(h->vip) != VIP_WAITING;
 
 	/* Whom else it goes to, on another engine or here, is not kept waiting. */
 	for (size_t i = 0; i < as->snats_n && lingers; i++)

@@ -269,6 +269,15 @@ static int read_all(const char *pem, json_t **out, struct err *e)
 	return 0;
 }
 
+bool certificate_is_authority(const char *pem)
+{
+	AUTO(x509) X509 *x = pem_read_cert(pem);
+	bool is = x && X509_check_ca(x) == 1;
+
+	ERR_clear_error();
+	return is;
+}
+
 /* ---- what was done last -------------------------------------------------------------- */
 
 static struct {

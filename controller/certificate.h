@@ -39,6 +39,8 @@ int certificate_read(const char *pem, json_t **facts, struct err *e);
 /* Does the key belong to the first certificate? -EINVAL with path "key". */
 int certificate_owns(const char *pem, const char *key, struct err *e);
 
+/* May the first certificate sign others? Then it is an authority's. */
+bool certificate_is_authority(const char *pem);
 /* Of the first certificate. -1: none. */
 int64_t certificate_days_left(const char *not_after, uint64_t now_us);
 /* Is SUBJECT's certificate signed by ISSUER's? */

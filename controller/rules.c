@@ -13,6 +13,7 @@ static const struct rule *const rules[] = {
 	&rule_cloud,
 	&rule_debugserviceengine,
 	&rule_debugvirtualservice,
+	&rule_ipaddrgroup,
 	&rule_network,
 	&rule_networkprofile,
 	&rule_networksecuritypolicy,

@@ -82,6 +82,7 @@ extern const struct rule rule_capture;
 extern const struct rule rule_cloud;
 extern const struct rule rule_debugserviceengine;
 extern const struct rule rule_debugvirtualservice;
+extern const struct rule rule_ipaddrgroup;
 extern const struct rule rule_network;
 extern const struct rule rule_networkprofile;
 extern const struct rule rule_networksecuritypolicy;

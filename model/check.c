@@ -230,6 +230,11 @@ int check_pool(const json_t *o, struct err *e)
 	CLEANUP_JSON json_t *seen = json_object();
 	size_t i;
 
+	if (strcmp(json_str(o, "lb_algorithm", ""), "LB_ALGORITHM_CONSISTENT_HASH") == 0 &&
+	    strcmp(json_str(o, "lb_algorithm_hash", ""), "LB_ALGORITHM_CONSISTENT_HASH_CUSTOM_HEADER") == 0 &&
+	    !*json_str(o, "lb_algorithm_consistent_hash_hdr", ""))
+		return err_set(e, -EINVAL, "lb_algorithm_consistent_hash_hdr",
+			       "LB_ALGORITHM_CONSISTENT_HASH_CUSTOM_HEADER wants to know which header.");
 	json_array_foreach(json_object_get(o, "servers"), i, server) {
 		const char *addr = json_str(json_object_get(server, "ip"), "addr", "");
 		json_int_t port = json_int(server, "port", 0);

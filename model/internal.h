@@ -53,12 +53,28 @@ bool has_secrets(const struct message_desc *m);
 /* What a secret looks like in an answer; sent back, it keeps the secret. */
 extern const char model_masked[];
 
-/* Checks of single messages and kinds beyond their tables; check.c, check_clone.c. */
+/* Checks of single messages and kinds beyond their tables; check.c, check_clone.c, check_policy.c. */
 int check_ip_addr(const json_t *o, struct err *e);
 int check_ip_addr_prefix(const json_t *o, struct err *e);
 int check_ip_addr_range(const json_t *o, struct err *e);
 int check_port_range(const json_t *o, struct err *e);
 int check_network_security_rule(const json_t *o, struct err *e);
+int check_network_security_policy(const json_t *o, struct err *e);
+int check_rules(const json_t *o, struct err *e);
+int check_error_page_profile(const json_t *o, struct err *e);
+int check_subnet(const json_t *o, struct err *e);
+int check_role(const json_t *o, struct err *e);
+int check_priority_labels(const json_t *o, struct err *e);
+int check_ip_addr_match(const json_t *o, struct err *e);
+int check_port_match_generic(const json_t *o, struct err *e);
+int check_static_route(const json_t *o, struct err *e);
+int check_gateway_monitor(const json_t *o, struct err *e);
+int check_server(const json_t *o, struct err *e);
+int check_vip(const json_t *o, struct err *e);
+int check_fail_action(const json_t *o, struct err *e);
+int check_http_application_profile(const json_t *o, struct err *e);
+int check_http_cookie_persistence_profile(const json_t *o, struct err *e);
+int check_ip_addr_port(const json_t *o, struct err *e);
 int check_performance_limits(const json_t *o, struct err *e);
 int check_service(const json_t *o, struct err *e);
 int check_clone_encapsulation(const json_t *o, struct err *e);

@@ -69,6 +69,90 @@ static const struct {
 	{ "virtualservice", "{'name': 'v', 'services': [{'port': 80, 'port_range_end': 90}, {'port': 85}]}",
 	  "services[1]: Has a port in common with services[0]." },
 	{ "virtualservice", "{'name': 'v', 'waf_policy_ref': '/api/wafpolicy/x'}", "waf_policy_ref: Is not built yet" },
+	{ "networksecuritypolicy",
+	  "{'name': 'p', 'rules': [{'name': 'a', 'index': 1, 'enable': true, 'action': 'NETWORK_SECURITY_POLICY"
+	  "_ACTION_TYPE_DENY', 'match': {}}, {'name': 'b', 'index': 1, 'enable': true, 'action': 'NETWORK_SECUR"
+	  "ITY_POLICY_ACTION_TYPE_DENY', 'match': {}}]}",
+	  "rules[1].index: 1 is that of rules[0] already." },
+	{ "networksecuritypolicy",
+	  "{'name': 'p', 'rules': [{'name': 'a', 'index': 1, 'enable': true, 'action': 'NETWORK_SECURITY_POLICY"
+	  "_ACTION_TYPE_DENY', 'match': {}}, {'name': 'b', 'index': 2, 'enable': true, 'action': 'NETWORK_SECUR"
+	  "ITY_POLICY_ACTION_TYPE_DENY', 'match': {}}, {'name': 'b', 'index': 3, 'enable': true, 'action': 'NET"
+	  "WORK_SECURITY_POLICY_ACTION_TYPE_DENY', 'match': {}}]}",
+	  "rules[2].name: b is that of rules[1] already." },
+	{ "networksecuritypolicy",
+	  "{'name': 'p', 'rules': [{'name': 'a', 'index': 1, 'enable': true, 'action': 'NETWORK_SECURITY_POLICY"
+	  "_ACTION_TYPE_DENY', 'match': {'client_ip': {'match_criteria': 'IS_NOT_IN'}}}]}",
+	  "rules[0].match.client_ip.addrs: Names nobody: set addrs" },
+	{ "networksecuritypolicy",
+	  "{'name': 'p', 'rules': [{'name': 'a', 'index': 1, 'enable': true, 'action': 'NETWORK_SECURITY_POLICY"
+	  "_ACTION_TYPE_DENY', 'match': {'client_ip': {'match_criteria': 'IS_IN', 'addrs': [{'addr': 'a.b', 'ty"
+	  "pe': 'DNS'}]}}}]}",
+	  "rules[0].match.client_ip.addrs[0].type: A client has an address" },
+	{ "networksecuritypolicy",
+	  "{'name': 'p', 'rules': [{'name': 'a', 'index': 1, 'enable': true, 'action': 'NETWORK_SECURITY_POLICY"
+	  "_ACTION_TYPE_DENY', 'match': {'client_port': {'match_criteria': 'IS_IN'}}}]}",
+	  "rules[0].match.client_port.ports: Names no port" },
+	{ "httppolicyset",
+	  "{'name': 'p', 'http_request_policy': {'rules': [{'name': 'a', 'index': 4, 'enable': true}, {'name': "
+	  "'b', 'index': 4, 'enable': true}]}}",
+	  "http_request_policy.rules[1].index: 4 is that of rules[0] already." },
+	{ "l4policyset",
+	  "{'name': 'p', 'l4_connection_policy': {'rules': [{'name': 'a', 'index': 4}, {'name': 'b', 'index': 4"
+	  "}]}}",
+	  "l4_connection_policy.rules[1].index: 4 is that" },
+	{ "errorpageprofile",
+	  "{'name': 'p', 'error_pages': [{'index': 1}, {'index': 1}]}",
+	  "error_pages[1].index: 1 is that of error_pages[0] already." },
+	{ "prioritylabels",
+	  "{'name': 'p', 'equivalent_labels': [{'labels': ['a', 'b']}, {'labels': ['b']}]}",
+	  "equivalent_labels[1].labels[0]: b stands in equivalent_labels[0] already." },
+	{ "prioritylabels",
+	  "{'name': 'p', 'equivalent_labels': [{'labels': ['']}]}",
+	  "equivalent_labels[0].labels[0]: A label has at least" },
+	{ "network", "{'name': 'n', 'configured_subnets': [{'prefix': {'ip_addr': {'addr': '10.0.0.0', 'type': 'V4'}, 'mask': 24},"
+	  " 'static_ip_ranges': [{'range': {'begin': {'addr': '10.0.0.1', 'type': 'V4'}, 'end': {'addr': '10.0.0.9', 'type': 'V4'}}},"
+	  " {'range': {'begin': {'addr': '10.0.0.9', 'type': 'V4'}, 'end': {'addr': '10.0.0.19', 'type': 'V4'}}}]}]}",
+	  "configured_subnets[0].static_ip_ranges[1].range: Overlaps static_ip_ranges[0]." },
+	{ "role",
+	  "{'name': 'r', 'privileges': [{'resource': 'PERMISSION_POOL', 'type': 'READ_ACCESS'}, {'resource': 'P"
+	  "ERMISSION_POOL', 'type': 'WRITE_ACCESS'}]}",
+	  "privileges[1].resource: PERMISSION_POOL is that of privileges[0] already." },
+	{ "vrfcontext",
+	  "{'name': 'v', 'gateway_mon': [{'gateway_ip': {'addr': 'a.b', 'type': 'DNS'}}]}",
+	  "gateway_mon[0].gateway_ip.type: A gateway has an address, not a name." },
+	{ "vrfcontext",
+	  "{'name': 'v', 'static_routes': [{'route_id': '1', 'prefix': {'ip_addr': {'addr': '10.0.0.0', 'type':"
+	  " 'V4'}, 'mask': 8}, 'next_hop': {'addr': 'a.b', 'type': 'DNS'}}]}",
+	  "static_routes[0].next_hop.type: A gateway has" },
+	{ "pool",
+	  "{'name': 'p', 'servers': [{'ip': {'addr': '0.0.0.0', 'type': 'V4'}}]}",
+	  "servers[0].ip.addr: 0.0.0.0 is not the address of a server." },
+	{ "pool",
+	  "{'name': 'p', 'servers': [{'ip': {'addr': 'ff02::1', 'type': 'V6'}}]}",
+	  "servers[0].ip.addr: ff02::1 is not the address of a server." },
+	{ "vsvip",
+	  "{'name': 'v', 'vip': [{'ip_address': {'addr': '224.0.0.9', 'type': 'V4'}}]}",
+	  "vip[0].ip_address.addr: Clients cannot reach a service at 224.0.0.9." },
+	{ "vsvip",
+	  "{'name': 'v', 'vip': [{'ip6_address': {'addr': '::1', 'type': 'V6'}}]}",
+	  "vip[0].ip6_address.addr: Clients cannot reach a service at ::1." },
+	{ "pool", "{'name': 'p', 'lb_algorithm': 'LB_ALGORITHM_CONSISTENT_HASH',"
+	  " 'lb_algorithm_hash': 'LB_ALGORITHM_CONSISTENT_HASH_CUSTOM_HEADER'}",
+	  "lb_algorithm_consistent_hash_hdr: LB_ALGORITHM_CONSISTENT_HASH_CUSTOM_HEADER wants to know which header." },
+	{ "pool", "{'name': 'p', 'fail_action': {'type': 'FAIL_ACTION_HTTP_REDIRECT'}}",
+	  "fail_action.redirect: FAIL_ACTION_HTTP_REDIRECT wants to know where to." },
+	{ "applicationprofile",
+	  "{'name': 'p', 'type': 'APPLICATION_PROFILE_TYPE_HTTP', 'http_profile': {'xff_alternate_name': 'a: b'"
+	  "}}",
+	  "http_profile.xff_alternate_name: \"a: b\" is not the name of a header." },
+	{ "applicationpersistenceprofile",
+	  "{'name': 'p', 'persistence_type': 'PERSISTENCE_TYPE_HTTP_COOKIE', 'http_cookie_persistence_profile':"
+	  " {'cookie_name': 'a;b'}}",
+	  "http_cookie_persistence_profile.cookie_name: \"a;b\" is not the name of a cookie." },
+	{ "ipaddrgroup",
+	  "{'name': 'g', 'ip_ports': [{'port': 80}]}",
+	  "ip_ports[0].ip: A server needs an address." },
 	{ "virtualservice", "{'name': 'v', 'performance_limits': {'max_throughput': -5}}",
 	  "performance_limits.max_throughput: Must not be negative." },
 	{ "virtualservice", "{'name': 'v', 'performance_limits': {'max_concurrent_connections': -1}}",
@@ -85,7 +169,7 @@ static const struct {
 	{ "virtualservice", "{'name': 'v', 'type': 'VS_TYPE_VH_PARENT'}", "type: VS_TYPE_VH_PARENT is not built yet" },
 	{ "vsvip", "{'name': 'v', 'vip': [{'vip_id': '1'}]}", "vip[0]: An address is needed" },
 	{ "vsvip", "{'name': 'v', 'vip': [{'auto_allocate_ip_type': 'V5_ONLY'}]}", "vip[0].auto_allocate_ip_type" },
-	{ "vsvip", "{'name': 'v', 'vip': [{'ip_address': {'addr': '::1', 'type': 'V6'}}]}",
+	{ "vsvip", "{'name': 'v', 'vip': [{'ip_address': {'addr': 'fd00::1', 'type': 'V6'}}]}",
 	  "vip[0].ip_address.type: Must be V4." },
 	{ "vsvip", "{'name': 'v', 'vip': [{'ip_address': {'addr': '1.1.1.1', 'type': 'V4'}},"
 		   " {'ip_address': {'addr': '1.1.1.2', 'type': 'V4'}}]}", "vip[1]: Is the same as item 0 of the list." },

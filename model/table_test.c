@@ -277,6 +277,32 @@ static bool can_be_set(const struct field_desc *f)
 	return true;
 }
 
+/* What single messages demand beyond their tables. INDEX: the place of O in its list. */
+static void make_sense(const struct message_desc *m, json_t *o, size_t index)
+{
+	static const char *const one_address = "{s:s, s:s}";
+	static const struct {
+		const char *message, *field;
+	} addresses[] = { { "StaticRoute", "next_hop" }, { "GatewayMonitor", "gateway_ip" }, { "IpAddrPort", "ip" } };
+
+	for (size_t i = 0; i < m->n_fields; i++)
+		if (strcmp(m->fields[i].name, "index") == 0 && m->fields[i].type == FT_INT)
+			json_object_set_new(o, "index", json_integer((json_int_t)index + 1));
+	for (size_t i = 0; i < ARRAY_SIZE(addresses); i++)
+		if (strcmp(m->name, addresses[i].message) == 0)
+			json_object_set_new(o, addresses[i].field, json_pack(one_address, "addr", "10.0.0.7", "type", "V4"));
+	if (strcmp(m->name, "IpAddrMatch") == 0)
+		json_object_set_new(o, "addrs", json_pack("[{s:s, s:s}]", "addr", "10.0.0.7", "type", "V4"));
+	if (strcmp(m->name, "PortMatchGeneric") == 0)
+		json_object_set_new(o, "ports", json_pack("[i]", 80));
+	if (strcmp(m->name, "FailAction") == 0)
+		json_object_set_new(o, "type", json_string("FAIL_ACTION_CLOSE_CONN"));
+	if (strcmp(m->name, "Permission") == 0)
+		json_object_set_new(o, "resource", json_string(index % 2 ? "PERMISSION_POOL" : "PERMISSION_ROLE"));
+	if (strcmp(m->name, "EquivalentLabels") == 0)
+		json_object_set_new(o, "labels", json_pack("[o]", json_sprintf("level %zu", index)));
+}
+
 static json_t *make_message(const struct message_desc *m, int depth, size_t index)
 {
 	json_t *o = make_special(m, index);
@@ -293,6 +319,7 @@ static json_t *make_message(const struct message_desc *m, int depth, size_t inde
 		json_object_set_new(o, f->name,
 				    f->list ? make_list(f, depth) : make_item(f, depth, index));
 	}
+	make_sense(m, o, index);
 	return o;
 }
 
@@ -302,6 +329,8 @@ static void make_legal(const struct kind_desc *k, json_t *o)
 	json_t *vip, *receiver, *rule;
 	size_t i;
 
+	if (strcmp(k->path, "pool") == 0)
+		json_object_set_new(o, "lb_algorithm_consistent_hash_hdr", json_string("x-who"));
 	if (strcmp(k->path, "healthmonitor") == 0) {
 		json_object_set_new(o, "type", json_string("HEALTH_MONITOR_HTTP"));
 		for (i = 0; i < 2; i++)

@@ -32,10 +32,56 @@ static int check_backup(struct change *c, const char *uuid, const json_t *new, s
 	return 0;
 }
 
+/* Fewer than must be up: it will never be. Servers may still come, so it is no refusal. */
+static void warn_of_too_few(struct change *c, const json_t *pool)
+{
+	static const struct {
+		const char *least, *list, *what;
+	} needs[] = { { "min_servers_up", "servers", "the pool" },
+		      { "min_health_monitors_up", "health_monitor_refs", "a server" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(needs); i++) {
+		json_int_t least = json_int(pool, needs[i].least, 0);
+		size_t have = json_array_size(json_object_get(pool, needs[i].list));
+
+		if (have && least > (json_int_t)have && !json_object_get(pool, "ipaddrgroup_ref"))
+			change_warn(c, "%s: More than there are in %s (%zu): %s is never up.", needs[i].least, needs[i].list, have,
+				    needs[i].what);
+	}
+}
+
+/* A label that tells no order counts as the lowest. */
+static void warn_of_labels(struct change *c, const json_t *group)
+{
+	const char *ref = json_str(group, "priority_labels_ref", NULL);
+	const struct object *order = ref ? txn_get(c->txn, "prioritylabels", ref_target(ref)) : NULL;
+	const json_t *member, *level, *known;
+	size_t i, j, k;
+
+	json_array_foreach(json_object_get(group, "members"), i, member) {
+		const char *label = json_str(member, "priority_label", "");
+		bool found = !*label || (!order && label[strspn(label, "0123456789")] == '\0');
+
+		json_array_foreach(json_object_get(order ? order->body : NULL, "equivalent_labels"), j, level)
+			json_array_foreach(json_object_get(level, "labels"), k, known)
+				found |= strcmp(json_string_value(known), label) == 0;
+		if (found)
+			continue;
+		if (order)
+			change_warn(c, "members[%zu].priority_label: %.60s is none of the labels of '%.60s': the pool comes last.", i,
+				    label, order->name);
+		else
+			change_warn(c, "members[%zu].priority_label: %.60s is not a number, and no priority_labels_ref says its place: "
+				       "the pool comes last.", i, label);
+	}
+}
+
 static int check_group(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
 {
 	(void)old;
 	int rc = check_backup(c, uuid, new, e);
+
+	warn_of_labels(c, new);
 
 	return rc < 0 ? rc : rule_vrf_of_group(c, uuid, new, e);
 }
@@ -50,6 +96,7 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 		rc = check_backup(c, uuid, new, e);
 	if (rc == 0)
 		rc = rule_vrf_of_pool(c, uuid, new, e);
+	warn_of_too_few(c, new);
 	return rc < 0 ? rc : rule_tls_of_pool(c, new, e);
 }
 

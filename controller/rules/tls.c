@@ -369,6 +369,18 @@ static void warn_of_twins(struct change *c, const json_t *certs, size_t at)
 	}
 }
 
+/* Many tools make self-signed ones that way, and who trusts the certificate itself is content: it is no refusal. */
+static void warn_of_authority(struct change *c, const json_t *certs, size_t at)
+{
+	const struct object *o = txn_get(c->txn, "sslkeyandcertificate", ref_target(json_string_value(json_array_get(certs, at))));
+	const char *pem = o ? json_str(json_object_get(o->body, "certificate"), "certificate", "") : "";
+
+	if (*pem && certificate_is_authority(pem))
+		change_warn(c, "ssl_key_and_certificate_refs[%zu]: Certificate '%.60s' is an authority's (CA:TRUE): clients that check "
+			       "it as a server's may refuse it.",
+			    at, o->name);
+}
+
 int rule_tls_of_service(struct change *c, const json_t *vs, struct err *e)
 {
 	json_t *certs = json_object_get(vs, "ssl_key_and_certificate_refs"), *v;
@@ -384,6 +396,7 @@ int rule_tls_of_service(struct change *c, const json_t *vs, struct err *e)
 		if (rc < 0)
 			return rc;
 		warn_of_twins(c, certs, i);
+		warn_of_authority(c, certs, i);
 	}
 	json_array_foreach(json_object_get(vs, "services"), i, v) {
 		const char *ref = json_str(v, "override_application_profile_ref",

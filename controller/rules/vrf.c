@@ -109,12 +109,23 @@ static bool family(const json_t *ip, bool *v4)
 	return true;
 }
 
+/* One network has one way: of two routes to it the later one holds. */
+static void warn_of_same(struct change *c, const json_t *routes, size_t at)
+{
+	for (size_t i = 0; i < at; i++)
+		if (json_equal(json_object_get(json_array_get(routes, i), "prefix"),
+			       json_object_get(json_array_get(routes, at), "prefix"))) {
+			change_warn(c, "static_routes[%zu].prefix: static_routes[%zu] leads to the same network; only one of them holds.",
+				    at, i);
+			return;
+		}
+}
+
 static int check(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
 {
 	json_t *route;
 	size_t i;
 
-	(void)c;
 	(void)uuid;
 	(void)old;
 	json_array_foreach(json_object_get(new, "static_routes"), i, route) {
@@ -126,6 +137,7 @@ static int check(struct change *c, const char *uuid, const json_t *old, const js
 		    family(json_object_get(route, "next_hop"), &by) && to != by)
 			return err_set(e, -EINVAL, path, "An IPv%c gateway cannot lead to an IPv%c network.", by ? '4' : '6',
 				       to ? '4' : '6');
+		warn_of_same(c, json_object_get(new, "static_routes"), i);
 	}
 	return 0;
 }

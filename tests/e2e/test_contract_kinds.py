@@ -3,6 +3,7 @@
 import pytest
 
 from contract import error, server, vip
+from pki import Identity
 
 
 @pytest.fixture(scope="module")
@@ -453,6 +454,56 @@ def test_a_client_makes_one_of_each_kind(admin):
     assert "t-poolgroup" in error(admin.delete("prioritylabels/" + uuids["prioritylabels"]), 412)
     for kind in reversed(BODIES):
         assert admin.delete(f"{kind}/{uuids[kind]}").status_code == 204, kind
+    admin.delete("pool/" + admin.find("pool", "t-pool")["uuid"])
+
+
+def test_what_cannot_work_is_said(admin):
+    """Accepted, since it may become right by the next edit, but not in silence."""
+    def said(kind, **body):
+        answer = admin.post(kind, {"name": "w", **body})
+        assert answer.status_code == 201, answer.text
+        admin.delete(f"{kind}/{answer.json()['uuid']}")
+        return answer.headers.get("X-Spanwire-Warning", "")
+
+    admin.make("pool", name="w-pool", servers=[server("10.0.0.1")])
+    admin.make("prioritylabels", name="w-labels", equivalent_labels=[{"labels": ["blue", "green"]}])
+    member = {"pool_ref": "/api/pool?name=w-pool"}
+    assert said("poolgroup", members=[{**member, "priority_label": "7"}, {**member}]) == ""
+    assert said("poolgroup", members=[{**member, "priority_label": "red"}]).startswith(
+        "members[0].priority_label: red is not a number")
+    labels = {"priority_labels_ref": "/api/prioritylabels?name=w-labels"}
+    assert said("poolgroup", members=[{**member, "priority_label": "green"}], **labels) == ""
+    assert "red is none of the labels of 'w-labels'" in said("poolgroup", members=[{**member, "priority_label": "red"}], **labels)
+    assert said("pool", servers=[server("10.0.0.1")], min_servers_up=1) == ""
+    assert said("pool", servers=[server("10.0.0.1")], min_servers_up=2) == (
+        "min_servers_up: More than there are in servers (1): the pool is never up.")
+    route = {"prefix": {"ip_addr": {"addr": "10.0.0.0", "type": "V4"}, "mask": 8}, "next_hop": {"addr": "10.1.1.1", "type": "V4"}}
+    assert "static_routes[1].prefix: static_routes[0] leads" in said("vrfcontext", static_routes=[
+        {**route, "route_id": "1"}, {**route, "route_id": "2"}])
+    # An authority's certificate, as many tools make one that has signed itself.
+    authority = Identity("authority.example")
+    admin.make("sslkeyandcertificate", name="w-cert", certificate={"certificate": authority.certificate}, key=authority.key)
+    assert "Certificate 'w-cert' is an authority's (CA:TRUE)" in said(
+        "virtualservice", services=[{"port": 443, "enable_ssl": True}], vip=[vip("10.88.1.3")],
+        ssl_key_and_certificate_refs=["/api/sslkeyandcertificate?name=w-cert"])
+    for kind, name in (("sslkeyandcertificate", "w-cert"), ("pool", "w-pool"), ("prioritylabels", "w-labels")):
+        admin.delete(f"{kind}/{admin.find(kind, name)['uuid']}")
+
+
+def test_a_policy_s_groups_hold_addresses(admin):
+    names = {"name": "w-names", "addrs": [{"addr": "10.0.0.1", "type": "V4"}, {"addr": "a.example", "type": "DNS"}]}
+    made = admin.make("ipaddrgroup", **names)
+    policy = {"name": "w-policy", **BODIES["networksecuritypolicy"]}
+    policy["rules"] = [{**policy["rules"][0], "match": {"client_ip": {**IN, "group_refs": [made["url"]]}}}]
+    text = error(admin.post("networksecuritypolicy", policy), 400)
+    assert text == ("rules[0].match.client_ip.group_refs[0]: addrs[1] of the group 'w-names' is a name; a client has an address.")
+    path = f"ipaddrgroup/{made['uuid']}"
+    assert admin.put(path, {**names, "addrs": names["addrs"][:1]}).status_code == 200
+    policy = admin.make("networksecuritypolicy", **policy)
+    text = error(admin.put(path, names), 400)
+    assert text.startswith("addrs[1].type: A client has an address") and "w-policy" in text
+    assert admin.delete(f"networksecuritypolicy/{policy['uuid']}").status_code == 204
+    assert admin.delete(path).status_code == 204
 
 
 def test_a_persistence_cookie_has_a_secret_that_stays(admin):

@@ -157,7 +157,8 @@ def test_a_capture_as_the_manual_types_it(lab, tmp_path):
         assert t.run("migrate virtualservice Test-VS")[0].startswith("It stays where it is: ")
         until(lambda: len((vs.runtime().get("capture") or {}).get("engines", [])) == 1, "the engine captures")
         assert client.fresh_get(vs.url + "?id=from-the-manual").ok
-        assert any(re.search(r"\| true +\|", row) for row in t.run("show debug virtualservice Test-VS capture"))
+        told = t.run("show debug virtualservice Test-VS capture")
+        assert any(re.search(r"\| true +\|", row) for row in told) and {"PACKETS", "DROPS", "SIZE"} <= set(told[1].split()), told
         for line in ("debug virtualservice Test-VS", "no capture", "save"):
             t.run(line)
         until(lambda: lab.api.get("capture")["results"][0].get("ended"), "the capture is over")
@@ -177,6 +178,12 @@ def test_a_capture_as_the_manual_types_it(lab, tmp_path):
             t.run(line)
         until(lambda: all(c.get("ended") for c in lab.api.get("capture")["results"]), "the capture is over")
         said = t.run(f"show debug virtualservice Test-VS capture {tmp_path}")
+        # All of the engine, by the same words.
+        for line in ("debug serviceengine engine1", "flags flag debug_pcap_all", "capture", "save", "debug serviceengine engine1", "no capture", "save"):
+            t.run(line)
+        until(lambda: all(c.get("ended") for c in lab.api.get("capture")["results"]), "the capture is over")
+        assert re.fullmatch(rf"Downloaded the attachment to {tmp_path}/se_engine1\.\d{{8}}_\d{{6}}\.pcap",
+                            t.run(f"show debug serviceengine engine1 capture {tmp_path}")[-1])
         classic = re.fullmatch(rf"Downloaded the attachment to {tmp_path}/(vs_Test-VS\.\d{{8}}_\d{{6}}(?:_2)?\.pcap)", said[-1])[1]
     finally:
         t.close()

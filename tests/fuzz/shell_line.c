@@ -36,6 +36,10 @@ static json_t *model_with(const char *name)
 	f = field("list", "string");
 	json_object_set_new(f, "list", json_true());
 	json_array_append_new(fields, f);
+	f = field("days", "enum");
+	json_object_set_new(f, "values", json_pack("[s, s]", "DAY_ONE", "DAY_TWO"));
+	json_object_set_new(f, "list", json_true());
+	json_array_append_new(fields, f);
 	f = field("items", "message");
 	json_object_set_new(f, "list", json_true());
 	json_object_set_new(f, "message", json_string("Inner"));

@@ -38,7 +38,7 @@ typedef json_t *list_row(const struct view *v, struct request *q, const struct o
 /* A page of objects of the kind K, each shown by ROW. */
 enum result list_answer(struct request *q, const struct kind_desc *k, list_row *row);
 /* inventory.c */
-handler inventory_list, inventory_get;
+handler inventory_list, inventory_get, health_score_get;
 bool inventory_exists(const char *name, size_t len);
 /* subresource.c */
 handler subresource_get, subresource_post;

@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "base/base.h"
+#include "base/moment.h"
 #include "controller/derived.h"
 #include "controller/rest/handlers.h"
 #include "controller/rest/selection.h"
@@ -193,5 +194,46 @@ enum result inventory_get(struct request *q)
 		request_json(q, 200, row(&v, q, o));
 	else if (o)
 		request_error(q, &e);
+	return RESULT_NOW;
+}
+
+/* The contract's series of scores, of which only the present one is known. Latency, resources and security take nothing from it. */
+static json_t *series_of(const struct object *o, const json_t *runtime)
+{
+	static const char *const penalties[] = { "anomaly_penalty", "resources_penalty", "security_penalty" };
+	CLEANUP_JSON json_t *score = health_score(runtime);
+	const json_t *reasons = json_object_get(json_object_get(runtime, "oper_status"), "reason");
+	char now[MOMENT_MAX];
+	json_t *one = json_pack("{s:s, s:O, s:O, s:O, s:i, s:s}", "timestamp", moment_text(wall_us(), MOMENT_SECONDS, now), "value",
+				json_object_get(score, "health_score"), "performance_value",
+				json_object_get(score, "performance_score"), "is_null", json_object_get(score, "is_null_data"),
+				"num_samples", 1, "reason", json_array_size(reasons) ? json_string_value(json_array_get(reasons, 0)) : "");
+
+	for (size_t i = 0; i < ARRAY_SIZE(penalties); i++)
+		json_object_set_new(one, penalties[i], json_integer(0));
+	return json_pack("{s:s, s:s, s:i, s:[{s:{s:s, s:s, s:s}, s:[o]}]}", "entity_uuid", o->uuid, "metric_id",
+			 "healthscore.health_score_value", "limit", 1, "series", "header", "name",
+			 "healthscore.health_score_value", "entity_uuid", o->uuid, "units", "METRIC_COUNT", "data", one);
+}
+
+enum result health_score_get(struct request *q)
+{
+	const struct kind_desc *k = kind_find(q->kind);
+	CLEANUP_DERIVED struct derived d = { 0 };
+	const struct object *o = k ? object_of(q, k, ACCESS_READ, &d) : NULL;
+	CLEANUP_JSON json_t *runtime = NULL;
+	struct err e = { 0 };
+	struct view v;
+
+	if (o && view_init(&v, q, k, &e) < 0) {
+		request_error(q, &e);
+		return RESULT_NOW;
+	}
+	if (o)
+		runtime = subresource_show(&v, q, o, "runtime");
+	if (runtime && json_object_get(runtime, "oper_status"))
+		request_json(q, 200, series_of(o, runtime));
+	else if (o || !k)
+		request_refuse(q, 404, "There is nothing at %s: objects of the kind '%.60s' have no score.", q->path, q->kind);
 	return RESULT_NOW;
 }

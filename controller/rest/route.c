@@ -76,6 +76,7 @@ static const struct route {
 	ROUTE(OTHER, "/api/image/*", absent_any, GUARD_image, FORM)
 	ROUTE(OTHER, "/api/analytics/metrics/*", absent_any, USERS, ANY_TENANT | FORM)
 	ROUTE(OTHER, "/api/analytics/metric_id", absent_any, USERS, ANY_TENANT | FORM)
+	ROUTE(GET, "/api/analytics/healthscore/:kind/:uuid", health_score_get, HANDLER, 0)
 	ROUTE(OTHER, "/api/analytics/healthscore/*", absent_any, USERS, ANY_TENANT | FORM)
 	ROUTE(OTHER, "/api/analytics/anomaly/*", absent_any, USERS, ANY_TENANT | FORM)
 	ROUTE(OTHER, "/api/systemconfiguration/systestemail", absent_any, USERS, ANY_TENANT | FORM)

@@ -145,7 +145,7 @@ enum result absent_any(struct request *q)
 		  "no metrics are kept; what engines count is at virtualservice/UUID/runtime/detail" },
 		{ "/api/analytics/metric_id", "no metrics are kept" },
 		{ "/api/analytics/healthscore",
-		  "no scores are kept; the present one is performance_score of .../UUID/runtime" },
+		  "only the present scores are told, at healthscore/KIND/UUID" },
 		{ "/api/analytics/anomaly", "nobody looks for anomalies" },
 		{ "/api/systemconfiguration/systestemail", "this controller sends no mail" },
 		{ "/api/seproperties",

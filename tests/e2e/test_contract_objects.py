@@ -486,12 +486,29 @@ def test_methods_that_are_not(admin):
     ("POST", "image", "keeps no images"), ("GET", "image", "keeps no images"),
     ("GET", "analytics/metrics/virtualservice/x?metric_id=l4_client.avg_bandwidth&step=300&limit=6", "no metrics are kept"),
     ("POST", "analytics/metrics/collection", "no metrics are kept"), ("GET", "analytics/metric_id", "no metrics are kept"),
-    ("GET", "analytics/healthscore/virtualservice/x", "performance_score"), ("GET", "analytics/anomaly/pool/x", "anomalies"),
+    ("GET", "analytics/healthscore", "healthscore/KIND/UUID"), ("GET", "analytics/anomaly/pool/x", "anomalies"),
     ("POST", "systemconfiguration/systestemail", "no mail"), ("GET", "seproperties", "serviceenginegroup"),
     ("PUT", "seproperties?skip_default=true", "serviceenginegroup"), ("POST", "pool/clear", "runtime/stats/clear"),
     ("POST", "virtualservice/clear", "runtime/stats/clear"), ("POST", "serviceengine/clear", "is cleared with")])
 def test_what_is_not_here_is_told_in_words(admin, method, path, words):
     assert words in error(admin.send(method, path, None if method == "GET" else {}), 404)
+
+
+def test_the_present_health_score_in_the_contract_s_form(admin):
+    pool = admin.make("pool", name="scored", servers=[server("10.0.0.1")])
+    vs = admin.make("virtualservice", name="scored", pool_ref=pool["uuid"])
+    for kind, made in (("pool", pool), ("virtualservice", vs)):
+        answer = admin.get(f"analytics/healthscore/{kind}/{made['uuid']}").json()
+        (series,), shown = answer["series"], admin.get(f"{kind}-inventory/{made['uuid']}").json()["health_score"]
+        assert answer["entity_uuid"] == series["header"]["entity_uuid"] == made["uuid"]
+        (now,) = series["data"]
+        assert now["value"] == shown["health_score"] and now["performance_value"] == shown["performance_score"]
+        assert now["is_null"] == shown["is_null_data"]
+        assert {now[f"{word}_penalty"] for word in ("anomaly", "resources", "security")} == {0}
+    assert "not found" in error(admin.get("analytics/healthscore/pool/nobody"), 404)
+    assert "have no score" in error(admin.get("analytics/healthscore/tenant/admin"), 404)
+    assert "have no score" in error(admin.get("analytics/healthscore/nonsense/x"), 404)
+    admin.delete(f"virtualservice/{vs['uuid']}"), admin.delete(f"pool/{pool['uuid']}")
 
 
 def test_actions_that_nobody_does_here_say_so(admin):

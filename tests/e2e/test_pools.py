@@ -79,8 +79,9 @@ def test_consistent_hash_moves_only_the_keys_of_the_server_that_left(lab):
 def test_every_algorithm_uses_every_server(lab, algorithm):
     engine, client, web = serve(lab, 3, {"lb_algorithm": f"LB_ALGORITHM_{algorithm}"}, workers=2)
     seen: collections.Counter = collections.Counter()
-    # One whose first answer the machine held up is asked less for a while by those that go by the time of answers.
-    while len(seen) < 3 and seen.total() < 400:
+    # A server whose first answer the machine held up is asked less for a while by who goes by the time of answers.
+    most = 400 if algorithm == "FASTEST_RESPONSE" else 40
+    while len(seen) < 3 and seen.total() < most:
         seen[client.curl("-s", engine.url).strip()] += 1
     assert len(seen) == 3, seen
 

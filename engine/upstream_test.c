@@ -286,7 +286,7 @@ static void change_of_the_source_ends_connections_at_rest(void **state)
 	s[2] = exchange(w, c, -1);
 	sees(s[2], "127.0.0.8");
 	/* One that the machine does not have: nobody is reached, and it is no fault of the server's. */
-	struct vip_sources gone[1] = { at[0] };
+	struct vip_sources gone[1] = { at[0] }, only_v6[1] = { { .vip = at[0].vip, .to = { [1] = at[0].to[0] } } };
 
 	address_parse(&gone[0].to[0].address, "192.0.2.1", 0);
 	gone[0].to[0].number = 3;
@@ -298,9 +298,7 @@ static void change_of_the_source_ends_connections_at_rest(void **state)
 	counted(&counters_service_of(&w->counters, 0, 1)->server_no_source, 1);
 	counted(&server(w)->conn_failed, 0);
 	/* Of servers with IPv6 nothing is said. */
-	memset(gone, 0, sizeof(gone));
-	gone[0].vip = at[0].vip;
-	gone[0].to[1] = at[0].to[0];
+	w->plan.sources.at = only_v6;
 	configure(w);
 	settle(w);
 	close(c);

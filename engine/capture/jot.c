@@ -131,7 +131,7 @@ static void put_head(struct jot *j, const char *p, size_t n, bool framed)
 
 	for (; at < limit && !j->cut && (eol = memchr(at, '\n', (size_t)(limit - at))); at = eol + 1) {
 		size_t len = (size_t)(eol - at) - (eol > at && eol[-1] == '\r');
-		const char *colon = memchr(at, ':', len), *value = colon + 1;
+		const char *colon = memchr(at, ':', len), *value;
 
 		if (at == p) {
 			first_line(j, at, len, framed);
@@ -139,6 +139,7 @@ static void put_head(struct jot *j, const char *p, size_t n, bool framed)
 			put_literal(j, "\r\n");
 			return;
 		} else if (colon) {
+			value = colon + 1;
 			while (value < at + len && (*value == ' ' || *value == '\t'))
 				value++;
 			jot_field(j, at, (size_t)(colon - at), value, (size_t)(at + len - value));

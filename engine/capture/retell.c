@@ -102,7 +102,8 @@ static void frame(struct synth_out *synth, const struct synth_frame *f)
 	t->out = by_client == (o->conn->side == CONN_SERVER);
 	t->len = (uint32_t)(f->head_len + f->data_len);
 	iov[0] = (struct iovec){ (void *)f->head, f->head_len };
-	memcpy(iov + 1, f->data, (size_t)f->n_data * sizeof(*iov));
+	if (f->n_data)
+		memcpy(iov + 1, f->data, (size_t)f->n_data * sizeof(*iov));
 	put(o->conn, o->wanted, t, iov, 1 + f->n_data);
 }
 

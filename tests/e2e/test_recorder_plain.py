@@ -6,7 +6,7 @@ import time
 from lab import until
 from pki import Identity
 from test_capture import TlsOrigin, taker, tshark
-from test_recorder import save as save_past
+from test_recorder import engine_of, save as save_past
 
 SECRETS = ("hunter2", "c00kie", "s1gned", "t0ken", "n0body")
 
@@ -42,10 +42,7 @@ def clear(file):
 
 def test_what_was_said_inside_tls_can_be_read_afterwards(lab):
     web, client = lab.server(), lab.client()
-    engine = lab.engine()
-    engine.stop()
-    engine.begin(more=["--recorder-mb", 1])
-    engine.wait_connected()
+    engine = engine_of(lab, 1)
     shown = Identity("shop")
     lab.api.post("sslkeyandcertificate", {
         "name": "shop", "key": shown.key, "certificate": {"certificate": shown.certificate}, "type": "SSL_CERTIFICATE_TYPE_VIRTUALSERVICE"})

@@ -50,9 +50,14 @@ const char *ip_text(const struct in6_addr *ip, char out[static IP_TEXT_MAX])
 	return out;
 }
 
+bool ip_bytes_are_v4(const uint8_t ip[static 16])
+{
+	return memcmp(ip, mapped, sizeof(mapped)) == 0;
+}
+
 bool ip_is_v4(const struct in6_addr *ip)
 {
-	return memcmp(ip->s6_addr, mapped, sizeof(mapped)) == 0;
+	return ip_bytes_are_v4(ip->s6_addr);
 }
 
 bool ip_equal(const struct in6_addr *a, const struct in6_addr *b)

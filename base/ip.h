@@ -22,6 +22,8 @@ int ip_parse_prefix(const char *text, struct in6_addr *out, unsigned *len);
 /* Fills and returns OUT. */
 const char *ip_text(const struct in6_addr *ip, char out[static IP_TEXT_MAX]);
 bool ip_is_v4(const struct in6_addr *ip);
+/* The same of 16 bytes that stand wherever they like. */
+bool ip_bytes_are_v4(const uint8_t ip[static 16]);
 bool ip_equal(const struct in6_addr *a, const struct in6_addr *b);
 bool ip_is_zero(const struct in6_addr *ip);
 /* IP lies in NET/LEN, LEN in the family's own bits; false for different families. */

@@ -104,14 +104,6 @@ static unsigned folded(uint32_t sum)
 	return ~sum & 0xffff;
 }
 
-static bool is_v4(const struct gist_end *e)
-{
-	struct in6_addr a;
-
-	memcpy(&a, e->addr, sizeof(a));
-	return ip_is_v4(&a);
-}
-
 static uint8_t *put_ethernet(uint8_t *p, bool back, bool v4)
 {
 	/* Those of retold conversations; a reader knows them from their interface. */
@@ -141,7 +133,7 @@ static uint8_t *put_ip(uint8_t *p, const struct gist_end *from, const struct gis
 
 size_t recite_head(const struct gist_record *m, const char *text, uint32_t next[static 2], uint8_t head[static RECITE_HEAD])
 {
-	bool v4 = is_v4(&m->from) && is_v4(&m->to);
+	bool v4 = ip_bytes_are_v4(m->from.addr) && ip_bytes_are_v4(m->to.addr);
 	/* By whoever opened the connection: the client, or the engine towards a server. */
 	bool back = (m->leg == PACKETS_CLIENT_LEG) == (m->out != 0);
 	struct gist_end from = m->from, to = m->to;

@@ -151,7 +151,7 @@ void retell_attach(struct conn *c, bool from_middle)
 	c->retold->capture = w->capture;
 	c->retold->heads = false;
 	c->retold->told = told_of(c, client, w);
-	synth_init(&c->retold->synth, &from, &to, ip_is_v4((const struct in6_addr *)(const void *)to.addr) ? MSS_V4 : MSS_V6, macs);
+	synth_init(&c->retold->synth, &from, &to, ip_bytes_are_v4(to.addr) ? MSS_V4 : MSS_V6, macs);
 	synth_open(&c->retold->synth, &out_of(c, &o)->synth);
 	if (from_middle && conn_in_len(c) && c->side == CONN_CLIENT)
 		retell_heard(c, conn_in(c), conn_in_len(c));

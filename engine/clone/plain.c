@@ -369,7 +369,7 @@ static int ends_of(const struct conn *c, const struct snapshot_clone *clone, str
 	if (!clone->preserve_client_ip)
 		return 0;
 	address_mapped(from, real);
-	*other_family = ip_is_v4((struct in6_addr *)(void *)real) != ip_is_v4((struct in6_addr *)(void *)server->addr);
+	*other_family = ip_bytes_are_v4(real) != ip_bytes_are_v4(server->addr);
 	if (!*other_family)
 		memcpy(client->addr, real, sizeof(real));
 	return 0;
@@ -404,7 +404,7 @@ static struct plain_flow *attach(struct conn *c, const struct snapshot_clone *cl
 	at.worker = htons((uint16_t)c->worker->id);
 	/* The headers are 40 bytes and 60; what is put around copies wants its place. */
 	synth_init(&f->synth, &ends[SYNTH_CLIENT], &ends[SYNTH_SERVER],
-		   (clone->room ? MIN(clone->room, (unsigned)clone->plain->mtu) : clone->plain->mtu) - (ip_is_v4((const struct in6_addr *)(const void *)ends[SYNTH_SERVER].addr) ? 40u : 60u),
+		   (clone->room ? MIN(clone->room, (unsigned)clone->plain->mtu) : clone->plain->mtu) - (ip_bytes_are_v4(ends[SYNTH_SERVER].addr) ? 40u : 60u),
 		   (const uint8_t *)&at);
 	f->below = c->stream;
 	c->stream = &stream_plain;

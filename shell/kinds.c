@@ -253,13 +253,36 @@ static bool is_told(const json_t *objects, const json_t *field)
 	return !strcmp(name, "enabled");
 }
 
+/* What happened is not told apart by what it refers to. */
+static const struct {
+	const char *kind, *columns[8];
+} happened[] = {
+	{ "capture", { "virtualservice_name", "serviceengine_name", "started", "ended_by", "packets", "drops", "size" } },
+};
+
+static const char *const *columns_of(const json_t *kind)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(happened); i++)
+		if (!strcmp(json_str(kind, "kind", ""), happened[i].kind))
+			return happened[i].columns;
+	return NULL;
+}
+
 size_t kinds_columns(const json_t *model, const json_t *kind, const json_t *objects,
 		     const json_t **columns, size_t max)
 {
 	const json_t *fields = kinds_fields(model, json_str(kind, "message", "")), *f;
+	const char *const *named = columns_of(kind);
 	size_t i, n = 0, wanted = 0;
 	int last = 0;
 
+	for (; named && *named; named++) {
+		f = kinds_field(fields, *named);
+		if (n < max && f && is_told(objects, f))
+			columns[n++] = f;
+	}
+	if (n)
+		return n;
 	/* First how many of which rank there is room for, then those in the order of the model. */
 	for (int r = 1; r <= 3 && wanted < max; r++) {
 		size_t here = 0;

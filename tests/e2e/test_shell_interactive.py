@@ -178,6 +178,8 @@ def test_a_capture_as_the_manual_types_it(lab, tmp_path):
             t.run(line)
         until(lambda: all(c.get("ended") for c in lab.api.get("capture")["results"]), "the capture is over")
         said = t.run(f"show debug virtualservice Test-VS capture {tmp_path}")
+        told = t.run("show capture")
+        assert {"STARTED", "PACKETS", "SIZE"} <= set(told[1].split()) and any("Test-VS" in row for row in told[3:]), told
         # All of the engine, by the same words.
         for line in ("debug serviceengine engine1", "flags flag debug_pcap_all", "capture", "save", "debug serviceengine engine1", "no capture", "save"):
             t.run(line)

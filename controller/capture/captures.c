@@ -509,6 +509,20 @@ void captures_forget(struct captures *c, const char *uuid)
 	commit(&change, change_delete(&change, o->kind, uuid, &e), "capture_not_forgotten", &e);
 }
 
+/* What its files take: also the one that is made for who may not read what was said inside TLS. */
+static uint64_t bytes_of(const struct captures *c, const char *uuid)
+{
+	CLEANUP_FREE char *path = captures_path(c->c, uuid), *open_path = captures_open_path(c->c, uuid);
+	const char *const paths[] = { path, open_path };
+	uint64_t bytes = 0;
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		if (stat(paths[i], &st) == 0)
+			bytes += (uint64_t)st.st_size;
+	return bytes;
+}
+
 /* Those that are too many, or with those behind them too large; the newest stays. */
 static void forget_oldest(struct captures *c, const char *tenant, bool triggered)
 {
@@ -521,9 +535,8 @@ static void forget_oldest(struct captures *c, const char *tenant, bool triggered
 	n = json_array_size(uuids);
 	for (size_t i = n; i-- > 0;) {
 		const char *uuid = json_string_value(json_array_get(uuids, i));
-		const struct object *o = store_get(c->c->store, "capture", uuid);
 
-		bytes += o ? (uint64_t)json_int(o->body, "size", 0) : 0;
+		bytes += bytes_of(c, uuid);
 		if (n - i > keep || (n - i > 1 && mb && bytes > mb * 1000000))
 			captures_forget(c, uuid);
 	}

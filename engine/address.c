@@ -62,6 +62,15 @@ void address_mapped(const union address *a, uint8_t out[static 16])
 	memcpy(out + sizeof(prefix), &a->in.sin_addr, 4);
 }
 
+bool address_same_ip(const union address *a, const union address *b)
+{
+	uint8_t x[16], y[16];
+
+	address_mapped(a, x);
+	address_mapped(b, y);
+	return memcmp(x, y, sizeof(x)) == 0;
+}
+
 void address_ip(const union address *a, char out[static ADDRESS_TEXT])
 {
 	const void *p = a->sa.sa_family == AF_INET6 ? (const void *)&a->in6.sin6_addr

@@ -24,6 +24,8 @@ socklen_t address_len(const union address *a);
 unsigned address_port(const union address *a);
 void address_set_port(union address *a, unsigned port);
 bool address_equal(const union address *a, const union address *b);
+/* Whatever the ports; ::ffff:10.0.0.5 is 10.0.0.5. */
+bool address_same_ip(const union address *a, const union address *b);
 /* 16 bytes, IPv4 as ::ffff:a.b.c.d. */
 void address_mapped(const union address *a, uint8_t out[static 16]);
 /* Only the address: "10.0.0.5", "fd00::5". */

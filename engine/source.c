@@ -5,15 +5,6 @@
 
 #include "base/base.h"
 
-static bool same_ip(const union address *a, const union address *b)
-{
-	uint8_t x[16], y[16];
-
-	address_mapped(a, x);
-	address_mapped(b, y);
-	return memcmp(x, y, sizeof(x)) == 0;
-}
-
 static struct source read_one(const char *text, json_t *numbers)
 {
 	struct source s = { 0 };
@@ -58,7 +49,7 @@ const struct source *source_of(const struct sources *s, const union address *vip
 	static const struct source none;
 
 	for (size_t i = 0; i < s->n; i++)
-		if (same_ip(&s->at[i].vip, vip))
+		if (address_same_ip(&s->at[i].vip, vip))
 			return &s->at[i].to[family == AF_INET6];
 	return &none;
 }

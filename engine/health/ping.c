@@ -55,20 +55,11 @@ int ping_open(bool v6)
 
 /* ---- replies ---- */
 
-static bool same_ip(const union address *a, const union address *b)
-{
-	uint8_t x[16], y[16];
-
-	address_mapped(a, x);
-	address_mapped(b, y);
-	return memcmp(x, y, sizeof(x)) == 0;
-}
-
 static void heard(struct pinger *g, const struct echo *e, const union address *from)
 {
 	struct probe *p = g->waiting && e->id == g->id ? g->waiting[ntohs(e->sequence)] : NULL;
 
-	if (p && p->cookie == e->cookie && same_ip(&p->address, from))
+	if (p && p->cookie == e->cookie && address_same_ip(&p->address, from))
 		probe_end(p, VERDICT_UP, "answered the echo request");
 }
 

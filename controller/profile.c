@@ -31,16 +31,6 @@ void profile_of(struct store *s, const struct object *user, struct profile *out)
 	arena_fini(&a);
 }
 
-static json_t *kept(struct store *s, const char *uuid)
-{
-	CLEANUP_FREE char *text = store_value(s, SPACE, uuid);
-	json_t *v = NULL;
-
-	if (text)
-		json_read(text, strlen(text), &v, NULL);
-	return v;
-}
-
 struct tokens {
 	const char *user;
 	json_t *keys;
@@ -71,7 +61,7 @@ static int end_tokens(struct store *s, struct txn *t, const char *uuid, struct e
 int password_replaced(struct store *s, struct txn *t, const char *uuid, const char *old,
 		      uint64_t now_us, struct err *e)
 {
-	CLEANUP_JSON json_t *was = kept(s, uuid),
+	CLEANUP_JSON json_t *was = store_value_json(s, SPACE, uuid),
 			    *v = json_pack("{s:I}", "set_us", (json_int_t)now_us);
 	CLEANUP_FREE char *text = NULL;
 	json_t *history = json_array();
@@ -96,14 +86,14 @@ int password_forgotten(struct store *s, struct txn *t, const char *uuid, struct 
 
 uint64_t password_set_us(struct store *s, const char *uuid)
 {
-	CLEANUP_JSON json_t *v = kept(s, uuid);
+	CLEANUP_JSON json_t *v = store_value_json(s, SPACE, uuid);
 
 	return (uint64_t)json_int(v, "set_us", 0);
 }
 
 json_t *password_history(struct store *s, const struct object *user, size_t n)
 {
-	CLEANUP_JSON json_t *v = kept(s, user->uuid);
+	CLEANUP_JSON json_t *v = store_value_json(s, SPACE, user->uuid);
 	json_t *out = json_array();
 
 	if (json_object_get(user->body, "password"))

@@ -117,10 +117,7 @@ json_t *enrol(struct fleet *f, const json_t *msg, const char *peer, struct err *
 
 void enrol_fingerprint(struct fleet *f, const char *uuid, char out[static 65])
 {
-	CLEANUP_FREE char *text = store_value(f->store, SPACE, uuid);
-	CLEANUP_JSON json_t *kept = NULL;
+	CLEANUP_JSON json_t *kept = store_value_json(f->store, SPACE, uuid);
 
-	if (text)
-		json_read(text, strlen(text), &kept, NULL);
 	snprintf(out, 65, "%s", json_str(kept, "fingerprint", ""));
 }

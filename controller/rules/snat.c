@@ -88,17 +88,6 @@ static const char *vrf_of(const json_t *o)
 	return ref_target(json_str(o, "vrf_context_ref", NULL));
 }
 
-/* NULL: nobody. New reference. */
-static json_t *holders(struct store *s, const char *key)
-{
-	CLEANUP_FREE char *text = store_value(s, SPACE, key);
-	json_t *out = NULL;
-
-	if (text)
-		json_read(text, strlen(text), &out, NULL);
-	return out;
-}
-
 static int keep(struct change *c, const char *key, const json_t *h, struct err *e)
 {
 	CLEANUP_FREE char *text = json_array_size(json_object_get(h, "services")) ? json_text(h) : NULL;
@@ -133,7 +122,7 @@ static int give_back(void *arg, const struct snat *s)
 	size_t i;
 
 	ipam_vip_key(vrf_of(t->vs), &s->addr, key);
-	had = holders(t->change->store, key);
+	had = store_value_json(t->change->store, SPACE, key);
 	services = json_object_get(had, "services");
 	json_array_foreach(services, i, v)
 		if (strcmp(json_string_value(v), t->uuid) == 0) {
@@ -188,7 +177,7 @@ static int take(void *arg, const struct snat *s)
 	rc = is_vip(t, s, key);
 	if (rc < 0)
 		return rc;
-	had = holders(t->change->store, key);
+	had = store_value_json(t->change->store, SPACE, key);
 	if (had && (strcmp(json_str(had, "home", ""), home_of(t->uuid, t->vs)) != 0 ||
 		    (size_t)json_int(had, "place", 0) != s->place))
 		return is_others(t, s, had);

@@ -720,6 +720,16 @@ char *store_value(struct store *s, const char *space, const char *key)
 	return disk_value(s->disk, space, key);
 }
 
+json_t *store_value_json(struct store *s, const char *space, const char *key)
+{
+	CLEANUP_FREE char *text = store_value(s, space, key);
+	json_t *v = NULL;
+
+	if (text)
+		json_read(text, strlen(text), &v, NULL);
+	return v;
+}
+
 int store_values(struct store *s, const char *space,
 		 int (*f)(void *arg, const char *key, const char *value), void *arg)
 {

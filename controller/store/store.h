@@ -120,6 +120,8 @@ void txn_abort(struct txn *t);
 int txn_set(struct txn *t, const char *space, const char *key, const char *value, struct err *e);
 /* Caller frees; NULL when there is none. */
 char *store_value(struct store *s, const char *space, const char *key);
+/* The same, read as JSON; NULL also when it is none. New reference. */
+json_t *store_value_json(struct store *s, const char *space, const char *key);
 /*
  * All of a space as last committed, in order of keys. Stops and returns F's non-zero answer. F
  * must not ask for values.

@@ -313,7 +313,8 @@ bool gist_view(const struct gist *g, uint32_t service, struct gist_view *out)
 static bool is_right(const struct gist_record *r, const struct gist_view *v, unsigned worker)
 {
 	return r->service == v->service && r->worker == worker && r->len <= GIST_SNAP && r->id_len <= GIST_ID_MAX &&
-	       r->size >= sizeof(*r) + r->id_len + r->len && r->wire >= r->len && r->leg <= 1 && r->what <= GIST_STREAM;
+	       r->size >= sizeof(*r) + r->id_len + r->len && r->wire >= r->len &&
+	       r->wire - r->len <= GIST_MORE && r->leg <= 1 && r->what <= GIST_STREAM;
 }
 
 /* What is whole of R, in the order in which it was put, at TO. Bytes of it; *FULL: there was more. */

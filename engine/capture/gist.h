@@ -19,6 +19,7 @@
 #define GIST_PLACES 1024
 #define GIST_SNAP   512 /* most bytes of a message */
 #define GIST_ID_MAX 64
+#define GIST_MORE   16384u /* most bytes of a message that are told behind those that are there: a frame is no longer */
 
 enum gist_what { GIST_REQUEST, GIST_ANSWER, GIST_STREAM /* of no protocol that is known here */ };
 
@@ -32,7 +33,7 @@ struct gist_record {
 	uint64_t flow;
 	uint32_t size;            /* with what is behind it: the id, the text */
 	uint32_t service;
-	uint32_t wire;            /* bytes of the message, as far as it is known; at least `len` */
+	uint32_t wire;            /* bytes of the message, as far as it is known; at least `len`, at most GIST_MORE above it */
 	uint32_t nth;             /* so many were said before on this connection */
 	uint16_t len, retry, worker;
 	uint8_t leg, what, out;   /* enum packets_leg; enum gist_what; the engine said it */

@@ -8,8 +8,7 @@
 #include "engine/worker.h"
 #include "net/packets.h"
 
-#define BODY_TOLD 16384u /* of a body that is not there: a frame is no longer than this */
-#define LOOKED_AT 4096   /* of a head in pieces */
+#define LOOKED_AT 4096 /* of a head in pieces */
 
 static const struct gist *gist; /* set before anybody serves */
 
@@ -66,7 +65,7 @@ static bool begin(struct jot *j, enum jot_for reader, struct conn *c, const stru
 static void end(struct jot *j, const char *id, size_t id_len, uint64_t more)
 {
 	j->r.id_len = (uint8_t)id_len;
-	j->r.wire = j->r.len + (uint32_t)MIN(MAX(more, (uint64_t)j->cut), (uint64_t)BODY_TOLD);
+	j->r.wire = j->r.len + (uint32_t)MIN(MAX(more, (uint64_t)j->cut), (uint64_t)GIST_MORE);
 	if (j->reader == JOT_CAPTURE)
 		retell_head(j->conn, &j->r, j->text);
 	else

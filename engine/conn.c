@@ -160,7 +160,7 @@ static void conn_end(struct conn *c, bool reset)
 	list_remove(&c->link);
 	list_remove(&c->throttled.link);
 	if (c->side == CONN_CLIENT)
-		worker_client_gone(c);
+		listener_client_gone(c);
 	else
 		worker_server_gone(c);
 	loop_bury(w->loop, &c->grave, conn_release);

@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "engine/persist.h"
+#include "engine/clone/mark.h"
 #include "engine/clone/plain.h"
 #include "engine/pool_state.h"
 #include "engine/tls/tls.h"
@@ -359,7 +360,7 @@ static int dial(struct upstream *u, struct worker_backend *b)
 	if (s->clone.follow || (s->clone.on && !s->clone.plain)) {
 		/* Before the SYN, so that the copy has the whole flow. Of plaintext there is none before TLS is agreed on. */
 		address_set_port(&vip, u->client->port);
-		if (worker_mark(c->service, fd, &u->client->peer, &vip, s, 0) < 0)
+		if (mark_put(c->service, fd, &u->client->peer, &vip, s, 0) < 0)
 			counter_add(&c->service->counters->clone_unmarked, 1);
 	}
 	list_insert(&b->busy, &c->link);
@@ -502,7 +503,7 @@ void upstream_follow(const struct upstream *u, const struct conn *c, const struc
 	union address vip = u->client->listener->address;
 
 	address_set_port(&vip, u->client->port);
-	worker_follow(c->service, c->watch.fd, &u->client->peer, &vip, s, 0);
+	mark_follow(c->service, c->watch.fd, &u->client->peer, &vip, s, 0);
 }
 
 /* FRESH: not one at rest; the last one was stale. */
@@ -850,7 +851,7 @@ void upstream_cancel(struct upstream *u, bool reset)
 	upstream_done(u, false);
 }
 
-void worker_cut_server(struct conn *c)
+void upstream_cut(struct conn *c)
 {
 	struct upstream *u = c->upstream;
 

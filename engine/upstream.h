@@ -115,6 +115,8 @@ void upstream_follow(const struct upstream *u, const struct conn *c, const struc
 void upstream_done(struct upstream *u, bool keep);
 /* The same at any time, also while it waits or was never opened: closes (RESET: by RST) what is there. */
 void upstream_cancel(struct upstream *u, bool reset);
+/* The configuration takes C, a busy connection: the exchange that it serves is ended, or sent elsewhere when the server never answered. */
+void upstream_cut(struct conn *c);
 
 /*
  * M of P for a client that had B: its load taken. NULL: another server (*RC is 0), or none: -EHOSTDOWN, the profile

@@ -3,8 +3,7 @@
  *
  * Nothing in it is locked: other threads post to its inbox, and read its
  * counters. Per service it holds the newest snapshot, the listeners, the
- * client connections and the balancer; per service and server the connections
- * that are busy or at rest.
+ * client connections (listener.h), and the pools with their servers (worker_pool.h).
  */
 #ifndef SPANWIRE_ENGINE_WORKER_H
 #define SPANWIRE_ENGINE_WORKER_H
@@ -16,70 +15,13 @@
 #include "engine/buffer.h"
 #include "engine/conn.h"
 #include "engine/counters.h"
-#include "engine/lb/lb.h"
-#include "engine/tls/secure.h"
+#include "engine/listener.h"
 #include "engine/snapshot.h"
+#include "engine/tls/secure.h"
 #include "engine/trace.h"
+#include "engine/worker_pool.h"
 #include "net/inbox.h"
 #include "net/loop.h"
-
-/* A descriptor that the warden bound, and that accepts (UDP: receives) for one service. */
-struct listener {
-	struct watch watch;
-	struct list link;                 /* in its service */
-	struct grave grave;
-	struct worker_service *service;
-	uint64_t id;                      /* the warden's number */
-	union address address;
-	unsigned last;                    /* port of a range; 0: one port */
-	struct snapshot *snapshot;        /* what is served here by; borrowed from the service */
-	struct timer pause;               /* the kernel had no descriptor left: try again then */
-	bool udp;
-	struct list flows;                /* UDP */
-	struct throttled throttled;       /* UDP */
-	uint32_t queue_drops;             /* UDP: as the kernel counted them last */
-};
-
-/* A pool as this worker sees it, of one service. */
-struct worker_pool {
-	struct worker_service *service;
-	struct list link;                 /* in service->pools */
-	char *uuid;
-	const struct snapshot_pool *now;  /* of the newest snapshot; NULL: that has it no more */
-	struct lb lb;                     /* its members */
-	struct lb_member **members;
-	struct worker_backend **known;    /* the same by their backends: open addressing, known_mask + 1 of them */
-	size_t known_mask;
-	struct list backends;             /* also those that only live until their connections end */
-	bool open;                        /* as many servers are up as it wants */
-	size_t up;                        /* so many are */
-	unsigned users;                   /* exchanges between upstream_open() and upstream_done() */
-	struct list queue;                /* of struct upstream: they wait for a place at a server */
-	struct timer queue_timer;
-	struct grave grave;
-};
-
-/* A server as this worker sees it, of one service. */
-struct worker_backend {
-	struct lb_member member;          /* backend is a reference */
-	struct worker_service *service;
-	struct worker_pool *pool;
-	struct server_counters *counters; /* this worker's */
-	struct list link;                 /* in pool->backends */
-	struct list idle, busy;           /* idle: the one that rested last is first */
-	struct list flows;                /* of datagrams; each counts in n_conns */
-	uint64_t refused_ns;              /* datagrams: nobody listened there then */
-	size_t n_idle, n_conns;
-	unsigned passed;                  /* choices that passed it over since it was last taken */
-	bool counted;                     /* among its pool's `up` */
-	bool listed;                      /* the newest snapshot has it */
-	uint64_t ended_ns;                /* it was disabled, or fell, then; 0: it is in service */
-	struct timer drain;               /* its connections are cut then */
-	struct ssl_session_st *tls_session;         /* the newest, to be resumed under ... */
-	struct secure *tls_secure;        /* a reference */
-	uint64_t untrusted_ns;            /* when it was said last that its certificate was not believed; 0: never */
-	struct grave grave;
-};
 
 struct worker_service {
 	struct worker *worker;
@@ -131,7 +73,7 @@ struct worker *worker_start(unsigned id, struct counters *counters);
 /* Cut all connections, end the thread, free. Only after everything posted was delivered or is no longer needed. */
 void worker_stop(struct worker *w);
 
-/* ---- from other threads: posted, in order ---- */
+/* ---- from other threads: posted, done in order ---- */
 
 /* Takes a reference of its own. */
 void worker_post_snapshot(struct worker *w, struct snapshot *s);
@@ -156,34 +98,5 @@ void worker_post_plain(struct worker *w, struct plain *p);
  */
 void workers_round(struct worker **w, unsigned n, struct inbox *home, void (*done)(void *arg, uint64_t number),
 		   void *arg, uint64_t number);
-
-/* ---- on its own thread ---- */
-
-/*
- * Tell the kernel which clone server gets the copies of server socket FD, before it is connected for CLIENT,
- * who came to VIP. IDLE_S: a silence after which the flow is over; 0: it has an end of its own. -errno.
- */
-int worker_mark(struct worker_service *ws, int fd, const union address *client, const union address *vip,
-		const struct snapshot *s, unsigned idle_s);
-/* FD serves CLIENT from now on: a capture wants to know. As worker_mark(), of one that is connected. */
-void worker_follow(struct worker_service *ws, int fd, const union address *client, const union address *vip,
-		   const struct snapshot *s, unsigned idle_s);
-/* The clone target of the next flow: they are taken in turn, or by the client's flow. */
-uint32_t worker_clone_target(struct worker_service *ws, const struct snapshot_clone *clone, uint64_t flow_id);
-/* Which flow of a client a connection of ours belongs to. */
-uint64_t worker_flow_id(const struct worker *w, const union address *client, const union address *vip, bool udp);
-/* One that was counted in n_conns is gone. */
-void worker_backend_left(struct worker_backend *b);
-/* The TLS session that would be resumed with B. */
-void worker_backend_forget_session(struct worker_backend *b);
-/* C left every list and is about to be freed: what is counted or bound to it. Called by conn.c. */
-void worker_client_gone(struct conn *c);
-void worker_server_gone(struct conn *c);
-/* The member of P whose backend is B; NULL: there is none. */
-struct worker_backend *worker_pool_find(const struct worker_pool *p, const struct backend *b);
-/* P may be free of its last user. */
-void worker_pool_left(struct worker_pool *p);
-/* The session that is served by C is ended, or sent elsewhere when the server never answered. */
-void worker_cut_server(struct conn *c);
 
 #endif

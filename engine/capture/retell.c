@@ -6,6 +6,7 @@
 #include "base/ip.h"
 #include "engine/capture/chute.h"
 #include "engine/capture/recite.h"
+#include "engine/clone/mark.h"
 #include "engine/clone/synth.h"
 #include "engine/http/exchange.h"
 #include "engine/upstream.h"
@@ -52,7 +53,7 @@ uint64_t retell_flow(const struct conn *client)
 	union address vip = client->listener->address;
 
 	address_set_port(&vip, client->port);
-	return worker_flow_id(client->worker, &client->peer, &vip, false);
+	return mark_flow_id(client->worker, &client->peer, &vip, false);
 }
 
 /* Who speaks with whom on C, which is CLIENT's or serves it. */

@@ -10,6 +10,7 @@
 #include "engine/bpf/abi.h"
 #include "engine/clone/flow_log.h"
 #include "engine/l4/l4.h"
+#include "engine/clone/mark.h"
 #include "engine/clone/synth.h"
 #include "engine/clone/outlet.h"
 #include "engine/upstream.h"
@@ -390,10 +391,10 @@ static struct plain_flow *attach(struct conn *c, const struct snapshot_clone *cl
 	}
 	address_set_port(&vip, client->port);
 	f->plain = p;
-	f->flow_id = worker_flow_id(c->worker, &client->peer, &vip, false);
+	f->flow_id = mark_flow_id(c->worker, &client->peer, &vip, false);
 	address_mapped(&client->peer, f->client);
 	f->target = c->side == CONN_CLIENT ? clone->first + (uint32_t)f->flow_id % clone->n
-					   : worker_clone_target(c->service, clone, f->flow_id);
+					   : mark_target(c->service, clone, f->flow_id);
 	f->generation = clone->generation;
 	f->book = outlet_book(p->outlet, c->worker->id, f->target);
 	f->counters = c->service->counters;

@@ -10,6 +10,7 @@
 #include "base/base.h"
 #include "base/table.h"
 #include "engine/admission.h"
+#include "engine/clone/mark.h"
 #include "engine/records.h"
 #include "engine/persist.h"
 #include "engine/pool_state.h"
@@ -248,7 +249,7 @@ static int flow_connect(struct listener *ls, const union address *to, int device
 	if (fd < 0)
 		return -errno;
 	/* Before the first datagram, so that the copy has the whole flow. */
-	if ((s->clone.on || s->clone.follow) && worker_mark(ls->service, fd, client, &ls->address, s, (unsigned)(s->idle_ms / 1000) + CLONE_LINGER_S) < 0)
+	if ((s->clone.on || s->clone.follow) && mark_put(ls->service, fd, client, &ls->address, s, (unsigned)(s->idle_ms / 1000) + CLONE_LINGER_S) < 0)
 		counter_add(&ls->service->counters->clone_unmarked, 1);
 	rc = backend_bind(fd, device);
 	if (rc == 0)
@@ -705,7 +706,7 @@ void udp_mark(struct listener *ls)
 	LIST_FOREACH(l, &ls->flows) {
 		struct flow *f = LIST_ENTRY(l, struct flow, of_listener);
 
-		worker_follow(ls->service, f->watch.fd, &f->client, &ls->address, s, (unsigned)(s->idle_ms / 1000) + CLONE_LINGER_S);
+		mark_follow(ls->service, f->watch.fd, &f->client, &ls->address, s, (unsigned)(s->idle_ms / 1000) + CLONE_LINGER_S);
 	}
 }
 

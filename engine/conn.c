@@ -8,6 +8,8 @@
 
 #include "base/base.h"
 #include "engine/clone/plain.h"
+#include "engine/conn_record.h"
+#include "engine/l4/l4.h"
 #include "engine/tls/tls.h"
 #include "engine/worker.h"
 
@@ -140,6 +142,8 @@ static void conn_end(struct conn *c, bool reset)
 		return;
 	c->closed = true;
 	trace_put(TRACE_CLOSE, c->id, reset, c->side);
+	if (c->side == CONN_CLIENT && c->proto != &l4_proto)
+		conn_record(c);
 	watch_stop(w->loop, &c->watch);
 	timer_stop(w->loop, &c->timer);
 	if (c->plain)

@@ -97,6 +97,7 @@ struct conn {
 	bool h2;                          /* client: TLS agreed on HTTP/2 (ALPN) */
 	bool held, held_in;               /* the throttle lets nobody read; whether EPOLLIN is wanted then */
 	bool open;                        /* established (a server connection may still be connecting) */
+	uint8_t reason;                   /* client: why its record is significant (enum record_reason) */
 	union address peer;               /* client's, or server's */
 	uint64_t opened_ns;
 	uint32_t rtt_us;                  /* server: the handshake took it; client: as the kernel says. 0: not known */
@@ -117,7 +118,7 @@ struct conn {
 	/* Server side. */
 	struct worker_backend *backend;
 	struct upstream *upstream;        /* whose exchange it serves; NULL: at rest */
-	uint64_t uses;                    /* exchanges it has served before */
+	uint64_t uses;                    /* exchanges it has served before; client: requests that came on it */
 	bool cloned;                      /* it was marked when it was opened, under ... */
 	uint32_t clone_generation;
 	uint32_t source;                  /* it was opened from the source of that number */

@@ -12,10 +12,11 @@
 #include "base/filter.h"
 #include "base/moment.h"
 
-/* A worker's part: this head, then its two rings. */
+/* A worker's part: this head, then its rings. */
 struct part {
-	uint64_t written[2];
-	uint8_t pad[RECORD_BYTES - 2 * sizeof(uint64_t)];
+	uint64_t written[RECORD_RINGS];
+	uint64_t last_us;       /* report_us of the newest */
+	uint8_t pad[RECORD_BYTES - (RECORD_RINGS + 1) * sizeof(uint64_t)];
 };
 
 static const struct { const char *member; size_t max; } texts[] = {
@@ -44,9 +45,10 @@ static struct part *part_of(const struct records *r, unsigned worker)
 
 static struct record *slot_of(const struct records *r, unsigned worker, unsigned ring, uint64_t n)
 {
-	uint8_t *first = (uint8_t *)part_of(r, worker) + sizeof(struct part) +
-			 (ring ? r->slots[0] * RECORD_BYTES : 0);
+	uint8_t *first = (uint8_t *)part_of(r, worker) + sizeof(struct part);
 
+	for (unsigned i = 0; i < ring; i++)
+		first += r->slots[i] * RECORD_BYTES;
 	return (struct record *)(void *)(first + n % r->slots[ring] * RECORD_BYTES);
 }
 
@@ -61,8 +63,9 @@ static int map(struct records *r, int fd, unsigned workers, size_t bytes)
 		r->bytes = 0;
 		return 0;
 	}
-	r->slots[1] = (slots - 1) / 4;
-	r->slots[0] = slots - 1 - r->slots[1];
+	r->slots[RECORD_RING_SIGNIFICANT] = (slots - 1) / 4;
+	r->slots[RECORD_RING_CARRIERS] = (slots - 1) / 8;
+	r->slots[RECORD_RING_REST] = slots - 1 - (slots - 1) / 4 - (slots - 1) / 8;
 	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (p == MAP_FAILED) {
 		int rc = -errno;
@@ -110,8 +113,10 @@ void records_fini(struct records *r)
 void record_text(struct record *rec, enum record_text which, const char *p, size_t n)
 {
 	/* Which pool it was is known late, and always told. */
-	size_t kept = which == RECORD_T_POOL || rec->texts[RECORD_T_POOL].len ? 0 : texts[RECORD_T_POOL].max;
+	size_t kept = which == RECORD_T_POOL_NAME || rec->texts[RECORD_T_POOL].len ? 0 : texts[RECORD_T_POOL_NAME].max;
 
+	if (which != RECORD_T_POOL && kept)
+		kept += texts[RECORD_T_POOL].max;
 	n = MIN(n, MIN(texts[which].max, (size_t)RECORD_TEXT - kept - rec->text_used));
 	if (n == 0)
 		return;
@@ -121,14 +126,42 @@ void record_text(struct record *rec, enum record_text which, const char *p, size
 	rec->text_used = (uint16_t)(rec->text_used + n);
 }
 
+void record_pool(struct record *rec, const char *uuid, const char *name)
+{
+	if (uuid && !rec->texts[RECORD_T_POOL].len) {
+		record_text(rec, RECORD_T_POOL, uuid, strlen(uuid));
+		record_text(rec, RECORD_T_POOL_NAME, name ? name : "", name ? strlen(name) : 0);
+	}
+}
+
+static enum record_ring ring_of(const struct record *rec)
+{
+	if (rec->reason != RECORD_NONE)
+		return RECORD_RING_SIGNIFICANT;
+	return rec->type == RECORD_CONNECTION && rec->http ? RECORD_RING_CARRIERS : RECORD_RING_REST;
+}
+
+/*
+ * No two of an engine have the same time: clients go on behind the time of the last one that they saw. A clock that
+ * was set back is followed.
+ */
+static uint64_t time_of(const struct records *r, struct part *part, unsigned worker, uint64_t us)
+{
+	us = us - us % r->workers + worker;
+	if (us <= part->last_us && part->last_us - us < 1000000)
+		us = part->last_us + r->workers;
+	part->last_us = us;
+	return us;
+}
+
 void records_put(struct records *r, unsigned worker, const struct record *rec)
 {
-	unsigned ring = rec->reason != RECORD_NONE;
+	unsigned ring = ring_of(rec);
 	struct record *to;
 	struct part *part;
 	uint64_t n, seq;
 
-	if (!r || !r->mem)
+	if (!records_kept(r))
 		return;
 	part = part_of(r, worker);
 	n = part->written[ring];
@@ -138,7 +171,8 @@ void records_put(struct records *r, unsigned worker, const struct record *rec)
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	memcpy(&to->id, &rec->id, sizeof(*rec) - offsetof(struct record, id) + rec->text_used);
 	to->worker = (uint16_t)worker;
-	to->id = (uint64_t)ring << 62 | (uint64_t)worker << 48 | n;
+	to->report_us = time_of(r, part, worker, rec->report_us);
+	to->id = (uint64_t)ring << 61 | (uint64_t)worker << 48 | n;
 	__atomic_store_n(&to->seq, seq + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&part->written[ring], n + 1, __ATOMIC_RELEASE);
 }
@@ -184,6 +218,18 @@ static bool text_is(const struct record *rec, enum record_text which, const char
 	       memcmp(rec->text + rec->texts[which].at, want, n) == 0;
 }
 
+/* The contract has a member of its own for an IPv6 address; the first one says it, too. */
+static void put_ip(json_t *o, const char *name, const char *ip)
+{
+	char six[32];
+
+	json_object_set_new(o, name, json_string(ip));
+	if (strchr(ip, ':')) {
+		snprintf(six, sizeof(six), "%s6", name);
+		json_object_set_new(o, six, json_string(ip));
+	}
+}
+
 static void put_address(json_t *o, const char *ip, const char *port, const union address *a)
 {
 	char text[ADDRESS_TEXT];
@@ -191,7 +237,7 @@ static void put_address(json_t *o, const char *ip, const char *port, const union
 	if (a->sa.sa_family != AF_INET && a->sa.sa_family != AF_INET6)
 		return;
 	address_ip(a, text);
-	json_object_set_new(o, ip, json_string(text));
+	put_ip(o, ip, text);
 	json_object_set_new(o, port, json_integer(address_port(a)));
 }
 
@@ -207,55 +253,103 @@ static json_t *time_text(uint64_t us)
 	return json_string(moment_text(us, MOMENT_MICROS, text));
 }
 
-static json_t *shown(const struct record *rec)
+static void put_number(json_t *o, const char *name, uint64_t v)
 {
-	bool significant = rec->reason != RECORD_NONE, http = rec->type == RECORD_REQUEST;
-	json_t *o = json_object(), *why = json_array();
+	json_object_set_new(o, name, json_integer((json_int_t)v));
+}
+
+static void put_server(json_t *o, const struct record *rec)
+{
+	bool mapped = IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)rec->source);
+	char own[ADDRESS_TEXT];
+
+	put_address(o, "server_ip", "server_dest_port", &rec->server);
+	if (json_object_get(o, "server_ip"))
+		json_object_set(o, "server_name", json_object_get(o, "server_ip"));
+	put_ms(o, "server_rtt", rec->server_rtt_us);
+	if (!rec->server_src_port)
+		return;
+	put_number(o, "server_src_port", rec->server_src_port);
+	inet_ntop(mapped ? AF_INET : AF_INET6, rec->source + (mapped ? 12 : 0), own, sizeof(own));
+	put_ip(o, "server_conn_src_ip", own);
+}
+
+static void put_connection(json_t *o, const struct record *rec)
+{
+	static const struct { const char *rx, *tx, *total, *again, *late; } names[] = {
+		{ "rx_pkts", "tx_pkts", "total_pkts", "retransmits", "out_of_orders" },
+		{ "server_rx_pkts", "server_tx_pkts", "server_total_pkts", "server_retransmits", "server_out_of_orders" },
+	};
+
+	put_number(o, "rx_bytes", rec->rx_bytes);
+	put_number(o, "tx_bytes", rec->tx_bytes);
+	put_number(o, "total_bytes", rec->rx_bytes + rec->tx_bytes);
+	put_number(o, "server_rx_bytes", rec->server_rx_bytes);
+	put_number(o, "server_tx_bytes", rec->server_tx_bytes);
+	put_number(o, "server_total_bytes", rec->server_rx_bytes + rec->server_tx_bytes);
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		const struct record_side *side = &rec->sides[i];
+
+		put_number(o, names[i].rx, side->rx_packets);
+		put_number(o, names[i].tx, side->tx_packets);
+		put_number(o, names[i].total, (uint64_t)side->rx_packets + side->tx_packets);
+		put_number(o, names[i].again, side->retransmits);
+		put_number(o, names[i].late, side->out_of_orders);
+	}
+	put_number(o, "mss", rec->mss);
+	put_number(o, "num_transaction", rec->requests);
+	json_object_set_new(o, "protocol", json_string(rec->udp ? "PROTOCOL_UDP" : "PROTOCOL_TCP"));
+}
+
+static void put_request(json_t *o, const struct record *rec)
+{
 	char version[8];
 
-	json_object_set_new(o, "log_id", json_integer((json_int_t)rec->id));
+	snprintf(version, sizeof(version), "%u.%u", rec->version / 10u % 10, rec->version % 10u);
+	json_object_set_new(o, "http_version", json_string(version));
+	put_number(o, "response_code", rec->status);
+	if (rec->server_status)
+		put_number(o, "server_response_code", rec->server_status);
+	put_number(o, "request_length", rec->rx_bytes);
+	put_number(o, "response_length", rec->tx_bytes);
+	put_ms(o, "app_response_time", rec->app_us);
+	put_ms(o, "response_time_first_byte", rec->first_byte_us);
+	put_ms(o, "response_time_last_byte", rec->total_us);
+	put_ms(o, "data_transfer_time", rec->transfer_us);
+	json_object_set_new(o, "server_connection_reused", json_boolean(rec->reused));
+	json_object_set_new(o, "cache_hit", json_false());
+}
+
+static json_t *shown(const struct record *rec)
+{
+	bool significant = rec->reason != RECORD_NONE;
+	json_t *o = json_object(), *why = json_array();
+
+	put_number(o, "log_id", rec->id);
 	json_object_set_new(o, "report_timestamp", time_text(rec->report_us));
 	json_object_set_new(o, "start_timestamp", time_text(rec->report_us - rec->total_us));
 	json_object_set_new(o, "connection_ended", json_true());
-	json_object_set_new(o, "vcpu_id", json_integer(rec->worker));
+	put_number(o, "vcpu_id", rec->worker);
 	json_object_set_new(o, "adf", json_boolean(significant));
 	json_object_set_new(o, "udf", json_false());
-	json_object_set_new(o, "significant", json_integer(significant));
+	put_number(o, "significant", significant);
 	if (significant)
 		json_array_append_new(why, json_string(reasons[rec->reason]));
 	json_object_set_new(o, "significant_log", why);
 	put_address(o, "client_ip", "client_src_port", &rec->client);
 	put_address(o, "vs_ip", "client_dest_port", &rec->vip);
 	if (rec->port)
-		json_object_set_new(o, "client_dest_port", json_integer(rec->port));
-	put_address(o, "server_ip", "server_dest_port", &rec->server);
-	if (rec->server_src_port)
-		json_object_set_new(o, "server_src_port", json_integer(rec->server_src_port));
+		put_number(o, "client_dest_port", rec->port);
+	put_server(o, rec);
 	put_ms(o, "client_rtt", rec->client_rtt_us);
-	put_ms(o, "server_rtt", rec->server_rtt_us);
 	put_ms(o, "total_time", rec->total_us);
 	for (unsigned i = 0; i < RECORD_TEXTS_N; i++)
 		if (rec->texts[i].len)
 			json_object_set_new(o, texts[i].member, text_of(rec, i));
-	if (!http) {
-		json_object_set_new(o, "rx_bytes", json_integer((json_int_t)rec->rx_bytes));
-		json_object_set_new(o, "tx_bytes", json_integer((json_int_t)rec->tx_bytes));
-		json_object_set_new(o, "server_rx_bytes", json_integer((json_int_t)rec->server_rx_bytes));
-		json_object_set_new(o, "server_tx_bytes", json_integer((json_int_t)rec->server_tx_bytes));
-		json_object_set_new(o, "protocol", json_string(rec->udp ? "PROTOCOL_UDP" : "PROTOCOL_TCP"));
-		return o;
-	}
-	snprintf(version, sizeof(version), "%u.%u", rec->version / 10u % 10, rec->version % 10u);
-	json_object_set_new(o, "http_version", json_string(version));
-	json_object_set_new(o, "response_code", json_integer(rec->status));
-	if (rec->server_status)
-		json_object_set_new(o, "server_response_code", json_integer(rec->server_status));
-	json_object_set_new(o, "request_length", json_integer((json_int_t)rec->rx_bytes));
-	json_object_set_new(o, "response_length", json_integer((json_int_t)rec->tx_bytes));
-	put_ms(o, "app_response_time", rec->app_us);
-	put_ms(o, "response_time_first_byte", rec->first_byte_us);
-	put_ms(o, "response_time_last_byte", rec->total_us);
-	put_ms(o, "data_transfer_time", rec->transfer_us);
+	if (rec->type == RECORD_REQUEST)
+		put_request(o, rec);
+	else
+		put_connection(o, rec);
 	return o;
 }
 
@@ -271,6 +365,12 @@ static int by_time(const void *a, const void *b)
 
 	return x->us != y->us ? (x->us < y->us ? 1 : -1) : (x->seq_n < y->seq_n) - (x->seq_n > y->seq_n);
 }
+
+/*
+ * A record gets its time a moment before its place, and another worker's is there sooner: what is younger is not told
+ * yet, so that nothing comes to be behind a client that goes on where it was.
+ */
+#define SETTLE_US 50000
 
 struct search {
 	int64_t type;
@@ -330,18 +430,19 @@ int64_t records_read(const struct records *r, const json_t *query, void (*give)(
 		.type = json_int(query, "records", RECORD_REQUEST),
 		.vs = json_str(query, "virtualservice", NULL),
 		.start = (uint64_t)json_int(query, "start_us", 0),
-		.end = (uint64_t)json_int(query, "end_us", INT64_MAX),
+		.end = MIN((uint64_t)json_int(query, "end_us", INT64_MAX), wall_us() - SETTLE_US),
 		.filters = json_object_get(query, "filters"),
 	};
 	size_t max = (size_t)MAX(json_int(query, "max", 10), (int64_t)0);
 	bool oldest = json_is_true(json_object_get(query, "oldest_first"));
-	bool rings[2] = { !json_is_false(json_object_get(query, "rest")),
-			  !json_is_false(json_object_get(query, "significant")) };
+	bool rest = !json_is_false(json_object_get(query, "rest"));
+	bool rings[RECORD_RINGS] = { rest, !json_is_false(json_object_get(query, "significant")),
+				     rest && s.type == RECORD_CONNECTION };
 	char copy[RECORD_BYTES] __attribute__((aligned(8)));
 
 	*overwritten = 0;
 	for (unsigned w = 0; r->mem && w < r->workers; w++)
-		for (unsigned ring = 0; ring < 2; ring++)
+		for (unsigned ring = 0; ring < RECORD_RINGS; ring++)
 			if (rings[ring])
 				search_ring(r, &s, w, ring, overwritten);
 	if (s.n)
@@ -380,7 +481,7 @@ bool records_request(const struct records *r, const char *vs, const char *id, st
 {
 	*out = (struct record_request){ 0 };
 	for (unsigned w = 0; r->mem && w < r->workers; w++)
-		for (unsigned ring = 0; ring < 2; ring++)
+		for (unsigned ring = 0; ring < RECORD_RING_CARRIERS; ring++)
 			newest_of(r, w, ring, vs, id, out);
 	return out->to_us != 0;
 }

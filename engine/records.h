@@ -1,9 +1,9 @@
 /*
- * records - what was asked and answered: one record for each request, or L4 connection.
+ * records - what was asked and answered: one record for each request, and for each connection of a client.
  *
- * They lie in a memory file that the warden made, beside the counters: per worker two rings, one
- * of the significant ones (errors), one of the rest, so that good traffic does not push out what
- * somebody will look for. A worker writes only its own rings and never waits; what is overwritten
+ * They lie in a memory file that the warden made, beside the counters: per worker three rings, one
+ * of the significant ones (errors), one of the connections that requests came on, one of the rest, so that
+ * good traffic does not push out what somebody will look for. A worker writes only its own rings and never waits; what is overwritten
  * is counted. The warden reads them when it is asked, without the proxy, and also when that is gone. A record that
  * is written while it is read is passed over.
  *
@@ -20,7 +20,7 @@
 #include "engine/address.h"
 
 #define RECORD_BYTES 1024
-#define RECORD_TEXT  768
+#define RECORD_TEXT  704
 #define RECORDS_MB   16    /* per engine, when nobody says otherwise */
 
 enum record_type { RECORD_CONNECTION, RECORD_REQUEST };
@@ -43,6 +43,9 @@ enum record_type { RECORD_CONNECTION, RECORD_REQUEST };
 	X(SERVER_LATE, "ADF_SERVER_UPSTREAM_TIMEOUT")                                              \
 	X(SERVER_LOST, "ADF_SERVER_UPSTREAM_READ_ERROR")                                           \
 	X(SERVER_RESET, "ADF_SERVER_SENT_RESET")                                                   \
+	X(SSL_HANDSHAKE, "ADF_CLIENT_SSL_HANDSHAKE_FAILURE")                                       \
+	X(CLOSED_EARLY, "ADF_CLIENT_CONNECTION_CLOSED_BEFORE_REQUEST")                             \
+	X(REQUEST_LATE, "ADF_CLIENT_REQUEST_TIMEOUT")                                              \
 	X(IDLE, "ADF_IDLE_TIMEDOUT")                                                               \
 	X(CUT, "ADF_USER_DELETE_OPERATION")
 
@@ -57,6 +60,7 @@ enum record_reason {
 #define RECORD_TEXTS(X)                                                                            \
 	X(VS, "virtualservice", 64)                                                                \
 	X(POOL, "pool", 64)                                                                        \
+	X(POOL_NAME, "pool_name", 64)                                                              \
 	X(REQUEST_ID, "request_id", 64)                                                            \
 	X(SNI, "sni_hostname", 96)                                                                 \
 	X(TLS_VERSION, "ssl_version", 16)                                                          \
@@ -76,6 +80,11 @@ enum record_text {
 	RECORD_TEXTS_N
 };
 
+/* Of a connection, as the kernel counted it; of datagrams what we did. */
+struct record_side {
+	uint32_t rx_packets, tx_packets, retransmits, out_of_orders;
+};
+
 struct record {
 	uint64_t seq;           /* odd: it is being written */
 	uint64_t id;
@@ -84,10 +93,15 @@ struct record {
 	uint64_t server_rx_bytes, server_tx_bytes; /* from, to the server */
 	uint32_t total_us, first_byte_us, app_us, transfer_us, client_rtt_us, server_rtt_us;
 	union address client, vip, server;
-	uint16_t server_src_port; /* ours, of the connection to the server; 0: none */
+	struct record_side sides[2]; /* client's, server's */
+	uint32_t requests;        /* that came on the connection */
+	uint8_t source[16];       /* ours, of the connection to the server, mapped; valid with ... */
+	uint16_t server_src_port; /* its port; 0: there was none */
+	uint16_t mss;             /* of the client's connection */
 	uint8_t type, reason;
 	uint8_t version;        /* 10, 11, 20 */
-	bool tls, udp;
+	bool tls, udp, http;
+	bool reused;            /* the server's connection had served before */
 	uint16_t status, server_status;
 	uint16_t worker;
 	uint16_t port;          /* that the client came to: one of a range */
@@ -98,11 +112,13 @@ struct record {
 
 _Static_assert(sizeof(struct record) + RECORD_TEXT <= RECORD_BYTES, "a record holds its texts");
 
+enum record_ring { RECORD_RING_REST, RECORD_RING_SIGNIFICANT, RECORD_RING_CARRIERS, RECORD_RINGS };
+
 struct records {
 	uint8_t *mem;
 	size_t bytes;
 	unsigned workers;
-	size_t slots[2];        /* of a worker: the rest, the significant ones */
+	size_t slots[RECORD_RINGS]; /* of a worker */
 	int fd;
 };
 
@@ -116,6 +132,13 @@ void records_fini(struct records *r);
 
 /* Keep N bytes at P, or as many as there is room for. Once for each text. */
 void record_text(struct record *rec, enum record_text which, const char *p, size_t n);
+/* Does anybody keep them? R may be NULL. */
+static inline bool records_kept(const struct records *r)
+{
+	return r && r->mem;
+}
+/* The pool that was asked. Late, and there is room for it always. */
+void record_pool(struct record *rec, const char *uuid, const char *name);
 /* A copy of REC gets its place. R may be NULL. */
 void records_put(struct records *r, unsigned worker, const struct record *rec);
 

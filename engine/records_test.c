@@ -13,7 +13,7 @@ static int setup(void **state)
 {
 	(void)state;
 	assert_int_equal(records_new(&r, 2, 2 * (SLOTS + 1) * RECORD_BYTES), 0);
-	assert_int_equal(r.slots[0] + r.slots[1], SLOTS);
+	assert_int_equal(r.slots[0] + r.slots[1] + r.slots[2], SLOTS);
 	return 0;
 }
 
@@ -24,18 +24,24 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void put(unsigned worker, uint64_t us, enum record_reason why, const char *path)
+static void put_as(enum record_type type, unsigned worker, uint64_t us, enum record_reason why, const char *path)
 {
 	char room[RECORD_BYTES] __attribute__((aligned(8))) = "";
 	struct record *rec = (struct record *)room;
 
-	rec->type = RECORD_REQUEST;
+	rec->type = (uint8_t)type;
+	rec->http = true;
 	rec->report_us = us;
 	rec->reason = (uint8_t)why;
 	rec->status = why ? 503 : 200;
 	record_text(rec, RECORD_T_VS, "vs-1", 4);
 	record_text(rec, RECORD_T_PATH, path, strlen(path));
 	records_put(&r, worker, rec);
+}
+
+static void put(unsigned worker, uint64_t us, enum record_reason why, const char *path)
+{
+	put_as(RECORD_REQUEST, worker, us, why, path);
 }
 
 static void gather(void *arg, json_t *record)
@@ -96,6 +102,45 @@ static void good_traffic_does_not_push_out_errors(void **state)
 	assert_int_equal(overwritten, 1000 - r.slots[0]);
 }
 
+static void connections_do_not_push_out_their_requests(void **state)
+{
+	char got[4096];
+
+	(void)state;
+	put(0, 1, RECORD_NONE, "/request");
+	for (uint64_t i = 0; i < 1000; i++)
+		put_as(RECORD_CONNECTION, 0, 10 + i, RECORD_NONE, "/connection");
+	put_as(RECORD_CONNECTION, 0, 2000, RECORD_SSL_HANDSHAKE, "/broken");
+	assert_int_equal(ask("{}", got, sizeof(got), NULL), 1);
+	assert_string_equal(got, "/request ");
+	assert_int_equal(ask("{\"records\": 0, \"significant\": false}", got, sizeof(got), NULL), r.slots[RECORD_RING_CARRIERS]);
+	assert_int_equal(ask("{\"records\": 0, \"rest\": false}", got, sizeof(got), NULL), 1);
+	assert_string_equal(got, "/broken ");
+}
+
+/* Who asks again from behind the last one on misses nothing. */
+static void no_two_have_one_time_and_none_comes_behind(void **state)
+{
+	CLEANUP_JSON json_t *q = json_loads("{\"max\": 100}", 0, NULL), *found = json_array();
+	uint64_t lost, young = wall_us();
+	char got[256];
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++)
+		put(i % 2, 1000, RECORD_NONE, "/at-once");
+	put(0, 999, RECORD_NONE, "/after-the-clock-stepped-back");
+	assert_int_equal(records_read(&r, q, gather, found, &lost), 5);
+	for (size_t i = 0; i < 5; i++)
+		for (size_t j = 0; j < i; j++)
+			assert_string_not_equal(json_str(json_array_get(found, i), "report_timestamp", ""),
+						json_str(json_array_get(found, j), "report_timestamp", ""));
+	put(1, young, RECORD_NONE, "/young");
+	assert_int_equal(ask("{}", got, sizeof(got), NULL), 5);
+	while (ask("{}", got, sizeof(got), NULL) == 5)
+		assert_in_range(wall_us(), young, young + 10000000);
+	assert_in_range(wall_us() - young, 50000, 10000000);
+}
+
 static void a_wild_writer_harms_nobody(void **state)
 {
 	char got[4096];
@@ -128,6 +173,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_newest_of_all_workers_come_in_order),
 		TEST(good_traffic_does_not_push_out_errors),
+		TEST(connections_do_not_push_out_their_requests),
+		TEST(no_two_have_one_time_and_none_comes_behind),
 		TEST(a_wild_writer_harms_nobody),
 		cmocka_unit_test(nothing_is_kept_where_there_is_no_room),
 	};

@@ -11,6 +11,7 @@
 #include "engine/http/http.h"
 #include "engine/http/refusal.h"
 #include "engine/http/tunnel.h"
+#include "engine/records.h"
 #include "engine/worker.h"
 #include "model/structs.h"
 
@@ -362,6 +363,8 @@ static void expired(struct conn *c)
 	case H1_IDLE:
 		if (c->out || is_silent(c)) {
 			counter_add(&exchange_counters(&s->x)->conn_idle_timeout, 1);
+			if (!s->requests)
+				c->reason = RECORD_REQUEST_LATE;
 			end(s, c->out != NULL);
 			return;
 		}
@@ -380,7 +383,8 @@ static void cut(struct conn *c, enum conn_cut why)
 	struct session *s = c->session;
 	bool told = exchange_cut(&s->x);
 
-	(void)why;
+	if (why != CONN_CUT_STOP)
+		c->reason = RECORD_CUT;
 	end(s, !told || (s->state == H1_EXCHANGE && c->out));
 }
 
@@ -396,6 +400,7 @@ static void accepted(struct conn *client)
 	s = client->h2 ? NULL : slab_get(&client->worker->sessions_http);
 	if (!s) {
 		counter_add(&client->service->counters->conn_refused_memory, 1);
+		client->reason = RECORD_NO_MEMORY;
 		conn_reset(client);
 		return;
 	}

@@ -11,6 +11,7 @@
 #include "engine/http/http.h"
 #include "engine/http/polish.h"
 #include "engine/http/refusal.h"
+#include "engine/records.h"
 #include "engine/worker.h"
 #include "model/structs.h"
 
@@ -852,7 +853,8 @@ static void cut(struct conn *c, enum conn_cut why)
 {
 	struct h2 *h2 = c->session;
 
-	(void)why;
+	if (why != CONN_CUT_STOP)
+		c->reason = RECORD_CUT;
 	if (!c->shut) {
 		LIST_FOREACH(l, &h2->streams) {
 			struct stream *s = LIST_ENTRY(l, struct stream, link);

@@ -108,6 +108,7 @@ static struct record *note_new(struct exchange *x)
 	const struct snapshot *snap = c->listener->snapshot;
 	struct record *rec = slab_get(&c->worker->notes);
 
+	c->uses++;
 	x->note = rec;
 	x->id_len = 0;
 	x->begun_ns = loop_now(c->worker->loop);
@@ -198,9 +199,11 @@ void note_sent(struct exchange *x)
 		return;
 	rec->server = server->peer;
 	rec->server_src_port = conn_own_port(x->upstream.server);
+	memcpy(rec->source, server->own_ip, sizeof(rec->source));
 	rec->server_rtt_us = server->rtt_us;
-	if (!rec->texts[RECORD_T_POOL].len && x->upstream.pool)
-		record_text(rec, RECORD_T_POOL, x->upstream.pool->uuid, strlen(x->upstream.pool->uuid));
+	rec->reused = server->uses > 0;
+	if (x->upstream.pool)
+		record_pool(rec, x->upstream.pool->uuid, x->upstream.pool->name);
 }
 
 void note_answer(struct exchange *x, unsigned status, bool own)

@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 #include "engine/capture/jot.h"
+#include "engine/conn_record.h"
 #include "engine/l4/pipe.h"
 #include "engine/l4/proxy_header.h"
 #include "engine/records.h"
@@ -49,31 +50,20 @@ static void session_release(struct grave *g)
 
 static void record(const struct session *s)
 {
-	const struct conn *c = s->client, *server = s->upstream.server;
-	const struct snapshot *snap = s->upstream.snapshot ? s->upstream.snapshot : c->listener->snapshot;
+	struct conn *c = s->client;
+	const struct snapshot_pool *pool = s->upstream.snapshot ? s->upstream.pool : NULL;
 	char room[RECORD_BYTES] __attribute__((aligned(8)));
 	struct record *rec = (struct record *)room;
-	uint64_t total_us = (mono_ns() - c->opened_ns) / 1000;
 
+	if (!records_kept(c->worker->counters->records))
+		return;
 	memset(rec, 0, sizeof(*rec));
-	rec->type = RECORD_CONNECTION;
+	conn_record_begin(rec, c, s->upstream.server, s->upstream.snapshot ? s->upstream.snapshot : c->listener->snapshot);
 	rec->reason = (uint8_t)s->reason;
-	rec->report_us = wall_us();
-	rec->total_us = (uint32_t)MIN(total_us, (uint64_t)UINT32_MAX);
-	rec->client = c->peer;
-	rec->vip = c->listener->address;
-	tls_note(c, rec);
-	rec->port = c->port;
 	rec->rx_bytes = rec->server_tx_bytes = s->bytes[CONN_CLIENT];
 	rec->tx_bytes = rec->server_rx_bytes = s->bytes[CONN_SERVER];
-	if (snap && snap->uuid)
-		record_text(rec, RECORD_T_VS, snap->uuid, strlen(snap->uuid));
-	if (server) {
-		rec->server = server->peer;
-		rec->server_rtt_us = server->rtt_us;
-	}
-	if (s->upstream.snapshot && s->upstream.pool && s->upstream.pool->uuid)
-		record_text(rec, RECORD_T_POOL, s->upstream.pool->uuid, strlen(s->upstream.pool->uuid));
+	if (pool)
+		record_pool(rec, pool->uuid, pool->name);
 	records_put(c->worker->counters->records, c->worker->id, rec);
 }
 

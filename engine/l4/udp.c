@@ -39,6 +39,7 @@ struct flow {
 	union address client;
 	uint64_t opened_ns, seen_ns;
 	uint64_t bytes[2];               /* from the client, from the server */
+	uint32_t packets[2];
 	enum record_reason reason;
 	uint64_t revision;               /* of the configuration that let it in */
 	uint32_t id;                     /* in traces */
@@ -137,11 +138,13 @@ static void record(const struct flow *f)
 {
 	const struct listener *ls = f->listener;
 	const struct worker *w = ls->service->worker;
-	const char *pool = f->backend->pool->uuid;
+	const struct snapshot_pool *pool = f->backend->pool->now;
 	char room[RECORD_BYTES] __attribute__((aligned(8)));
 	struct record *rec = (struct record *)room;
 	uint64_t total_us = (f->seen_ns - f->opened_ns) / 1000;
 
+	if (!records_kept(w->counters->records))
+		return;
 	memset(rec, 0, sizeof(*rec));
 	rec->type = RECORD_CONNECTION;
 	rec->udp = true;
@@ -156,7 +159,9 @@ static void record(const struct flow *f)
 	rec->tx_bytes = rec->server_rx_bytes = f->bytes[1];
 	if (ls->snapshot && ls->snapshot->uuid)
 		record_text(rec, RECORD_T_VS, ls->snapshot->uuid, strlen(ls->snapshot->uuid));
-	record_text(rec, RECORD_T_POOL, pool, strlen(pool));
+	rec->sides[0] = (struct record_side){ .rx_packets = f->packets[0], .tx_packets = f->packets[1] };
+	rec->sides[1] = (struct record_side){ .rx_packets = f->packets[1], .tx_packets = f->packets[0] };
+	record_pool(rec, f->backend->pool->uuid, pool ? pool->name : NULL);
 	records_put(w->counters->records, w->id, rec);
 }
 
@@ -550,6 +555,7 @@ static void from_client(struct listener *ls, const union address *client, char *
 		counter_add(&counters->udp_lost, lost.pieces);
 		counter_add(&counters->udp_from_client, pieces - lost.pieces);
 		f->bytes[0] += n - lost.bytes;
+		f->packets[0] += (uint32_t)(pieces - lost.pieces);
 		counter_add(&counters->bytes_from_client, n - lost.bytes);
 		took(&ls->service->throttle, n - lost.bytes);
 		counter_add(&server->bytes_to_server, n - lost.bytes);
@@ -649,6 +655,7 @@ static void to_client(struct flow *f, struct datagrams *d, unsigned n)
 	counter_add(&service->udp_to_client, pieces - lost.pieces);
 	counter_add(&service->udp_lost, lost.pieces);
 	f->bytes[1] += bytes - lost.bytes;
+	f->packets[1] += (uint32_t)(pieces - lost.pieces);
 	counter_add(&service->bytes_to_client, bytes - lost.bytes);
 	took(&f->listener->service->throttle, bytes - lost.bytes);
 	counter_add(&f->backend->counters->bytes_from_server, bytes);

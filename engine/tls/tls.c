@@ -321,10 +321,11 @@ static void count_done(const struct conn *c)
 							       : &c->service->counters->tls_v12, 1);
 }
 
-static void count_failed(const struct conn *c, enum tls_cause cause)
+static void count_failed(struct conn *c, enum tls_cause cause)
 {
 	struct service_counters *s = c->service->counters;
 
+	c->reason = RECORD_SSL_HANDSHAKE;
 	if (c->side == CONN_SERVER) {
 		counter_add(cause == TLS_CAUSE_UNTRUSTED ? &c->backend->counters->tls_untrusted
 							 : &c->backend->counters->tls_failed, 1);
@@ -457,12 +458,14 @@ static void shaking_ready(struct conn *c, uint32_t events)
 static void shaking_expired(struct conn *c)
 {
 	counter_add(&c->service->counters->tls_late, 1);
+	c->reason = RECORD_SSL_HANDSHAKE;
 	conn_reset(c);
 }
 
 static void shaking_cut(struct conn *c, enum conn_cut why)
 {
 	(void)why;
+	c->reason = RECORD_CUT;
 	conn_reset(c);
 }
 
@@ -482,6 +485,7 @@ void tls_serve(struct conn *c)
 	}
 	if (conn_tls_new(c, c->listener->snapshot->clients_tls) < 0) {
 		counter_add(&c->service->counters->conn_refused_memory, 1);
+		c->reason = RECORD_NO_MEMORY;
 		conn_reset(c);
 		return;
 	}
@@ -490,6 +494,7 @@ void tls_serve(struct conn *c)
 		struct conn *oldest = LIST_ENTRY(w->shaking.next, struct conn_tls, shaking)->conn;
 
 		counter_add(&oldest->service->counters->tls_flooded, 1);
+		oldest->reason = RECORD_SSL_HANDSHAKE;
 		conn_reset(oldest);
 	}
 	list_insert(&w->shaking, &c->tls->shaking);

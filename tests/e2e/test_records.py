@@ -1,6 +1,7 @@
 """Requests and connections leave records at the engines, and the controller gathers them."""
 
 import re
+import socket
 
 import pytest
 
@@ -95,6 +96,37 @@ def test_clients_learn_the_id_when_the_profile_says_so(lab):
     refused = client.request("TRACE", vs.url).headers["X-Request-ID"]
     record, = until(lambda: records(lab, vs, filter=f"eq(request_id,{refused})")["results"], "and that of a refusal")
     assert record["response_code"] == 501
+
+
+def test_connections_of_http_leave_records_and_say_what_came_on_them(lab):
+    """Also one on which nothing came, and one whose handshake failed."""
+    host, client = lab.server(), lab.client()
+    origin = Origin(host)
+    lab.engine(workers=1)
+    certificate = lab.api.post("sslkeyandcertificate", {"name": "shop", "type": "SSL_CERTIFICATE_TYPE_VIRTUALSERVICE",
+                                                        "certificate": {"self_signed": True, "subject": {"common_name": "shop.example"}}})
+    vs = lab.virtual_service(pool=[origin.address], ssl_key_and_certificate_refs=[certificate["url"]],
+                             services=[{"port": 80}, {"port": 443, "enable_ssl": True}])
+    until(lambda: client.get(vs.url).ok, "it answers")
+    client.run("curl", "-sk", f"https://{vs.vip}/a", f"https://{vs.vip}/b")
+    client.run("curl", "-s", "--tlsv1.2", "--cacert", "/dev/null", f"https://{vs.vip}/untrusted", check=False)
+    with client.entered():
+        socket.create_connection((vs.vip, 80)).close()
+
+    def connections(**query):
+        return records(lab, vs, type=0, page_size=100, **query)["results"]
+    two, = until(lambda: connections(filter="eq(num_transaction,2)"), "the connection of two requests has its record")
+    expected = {"client_ip": client.ip4, "vs_ip": vs.vip, "client_dest_port": 443, "adf": False, "protocol": "PROTOCOL_TCP",
+                "ssl_version": "TLSv1.3", "virtualservice": vs.uuid}
+    assert {k: two.get(k) for k in expected} == expected
+    asked, = records(lab, vs, type=1, filter="eq(uri_path,/b)")["results"]
+    assert asked["client_src_port"] == two["client_src_port"] and two["rx_pkts"] > 4 and two["tx_pkts"] > 2
+    assert asked["server_conn_src_ip"].count(".") == 3 and asked["pool_name"] == vs.name + "-pool"
+    assert two["rx_bytes"] > asked["request_length"] and two["tx_bytes"] > asked["response_length"] and two["mss"] > 500
+    early, = until(lambda: connections(filter="eq(significant_log,ADF_CLIENT_CONNECTION_CLOSED_BEFORE_REQUEST)"), "one on which nothing came")
+    assert (early["client_dest_port"], early["num_transaction"], early["rx_bytes"]) == (80, 0, 0)
+    refused, = until(lambda: connections(filter="co(significant_log,SSL_HANDSHAKE)"), "and one that was not to be")
+    assert refused["adf"] and refused["client_dest_port"] == 443 and not records(lab, vs, type=1, filter="co(uri_path,untrusted)")["results"]
 
 
 def test_connections_leave_records_too(lab):

@@ -119,6 +119,7 @@ struct conn {
 	struct worker_backend *backend;
 	struct upstream *upstream;        /* whose exchange it serves; NULL: at rest */
 	uint64_t uses;                    /* exchanges it has served before; client: requests that came on it */
+	uint16_t badge;                   /* where the kernel reads whom it serves; 0: it is told each time */
 	bool cloned;                      /* it was marked when it was opened, under ... */
 	uint32_t clone_generation;
 	uint32_t source;                  /* it was opened from the source of that number */

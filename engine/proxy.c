@@ -19,6 +19,7 @@
 #include "engine/records.h"
 #include "engine/clone/plain.h"
 #include "engine/sandbox.h"
+#include "engine/clone/badges.h"
 #include "engine/capture/chute.h"
 #include "engine/capture/gist.h"
 #include "engine/capture/jot.h"
@@ -50,6 +51,7 @@ struct proxy {
 	struct records records;
 	struct outlet outlet;
 	struct chute chute;           /* to captures */
+	struct badge *badges;         /* NULL: not here yet */
 	struct gist gist;             /* what the recorder has of plaintext */
 	const struct plain_word *words; /* what became of writes into the outlet, by worker; NULL: there is none */
 	struct worker *workers[WORKERS_MAX];
@@ -280,6 +282,17 @@ static void on_maps(struct proxy *p, const json_t *m, int fd)
 	probe_mark_map(fd);
 }
 
+static void on_badges(struct proxy *p, const json_t *m, int fd)
+{
+	(void)m;
+	if (p->badges || fd < 0 || badges_map(&p->badges, fd) < 0) {
+		broken(p, "badges");
+		return;
+	}
+	for (unsigned i = 0; i < p->n_workers; i++)
+		worker_post_badges(p->workers[i], p->badges, p->n_workers);
+}
+
 static void on_monitors(struct proxy *p, const json_t *m, int fd)
 {
 	(void)p;
@@ -388,7 +401,7 @@ static const struct {
 	{ "records", on_records },
 	{ "start", on_start },       { "put", on_put },           { "delete", on_delete },
 	{ "commit", on_commit },     { "slots", on_slots }, { "names", on_names_known }, { "resolvers", on_resolvers },       { "clone", on_clone },
-	{ "maps", on_maps },         { "secrets", on_secrets },         { "chute", on_chute },         { "gist", on_gist },         { "listener", on_listener }, { "unlisten", on_unlisten },
+	{ "maps", on_maps },         { "badges", on_badges },     { "secrets", on_secrets },         { "chute", on_chute },         { "gist", on_gist },         { "listener", on_listener }, { "unlisten", on_unlisten },
 	{ "outlet_books", on_outlet_books }, { "outlet_words", on_outlet_words }, { "outlet_queue", on_outlet_queue },
 	{ "vrfs", on_vrfs },         { "sources", on_sources },         { "ping_socket", on_ping_socket }, { "monitors", on_monitors }, { "stop", on_stop },
 };

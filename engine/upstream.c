@@ -498,12 +498,20 @@ static struct lb_member *pick(struct upstream *u, int *why)
 }
 
 /* A server's connection goes from client to client. */
-void upstream_follow(const struct upstream *u, const struct conn *c, const struct snapshot *s)
+void upstream_follow(const struct upstream *u, struct conn *c, const struct snapshot *s)
 {
 	union address vip = u->client->listener->address;
+	struct badges *badges = &c->worker->badges;
+	bool worn = c->badge;
 
 	address_set_port(&vip, u->client->port);
-	mark_follow(c->service, c->watch.fd, &u->client->peer, &vip, s, 0);
+	if (!worn)
+		c->badge = badge_take(badges);
+	badge_write(badges, c->badge, mark_flow_id(c->worker, &u->client->peer, &vip, false), &u->client->peer);
+	if (worn || mark_follow(c->service, c->watch.fd, &u->client->peer, &vip, s, 0, c->badge) == 0)
+		return;
+	badge_put(badges, c->badge);
+	c->badge = 0;
 }
 
 /* FRESH: not one at rest; the last one was stale. */

@@ -110,7 +110,7 @@ const struct snapshot_server *upstream_server(const struct upstream *u);
 /* The first byte of the answer is there: what algorithms go by that look at time. Once an exchange is enough. */
 void upstream_answered(struct upstream *u);
 /* C serves U's client: a capture that began under S wants to know. */
-void upstream_follow(const struct upstream *u, const struct conn *c, const struct snapshot *s);
+void upstream_follow(const struct upstream *u, struct conn *c, const struct snapshot *s);
 /* The exchange is over. KEEP: the connection is clean, between two exchanges; it rests, if the profile lets it. */
 void upstream_done(struct upstream *u, bool keep);
 /* The same at any time, also while it waits or was never opened: closes (RESET: by RST) what is there. */

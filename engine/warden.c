@@ -733,6 +733,7 @@ static void on_started(struct process_user *u)
 	process_send(w->process, json_pack("{s:s, s:b, s:I}", "type", "maps", "fd", 1, "flow_seed",
 					   (json_int_t)datapath_flow_seed(w->datapath)),
 		     datapath_marks_fd(w->datapath));
+	process_send(w->process, json_pack("{s:s, s:b}", "type", "badges", "fd", 1), datapath_badges_fd(w->datapath));
 	w->monitors_marked = false;
 	monitors_mark(w);
 	process_send(w->process, json_pack("{s:s, s:b}", "type", "secrets", "fd", 1), captures_secrets_fd(w->captures));

@@ -138,7 +138,7 @@ static void service_remove(struct worker *w, unsigned index)
 /* ---- the inbox ---- */
 
 enum post_kind { POST_SNAPSHOT, POST_REMOVED, POST_LISTENER, POST_UNLISTEN, POST_DOWN, POST_MARK_MAP,
-		 POST_PLAIN, POST_TICKETS, POST_STOP };
+		 POST_BADGES, POST_PLAIN, POST_TICKETS, POST_STOP };
 
 struct post {
 	struct message message;
@@ -154,6 +154,7 @@ struct post {
 	struct backend *backend;
 	struct tickets *tickets;
 	struct plain *plain;
+	struct badge *badges;
 };
 
 static void unlisten(struct worker *w, unsigned index, uint64_t id)
@@ -211,6 +212,9 @@ static void post_deliver(struct message *m)
 	case POST_MARK_MAP:
 		w->mark_map = p->fd;
 		w->flow_seed = p->id;
+		break;
+	case POST_BADGES:
+		badges_init(&w->badges, p->badges, w->id, p->index);
 		break;
 	case POST_PLAIN:
 		w->plain = p->plain;
@@ -274,6 +278,11 @@ void worker_post_tickets(struct worker *w, const struct tickets *t)
 void worker_post_mark_map(struct worker *w, int fd, uint64_t flow_seed)
 {
 	post(w, (struct post){ .kind = POST_MARK_MAP, .fd = fd, .id = flow_seed });
+}
+
+void worker_post_badges(struct worker *w, struct badge *all, unsigned workers)
+{
+	post(w, (struct post){ .kind = POST_BADGES, .badges = all, .index = workers });
 }
 
 void worker_post_plain(struct worker *w, struct plain *p)
@@ -382,6 +391,7 @@ void worker_stop(struct worker *w)
 	EVP_CIPHER_free(w->ticket_cipher);
 	slab_fini(&w->notes);
 	buffer_pool_fini(&w->buffers);
+	badges_fini(&w->badges);
 	pipes_fini(w);
 	udp_free(w->udp);
 	free(w->services);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/slab.h"
+#include "engine/clone/badges.h"
 #include "engine/buffer.h"
 #include "engine/conn.h"
 #include "engine/counters.h"
@@ -53,6 +54,7 @@ struct worker {
 	size_t n_services;
 	uint32_t next_id;
 	int mark_map;                     /* socket storage of the clone; -1: none */
+	struct badges badges;             /* what connections wear that go from client to client */
 	uint64_t flow_seed;
 	struct plain *plain;              /* plaintext copies; NULL: nobody wanted any yet */
 	struct pipe *pipes;               /* for splice(2), at rest */
@@ -90,6 +92,8 @@ void worker_post_down(struct worker *w, unsigned index, struct backend *b);
 void worker_post_tickets(struct worker *w, const struct tickets *t);
 /* The socket storage map for marks, borrowed for ever, and what flow_id() is seeded with. */
 void worker_post_mark_map(struct worker *w, int fd, uint64_t flow_seed);
+/* What connections of WORKERS workers wear; ALL is borrowed for ever. */
+void worker_post_badges(struct worker *w, struct badge *all, unsigned workers);
 /* Once, before a snapshot that wants plaintext copies. Takes P, which was made for W. */
 void worker_post_plain(struct worker *w, struct plain *p);
 /*

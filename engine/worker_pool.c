@@ -72,6 +72,7 @@ void worker_server_gone(struct conn *c)
 {
 	struct worker_backend *b = c->backend;
 
+	badge_put(&c->worker->badges, c->badge);
 	if (!b)
 		return;
 	counter_sub(&b->counters->conn_open, 1);

@@ -78,7 +78,7 @@ struct flow {
 	__u16 fate;       /* of all its frames: a counter's number in struct target_counters; 0: they are copied */
 	__u16 hash;       /* of addresses and ports */
 	__u32 ifindex;    /* where it was seen first */
-	__u32 unused;
+	__u32 badge;      /* what it wears: the place, and above it the turn; 0: nothing */
 };
 _Static_assert(sizeof(struct flow) == 80, "no holes, and no more than a kernel object of 192 bytes holds");
 

@@ -9,7 +9,9 @@
  * clone target and the client. It enters the connection into the flow table;
  * what has no socket any more (TIME_WAIT), and everything inwards, goes by the
  * table, and the mark, having done its work, goes. A socket beats the table: one
- * without a mark that begins with the addresses of an old entry removes it.
+ * without a mark that begins with the addresses of an old entry removes it. A
+ * connection that serves one client after another wears a badge, which is read
+ * with each packet that leaves.
  * Datagrams have no beginning: there the mark stays. Client leg: leg.bpf.h.
  *
  * A flow is copied whole or not at all: one that found the table full stays
@@ -83,14 +85,31 @@ static __noinline struct flow *flow_open_marked(struct __sk_buff *skb, const str
 }
 
 /* The connection serves another client from now on. */
-static ALWAYS_INLINE void flow_serves(struct flow *f, const struct sock_mark *m)
+static ALWAYS_INLINE void flow_serves(struct flow *f, __u64 id, const __u8 *client, __be16 port)
 {
-	if (f->id == m->flow_id)
+	if (f->id == id)
 		return;
-	f->id = m->flow_id;
-	f->worker = m->worker;
-	f->client_port = m->client_port;
-	__builtin_memcpy(f->client_addr, m->client_addr, 16);
+	f->id = id;
+	f->client_port = port;
+	__builtin_memcpy(f->client_addr, client, 16);
+}
+
+static ALWAYS_INLINE void flow_wear(struct flow *f, const struct sock_mark *m)
+{
+	__u32 place = m->badge;
+	struct badge *b = place ? bpf_map_lookup_elem(&badges, &place) : NULL;
+
+	if (b)
+		f->badge = (__u32)b->turn << 16 | place;
+}
+
+static ALWAYS_INLINE void flow_read_badge(struct flow *f)
+{
+	__u32 place = f->badge % BADGES_MAX;
+	struct badge *b = place ? bpf_map_lookup_elem(&badges, &place) : NULL;
+
+	if (b && b->turn == f->badge >> 16)
+		flow_serves(f, b->flow_id, b->client_addr, b->client_port);
 }
 
 /* The flow of a marked socket's packet; F is what the table had. NULL: it is not in it. */
@@ -105,15 +124,19 @@ static ALWAYS_INLINE struct flow *flow_marked(struct __sk_buff *skb, const struc
 		if (syn)
 			flow_reopen(f);
 		m->flags |= MARK_ACCEPTED;
-		flow_serves(f, m);
+		f->worker = m->worker;
+		flow_serves(f, m->flow_id, m->client_addr, m->client_port);
+		flow_wear(f, m);
 		return f;
 	}
 	whole = whole && m->flags & MARK_CLONE;
 	f = whole || m->flags & (MARK_FOLLOW | MARK_MONITOR) ? flow_open_marked(skb, p, m, whole) : NULL;
-	if (f)
+	if (f) {
 		m->flags |= MARK_ACCEPTED;
-	else
+		flow_wear(f, m);
+	} else {
 		m->flags &= ~MARK_ACCEPTED;
+	}
 	return f;
 }
 
@@ -169,10 +192,12 @@ static ALWAYS_INLINE void classify_out(struct __sk_buff *skb, struct packet *p, 
 		bpf_map_delete_elem(&flows, &p->key);
 		return;
 	}
-	if (f)
+	if (f) {
+		flow_read_badge(f);
 		verdict_flow(skb, v, p, f);
-	else if (any_leg && !m)
+	} else if (any_leg && !m) {
 		classify_leg(skb, p, v);
+	}
 }
 
 #endif

@@ -705,6 +705,11 @@ int datapath_marks_fd(const struct datapath *d)
 	return bpf_map__fd(d->skel->maps.marks);
 }
 
+int datapath_badges_fd(const struct datapath *d)
+{
+	return bpf_map__fd(d->skel->maps.badges);
+}
+
 int datapath_flows_fd(const struct datapath *d)
 {
 	return bpf_map__fd(d->skel->maps.flows);

@@ -171,6 +171,8 @@ void datapath_record_end(struct datapath *d, uint32_t service);
 
 /* The socket storage map that the proxy is given (engine/bpf/mark.h), and that alone. Stays the datapath's. */
 int datapath_marks_fd(const struct datapath *d);
+/* The same, to be mapped: engine/clone/badges.h. */
+int datapath_badges_fd(const struct datapath *d);
 
 /* Sums over CPUs, indexed by enum gate_counter. */
 int datapath_counters(struct datapath *d, uint64_t out[static GATE_COUNTERS]);

@@ -10,11 +10,14 @@
 #include <netinet/if_ether.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "engine/clone/badges.h"
 #include "engine/bpf/datapath.h"
 #include "engine/clone/wrap.h"
 
@@ -1003,6 +1006,33 @@ static void a_tag_within_the_frame_makes_it_nobodys(void **state)
 	drop_flow(k);
 }
 
+/* What a connection that goes from client to client wears says whom it serves; what was given to another says nothing. */
+static void badges_say_whom_a_flow_serves(void **state)
+{
+	(void)state;
+	struct flow_key k = key_of(IPPROTO_TCP, "10.0.0.1", 1234, "10.0.0.9", 80);
+	struct frame out = transport(IPPROTO_TCP, "10.0.0.1", 1234, "10.0.0.9", 80, 0x18, 40);
+	struct flow f = { .service = 1, .id = 7, .seen_ns = mono_ns(), .badge = 3u << 16 | 9 };
+	struct in6_addr next = ip("203.0.113.8");
+	struct badge *all;
+
+	assert_int_equal(badges_map(&all, dup(datapath_badges_fd(dp))), 0);
+	memcpy(all[9].client_addr, &next, 16);
+	all[9].client_port = htons(4711);
+	for (unsigned turn = 2; turn <= 3; turn++) {
+		assert_int_equal(bpf_map_update_elem(datapath_flows_fd(dp), &k, &f, BPF_ANY), 0);
+		all[9].turn = (uint16_t)turn;
+		all[9].flow_id = 8;
+		assert_true(passes(DATAPATH_EGRESS, out));
+		assert_int_equal(bpf_map_lookup_elem(datapath_flows_fd(dp), &k, &f), 0);
+		assert_int_equal(f.id, turn == 3 ? 8 : 7);
+	}
+	assert_memory_equal(f.client_addr, &next, 16);
+	assert_int_equal(f.client_port, htons(4711));
+	munmap(all, BADGES_MAX * sizeof(*all));
+	drop_flow(k);
+}
+
 static void sweep_takes_what_both_sides_closed(void **state)
 {
 	(void)state;
@@ -1288,6 +1318,7 @@ int main(void)
 		cmocka_unit_test(eligible_frames_are_counted_with_their_outcome),
 		cmocka_unit_test(any_packet_is_known),
 		cmocka_unit_test(a_tag_within_the_frame_makes_it_nobodys),
+		cmocka_unit_test(badges_say_whom_a_flow_serves),
 		cmocka_unit_test(sweep_takes_what_both_sides_closed),
 		cmocka_unit_test(sweep_spares_what_has_a_socket),
 		cmocka_unit_test(legs_know_their_clients),

@@ -20,6 +20,15 @@ struct {
 	__type(value, struct sock_mark);
 } marks SEC(".maps");
 
+/* By place; the proxy has it mapped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, BADGES_MAX);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct badge);
+} badges SEC(".maps");
+
 /* A plain hash: an LRU would evict living flows. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -12,6 +12,9 @@
  * is neither cloned nor captured. The entry dies with the socket. Both halves
  * include this file: fixed-width types only.
  *
+ * A connection that goes from client to client is not marked for each of them, a system call a request: it wears a badge
+ * (struct badge), and whom it serves is written there.
+ *
  * A client's connection has no mark: the kernel knows it by the address and
  * port that it comes to (struct leg in abi.h). What pairs it with those to the
  * servers is its id, flow_id(), which both halves make of the same words: the
@@ -48,9 +51,24 @@ struct sock_mark {
 	__be16 client_port;
 	__u16 idle_s;          /* UDP, which has no end: the flow is forgotten after such a silence; 0: as others */
 	__u16 worker;          /* of the proxy, and one more; 0: none of them */
-	__u16 unused;
+	__u16 badge;           /* place of what the connection wears from now on; 0: nothing */
 };
 _Static_assert(sizeof(struct sock_mark) == 48, "the proxy and the kernel agree on it");
+
+/*
+ * Whom a connection serves. The proxy writes it, in memory that both halves share, before the connection's next bytes; the
+ * programs look there with each packet that leaves. Place 0 is nobody's. The turn is another one whenever the place is
+ * given to another connection, so that a flow that ended knows that it is no longer its own.
+ */
+struct badge {
+	__u64 flow_id;         /* written last */
+	__u8 client_addr[16];
+	__be16 client_port;
+	__u16 turn;
+	__u32 unused;
+};
+_Static_assert(sizeof(struct badge) == 32, "two of them in a cache line");
+#define BADGES_MAX 65536
 
 /* Addresses and ports as in the packets. SEED is the engine's, so that nobody else can make two clients look like one. */
 static inline __attribute__((always_inline)) __u64 flow_id(__u64 seed, const __u8 *client, __be16 client_port,

@@ -63,19 +63,21 @@ int mark_put(struct worker_service *ws, int fd, const union address *client, con
 	return mark_call(BPF_MAP_UPDATE_ELEM, BPF_ANY, w, fd, &m);
 }
 
-void mark_follow(struct worker_service *ws, int fd, const union address *client, const union address *vip,
-		 const struct snapshot *s, unsigned idle_s)
+int mark_follow(struct worker_service *ws, int fd, const union address *client, const union address *vip,
+		const struct snapshot *s, unsigned idle_s, uint16_t badge)
 {
 	struct worker *w = ws->worker;
 	struct sock_mark old, m = { .flow_id = mark_flow_id(w, client, vip, idle_s), .flags = MARK_FOLLOW,
 				    .service = s->clone.service, .worker = (uint16_t)(w->id + 1),
 				    .client_port = htons((uint16_t)address_port(client)),
-				    .idle_s = (uint16_t)MIN(idle_s, (unsigned)UINT16_MAX) };
+				    .idle_s = (uint16_t)MIN(idle_s, (unsigned)UINT16_MAX), .badge = badge };
+	int rc;
 
 	address_mapped(client, m.client_addr);
 	/* Of TCP the kernel has taken the mark away, unless there was no room in its table. */
-	if (mark_call(BPF_MAP_UPDATE_ELEM, BPF_NOEXIST, w, fd, &m) != -EEXIST)
-		return;
+	rc = mark_call(BPF_MAP_UPDATE_ELEM, BPF_NOEXIST, w, fd, &m);
+	if (rc != -EEXIST)
+		return rc;
 	/* What is copied stays copied, to whom it was. */
 	if (mark_call(BPF_MAP_LOOKUP_ELEM, 0, w, fd, &old) == 0) {
 		m.flags |= old.flags;
@@ -84,5 +86,5 @@ void mark_follow(struct worker_service *ws, int fd, const union address *client,
 		m.generation = old.generation;
 		m.idle_s = old.idle_s;
 	}
-	mark_call(BPF_MAP_UPDATE_ELEM, BPF_ANY, w, fd, &m);
+	return mark_call(BPF_MAP_UPDATE_ELEM, BPF_ANY, w, fd, &m);
 }

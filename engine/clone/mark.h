@@ -24,9 +24,12 @@ struct worker_service;
 /* Between socket() and connect() of FD, by S. -ENOENT: there is no map, or no clone target; other -errno from the kernel. */
 int mark_put(struct worker_service *ws, int fd, const union address *client, const union address *vip,
 	     const struct snapshot *s, unsigned idle_s);
-/* FD, which is connected, serves CLIENT from now on: a capture wants to know. What is copied of it stays as it was. */
-void mark_follow(struct worker_service *ws, int fd, const union address *client, const union address *vip,
-		 const struct snapshot *s, unsigned idle_s);
+/*
+ * FD, which is connected, serves CLIENT from now on: a capture wants to know. What is copied of it stays as it was. When it
+ * succeeds, the connection wears the badge (engine/clone/badges.h; 0: none), and whom it serves next is read there.
+ */
+int mark_follow(struct worker_service *ws, int fd, const union address *client, const union address *vip,
+		const struct snapshot *s, unsigned idle_s, uint16_t badge);
 /* Index of the clone target of the next flow: they are taken in turn, or by the client's flow. */
 uint32_t mark_target(struct worker_service *ws, const struct snapshot_clone *clone, uint64_t flow_id);
 /* Which flow of a client a connection of ours belongs to: flow_id() with this engine's seed. */

@@ -713,7 +713,7 @@ void udp_mark(struct listener *ls)
 	LIST_FOREACH(l, &ls->flows) {
 		struct flow *f = LIST_ENTRY(l, struct flow, of_listener);
 
-		mark_follow(ls->service, f->watch.fd, &f->client, &ls->address, s, (unsigned)(s->idle_ms / 1000) + CLONE_LINGER_S);
+		mark_follow(ls->service, f->watch.fd, &f->client, &ls->address, s, (unsigned)(s->idle_ms / 1000) + CLONE_LINGER_S, 0);
 	}
 }
 

@@ -103,11 +103,12 @@ def test_what_was_is_there_when_it_is_wanted(lab):
 
 def test_one_request_of_both_its_connections(lab):
     web, near, far = lab.server(), lab.client(), lab.client()
-    lab.engine()
+    lab.engine(workers=1)                          # so that its connection to the server goes from client to client
     lab.api.post("applicationprofile", {"name": "tells", "type": "APPLICATION_PROFILE_TYPE_HTTP",
                                         "http_profile": {"request_id_in_answer": True}})
     shop = lab.virtual_service([web], application_profile_ref=lab.ref("applicationprofile", "tells"))
-    ask(far, shop, ["older"])
+    for older in ("first", "second"):
+        ask(far, shop, [older])
     answer = near.fresh_get(f"{shop.url}files/16384?id=this")
     ask(far, shop, ["newer"])
     asked = answer.headers["X-Request-ID"]
@@ -127,6 +128,11 @@ def test_one_request_of_both_its_connections(lab):
         with pytest.raises(ApiError, match=says):
             save(lab, shop, request_id=wrong)
     assert len(lab.api.get("capture")["results"]) == 1, "what was not found leaves nothing"
+    # Whom the connection to the server served is known of each request, however many clients it had.
+    every = requests_in(save(lab, shop)[1])
+    assert set(every) == {"first", "second", "this", "newer"}
+    assert all(legs["client leg"] == legs["server leg"] for legs in every.values()), every
+    assert len({row[0] for row in tshark(lab.dir / "saved.pcapng", 'http.request and frame.comment contains "server leg"', "tcp.stream")}) == 1
 
 
 def triggered(lab, vs):

@@ -10,6 +10,8 @@
 #define TRIES_MAX   4
 #define STEPS_MAX   256 /* of a connection's past that are looked at */
 #define SAID_MAX    3   /* requests that are under way at once and named */
+#define BEGUN_MAX   8   /* the same of a packet that may have brought them */
+#define SOON_NS     (200 * NS_PER_MS) /* so late may a busy engine read what came */
 
 struct request {
 	uint64_t number;          /* counted from 1; 0: there is none */
@@ -349,36 +351,51 @@ static void say_server(struct ledger *l, const struct request *r, struct text *t
 	text_number(t, r->tries[r->n_tries - 1].retry);
 }
 
-static void say_request(const struct request *r, struct text *t)
+static void say_id(const struct request *r, struct text *t)
 {
 	text_puts(t, ", request ");
 	text_put(t, r->id, r->id_len);
 }
 
-static void say_client_leg(struct ledger *l, struct flow *f, uint64_t at_ns, bool begins, struct text *t)
+static void say_request(struct ledger *l, const struct request *r, struct text *t)
 {
-	const struct request *now[SAID_MAX], *last = NULL;
+	say_id(r, t);
+	if (r->n_tries)
+		say_server(l, r, t);
+}
+
+/* BRINGS: it comes from the client, and has payload. */
+static void say_client_leg(struct ledger *l, struct flow *f, uint64_t at_ns, bool brings, struct text *t)
+{
+	const struct request *now[BEGUN_MAX], *last = NULL;
 	struct request *next, *r = at_time(l, f, at_ns, &next);
-	unsigned n = 0;
+	uint64_t over = 0, begin;
+	unsigned n = 0, said;
 
 	for (unsigned steps = 0; r && steps < STEPS_MAX; r = request_of(l, r->before), steps++) {
-		if (at_ns <= r->end && n < SAID_MAX)
+		/* Who read it read at once all that was there. */
+		if (at_ns <= r->end && (n < SAID_MAX || (brings && n < BEGUN_MAX && r->begin == now[0]->begin))) {
+			over = MAX(over, r->end);
 			now[n++] = r;
-		else if (!last)
+		} else if (!last) {
 			last = r;
+		}
 		if (is_settled(l, r) && r->older_end < at_ns) {
 			if (!last)
 				last = request_of(l, r->before);
 			break;
 		}
 	}
-	if (!n && (next || last))
-		now[n++] = next && (begins || !last) ? next : last;
-	while (n--) {
-		say_request(now[n], t);
-		if (now[n]->n_tries)
-			say_server(l, now[n], t);
-	}
+	/* While another one is under way: only where both were at once, and then it may belong to either. */
+	brings = brings && next && (!n || (next->begin <= over && next->begin - at_ns <= SOON_NS));
+	if (!n && !brings && (last || next))
+		now[n++] = last ? last : next;
+	for (said = n; n--;)
+		say_request(l, now[n], t);
+	if (!brings)
+		return;
+	for (begin = next->begin; next && next->begin == begin && said < BEGUN_MAX; next = request_of(l, next->after), said++)
+		say_request(l, next, t);
 }
 
 /* Of R, the last try by PORT that began by then, or else the first after it. -1: none by that port. */
@@ -420,7 +437,7 @@ static void say_server_leg(struct ledger *l, struct flow *f, uint64_t at_ns, uns
 	}
 	if (!best)
 		return;
-	say_request(best, t);
+	say_id(best, t);
 	text_puts(t, ", retry ");
 	text_number(t, best->tries[which].retry);
 }

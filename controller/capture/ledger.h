@@ -3,8 +3,9 @@
  *
  * Engines tell in notes when a request is there, which server it goes to by which of their ports, and when it is over
  * (net/packets.h). A packet of a client's connection belongs to the requests that are under way at its time, else to the one
- * that it begins or the one that is just over; a packet of a server's connection to the request that used its port last. What is
- * remembered is bounded: the newest LEDGER_REQUESTS.
+ * that it begins or the one that is just over; a packet of a server's connection to the request that used its port last. Where
+ * several are under way at once, what comes from the client shortly before the next one begins may have brought it, and those
+ * that begin in the same moment. What is remembered is bounded: the newest LEDGER_REQUESTS.
  */
 #ifndef SPANWIRE_CONTROLLER_CAPTURE_LEDGER_H
 #define SPANWIRE_CONTROLLER_CAPTURE_LEDGER_H
@@ -13,7 +14,7 @@
 
 #define LEDGER_REQUESTS 32768u
 #define LEDGER_PLAIN    ": its plaintext is" /* ends the label of a connection that nobody can decrypt */
-#define LEDGER_TEXT     600 /* SAID_MAX requests at once, with the longest names */
+#define LEDGER_TEXT     1400 /* BEGUN_MAX requests at once, with the longest names */
 
 struct ledger;
 

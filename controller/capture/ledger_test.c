@@ -96,6 +96,47 @@ static void several_are_under_way_at_once(void **state)
 	ledger_free(l);
 }
 
+/* HTTP/2: what brings requests is there before they are known, while others are under way. */
+static void a_packet_brings_requests_to_others(void **state)
+{
+	const uint64_t ms = NS_PER_MS;
+	struct ledger *l = ledger_new();
+
+	(void)state;
+	note(l, 100 * ms, PACKETS_CLIENT_LEG, false, 5000, 0, 0, "one");
+	note(l, 110 * ms, PACKETS_CLIENT_LEG, false, 5000, 0, 0, "two");
+	note(l, 110 * ms, PACKETS_CLIENT_LEG, false, 5000, 0, 0, "three");
+	note(l, 120 * ms, PACKETS_CLIENT_LEG, false, 5000, 0, 0, "four");
+	note(l, 150 * ms, PACKETS_CLIENT_LEG, true, 5000, 0, 0, "one");
+	note(l, 160 * ms, PACKETS_CLIENT_LEG, true, 5000, 0, 0, "two");
+	note(l, 160 * ms, PACKETS_CLIENT_LEG, true, 5000, 0, 0, "three");
+	note(l, 900 * ms, PACKETS_CLIENT_LEG, true, 5000, 0, 0, "four");
+	note(l, 800 * ms, PACKETS_CLIENT_LEG, false, 5000, 0, 0, "five");
+	assert_string_equal(client_leg(l, 99 * ms, false, true), ", request one");
+	assert_string_equal(client_leg(l, 109 * ms, false, true), ", request one, request two, request three");
+	assert_string_equal(client_leg(l, 109 * ms, false, false), ", request one");
+	assert_string_equal(client_leg(l, 109 * ms, true, true), ", request one");
+	assert_string_equal(client_leg(l, 119 * ms, false, true), ", request one, request two, request three, request four");
+	/* Nothing that came so long ago is read so late. */
+	assert_string_equal(client_leg(l, 500 * ms, false, true), ", request four");
+	ledger_free(l);
+}
+
+/* HTTP/1: a body's packets are not the next request's, however soon that comes. */
+static void one_after_the_other_is_not_at_once(void **state)
+{
+	struct ledger *l = ledger_new();
+
+	(void)state;
+	note(l, 100, PACKETS_CLIENT_LEG, false, 5000, 0, 0, "one");
+	note(l, 150, PACKETS_CLIENT_LEG, true, 5000, 0, 0, "one");
+	note(l, 160, PACKETS_CLIENT_LEG, false, 5000, 0, 0, "two");
+	assert_string_equal(client_leg(l, 149, false, true), ", request one");
+	assert_string_equal(client_leg(l, 151, false, true), ", request two");
+	assert_string_equal(client_leg(l, 151, false, false), ", request one");
+	ledger_free(l);
+}
+
 static void what_nobody_can_decrypt_is_said_once(void **state)
 {
 	struct ledger *l = ledger_new();
@@ -183,6 +224,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_packet_belongs_to_its_request),
 		cmocka_unit_test(several_are_under_way_at_once),
+		cmocka_unit_test(a_packet_brings_requests_to_others),
+		cmocka_unit_test(one_after_the_other_is_not_at_once),
 		cmocka_unit_test(what_nobody_can_decrypt_is_said_once),
 		cmocka_unit_test(what_is_remembered_is_bounded),
 		cmocka_unit_test(packets_may_come_much_later),

@@ -268,6 +268,8 @@ static void note(struct conn *c, const struct conn *client, const struct exchang
 	if (!w)
 		return;
 	t = told_of(c, client, w);
+	/* The turn's, not now: what begins a request came before it, and what the client says next comes after it ended one. */
+	t.note.at_ns = loop_now(c->worker->loop);
 	t.note.retry = (uint16_t)retry;
 	t.note.over = over;
 	if (x)

@@ -9,8 +9,8 @@ from pki import Identity
 from test_capture import Capture, TlsOrigin, tshark, v4
 
 WAYS = {"http": ("http", 80, []), "https": ("https", 443, ["--http1.1"]), "tls12": ("https", 443, ["--http1.1", "--tls-max", "1.2"]),
-        "h2": ("https", 443, ["--http2"])}
-EACH = 84 # of each way, at each engine: 1,008
+        "h2": ("https", 443, ["--http2"]), "h2-at-once": ("https", 443, ["--http2", "--parallel", "--parallel-max", "5"])}
+EACH = 67 # of each way, at each engine: 1,005
 
 
 def test_each_request_is_on_each_leg(lab, monkeypatch):
@@ -59,7 +59,7 @@ def test_each_request_is_on_each_leg(lab, monkeypatch):
         assert set(found) == expected and all(set(legs) == {"client", "server"} for legs in found.values())
     # One request, one id, on both legs; each has its own.
     ids = set()
-    for name, legs in plain.items():
+    for name, legs in [*plain.items(), *wire.items()]:
         of = {leg: re.findall(r"request ([^,]+)", comment) for leg, comment in legs.items()}
         assert len(of["server"]) == 1 and of["server"][0] in of["client"], (name, legs)
         if not name.startswith("h2"):

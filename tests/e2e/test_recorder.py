@@ -113,7 +113,8 @@ def test_one_request_of_both_its_connections(lab):
     ask(far, shop, ["newer"])
     asked = answer.headers["X-Request-ID"]
     # From the header of the answer, or the log.
-    log = lab.api.get("analytics/logs", type=1, virtualservice=shop.uuid, filter=f"eq(request_id,{asked})")["results"][0]
+    log = until(lambda: lab.api.get("analytics/logs", type=1, virtualservice=shop.uuid, filter=f"eq(request_id,{asked})")["results"],
+                "the request is in the log")[0]
     done, file = save(lab, shop, request_id=asked)
     assert done["ended_by"] == "saved"
     legs = {row[0].split(",")[0] for row in tshark(file, 'http.request.uri contains "id=this"', "frame.comment")}

@@ -2,12 +2,15 @@
 
 #include "base/base.h"
 #include "engine/config/members.h"
+#include "engine/link/link.h"
 #include "model/structs.h"
 
 #define MANY 1000 /* services and servers */
 
 struct books {
 	struct counters *counters;
+	const struct link *link;
+	json_t *names;              /* what names in pools are, as the proxy found; NULL: nothing yet */
 	json_t *services;           /* uuid -> slot */
 	json_t *servers;            /* pool uuid -> {"ip:port": slot} */
 	json_t *rules;              /* service uuid -> {name of the rule: slot} */
@@ -19,11 +22,12 @@ struct books {
 	bool many;                  /* a message with all numbers of all of them would be too long */
 };
 
-struct books *books_new(struct counters *c)
+struct books *books_new(struct counters *c, const struct link *k)
 {
 	struct books *b = xcalloc(1, sizeof(*b));
 
 	b->counters = c;
+	b->link = k;
 	b->services = json_object();
 	b->servers = json_object();
 	b->rules = json_object();
@@ -35,6 +39,7 @@ void books_free(struct books *b)
 {
 	if (!b)
 		return;
+	json_decref(b->names);
 	json_decref(b->services);
 	json_decref(b->servers);
 	json_decref(b->rules);
@@ -78,29 +83,6 @@ static json_t *news(struct books *b, const char *what)
 	if (!b->news)
 		b->news = message(json_object(), json_object(), json_object());
 	return json_object_get(b->news, what);
-}
-
-void books_service(struct books *b, const char *uuid)
-{
-	json_t *slot = json_object_get(b->services, uuid);
-
-	if (slot)
-		return;
-	slot = json_integer(slot_take(b));
-	json_object_set(news(b, "services"), uuid, slot);
-	json_object_set_new(b->services, uuid, slot);
-}
-
-void books_service_gone(struct books *b, const char *uuid)
-{
-	json_t *slot = json_object_get(b->services, uuid);
-
-	if (!slot)
-		return;
-	slot_give(b, slot);
-	json_object_del(b->services, uuid);
-	json_array_append_new(b->gone, json_string(uuid));
-	books_rules(b, uuid, NULL);
 }
 
 /* As backend_new() words it: one form for an address, whatever the configuration wrote. */
@@ -148,21 +130,8 @@ static void gone(struct books *b, json_t *group, const char *owner)
 	json_object_del(group, owner);
 }
 
-void books_pool(struct books *b, const char *uuid, const struct pool *p, const struct ip_addr_group *group,
-		const json_t *names)
-{
-	CLEANUP_JSON json_t *servers = json_object();
-
-	members_each(p, group, names, server_name, servers);
-	follow(b, b->servers, "servers", uuid, servers);
-}
-
-void books_pool_gone(struct books *b, const char *uuid)
-{
-	gone(b, b->servers, uuid);
-}
-
-void books_rules(struct books *b, const char *vs, const json_t *policy)
+/* Exactly the rules of POLICY (a networksecuritypolicy as stored; NULL: none), which service VS is guarded by. */
+static void rules(struct books *b, const char *vs, const json_t *policy)
 {
 	CLEANUP_JSON json_t *names = json_object();
 	const json_t *rule;
@@ -174,6 +143,105 @@ void books_rules(struct books *b, const char *vs, const json_t *policy)
 		follow(b, b->rules, "rules", vs, names);
 	else
 		gone(b, b->rules, vs);
+}
+
+static void service(struct books *b, const char *uuid)
+{
+	json_t *slot = json_object_get(b->services, uuid);
+
+	if (slot)
+		return;
+	slot = json_integer(slot_take(b));
+	json_object_set(news(b, "services"), uuid, slot);
+	json_object_set_new(b->services, uuid, slot);
+}
+
+static void service_gone(struct books *b, const char *uuid)
+{
+	json_t *slot = json_object_get(b->services, uuid);
+
+	if (!slot)
+		return;
+	slot_give(b, slot);
+	json_object_del(b->services, uuid);
+	json_array_append_new(b->gone, json_string(uuid));
+	rules(b, uuid, NULL);
+}
+
+/* Exactly its servers. */
+static void pool(struct books *b, const char *uuid, const json_t *object)
+{
+	CLEANUP_JSON json_t *servers = json_object();
+	struct arena arena = ARENA_INIT;
+	const struct pool *p = model_load(&pool_message, object, &arena);
+	const json_t *group = p->ipaddrgroup_ref ? link_object(b->link, "ipaddrgroup", p->ipaddrgroup_ref) : NULL;
+
+	members_each(p, group ? model_load(&ip_addr_group_message, group, &arena) : NULL, b->names, server_name, servers);
+	follow(b, b->servers, "servers", uuid, servers);
+	arena_fini(&arena);
+}
+
+static int each_pool(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
+{
+	(void)revision;
+	if (strcmp(kind, "pool") == 0)
+		pool(arg, uuid, object);
+	return 0;
+}
+
+void books_follow(struct books *b, const char *kind, const char *uuid)
+{
+	const json_t *o = link_object(b->link, kind, uuid);
+
+	if (strcmp(kind, "virtualservice") == 0) {
+		if (o)
+			service(b, uuid);
+		else
+			service_gone(b, uuid);
+	} else if (strcmp(kind, "pool") == 0) {
+		if (o)
+			pool(b, uuid, o);
+		else
+			gone(b, b->servers, uuid);
+	} else if (strcmp(kind, "ipaddrgroup") == 0) {
+		link_each(b->link, each_pool, b); /* it may hold servers */
+	}
+}
+
+static int each_object(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
+{
+	(void)revision;
+	(void)object;
+	books_follow(arg, kind, uuid);
+	return 0;
+}
+
+void books_follow_all(struct books *b)
+{
+	link_each(b->link, each_object, b);
+}
+
+void books_names(struct books *b, json_t *names)
+{
+	json_decref(b->names);
+	b->names = json_incref(names);
+	link_each(b->link, each_pool, b);
+}
+
+static int each_policy(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
+{
+	struct books *b = arg;
+	const char *ref = json_str(object, "network_security_policy_ref", "");
+
+	(void)revision;
+	if (strcmp(kind, "virtualservice") == 0)
+		rules(b, uuid, *ref ? link_object(b->link, "networksecuritypolicy", ref_target(ref)) : NULL);
+	return 0;
+}
+
+void books_policies(struct books *b)
+{
+	link_each(b->link, each_policy, b);
 }
 
 json_t *books_all(struct books *b)

@@ -13,21 +13,19 @@
 #include "engine/counters.h"
 
 struct books;
-struct ip_addr_group;
-struct pool;
+struct link;
 
-/* C is borrowed. */
-struct books *books_new(struct counters *c);
+/* C and K, which holds the objects, are borrowed. */
+struct books *books_new(struct counters *c, const struct link *k);
 void books_free(struct books *b);
 
-void books_service(struct books *b, const char *uuid);
-void books_service_gone(struct books *b, const char *uuid);
-/* Exactly P's servers (engine/config/members.h). */
-void books_pool(struct books *b, const char *uuid, const struct pool *p, const struct ip_addr_group *group,
-		const json_t *names);
-void books_pool_gone(struct books *b, const char *uuid);
-/* Exactly the rules of POLICY (a networksecuritypolicy as stored; NULL: none), which service VS is guarded by. */
-void books_rules(struct books *b, const char *vs, const json_t *policy);
+/* An object came, changed or went: services, servers of pools (engine/config/members.h). All: after a start. */
+void books_follow(struct books *b, const char *kind, const char *uuid);
+void books_follow_all(struct books *b);
+/* What names in pools are now, see names_all(). Borrowed; its servers get theirs. */
+void books_names(struct books *b, json_t *names);
+/* The rules of each service's policy have books of their own: some of them may have changed. */
+void books_policies(struct books *b);
 
 /* A `slots` message for the proxy: all, or those given out since the last call of either (NULL: none). */
 json_t *books_all(struct books *b);

@@ -13,6 +13,8 @@
 #include "base/base.h"
 #include "base/log.h"
 #include "engine/config/assigned.h"
+#include "engine/config/changes.h"
+#include "engine/config/silence.h"
 #include "engine/config/snat.h"
 #include "engine/books.h"
 #include "engine/bpf/datapath.h"
@@ -76,9 +78,8 @@ struct warden {
 	struct process *process;
 	struct process_user process_user;
 	struct assigned_table *assigned;
-	json_t *changed;                   /* "kind/uuid" since the last commit -> true */
-	json_t *revisions;                 /* "kind/uuid" -> revision */
-	json_t *health;                    /* pool -> its servers as the proxy told last; those that are checked */
+	struct changes *changes;           /* since the last commit */
+	struct silence *silence;
 	struct timer stats, parting;
 	size_t turn;                       /* seconds */
 	uint64_t commits, applied;         /* that the proxy was told, and has */
@@ -165,18 +166,6 @@ static unsigned on_clone_domain_of(struct clones_user *u, int ifindex)
 
 /* ---- what the controller wants ---- */
 
-/* REVISION 0: it is gone. */
-static void touch(struct warden *w, const char *kind, const char *uuid, uint64_t revision)
-{
-	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
-
-	json_object_set_new(w->changed, key, json_true());
-	if (revision)
-		json_object_set_new(w->revisions, key, json_integer((json_int_t)revision));
-	else
-		json_object_del(w->revisions, key);
-}
-
 static json_t *put_message(const char *kind, const char *uuid, const json_t *object)
 {
 	return json_pack("{s:s, s:s, s:s, s:O}", "type", "put", "kind", kind, "uuid", uuid, "object", object);
@@ -215,7 +204,7 @@ static void on_put(struct link_user *u, const char *kind, const char *uuid, uint
 	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
 
 	loop_breathe(w->loop);
-	touch(w, kind, uuid, revision);
+	changes_put(w->changes, kind, uuid, revision);
 	tell_misfit(w, kind, uuid, object);
 	if (proxy_wants(kind))
 		process_send(w->process, put_message(kind, uuid, object), -1);
@@ -225,63 +214,10 @@ static void on_removed(struct link_user *u, const char *kind, const char *uuid)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
 
-	touch(w, kind, uuid, 0);
+	changes_gone(w->changes, kind, uuid);
 	if (proxy_wants(kind))
 		process_send(w->process, json_pack("{s:s, s:s, s:s}", "type", "delete", "kind", kind, "uuid", uuid),
 			     -1);
-}
-
-static int number_pool(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object);
-
-static void books_follow(struct warden *w, const char *kind, const char *uuid)
-{
-	const json_t *o = link_object(w->link, kind, uuid);
-
-	if (strcmp(kind, "virtualservice") == 0) {
-		if (o)
-			books_service(w->books, uuid);
-		else
-			books_service_gone(w->books, uuid);
-	} else if (strcmp(kind, "pool") == 0) {
-		struct arena arena = ARENA_INIT;
-		const struct pool *pool = o ? model_load(&pool_message, o, &arena) : NULL;
-		const json_t *group = pool && pool->ipaddrgroup_ref ? link_object(w->link, "ipaddrgroup", pool->ipaddrgroup_ref)
-								    : NULL;
-
-		if (o)
-			books_pool(w->books, uuid, pool, group ? model_load(&ip_addr_group_message, group, &arena) : NULL,
-				   w->names);
-		else
-			books_pool_gone(w->books, uuid);
-		arena_fini(&arena);
-	} else if (strcmp(kind, "ipaddrgroup") == 0) {
-		link_each(w->link, number_pool, w); /* it may hold servers */
-	}
-}
-
-/* The rules of each service's policy have books of their own. */
-static int books_of_policy(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
-{
-	struct warden *w = arg;
-	const char *ref = json_str(object, "network_security_policy_ref", "");
-
-	(void)revision;
-	if (strcmp(kind, "virtualservice") == 0)
-		books_rules(w->books, uuid, *ref ? link_object(w->link, "networksecuritypolicy", ref_target(ref)) : NULL);
-	return 0;
-}
-
-static int number(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
-{
-	(void)revision;
-	(void)object;
-	books_follow(arg, kind, uuid);
-	return 0;
-}
-
-static int number_pool(void *arg, const char *kind, const char *uuid, uint64_t revision, const json_t *object)
-{
-	return strcmp(kind, "pool") == 0 ? number(arg, kind, uuid, revision, object) : 0;
 }
 
 struct addresses {
@@ -367,75 +303,6 @@ static void on_clone_room(struct clones_user *u)
 		commit_again(w);
 }
 
-static bool changed_any(struct warden *w, const char *prefix)
-{
-	const char *key;
-	json_t *v;
-
-	json_object_foreach(w->changed, key, v)
-		if (strncmp(key, prefix, strlen(prefix)) == 0)
-			return true;
-	return false;
-}
-
-static bool changed_one(struct warden *w, const char *kind, const char *uuid)
-{
-	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
-
-	return json_object_get(w->changed, key) != NULL;
-}
-
-struct newest {
-	struct warden *w;
-	uint64_t revision;
-	json_t *made_of;
-};
-
-/* The revision of what is referred to, and of what a pool refers to. */
-static int newest_of(void *arg, const char *path, const char *kind, const char *uuid)
-{
-	struct newest *n = arg;
-	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
-	const json_t *o = link_object(n->w->link, kind, uuid);
-	uint64_t revision = (uint64_t)json_int(n->w->revisions, key, 0);
-
-	(void)path;
-	n->revision = MAX(n->revision, revision);
-	if (json_object_get(n->made_of, key))
-		return 0;
-	json_object_set_new(n->made_of, key, json_true());
-	if (o && (strcmp(kind, "pool") == 0 || strcmp(kind, "networksecuritypolicy") == 0))
-		model_refs(kind_find(kind), o, newest_of, n);
-	return 0;
-}
-
-/* Is anything that A is made of among what changed? Its own objects are. */
-static bool is_concerned(struct warden *w, const struct assigned *a)
-{
-	const char *key;
-	json_t *v;
-
-	if (!a->made_of)
-		return true;
-	json_object_foreach(a->made_of, key, v)
-		if (json_object_get(w->changed, key))
-			return true;
-	return false;
-}
-
-static uint64_t newest_revision(struct warden *w, struct assigned *a)
-{
-	struct newest n = { .w = w, .made_of = json_object() };
-	const json_t *o = link_object(w->link, "virtualservice", a->uuid);
-
-	newest_of(&n, "", "virtualservice", a->uuid);
-	if (o)
-		model_refs(kind_find("virtualservice"), o, newest_of, &n);
-	json_decref(a->made_of);
-	a->made_of = n.made_of;
-	return n.revision;
-}
-
 /* Those that were disabled or deleted have told their clients. */
 static void parted(struct timer *t)
 {
@@ -446,55 +313,10 @@ static void parted(struct timer *t)
 		assigned_let_go(LIST_ENTRY(l, struct assigned, link));
 }
 
-#define BACKUPS_MAX 10 /* more than stand in, one for the other */
-
-struct downs {
-	struct warden *w;
-	json_t *seen; /* pools; some are named more than once */
-	unsigned pools, down, deep;
-};
-
-static int count_down(void *arg, const char *path, const char *kind, const char *uuid)
-{
-	struct downs *d = arg;
-	json_t *servers = json_object_get(d->w->health, uuid), *s;
-	const json_t *o = link_object(d->w->link, kind, uuid);
-	bool up = !json_array_size(servers);
-	size_t i;
-
-	(void)path;
-	if ((strcmp(kind, "poolgroup") == 0 || strcmp(kind, "pool") == 0) && o && d->deep < BACKUPS_MAX) {
-		d->deep++;
-		model_refs(kind_find(kind), o, count_down, d); /* also the pools that stand in */
-		d->deep--;
-	}
-	if (strcmp(kind, "pool") != 0 || json_object_get(d->seen, uuid))
-		return 0;
-	json_object_set_new(d->seen, uuid, json_true());
-	json_array_foreach(servers, i, s)
-		up = up || strcmp(json_str(s, "state", ""), "OPER_DOWN") != 0;
-	d->pools++;
-	d->down += !up;
-	return 0;
-}
-
-/* Does A want no ports now? */
-static bool is_silent(struct warden *w, const struct assigned *a)
-{
-	const json_t *vs = link_object(w->link, "virtualservice", a->uuid);
-	CLEANUP_JSON json_t *seen = json_object();
-	struct downs d = { .w = w, .seen = seen };
-
-	if (!a->closes)
-		return false;
-	model_refs(kind_find("virtualservice"), vs, count_down, &d);
-	return (d.pools && d.down == d.pools) || d.pools - d.down < (unsigned)json_int(vs, "min_pools_up", 0);
-}
-
 /* true: that is another answer than before. */
 static bool silence(struct warden *w, struct assigned *a)
 {
-	bool silent = is_silent(w, a), other = silent != a->silent;
+	bool silent = a->closes && silence_of(w->silence, a->uuid), other = silent != a->silent;
 
 	a->touched = a->touched || other;
 	a->silent = silent;
@@ -540,43 +362,44 @@ static void monitors_mark(struct warden *w)
 	process_send(w->process, json_pack("{s:s, s:b}", "type", "monitors", "marked", wanted), -1);
 }
 
+static void on_changed(void *arg, const char *kind, const char *uuid)
+{
+	struct warden *w = arg;
+
+	loop_breathe(w->loop);
+	books_follow(w->books, kind, uuid);
+	if (link_object(w->link, "assignment", uuid) && link_object(w->link, "virtualservice", uuid))
+		assigned_make(w->assigned, uuid);
+}
+
 static void on_committed(struct link_user *u, uint64_t revision)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
-	bool clones = changed_any(w, "trafficcloneprofile/") || changed_any(w, "network/");
+	bool clones = changes_any(w->changes, "trafficcloneprofile") || changes_any(w->changes, "network");
 	/* TCP or UDP? And who is denied? */
-	bool networks = changed_any(w, "networkprofile/") || changed_any(w, "networksecuritypolicy/") ||
-			changed_any(w, "ipaddrgroup/");
-	bool whole = (changed_any(w, "capture/") && captures_follow_engine(w->captures)) || changed_any(w, "serviceenginegroup/");
-	const char *key;
-	json_t *v, *news;
+	bool networks = changes_any(w->changes, "networkprofile") || changes_any(w->changes, "networksecuritypolicy") ||
+			changes_any(w->changes, "ipaddrgroup");
+	bool whole = (changes_any(w->changes, "capture") && captures_follow_engine(w->captures)) || changes_any(w->changes, "serviceenginegroup");
+	json_t *news;
 
 	/* Where packets go comes before who listens. */
-	if (changed_any(w, "serviceengine/") || changed_any(w, "vrfcontext/") || changed_any(w, "network/")) {
+	if (changes_any(w->changes, "serviceengine") || changes_any(w->changes, "vrfcontext") || changes_any(w->changes, "network")) {
 		vrfs_follow(w->vrfs, w->link);
 		clones_look(w->clones);
 	}
-	if (changed_any(w, "vrfcontext/"))
+	if (changes_any(w->changes, "vrfcontext"))
 		gateways_follow(w->gateways, w->link);
-	json_object_foreach(w->changed, key, v) {
-		const char *slash = strchr(key, '/');
-		CLEANUP_FREE char *kind = xstrndup(key, (size_t)(slash - key));
-
-		loop_breathe(w->loop);
-		books_follow(w, kind, slash + 1);
-		if (link_object(w->link, "assignment", slash + 1) && link_object(w->link, "virtualservice", slash + 1))
-			assigned_make(w->assigned, slash + 1);
-	}
-	if (changed_any(w, "virtualservice/") || changed_any(w, "networksecuritypolicy/"))
-		link_each(w->link, books_of_policy, w);
+	changes_each(w->changes, on_changed, w);
+	if (changes_any(w->changes, "virtualservice") || changes_any(w->changes, "networksecuritypolicy"))
+		books_policies(w->books);
 	news = books_news(w->books);
 	if (news)
 		process_send(w->process, news, -1);
-	if (changed_any(w, "pool/"))
+	if (changes_any(w->changes, "pool"))
 		production_follow(w);
 	LIST_FOREACH(l, assigned_list(w->assigned)) {
 		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
-		bool mine = changed_one(w, "assignment", a->uuid) || changed_one(w, "virtualservice", a->uuid);
+		bool mine = changes_one(w->changes, "assignment", a->uuid) || changes_one(w->changes, "virtualservice", a->uuid);
 
 		loop_breathe(w->loop);
 		a->touched = a->touched || mine || networks;
@@ -585,10 +408,10 @@ static void on_committed(struct link_user *u, uint64_t revision)
 					      "remove_listening_port_on_vs_down", false);
 		if (a->closes || a->silent)
 			silence(w, a);
-		bool concerned = mine || is_concerned(w, a);
+		bool concerned = mine || changes_concern(w->changes, a->made_of);
 
 		if (concerned)
-			a->wanted_revision = newest_revision(w, a);
+			a->wanted_revision = changes_newest(w->changes, w->link, a->uuid, &a->made_of);
 		bool other = (concerned || whole) && captures_follow(w->captures, a);
 
 		if (((mine || clones) && assigned_follow_clone(a, w->link)) || other)
@@ -604,7 +427,7 @@ static void on_committed(struct link_user *u, uint64_t revision)
 	}
 	follow_touched(w);
 	follow_touched(w); /* those that wanted what another one still had */
-	json_object_clear(w->changed);
+	changes_clear(w->changes);
 }
 
 /* Interfaces of a domain came or went: who listens there listens anew, and the proxy finds its servers another way. */
@@ -618,7 +441,7 @@ static void on_vrfs(struct vrfs_user *u)
 	clones_look(w->clones);
 	LIST_FOREACH(l, assigned_list(w->assigned))
 		LIST_ENTRY(l, struct assigned, link)->touched = true;
-	if (json_object_size(w->changed) == 0) /* else the commit does it */
+	if (changes_none(w->changes)) /* else the commit does it */
 		follow_touched(w);
 }
 
@@ -745,7 +568,7 @@ static void on_started(struct process_user *u)
 	for (int v6 = 0; v6 < 2; v6++)
 		ping_socket_give(w, v6);
 	/* What the disk held was in no commit yet, and who serves without a number is counted nowhere. */
-	link_each(w->link, number, w);
+	books_follow_all(w->books);
 	process_send(w->process, books_all(w->books), -1);
 	process_send(w->process, vrfs_message(w->vrfs), -1);
 	if (w->resolvers)
@@ -798,10 +621,8 @@ static void on_health(struct warden *w, const char *pool, json_t *servers, bool 
 {
 	bool other = false;
 
-	if (servers && !part)
-		json_object_set(w->health, pool, servers);
-	else if (!servers)
-		json_object_del(w->health, pool);
+	if (!servers || !part)
+		silence_health(w->silence, pool, servers);
 	loop_breathe(w->loop);
 	link_health(w->link, pool, servers ? json_incref(servers) : NULL, part);
 	loop_breathe(w->loop);
@@ -828,7 +649,7 @@ static void take_names(struct warden *w, json_t *names)
 		return;
 	json_decref(w->names);
 	w->names = json_incref(names);
-	link_each(w->link, number_pool, w);
+	books_names(w->books, names);
 	news = books_news(w->books);
 	if (news)
 		process_send(w->process, news, -1);
@@ -955,9 +776,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->config = *c;
 	w->loop = l;
 	w->counters.fd = w->records.fd = w->outlet.mem_fd = -1;
-	w->changed = json_object();
-	w->revisions = json_object();
-	w->health = json_object();
+	w->changes = changes_new();
 	w->link_user = (struct link_user){ on_put, on_removed, on_committed, on_connected, on_asked, on_resolvers };
 	w->clones_user = (struct clones_user){ on_clone_domain, on_clone_domain_of, on_clone_room };
 	w->vips_user = (struct vips_user){ on_proof, on_defend, on_domain, on_vip_changed };
@@ -1006,7 +825,8 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	clones_outlet(w->clones, &w->outlet);
 	migrate_requests();
 	w->gateways = gateways_new(l, w->vrfs, &w->gateways_user);
-	w->books = books_new(&w->counters);
+	w->books = books_new(&w->counters, w->link);
+	w->silence = silence_new(w->link);
 	w->guards = guards_new(l, w->datapath);
 	w->inquiries = inquiries_new(l, &w->records, w->link);
 	w->recorder = recorder_new(w->datapath, c->workers, (size_t)c->recorder_mb << 20);
@@ -1073,8 +893,7 @@ void warden_free(struct warden *w)
 	counters_fini(&w->counters);
 	records_fini(&w->records);
 	outlet_fini(&w->outlet);
-	json_decref(w->changed);
-	json_decref(w->revisions);
-	json_decref(w->health);
+	silence_free(w->silence);
+	changes_free(w->changes);
 	free(w);
 }

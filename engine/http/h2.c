@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "engine/capture/jot.h"
 #include "engine/http/exchange.h"
+#include "engine/http/h2_frames.h"
 #include "engine/http/h2_text.h"
 #include "engine/http/http.h"
 #include "engine/http/polish.h"
@@ -35,12 +36,13 @@ struct h2 {
 	struct list streams;
 	struct grave grave, flush;
 	uint32_t requests, control, empty;
+	struct h2_frames frames;
 	int32_t last;                  /* stream that the client began */
 	uint32_t begun;                /* streams, in all */
 	unsigned open;                 /* streams */
 	uint64_t idle_ns;              /* since when there is none; 0: nobody has looked since */
 	bool flush_set, ended, goodbye;
-	bool has_reset;                /* a stream: what its client had sent before he knew comes yet */
+	bool has_reset;                /* a stream, or will: what its client sent before he knows comes yet */
 	char ip[ADDRESS_TEXT];
 };
 
@@ -657,22 +659,27 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 }
 
 /*
- * A request in a stream that is over, or was passed by (RFC 9113 section 5.1): nghttp2, which was told to keep none of them,
- * would ignore it. Who has not been told of a reset has no excuse. (Its DATA nghttp2 does not show.)
+ * A request or DATA in a stream that is over, or was passed by (RFC 9113 section 5.1): nghttp2, which was told to keep none of
+ * them, would ignore it. Who has not been told of a reset has no excuse.
  */
-static int on_head(struct h2 *h2, int32_t id)
+static void on_late(struct h2 *h2, int32_t id)
 {
-	if (id > h2->last) {
-		h2->last = id;
-		h2->begun++;
-		return 0;
-	}
-	if (id <= 0 || h2->has_reset || h2->goodbye || nghttp2_session_find_stream(h2->ng, id))
-		return 0;
+	if (id <= 0 || id > h2->last || h2->has_reset || h2->goodbye || nghttp2_session_find_stream(h2->ng, id))
+		return;
 	counter_add(&h2->client->service->counters->http2_malformed, 1);
 	/* Were some passed by, this may be one of them. */
 	nghttp2_session_terminate_session(h2->ng, (uint32_t)h2->last == 2 * h2->begun - 1 ? NGHTTP2_STREAM_CLOSED
 											   : NGHTTP2_PROTOCOL_ERROR);
+}
+
+static int on_head(struct h2 *h2, int32_t id)
+{
+	if (id <= h2->last) {
+		on_late(h2, id);
+		return 0;
+	}
+	h2->last = id;
+	h2->begun++;
 	return 0;
 }
 
@@ -758,11 +765,29 @@ static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int
 	(void)ng;
 	(void)frame;
 	(void)code;
+	h2->has_reset = true;
 	counter_add(&h2->client->service->counters->http2_malformed, 1);
 	return 0;
 }
 
 /* ---- events ---- */
+
+/* nghttp2 understands what came. Before a head of DATA it has understood all that was before it: then it is known whose it is. */
+static ssize_t understand(struct h2 *h2, const char *in, size_t n)
+{
+	const uint8_t *p = (const uint8_t *)in;
+	size_t fed = 0, at = 0;
+	ssize_t rc = 0;
+
+	while (rc >= 0 && h2_frames_next(&h2->frames, p, n, &at, NGHTTP2_DATA)) {
+		if (at - 1 > fed)
+			rc = nghttp2_session_mem_recv(h2->ng, p + fed, at - 1 - fed);
+		fed = at - 1;
+		if (rc >= 0)
+			on_late(h2, h2_frames_stream(&h2->frames));
+	}
+	return rc < 0 ? rc : nghttp2_session_mem_recv(h2->ng, p + fed, n - fed);
+}
 
 static void readable(struct h2 *h2)
 {
@@ -780,7 +805,7 @@ static void readable(struct h2 *h2)
 		return;
 	}
 	counter_add(&c->service->counters->bytes_from_client, (uint64_t)n);
-	rc = nghttp2_session_mem_recv(h2->ng, (const uint8_t *)scratch, (size_t)n);
+	rc = understand(h2, scratch, (size_t)n);
 	if (rc < 0) {
 		if (rc == NGHTTP2_ERR_FLOODED || rc == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS ||
 		    rc == NGHTTP2_ERR_TOO_MANY_SETTINGS)
@@ -915,6 +940,7 @@ int h2_accept(struct conn *client)
 		return -ENOMEM;
 	h2->client = client;
 	list_init(&h2->streams);
+	h2->frames.left = H2_PREFACE_LEN;
 	address_ip(&client->peer, h2->ip);
 	h2->ng = ng_new(h2);
 	client->proto = &h2_proto;
@@ -934,7 +960,7 @@ int h2_accept(struct conn *client)
 	flush_later(h2);
 	if (!client->in)
 		return 0;
-	rc = nghttp2_session_mem_recv(h2->ng, (const uint8_t *)conn_in(client), conn_in_len(client));
+	rc = understand(h2, conn_in(client), conn_in_len(client));
 	conn_take(client, conn_in_len(client));
 	if (rc < 0) {
 		counter_add(&client->service->counters->http2_malformed, 1);

@@ -47,6 +47,12 @@ static void request_line(struct h2_text *t)
 	t->begun = true;
 	put_rcbuf(t, &t->in, t->method);
 	put_literal(t, &t->in, " ");
+	if (t->scheme) { /* one that the codec is to judge */
+		put_rcbuf(t, &t->in, t->scheme);
+		put_literal(t, &t->in, "://");
+		if (t->authority)
+			put_rcbuf(t, &t->in, t->authority);
+	}
 	if (t->path)
 		put_rcbuf(t, &t->in, t->path);
 	else if (t->authority) /* CONNECT */
@@ -76,10 +82,10 @@ static bool is_clean(nghttp2_vec v)
 static void pseudo(struct h2_text *t, nghttp2_vec name, nghttp2_rcbuf *value)
 {
 	nghttp2_rcbuf **to = is(name, ":method") ? &t->method : is(name, ":path") ? &t->path
-			   : is(name, ":authority") ? &t->authority : NULL;
+			   : is(name, ":authority") ? &t->authority : is(name, ":scheme") ? &t->scheme : NULL;
 	nghttp2_vec v = nghttp2_rcbuf_get_buf(value);
 
-	if (!to || *to)
+	if (!to || *to || (to == &t->scheme && (is(v, "http") || is(v, "https"))))
 		return;
 	for (size_t i = 0; i < v.len; i++) /* a blank would make another request of it */
 		t->no_room |= v.base[i] <= ' ';
@@ -176,7 +182,7 @@ void h2_text_end(struct h2_text *t)
 
 void h2_text_fini(struct h2_text *t)
 {
-	nghttp2_rcbuf **words[] = { &t->method, &t->path, &t->authority };
+	nghttp2_rcbuf **words[] = { &t->method, &t->path, &t->authority, &t->scheme };
 
 	buffer_put(t->pool, t->in);
 	buffer_put(t->pool, t->late);

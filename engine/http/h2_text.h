@@ -15,6 +15,7 @@
 struct h2_text {
 	struct buffer_pool *pool;
 	nghttp2_rcbuf *method, *path, *authority;
+	nghttp2_rcbuf *scheme;  /* but http(s) */
 	struct buffer *in;      /* what was written, for the codec to take */
 	struct buffer *late;    /* lines that come later: cookies, or trailers */
 	bool begun;             /* the request line is there */

@@ -146,6 +146,7 @@ def test_what_no_http1_connection_could_say_is_not_said_by_a_stream(lab):
         "an upper case name": GET + [(":path", "/"), ("Abc", "c")],
         "no path": GET,
         "an empty path": GET + [(":path", "")],
+        "another scheme": [(":method", "GET"), (":scheme", "ftp"), (":authority", "shop"), (":path", "/")],
         "a path of another kind": GET + [(":path", "smuggled")],
     }.items():
         origin.heard.clear()
@@ -190,6 +191,9 @@ FORBIDDEN = [
     ("5.1 HEADERS after the end", {STREAM_CLOSED}, ASKED, (HEADERS, LAST, 1, head())),
     ("5.1 HEADERS after RST_STREAM", {STREAM_CLOSED}, OPEN, RESET, (HEADERS, LAST, 1, head())),
     ("5.1 HEADERS when both have ended", {STREAM_CLOSED}, *CLOSED, (HEADERS, LAST, 1, head())),
+    ("5.1 DATA after the end", {STREAM_CLOSED}, ASKED, (DATA, END_STREAM, 1, b"x")),
+    ("5.1 DATA after RST_STREAM", {STREAM_CLOSED}, OPEN, RESET, (DATA, END_STREAM, 1, b"x")),
+    ("5.1 DATA when both have ended", {STREAM_CLOSED}, *CLOSED, (DATA, END_STREAM, 1, b"x")),
     ("5.1 CONTINUATION when both have ended", {STREAM_CLOSED, PROTOCOL_ERROR}, *CLOSED, (CONTINUATION, END_HEADERS, 1, head())),
     ("5.1.1 an even stream", {PROTOCOL_ERROR}, (HEADERS, LAST, 2, head())),
     ("5.1.1 a stream that was passed by", {PROTOCOL_ERROR}, (HEADERS, LAST, 5, head()), (HEADERS, LAST, 3, head())),

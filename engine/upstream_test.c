@@ -228,7 +228,7 @@ static void change_of_the_clone_profile_ends_connections_at_rest(void **state)
 	hear(s[2], "?");
 	w->plan.clone.on = false;
 	configure(w);
-	settle(w);
+	settle(w->worker);
 	say(s[2], "!");
 	hear(c, "!");
 	hear_end(s[2]);
@@ -272,14 +272,14 @@ static void change_of_the_source_ends_connections_at_rest(void **state)
 	/* Busy during the change: it ends as it began, and serves nobody afterwards. */
 	say(c, "?");
 	hear(s[1], "?");
-	settle(w);
+	settle(w->worker);
 	struct vip_sources other[1] = { at[0] };
 
 	address_parse(&other[0].to[0].address, "127.0.0.8", 0);
 	other[0].to[0].number = 2;
 	w->plan.sources.at = other;
 	configure(w);
-	settle(w);
+	settle(w->worker);
 	say(s[1], "!");
 	hear(c, "!");
 	hear_end(s[1]);
@@ -300,7 +300,7 @@ static void change_of_the_source_ends_connections_at_rest(void **state)
 	/* Of servers with IPv6 nothing is said. */
 	w->plan.sources.at = only_v6;
 	configure(w);
-	settle(w);
+	settle(w->worker);
 	close(c);
 	c = dial(w, 0);
 	s[3] = exchange(w, c, -1);
@@ -432,7 +432,7 @@ static void load_counts_who_is_served_and_not_who_rests(void **state)
 	configure(w);
 	c = dial(w, 0);
 	s = exchange(w, c, -1);
-	settle(w);
+	settle(w->worker);
 	assert_int_equal(atomic_load(&w->backend[0]->load), 0);
 	say(c, "?");
 	hear(s, "?");
@@ -567,7 +567,7 @@ static void connection_that_the_server_closed_is_not_used(void **state)
 	configure(w);
 	c = dial(w, 0);
 	s = exchange(w, c, -1);
-	settle(w);
+	settle(w->worker);
 	/* The worker learns of both in one turn, of the client first: nothing may be lost, nothing asked twice. */
 	stall(w, true);
 	say(c, "?");
@@ -608,7 +608,7 @@ static void with_fewer_servers_up_than_it_wants_a_pool_has_none(void **state)
 	say(c, "?");
 	hear_end(c);
 	close(c);
-	settle(w);
+	settle(w->worker);
 }
 
 static void server_is_reached_at_the_port_of_the_client(void **state)
@@ -665,7 +665,7 @@ static int served_by(struct world *w)
 		hear_end(c);
 	}
 	close(c);
-	settle(w); /* what the server closed does not rest */
+	settle(w->worker); /* what the server closed does not rest */
 	return who;
 }
 

@@ -85,7 +85,7 @@ static void *flood_send(void *arg)
 	return NULL;
 }
 
-/* The reader sleeps at the beginning: what is under way fills every buffer on the path. */
+/* The reader waits at the beginning: what is under way fills every buffer on the path. */
 static void *flood_receive(void *arg)
 {
 	const struct flood *f = arg;
@@ -93,7 +93,7 @@ static void *flood_receive(void *arg)
 	size_t done = 0;
 	ssize_t n;
 
-	usleep(50000);
+	full(f->from);
 	while ((n = recv(f->to, buf, sizeof(buf), 0)) > 0) {
 		for (ssize_t i = 0; i < n; i++)
 			if (buf[i] != pattern(done + (size_t)i))
@@ -169,7 +169,7 @@ static void edit_drops_nothing(void **state)
 		w->listed[2] = i % 2;
 		configure(w);
 	}
-	settle(w);
+	settle(w->worker);
 	say(c, "on");
 	hear(s, "on");
 	close(c);
@@ -259,7 +259,7 @@ static void clients_wait_for_the_configuration(void **state)
 	int c = dial(w, 0), s;
 
 	say(c, "early");
-	settle(w);
+	settle(w->worker);
 	configure(w);
 	s = answer(w, 0);
 	hear(s, "early");
@@ -327,7 +327,7 @@ static void half_closed_is_kept_alive_if_the_profile_says_so(void **state)
 		assert_int_equal(setsockopt(other_end(c), SOL_SOCKET, SO_KEEPALIVE, &(int){ 1 }, sizeof(int)), 0);
 		shutdown(c, SHUT_WR);
 		hear_end(s);
-		settle(w);
+		settle(w->worker);
 		assert_int_equal(is_kept_alive(c), keep);
 		assert_int_equal(is_kept_alive(s), keep);
 		close(s);
@@ -399,7 +399,7 @@ static void a_verdict_costs_the_same_in_a_pool_of_thousands(void **state)
 	}
 	worker_post_snapshot(w->worker, s);
 	snapshot_put(s);
-	settle(w);
+	settle(w->worker);
 	pool = w->worker->services[0]->pool_at[0];
 	assert_int_equal(pool->up, N);
 	before = cpu_ns();
@@ -407,7 +407,7 @@ static void a_verdict_costs_the_same_in_a_pool_of_thousands(void **state)
 		atomic_store(&many[i]->health, i % 4 ? BACKEND_DOWN : BACKEND_UP);
 		worker_post_down(w->worker, 0, many[i]);
 	}
-	settle(w);
+	settle(w->worker);
 	/* It takes 5 ms; with a walk through the pool for each, 360. */
 	assert_in_range(cpu_ns() - before, 0, 180 * NS_PER_MS);
 	assert_int_equal(pool->up, N / 4);
@@ -416,11 +416,11 @@ static void a_verdict_costs_the_same_in_a_pool_of_thousands(void **state)
 		atomic_store(&many[i]->health, BACKEND_UP);
 		worker_post_down(w->worker, 0, many[i]);
 	}
-	settle(w);
+	settle(w->worker);
 	assert_int_equal(pool->up, N);
 	assert_true(pool->open);
 	configure(w);
-	settle(w);
+	settle(w->worker);
 	assert_int_equal(pool->up, SERVERS);
 	for (unsigned i = 0; i < N; i++)
 		backend_put(many[i]);

@@ -7,16 +7,13 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "engine/far_end_test.h"
 #include "engine/l4/l4.h"
 #include "engine/pool_state.h"
-#include "engine/worker.h"
 #include "model/structs.h"
 
 #define SERVERS 3
-#define LIMIT_S 5 /* no step of any test takes longer */
 
 struct world {
 	struct counters counters;
@@ -32,19 +29,6 @@ struct world {
 	struct pool_state *state;
 	uint64_t revision;
 };
-
-static inline int listen_on(union address *a)
-{
-	socklen_t len = sizeof(*a);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	assert_int_equal(address_parse(a, "127.0.0.1", 0), 0);
-	assert_int_equal(bind(fd, &a->sa, address_len(a)), 0);
-	assert_int_equal(listen(fd, 64), 0);
-	assert_int_equal(getsockname(fd, &a->sa, &len), 0);
-	return fd;
-}
 
 static inline void configure(struct world *w)
 {
@@ -71,28 +55,6 @@ static inline void configure(struct world *w)
 				.backend = backend_get(w->backend[i]), .ratio = 1, .enabled = w->enabled[i] };
 	worker_post_snapshot(w->worker, s);
 	snapshot_put(s);
-}
-
-static inline void round_done(void *arg, uint64_t number)
-{
-	*(uint64_t *)arg = number;
-}
-
-/* Everything posted so far was done. */
-static inline void settle(struct world *w)
-{
-	struct loop *l = loop_new();
-	struct inbox in;
-	uint64_t seen = 0, deadline = mono_ns() + LIMIT_S * NS_PER_S;
-
-	assert_int_equal(inbox_init(&in, l), 0);
-	workers_round(&w->worker, 1, &in, round_done, &seen, 42);
-	while (seen != 42) {
-		assert_true(mono_ns() < deadline);
-		loop_turn(l, 100);
-	}
-	inbox_fini(&in);
-	loop_free(l);
 }
 
 static inline int world_setup(void **state)
@@ -144,37 +106,14 @@ static inline int world_teardown(void **state)
 	return 0;
 }
 
-static inline void limit_waits(int fd)
-{
-	struct timeval tv = { .tv_sec = LIMIT_S };
-
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-}
-
 static inline int dial(struct world *w, int front)
 {
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	limit_waits(fd);
-	assert_int_equal(connect(fd, &w->front[front].sa, address_len(&w->front[front])), 0);
-	return fd;
+	return connect_to(&w->front[front]);
 }
 
 static inline int answer(struct world *w, int server)
 {
-	int fd;
-
-	limit_waits(w->server_fd[server]);
-	fd = accept4(w->server_fd[server], NULL, NULL, SOCK_CLOEXEC);
-	assert_true(fd >= 0);
-	limit_waits(fd);
-	return fd;
-}
-
-static inline void say(int fd, const char *text)
-{
-	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+	return accept_from(w->server_fd[server]);
 }
 
 static inline void hear(int fd, const char *text)
@@ -183,40 +122,6 @@ static inline void hear(int fd, const char *text)
 
 	assert_int_equal(recv(fd, got, strlen(text), MSG_WAITALL), (ssize_t)strlen(text));
 	assert_string_equal(got, text);
-}
-
-static inline void hear_end(int fd)
-{
-	char c;
-
-	assert_int_equal(recv(fd, &c, 1, 0), 0);
-}
-
-static inline void hear_reset(int fd)
-{
-	char c;
-
-	assert_int_equal(recv(fd, &c, 1, 0), -1);
-	assert_int_equal(errno, ECONNRESET);
-}
-
-static inline void reset(int fd)
-{
-	struct linger now = { .l_onoff = 1 };
-
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(fd);
-}
-
-static inline void counted(const uint64_t *c, uint64_t want)
-{
-	uint64_t deadline = mono_ns() + LIMIT_S * NS_PER_S;
-
-	while (__atomic_load_n(c, __ATOMIC_RELAXED) != want) {
-		if (mono_ns() > deadline)
-			assert_int_equal(__atomic_load_n(c, __ATOMIC_RELAXED), want);
-		usleep(200);
-	}
 }
 
 static inline struct service_counters *service(struct world *w)

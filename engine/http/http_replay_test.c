@@ -5,8 +5,6 @@
  */
 #include "engine/http/http_world.h"
 
-#include <semaphore.h>
-
 #define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 #define GET_ "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n" /* as it arrives */
 #define POST "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
@@ -22,39 +20,6 @@ uint64_t __wrap_mono_ns(void);
 uint64_t __wrap_mono_ns(void)
 {
 	return atomic_load(&clock_ns);
-}
-
-struct visit {
-	struct message message;
-	struct grave grave;
-	sem_t over;
-};
-
-static void left(struct grave *g)
-{
-	sem_post(&CONTAINER_OF(g, struct visit, grave)->over);
-}
-
-static void visited(struct message *m)
-{
-	struct visit *v = CONTAINER_OF(m, struct visit, message);
-
-	loop_bury(w.worker->loop, &v->grave, left); /* at the end of this turn */
-}
-
-/* The worker has done all that is due by now: a turn that began since is over. */
-static void settle(void)
-{
-	struct visit v;
-
-	/* The first may come into a turn whose timers ran before the clock moved. */
-	for (int i = 0; i < 2; i++) {
-		sem_init(&v.over, 0, 0);
-		inbox_post(&w.worker->inbox, &v.message, visited);
-		while (sem_wait(&v.over) < 0)
-			must(errno == EINTR);
-		sem_destroy(&v.over);
-	}
 }
 
 /* ---- the script ---- */
@@ -151,9 +116,9 @@ static void step(const struct step *s, uint64_t begun)
 		assert_true(recv(fd, all, sizeof(all), 0) > 0);
 		break;
 	case V_AT:
-		settle();
+		settle(w.worker);
 		atomic_store(&clock_ns, begun + (uint64_t)(s->second * 1e9));
-		settle();
+		settle(w.worker);
 		break;
 	case V_CONNECTS:
 		fd = party[CLIENT] = limited(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -171,7 +136,7 @@ static void step(const struct step *s, uint64_t begun)
 		hears(fd, s->text);
 		break;
 	case V_SILENT:
-		settle();
+		settle(w.worker);
 		assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
 		assert_int_equal(errno, EAGAIN);
 		break;

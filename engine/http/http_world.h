@@ -8,16 +8,13 @@
 #include "base/test.h"
 
 #include <fcntl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "engine/far_end_test.h"
 #include "engine/http/http.h"
 #include "engine/http/sticky.h"
-#include "engine/worker.h"
 #include "model/structs.h"
 
 #define SERVERS 2
-#define LIMIT_S 5 /* no step of any test takes longer */
 
 static struct world {
 	struct counters counters;
@@ -35,18 +32,6 @@ static struct world {
 	const char *host;            /* of requests to the servers */
 	const struct http_cookie_persistence_profile *cookie;
 } w;
-
-static int listen_on(union address *a)
-{
-	socklen_t len = sizeof(*a);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(address_parse(a, "127.0.0.1", 0), 0);
-	assert_int_equal(bind(fd, &a->sa, address_len(a)), 0);
-	assert_int_equal(listen(fd, 64), 0);
-	assert_int_equal(getsockname(fd, &a->sa, &len), 0);
-	return fd;
-}
 
 /* What the members above say is the configuration from now on. */
 static void configure(void)
@@ -154,23 +139,6 @@ static inline struct service_counters *service(void)
 static inline struct server_counters *server_of(unsigned i)
 {
 	return counters_server_of(&w.counters, 0, 10 + i);
-}
-
-static inline uint64_t now(const uint64_t *c)
-{
-	return __atomic_load_n(c, __ATOMIC_RELAXED);
-}
-
-/* C has come to WANT, soon. */
-static inline void counted(const uint64_t *c, uint64_t want)
-{
-	uint64_t deadline = mono_ns() + LIMIT_S * NS_PER_S;
-
-	while (now(c) != want) {
-		if (mono_ns() > deadline)
-			assert_int_equal(now(c), want);
-		usleep(200);
-	}
 }
 
 /* What servers hear has an id that nobody can foretell: 32 digits. */

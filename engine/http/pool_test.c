@@ -3,19 +3,9 @@
  */
 #include "engine/http/http_world.h"
 
-#include <poll.h>
-
 #define OK    "HTTP/1.1 200 OK\r\nDate: today\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
 static char asked[4096], answer[4096]; /* what the last server was asked, what the last client got */
-
-static void limit_waits(int fd)
-{
-	struct timeval tv = { .tv_sec = LIMIT_S };
-
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-}
 
 static int client_from(const char *ip)
 {
@@ -27,11 +17,6 @@ static int client_from(const char *ip)
 	assert_int_equal(bind(fd, &from.sa, address_len(&from)), 0);
 	assert_int_equal(connect(fd, &w.front.sa, address_len(&w.front)), 0);
 	return fd;
-}
-
-static void say(int fd, const char *text)
-{
-	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
 }
 
 /* A head and the body that its Content-Length tells, into TEXT. */

@@ -42,7 +42,7 @@ static struct far begin(struct world *w)
 	}
 	w->plan.idle_ms = 60000;
 	configure(w);
-	settle(w);
+	settle(w->worker);
 	return f;
 }
 
@@ -108,7 +108,7 @@ static void a_flow_keeps_its_server_and_its_socket(void **state)
 	assert_true(second != first);
 	/* An edit is nothing to them. */
 	configure(w);
-	settle(w);
+	settle(w->worker);
 	say(a, "four");
 	assert_int_equal(got(&f, "four", &again), first);
 	assert_true(address_equal(&from, &again));
@@ -171,7 +171,7 @@ static void a_server_that_falls_refuses_or_goes_loses_its_flows(void **state)
 	/* Removed: at once. */
 	w->listed[server] = false;
 	configure(w);
-	settle(w);
+	settle(w->worker);
 	counted(&service(w)->conn_cut_server, 1);
 	counted(&service(w)->conn_open, 0);
 	close(a);
@@ -187,7 +187,7 @@ static void idle_flows_end_and_their_number_is_bounded_by_time(void **state)
 
 	w->plan.idle_ms = 50;
 	configure(w);
-	settle(w);
+	settle(w->worker);
 	/* Open until all have asked: the port of one that is closed may be given to the next, whose flow is then the same. */
 	for (unsigned i = 0; i < ARRAY_SIZE(askers); i++) {
 		askers[i] = asker(&f);
@@ -261,7 +261,7 @@ static void a_listener_that_goes_takes_its_flows_with_it(void **state)
 	got(&f, "one", &from);
 	counted(&service(w)->conn_open, 1);
 	worker_post_unlisten(w->worker, 0, 77);
-	settle(w);
+	settle(w->worker);
 	counted(&service(w)->conn_open, 0);
 	counted(&service(w)->conn_cut_listener, 1);
 	close(a);

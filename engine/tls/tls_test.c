@@ -39,7 +39,7 @@ static void secure_front(struct world *w, struct secure *s)
 	w->plan.n_tls_ports = 1;
 	w->plan.clients_tls = s;
 	configure(w);
-	settle(w);
+	settle(w->worker);
 }
 
 static SSL_CTX *believer(void)
@@ -342,7 +342,7 @@ static void servers_are_asked_by_tls_and_their_sessions_resumed(void **state)
 	w->listed[1] = w->listed[2] = false;
 	w->pool.tls = believing(ca.cert, "www.example.com");
 	configure(w);
-	settle(w);
+	settle(w->worker);
 	for (int i = 0; i < 2; i++) {
 		int c = dial(w, 1);
 		SSL *s = answer_tls(w, 0, ctx);
@@ -375,7 +375,7 @@ static void a_server_that_is_not_believed_hears_nothing(void **state)
 	w->listed[1] = w->listed[2] = false;
 	w->pool.tls = believing(other_ca.cert, NULL);
 	configure(w);
-	settle(w);
+	settle(w->worker);
 	c = dial(w, 1);
 	say(c, "secret");
 	assert_null(answer_tls(w, 0, ctx));

@@ -1,0 +1,174 @@
+/*
+ * far_end_test - the clients and servers of a worker that is tested: sockets on the loopback address, on which no step
+ * takes longer than LIMIT_S, and the counters that say what became of them. Include base/test.h first.
+ */
+#ifndef SPANWIRE_ENGINE_FAR_END_TEST_H
+#define SPANWIRE_ENGINE_FAR_END_TEST_H
+
+#include <poll.h>
+#include <semaphore.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine/worker.h"
+
+#define LIMIT_S 5
+
+static inline void limit_waits(int fd)
+{
+	struct timeval tv = { .tv_sec = LIMIT_S };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+static inline int listen_on(union address *a)
+{
+	socklen_t len = sizeof(*a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	assert_int_equal(address_parse(a, "127.0.0.1", 0), 0);
+	assert_int_equal(bind(fd, &a->sa, address_len(a)), 0);
+	assert_int_equal(listen(fd, 64), 0);
+	assert_int_equal(getsockname(fd, &a->sa, &len), 0);
+	return fd;
+}
+
+static inline int connect_to(const union address *a)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	limit_waits(fd);
+	assert_int_equal(connect(fd, &a->sa, address_len(a)), 0);
+	return fd;
+}
+
+static inline int accept_from(int listening)
+{
+	int fd;
+
+	limit_waits(listening);
+	fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(fd >= 0);
+	limit_waits(fd);
+	return fd;
+}
+
+static inline void say_bytes(int fd, const char *text, size_t n)
+{
+	assert_int_equal(send(fd, text, n, MSG_NOSIGNAL), (ssize_t)n);
+}
+
+static inline void say(int fd, const char *text)
+{
+	say_bytes(fd, text, strlen(text));
+}
+
+static inline void hear_end(int fd)
+{
+	char c = 0;
+	ssize_t n = recv(fd, &c, 1, 0);
+
+	if (n != 0)
+		fail_msg("expected the end, got %zd ('%c', %s)", n, c, n < 0 ? strerror(errno) : "");
+}
+
+static inline void hear_reset(int fd)
+{
+	char c;
+
+	assert_int_equal(recv(fd, &c, 1, 0), -1);
+	assert_int_equal(errno, ECONNRESET);
+}
+
+static inline void reset(int fd)
+{
+	struct linger now = { .l_onoff = 1 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+static inline bool can(int fd, short events)
+{
+	struct pollfd p = { fd, events, 0 };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/* Until what another thread pours into FD fills every buffer on the way. */
+static inline void full(int fd)
+{
+	uint64_t deadline = mono_ns() + LIMIT_S * NS_PER_S;
+
+	while (can(fd, POLLOUT)) {
+		assert_true(mono_ns() < deadline);
+		usleep(200);
+	}
+}
+
+static inline uint64_t now(const uint64_t *c)
+{
+	return __atomic_load_n(c, __ATOMIC_RELAXED);
+}
+
+/* C comes to WANT, soon. */
+static inline void counted(const uint64_t *c, uint64_t want)
+{
+	uint64_t deadline = mono_ns() + LIMIT_S * NS_PER_S;
+
+	while (now(c) != want) {
+		if (mono_ns() > deadline)
+			assert_int_equal(now(c), want);
+		usleep(200);
+	}
+}
+
+struct visit {
+	struct message message;
+	struct grave grave;
+	struct worker *worker;
+	sem_t over;
+};
+
+static inline void visit_left(struct grave *g)
+{
+	sem_post(&CONTAINER_OF(g, struct visit, grave)->over);
+}
+
+static inline void visit_delivered(struct message *m)
+{
+	struct visit *v = CONTAINER_OF(m, struct visit, message);
+
+	loop_bury(v->worker->loop, &v->grave, visit_left); /* at the end of this turn */
+}
+
+/* W has done all that was posted, and all that was due: a turn of its loop that began since is over. */
+static inline void settle(struct worker *w)
+{
+	struct visit v = { .worker = w };
+
+	/* The first may come into a turn whose timers ran before a test's clock moved. */
+	for (int i = 0; i < 2; i++) {
+		sem_init(&v.over, 0, 0);
+		inbox_post(&w->inbox, &v.message, visit_delivered);
+		while (sem_wait(&v.over) < 0)
+			must(errno == EINTR);
+		sem_destroy(&v.over);
+	}
+}
+
+/* What C, which W counts, has come to once it stands still. */
+static inline uint64_t standing(struct worker *w, const uint64_t *c)
+{
+	uint64_t last;
+
+	do {
+		last = now(c);
+		settle(w);
+	} while (now(c) != last || last == 0);
+	return last;
+}
+
+#endif

@@ -152,8 +152,10 @@ struct wrap {
 	__u32 sum;        /* of the words of an outer IPv4 header without length and checksum */
 	__u8 head[60];    /* what is the frame's own is zero */
 	__u8 marker[8];
+	__u32 series;     /* of WRAP_SEQUENCE: below TARGETS_MAX, which numbers */
+	__u32 unused;
 };
-_Static_assert(sizeof(struct wrap) == 88, "no holes");
+_Static_assert(sizeof(struct wrap) == 96, "no holes");
 #define WRAP_LEN_MAX 60
 
 /* Which flows are admitted to the targets of a set; its number is that of the first of them. */

@@ -268,12 +268,13 @@ static ALWAYS_INLINE __u32 cut_wrap(struct __sk_buff *skb, const struct target *
 	f->len = len;
 	f->out = mark & COPY_OUT;
 	f->numbered = w->flags & WRAP_SEQUENCE;
-	f->sequence = f->numbered ? wrap_number(slot) : 0;
+	f->series = w->series;
+	f->sequence = f->numbered ? wrap_number(f->series) : 0;
 	rc = wrap(skb, w, t, f);
 	if (!rc)
 		return 0;
 	if (f->numbered)
-		wrap_number_back(slot, f->sequence);
+		wrap_number_back(f);
 	return rc == -ENOTSUPP ? FATE(dropped_too_big) : FATE(dropped_memory);
 }
 
@@ -311,7 +312,7 @@ static ALWAYS_INLINE int copy_is_cut(struct __sk_buff *skb)
 	if (rc) {
 		cut_lost(book, result, copy_fate(rc));
 		if (f.numbered)
-			wrap_number_back(slot, f.sequence);
+			wrap_number_back(&f);
 	} else {
 		book->sent++;
 		book->sent_bytes += skb->len;

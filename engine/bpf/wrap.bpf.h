@@ -32,7 +32,7 @@ struct sequence {
 	__u32 next;
 };
 
-/* Of a target; never set back, so that who numbers on is not the one who changes an address. */
+/* Of a series; never set back. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, TARGETS_MAX);
@@ -50,7 +50,8 @@ struct {
 /* What of a frame's encapsulation is its own. */
 struct wrapped {
 	__u32 hash;     /* of the connection, in both directions */
-	__u32 sequence;
+	__u32 series;   /* of which */
+	__u32 sequence; /* is the number */
 	__u32 stamp;    /* 100 ns */
 	__u16 len;      /* of the outer IP packet */
 	bool out;       /* the engine sent it */
@@ -139,9 +140,9 @@ GLOBAL int wrap_sum_udp6(struct __sk_buff *skb, __u32 len)
 	return bpf_skb_store_bytes(skb, ETH_HLEN + WRAP_V6_LEN + 6, &folded, 2, 0);
 }
 
-static ALWAYS_INLINE __u32 wrap_number(__u32 slot)
+static ALWAYS_INLINE __u32 wrap_number(__u32 series)
 {
-	struct sequence *s = bpf_map_lookup_elem(&sequences, &slot);
+	struct sequence *s = bpf_map_lookup_elem(&sequences, &series);
 	__u32 n = 0;
 
 	if (s) {
@@ -153,14 +154,15 @@ static ALWAYS_INLINE __u32 wrap_number(__u32 slot)
 }
 
 /* The frame with this number did not leave: the next one takes it, unless there is a next one already. */
-static ALWAYS_INLINE void wrap_number_back(__u32 slot, __u32 n)
+static ALWAYS_INLINE void wrap_number_back(const struct wrapped *f)
 {
-	struct sequence *s = bpf_map_lookup_elem(&sequences, &slot);
+	__u32 series = f->series;
+	struct sequence *s = bpf_map_lookup_elem(&sequences, &series);
 
 	if (s) {
 		bpf_spin_lock(&s->lock);
-		if (s->next == n + 1)
-			s->next = n;
+		if (s->next == f->sequence + 1)
+			s->next = f->sequence;
 		bpf_spin_unlock(&s->lock);
 	}
 }

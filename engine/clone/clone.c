@@ -15,6 +15,7 @@
 #include "engine/bpf/datapath.h"
 #include "engine/clone/exit.h"
 #include "engine/clone/neighbour.h"
+#include "engine/clone/series.h"
 #include "engine/clone/wrap.h"
 #include "engine/reach/netlink.h"
 #include "engine/clone/outlet.h"
@@ -41,6 +42,7 @@ struct slot {
 	struct clone_neighbour *neighbour; /* NULL: its MAC is given, or no interface leads to it */
 	struct target written;    /* as the kernel has it */
 	struct wrap wrap;         /* likewise; `len` 0: none */
+	uint32_t series;          /* of whose numbers, when its frames are numbered */
 	unsigned mtu;             /* of the path; 0: not known */
 	struct target_counters base;
 	uint64_t device_base;
@@ -70,6 +72,7 @@ struct clones {
 	struct clone_exits *exits;
 	struct clone_neighbours *neighbours;
 	struct routes *routes;
+	struct series *series;
 	struct netlink_watch watch;
 	struct timer sweep, settle;
 	struct list sets;
@@ -159,6 +162,7 @@ static void slot_wrap(struct slot *s, const struct clone_way *w)
 	if (!s->want.wrap)
 		return;
 	clone_wrap_fill(&s->want, &w->source, &wrap);
+	wrap.series = s->series;
 	if (s->set->plan.plain) {
 		wrap.flags |= WRAP_MARKED;
 		marker_of(&s->set->plan, w->iface, wrap.marker);
@@ -454,6 +458,8 @@ static void set_vacate(struct clone_set *set)
 		s->exit = NULL;
 		if (s->wrap.len)
 			(void)datapath_wrap_set(set->table->datapath, s->index, NULL);
+		if (clone_wrap_is_numbered(&s->want))
+			series_put(set->table->series, s->series);
 		set->table->used[s->index] = false;
 	}
 	plan_drop(set);
@@ -514,6 +520,8 @@ int clone_set_new(struct clones *t, const struct clone_plan *p, const struct clo
 		s->set = set;
 		s->index = first + k;
 		s->want = w[k];
+		if (clone_wrap_is_numbered(&s->want))
+			s->series = series_get(t->series, &s->want);
 		slot_count(s, &s->base);
 		if (t->outlet)
 			outlet_set(t->outlet, s->index, set->range.generation, false);
@@ -674,6 +682,7 @@ int clones_new(struct loop *l, struct netlink *n, struct datapath *d, struct clo
 	t->datapath = d;
 	t->user = u;
 	t->next = 1;
+	t->series = series_new();
 	t->socket_table = sockets_open();
 	t->watch.iface = iface_changed;
 	list_init(&t->sets);
@@ -728,6 +737,7 @@ void clones_free(struct clones *t)
 	clone_neighbours_free(t->neighbours);
 	routes_free(t->routes);
 	clone_exits_free(t->exits);
+	series_free(t->series);
 	if (t->socket_table >= 0)
 		close(t->socket_table);
 	free(t);

@@ -47,6 +47,11 @@ unsigned clone_wrap_overhead(const struct clone_want *w)
 	return w->wrap ? wrap_len(w) + ETH_HLEN : 0;
 }
 
+bool clone_wrap_is_numbered(const struct clone_want *w)
+{
+	return forms[w->wrap].flags & WRAP_SEQUENCE;
+}
+
 static void fill_ip(const struct clone_want *w, const struct in6_addr *source, struct wrap *out)
 {
 	size_t n;

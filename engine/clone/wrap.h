@@ -18,5 +18,7 @@
 void clone_wrap_fill(const struct clone_want *w, const struct in6_addr *source, struct wrap *out);
 /* By so many bytes is the outer IP packet longer than the one that is inside; 0: W has no encapsulation. */
 unsigned clone_wrap_overhead(const struct clone_want *w);
+/* Its frames have numbers (series.h). */
+bool clone_wrap_is_numbered(const struct clone_want *w);
 
 #endif

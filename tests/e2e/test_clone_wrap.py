@@ -11,7 +11,7 @@ from test_clone_raw import DROPS, Echo
 from test_vrf import Domain, ip, join, wait_up
 
 from lab.host import Host, until
-from lab.packets import PcapReader, conversations
+from lab.packets import SYN, PcapReader, conversations
 from lab.switch import Switch
 from lab.tunnels import unwrap
 
@@ -308,6 +308,21 @@ def test_a_profile_says_the_encapsulation(lab):
         assert max(f.wire_length for f in frames) == 1514, "the server's segments, too, leave just the room"
         taken(1460 - around)
     assert vs.clone_told()["dropped_too_big"] == 0
+    # A session's frames are numbered in one row: that of before an edit goes on, and whoever shares the session shares it.
+    other = lab.virtual_service(pool=[web], http=False, monitor=None, clone=profile["url"])
+    profile = lab.api.put(f"trafficcloneprofile/{profile['uuid']}", {**profile, "preserve_client_ip": True})
+
+    def both_anew():
+        client.fresh_get(vs.url)
+        client.fresh_get(other.url)
+        clients = collections.Counter(f.inner.src for f in sensor.seen() if f.kind == kind and f.inner.flags == SYN)
+        return clients[client.ip4] >= 4 and clients[engine.back0.ip] >= 1
+    until(both_anew, "copies come as before the edit and as after it", 15, every=0.1)
+
+    def in_a_row():
+        numbers = sorted(f.sequence for f in sensor.seen() if f.kind == kind)
+        return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    until(in_a_row, "each number is there once", 5)
     # The path becomes narrower, and wide again; nothing has to leave room any more.
     for words, size in (("mtu 1400", 1400 - 40 - 54), ("", 1460 - 54)):
         engine.ip("route", "replace", "198.18.8.0/24", "via", hop.ip, *words.split())

@@ -30,6 +30,8 @@ void certificate_actions(struct rest *r);
 handler user_tenant_list, user_token_list, user_token_make, user_token_delete;
 /* objects.c */
 handler object_create, object_get, object_replace, object_patch, object_delete;
+/* Methods of /api/KIND, or of ONE: /api/KIND/UUID, as the header Allow says them. */
+const char *object_methods(const struct kind_desc *k, bool one);
 /* macro.c */
 handler macro_write, macro_write_now, macro_delete;
 /* list.c */

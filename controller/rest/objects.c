@@ -252,8 +252,7 @@ const struct object *object_of(struct request *q, const struct kind_desc *k, enu
 	return NULL;
 }
 
-/* Methods of /api/KIND or of /api/KIND/UUID. */
-static const char *allowed(const struct kind_desc *k, bool one)
+const char *object_methods(const struct kind_desc *k, bool one)
 {
 	if (k->flags & K_SINGLETON)
 		return "GET, PUT, PATCH";
@@ -266,7 +265,7 @@ static const char *allowed(const struct kind_desc *k, bool one)
 
 static bool method_fits(struct request *q, const struct kind_desc *k)
 {
-	const char *allow = allowed(k, q->uuid != NULL);
+	const char *allow = object_methods(k, q->uuid != NULL);
 
 	if (strstr(allow, q->method_text))
 		return true;

@@ -246,6 +246,16 @@ static bool body_reads(struct request *q, unsigned needs)
 
 /* ---- the walk --------------------------------------------------------------------- */
 
+/* Has the kind of the path that method there? Below an object it is the sub-resource's matter. */
+static bool fits_kind(const struct request *q, const char *method)
+{
+	const struct kind_desc *k = kind_find(q->kind);
+
+	if (!k || (q->rest_path && !*q->rest_path))
+		return false;
+	return q->rest_path || strstr(object_methods(k, q->uuid != NULL), method);
+}
+
 static const struct route *find(struct request *q, struct buf *allow)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
@@ -262,7 +272,7 @@ static const struct route *find(struct request *q, struct buf *allow)
 		if (r->method == q->method || r->method == METHOD_OTHER)
 			return r;
 		/* What there are no objects of has no methods: the handler says so, with 404. */
-		if (strstr(r->pattern, ":kind") && !kind_find(q->kind))
+		if (strstr(r->pattern, ":kind") && !fits_kind(q, method_names[r->method]))
 			continue;
 		if (!strstr(allow->len ? buf_cstr(allow) : "", method_names[r->method]))
 			buf_printf(allow, "%s%s", allow->len ? ", " : "", method_names[r->method]);

@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <strings.h>
@@ -130,12 +131,17 @@ static void *uri_seen(void *arg, const char *uri, struct MHD_Connection *c)
 static void copy_header(struct request *q, const char *name, char *out, size_t size,
 			const char *value)
 {
-	if (strlen(value) >= size && !q->bad_status) {
+	size_t n = strlen(value);
+
+	/* White space behind a value is none of it (RFC 9112, 5.1); MHD takes off only what is before it. */
+	while (n && (value[n - 1] == ' ' || value[n - 1] == '\t'))
+		n--;
+	if (n >= size && !q->bad_status) {
 		err_set(&q->bad, -EINVAL, NULL, "The header %s is too long.", name);
 		q->bad_status = 400;
 		return;
 	}
-	snprintf(out, size, "%s", value);
+	snprintf(out, size, "%.*s", (int)n, value);
 }
 
 static enum MHD_Result header_seen(void *arg, enum MHD_ValueKind kind, const char *name,
@@ -164,6 +170,11 @@ static enum MHD_Result header_seen(void *arg, enum MHD_ValueKind kind, const cha
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		if (strcasecmp(name, known[i].name) == 0)
 			copy_header(q, name, known[i].out, known[i].size, value);
+	if (strcasecmp(name, "Content-Encoding") == 0 && *value && strcasecmp(value, "identity") != 0 &&
+	    !q->bad_status) {
+		err_set(&q->bad, -EINVAL, NULL, "A body with Content-Encoding is not read: send it as it is.");
+		q->bad_status = 415;
+	}
 	if (strcasecmp(name, "X-Spanwire-Strict") == 0)
 		q->strict = strcmp(value, "0") != 0;
 	if (strcasecmp(name, "Cookie") == 0)
@@ -200,11 +211,46 @@ static bool host_is_clean(const char *host)
 		       strlen(host);
 }
 
-static void head_read(struct request *q, struct MHD_Connection *c, const char *method)
+/* HTTP/1.0 knows no Host, and simple probes speak it: the address at which the client found us stands for it. */
+static void host_of_socket(struct request *q, struct MHD_Connection *c)
+{
+	const struct peer *p = peer_of(c);
+	struct sockaddr_storage at;
+	socklen_t n = sizeof(at);
+	char host[INET6_ADDRSTRLEN + 16], port[8];
+
+	if (p && getsockname(p->fd, (struct sockaddr *)&at, &n) == 0 &&
+	    getnameinfo((struct sockaddr *)&at, n, host, sizeof(host), port, sizeof(port),
+			NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+		snprintf(q->host, sizeof(q->host), at.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+/* "GET https://host/path" is another way to write "GET /path" with that host (RFC 9112, 3.2.2). */
+static void absolute_read(struct request *q)
+{
+	const char *host = strstr(q->target, "://");
+	size_t scheme = host ? (size_t)(host - q->target) : 0, n;
+	char *path;
+
+	if ((scheme != 5 || strncasecmp(q->target, "https", 5) != 0) &&
+	    (scheme != 4 || strncasecmp(q->target, "http", 4) != 0))
+		return;
+	host += 3;
+	n = strcspn(host, "/?#");
+	if (n >= sizeof(q->host))
+		return;
+	snprintf(q->host, sizeof(q->host), "%.*s", (int)n, host);
+	path = xasprintf("%s%s", host[n] == '/' ? "" : "/", host + n);
+	free(q->target);
+	q->target = path;
+}
+
+static void head_read(struct request *q, struct MHD_Connection *c, const char *method,
+		      const char *version)
 {
 	const union MHD_ConnectionInfo *i =
 		MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	const char *question = strchr(q->target, '?');
+	const char *question;
 	int rc;
 
 	if (i && i->client_addr->sa_family == AF_INET)
@@ -217,6 +263,10 @@ static void head_read(struct request *q, struct MHD_Connection *c, const char *m
 			  q->client, sizeof(q->client));
 	method_read(q, method);
 	MHD_get_connection_values(c, MHD_HEADER_KIND, header_seen, q);
+	absolute_read(q);
+	if (!*q->host && strcmp(version, "HTTP/1.0") == 0)
+		host_of_socket(q, c);
+	question = strchr(q->target, '?');
 	rc = q->bad_status ? 0 : path_normalise(q->target, q->path, sizeof(q->path), &q->bad);
 	if (rc == 0 && !q->bad_status && question)
 		rc = query_parse(&q->query, question + 1, strcspn(question + 1, "#"), &q->bad);
@@ -375,10 +425,9 @@ static enum MHD_Result access_request(void *arg, struct MHD_Connection *c, const
 	const char *length;
 
 	(void)url;
-	(void)version;
 	if (!q->begun) {
 		q->begun = true;
-		head_read(q, c, method);
+		head_read(q, c, method, version);
 		length = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Length");
 		q->length = length ? strtoull(length, NULL, 10) : 0;
 		if (q->bad_status || !is_form_of_files(q))

@@ -127,6 +127,10 @@ enum result user_token_make(struct request *q)
 	CLEANUP_FREE char *value = NULL;
 	char id[37], uuid[64];
 
+	if (q->json && !json_is_object(q->json)) {
+		request_refuse(q, 400, "A token is asked for with a JSON object: {\"hours\": 24}.");
+		return RESULT_NOW;
+	}
 	if (hours < 1 || hours > HOURS_MAX) {
 		request_refuse(q, 400, "hours: a number from 1 to %d is wanted.", HOURS_MAX);
 		return RESULT_NOW;

@@ -115,6 +115,31 @@ def test_bad_hosts_do_not_come_back_in_answers(controller, head):
     assert status == 400 and b"script" not in body
 
 
+@pytest.mark.parametrize("request_line,headers,host", [
+    ("GET https://elsewhere.example:444/api/initial-data?x=1 HTTP/1.1", "Host: this\r\n", "elsewhere.example:444"),
+    ("GET HTTP://elsewhere.example HTTP/1.1", "Host: this\r\n", None), ("GET /api/initial-data HTTP/1.0", "", None)])
+def test_other_ways_to_say_where(controller, admin, request_line, headers, host):
+    """A proxy's form of a target, and the probe of a load balancer, which speaks HTTP/1.0 without a Host."""
+    status, _, body = controller.raw(f"{request_line}\r\n{headers}\r\n".encode())
+    assert status == (200 if "/api/" in request_line else 404), body
+    request = f"{request_line.replace('initial-data', 'cloud').replace('?x=1', '')}\r\n{headers}Cookie: sessionid={admin.sid}\r\n\r\n"
+    if status == 200:
+        one = json.loads(controller.raw(request.encode())[2])["results"][0]
+        assert one["url"].startswith(f"https://{host or controller.host}/api/cloud/")
+
+
+def test_white_space_behind_a_header_s_value_is_none_of_it(controller, admin):
+    head = (f"GET /api/pool HTTP/1.1\r\nHost: {controller.host} \t\r\nX-Avi-Tenant: admin \r\nX-Avi-Version: 22.1.3\t\r\n"
+            f"Cookie: sessionid={admin.sid}\r\n\r\n")
+    status, _, body = controller.raw(head.encode())
+    assert status == 200, body
+
+
+def test_a_packed_body_is_refused_in_words(admin):
+    assert "Content-Encoding" in error(admin.send("POST", "pool", b"\x1f\x8b", headers={"Content-Encoding": "gzip"}), 415)
+    assert admin.send("POST", "pool", {"name": "unpacked"}, headers={"Content-Encoding": "identity"}).status_code == 201
+
+
 @pytest.mark.parametrize("data", [b"\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01" * 100, b"GET / HTTP/9.9\r\n\r\n",
                                   b"GET /api/pool HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
                                   b"GET /api/pool HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 20000 + b"\r\n"],

@@ -160,6 +160,8 @@ def test_basic_authentication_only_when_allowed(controller, admin):
 
 
 def test_user_tokens_log_in(controller, admin):
+    for wrong in ([], {"hours": 0}, {"hours": "soon"}):
+        error(admin.post("user-token", wrong), 400)
     answer = admin.post("user-token", {"hours": "24"})
     assert answer.status_code == 201
     token = answer.json()["token"]

@@ -470,7 +470,9 @@ def test_methods_that_are_not(admin):
     error(admin.post("serviceengine", {"name": "se"}), 405)
     error(admin.send("PUT", "initial-data", {}), 405)
     assert admin.send("HEAD", "pool").status_code == 200
-    assert "GET" in admin.send("OPTIONS", "pool").headers["Allow"]
+    role = f"role/{role['uuid']}"
+    for path, methods in (("pool", "GET, POST"), (role, "GET, PUT, PATCH, DELETE"), ("cluster", "GET, PUT, PATCH"), ("serviceengine", "GET")):
+        assert admin.send("OPTIONS", path).headers["Allow"] == methods
     error(admin.send("TRACE", "pool"), 405)
     # What there are no objects of is not there by any method: Ansible takes a 405 of DELETE for done.
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):

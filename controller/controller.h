@@ -14,6 +14,7 @@
 struct ca;
 struct captures;
 struct ipam;
+struct meter;
 struct pool;
 struct rest;
 struct store;
@@ -29,6 +30,7 @@ struct controller {
 	struct pool *pool;
 	struct store *store;
 	struct ipam *ipam;
+	struct meter *meter;     /* what was counted */
 	struct ca *ca;
 	struct rest *rest;
 	struct captures *captures;

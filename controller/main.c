@@ -27,6 +27,7 @@
 #include "controller/ipam.h"
 #include "controller/link/fleet.h"
 #include "controller/listen.h"
+#include "controller/metering.h"
 #include "controller/pool.h"
 #include "controller/rest/rest.h"
 #include "controller/store/store.h"
@@ -197,6 +198,7 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 	CLEANUP_FD int sig = signal_fd();
 	struct fleet *fleet = NULL;
 	struct backups *backups = NULL;
+	struct metering *metering;
 	int fd, engine_fd, rc;
 
 	must(sig >= 0);
@@ -227,6 +229,7 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 		return rc;
 	}
 	must(inbox_init(&c->inbox, c->loop) == 0);
+	metering = metering_open(c);
 	c->pool = pool_new(&c->inbox, POOL_THREADS, POOL_QUEUE);
 	rc = rest_start(c, fd, strchr(rest_at.host, ':') != NULL, &c->rest, e);
 	if (rc < 0)
@@ -264,6 +267,7 @@ static int run(struct controller *c, const struct options *o, struct err *e)
 	pool_free(c->pool);
 	inbox_fini(&c->inbox);
 	fleet_close(fleet); /* the last of the inbox may still have asked it */
+	metering_close(metering);
 	return rc;
 }
 

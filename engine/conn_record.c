@@ -27,6 +27,20 @@ static struct record_side side_of(const struct tcp_info *i)
 				     .retransmits = i->tcpi_total_retrans, .out_of_orders = i->tcpi_rcv_ooopack };
 }
 
+static void count(struct conn *client, const struct tcp_info *i)
+{
+	struct service_counters *c = client->service->counters;
+
+	counter_add(&c->packets_from_client, i->tcpi_segs_in);
+	counter_add(&c->packets_to_client, i->tcpi_segs_out);
+	counter_add(&c->client_retransmits, i->tcpi_total_retrans);
+	counter_add(&c->client_out_of_orders, i->tcpi_rcv_ooopack);
+	if (client->rtt_us || !i->tcpi_rtt) /* it was asked and counted with the first request */
+		return;
+	counter_add(&c->client_rtt_us, i->tcpi_rtt);
+	counter_add(&c->client_rtt_n, 1);
+}
+
 /* The kernel counts a FIN as a byte. */
 static uint64_t received(const struct tcp_info *i)
 {
@@ -52,6 +66,7 @@ void conn_record_begin(struct record *rec, struct conn *client, struct conn *ser
 		record_text(rec, RECORD_T_VS, snap->uuid, strlen(snap->uuid));
 	tls_note(client, rec);
 	if (ask(client, &info)) {
+		count(client, &info);
 		rec->sides[CONN_CLIENT] = side_of(&info);
 		rec->client_rtt_us = info.tcpi_rtt;
 		rec->mss = (uint16_t)MIN(info.tcpi_snd_mss, UINT16_MAX);

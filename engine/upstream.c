@@ -306,6 +306,7 @@ static void connecting_ready(struct conn *c, uint32_t events)
 	c->open = true;
 	c->rtt_us = (uint32_t)MAX((loop_now(c->worker->loop) - c->opened_ns) / 1000, 1ULL);
 	counter_add(&c->backend->counters->conn_total, 1);
+	counter_add(&c->backend->counters->connect_us, c->rtt_us);
 	if (!secure) {
 		established(c);
 		return;

@@ -35,6 +35,7 @@
 #include "engine/records.h"
 #include "engine/clone/outlet.h"
 #include "engine/clone/trial.h"
+#include "engine/reach/toll.h"
 #include "engine/reach/vip.h"
 #include "engine/reach/vrf.h"
 #include "model/structs.h"
@@ -82,6 +83,7 @@ struct warden {
 	struct silence *silence;
 	struct timer stats, parting;
 	size_t turn;                       /* seconds */
+	struct toll toll;                  /* what the machine does beside us */
 	uint64_t commits, applied;         /* that the proxy was told, and has */
 	struct breath breath;
 };
@@ -717,6 +719,7 @@ static void stats_send(struct timer *t)
 	if (datapath_counters(w->datapath, gate) == 0)
 		for (unsigned i = 0; i < GATE_COUNTERS; i++)
 			json_object_set_new(engine, datapath_counter_name(i), json_integer((json_int_t)gate[i]));
+	toll_stats(&w->toll, w->netlink, engine);
 	loop_breathe(w->loop);
 	guards_stats(w->guards, stats);
 	loop_breathe(w->loop);
@@ -784,6 +787,7 @@ int warden_new(const struct warden_config *c, struct loop *l, struct warden **ou
 	w->gateways_user = (struct gateways_user){ on_gateways };
 	w->ports_user = (struct ports_user){ on_opened, on_closed, on_steer, on_unsteer };
 	w->process_user = (struct process_user){ on_started, on_message, on_ended };
+	w->toll.disk = w->config.link.state_dir;
 	folder = xasprintf("%s/flows", c->link.state_dir);
 	w->flow_files = flow_files_new(folder);
 	w->process = process_new(l, &w->process_user);

@@ -10,7 +10,7 @@
 /* What is there now, or was the most since the engine began: of its former lives there is nothing to add. */
 static bool is_gauge(const char *name)
 {
-	static const char *const ends[] = { "_open", "_used", "_turn_ms" };
+	static const char *const ends[] = { "_open", "_used", "_turn_ms", "_permille" };
 	size_t n = strlen(name);
 
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)

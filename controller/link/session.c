@@ -22,6 +22,7 @@
 #include "controller/link/ask.h"
 #include "controller/link/clones.h"
 #include "controller/link/fleet.h"
+#include "controller/metrics/meter.h"
 #include "controller/place/place.h"
 #include "controller/resolve.h"
 #include "net/lines.h"
@@ -642,6 +643,7 @@ static void take_stats(struct session *s, const json_t *msg)
 	triggers_stats(s->fleet->controller->triggers, s->engine->books.time_us ? s->engine->books.last : NULL, msg);
 	if (s->engine->books.time_us)
 		engine_stats(s->engine, msg);
+	meter_take(s->fleet->controller->meter, s->engine->uuid, s->engine->books.last, msg, wall_us() / 1000);
 	books_take(&s->engine->books, msg);
 }
 

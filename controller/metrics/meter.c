@@ -637,6 +637,21 @@ void meter_limit(struct meter *m, size_t bytes)
 	fit(m);
 }
 
+void meter_carriers(const struct meter *m, size_t *engines, size_t *services)
+{
+	const struct feed *number = metric_feed(METRIC_ENGINE, "services.number");
+
+	*engines = *services = 0;
+	for (size_t i = 0; i < m->series_room; i++) {
+		const struct series *s = m->series[i];
+
+		if (!s || s->of != METRIC_ENGINE || m->tellers[i].heard_ms + METER_GAP_S * 1000 < m->now_ms)
+			continue;
+		++*engines;
+		*services += s->live ? (size_t)s->live->levels[number->to[0].column] : 0;
+	}
+}
+
 size_t meter_bytes(const struct meter *m)
 {
 	return m->bytes + m->tapes[0].bytes + m->tapes[1].bytes;

@@ -24,6 +24,8 @@
 
 struct meter;
 
+#define METER_MEMORY_MB   96 /* controllerproperties.metrics_memory_mb, when nobody says it */
+
 /* All of it takes at most about BYTES, but for the sums of the steps that are not over. */
 struct meter *meter_new(size_t bytes, uint64_t now_ms);
 void meter_free(struct meter *m);
@@ -41,6 +43,8 @@ void meter_turn(struct meter *m, uint64_t now_ms);
 /* Forgets what an engine said of things that are no more. */
 void meter_sweep(struct meter *m, bool (*is_there)(void *arg, enum metric_of of, const char *uuid), void *arg);
 
+/* How many engines are heard, and how many services they carry, all together. */
+void meter_carriers(const struct meter *m, size_t *engines, size_t *services);
 size_t meter_bytes(const struct meter *m);
 
 /* ---- questions ---- */

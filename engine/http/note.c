@@ -97,8 +97,11 @@ static uint32_t client_rtt_us(struct conn *c)
 	struct tcp_info info = { 0 };
 	socklen_t len = sizeof(info);
 
-	if (!c->rtt_us && getsockopt(c->watch.fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+	if (!c->rtt_us && getsockopt(c->watch.fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0) {
 		c->rtt_us = MAX(info.tcpi_rtt, 1u);
+		counter_add(&c->service->counters->client_rtt_us, c->rtt_us);
+		counter_add(&c->service->counters->client_rtt_n, 1);
+	}
 	return c->rtt_us;
 }
 
@@ -290,10 +293,13 @@ void note_end(struct exchange *x)
 	if (x->first_ns) { /* the buckets stand in a row, as latency.def says */
 		counter_add(&c->http_time_us, total);
 		counter_add(&c->http_time_le_1ms + bucket(total), 1);
+		counter_add(&c->http_transfer_us, since_us(x->first_ns, now));
 	}
 	if (x->first_ns && rec->server_status && x->upstream.server) {
 		struct server_counters *s = x->upstream.server->backend->counters;
 
+		counter_add(&c->http_app_us, app);
+		counter_add(&c->http_app_n, 1);
 		counter_add(&s->http_time_us, app);
 		counter_add(&s->http_time_le_1ms + bucket(app), 1);
 	}

@@ -12,6 +12,8 @@
 #include "base/ip.h"
 #include "model/internal.h"
 
+#define FLOOD_MAC "02:53:50:57:ff:ff" /* to which copies go that know no other one */
+
 static const char *addr_of(const json_t *o, const char *field)
 {
 	return json_str(json_object_get(o, field), "addr", "");
@@ -58,6 +60,10 @@ static int check_host(const json_t *o, const char *field, struct err *e)
 
 	if (group || self)
 		return err_set(e, -EINVAL, path, "%.60s is not the address of a host in a network.", text);
+	if (n == 4 && strchr(text, ':'))
+		return err_set(e, -EINVAL, path, "%.60s is an IPv4 address: write it as one.", text);
+	if (n != 4 && IN6_IS_ADDR_LINKLOCAL(&ip))
+		return err_set(e, -EINVAL, path, "%.60s is of every interface: it does not say which.", text);
 	return 0;
 }
 
@@ -89,6 +95,8 @@ static int check_place(const json_t *o, struct err *e)
 	unsigned len = (unsigned)json_int(subnet, "mask", 0);
 	struct in6_addr ip, net;
 
+	if (subnet && !len)
+		return err_set(e, -EINVAL, "subnet.mask", "With 0 bits every interface is in it: it does not say which.");
 	if (!subnet || !*text || ip_parse(text, &ip) < 0 || ip_parse(addr_of(subnet, "ip_addr"), &net) < 0)
 		return 0;
 	if (ip_is_v4(&ip) != ip_is_v4(&net))
@@ -313,6 +321,8 @@ int check_traffic_clone_profile(const json_t *o, struct err *e)
 
 	if (check_servers(o, e) < 0 || check_mac(o, "marker_mac", e) < 0)
 		return -EINVAL;
+	if (strcasecmp(json_str(o, "marker_mac", ""), FLOOD_MAC) == 0)
+		return err_set(e, -EINVAL, "marker_mac", "Switches have to flood %s: none of them may learn it.", FLOOD_MAC);
 	/* A client's own words would show what is masked or left out of those to servers. */
 	said = strcmp(json_str(o, "side", "CLONE_SIDE_SERVER"), "CLONE_SIDE_SERVER") == 0 ? NULL : said_of_requests(o);
 	if (strcmp(payload, "CLONE_DECRYPTED") == 0 && said)

@@ -291,6 +291,15 @@ static const struct {
 	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'marker_mac': '02:00:00:00:00:0A', 'clone_servers': "
 				 "[{'ip_address': {'addr': '10.0.0.7', 'type': 'V4'}, 'mac': '02:00:00:00:00:0a'}]}",
 	  "marker_mac: Is that of clone_servers[0]: copies would not find it." },
+	{ "trafficcloneprofile", "{'name': 't', 'payload': 'CLONE_DECRYPTED', 'marker_mac': '02:53:50:57:FF:ff'}",
+	  "marker_mac: Switches have to flood 02:53:50:57:ff:ff" },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '::ffff:10.0.0.7', 'type': 'V6'}}]}",
+	  "clone_servers[0].ip_address.addr: ::ffff:10.0.0.7 is an IPv4 address: write it as one." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': 'fe80::7', 'type': 'V6'}}]}",
+	  "clone_servers[0].ip_address.addr: fe80::7 is of every interface: it does not say which." },
+	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'mac': '02:00:00:00:00:01', 'subnet': {'ip_addr': "
+	  "{'addr': '0.0.0.0', 'type': 'V4'}, 'mask': 0}}]}",
+	  "clone_servers[0].subnet.mask: With 0 bits every interface is in it" },
 	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '127.0.0.1', 'type': 'V4'}}]}",
 	  "clone_servers[0].ip_address.addr: 127.0.0.1 is not the address of a host" },
 	{ "trafficcloneprofile", "{'name': 't', 'clone_servers': [{'ip_address': {'addr': '10.0.0.7', 'type': 'V4'}, "

@@ -28,10 +28,11 @@ static ssize_t tcp_recv(struct conn *c, void *p, size_t n)
 static ssize_t tcp_send(struct conn *c, const struct iovec *iov, int n, bool more)
 {
 	struct msghdr m = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
+	int flags = MSG_NOSIGNAL | (more ? MSG_MORE : 0);
 	ssize_t put;
 
 	do
-		put = sendmsg(c->watch.fd, &m, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+		put = n == 1 ? send(c->watch.fd, iov->iov_base, iov->iov_len, flags) : sendmsg(c->watch.fd, &m, flags);
 	while (put < 0 && errno == EINTR);
 	return put < 0 ? -errno : put;
 }

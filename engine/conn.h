@@ -118,6 +118,7 @@ struct conn {
 	/* Server side. */
 	struct worker_backend *backend;
 	struct upstream *upstream;        /* whose exchange it serves; NULL: at rest */
+	uint64_t rested;                  /* number of the loop's turn */
 	uint64_t uses;                    /* exchanges it has served before; client: requests that came on it */
 	uint16_t badge;                   /* where the kernel reads whom it serves; 0: it is told each time */
 	bool cloned;                      /* it was marked when it was opened, under ... */

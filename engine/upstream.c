@@ -114,6 +114,7 @@ static void rest(struct upstream *u, struct conn *c)
 	c->proto = &resting;
 	c->session = NULL;
 	c->upstream = NULL;
+	c->rested = loop_number(c->worker->loop);
 	list_remove(&c->link);
 	list_insert(b->idle.next, &c->link); /* the warmest is taken first */
 	b->n_idle++;
@@ -125,12 +126,15 @@ static void rest(struct upstream *u, struct conn *c)
 
 /*
  * The server may have closed it, with the event still in the kernel: whoever cannot ask twice would lose a request.
- * What a server says before it is asked makes it unfit as well.
+ * What a server says before it is asked makes it unfit as well. For what may be sent twice it is enough that the loop heard
+ * nothing.
  */
-static bool is_quiet(const struct conn *c)
+static bool is_quiet(const struct conn *c, bool twice)
 {
 	char byte;
 
+	if (twice && watch_is_quiet(c->worker->loop, &c->watch, c->rested))
+		return true;
 	if (c->tls) /* its own words, tickets, are none */
 		return conn_recv((struct conn *)c, &byte, 1) == -EAGAIN;
 	return recv(c->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
@@ -157,7 +161,7 @@ static struct conn *reuse(struct upstream *u, struct worker_backend *b)
 		    address_port(&c->peer) != address_port(&to))
 			continue;
 		unrest(c);
-		if (worn_out(c, u->pool, now) || !is_quiet(c)) {
+		if (worn_out(c, u->pool, now) || !is_quiet(c, u->twice)) {
 			conn_close(c);
 			continue;
 		}
@@ -754,6 +758,7 @@ int upstream_open(struct upstream *u, struct snapshot *s, const struct upstream_
 		return -ENOENT;
 	u->tries = 0;
 	u->ask = (struct lb_ask){ .key = ask->key };
+	u->twice = ask->twice;
 	u->snapshot = snapshot_get(s);
 	u->pool = ask->pool;
 	u->from = u->client->service->pool_at[ask->pool - s->pools];

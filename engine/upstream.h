@@ -40,6 +40,7 @@ struct upstream_ask {
 	const struct snapshot_pool *pool; /* one of the snapshot's; NULL: there is none */
 	uint64_t key;                     /* LB_CONSISTENT_HASH */
 	struct backend *stay;             /* the server that the client had, as HTTP knows; NULL: none. Borrowed */
+	bool twice;                       /* what is to be sent may be sent again when a connection at rest was stale */
 	const struct fail_action *fail;   /* what the client gets when there is no server; NULL: nothing is said */
 };
 
@@ -70,6 +71,7 @@ struct upstream {
 	struct backend *stay;             /* a reference: the server that the client had, until it was tried */
 	struct list queued;
 	uint64_t asked_ns;                /* when the server was asked, or the queue entered */
+	bool twice;                       /* as it was asked */
 	bool timing;                      /* its answer is still to come */
 	bool waiting;                     /* the server has not answered the SYN */
 	bool reused;                      /* the connection served before: it may be stale */

@@ -25,6 +25,8 @@ struct loop {
 	size_t patient;      /* watches there */
 	uint64_t patient_ns; /* when they are looked at next */
 	bool stopped;
+	uint64_t number;     /* of this turn */
+	bool told_all;       /* of what was ready in this turn */
 	uint64_t now_ns;
 	uint64_t tick;  /* milliseconds up to which the wheel has turned */
 	uint64_t woke_ns, fired_ns; /* the kernel's last answer; the last timer's end */
@@ -82,6 +84,11 @@ void loop_free(struct loop *l)
 uint64_t loop_now(const struct loop *l)
 {
 	return l->now_ns;
+}
+
+uint64_t loop_number(const struct loop *l)
+{
+	return l->number;
 }
 
 uint64_t loop_longest(const struct loop *l)
@@ -191,6 +198,11 @@ void watch_again(struct loop *l, struct watch *w, uint32_t events)
 	if (!w->pending)
 		list_insert(&l->again, &w->link);
 	w->pending |= events;
+}
+
+bool watch_is_quiet(const struct loop *l, const struct watch *w, uint64_t since)
+{
+	return l->told_all && since < l->number && w->active && !w->patient && !w->pending && w->events & EPOLLIN;
 }
 
 static void wheel_put(struct loop *l, struct timer *t)
@@ -395,6 +407,8 @@ int loop_turn(struct loop *l, int max_wait_ms)
 	n = gather(l, l->epfd, wait);
 	if (n < 0)
 		return n;
+	l->number++;
+	l->told_all = n < EVENTS_MAX;
 	l->woke_ns = l->now_ns = mono_ns();
 	while (!list_empty(&l->again)) {
 		struct list *link = l->again.next;

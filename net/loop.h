@@ -57,6 +57,8 @@ int loop_turn(struct loop *l, int max_wait_ms);
 
 /* The time this turn began, CLOCK_MONOTONIC. What timeouts are counted from. */
 uint64_t loop_now(const struct loop *l);
+/* How many turns there were. */
+uint64_t loop_number(const struct loop *l);
 /* The longest turn so far, ns, without what it waited: so long did whoever was ready wait in vain at the worst. */
 uint64_t loop_longest(const struct loop *l);
 
@@ -79,6 +81,11 @@ int watch_set(struct loop *l, struct watch *w, uint32_t events);
 void watch_stop(struct loop *l, struct watch *w);
 /* The same, and closes the descriptor, which nobody else has a copy of: the kernel forgets it by itself. */
 void watch_close(struct loop *l, struct watch *w);
+/*
+ * Has the kernel, which was asked in this turn, nothing to tell of W? True only of one that was watched for EPOLLIN since
+ * an earlier turn, whose loop_number() was SINCE.
+ */
+bool watch_is_quiet(const struct loop *l, const struct watch *w, uint64_t since);
 /*
  * ready() is called with EVENTS in the next turn, whatever the kernel says: for what was read from the descriptor
  * and not yet from whoever holds it.

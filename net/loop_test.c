@@ -349,6 +349,49 @@ static void the_patient_are_looked_at_together_and_wake_nobody(void **state)
 	loop_free(l);
 }
 
+static struct watch pair[2];
+static struct loop *pair_loop;
+static uint64_t pair_since;
+static int pair_ready;
+
+static void pair_asks(struct watch *w, uint32_t events)
+{
+	struct watch *other = w == &pair[0] ? &pair[1] : &pair[0];
+	char c;
+
+	(void)events;
+	assert_int_equal(read(w->fd, &c, 1), 1);
+	/* Whoever is first knows that the other one has something to say. */
+	assert_int_equal(watch_is_quiet(pair_loop, other, pair_since), pair_ready++ == 1);
+}
+
+static void quiet_is_who_had_nothing_to_say_when_the_kernel_was_asked(void **state)
+{
+	int fds[2][2];
+
+	(void)state;
+	pair_loop = loop_new();
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pipe(fds[i]), 0);
+		assert_int_equal(watch_start(pair_loop, &pair[i], fds[i][0], EPOLLIN, pair_asks), 0);
+	}
+	pair_since = loop_number(pair_loop);
+	assert_false(watch_is_quiet(pair_loop, &pair[0], pair_since)); /* nobody was asked yet */
+	assert_int_equal(loop_turn(pair_loop, 0), 0);
+	assert_true(watch_is_quiet(pair_loop, &pair[0], pair_since));
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(write(fds[i][1], "x", 1), 1);
+	assert_int_equal(loop_turn(pair_loop, 0), 0);
+	assert_int_equal(pair_ready, 2);
+	assert_int_equal(watch_set(pair_loop, &pair[0], 0), 0);
+	assert_false(watch_is_quiet(pair_loop, &pair[0], pair_since)); /* of it nothing would be told */
+	for (int i = 0; i < 2; i++) {
+		watch_close(pair_loop, &pair[i]);
+		close(fds[i][1]);
+	}
+	loop_free(pair_loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +404,7 @@ int main(void)
 		cmocka_unit_test(the_longest_turn_is_known),
 		cmocka_unit_test(long_work_breathes),
 		cmocka_unit_test(stopped_watch_is_silent_in_the_same_turn),
+		cmocka_unit_test(quiet_is_who_had_nothing_to_say_when_the_kernel_was_asked),
 		cmocka_unit_test(the_patient_are_looked_at_together_and_wake_nobody),
 	};
 

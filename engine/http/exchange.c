@@ -554,6 +554,7 @@ void exchange_begin(struct exchange *x, const struct http1_head *h)
 		exchange_refuse(x, &refusal_BODY_LARGE);
 	} else if (!polish_to_https(x, h)) {
 		ask = ask_of(x, h, exchange_in(x));
+		ask.twice = h->framing == HTTP1_NO_BODY && http1_method_is_idempotent(h->method);
 		rc = upstream_open(&x->upstream, x->client->listener->snapshot, &ask);
 		if (rc == -ENOENT)
 			fail_answer(x, ask.fail, h);

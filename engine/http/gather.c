@@ -5,6 +5,8 @@
 #include "base/base.h"
 #include "engine/conn.h"
 
+#define FLAT_MAX 2048 /* bytes that are copied together sooner than the kernel reads of so many slices where they are */
+
 void gather_init(struct gather *g, struct conn *to)
 {
 	g->to = to;
@@ -60,13 +62,31 @@ static void append(struct gather *g, const struct iovec *slice)
 	(*g->into)->end += (uint32_t)slice->iov_len;
 }
 
+static ssize_t send_slices(const struct gather *g, bool more)
+{
+	char flat[FLAT_MAX];
+	size_t n = 0;
+
+	if (g->n == 1)
+		return conn_send(g->to, g->slices, 1, more);
+	for (int i = 0; i < g->n; i++) {
+		const struct iovec *slice = &g->slices[i];
+
+		if (n + slice->iov_len > FLAT_MAX)
+			return conn_send(g->to, g->slices, g->n, more);
+		memcpy(flat + n, slice->iov_base, slice->iov_len);
+		n += slice->iov_len;
+	}
+	return conn_send(g->to, &(struct iovec){ flat, n }, 1, more);
+}
+
 int gather_send(struct gather *g, bool more)
 {
 	struct conn *to = g->to;
 	size_t done = 0;
 
 	if (g->n > 0 && g->rc == 0 && to && !to->out) {
-		ssize_t put = conn_send(to, g->slices, g->n, more);
+		ssize_t put = send_slices(g, more);
 
 		if (put < 0 && put != -EAGAIN)
 			g->rc = (int)put;

@@ -138,6 +138,35 @@ static void a_stale_connection_is_replaced(void **state)
 	close(c);
 }
 
+/* It lies there before the next request, whoever asks; a body of an answer that has none is how it comes about. */
+static void what_a_server_says_unasked_answers_nothing(void **state)
+{
+	int c[2], s;
+
+	(void)state;
+	configure();
+	c[0] = client();
+	c[1] = client();
+	for (int i = 0; i < 20; i++) {
+		say(c[0], GET);
+		s = server(0);
+		hear(s, GET_);
+		say(s, OK);
+		hear(c[0], OK);
+		say(s, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+		say(c[i % 2], GET);
+		close(s);
+		s = server(0);
+		hear(s, GET_);
+		say(s, OK);
+		hear(c[i % 2], OK);
+		close(s);
+	}
+	counted(&service()->http_again, 0);
+	close(c[0]);
+	close(c[1]);
+}
+
 static void another_server_is_asked(void **state)
 {
 	int c, s;
@@ -354,6 +383,7 @@ int main(void)
 		TEST(requests_refused_in_a_row_do_not_pile_up),
 		TEST(without_a_server_the_connection_is_closed_with_words),
 		TEST(a_stale_connection_is_replaced),
+		TEST(what_a_server_says_unasked_answers_nothing),
 		TEST(another_server_is_asked),
 		TEST(a_client_that_leaves_takes_its_request_along),
 		TEST(a_connection_has_so_many_requests),

@@ -1,8 +1,9 @@
 /*
  * filter - OP(FIELD,VALUE): a question about one member of a JSON object, as clients of logs ask.
  *
- * OP is eq ne co (contains) nc (does not) sw (starts with) gt ge lt le; FIELD may be a dotted path.
- * Numbers are compared as numbers. A list passes when one of its elements does (ne, nc: none).
+ * OP is eq ne co (contains) nc (does not) sw (starts with) gt ge lt le; FIELD may be a dotted path, or `all`: any
+ * member. VALUE may stand in double quotes, and have commas and parentheses. Numbers are compared as numbers, times as
+ * times in whatever form, true and false in any case. A list passes when one of its elements does (ne, nc: none).
  */
 #ifndef SPANWIRE_BASE_FILTER_H
 #define SPANWIRE_BASE_FILTER_H

@@ -20,7 +20,12 @@ static void each_word_means_what_it_says(void **state)
 		{ "nc(s,dog)", true },	 { "nc(s,cat)", false }, { "sw(s,a)", true },	    { "sw(s,cat)", false },
 		{ "eq(o.p,x)", true },	 { "eq(o.q,x)", false }, { "eq(l,two)", true },	    { "co(l,thr)", false },
 		{ "ne(l,two)", false },	 { "ne(l,six)", true },	 { "eq(t,true)", true },    { "eq(none,)", false },
-		{ "ne(none,x)", true },	 { "gt(s,a)", true },
+		{ "ne(none,x)", true },	 { "gt(s,a)", true },	 { "eq(n,503.0)", true },   { "eq(r,2.5)", true },
+		{ "gt(r,2)", true },	 { "lt(none,5)", false }, { "eq(t,True)", true },   { "eq(t,1)", true },
+		{ "ne(t,false)", true }, { "eq(s,\"a cat\")", true }, { "eq(s, a cat )", true }, { "co(c,(X11; Linux, x)", true },
+		{ "sw(c,Agent (X)", true }, { "ge(w,2026-11-21T08:00:00Z)", true }, { "lt(w,2026-11-21T08:00:00.5Z)", true },
+		{ "gt(w,2026-11-21T10:00:00+02:00)", false }, { "co(all,\"cAt\")", true }, { "eq(all,x)", true },
+		{ "nc(all,dog)", true }, { "nc(all,Linux)", false }, { "ne(all,two)", false }, { "eq(all,50)", false },
 	};
 
 	(void)state;
@@ -28,7 +33,9 @@ static void each_word_means_what_it_says(void **state)
 		struct filter f;
 		bool yes = filter_read(cases[i].filter, &f, NULL) == 0 &&
 			   passes(cases[i].filter, "{\"n\": 503, \"s\": \"a cat\", \"o\": {\"p\": \"x\"}, "
-						   "\"l\": [\"one\", \"two\"], \"t\": true}");
+						   "\"l\": [\"one\", \"two\"], \"t\": true, \"r\": 2.5, "
+						   "\"c\": \"Agent (X) (X11; Linux, x) y\", "
+						   "\"w\": \"2026-11-21T08:00:00.000000+00:00\"}");
 
 		if (yes != cases[i].yes)
 			fail_msg("%s", cases[i].filter);

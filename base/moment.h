@@ -26,4 +26,11 @@ const char *moment_text(uint64_t us, enum moment_form form, char out[static MOME
 /* Of a calendar, also before 1970; it has no micros. */
 const char *moment_text_tm(const struct tm *tm, enum moment_form form, char out[static MOMENT_MAX]);
 
+/*
+ * Microseconds since 1970 of a time as people and programs write it (ISO 8601): 2026-11-21, 2026-11-21T09:45,
+ * 2026-11-21 09:45:12.123456Z, ...+02:00, +0200, +02; UTC when no zone is said. A blank for the '+' is what a URL makes of
+ * it. -EINVAL: it is none.
+ */
+int moment_read(const char *text, uint64_t *us);
+
 #endif

@@ -141,6 +141,50 @@ static void no_two_have_one_time_and_none_comes_behind(void **state)
 	assert_in_range(wall_us() - young, 50000, 10000000);
 }
 
+/* Whoever asks by a member's name finds it: the table of logs has each, with the type that it is shown with. */
+static void each_member_stands_in_the_table(void **state)
+{
+	enum { LOG_CONNECTIONS = 1, LOG_REQUESTS = 2, LOG_EVENTS = 4 };
+	enum { NUMBER, TEXT, BOOL, TIME, LIST, OBJECT };
+	static const struct { const char *name; int logs, type; } table[] = {
+#define LOG_FIELD(name, logs, type) { #name, logs, type },
+#include "model/log_fields.def"
+	};
+	char room[RECORD_BYTES] __attribute__((aligned(8))) = "";
+	struct record *rec = (struct record *)room;
+
+	(void)state;
+	address_parse(&rec->client, "fd00::5", 80);
+	address_parse(&rec->server, "10.0.0.5", 80);
+	rec->server_src_port = 1;
+	rec->server_status = 200;
+	rec->reason = RECORD_IDLE;
+	for (unsigned i = 0; i < RECORD_TEXTS_N; i++)
+		record_text(rec, i, "x", 1);
+	for (int type = 0; type < 2; type++) {
+		CLEANUP_JSON json_t *q = json_pack("{s:i}", "records", type), *found = json_array();
+		const char *name;
+		uint64_t lost;
+		json_t *v;
+
+		rec->type = (uint8_t)type;
+		records_put(&r, 0, rec);
+		assert_int_equal(records_read(&r, q, gather, found, &lost), 1);
+		json_object_foreach(json_array_get(found, 0), name, v) {
+			size_t i = 0;
+
+			while (i < ARRAY_SIZE(table) && strcmp(table[i].name, name) != 0)
+				i++;
+			/* A connection says as much of a request as is known of it: nothing. */
+			if (i == ARRAY_SIZE(table) || (!(table[i].logs & 1 << type) && !json_is_string(v)))
+				fail_msg("%s is not in the table", name);
+			if ((table[i].type == NUMBER) != json_is_integer(v) || (table[i].type == BOOL) != json_is_boolean(v) ||
+			    (table[i].type == LIST) != json_is_array(v))
+				fail_msg("%s is of another type", name);
+		}
+	}
+}
+
 static void a_wild_writer_harms_nobody(void **state)
 {
 	char got[4096];
@@ -175,6 +219,7 @@ int main(void)
 		TEST(good_traffic_does_not_push_out_errors),
 		TEST(connections_do_not_push_out_their_requests),
 		TEST(no_two_have_one_time_and_none_comes_behind),
+		TEST(each_member_stands_in_the_table),
 		TEST(a_wild_writer_harms_nobody),
 		cmocka_unit_test(nothing_is_kept_where_there_is_no_room),
 	};

@@ -3,10 +3,14 @@
 #include "base/base.h"
 #include "controller/link/fleet.h"
 
+#define ALL_PIECES 4 /* a long answer may take so many limits, as long as there is something new within each */
+
 struct ask {
 	struct list link;        /* in the fleet */
 	struct grave grave;
 	struct timer limit;
+	unsigned limit_ms;       /* for the next piece */
+	uint64_t end_ns;         /* for all of them */
 	struct fleet *fleet;
 	char engine[64];         /* uuid: the engine may be gone */
 	json_int_t n;
@@ -50,7 +54,8 @@ void ask_engine(struct engine *e, json_t *question, unsigned limit_ms, ask_heard
 	struct fleet *f = e->fleet;
 	struct ask *a = xcalloc(1, sizeof(*a));
 
-	*a = (struct ask){ .fleet = f, .n = ++f->asked, .heard = heard, .arg = arg };
+	*a = (struct ask){ .limit_ms = limit_ms, .fleet = f, .n = ++f->asked, .heard = heard, .arg = arg };
+	a->end_ns = loop_now(f->loop) + ALL_PIECES * limit_ms * NS_PER_MS;
 	snprintf(a->engine, sizeof(a->engine), "%s", e->uuid);
 	list_init(&a->link);
 	list_insert(&f->asks, &a->link);
@@ -73,10 +78,15 @@ void ask_answered(struct engine *e, const json_t *answer)
 
 		if (a->n != n || strcmp(a->engine, e->uuid) != 0)
 			continue;
-		if (json_is_true(json_object_get(answer, "more")))
+		if (json_is_true(json_object_get(answer, "more"))) {
+			uint64_t next = loop_now(a->fleet->loop) + a->limit_ms * NS_PER_MS;
+
+			if (!a->trouble)
+				timer_at(a->fleet->loop, &a->limit, MIN(next, a->end_ns), ask_late);
 			a->heard(a->arg, answer, false, NULL);
-		else
+		} else {
 			ask_end(a, error ? NULL : answer, error);
+		}
 		return;
 	}
 	e->traffic.unknown++; /* it comes too late, or nobody asked */

@@ -4,7 +4,8 @@
  * A question is a message `ask` with a number on the bulk channel; the answer comes in one or more
  * messages `answer` with the same number. Whoever asks hears of the end exactly once: by the last
  * piece, or with the sentence why there is none (the engine is not connected, it went away, it did not
- * answer in time, the controller stops), never from within ask_engine().
+ * answer in time, the controller stops), never from within ask_engine(). The time runs anew with each
+ * piece, up to four times as long.
  */
 #ifndef SPANWIRE_CONTROLLER_LINK_ASK_H
 #define SPANWIRE_CONTROLLER_LINK_ASK_H

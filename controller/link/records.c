@@ -1,6 +1,7 @@
 #include "controller/link/records.h"
 
 #include "base/base.h"
+#include "base/filter.h"
 #include "controller/link/ask.h"
 #include "controller/link/fleet.h"
 
@@ -19,8 +20,8 @@ struct gathering {
 /* A question to one of them. */
 struct asked {
 	struct gathering *g;
-	char name[256];
-	char ref[128];
+	json_t *told;             /* what all of its records get */
+	const char *name, *ref;   /* borrowed of it */
 	size_t room;              /* how many more of its records can matter */
 	bool holds;               /* it carries the service: its silence is to be told */
 };
@@ -74,8 +75,7 @@ static void heard(void *arg, const json_t *piece, bool last, const char *trouble
 		if (!a->room)
 			break;
 		a->room--;
-		json_object_set_new(record, "service_engine", json_string(a->ref));
-		json_object_set_new(record, "se_name", json_string(a->name));
+		json_object_update(record, a->told);
 		json_array_append(g->found, record);
 	}
 	if (!last)
@@ -85,6 +85,7 @@ static void heard(void *arg, const json_t *piece, bool last, const char *trouble
 	if (trouble && a->holds)
 		json_array_append_new(g->missing, json_pack("{s:s, s:s, s:s}", "service_engine", a->ref, "se_name", a->name,
 							    "reason", trouble));
+	json_decref(a->told);
 	free(a);
 	if (--g->left == 0)
 		over(g);
@@ -104,6 +105,38 @@ static void nobody(struct timer *t)
 	free(n);
 }
 
+/*
+ * A filter about what only we know is answered here, and the others are left to the engine. NULL: none of the engine's
+ * records can pass.
+ */
+static json_t *filters_for(const json_t *filters, const json_t *told)
+{
+	json_t *out = json_array(), *text;
+	size_t i;
+
+	json_array_foreach(filters, i, text) {
+		struct filter f;
+
+		if (filter_read(json_string_value(text), &f, NULL) < 0 || !json_object_get(told, f.field)) {
+			json_array_append(out, text);
+		} else if (!filter_passes(&f, told)) {
+			json_decref(out);
+			return NULL;
+		}
+	}
+	return out;
+}
+
+static json_t *told_of(const json_t *query, const struct engine *e)
+{
+	const json_t *common = json_object_get(query, "told");
+	json_t *told = common ? json_copy((json_t *)common) : json_object();
+
+	json_object_set_new(told, "service_engine", json_string(e->uuid));
+	json_object_set_new(told, "se_name", json_string(e->name));
+	return told;
+}
+
 void records_ask(struct fleet *f, json_t *query, records_heard *done, void *arg)
 {
 	struct gathering *g = xcalloc(1, sizeof(*g));
@@ -114,18 +147,27 @@ void records_ask(struct fleet *f, json_t *query, records_heard *done, void *arg)
 	LIST_FOREACH(l, &f->engines) {
 		struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
 		bool holds = holder_has(f->graph, &e->holder, "virtualservice", vs);
-		json_t *question;
+		json_t *question, *told, *filters;
 		struct asked *a;
 
 		if (!holds && !e->bulk)
 			continue;
+		told = told_of(query, e);
+		filters = filters_for(json_object_get(query, "filters"), told);
+		if (!filters) {
+			json_decref(told);
+			continue;
+		}
 		a = xcalloc(1, sizeof(*a));
 		a->g = g;
 		a->holds = holds;
 		a->room = (size_t)json_int(query, "max", 10);
-		snprintf(a->name, sizeof(a->name), "%s", e->name);
-		snprintf(a->ref, sizeof(a->ref), "%s", e->uuid);
+		a->told = told;
+		a->name = json_str(told, "se_name", "");
+		a->ref = json_str(told, "service_engine", "");
 		question = json_copy(query);
+		json_object_del(question, "told");
+		json_object_set_new(question, "filters", filters);
 		json_object_set_new(question, "what", json_string("logs"));
 		g->asked++;
 		g->left++;

@@ -17,7 +17,10 @@ struct fleet;
  */
 typedef void records_heard(void *arg, json_t *answer);
 
-/* QUERY: as engines take it ("virtualservice", "records", "start_us" ...; "max"). Takes QUERY. */
+/*
+ * QUERY: as engines take it ("virtualservice", "records", "start_us" ...; "max"); `told`: members that all records get, which
+ * filters may ask for. Takes QUERY.
+ */
 void records_ask(struct fleet *f, json_t *query, records_heard *heard, void *arg);
 /* REST asks from now on. */
 void records_open(struct fleet *f);

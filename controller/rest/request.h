@@ -86,7 +86,7 @@ struct request {
 	int file;   /* a descriptor to send in its place; -1: none */
 	uint64_t file_bytes, file_from;
 	bool named; /* the file says itself how it is called */
-	bool plain; /* text/plain rather than JSON */
+	const char *media; /* type of the answer; NULL: JSON */
 	bool answering; /* it is being sent, and counted as such */
 	struct {
 		const char *name;

@@ -308,7 +308,7 @@ static enum MHD_Result send_answer(struct server *s, struct request *q, struct M
 	if (q->status != 204)
 		MHD_add_response_header(r, "Content-Type",
 					file	   ? "application/octet-stream"
-					: q->plain ? "text/plain"
+					: q->media ? q->media
 						   : "application/json");
 	/* No browser shall run what somebody has left here. */
 	if (file && !q->named)

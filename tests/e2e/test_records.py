@@ -1,7 +1,9 @@
 """Requests and connections leave records at the engines, and the controller gathers them."""
 
+import datetime
 import re
 import socket
+import threading
 
 import pytest
 
@@ -68,9 +70,20 @@ def test_each_request_leaves_a_record_with_its_id(lab):
     assert by_code == sorted(by_code, reverse=True)
     assert records(lab, vs, type=1, end=times[-1], start="2020-01-01T00:00:00")["count"] == 1
     assert records(lab, vs, filter="eq(uri_path,/buy)")["count"] == 1  # an HTTP service: requests, when nobody says otherwise
-    for bad in ({"filter": "like(a,b)"}, {"groupby": "method"}, {"virtualservice": "nobody"}):
-        with pytest.raises(ApiError) as refused:
-            records(lab, vs, **{"type": 1, **bad})
+    assert one(filter=[f"eq(service_engine,{engines[0].uuid})", "eq(vs_name,%s)" % vs.name, "eq(adf,false)", "co(all,\"4711\")"]) == ["/buy"]
+    assert one(filter="ne(tenant_name,admin)") == [] and one(filter="eq(service_engine,nobody)") == []
+    assert one(filter=[f"eq(pool_name,{vs.name}-pool)", "lt(total_time,60000)", "eq(response_code,200.0)", "sw(uri_path,/b)"]) == ["/buy"]
+    # adf is asked for, unless it is said that it is not.
+    assert "/traced" in one(nf="true", udf="true", page_size=100) and "/traced" not in one(nf="true", adf="false", page_size=100)
+    assert records(lab, vs, type=1, groupby="method", filter="ne(method,GET)", orderby="method", cols="sum(response_length)")["results"] == [
+        {"method": "POST", "count": 1, "col0": bought["response_length"]}, {"method": "TRACE", "count": 1, "col0": next(
+            r["response_length"] for r in seen["results"] if r["method"] == "TRACE")}]
+    lines = lab.api.send("GET", f"/api/analytics/logs?virtualservice={vs.name}&format=csv&download&cols=method,uri_path&filter=eq(uri_path,/buy)")
+    assert (lines.text, lines.headers["Content-Type"]) == ("method,uri_path\r\nPOST,/buy\r\n", "text/csv; charset=utf-8")
+    assert "logs.csv" in lines.headers["Content-Disposition"]
+    for bad in ("filter=like(a,b)", "filter=eq(uri_pth,x)", "groupby=colour", "virtualservice=nobody", "end=yesterday", "orderby=x", "cols=a"):
+        with pytest.raises(ApiError, match=bad.split("=")[0] + ": .*[.]") as refused:
+            lab.api.get(f"/api/analytics/logs?type=1&{bad}" + ("" if "virtualservice" in bad else f"&virtualservice={vs.uuid}"))
         assert refused.value.status == 400
     # The proxy dies; what it wrote is still there.
     engines[0].kill_proxy()
@@ -96,6 +109,53 @@ def test_clients_learn_the_id_when_the_profile_says_so(lab):
     refused = client.request("TRACE", vs.url).headers["X-Request-ID"]
     record, = until(lambda: records(lab, vs, filter=f"eq(request_id,{refused})")["results"], "and that of a refusal")
     assert record["response_code"] == 501
+
+
+def test_loops_as_clients_write_them_end_and_miss_nothing(lab):
+    """By `next`, by page and count, and by the time of the last record, while requests go on."""
+    web, client = lab.server(), lab.client()
+    lab.engine(workers=2)
+    vs = lab.virtual_service(pool=[web], monitor=None)
+    until(lambda: client.get(vs.url).ok, "it answers")
+    traffic = threading.Thread(target=client.run, args=("curl", "-s", "-o", "/dev/null", f"{vs.url}?[1-500]"))
+    traffic.start()
+
+    def by_next(**query):
+        told = records(lab, vs, type=1, udf="true", nf="true", page_size=60, **query)
+        while True:
+            yield from told["results"]
+            if "next" not in told:
+                return
+            told = lab.api.get(told["next"].removeprefix(lab.api.url))
+
+    def by_time(step, size=40, **query):
+        """From the time of the last one on, that one included or not, until nothing new comes."""
+        last = set()
+        while True:
+            rows = [r for r in records(lab, vs, type=1, nf="true", page_size=size, **query)["results"] if r["log_id"] not in last]
+            yield from rows
+            if not rows:
+                return
+            last = {r["log_id"] for r in rows}
+            query.update(step(datetime.datetime.fromisoformat(rows[-1]["report_timestamp"])))
+
+    def back(at):
+        return {"end": at.isoformat()}
+
+    def on(at):
+        return {"start": f"{at + datetime.timedelta(microseconds=1):%Y-%m-%dT%H:%M:%S.%fZ}"}
+    until(lambda: records(lab, vs, type=1, page_size=1)["count"] > 100, "some requests have come")
+    for way in (by_next(), by_next(orderby="report_timestamp"), by_time(back), by_time(on, 100, orderby="report_timestamp")):
+        ids = [r["log_id"] for r in way]
+        assert len(ids) == len(set(ids)) > 100
+    traffic.join()
+    wanted = {str(n) for n in range(1, 501)}
+    until(lambda: records(lab, vs, type=1, filter="gt(uri_query,0)", page_size=1)["count"] == 500, "all have their records")
+    for way in (by_next(duration=3600), by_time(back, 200), by_time(on, 200, orderby="report_timestamp")):
+        queries = [r["uri_query"] for r in way if "uri_query" in r]
+        assert len(queries) == 500 and set(queries) == wanted
+    pages = [records(lab, vs, type=1, page=page, page_size=200)["results"] for page in range(1, 5)]
+    assert {r.get("uri_query") for page in pages for r in page} >= wanted and pages[3] == []
 
 
 def test_connections_of_http_leave_records_and_say_what_came_on_them(lab):

@@ -96,9 +96,9 @@ enum result capture_file(struct request *q)
 /* ---- what the recorders have ---- */
 
 static const struct parameter save_parameters[] = {
-	{ "seconds", "INTEGER", NULL, "How far back; 60 when not given, at most 86400." },
-	{ "request_id", "STRING", NULL, "Of one request only, as logs and the X-Request-ID of its answer call it: of both its connections." },
-	{ "reason", "STRING", NULL, "Why; it stands in the file." },
+	{ "seconds", "uint32", NULL, "How far back; 60 when not given, at most 86400." },
+	{ "request_id", "string", NULL, "Of one request only, as logs and the X-Request-ID of its answer call it: of both its connections." },
+	{ "reason", "string", NULL, "Why; it stands in the file." },
 	{ 0 },
 };
 

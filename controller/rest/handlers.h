@@ -42,11 +42,14 @@ enum result list_answer(struct request *q, const struct kind_desc *k, list_row *
 /* inventory.c */
 handler inventory_list, inventory_get, health_score_get;
 bool inventory_exists(const char *name, size_t len);
+/* The name of the Ith; NULL behind the last. */
+const char *inventory_name(size_t i);
 /* subresource.c */
 handler subresource_get, subresource_post;
 /* state.c */
-handler initial_data, cluster_status, cluster_runtime, cluster_version, model_get, openapi_get,
-	license_get, licenseusage_get, upgradestatus_get, absent_any, engine_forget;
+handler initial_data, cluster_status, cluster_runtime, cluster_version, model_get, license_get, licenseusage_get, upgradestatus_get, absent_any, engine_forget;
+/* openapi.c */
+handler openapi_get;
 /* files.c */
 handler file_get, file_post, file_delete;
 /* The head of an upload: it may come, or (answered) not. */
@@ -66,6 +69,8 @@ handler configuration_export, configuration_import, backup_file;
 /* ---- route.c --------------------------------------------------------------- */
 
 void route_request(struct request *q);
+/* Adds what the kinds' tables do not know to an OpenAPI document. */
+void route_describe(json_t *document);
 /*
  * The answer of a RESULT_LATER request is complete. It leaves when everything is durable that it
  * may tell of: answers of one turn share a sync.

@@ -44,6 +44,11 @@ bool inventory_exists(const char *name, size_t len)
 	return inventory_find(name, len) < ARRAY_SIZE(inventories);
 }
 
+const char *inventory_name(size_t i)
+{
+	return i < ARRAY_SIZE(inventories) ? inventories[i].name : NULL;
+}
+
 /* ---- the parts of a row ------------------------------------------------------------------ */
 
 static const char *state_of(const json_t *runtime)

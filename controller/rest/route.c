@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "controller/resolve.h"
 #include "controller/rest/handlers.h"
+#include "controller/rest/openapi.h"
 #include "controller/rest/server.h"
 
 enum needs {
@@ -30,7 +31,12 @@ enum {
 	HANDLER = -3, /* the handler asks about each object; if it does not, nothing is answered */
 };
 
-#define ROUTE(method, pattern, handler, guard, needs) { METHOD_##method, pattern, handler, guard, needs },
+/*
+ * Behind them, in words, what it does: so it stands in /openapi.json. Routes of all kinds and of what is not there have none;
+ * the former are described kind by kind.
+ */
+#define ROUTE(m, path, handler, who, flags, ...)                                                                       \
+	{ .method = METHOD_##m, .pattern = path, .handle = handler, .guard = who, .needs = flags, .help = "" __VA_ARGS__ },
 
 /* clang-format off */
 static const struct route {
@@ -39,44 +45,78 @@ static const struct route {
 	handler *handle;
 	int guard; /* one of the above, or an enum guard_id; 0, GUARD_CLOSED, opens for nobody */
 	unsigned needs;
+	const char *help;
 } routes[] = {
-	ROUTE(POST, "/login", login, EVERYBODY, FORM)
-	ROUTE(POST, "/logout", logout, USERS, ANY_TENANT | OLD)
-	ROUTE(GET, "/api/initial-data", initial_data, EVERYBODY, 0)
-	ROUTE(GET, "/api/cluster/status", cluster_status, EVERYBODY, 0)
-	ROUTE(GET, "/api/cluster/runtime", cluster_runtime, EVERYBODY, 0)
-	ROUTE(GET, "/api/cluster/version", cluster_version, USERS, ANY_TENANT)
-	ROUTE(GET, "/api/useraccount", useraccount_get, USERS, ANY_TENANT | OLD)
-	ROUTE(PUT, "/api/useraccount", useraccount_put, USERS, ANY_TENANT | OLD)
-	ROUTE(GET, "/api/user-tenant-list", user_tenant_list, USERS, ANY_TENANT)
-	ROUTE(GET, "/api/user-token", user_token_list, USERS, ANY_TENANT)
-	ROUTE(POST, "/api/user-token", user_token_make, USERS, ANY_TENANT)
-	ROUTE(DELETE, "/api/user-token/:uuid", user_token_delete, USERS, ANY_TENANT)
-	ROUTE(GET, "/api/model", model_get, USERS, ANY_TENANT)
-	ROUTE(GET, "/openapi.json", openapi_get, USERS, ANY_TENANT)
+	ROUTE(POST, "/login", login, EVERYBODY, FORM,
+	      "Open a session, or another one: username, and password or token.")
+	ROUTE(POST, "/logout", logout, USERS, ANY_TENANT | OLD,
+	      "End the session.")
+	ROUTE(GET, "/api/initial-data", initial_data, EVERYBODY, 0,
+	      "Version and state, for who has not logged in.")
+	ROUTE(GET, "/api/cluster/status", cluster_status, EVERYBODY, 0,
+	      "Is the controller up?")
+	ROUTE(GET, "/api/cluster/runtime", cluster_runtime, EVERYBODY, 0,
+	      "The controller's nodes and their state.")
+	ROUTE(GET, "/api/cluster/version", cluster_version, USERS, ANY_TENANT,
+	      "The controller's version.")
+	ROUTE(GET, "/api/useraccount", useraccount_get, USERS, ANY_TENANT | OLD,
+	      "One's own account.")
+	ROUTE(PUT, "/api/useraccount", useraccount_put, USERS, ANY_TENANT | OLD,
+	      "Change one's own name, address or password.")
+	ROUTE(GET, "/api/user-tenant-list", user_tenant_list, USERS, ANY_TENANT,
+	      "The tenants in which one has a role.")
+	ROUTE(GET, "/api/user-token", user_token_list, USERS, ANY_TENANT,
+	      "One's own tokens.")
+	ROUTE(POST, "/api/user-token", user_token_make, USERS, ANY_TENANT,
+	      "Make a token that logs in for some hours.")
+	ROUTE(DELETE, "/api/user-token/:uuid", user_token_delete, USERS, ANY_TENANT,
+	      "Take a token back.")
+	ROUTE(GET, "/api/model", model_get, USERS, ANY_TENANT,
+	      "All kinds and fields as data.")
+	ROUTE(GET, "/openapi.json", openapi_get, USERS, ANY_TENANT,
+	      "This document.")
 	ROUTE(GET, "/api/openapi.json", openapi_get, USERS, ANY_TENANT)
-	ROUTE(GET, "/api/license", license_get, USERS, ANY_TENANT)
-	ROUTE(GET, "/api/licenseusage", licenseusage_get, USERS, ANY_TENANT)
-	ROUTE(GET, "/api/upgradestatusinfo", upgradestatus_get, USERS, ANY_TENANT)
-	ROUTE(GET, "/api/upgradestatussummary", upgradestatus_get, USERS, ANY_TENANT)
-	ROUTE(GET, "/api/analytics/logs", logs_get, HANDLER, 0)
-	ROUTE(POST, "/api/macro", macro_write, HANDLER, 0)
-	ROUTE(PUT, "/api/macro", macro_write, HANDLER, 0)
-	ROUTE(DELETE, "/api/macro", macro_delete, HANDLER, BODY)
-	ROUTE(GET, "/api/configuration/export", configuration_export, HANDLER, 0)
-	ROUTE(POST, "/api/configuration/import", configuration_import, HANDLER, FORM | UPLOAD)
-	ROUTE(POST, "/api/serviceenginegroup/:uuid/token", token_post, HANDLER, 0)
-	ROUTE(POST, "/api/serviceengine/:uuid/forcedelete", engine_forget, HANDLER, 0)
-	ROUTE(GET, "/api/fileservice/*", file_get, GUARD_file, FORM)
-	ROUTE(POST, "/api/fileservice/*", file_post, GUARD_file, FORM | UPLOAD)
-	ROUTE(DELETE, "/api/fileservice/*", file_delete, GUARD_file, FORM)
-	ROUTE(GET, "/api/fileobject/*", file_get, GUARD_file, FORM)
-	ROUTE(POST, "/api/fileobject/*", file_post, GUARD_file, FORM | UPLOAD)
-	ROUTE(DELETE, "/api/fileobject/*", file_delete, GUARD_file, FORM)
+	ROUTE(GET, "/api/license", license_get, USERS, ANY_TENANT,
+	      "Licences: there are none.")
+	ROUTE(GET, "/api/licenseusage", licenseusage_get, USERS, ANY_TENANT,
+	      "What is used of licences: nothing.")
+	ROUTE(GET, "/api/upgradestatusinfo", upgradestatus_get, USERS, ANY_TENANT,
+	      "Upgrades that run: none.")
+	ROUTE(GET, "/api/upgradestatussummary", upgradestatus_get, USERS, ANY_TENANT,
+	      "Upgrades that ran.")
+	ROUTE(GET, "/api/analytics/logs", logs_get, HANDLER, 0,
+	      "Events (type=2), requests (1) and connections (0).")
+	ROUTE(POST, "/api/macro", macro_write, HANDLER, 0,
+	      "Make an object and those it refers to, in one transaction.")
+	ROUTE(PUT, "/api/macro", macro_write, HANDLER, 0,
+	      "Make or change an object and those it refers to, in one transaction.")
+	ROUTE(DELETE, "/api/macro", macro_delete, HANDLER, BODY,
+	      "Delete an object and what only it uses.")
+	ROUTE(GET, "/api/configuration/export", configuration_export, HANDLER, 0,
+	      "The configuration of a tenant, or of the whole system, as a file.")
+	ROUTE(POST, "/api/configuration/import", configuration_import, HANDLER, FORM | UPLOAD,
+	      "Take such a file in.")
+	ROUTE(POST, "/api/serviceenginegroup/:uuid/token", token_post, HANDLER, 0,
+	      "Make a token with which engines join the group.")
+	ROUTE(POST, "/api/serviceengine/:uuid/forcedelete", engine_forget, HANDLER, 0,
+	      "Delete an engine, whatever it carries.")
+	ROUTE(GET, "/api/fileservice/*", file_get, GUARD_file, FORM,
+	      "A file; with uri=controller://FOLDER a list.")
+	ROUTE(POST, "/api/fileservice/*", file_post, GUARD_file, FORM | UPLOAD,
+	      "Put a file into a folder, or make the folder.")
+	ROUTE(DELETE, "/api/fileservice/*", file_delete, GUARD_file, FORM,
+	      "Delete the file or the empty folder that uri names.")
+	ROUTE(GET, "/api/fileobject/*", file_get, GUARD_file, FORM,
+	      "A file of the folder fileobject.")
+	ROUTE(POST, "/api/fileobject/*", file_post, GUARD_file, FORM | UPLOAD,
+	      "Put a file into the folder fileobject.")
+	ROUTE(DELETE, "/api/fileobject/*", file_delete, GUARD_file, FORM,
+	      "Delete a file of the folder fileobject.")
 	ROUTE(OTHER, "/api/image/*", absent_any, GUARD_image, FORM)
 	ROUTE(OTHER, "/api/analytics/metrics/*", absent_any, USERS, ANY_TENANT | FORM)
 	ROUTE(OTHER, "/api/analytics/metric_id", absent_any, USERS, ANY_TENANT | FORM)
-	ROUTE(GET, "/api/analytics/healthscore/:kind/:uuid", health_score_get, HANDLER, 0)
+	ROUTE(GET, "/api/analytics/healthscore/:kind/:uuid", health_score_get, HANDLER, 0,
+	      "The present health score, as a series of one.")
 	ROUTE(OTHER, "/api/analytics/healthscore/*", absent_any, USERS, ANY_TENANT | FORM)
 	ROUTE(OTHER, "/api/analytics/anomaly/*", absent_any, USERS, ANY_TENANT | FORM)
 	ROUTE(OTHER, "/api/systemconfiguration/systestemail", absent_any, USERS, ANY_TENANT | FORM)
@@ -94,10 +134,14 @@ static const struct route {
 	ROUTE(POST, "/api/user", user_write, HANDLER, 0)
 	ROUTE(PUT, "/api/user/:uuid", user_write, HANDLER, 0)
 	ROUTE(PATCH, "/api/user/:uuid", user_write, HANDLER, 0)
-	ROUTE(GET, "/api/:inventory", inventory_list, HANDLER, 0)
-	ROUTE(GET, "/api/:inventory/:uuid", inventory_get, HANDLER, 0)
-	ROUTE(GET, "/api/backup/:uuid/file", backup_file, HANDLER, 0)
-	ROUTE(GET, "/api/capture/:uuid/file", capture_file, HANDLER, 0)
+	ROUTE(GET, "/api/:inventory", inventory_list, HANDLER, 0,
+	      "Objects as rows of a dashboard: configuration, runtime, score, alerts, faults.")
+	ROUTE(GET, "/api/:inventory/:uuid", inventory_get, HANDLER, 0,
+	      "One such row.")
+	ROUTE(GET, "/api/backup/:uuid/file", backup_file, HANDLER, 0,
+	      "The file of a backup.")
+	ROUTE(GET, "/api/capture/:uuid/file", capture_file, HANDLER, 0,
+	      "The packets of a capture, as pcapng.")
 	ROUTE(GET, "/api/:kind", object_list, HANDLER, 0)
 	ROUTE(POST, "/api/:kind", object_create, HANDLER, 0)
 	ROUTE(PUT, "/api/:kind", object_replace, HANDLER, 0)
@@ -154,6 +198,19 @@ static bool matches(const char *pattern, struct request *q)
 		p += have;
 		if (!*pattern)
 			return *p == '\0' ? true : false;
+	}
+}
+
+/* ---- /openapi.json ------------------------------------------------------------- */
+
+void route_describe(json_t *document)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+		const struct route *r = &routes[i];
+
+		if (*r->help)
+			openapi_add(document, method_names[r->method], r->pattern, r->help,
+				    (r->guard == EVERYBODY ? OPENAPI_OPEN : 0) | (r->needs & UPLOAD ? OPENAPI_FILE : 0));
 	}
 }
 

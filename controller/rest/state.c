@@ -101,12 +101,6 @@ enum result model_get(struct request *q)
 	return RESULT_NOW;
 }
 
-enum result openapi_get(struct request *q)
-{
-	request_json(q, 200, model_openapi(CONTRACT_VERSION));
-	return RESULT_NOW;
-}
-
 /*
  * Spanwire has no licence keys; the tools that add up usage find nothing to add, and more than anybody uses to add it to: they
  * read 0 as "no licence".

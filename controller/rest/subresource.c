@@ -68,7 +68,7 @@ void subresource_describe(const struct rest *r, json_t *model)
 				continue;
 			if (s->get || s->ask)
 				insert(views, json_string(s->path));
-			if (s->post)
+			if (s->post || s->order)
 				insert(actions, describe_action(s));
 		}
 		json_object_set_new(k, "views", views);

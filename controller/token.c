@@ -52,15 +52,15 @@ int token_spend(struct store *s, struct txn *t, const char *text, uint64_t now_u
 		struct token *out, struct err *e)
 {
 	char key[65];
-	CLEANUP_FREE char *value = NULL, *rest = NULL;
+	CLEANUP_FREE char *rest = NULL;
 	CLEANUP_JSON json_t *v = NULL;
 
 	memset(out, 0, sizeof(*out));
 	if (!token_fingerprint(text))
 		return err_set(e, -EACCES, "token", "This is not an enrolment token.");
 	hash_secret(text + strlen(PREFIX), key);
-	value = store_value(s, "token", key);
-	if (!value || json_read(value, strlen(value), &v, NULL) < 0)
+	v = store_value_json(s, "token", key);
+	if (!v)
 		return err_set(e, -EACCES, "token", "The enrolment token is unknown or used up.");
 	snprintf(out->group, sizeof(out->group), "%s", json_str(v, "group", ""));
 	out->expires_us = (uint64_t)json_int(v, "expires_us", 0);

@@ -111,14 +111,19 @@ static void span(struct ports *p, int64_t first, int64_t last)
 	p->spans[p->n++] = (struct port_span){ (unsigned)first, (unsigned)last };
 }
 
+static void ports_one_by_one(struct ports *p, enum is_in how, const int64_t *at, size_t n)
+{
+	p->inverted = how == IS_NOT_IN;
+	for (size_t i = 0; i < n; i++)
+		span(p, at[i], at[i]);
+}
+
 static void client_ports_of(struct ports *p, const struct port_match_generic *m)
 {
 	p->any = !m;
 	if (!m)
 		return;
-	p->inverted = m->match_criteria == IS_NOT_IN;
-	for (size_t i = 0; i < m->ports_n; i++)
-		span(p, m->ports[i], m->ports[i]);
+	ports_one_by_one(p, m->match_criteria, m->ports, m->ports_n);
 	for (size_t i = 0; i < m->ranges_n; i++)
 		span(p, m->ranges[i].start, m->ranges[i].end);
 }
@@ -126,11 +131,8 @@ static void client_ports_of(struct ports *p, const struct port_match_generic *m)
 static void ports_of(struct ports *p, const struct port_match *m)
 {
 	p->any = !m;
-	if (!m)
-		return;
-	p->inverted = m->match_criteria == IS_NOT_IN;
-	for (size_t i = 0; i < m->ports_n; i++)
-		span(p, m->ports[i], m->ports[i]);
+	if (m)
+		ports_one_by_one(p, m->match_criteria, m->ports, m->ports_n);
 }
 
 struct known_rate {

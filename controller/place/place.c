@@ -77,7 +77,7 @@ static char *key_of(const struct unit *u)
 static struct unit *unit_new(struct placement *p, struct home *h, const char *vip_id)
 {
 	struct unit *u = xcalloc(1, sizeof(*u));
-	CLEANUP_FREE char *value = NULL, *key = NULL;
+	CLEANUP_FREE char *key = NULL;
 	CLEANUP_JSON json_t *kept = NULL;
 
 	u->home = h;
@@ -86,11 +86,9 @@ static struct unit *unit_new(struct placement *p, struct home *h, const char *vi
 	list_init(&u->in_home);
 	list_insert(&h->units, &u->in_home);
 	key = key_of(u);
-	value = store_value(p->store, SPACE, key);
-	if (!value) /* as it was kept when a vsvip had one owner */
-		value = store_value(p->store, SPACE, h->vsvip);
-	if (value)
-		json_read(value, strlen(value), &kept, NULL);
+	kept = store_value_json(p->store, SPACE, key);
+	if (!kept) /* as it was when a vsvip had one owner */
+		kept = store_value_json(p->store, SPACE, h->vsvip);
 	u->owner = xstrdup(json_str(kept, "owner", ""));
 	u->previous = xstrdup(json_str(kept, "previous", ""));
 	u->term = (uint64_t)json_int(kept, "term", 0);

@@ -51,15 +51,24 @@ struct lookup {
 	json_t *list;
 };
 
+/* What VALUE says of a token, if it is L's user's and has not expired; else NULL. New reference. */
+static json_t *alive(const struct lookup *l, const char *value)
+{
+	CLEANUP_JSON json_t *v = NULL;
+
+	if (json_read(value, strlen(value), &v, NULL) < 0 || strcmp(json_str(v, "user", ""), l->user) != 0 ||
+	    json_int(v, "expires_us", 0) < (json_int_t)wall_us())
+		return NULL;
+	return json_incref(v);
+}
+
 static int fits(void *arg, const char *key, const char *value)
 {
 	const struct lookup *l = arg;
-	CLEANUP_JSON json_t *v = NULL;
+	CLEANUP_JSON json_t *v = alive(l, value);
 	char token[65];
 
-	if (json_read(value, strlen(value), &v, NULL) < 0 ||
-	    strcmp(json_str(v, "user", ""), l->user) != 0 ||
-	    json_int(v, "expires_us", 0) < (json_int_t)wall_us())
+	if (!v)
 		return 0;
 	token_of(l->r, key, token);
 	return secret_equal(token, l->token, 64);
@@ -85,11 +94,9 @@ static json_t *token_json(struct rest *r, const char *uuid, const char *username
 static int add(void *arg, const char *key, const char *value)
 {
 	const struct lookup *l = arg;
-	CLEANUP_JSON json_t *v = NULL;
+	CLEANUP_JSON json_t *v = alive(l, value);
 
-	if (json_read(value, strlen(value), &v, NULL) == 0 &&
-	    strcmp(json_str(v, "user", ""), l->user) == 0 &&
-	    json_int(v, "expires_us", 0) >= (json_int_t)wall_us())
+	if (v)
 		json_array_append_new(l->list, token_json(l->r, key, l->token, v));
 	return 0;
 }
@@ -150,12 +157,10 @@ enum result user_token_make(struct request *q)
 
 enum result user_token_delete(struct request *q)
 {
-	CLEANUP_FREE char *value = store_value(q->rest->c->store, "user-token", q->uuid);
-	CLEANUP_JSON json_t *v = NULL;
+	CLEANUP_JSON json_t *v = store_value_json(q->rest->c->store, "user-token", q->uuid);
 	struct err e = { 0 };
 
-	if (!value || json_read(value, strlen(value), &v, NULL) < 0 ||
-	    strcmp(json_str(v, "user", ""), q->user->uuid) != 0) {
+	if (strcmp(json_str(v, "user", ""), q->user->uuid) != 0) {
 		request_refuse(q, 404, "AuthToken object not found!");
 		return RESULT_NOW;
 	}

@@ -27,21 +27,6 @@ void arena_fini(struct arena *a)
 	a->used = a->total = 0;
 }
 
-void arena_reset(struct arena *a)
-{
-	if (!a->chunk)
-		return;
-	/* The oldest chunk stays: a request after the first one allocates nothing. */
-	while (a->chunk->older) {
-		struct arena_chunk *c = a->chunk;
-
-		a->chunk = c->older;
-		a->total -= c->size;
-		free(c);
-	}
-	a->used = 0;
-}
-
 void *arena_get(struct arena *a, size_t n)
 {
 	void *p;

@@ -1,9 +1,8 @@
 /*
  * arena - memory that dies at once.
  *
- * Everything taken from an arena lives until arena_fini() or arena_reset();
- * nothing is freed by itself. A configuration is one arena; a request is one
- * arena that is reset at its end and keeps its first chunk.
+ * Everything taken from an arena lives until arena_fini(), after which it may
+ * be used anew; nothing is freed by itself. A configuration is one arena.
  */
 #ifndef SPANWIRE_BASE_ARENA_H
 #define SPANWIRE_BASE_ARENA_H
@@ -23,7 +22,6 @@ struct arena {
 #define ARENA_INIT { 0 }
 
 void arena_fini(struct arena *a);
-void arena_reset(struct arena *a);
 /* Zeroed, aligned to 16. NULL only when the arena has a limit and reached it. */
 void *arena_get(struct arena *a, size_t n);
 char *arena_strndup(struct arena *a, const char *s, size_t n);

@@ -69,7 +69,7 @@ static void arena_keeps_its_limit(void **state)
 			assert_int_equal(p[j], 0);
 		memset(p, 0xff, 100);
 	}
-	arena_reset(&a);
+	arena_fini(&a);
 	assert_int_equal(*(char *)arena_get(&a, 8), 0);
 	arena_fini(&a);
 	a.limit = 10000;

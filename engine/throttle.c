@@ -36,11 +36,6 @@ static uint64_t overdrawn_ns(const struct throttle *t)
 	return empty > now ? empty - now : 0;
 }
 
-bool throttle_is_over(const struct throttle *t)
-{
-	return t->mbps && overdrawn_ns(t) > ROOM_NS;
-}
-
 static void look(struct timer *timer);
 
 static void look_later(struct throttle *t, uint64_t over)

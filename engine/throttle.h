@@ -40,7 +40,6 @@ void throttle_fini(struct throttle *t);
 void throttle_set(struct throttle *t, uint64_t mbps, struct rate *bytes, uint64_t *waits);
 /* As long as too much has passed: true, and WHO is told to go on. For limits that are on. */
 bool throttle_waits(struct throttle *t, struct throttled *who);
-bool throttle_is_over(const struct throttle *t);
 /* N bytes passed. For limits that are on. */
 void throttle_took(struct throttle *t, size_t n);
 

@@ -151,11 +151,6 @@ bool http1_is_token(const char *text, size_t len)
 	return len > 0 && skip(text, 0, len, TOKEN) == len;
 }
 
-bool http1_field_is(const struct http1_field *f, const char *data, const char *name, size_t len)
-{
-	return f->name_len == len && http1_name_equal(data + f->name_at, name, len);
-}
-
 /* --- pieces of lines --- */
 
 static inline size_t cursor_end(const struct cursor *c)

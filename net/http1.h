@@ -72,7 +72,7 @@ enum http1_error {
 
 int http1_error_status(enum http1_error e);
 const char *http1_error_text(enum http1_error e);
-const char *http1_error_name(enum http1_error e); /* "chunk_size": for counters and logs */
+const char *http1_error_name(enum http1_error e); /* "chunk_size" */
 
 enum http1_result {
 	HTTP1_MORE,    /* offer the same unconsumed bytes again with more behind them */
@@ -199,8 +199,6 @@ void http1_head_init(struct http1_head *h, enum http1_side side, struct http1_fi
 /* DATA begins where the message begins. MORE, DONE, REFUSED or ROOM. */
 enum http1_result http1_head_parse(struct http1_head *h, const char *data, size_t len);
 
-/* Is the field called NAME (lower case)? */
-bool http1_field_is(const struct http1_field *f, const char *data, const char *name, size_t len);
 /* Case-insensitive for the characters of names; LOWER is lower case. */
 bool http1_name_equal(const char *text, const char *lower, size_t len);
 /* Could TEXT be the name of a field? RFC 9110 section 5.6.2. */

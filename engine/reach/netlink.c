@@ -386,17 +386,6 @@ const struct iface *netlink_iface_towards(const struct netlink *n, const struct 
 	return best;
 }
 
-const struct iface *netlink_iface_within(const struct netlink *n, const struct in6_addr *net, unsigned len)
-{
-	LIST_FOREACH(l, &n->ifaces) {
-		const struct iface *i = LIST_ENTRY(l, struct iface, link);
-		for (size_t k = 0; i->data && k < i->addrs_n; k++)
-			if (!i->addrs[k].ours && ip_within(&i->addrs[k].addr, net, len))
-				return i;
-	}
-	return NULL;
-}
-
 void netlink_each(const struct netlink *n, void (*f)(void *arg, const struct iface *i), void *arg)
 {
 	LIST_FOREACH(l, &n->ifaces)

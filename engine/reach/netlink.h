@@ -70,8 +70,6 @@ const struct iface *netlink_iface_named(const struct netlink *n, const char *nam
 bool netlink_iface_carries(const struct netlink *n, const struct iface *i);
 /* The data interface with an address in whose prefix IP lies (the longest); NULL: not directly connected. */
 const struct iface *netlink_iface_towards(const struct netlink *n, const struct in6_addr *ip);
-/* The data interface with an address (not a VIP) that lies in NET/LEN; NULL: none. */
-const struct iface *netlink_iface_within(const struct netlink *n, const struct in6_addr *net, unsigned len);
 void netlink_each(const struct netlink *n, void (*f)(void *arg, const struct iface *i), void *arg);
 /* As `hello` has them: [{name, mac, mtu, up, addresses: ["10.0.0.5/24"]}]; data interfaces, without VIPs. */
 json_t *netlink_interfaces_json(const struct netlink *n);

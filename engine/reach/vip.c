@@ -837,15 +837,6 @@ void vip_release(struct vip *v)
 		withdraw(v);
 }
 
-void vip_retry(struct vip *v)
-{
-	if (v->state != VIP_WAITING)
-		return;
-	v->retry_ms = RETRY_MS;
-	v->asked = false;
-	vip_next(v, 0, wait_step);
-}
-
 const struct in6_addr *vip_addr(const struct vip *v)
 {
 	return &v->addr;
@@ -854,11 +845,6 @@ const struct in6_addr *vip_addr(const struct vip *v)
 const char *vip_interface(const struct vip *v)
 {
 	return v->interface;
-}
-
-uint64_t vip_term(const struct vip *v)
-{
-	return v->term;
 }
 
 enum vip_state vip_state(const struct vip *v)

@@ -110,12 +110,9 @@ void vip_linger(struct vip *v);
 void vip_end_linger(struct vip *v);
 /* The last release withdraws: gate closed and address removed before it returns; V is gone. */
 void vip_release(struct vip *v);
-/* Does not wait for the next try: another asks (the controller says so, the old owner is known to be dead). */
-void vip_retry(struct vip *v);
 
 const struct in6_addr *vip_addr(const struct vip *v);
 const char *vip_interface(const struct vip *v);
-uint64_t vip_term(const struct vip *v);
 enum vip_state vip_state(const struct vip *v);
 /* One sentence, "" when OWNED. */
 const char *vip_reason(const struct vip *v);

@@ -526,8 +526,3 @@ json_t *vrfs_message(const struct vrfs *v)
 {
 	return json_incref(v->message);
 }
-
-const json_t *vrfs_troubles(const struct vrfs *v)
-{
-	return v->troubles;
-}

@@ -53,7 +53,5 @@ int vrfs_towards(const struct vrfs *v, const char *uuid, const struct in6_addr *
  * `global`. New reference.
  */
 json_t *vrfs_message(const struct vrfs *v);
-/* What could not be had: ["sentence" ...]; empty: nothing. Borrowed. */
-const json_t *vrfs_troubles(const struct vrfs *v);
 
 #endif

@@ -93,8 +93,9 @@ struct film {
 	struct ledger *ledger;
 	struct source sources[SOURCES_MAX];
 	struct buf out;
+	struct buf later;         /* names and secrets that wait for the first interface */
 	uint32_t n_blocks;        /* interfaces in the file */
-	uint64_t put;             /* bytes of the file, those in `out` too */
+	uint64_t put;             /* bytes of the file, those in `out` and `later` too */
 	uint64_t sent;            /* bytes of the file that the disk was told to take */
 	bool is_full;
 	char *path, *open_path;
@@ -272,7 +273,7 @@ static bool lose_oldest(struct film *f)
 static bool has_room(struct film *f, size_t n)
 {
 	n += (f->n_blocks + 1) * LAST_WORDS;
-	if (f->c.pieces > 1 && f->n_pieces < MIN(f->c.pieces, (unsigned)PIECES_MAX) &&
+	if (f->c.pieces > 1 && f->n_blocks && f->n_pieces < MIN(f->c.pieces, (unsigned)PIECES_MAX) &&
 	    f->put - f->pieces[f->n_pieces - 1].at >= f->c.bytes_max / f->c.pieces)
 		piece_begin(f);
 	while (f->put + n > f->c.bytes_max)
@@ -305,6 +306,15 @@ static struct port *port_add(struct source *s, uint32_t number, const char *name
 	return p;
 }
 
+/* They were counted already; whoever calls counts what is put. */
+static void put_later(struct film *f)
+{
+	f->put -= f->later.len;
+	buf_put(&f->out, f->later.data, f->later.len);
+	explicit_bzero(f->later.data, f->later.len);
+	buf_fini(&f->later);
+}
+
 static void put_port(struct film *f, const struct source *s, struct port *p)
 {
 	CLEANUP_FREE char *name = xasprintf("%s:%s", s->name, p->name);
@@ -314,8 +324,10 @@ static void put_port(struct film *f, const struct source *s, struct port *p)
 			  s->name, (double)s->clock_ns / 1e9, (double)s->rtt_ns / 1e9);
 
 	p->block = f->n_blocks++;
-	if (!f->c.classic)
-		pcapng_interface(&f->out, name, p->name, comment);
+	if (f->c.classic)
+		return;
+	pcapng_interface(&f->out, name, p->name, comment);
+	put_later(f);
 }
 
 static const char *const legs[] = { "client", "server" };
@@ -436,6 +448,7 @@ static void last_words(struct film *f)
 				pcapng_statistics(&f->out, (uint32_t)p->block, p->first_ns, p->last_ns, p->packets,
 						  j ? 0 : f->sources[i].drops, NULL);
 		}
+	put_later(f);
 	flush(f);
 	if (fsync(f->fd) < 0 && !*f->trouble)
 		snprintf(f->trouble, sizeof(f->trouble), "disk: %s", strerror(errno));
@@ -539,13 +552,14 @@ static uint64_t mend(int fd)
 static void put_secret(struct film *f, const char *line)
 {
 	CLEANUP_FREE char *text = xasprintf("%s\n", line);
-	size_t before = f->out.len;
+	struct buf *b = f->n_blocks ? &f->out : &f->later;
+	size_t before;
 
 	if (f->c.classic || f->is_full || !has_room(f, strlen(text) + 64))
 		return;
-	before = f->out.len;
-	pcapng_secrets(&f->out, text, strlen(text));
-	f->put += f->out.len - before;
+	before = b->len;
+	pcapng_secrets(b, text, strlen(text));
+	f->put += b->len - before;
 	explicit_bzero(text, strlen(text));
 }
 
@@ -649,6 +663,7 @@ static void film_free(struct film *f)
 	free(f->pieces);
 	merge_free(f->merge);
 	ledger_free(f->ledger);
+	buf_fini(&f->later);
 	buf_fini(&f->out);
 	pthread_cond_destroy(&f->more);
 	pthread_mutex_destroy(&f->lock);
@@ -722,17 +737,19 @@ int film_new(const struct film_config *c, struct film **out, struct err *e)
 	f->merge = merge_new();
 	f->ledger = ledger_new();
 	merge_hold(f->merge, c->past);
+	f->path = xstrdup(c->path);
+	f->open_path = c->open_path ? xstrdup(c->open_path) : NULL;
 	if (c->classic) {
 		pcap_head(&f->out);
 	} else {
 		pcapng_section(&f->out, c->hardware, c->comment);
-		pcapng_names(&f->out, c->names, c->n_names);
+		/* Readers that copy take the link type from an interface that follows at once (editcap, mergecap). */
+		pcapng_names(&f->later, c->names, c->n_names);
 	}
 	f->put = f->out.len;
-	f->path = xstrdup(c->path);
-	f->open_path = c->open_path ? xstrdup(c->open_path) : NULL;
 	f->pieces = xcalloc(PIECES_MAX, sizeof(*f->pieces));
 	piece_begin(f);
+	f->put += f->later.len;
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_condattr_init(&how);
 	pthread_condattr_setclock(&how, CLOCK_MONOTONIC);

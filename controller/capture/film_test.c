@@ -161,9 +161,12 @@ static unsigned stamps_of(const struct world *w, bool classic, uint64_t *stamps,
 
 static void the_newest_stay_when_it_goes_on(void **state)
 {
+	const struct pcapng_name name = { IN6ADDR_LOOPBACK_INIT, "the shop" };
+
 	(void)state;
 	for (unsigned classic = 0; classic < 2; classic++) {
-		struct world *w = world_new((struct film_config){ .bytes_max = 40000, .pieces = 4, .classic = classic, .keys = true });
+		struct world *w = world_new((struct film_config){ .bytes_max = 40000, .pieces = 4, .classic = classic, .keys = true,
+								     .names = &name, .n_names = 1 });
 		static uint64_t stamps[2000];
 		struct buf b = BUF_INIT;
 		struct stat st;
@@ -197,10 +200,39 @@ static void the_newest_stay_when_it_goes_on(void **state)
 			assert_int_equal(file_read(w->path, 64 << 20, &text, &size), 0);
 			assert_non_null(memmem(text, size, "CLIENT_RANDOM 1 2", 17));
 			assert_non_null(memmem(text, size, "engine1:front0", 14));
+			assert_non_null(memmem(text, size, "the shop", 8));
 		}
 		buf_fini(&b);
 		world_free(w);
 	}
+}
+
+/* editcap, mergecap and reordercap refuse a file that has anything else before its first interface. */
+static void the_first_block_is_an_interface(void **state)
+{
+	const struct pcapng_name name = { IN6ADDR_LOOPBACK_INIT, "the shop" };
+	struct world *w = world_new((struct film_config){ .bytes_max = 1 << 20, .keys = true, .names = &name, .n_names = 1 });
+	CLEANUP_FREE char *text = NULL;
+	uint32_t types[6] = { 0 }, len;
+	struct buf b = BUF_INIT;
+	size_t size, at = 0;
+
+	(void)state;
+	film_source(w->film, "engine1", 0, 0);
+	packets_put_text(&b, PACKETS_SECRET, 0, "CLIENT_RANDOM 1 2");
+	assert_true(film_block(w->film, 0, memcpy(xmalloc(b.len), b.data, b.len), b.len, 1));
+	block(w, 0, 1, NS_PER_S);
+	world_end(w);
+	assert_int_equal(packets_of(w, &size), 1);
+	assert_int_equal(file_read(w->path, 64 << 20, &text, &size), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(types) && at < size; i++, at += len) {
+		memcpy(&types[i], text + at, 4);
+		memcpy(&len, text + at + 4, 4);
+	}
+	/* Section; interface, names, secrets; packet, statistics. */
+	assert_memory_equal(types, ((uint32_t[]){ 0x0A0D0D0A, 1, 4, 10, PCAPNG_PACKET, 5 }), sizeof(types));
+	buf_fini(&b);
+	world_free(w);
 }
 
 /* Larger than what stays in the cache, and, when it goes on, another file meanwhile. */
@@ -287,6 +319,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_is_never_larger_than_it_may_be),
 		cmocka_unit_test(the_newest_stay_when_it_goes_on),
+		cmocka_unit_test(the_first_block_is_an_interface),
 		cmocka_unit_test(a_long_film_is_whole),
 		cmocka_unit_test(so_many_packets_are_so_many),
 		cmocka_unit_test(a_file_that_broke_off_is_mended),

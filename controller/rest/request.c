@@ -121,7 +121,7 @@ void request_file_part(struct request *q, int fd, uint64_t size, const char *nam
 	for (char *p = disposition + 22; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == '\\' || (*p == '"' && p[1]) || (unsigned char)*p > '~')
 			*p = '_';
-	if (!*q->range || !range_reads(q->range, size, &from, &n)) {
+	if (!*q->range || q->if_range || !range_reads(q->range, size, &from, &n)) {
 		request_file(q, fd, size);
 	} else if (!n) {
 		close(fd);

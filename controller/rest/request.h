@@ -54,6 +54,7 @@ struct request {
 		content_type[128];
 	char authorization[1400], range[64];
 	bool strict;
+	bool if_range; /* a part only if the file is still what it was: no file of ours says what it is (RFC 9110, 13.1.5) */
 	struct buf cookies; /* all Cookie lines, joined by "; " */
 	struct buf body;
 	char client[48];

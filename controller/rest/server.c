@@ -177,6 +177,8 @@ static enum MHD_Result header_seen(void *arg, enum MHD_ValueKind kind, const cha
 	}
 	if (strcasecmp(name, "X-Spanwire-Strict") == 0)
 		q->strict = strcmp(value, "0") != 0;
+	if (strcasecmp(name, "If-Range") == 0)
+		q->if_range = true;
 	if (strcasecmp(name, "Cookie") == 0)
 		buf_printf(&q->cookies, "%s%s", q->cookies.len ? "; " : "", value);
 	return MHD_YES;

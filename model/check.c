@@ -102,6 +102,52 @@ int check_performance_limits(const json_t *o, struct err *e)
 	return 0;
 }
 
+/* ---- what a capture keeps ---- */
+
+/* A name is of whatever address it has just now: nobody could say which packets are meant. */
+int check_debug_ip_addr(const json_t *o, struct err *e)
+{
+	const json_t *one;
+	char path[40];
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "addrs"), i, one) {
+		if (strcmp(json_str(one, "type", ""), "DNS") != 0)
+			continue;
+		snprintf(path, sizeof(path), "addrs[%zu].type", i);
+		return err_set(e, -EINVAL, path, "Packets have addresses, not names.");
+	}
+	return 0;
+}
+
+static int check_ports(const json_t *o, const char *first, const char *last, struct err *e)
+{
+	json_int_t from = json_int(o, first, 0), to = json_int(o, last, 0);
+
+	if (from > 65535 || to > 65535)
+		return err_set(e, -EINVAL, from > 65535 ? first : last, "%lld is out of range: 0 to 65535.", (long long)(from > 65535 ? from : to));
+	if (to && !from)
+		return err_set(e, -EINVAL, last, "It is the end of a range without a beginning: %s is wanted.", first);
+	if (to && to < from)
+		return err_set(e, -EINVAL, last, "Must not lie before %s.", first);
+	return 0;
+}
+
+int check_capture_filters(const json_t *o, struct err *e)
+{
+	return check_ports(o, "src_port", "src_port_range_end", e) < 0 ? -EINVAL : check_ports(o, "dst_port_start", "dst_port_end", e);
+}
+
+int check_capture_src_ports(const json_t *o, struct err *e)
+{
+	return check_ports(o, "src_port_start", "src_port_end", e);
+}
+
+int check_capture_dst_ports(const json_t *o, struct err *e)
+{
+	return check_ports(o, "dst_port_start", "dst_port_end", e);
+}
+
 int check_service(const json_t *o, struct err *e)
 {
 	json_int_t port = json_int(o, "port", 0), last = json_int(o, "port_range_end", 0);

@@ -195,6 +195,16 @@ static json_t *make_special(const struct message_desc *m, size_t index)
 				 json_sprintf("10.2.%zu.9", index), "type", "V4");
 	if (m == &port_range_message)
 		return json_pack("{s:i, s:i}", "start", 1024, "end", 1024 + (int)dice(100));
+	if (m == &debug_ip_addr_message)
+		return json_pack("{s:[{s:s, s:s}, {s:s, s:s}], s:s}", "addrs", "addr", "10.2.0.1", "type", "V4", "addr", "fd00::2", "type",
+				 "V6", "match_operation", dice(2) ? "IS_IN" : "IS_NOT_IN");
+	if (m == &capture_filters_message)
+		return json_pack("{s:i, s:i, s:i, s:b, s:s}", "src_port", 80, "src_port_range_end", 80 + (int)dice(100), "dst_port_start",
+				 1 + (int)dice(65535), "tcp_syn", (int)dice(2), "ip_proto", "IP_TYPE_TCP");
+	if (m == &source_port_addr_message)
+		return json_pack("{s:i, s:i}", "src_port_start", 1024, "src_port_end", 1024 + (int)dice(100));
+	if (m == &destination_port_addr_message)
+		return json_pack("{s:i, s:i}", "dst_port_start", 1024, "dst_port_end", 1024 + (int)dice(100));
 	if (m == &service_message)
 		return json_pack("{s:i, s:i}", "port", 1000 + (int)index * 20, "port_range_end",
 				 dice(2) ? 0 : 1005 + (int)index * 20);

@@ -4,32 +4,15 @@
  */
 #include <errno.h>
 
-#include <pcap/pcap.h>
-
 #include "base/base.h"
 #include "base/moment.h"
+#include "controller/capture/expression.h"
 #include "controller/resolve.h"
 #include "controller/rules.h"
 
 /* What a capture takes over. */
 static const char *const taken_over[] = { "capture_params", "debug_ip", "capture_filters", "capture_pkt_filter", "capture_expression",
 					  "debug_hm", "seconds_before", "seconds_after", "request_id" };
-
-/* -EINVAL with the compiler's sentence. */
-static int check_expression(const char *text, struct err *e)
-{
-	struct bpf_program program;
-	pcap_t *p = pcap_open_dead(DLT_EN10MB, 262144);
-	int rc = 0;
-
-	must(p);
-	if (pcap_compile(p, &program, text, 1, PCAP_NETMASK_UNKNOWN) < 0)
-		rc = err_set(e, -EINVAL, "capture_expression", "It is no filter expression: %s.", pcap_geterr(p));
-	else
-		pcap_freecode(&program);
-	pcap_close(p);
-	return rc;
-}
 
 struct running {
 	const char *owner, *uuid; /* of a virtual service or an engine */
@@ -320,7 +303,7 @@ static int check_of(struct change *c, const char *kind, const char *uuid, const 
 	struct viewer *viewer = c->by.viewer;
 	int rc = 0;
 
-	if (*expression && check_expression(expression, e) < 0)
+	if (*expression && expression_check(expression, e) < 0)
 		return -EINVAL;
 	if (is && !was && running && gives_way(c, running)) {
 		rc = end(c, running, e);

@@ -309,7 +309,7 @@ enum tls_cause tls_why(SSL *ssl, struct err *e)
 	else if (cause == TLS_CAUSE_CLOSED)
 		err_set(e, -ECONNRESET, NULL, "it closed the connection during the TLS handshake");
 	else
-		err_set(e, -EPROTO, NULL, "TLS: %s (%s)", texts[cause], text ? text : "no reason given");
+		err_set(e, -EPROTO, NULL, "%s (%s)", texts[cause], text ? text : "no reason given");
 	ERR_clear_error();
 	return cause;
 }
@@ -348,7 +348,7 @@ int tls_shake(SSL *ssl, struct err *e)
 		return -EAGAIN;
 	case SSL_ERROR_SYSCALL:
 		if (error && !ERR_peek_error()) {
-			err_set(e, -error, NULL, "TLS handshake: %s", strerror(error));
+			err_set(e, -error, NULL, "%s during the handshake", strerror(error));
 			return -error;
 		}
 		__attribute__((fallthrough));
@@ -375,7 +375,7 @@ static ssize_t outcome(SSL *ssl, int rc, int error, struct err *e)
 			ERR_clear_error();
 			return 0;
 		}
-		return err_set(e, -EPROTO, NULL, "TLS: %s", reason());
+		return err_set(e, -EPROTO, NULL, "%s", reason());
 	}
 }
 

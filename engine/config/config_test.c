@@ -512,6 +512,14 @@ static void server_by_name_is_all_its_addresses(void **state)
 	assert_string_equal(json_str(json_array_get(report, 0), "ip", ""), "web.test");
 	assert_string_equal(json_str(json_array_get(report, 0), "reason", ""),
 			    "web.test is still taken for 10.0.0.1: Timeout");
+	/* Of many some are named, whole. */
+	know(w, "{\"web.test\":{\"now\":[\"10.0.0.1\",\"10.0.0.2\",\"10.0.0.3\",\"10.0.0.4\",\"10.0.0.5\",\"10.0.0.6\",\"10.0.0.7\","
+		"\"10.0.0.8\",\"10.0.0.9\",\"10.0.0.10\"],\"old\":[],\"error\":\"Timeout\"}}");
+	json_array_clear(report);
+	config_report_names(w->config, "pool-1", report);
+	assert_string_equal(json_str(json_array_get(report, 0), "reason", ""),
+			    "web.test is still taken for 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4, 10.0.0.5, 10.0.0.6, 10.0.0.7, 10.0.0.8 "
+			    "and 2 more: Timeout");
 }
 
 static void server_with_an_address_may_have_a_name_that_is_resolved(void **state)

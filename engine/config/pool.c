@@ -297,6 +297,8 @@ void config_names(struct config *c, json_t *names)
 	c->names_changed = true;
 }
 
+#define SHOWN 8 /* addresses of a name, in its sentence */
+
 /* How a server does that is a name: as the best of its addresses. */
 static json_t *report_name(const struct pool_entry *p, size_t line, const json_t *record, const json_t *servers)
 {
@@ -309,13 +311,16 @@ static json_t *report_name(const struct pool_entry *p, size_t line, const json_t
 	size_t i, k;
 
 	json_array_foreach(json_object_get(record, "now"), i, value) {
-		buf_printf(&text, "%s%s", i ? ", " : "", json_string_value(value));
+		if (i < SHOWN)
+			buf_printf(&text, "%s%s", i ? ", " : "", json_string_value(value));
 		json_array_foreach(servers, k, one)
 			if (json_int(one, "port", 0) == port &&
 			    strcmp(json_str(one, "ip", ""), json_string_value(value)) == 0 &&
 			    (!best || strcmp(json_str(one, "state", ""), "OPER_UP") == 0))
 				best = one;
 	}
+	if (i > SHOWN)
+		buf_printf(&text, " and %zu more", i - SHOWN);
 	out = best ? json_copy((json_t *)best) : json_object();
 	json_object_set_new(out, "ip", json_string(s->ip->addr));
 	json_object_set_new(out, "port", json_integer(port));
@@ -329,7 +334,7 @@ static json_t *report_name(const struct pool_entry *p, size_t line, const json_t
 	else if (!i)
 		json_object_set_new(out, "reason", json_sprintf("The address of %.200s is being asked for.", name));
 	else
-		json_object_set_new(out, "reason", json_sprintf("%.200s is %.600s. %.300s", name, buf_cstr(&text),
+		json_object_set_new(out, "reason", json_sprintf("%.200s is %.600s: %.300s", name, buf_cstr(&text),
 								json_str(best, "reason", "")));
 	buf_fini(&text);
 	return out;

@@ -170,7 +170,7 @@ def test_names_are_asked_of_the_configured_servers(lab):
         until(lambda: client.curl("-s", "-o", "/dev/null", "-w", "%{http_code}", vs.url) == "200", "the name serves")
         pool = api.get("pool", name=f"{vs.name}-pool")["results"][0]
         said = api.get(f"pool/{pool['uuid']}/runtime/server")
-        assert f"web.test is {web.ip4}." in str(said), said
+        assert f"web.test is {web.ip4}:" in str(said), said
 
 
 def test_a_group_serves_from_the_first_label_that_has_a_server_up(lab):

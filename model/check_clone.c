@@ -1,6 +1,6 @@
 /*
  * check_clone - what a trafficcloneprofile demands beyond its table, on the stored form. What needs other
- * objects (the network, the virtual services that use it) is in controller/rules/trafficcloneprofile.c.
+ * objects (the network, the virtual services that use it) is in controller/rules/clone.c.
  *
  * Clients write back whole answers, with defaults filled in: a field "is said" when it is not its default.
  */

@@ -30,13 +30,3 @@ def test_the_first_virtual_service_by_curl(lab):
         until(lambda: client.run("curl", "-s", "--max-time", 1, *words, check=False).stdout in ("web1\n", "web2\n"), "it answers")
     until(lambda: any(c.client == client.ip4 and c.server in (web[0].ip4, web[1].ip4) and b"GET /" in c.sent
                       for c in ids.conversations()), "the request is copied")
-
-
-def test_the_tour_names_what_there_is():
-    code = "\n".join(file.read_text() for folder in ("base", "net", "model", "controller", "engine")
-                     for file in (ROOT / folder).rglob("*.[ch]"))
-    for word in re.findall(r"`([^`\n]+)`", (ROOT / "docs/tour.md").read_text()):
-        if re.fullmatch(r"[a-z0-9/_]+/([a-z0-9_.]+\.(c|h|def))?", word):
-            assert (ROOT / word).exists(), word
-        elif re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)+", word):
-            assert re.search(rf"\b{word}\b", code), word

@@ -388,6 +388,10 @@ void books_clear(struct books *b, const char *group, const char *key)
 {
 	json_t *of = json_object_get(b->base, group);
 
+	if (!key) {
+		json_object_set_new(b->base, group, opposite(json_object_get(b->last, group)));
+		return;
+	}
 	if (!of) {
 		of = json_object();
 		json_object_set_new(b->base, group, of);

@@ -38,7 +38,7 @@ void books_end(struct books *b);
 json_t *books_get(const struct books *b, const char *group, const char *key, const char *item);
 
 /*
- * An operator's word: what is counted under the two keys begins at 0 again; what is open stays. Until the
+ * An operator's word: what is counted under the two keys (KEY NULL: in all of the group) begins at 0 again; what is open stays. Until the
  * controller restarts: then engines tell what they counted since they began.
  */
 void books_clear(struct books *b, const char *group, const char *key);

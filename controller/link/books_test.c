@@ -61,6 +61,13 @@ static void an_operator_begins_anew(void **state)
 	assert_int_equal(get(&b, "services", "a", NULL, "conn_total"), 7);
 	books_clear(&b, "services", "a");
 	assert_int_equal(get(&b, "services", "a", NULL, "conn_total"), 0);
+	take(&b, "{\"services\":{\"a\":{\"conn_total\":6,\"conn_open\":1},\"b\":{\"conn_total\":8}},\"engine\":{\"starts\":3}}");
+	books_clear(&b, "services", NULL);
+	books_clear(&b, "engine", NULL);
+	assert_int_equal(get(&b, "services", "a", NULL, "conn_total"), 0);
+	assert_int_equal(get(&b, "services", "b", NULL, "conn_total"), 0);
+	assert_int_equal(get(&b, "services", "a", NULL, "conn_open"), 1);
+	assert_int_equal(get(&b, "engine", NULL, NULL, "starts"), 0);
 	books_fini(&b);
 }
 

@@ -134,14 +134,41 @@ static json_t *engine_get(void *arg, const struct subresource_call *call, struct
 
 /* ---- beginning anew ---- */
 
-/* The groups of the books that are about objects of a kind. */
-static struct clearing {
-	const char *kind, *groups[2];
+/* The groups of the books that are about objects of a kind, and how they begin anew at one engine. */
+struct clearing {
+	const char *kind, *groups[4];
+	void (*clear)(const struct clearing *c, const struct object *o, struct engine *e);
 	struct subresource action;
 	struct fleet *fleet;
-} clearings[] = {
-	{ .kind = "virtualservice", .groups = { "services", "rules" } },
-	{ .kind = "pool", .groups = { "servers" } },
+};
+
+static void clear_own(const struct clearing *c, const struct object *o, struct engine *e)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(c->groups) && c->groups[i]; i++)
+		books_clear(&e->books, c->groups[i], o->uuid);
+}
+
+/* Those of the pools that it has now. */
+static void clear_members(const struct clearing *c, const struct object *o, struct engine *e)
+{
+	const json_t *member;
+	size_t i;
+
+	json_array_foreach(json_object_get(o->body, "members"), i, member)
+		books_clear(&e->books, c->groups[0], ref_target(json_str(member, "pool_ref", "")));
+}
+
+static void clear_engine(const struct clearing *c, const struct object *o, struct engine *e)
+{
+	for (size_t i = 0; strcmp(e->uuid, o->uuid) == 0 && i < ARRAY_SIZE(c->groups) && c->groups[i]; i++)
+		books_clear(&e->books, c->groups[i], NULL);
+}
+
+static struct clearing clearings[] = {
+	{ .kind = "virtualservice", .groups = { "services", "rules" }, .clear = clear_own },
+	{ .kind = "pool", .groups = { "servers" }, .clear = clear_own },
+	{ .kind = "poolgroup", .groups = { "servers" }, .clear = clear_members },
+	{ .kind = "serviceengine", .groups = { "services", "rules", "servers", "engine" }, .clear = clear_engine },
 };
 
 static json_t *clear(void *arg, const struct subresource_call *call, struct err *err)
@@ -149,12 +176,8 @@ static json_t *clear(void *arg, const struct subresource_call *call, struct err 
 	const struct clearing *c = arg;
 
 	(void)err;
-	LIST_FOREACH(l, &c->fleet->engines) {
-		struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
-
-		for (size_t i = 0; i < ARRAY_SIZE(c->groups) && c->groups[i]; i++)
-			books_clear(&e->books, c->groups[i], call->object->uuid);
-	}
+	LIST_FOREACH(l, &c->fleet->engines)
+		c->clear(c, call->object, LIST_ENTRY(l, struct engine, in_fleet));
 	return json_pack("{s:s}", "status", "ok");
 }
 

@@ -120,7 +120,6 @@ static const struct route {
 	ROUTE(OTHER, "/api/analytics/healthscore/*", absent_any, USERS, ANY_TENANT | FORM)
 	ROUTE(OTHER, "/api/analytics/anomaly/*", absent_any, USERS, ANY_TENANT | FORM)
 	ROUTE(OTHER, "/api/systemconfiguration/systestemail", absent_any, USERS, ANY_TENANT | FORM)
-	ROUTE(OTHER, "/api/seproperties", absent_any, USERS, ANY_TENANT | FORM)
 	ROUTE(POST, "/api/virtualservice/clear", absent_any, USERS, ANY_TENANT | FORM)
 	ROUTE(POST, "/api/pool/clear", absent_any, USERS, ANY_TENANT | FORM)
 	ROUTE(POST, "/api/poolgroup/clear", absent_any, USERS, ANY_TENANT | FORM)

@@ -142,15 +142,14 @@ enum result absent_any(struct request *q)
 		  "only the present scores are told, at healthscore/KIND/UUID" },
 		{ "/api/analytics/anomaly", "nobody looks for anomalies" },
 		{ "/api/systemconfiguration/systestemail", "this controller sends no mail" },
-		{ "/api/seproperties",
-		  "what is common to all engines has no settings; those of a group are in its serviceenginegroup" },
 		{ "/api/virtualservice/clear",
 		  "POST virtualservice/UUID/runtime/stats/clear begins the counters of one anew" },
 		{ "/api/pool/clear",
 		  "POST pool/UUID/runtime/stats/clear begins the counters of one anew" },
-		{ "/api/poolgroup/clear", "no pool of a group stays out until it is called back" },
+		{ "/api/poolgroup/clear",
+		  "POST poolgroup/UUID/runtime/stats/clear begins the counters of its pools anew; none of them stays out until it is called back" },
 		{ "/api/serviceengine/clear",
-		  "what an engine counts is cleared with the virtual service or the pool" },
+		  "POST serviceengine/UUID/runtime/stats/clear begins all counters of one anew" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(absent); i++)

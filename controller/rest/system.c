@@ -28,6 +28,7 @@ static const struct {
 	{ "tenant", TENANT_ADMIN, "{'name': 'admin'}" },
 	{ "systemconfiguration", "default", "{}" },
 	{ "controllerproperties", "global", "{}" },
+	{ "seproperties", "default", "{}" },
 	{ "cluster", NULL,
 	  "{'name': 'cluster-0-1', 'nodes': [{'name': 'node1', 'ip': {'addr': '127.0.0.1', 'type': 'V4'}}]}" },
 	{ "cloud", NULL, "{'name': 'Default-Cloud', 'vtype': 'CLOUD_NONE'}" },
@@ -323,7 +324,8 @@ static int make_missing(struct change *c, struct err *e)
 		bool shared = kind_find(objects[i].kind)->flags & K_TENANT;
 
 		/* The only one of its kind may have another name by now. */
-		if (!name || store_find(c->store, objects[i].kind, shared ? TENANT_ADMIN : NULL, NULL, name) ||
+		if ((name ? store_find(c->store, objects[i].kind, shared ? TENANT_ADMIN : NULL, NULL, name)
+			  : store_get(c->store, objects[i].kind, objects[i].uuid)) ||
 		    strcmp(objects[i].kind, "cluster") == 0)
 			continue;
 		rc = make_object(c, i, e);

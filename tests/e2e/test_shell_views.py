@@ -31,6 +31,16 @@ def test_runtime_and_clone_stats(lab, tmp_path):
     assert total() == 0
     assert client.fresh_get(vs.url).ok
     until(lambda: total() == 1, "it counts on from 0")
+    lab.api.post("poolgroup", {"name": "around", "members": [{"pool_ref": f"/api/pool/{vs.pool_uuid}"}]})
+
+    def of_servers():
+        row, = lab.api.get(f"pool/{vs.pool_uuid}/algo")[0]["statistics"]
+        return row["statistics"]["http_requests"]
+    assert of_servers() == 6
+    spanwire(lab, "clear", "poolgroup", "around")
+    assert (of_servers(), total()) == (0, 1)
+    spanwire(lab, "clear", "serviceengine", engine.name)
+    assert total() == 0
     runtime = spanwire(lab, "show", "virtualservice", vs.name, "runtime")
     assert engine.name in runtime and "OPER_UP" in runtime
 

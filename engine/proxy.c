@@ -441,7 +441,6 @@ int proxy_main(int fd, int pulse_fd, int warden_pid)
 
 	log_init("proxy");
 	trace_on_must();
-	trace_use(&p->trace);
 	/* A terminal's Ctrl-C goes to both processes: it is the warden who says what happens then. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
@@ -449,6 +448,7 @@ int proxy_main(int fd, int pulse_fd, int warden_pid)
 	/* The library opens files when it begins, and none later. */
 	must(OPENSSL_init_ssl(OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL) == 1);
 	p->loop = loop_new();
+	trace_use(&p->trace, p->loop);
 	p->names_user = (struct names_user){ on_names_news };
 	p->names = names_new(p->loop, &p->names_user);
 	if (sandbox_enter(warden_pid, &e) < 0) {

@@ -3,16 +3,19 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "net/loop.h"
 
 #define X(id, text) [id] = text,
 static const char *const names[TRACE_N] = { TRACE_EVENTS(X) };
 #undef X
 
 static _Thread_local struct trace *mine;
+static _Thread_local const struct loop *clock_of;
 
-void trace_use(struct trace *t)
+void trace_use(struct trace *t, const struct loop *l)
 {
 	mine = t;
+	clock_of = l;
 }
 
 void trace_put(enum trace_event event, uint32_t id, int64_t a, int64_t b)
@@ -21,7 +24,7 @@ void trace_put(enum trace_event event, uint32_t id, int64_t a, int64_t b)
 
 	if (!t)
 		return;
-	t->ring[t->next++ % TRACE_RECORDS] = (struct trace_record){ mono_ns(), event, id, a, b };
+	t->ring[t->next++ % TRACE_RECORDS] = (struct trace_record){ loop_now(clock_of), event, id, a, b };
 }
 
 /* snprintf() is not for handlers: numbers are written by hand. */

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+struct loop;
+
 #define TRACE_EVENTS(X)                                                              \
 	X(TRACE_ACCEPT, "accept")             /* id: connection, a: fd, b: service */     \
 	X(TRACE_STATE, "state")               /* a: from, b: to */                        \
@@ -40,8 +42,11 @@ struct trace {
 	struct trace_record ring[TRACE_RECORDS];
 };
 
-/* The ring of this thread; records of a thread without one are dropped. Borrowed until trace_use(NULL). */
-void trace_use(struct trace *t);
+/*
+ * The ring of this thread; records of a thread without one are dropped. Their time is that of L's turn: to ask the clock
+ * would be most of what they cost. Borrowed until trace_use(NULL, NULL).
+ */
+void trace_use(struct trace *t, const struct loop *l);
 void trace_put(enum trace_event event, uint32_t id, int64_t a, int64_t b);
 /* Makes must() dump the ring of its thread. */
 void trace_on_must(void);

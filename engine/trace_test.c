@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "engine/trace.h"
+#include "net/loop.h"
 
 static void failed_must_tells_the_last_records_of_its_thread(void **state)
 {
@@ -21,7 +22,7 @@ static void failed_must_tells_the_last_records_of_its_thread(void **state)
 	if (child == 0) {
 		dup2(fds[1], STDERR_FILENO);
 		signal(SIGABRT, SIG_DFL); /* not cmocka's */
-		trace_use(&trace);
+		trace_use(&trace, loop_new());
 		trace_on_must();
 		for (int i = 0; i < TRACE_RECORDS + 10; i++)
 			trace_put(TRACE_STATE, 7, i, -i);

@@ -342,7 +342,7 @@ static void *worker_run(void *arg)
 {
 	struct worker *w = arg;
 
-	trace_use(&w->trace);
+	trace_use(&w->trace, w->loop);
 	must(loop_run(w->loop) == 0);
 	return NULL;
 }

@@ -16,6 +16,7 @@
 #include "engine/worker.h"
 #include "model/structs.h"
 
+#define WARM_LOOK     8  /* connections at rest among which one is looked for that nobody has to ask */
 #define QUEUE_LOOK_MS 10 /* other workers do not tell when they give a place back */
 
 static const struct proto_ops connecting, resting;
@@ -126,15 +127,12 @@ static void rest(struct upstream *u, struct conn *c)
 
 /*
  * The server may have closed it, with the event still in the kernel: whoever cannot ask twice would lose a request.
- * What a server says before it is asked makes it unfit as well. For what may be sent twice it is enough that the loop heard
- * nothing.
+ * What a server says before it is asked makes it unfit as well.
  */
-static bool is_quiet(const struct conn *c, bool twice)
+static bool is_quiet(const struct conn *c)
 {
 	char byte;
 
-	if (twice && watch_is_quiet(c->worker->loop, &c->watch, c->rested))
-		return true;
 	if (c->tls) /* its own words, tickets, are none */
 		return conn_recv((struct conn *)c, &byte, 1) == -EAGAIN;
 	return recv(c->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
@@ -149,27 +147,63 @@ static union address address_for(const struct upstream *u, const struct worker_b
 	return a;
 }
 
-static struct conn *reuse(struct upstream *u, struct worker_backend *b)
+/* May it serve U? TO: where a new one would go. */
+static bool serves(const struct conn *c, const struct upstream *u, const union address *to)
 {
-	uint64_t now = loop_now(u->client->worker->loop);
-	union address to = address_for(u, b);
+	return fits(c, u->snapshot, u->client) && tls_fits(c, u->pool, u->client) &&
+	       address_port(&c->peer) == address_port(to);
+}
+
+/*
+ * For what may be sent twice it is enough that the loop, which asked the kernel in this turn, heard nothing. One of the
+ * warmest; NULL: all of them came to rest in this very turn.
+ */
+static struct conn *find_quiet(const struct upstream *u, const struct worker_backend *b, const union address *to, uint64_t now)
+{
+	unsigned looked = 0;
 
 	LIST_FOREACH(l, &b->idle) {
 		struct conn *c = LIST_ENTRY(l, struct conn, link);
 
-		if (!fits(c, u->snapshot, u->client) || !tls_fits(c, u->pool, u->client) ||
-		    address_port(&c->peer) != address_port(&to))
-			continue;
-		unrest(c);
-		if (worn_out(c, u->pool, now) || !is_quiet(c, u->twice)) {
-			conn_close(c);
-			continue;
-		}
-		list_insert(&b->busy, &c->link);
-		conn_deadline(c, 0);
-		return c;
+		if (watch_is_quiet(c->worker->loop, &c->watch, c->rested) && serves(c, u, to) && !worn_out(c, u->pool, now))
+			return c;
+		if (++looked == WARM_LOOK)
+			return NULL;
 	}
 	return NULL;
+}
+
+/* The warmest that still stands; those that do not are closed. */
+static struct conn *find_standing(const struct upstream *u, const struct worker_backend *b, const union address *to,
+				  uint64_t now)
+{
+	LIST_FOREACH(l, &b->idle) {
+		struct conn *c = LIST_ENTRY(l, struct conn, link);
+
+		if (!serves(c, u, to))
+			continue;
+		if (!worn_out(c, u->pool, now) && is_quiet(c))
+			return c;
+		unrest(c);
+		conn_close(c);
+	}
+	return NULL;
+}
+
+static struct conn *reuse(struct upstream *u, struct worker_backend *b)
+{
+	uint64_t now = loop_now(u->client->worker->loop);
+	union address to = address_for(u, b);
+	struct conn *c = u->twice ? find_quiet(u, b, &to, now) : NULL;
+
+	if (!c)
+		c = find_standing(u, b, &to, now);
+	if (!c)
+		return NULL;
+	unrest(c);
+	list_insert(&b->busy, &c->link);
+	conn_deadline(c, 0);
+	return c;
 }
 
 void upstream_sweep(struct worker_backend *b, const struct snapshot *s)

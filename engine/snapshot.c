@@ -2,7 +2,7 @@
 
 #include "base/base.h"
 #include "engine/clone/flow_log.h"
-#include "engine/http/veil.h"
+#include "engine/http/redaction.h"
 #include "engine/pool_state.h"
 #include "engine/tls/secure.h"
 
@@ -71,7 +71,7 @@ void snapshot_put(struct snapshot *s)
 		snapshot_put(s->ports[i].as);
 	secure_put(s->clients_tls);
 	flow_sink_put(s->clone.sink);
-	veil_fini(s->veil);
+	redaction_fini(s->redaction);
 	for (size_t i = 0; i < s->n_parts; i++)
 		snapshot_part_put(s->parts[i]);
 	arena_fini(&s->arena);

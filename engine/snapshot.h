@@ -34,7 +34,7 @@ struct pool;
 struct pool_state;
 struct sticky;
 struct trigger;
-struct veil;
+struct redaction;
 
 /* A server of the pool, as this revision of the pool has it. */
 struct snapshot_server {
@@ -167,7 +167,7 @@ struct snapshot {
 	struct sources sources;           /* from which servers are spoken to */
 	struct admission_plan admission;
 	const struct trigger *trigger;    /* requests that save packets; NULL: none does */
-	struct veil *veil;                /* what logs and the recorder hide of requests; NULL: what they always do */
+	struct redaction *redaction;                /* what logs and the recorder hide of requests; NULL: what they always do */
 	bool cuts_clients;                /* those of an older snapshot are not to go on */
 
 	size_t n_ports;

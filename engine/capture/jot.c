@@ -4,7 +4,7 @@
 #include "engine/capture/retell.h"
 #include "engine/http/exchange.h"
 #include "engine/http/gather.h"
-#include "engine/http/veil.h"
+#include "engine/http/redaction.h"
 #include "engine/worker.h"
 #include "net/packets.h"
 
@@ -43,7 +43,7 @@ static bool begin(struct jot *j, enum jot_for reader, struct conn *c, const stru
 		return false;
 	j->conn = c;
 	j->reader = reader;
-	j->veil = s->veil;
+	j->redaction = s->redaction;
 	j->cut = false;
 	j->r = (struct gist_record){ .at_ns = mono_ns(), .flow = retell_flow(client), .service = s->clone.service,
 				     .nth = reader == JOT_RECORDER ? c->jots++ : 0, .worker = (uint16_t)c->worker->id,
@@ -87,27 +87,27 @@ static void put(struct jot *j, const char *p, size_t n)
 
 void jot_field(struct jot *j, const char *name, size_t name_len, const char *value, size_t len)
 {
-	enum veil_how how = j->reader == JOT_CAPTURE ? VEIL_SHOWN : veil_header(j->veil, name, name_len);
+	enum redaction_how how = j->reader == JOT_CAPTURE ? REDACTION_NONE : redaction_header(j->redaction, name, name_len);
 
-	if (how == VEIL_GONE)
+	if (how == REDACTION_GONE)
 		return;
 	put(j, name, name_len);
 	put_literal(j, ": ");
-	if (how == VEIL_STARS)
-		put_literal(j, VEIL_TEXT);
+	if (how == REDACTION_STARS)
+		put_literal(j, REDACTION_TEXT);
 	else
 		put(j, value, len);
 	put_literal(j, "\r\n");
 }
 
-/* "GET /path?query HTTP/1.1": what is between the question mark and the last blank is veiled. */
+/* "GET /path?query HTTP/1.1": what is between the question mark and the last blank is redacted. */
 static void first_line(struct jot *j, const char *p, size_t n, bool framed)
 {
 	const char *query = memchr(p, '?', n), *version = memrchr(p, ' ', n);
 
 	if (query && version > query && j->reader == JOT_RECORDER) {
 		size_t len = (size_t)(version - query - 1);
-		const char *shown = veil_query(j->veil, query + 1, &len);
+		const char *shown = redaction_query(j->redaction, query + 1, &len);
 
 		put(j, p, (size_t)(query - p) + (len > 0));
 		put(j, shown, len);
@@ -239,7 +239,7 @@ void jot_end(struct jot *j, const struct exchange *x, const struct http1_head *h
 
 /* ---- streams ---- */
 
-/* HTTP that nobody reads here: its heads are veiled all the same. */
+/* HTTP that nobody reads here: its heads are redacted all the same. */
 static bool is_http(const char *p, size_t n)
 {
 	const char *eol = memchr(p, '\n', n);

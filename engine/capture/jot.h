@@ -4,7 +4,7 @@
  * captures plaintext may read it.
  *
  * Of HTTP it is the head of a request or an answer, of whatever version, in the form of HTTP/1, as each side got it; nothing
- * of bodies. What the service's log rules hide (engine/http/veil.h) is hidden before anything is written. Of a stream that
+ * of bodies. What the service's log rules hide (engine/http/redaction.h) is hidden before anything is written. Of a stream that
  * nobody understands here it is how each side begins to speak, when the other one spoke before. A service that is not
  * recorded, and a connection without TLS, costs one comparison.
  */
@@ -21,7 +21,7 @@ struct exchange;
 struct gather;
 struct gist;
 struct http1_head;
-struct veil;
+struct redaction;
 
 /* The recorder's memory, of this process; borrowed. */
 void jot_gist(const struct gist *g);
@@ -43,7 +43,7 @@ enum jot_for { JOT_RECORDER, JOT_CAPTURE, JOT_READERS };
 struct jot {
 	struct conn *conn;
 	enum jot_for reader;
-	const struct veil *veil;
+	const struct redaction *redaction;
 	struct gist_record r;
 	bool cut;
 	char text[JOT_TEXT];

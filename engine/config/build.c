@@ -12,7 +12,7 @@
 #include "engine/clone/flow_log.h"
 #include "engine/http/http.h"
 #include "engine/http/sticky.h"
-#include "engine/http/veil.h"
+#include "engine/http/redaction.h"
 #include "engine/l4/l4.h"
 #include "engine/netsec.h"
 #include "engine/persist.h"
@@ -598,7 +598,7 @@ static struct snapshot *snapshot_port_build(struct config *c, struct service_ent
 	snapshot_clone_build(s, p);
 	p->sources = sources_read(s->sources, c->source_numbers, &p->arena);
 	p->trigger = trigger_build(p->vs->packet_triggers, &p->arena);
-	p->veil = p->analytics ? veil_build(p->analytics->sensitive_log_profile, &p->arena) : NULL;
+	p->redaction = p->analytics ? redaction_new(p->analytics->sensitive_log_profile, &p->arena) : NULL;
 	snapshot_admission(c, s, p);
 	snapshot_server_network(c, s, p);
 	snapshot_pools(c, s, p);
@@ -652,7 +652,7 @@ struct snapshot *config_build(struct config *c, struct service_entry *s, uint64_
 	snapshot_clone_build(s, n);
 	n->sources = sources_read(s->sources, c->source_numbers, &n->arena);
 	n->trigger = trigger_build(vs->packet_triggers, &n->arena);
-	n->veil = n->analytics ? veil_build(n->analytics->sensitive_log_profile, &n->arena) : NULL;
+	n->redaction = n->analytics ? redaction_new(n->analytics->sensitive_log_profile, &n->arena) : NULL;
 	json_object_clear(s->more);
 	policy_load(c, s, vs->network_security_policy_ref);
 	snapshot_admission(c, s, n);

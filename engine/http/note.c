@@ -8,7 +8,7 @@
 #include "base/base.h"
 #include "engine/capture/trigger.h"
 #include "engine/http/refusal.h"
-#include "engine/http/veil.h"
+#include "engine/http/redaction.h"
 #include "engine/tls/tls.h"
 #include "engine/worker.h"
 #include "model/structs.h"
@@ -132,14 +132,14 @@ static struct record *note_new(struct exchange *x)
 }
 
 /* As far as the profile lets logs show it. */
-static void note_field(struct record *rec, const struct veil *veil, enum record_text which, const struct http1_field *f, const char *in)
+static void note_field(struct record *rec, const struct redaction *redaction, enum record_text which, const struct http1_field *f, const char *in)
 {
-	enum veil_how how = veil_header(veil, in + f->name_at, f->name_len);
+	enum redaction_how how = redaction_header(redaction, in + f->name_at, f->name_len);
 
-	if (how == VEIL_SHOWN)
+	if (how == REDACTION_NONE)
 		record_text(rec, which, in + f->value.at, f->value.len);
-	else if (how == VEIL_STARS)
-		record_text(rec, which, VEIL_TEXT, sizeof(VEIL_TEXT) - 1);
+	else if (how == REDACTION_STARS)
+		record_text(rec, which, REDACTION_TEXT, sizeof(REDACTION_TEXT) - 1);
 }
 
 void note_begin(struct exchange *x, const struct http1_head *h, const char *in)
@@ -147,7 +147,7 @@ void note_begin(struct exchange *x, const struct http1_head *h, const char *in)
 	struct record *rec = note_new(x);
 	const char *path = in + h->path.at, *query;
 	struct service_counters *c = exchange_counters(x);
-	const struct veil *veil = x->client->listener->snapshot ? x->client->listener->snapshot->veil : NULL;
+	const struct redaction *redaction = x->client->listener->snapshot ? x->client->listener->snapshot->redaction : NULL;
 	size_t path_len, query_len;
 
 	counter_add(h->method == HTTP1_M_GET ? &c->http_get : h->method == HTTP1_M_POST ? &c->http_post
@@ -163,7 +163,7 @@ void note_begin(struct exchange *x, const struct http1_head *h, const char *in)
 	record_text(rec, RECORD_T_PATH, path, path_len);
 	if (query) {
 		query_len = h->path.len - path_len - 1;
-		query = veil_query(veil, query + 1, &query_len);
+		query = redaction_query(redaction, query + 1, &query_len);
 		record_text(rec, RECORD_T_QUERY, query, query_len);
 	}
 	for (uint32_t i = 0; i < h->fields_n; i++) {
@@ -171,13 +171,13 @@ void note_begin(struct exchange *x, const struct http1_head *h, const char *in)
 
 		switch (f->id) {
 		case HTTP1_F_USER_AGENT:
-			note_field(rec, veil, RECORD_T_AGENT, f, in);
+			note_field(rec, redaction, RECORD_T_AGENT, f, in);
 			break;
 		case HTTP1_F_REFERER:
-			note_field(rec, veil, RECORD_T_REFERER, f, in);
+			note_field(rec, redaction, RECORD_T_REFERER, f, in);
 			break;
 		case HTTP1_F_X_FORWARDED_FOR:
-			note_field(rec, veil, RECORD_T_XFF, f, in);
+			note_field(rec, redaction, RECORD_T_XFF, f, in);
 			break;
 		default:
 			break;

@@ -1,6 +1,6 @@
 #include "base/test.h"
 
-#include "engine/http/veil.h"
+#include "engine/http/redaction.h"
 #include "model/structs.h"
 
 static struct sensitive_field_rule rule(int64_t index, enum string_match_criteria how, const char *const *words, bool stars)
@@ -14,15 +14,15 @@ static struct sensitive_field_rule rule(int64_t index, enum string_match_criteri
 					      .action = stars ? LOG_FIELD_MASKOFF : LOG_FIELD_REMOVE };
 }
 
-static enum veil_how how(const struct veil *v, const char *name)
+static enum redaction_how how(const struct redaction *v, const char *name)
 {
-	return veil_header(v, name, strlen(name));
+	return redaction_header(v, name, strlen(name));
 }
 
-static void says(const struct veil *v, const char *query, const char *shown)
+static void says(const struct redaction *v, const char *query, const char *shown)
 {
 	size_t n = strlen(query);
-	const char *text = veil_query(v, query, &n);
+	const char *text = redaction_query(v, query, &n);
 
 	assert_int_equal(n, strlen(shown));
 	assert_memory_equal(text, shown, n);
@@ -31,10 +31,10 @@ static void says(const struct veil *v, const char *query, const char *shown)
 static void credentials_are_never_shown(void **state)
 {
 	(void)state;
-	assert_int_equal(how(NULL, "Authorization"), VEIL_STARS);
-	assert_int_equal(how(NULL, "set-cookie"), VEIL_STARS);
-	assert_int_equal(how(NULL, "Set-Cookie2"), VEIL_SHOWN);
-	assert_int_equal(how(NULL, "Host"), VEIL_SHOWN);
+	assert_int_equal(how(NULL, "Authorization"), REDACTION_STARS);
+	assert_int_equal(how(NULL, "set-cookie"), REDACTION_STARS);
+	assert_int_equal(how(NULL, "Set-Cookie2"), REDACTION_NONE);
+	assert_int_equal(how(NULL, "Host"), REDACTION_NONE);
 	says(NULL, "a=1&token=x", "a=1&token=x");
 }
 
@@ -49,33 +49,33 @@ static void rules_are_by_name_the_lowest_index_first(void **state)
 	};
 	struct sensitive_log_profile p = { .header_field_rules = rules, .header_field_rules_n = 5, .uri_query_field_rules = rules,
 					   .uri_query_field_rules_n = 1 };
-	struct veil *v;
+	struct redaction *v;
 
 	(void)state;
-	assert_null(veil_build(NULL, &a));
-	v = veil_build(&p, &a);
-	assert_int_equal(how(v, "X-Internal-Key"), VEIL_GONE);
-	assert_int_equal(how(v, "X-Api-KEYS"), VEIL_STARS);
-	assert_int_equal(how(v, "x-17"), VEIL_STARS);
-	assert_int_equal(how(v, "x-17a"), VEIL_SHOWN);
-	assert_int_equal(how(v, "cookie"), VEIL_GONE);
-	assert_int_equal(how(v, "Accept"), VEIL_SHOWN);
+	assert_null(redaction_new(NULL, &a));
+	v = redaction_new(&p, &a);
+	assert_int_equal(how(v, "X-Internal-Key"), REDACTION_GONE);
+	assert_int_equal(how(v, "X-Api-KEYS"), REDACTION_STARS);
+	assert_int_equal(how(v, "x-17"), REDACTION_STARS);
+	assert_int_equal(how(v, "x-17a"), REDACTION_NONE);
+	assert_int_equal(how(v, "cookie"), REDACTION_GONE);
+	assert_int_equal(how(v, "Accept"), REDACTION_NONE);
 	says(v, "a=1&Api_Key=secret&b&key&=x&monkey=banana", "a=1&Api_Key=***&b&key&=x&monkey=***");
 	says(v, "", "");
 	says(v, "&&", "");
-	veil_fini(v);
+	redaction_fini(v);
 	/* What cannot be understood hides all, rather than nothing; a rule that is off hides nothing. */
 	rules[4].match = rule(0, REGEX_MATCH, broken, true).match;
 	rules[0].enabled = false;
-	v = veil_build(&p, &a);
-	assert_int_equal(how(v, "Accept"), VEIL_STARS);
+	v = redaction_new(&p, &a);
+	assert_int_equal(how(v, "Accept"), REDACTION_STARS);
 	says(v, "key=1", "key=1");
-	veil_fini(v);
+	redaction_fini(v);
 	/* All but these. */
 	rules[0] = rule(0, DOES_NOT_EQUAL, key, false);
-	v = veil_build(&p, &a);
+	v = redaction_new(&p, &a);
 	says(v, "a=1&key=2&b=3", "key=2");
-	veil_fini(v);
+	redaction_fini(v);
 	arena_fini(&a);
 }
 

@@ -1,4 +1,4 @@
-#include "engine/http/veil.h"
+#include "engine/http/redaction.h"
 
 #include <regex.h>
 #include <strings.h>
@@ -19,7 +19,7 @@ struct rules {
 	struct rule *at; /* the lowest index first */
 };
 
-struct veil {
+struct redaction {
 	struct rules header, query;
 };
 
@@ -72,9 +72,9 @@ static struct rules rules_of(const struct sensitive_field_rule *rules, size_t n,
 	return out;
 }
 
-struct veil *veil_build(const struct sensitive_log_profile *w, struct arena *a)
+struct redaction *redaction_new(const struct sensitive_log_profile *w, struct arena *a)
 {
-	struct veil *v;
+	struct redaction *v;
 
 	if (!w || (!w->header_field_rules_n && !w->uri_query_field_rules_n))
 		return NULL;
@@ -91,7 +91,7 @@ static void rules_fini(struct rules *r)
 			regfree(&r->at[i].expressions[k]);
 }
 
-void veil_fini(struct veil *v)
+void redaction_fini(struct redaction *v)
 {
 	if (!v)
 		return;
@@ -154,25 +154,25 @@ static bool fits(const struct rule *r, const char *text, size_t n)
 }
 
 /* By the first that fits. */
-static enum veil_how by_rules(const struct rules *rules, const char *name, size_t len)
+static enum redaction_how by_rules(const struct rules *rules, const char *name, size_t len)
 {
 	for (size_t i = 0; i < rules->n; i++)
 		if (fits(&rules->at[i], name, len))
-			return rules->at[i].says->action == LOG_FIELD_MASKOFF ? VEIL_STARS : VEIL_GONE;
-	return VEIL_SHOWN;
+			return rules->at[i].says->action == LOG_FIELD_MASKOFF ? REDACTION_STARS : REDACTION_GONE;
+	return REDACTION_NONE;
 }
 
-enum veil_how veil_header(const struct veil *v, const char *name, size_t n)
+enum redaction_how redaction_header(const struct redaction *v, const char *name, size_t n)
 {
-	enum veil_how how = v ? by_rules(&v->header, name, n) : VEIL_SHOWN;
+	enum redaction_how how = v ? by_rules(&v->header, name, n) : REDACTION_NONE;
 
-	for (size_t i = 0; i < ARRAY_SIZE(always) && how == VEIL_SHOWN; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(always) && how == REDACTION_NONE; i++)
 		if (n == always[i].len && strncasecmp(name, always[i].name, n) == 0)
-			how = VEIL_STARS;
+			how = REDACTION_STARS;
 	return how;
 }
 
-const char *veil_query(const struct veil *v, const char *query, size_t *n)
+const char *redaction_query(const struct redaction *v, const char *query, size_t *n)
 {
 	static _Thread_local char text[4096];
 	size_t used = 0;
@@ -182,24 +182,24 @@ const char *veil_query(const struct veil *v, const char *query, size_t *n)
 	for (size_t at = 0, to; at < *n; at = to + 1) {
 		const char *end = memchr(query + at, '&', *n - at), *equals;
 		size_t name, len;
-		enum veil_how how;
+		enum redaction_how how;
 
 		to = end ? (size_t)(end - query) : *n;
 		equals = memchr(query + at, '=', to - at);
 		name = equals ? (size_t)(equals - query) - at : to - at;
 		how = by_rules(&v->query, query + at, name);
-		len = how == VEIL_SHOWN ? to - at : name;
-		if (how == VEIL_GONE)
+		len = how == REDACTION_NONE ? to - at : name;
+		if (how == REDACTION_GONE)
 			continue;
-		if (used + len + sizeof(VEIL_TEXT) + 2 > sizeof(text))
+		if (used + len + sizeof(REDACTION_TEXT) + 2 > sizeof(text))
 			break;
 		if (used)
 			text[used++] = '&';
 		memcpy(text + used, query + at, len);
 		used += len;
-		if (how == VEIL_STARS && equals) {
-			memcpy(text + used, "=" VEIL_TEXT, sizeof(VEIL_TEXT));
-			used += sizeof(VEIL_TEXT);
+		if (how == REDACTION_STARS && equals) {
+			memcpy(text + used, "=" REDACTION_TEXT, sizeof(REDACTION_TEXT));
+			used += sizeof(REDACTION_TEXT);
 		}
 	}
 	*n = used;

@@ -8,7 +8,7 @@
 #include "engine/http/choice.h"
 #include "engine/http/fail.h"
 #include "engine/http/note.h"
-#include "engine/http/polish.h"
+#include "engine/http/rewrite.h"
 #include "engine/http/refusal.h"
 #include "engine/http/sticky.h"
 #include "engine/http/tunnel.h"
@@ -552,7 +552,7 @@ void exchange_begin(struct exchange *x, const struct http1_head *h)
 	} else if (x->body_max && h->framing == HTTP1_LENGTH && h->content_length > x->body_max) {
 		x->keep = false;
 		exchange_refuse(x, &refusal_BODY_LARGE);
-	} else if (!polish_to_https(x, h)) {
+	} else if (!rewrite_to_https(x, h)) {
 		ask = ask_of(x, h, exchange_in(x));
 		ask.twice = h->framing == HTTP1_NO_BODY && http1_method_is_idempotent(h->method);
 		rc = upstream_open(&x->upstream, x->client->listener->snapshot, &ask);

@@ -10,7 +10,7 @@
 #include "engine/http/h2_frames.h"
 #include "engine/http/h2_text.h"
 #include "engine/http/http.h"
-#include "engine/http/polish.h"
+#include "engine/http/rewrite.h"
 #include "engine/http/refusal.h"
 #include "engine/records.h"
 #include "engine/worker.h"
@@ -427,7 +427,7 @@ static void head(struct exchange *x, const struct http1_head *h, const char *in,
 	const nghttp2_data_provider body = { { .ptr = stream_of(x) }, give_body };
 	static _Thread_local char values[512u << 10]; /* those that were made anew: a whole head with what is added */
 	struct stream *s = stream_of(x);
-	struct polish polish;
+	struct rewrite rewrite;
 	bool date = false, interim = h->status < 200;
 	char status[4], now[48];
 	size_t n = 0, used = 0, len;
@@ -435,7 +435,7 @@ static void head(struct exchange *x, const struct http1_head *h, const char *in,
 	int rc;
 
 	(void)g;
-	polish_init(&polish, x);
+	rewrite_init(&rewrite, x);
 	snprintf(status, sizeof(status), "%u", h->status % 1000u);
 	nv[n++] = pair(":status", 7, status, 3);
 	for (uint32_t i = 0; i < h->fields_n; i++) {
@@ -444,12 +444,12 @@ static void head(struct exchange *x, const struct http1_head *h, const char *in,
 		if (!head_passes(h, f, tell_id))
 			continue;
 		date |= f->id == HTTP1_F_DATE;
-		if (polish_wants(&polish)) {
-			struct polished v;
+		if (rewrite_wants(&rewrite)) {
+			struct rewritten v;
 			bool drop;
 
-			if (polish_field(&polish, f, in, &v, &drop)) {
-				len = drop ? 0 : polished_text(&v, f, in, values + used, sizeof(values) - used);
+			if (rewrite_field(&rewrite, f, in, &v, &drop)) {
+				len = drop ? 0 : rewritten_text(&v, f, in, values + used, sizeof(values) - used);
 				if (len)
 					nv[n++] = pair(in + f->name_at, f->name_len, values + used, len);
 				used += len;
@@ -462,8 +462,8 @@ static void head(struct exchange *x, const struct http1_head *h, const char *in,
 		memcpy(now, http_date_line(&len), sizeof(now));
 		nv[n++] = pair("date", 4, now + 6, len - 8);
 	}
-	if (polish.hsts_len && !interim)
-		nv[n++] = pair("strict-transport-security", 25, polish.hsts, polish.hsts_len);
+	if (rewrite.hsts_len && !interim)
+		nv[n++] = pair("strict-transport-security", 25, rewrite.hsts, rewrite.hsts_len);
 	if (tell_id)
 		nv[n++] = pair("x-request-id", 12, x->id, x->id_len);
 	if (x->set_cookie)

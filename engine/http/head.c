@@ -9,7 +9,7 @@
 #include "engine/backend.h"
 #include "engine/capture/jot.h"
 #include "engine/http/exchange.h"
-#include "engine/http/polish.h"
+#include "engine/http/rewrite.h"
 #include "engine/http/refusal.h"
 #include "engine/tls/tls.h"
 #include "engine/worker.h"
@@ -168,7 +168,7 @@ static void add_keep_alive(const struct http_application_profile *p, struct gath
 	gather_text(g, line, (size_t)n);
 }
 
-static void add_polished(struct gather *g, const struct http1_field *f, const char *in, const struct polished *v)
+static void add_rewritten(struct gather *g, const struct http1_field *f, const char *in, const struct rewritten *v)
 {
 	gather_add(g, in + f->name_at, f->name_len);
 	gather_literal(g, ": ");
@@ -200,10 +200,10 @@ void head_to_client(struct exchange *x, const struct http1_head *h, const char *
 	const struct http_application_profile *p = exchange_profile(x);
 	uint32_t first = h->fields_n ? h->fields[0].name_at : h->len - 2;
 	bool date = false, interim = h->status < 200, tell_id = head_tells_id(x, h);
-	struct polish polish;
+	struct rewrite rewrite;
 	size_t len;
 
-	polish_init(&polish, x);
+	rewrite_init(&rewrite, x);
 	if (h->minor == 1 && in[STATUS_END] == ' ') {
 		gather_add(g, in, first);
 	} else { /* the version is that of the sender: ours (RFC 9110 section 2.5); the blank stands also before no reason */
@@ -219,13 +219,13 @@ void head_to_client(struct exchange *x, const struct http1_head *h, const char *
 		if (!head_passes(h, f, tell_id))
 			continue;
 		date |= f->id == HTTP1_F_DATE;
-		if (polish_wants(&polish)) {
-			struct polished v;
+		if (rewrite_wants(&rewrite)) {
+			struct rewritten v;
 			bool drop;
 
-			if (polish_field(&polish, f, in, &v, &drop)) {
+			if (rewrite_field(&rewrite, f, in, &v, &drop)) {
 				if (!drop)
-					add_polished(g, f, in, &v);
+					add_rewritten(g, f, in, &v);
 				continue;
 			}
 		}
@@ -253,9 +253,9 @@ void head_to_client(struct exchange *x, const struct http1_head *h, const char *
 			gather_text(g, x->set_cookie, x->set_cookie_n);
 			gather_literal(g, "\r\n");
 		}
-		if (polish.hsts_len) {
+		if (rewrite.hsts_len) {
 			gather_literal(g, "Strict-Transport-Security: ");
-			gather_text(g, polish.hsts, polish.hsts_len);
+			gather_text(g, rewrite.hsts, rewrite.hsts_len);
 			gather_literal(g, "\r\n");
 		}
 		if (x->down.chunked)

@@ -1,4 +1,4 @@
-#include "engine/http/polish.h"
+#include "engine/http/rewrite.h"
 
 #include <strings.h>
 
@@ -10,13 +10,13 @@
 #include "engine/worker.h"
 #include "model/structs.h"
 
-void polish_init(struct polish *p, const struct exchange *x)
+void rewrite_init(struct rewrite *p, const struct exchange *x)
 {
 	const struct http_application_profile *a = exchange_profile(x);
 	const struct virtual_service *vs = x->client->listener->snapshot->vs;
 	bool tls = conn_is_tls(x->client);
 
-	*p = (struct polish){ .http_only = a->httponly_enabled, .secure = a->secure_cookie_enabled && tls,
+	*p = (struct rewrite){ .http_only = a->httponly_enabled, .secure = a->secure_cookie_enabled && tls,
 			      .to_https = a->server_side_redirect_to_https && tls };
 	if (x->note) {
 		p->host = x->note->text + x->note->texts[RECORD_T_HOST].at;
@@ -57,7 +57,7 @@ static bool has_attribute(const char *p, size_t n, const char *name)
 	return false;
 }
 
-static bool cookie(const struct polish *p, const char *value, size_t n, struct polished *out)
+static bool cookie(const struct rewrite *p, const char *value, size_t n, struct rewritten *out)
 {
 	unsigned k = 0;
 
@@ -69,7 +69,7 @@ static bool cookie(const struct polish *p, const char *value, size_t n, struct p
 }
 
 /* "http://shop.example:80/x": is it us, by one of our names? Then how the client would say it. */
-static bool redirect(const struct polish *p, const char *value, size_t n, struct polished *out)
+static bool redirect(const struct rewrite *p, const char *value, size_t n, struct rewritten *out)
 {
 	bool plain = n > 7 && strncasecmp(value, "http://", 7) == 0,
 	     tls = n > 8 && strncasecmp(value, "https://", 8) == 0;
@@ -94,11 +94,11 @@ static bool redirect(const struct polish *p, const char *value, size_t n, struct
 	return true;
 }
 
-bool polish_field(const struct polish *p, const struct http1_field *f, const char *in, struct polished *out, bool *drop)
+bool rewrite_field(const struct rewrite *p, const struct http1_field *f, const char *in, struct rewritten *out, bool *drop)
 {
 	const char *value = in + f->value.at;
 
-	*out = (struct polished){ 0 };
+	*out = (struct rewritten){ 0 };
 	*drop = p->hsts_len && field_is(f, in, "strict-transport-security");
 	if (*drop)
 		return true;
@@ -109,7 +109,7 @@ bool polish_field(const struct polish *p, const struct http1_field *f, const cha
 	return false;
 }
 
-size_t polished_text(const struct polished *v, const struct http1_field *f, const char *in, char *out, size_t size)
+size_t rewritten_text(const struct rewritten *v, const struct http1_field *f, const char *in, char *out, size_t size)
 {
 	int n = snprintf(out, size, "%.*s%.*s%.*s%s%s", (int)v->before_len, v->before ? v->before : "", (int)v->host_len,
 			 v->host ? v->host : "", (int)(f->value.len - v->skip), in + f->value.at + v->skip,
@@ -126,7 +126,7 @@ static int tls_port(const struct virtual_service *vs)
 	return 443;
 }
 
-bool polish_to_https(struct exchange *x, const struct http1_head *h)
+bool rewrite_to_https(struct exchange *x, const struct http1_head *h)
 {
 	const struct http1_span host = h->authority;
 	const char *in = exchange_in(x), *name = in + host.at, *colon;

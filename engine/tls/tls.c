@@ -169,12 +169,13 @@ static ssize_t tls_recv(struct conn *c, void *p, size_t n)
 		t->parked = true;
 		watch_set(c->worker->loop, &c->watch, (c->watch.events & ~(uint32_t)EPOLLIN) | EPOLLOUT);
 	}
-	if (got == n && SSL_has_pending(t->ssl)) {
+	/* Nor does the kernel tell of an end that was said behind bytes: it is read already, and no FIN need follow. */
+	if (got == n ? SSL_has_pending(t->ssl) : got && rc != -EAGAIN) {
 		t->more = true;
 		if (c->watch.active && c->watch.events & EPOLLIN)
 			watch_again(c->worker->loop, &c->watch, EPOLLIN);
 	}
-	/* An end or an error that was met behind bytes is met again. */
+	/* What was met behind bytes is met again. */
 	return got ? (ssize_t)got : rc;
 }
 

@@ -1,6 +1,7 @@
 /* What is promised of connections with TLS, on either side, by a worker that passes bytes as they are. */
 #include "base/test.h"
 
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -110,8 +111,12 @@ static void bytes_pass_both_ways_and_ends_are_ends(void **state)
 	hear(s, "again");
 	say(s, "yes");
 	tls_hear(c, "yes");
-	/* The client has said all; the server has not. */
+	/* The client has said all, in one packet with its last words and without a FIN; the server has not. */
+	setsockopt(SSL_get_fd(c), IPPROTO_TCP, TCP_CORK, &(int){ 1 }, sizeof(int));
+	tls_say(c, "bye");
 	SSL_shutdown(c);
+	setsockopt(SSL_get_fd(c), IPPROTO_TCP, TCP_CORK, &(int){ 0 }, sizeof(int));
+	hear(s, "bye");
 	hear_end(s);
 	say(s, "last words");
 	tls_hear(c, "last words");

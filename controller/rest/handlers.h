@@ -61,6 +61,9 @@ enum result captures_folder(struct request *q, const char *path);
 void capture_actions(struct rest *r);
 /* logs.c */
 handler logs_get;
+/* metrics.c */
+handler metrics_get, metrics_collection, metric_ids_get;
+void metrics_views(struct rest *r);
 /* enrol.c */
 handler token_post;
 /* configuration.c */

@@ -1,8 +1,8 @@
 /*
  * inventory - GET /api/KIND-inventory: objects with what a dashboard's row shows of them.
  *
- * A row has `config` (the object) and what `include` names of `runtime`, `health_score`, `alert` and
- * `faults`; without `include` all of them. The runtime is the sub-resource `runtime` of the object,
+ * A row has `config` (the object) and what `include` names of `runtime`, `health_score`, `alert`,
+ * `faults` and `metrics`; without `include` all of them but the last. The runtime is the sub-resource `runtime` of the object,
  * whoever provides it (subresource_add): a kind that has none shows an empty one. Filters, order
  * and pages are those of the kind's list.
  */
@@ -99,6 +99,22 @@ static bool asked_for(const struct request *q, const char *part)
 	return false;
 }
 
+/* {id: {value, units}} of the newest step; empty for what has none. */
+static json_t *metrics_of(const struct view *v, struct request *q, const struct object *o)
+{
+	CLEANUP_JSON json_t *view = subresource_show(v, q, o, "metrics");
+	json_t *out = json_object(), *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(view, "metrics"), i, row) {
+		json_t *one = json_copy(row);
+
+		json_object_set(one, "timestamp", json_object_get(view, "timestamp"));
+		json_object_set_new(out, json_str(row, "metric_id", ""), one);
+	}
+	return out;
+}
+
 struct users {
 	struct request *q;
 	const struct view *view;
@@ -143,6 +159,9 @@ static json_t *row(const struct view *v, struct request *q, const struct object 
 				    json_pack("{s:i, s:i, s:i}", "high", 0, "medium", 0, "low", 0));
 	if (asked_for(q, "faults"))
 		json_object_set_new(out, "faults", faults(runtime));
+	/* Only on request: they are many. */
+	if (query_get(&q->query, "include") && *query_get(&q->query, "include") && asked_for(q, "metrics"))
+		json_object_set_new(out, "metrics", metrics_of(v, q, o));
 	if (inventories[i].users) {
 		struct users u = { q, v, inventories[i].user_kind, json_array() };
 

@@ -61,6 +61,7 @@ int rest_start(struct controller *c, int fd, bool ipv6, struct rest **out, struc
 	auth_limits(r);
 	certificate_actions(r);
 	capture_actions(r);
+	metrics_views(r);
 	rc = files_open(c->data, &r->files, e);
 	if (rc == 0)
 		rc = user_token_init(r, e);

@@ -113,8 +113,14 @@ static const struct route {
 	ROUTE(DELETE, "/api/fileobject/*", file_delete, GUARD_file, FORM,
 	      "Delete a file of the folder fileobject.")
 	ROUTE(OTHER, "/api/image/*", absent_any, GUARD_image, FORM)
-	ROUTE(OTHER, "/api/analytics/metrics/*", absent_any, USERS, ANY_TENANT | FORM)
-	ROUTE(OTHER, "/api/analytics/metric_id", absent_any, USERS, ANY_TENANT | FORM)
+	ROUTE(POST, "/api/analytics/metrics/collection", metrics_collection, HANDLER, 0,
+	      "Several questions about metrics at once.")
+	ROUTE(GET, "/api/analytics/metrics/:kind", metrics_get, HANDLER, 0,
+	      "Metrics of all objects of a kind.")
+	ROUTE(GET, "/api/analytics/metrics/:kind/:uuid", metrics_get, HANDLER, 0,
+	      "Metrics of an object: metric_id, step, limit, start, stop.")
+	ROUTE(GET, "/api/analytics/metric_id", metric_ids_get, USERS, ANY_TENANT,
+	      "The metrics that there are.")
 	ROUTE(GET, "/api/analytics/healthscore/:kind/:uuid", health_score_get, HANDLER, 0,
 	      "The present health score, as a series of one.")
 	ROUTE(OTHER, "/api/analytics/healthscore/*", absent_any, USERS, ANY_TENANT | FORM)

@@ -135,9 +135,6 @@ enum result absent_any(struct request *q)
 		const char *under, *why;
 	} absent[] = {
 		{ "/api/image", "this controller keeps no images, and is upgraded as a package" },
-		{ "/api/analytics/metrics",
-		  "no metrics are kept; what engines count is at virtualservice/UUID/runtime/detail" },
-		{ "/api/analytics/metric_id", "no metrics are kept" },
 		{ "/api/analytics/healthscore",
 		  "only the present scores are told, at healthscore/KIND/UUID" },
 		{ "/api/analytics/anomaly", "nobody looks for anomalies" },

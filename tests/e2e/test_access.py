@@ -204,6 +204,7 @@ def test_routes_that_are_no_kinds(world):
     red, admin = world.tenants["red"], world.admin
     vs = red.make("virtualservice", name="routes")["uuid"]
     group = admin.find("serviceenginegroup", "Default-Group")["uuid"]
+    bandwidth = "metric_id=l4_client.avg_bandwidth"
     routes = [  # tenant, resource, its act, letters that open it, the request, and what it says then
         ("admin", "SE_TOKEN", "", "w", "POST", f"serviceenginegroup/{group}/token", {"uses": 0}, 400),
         ("red", "SE_TOKEN", "", "", "POST", f"serviceenginegroup/{group}/token", {"uses": 0}, 400),
@@ -217,6 +218,12 @@ def test_routes_that_are_no_kinds(world):
         ("red", "VIRTUALSERVICE", "", "rw", "GET", f"virtualservice-inventory/{vs}", None, 200),
         ("red", "SERVICEENGINE", "", "rw", "GET", "serviceengine-inventory", None, 200),
         ("red", "VIRTUALSERVICE", "", "rw", "GET", f"virtualservice/{vs}/runtime", None, 200),
+        ("red", "VIRTUALSERVICE", "", "rw", "GET", f"virtualservice/{vs}/metrics", None, 200),
+        ("red", "VIRTUALSERVICE", "", "rw", "GET", f"analytics/metrics/virtualservice/{vs}?{bandwidth}", None, 200),
+        ("red", "VIRTUALSERVICE", "", "rw", "GET", f"analytics/metrics/virtualservice?{bandwidth}", None, 200),
+        ("red", "VIRTUALSERVICE", "", "rw", "POST", "analytics/metrics/collection", {"metric_requests": [
+            {"entity_uuid": "*", "metric_id": "l4_client.avg_bandwidth"}]}, 200),
+        ("admin", "CONTROLLER", "", "rw", "GET", "analytics/metrics/controller/controller?metric_id=controller_stats.avg_cpu_usage", None, 200),
         ("red", "VIRTUALSERVICE", "", "rw", "GET", f"virtualservice/{vs}/why", None, 200),
         ("red", "VIRTUALSERVICE", "VIRTUALSERVICE_MAINTENANCE", "w", "POST", f"virtualservice/{vs}/nothing", {}, 404),
     ]
@@ -237,6 +244,8 @@ def test_nobody_is_asked_about_services_of_others(world):
                                             ("*", "GET", f"analytics/logs?type=1&virtualservice={uuid[t]}")]):
             assert status == 400 and "no such virtual service" in text, text
         for status, text in world.wire.ask([("blue", "GET", f"virtualservice/{uuid[t]}/why"),
+                                            ("blue", "GET", f"virtualservice/{uuid[t]}/metrics"),
+                                            ("blue", "GET", f"analytics/metrics/virtualservice/{uuid[t]}?metric_id=l4_client.avg_bandwidth"),
                                             ("blue", "GET", f"virtualservice-inventory/{uuid[t]}"),
                                             ("*", "POST", f"virtualservice/{uuid[t]}/scaleout", {})]):
             assert status == 404, text

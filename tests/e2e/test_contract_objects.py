@@ -486,8 +486,6 @@ def test_methods_that_are_not(admin):
 
 @pytest.mark.parametrize("method,path,words", [
     ("POST", "image", "keeps no images"), ("GET", "image", "keeps no images"),
-    ("GET", "analytics/metrics/virtualservice/x?metric_id=l4_client.avg_bandwidth&step=300&limit=6", "no metrics are kept"),
-    ("POST", "analytics/metrics/collection", "no metrics are kept"), ("GET", "analytics/metric_id", "no metrics are kept"),
     ("GET", "analytics/healthscore", "healthscore/KIND/UUID"), ("GET", "analytics/anomaly/pool/x", "anomalies"),
     ("POST", "systemconfiguration/systestemail", "no mail"), ("POST", "pool/clear", "runtime/stats/clear"),
     ("POST", "virtualservice/clear", "runtime/stats/clear"), ("POST", "serviceengine/clear", "runtime/stats/clear"), ("POST", "poolgroup/clear", "none of them stays out")])

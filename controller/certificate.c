@@ -577,7 +577,81 @@ static int key_open(json_t *wire, EVP_PKEY **out, struct err *e)
 	return 0;
 }
 
-static int make(json_t *wire, json_t *cert, EVP_PKEY *given, struct err *e)
+/* ---- what is there already ------------------------------------------------------------ */
+
+static bool key_fits(EVP_PKEY *k, const json_t *params)
+{
+	CLEANUP_JSON json_t *have = key_describe(k, NULL);
+	const char *algorithm = json_str(params, "algorithm", "SSL_KEY_ALGORITHM_RSA");
+	bool ec = strcmp(algorithm, "SSL_KEY_ALGORITHM_EC") == 0;
+	const char *group = ec ? "ec_params" : "rsa_params", *word = ec ? "curve" : "key_size";
+
+	return strcmp(json_str(have, "algorithm", ""), algorithm) == 0 &&
+	       strcmp(json_str(json_object_get(have, group), word, ""),
+		      json_str(json_object_get(params, group), word, ec ? curves[0].word : "SSL_KEY_2048_BITS")) == 0;
+}
+
+/* Takes HAVE. */
+static bool names_fit(GENERAL_NAMES *have, const GENERAL_NAMES *want)
+{
+	int n = MAX(sk_GENERAL_NAME_num(have), 0);
+	bool same = n == sk_GENERAL_NAME_num(want);
+
+	for (int i = 0; same && i < n; i++)
+		same = GENERAL_NAME_cmp(sk_GENERAL_NAME_value(have, i), sk_GENERAL_NAME_value(want, i)) == 0;
+	GENERAL_NAMES_free(have);
+	return same;
+}
+
+static bool request_fits(const char *pem, X509_NAME *name, const GENERAL_NAMES *sans)
+{
+	BIO *b = BIO_new_mem_buf(pem, -1);
+	AUTO(req) X509_REQ *req = b ? PEM_read_bio_X509_REQ(b, NULL, NULL, NULL) : NULL;
+	STACK_OF(X509_EXTENSION) *ext = req ? X509_REQ_get_extensions(req) : NULL;
+	bool fits = req && X509_NAME_cmp(X509_REQ_get_subject_name(req), name) == 0 &&
+		    names_fit(X509V3_get_d2i(ext, NID_subject_alt_name, NULL, NULL), sans);
+
+	sk_X509_EXTENSION_pop_free(ext, X509_EXTENSION_free);
+	BIO_free(b);
+	return fits;
+}
+
+/* DAYS: of one that signs itself; 0: of one that others sign, who decide on its life and often on its names. */
+static bool certificate_fits(const char *pem, X509_NAME *name, const GENERAL_NAMES *sans, long days)
+{
+	AUTO(x509) X509 *x = pem_read_cert(pem);
+	int life = 0, seconds = 0;
+
+	return x && is_self_signed(x) == (days > 0) && X509_NAME_cmp(X509_get_subject_name(x), name) == 0 &&
+	       names_fit(X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL), sans) &&
+	       ASN1_TIME_diff(&life, &seconds, X509_get0_notBefore(x), X509_get0_notAfter(x)) == 1 &&
+	       (!days || life == days);
+}
+
+/*
+ * A body that asks for what OLD has: somebody changes another field of it, and writes down the whole. Another key would
+ * take the certificate from under its users, or make worthless the request that an authority is just about to sign.
+ */
+static bool kept(json_t *wire, json_t *cert, EVP_PKEY *given, const json_t *old, X509_NAME *name, const GENERAL_NAMES *sans,
+		 long days)
+{
+	static const char *const texts[] = { "certificate", "certificate_signing_request" };
+	const json_t *had = json_object_get(old, "certificate");
+	const char *pem = json_str(had, texts[0], ""), *request = json_str(had, texts[1], "");
+	AUTO(key) EVP_PKEY *key = pem_read_key(json_str(old, "key", ""), NULL);
+	bool fits = key && (given ? EVP_PKEY_eq(given, key) == 1 : key_fits(key, json_object_get(wire, "key_params"))) &&
+		    (*request && !days ? request_fits(request, name, sans) : certificate_fits(pem, name, sans, days));
+
+	ERR_clear_error();
+	for (size_t i = 0; i < ARRAY_SIZE(texts) && fits; i++)
+		if (*json_str(had, texts[i], ""))
+			json_object_set_new(cert, texts[i], json_string(json_str(had, texts[i], "")));
+	if (fits)
+		json_object_set_new(wire, "key", json_string(json_str(old, "key", "")));
+	return fits;
+}
+
+static int make(json_t *wire, json_t *cert, EVP_PKEY *given, const json_t *old, struct err *e)
 {
 	bool self_signed = json_bool(cert, "self_signed", false);
 	json_int_t days = json_int(cert, "days_until_expire", DAYS_DEFAULT);
@@ -593,6 +667,10 @@ static int make(json_t *wire, json_t *cert, EVP_PKEY *given, struct err *e)
 		GENERAL_NAMES_free(sans);
 		return err_set(e, -EINVAL, "certificate.days_until_expire", "%lld is out of range: 1 to 3650.",
 			       (long long)days);
+	}
+	if (old && kept(wire, cert, given, old, name, sans, self_signed ? (long)days : 0)) {
+		GENERAL_NAMES_free(sans);
+		return 0;
 	}
 	if (!key)
 		key = made = key_make(json_object_get(wire, "key_params"), e);
@@ -627,7 +705,7 @@ int certificate_open(json_t *wire, struct err *e)
 	return opened(wire, &key, e);
 }
 
-int certificate_prepare(json_t *wire, struct err *e)
+int certificate_prepare(json_t *wire, const json_t *old, struct err *e)
 {
 	AUTO(key) EVP_PKEY *key = NULL;
 	json_t *cert, *facts = NULL;
@@ -647,5 +725,5 @@ int certificate_prepare(json_t *wire, struct err *e)
 	}
 	if (*json_str(cert, "certificate_signing_request", "") || !json_is_object(json_object_get(cert, "subject")))
 		return 0;
-	return make(wire, cert, key, e);
+	return make(wire, cert, key, old, e);
 }

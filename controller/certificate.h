@@ -25,9 +25,10 @@
  * A body on its way to become an sslkeyandcertificate, as it was sent. What comes
  * in another form becomes PEM (envelope.h). A key is opened by its pass phrase and written as PKCS #8. Without a certificate, but with a subject: a key is made (unless one
  * came) and a certificate that signs itself (self_signed), or a signing request. Without either
- * nothing is done. -EINVAL with the path of the field.
+ * nothing is done. OLD: the body of the object that it replaces, or NULL; when that has what is asked for (names, kind of key,
+ * life), it keeps it. -EINVAL with the path of the field.
  */
-int certificate_prepare(json_t *wire, struct err *e);
+int certificate_prepare(json_t *wire, const json_t *old, struct err *e);
 /* The first half of it: what came in another form, or locked, is open. */
 int certificate_open(json_t *wire, struct err *e);
 

@@ -19,6 +19,7 @@ struct preparing {
 	struct request *request;
 	json_t *body; /* a copy of its own: references are not counted across threads */
 	json_t *was;  /* the same of how the stored object's texts came */
+	json_t *old;  /* the same of what a PUT replaces; NULL: nothing */
 	const struct kind_desc *macro; /* kind of its data; NULL: the body is a certificate's */
 	int rc;
 	struct err e;
@@ -53,7 +54,7 @@ static void prepare_work(struct job *j)
 	static const char *const ops[] = { "add", "replace" };
 	struct preparing *p = CONTAINER_OF(j, struct preparing, job);
 
-	p->rc = certificate_prepare(p->body, &p->e);
+	p->rc = certificate_prepare(p->body, p->old, &p->e);
 	/* A PATCH has them one level deeper. What it lacks is in the store: the rule looks at the whole. */
 	for (size_t i = 0; i < ARRAY_SIZE(ops) && p->rc == 0; i++) {
 		json_t *op = json_object_get(p->body, ops[i]);
@@ -131,11 +132,16 @@ static int each_in_message(const struct message_desc *m, json_t *o, int (*f)(jso
 	return rc;
 }
 
+static int prepare_one(json_t *one, struct err *e)
+{
+	return certificate_prepare(one, NULL, e);
+}
+
 static void macro_work(struct job *j)
 {
 	struct preparing *p = CONTAINER_OF(j, struct preparing, job);
 
-	p->rc = each_in_object(p->macro, json_object_get(p->body, "data"), certificate_prepare, &p->e);
+	p->rc = each_in_object(p->macro, json_object_get(p->body, "data"), prepare_one, &p->e);
 	if (p->rc < 0)
 		err_within(&p->e, "data");
 }
@@ -175,18 +181,19 @@ static void prepare_done(struct job *j)
 	}
 	json_decref(p->body);
 	json_decref(p->was);
+	json_decref(p->old);
 	free(p);
 	route_done(q);
 }
 
-static json_t *was_of(const struct request *q)
+/* Copies of what the stored object has of FIELDS. */
+static json_t *had(const struct request *q, const char *const *fields, size_t n)
 {
-	static const char *const fields[] = { "format", "key_base64", "certificate_base64", "key_passphrase" };
 	const struct object *o =
 		q->kind && q->uuid ? store_get(q->rest->c->store, "sslkeyandcertificate", q->uuid) : NULL;
 	json_t *out = json_object(), *v;
 
-	for (size_t i = 0; i < ARRAY_SIZE(fields) && o; i++) {
+	for (size_t i = 0; i < n && o; i++) {
 		v = json_object_get(o->body, fields[i]);
 		if (v)
 			json_object_set_new(out, fields[i], json_deep_copy(v));
@@ -196,6 +203,8 @@ static json_t *was_of(const struct request *q)
 
 static enum result prepare_later(struct request *q, void (*work)(struct job *j), const struct kind_desc *macro)
 {
+	static const char *const was[] = { "format", "key_base64", "certificate_base64", "key_passphrase" };
+	static const char *const old[] = { "key", "certificate" };
 	struct preparing *p = xcalloc(1, sizeof(*p));
 
 	p->job.work = work;
@@ -203,11 +212,13 @@ static enum result prepare_later(struct request *q, void (*work)(struct job *j),
 	p->request = q;
 	p->macro = macro;
 	p->body = json_deep_copy(q->json);
-	p->was = was_of(q);
+	p->was = had(q, was, ARRAY_SIZE(was));
+	p->old = q->method == METHOD_PUT ? had(q, old, ARRAY_SIZE(old)) : NULL;
 	if (pool_post(q->rest->c->pool, &p->job) == 0)
 		return RESULT_LATER;
 	json_decref(p->body);
 	json_decref(p->was);
+	json_decref(p->old);
 	free(p);
 	request_refuse(q, 503, "Too many certificates at once: try again.");
 	return RESULT_NOW;

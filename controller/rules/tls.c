@@ -130,12 +130,11 @@ static int fill_facts(json_t *cert, const char *pem, struct err *e)
 static int certificate_fill(struct change *c, const char *uuid, const json_t *old, json_t *new, struct err *e)
 {
 	bool ca = strcmp(json_str(new, "type", ""), "SSL_CERTIFICATE_TYPE_CA") == 0;
-	int rc = certificate_prepare(new, e);
+	int rc = certificate_prepare(new, old, e);
 	json_t *cert = json_object_get(new, "certificate");
 	const char *pem = json_str(cert, "certificate", ""), *key = json_str(new, "key", "");
 
 	(void)uuid;
-	(void)old;
 	if (rc < 0)
 		return rc;
 	if (!json_object_get(new, "type"))

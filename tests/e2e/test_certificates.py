@@ -14,6 +14,7 @@ from lab.host import until
 from pki import Identity
 
 VIRTUALSERVICE, CA = "SSL_CERTIFICATE_TYPE_VIRTUALSERVICE", "SSL_CERTIFICATE_TYPE_CA"
+FORMS = ("certificate", "certificate_signing_request", "serial_number")
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +185,39 @@ def test_a_signing_request_waits_for_its_answer(admin, root):
                        ({"application_profile_ref": "/api/applicationprofile?name=System-SSL-Application",
                          "services": [{"port": 80}]}, "is for TLS: enable it")):
         assert says in error(admin.post("virtualservice", {**use, "name": "wrong", "vip": [vip("10.7.0.2")], **body}), 400)
+
+
+@pytest.mark.parametrize("certificate", [{"self_signed": True, "days_until_expire": 40}, {}], ids=["self-signed", "request"])
+def test_who_writes_a_made_one_again_takes_no_key_from_its_users(admin, root, certificate):
+    """A playbook that changes the description sends all that it says of the certificate, and no key."""
+    body = {"name": f"again{len(certificate)}", "certificate": {**certificate, "subject": {"common_name": "again.example", "organization": "Lab"},
+                                                                "subject_alt_names": ["again.example", "10.0.0.1"]},
+            "key_params": {"algorithm": "SSL_KEY_ALGORITHM_EC", "ec_params": {"curve": "SSL_KEY_EC_CURVE_SECP256R1"}}}
+    made = admin.make("sslkeyandcertificate", **body)
+    path, have = f"sslkeyandcertificate/{made['uuid']}", read(admin, made)
+
+    def written(method, what):
+        answer = admin.send(method, path, what)
+        assert answer.status_code == 200, answer.text
+        return read(admin, made)
+
+    assert written("PUT", body) == have and written("PATCH", {"replace": body}) == have
+    if not certificate:
+        signed = Identity("again", by=root, csr=have["certificate"]["certificate_signing_request"], names=("again.example",))
+        have["certificate"]["certificate"] = signed.certificate
+        have = written("PUT", have)
+        assert have["status"] == "SSL_CERTIFICATE_FINISHED"
+    described = written("PUT", {**body, "key_passphrase": ""})["certificate"]
+    assert [described.get(f) for f in FORMS] == [have["certificate"].get(f) for f in FORMS]
+
+    of = "certificate" if certificate else "certificate_signing_request"
+    seen = {have["certificate"][of]}
+    for change in ({"subject": {"common_name": "other.example"}}, {"subject_alt_names": ["again.example"]}, {"days_until_expire": 41}):
+        if certificate or "days_until_expire" not in change:
+            seen.add(written("PUT", {**body, "certificate": {**body["certificate"], **change}})["certificate"][of])
+    seen.add(written("PUT", {**body, "key_params": {"algorithm": "SSL_KEY_ALGORITHM_EC", "ec_params": {"curve": "SSL_KEY_EC_CURVE_SECP384R1"}}})
+             ["certificate"][of])
+    assert len(seen) == (5 if certificate else 4)
 
 
 def test_of_two_certificates_for_the_same_clients_one_is_never_shown(admin, root):

@@ -34,7 +34,7 @@ static void check(const char *cert, const char *key)
 
 	if (!wire) /* not UTF-8: no JSON brings it here */
 		return;
-	certificate_prepare(wire, NULL);
+	certificate_prepare(wire, NULL, NULL);
 	if (certificate_read(cert, &facts, NULL) < 0)
 		return;
 	must(certificate_read(cert, &again, NULL) == 0 && json_equal(facts, again));

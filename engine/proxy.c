@@ -20,8 +20,8 @@
 #include "engine/clone/plain.h"
 #include "engine/sandbox.h"
 #include "engine/clone/badges.h"
-#include "engine/capture/chute.h"
-#include "engine/capture/gist.h"
+#include "engine/capture/worker_ring.h"
+#include "engine/capture/excerpt.h"
 #include "engine/capture/jot.h"
 #include "engine/capture/retell.h"
 #include "engine/capture/secrets.h"
@@ -50,9 +50,9 @@ struct proxy {
 	struct counters counters;
 	struct records records;
 	struct outlet outlet;
-	struct chute chute;           /* to captures */
+	struct worker_ring worker_ring;           /* to captures */
 	struct badge *badges;         /* NULL: not here yet */
-	struct gist gist;             /* what the recorder has of plaintext */
+	struct excerpt excerpt;             /* what the recorder has of plaintext */
 	const struct plain_word *words; /* what became of writes into the outlet, by worker; NULL: there is none */
 	struct worker *workers[WORKERS_MAX];
 	unsigned n_workers;
@@ -309,21 +309,21 @@ static void on_secrets(struct proxy *p, const json_t *m, int fd)
 		secrets_socket(fd);
 }
 
-static void on_chute(struct proxy *p, const json_t *m, int fd)
+static void on_worker_ring(struct proxy *p, const json_t *m, int fd)
 {
 	(void)m;
-	if (p->chute.mem || fd < 0 || chute_map(&p->chute, fd, p->n_workers) < 0)
-		broken(p, "chute");
+	if (p->worker_ring.mem || fd < 0 || worker_ring_map(&p->worker_ring, fd, p->n_workers) < 0)
+		broken(p, "worker_ring");
 	else
-		retell_chute(&p->chute);
+		retell_worker_ring(&p->worker_ring);
 }
 
-static void on_gist(struct proxy *p, const json_t *m, int fd)
+static void on_excerpt(struct proxy *p, const json_t *m, int fd)
 {
-	if (p->gist.mem || fd < 0 || gist_map(&p->gist, fd, p->n_workers, (size_t)json_int(m, "bytes", 0)) < 0)
-		broken(p, "gist");
+	if (p->excerpt.mem || fd < 0 || excerpt_map(&p->excerpt, fd, p->n_workers, (size_t)json_int(m, "bytes", 0)) < 0)
+		broken(p, "excerpt");
 	else
-		jot_gist(&p->gist);
+		jot_excerpt(&p->excerpt);
 }
 
 static void on_outlet_books(struct proxy *p, const json_t *m, int fd)
@@ -401,7 +401,7 @@ static const struct {
 	{ "records", on_records },
 	{ "start", on_start },       { "put", on_put },           { "delete", on_delete },
 	{ "commit", on_commit },     { "slots", on_slots }, { "names", on_names_known }, { "resolvers", on_resolvers },       { "clone", on_clone },
-	{ "maps", on_maps },         { "badges", on_badges },     { "secrets", on_secrets },         { "chute", on_chute },         { "gist", on_gist },         { "listener", on_listener }, { "unlisten", on_unlisten },
+	{ "maps", on_maps },         { "badges", on_badges },     { "secrets", on_secrets },         { "worker_ring", on_worker_ring },         { "excerpt", on_excerpt },         { "listener", on_listener }, { "unlisten", on_unlisten },
 	{ "outlet_books", on_outlet_books }, { "outlet_words", on_outlet_words }, { "outlet_queue", on_outlet_queue },
 	{ "vrfs", on_vrfs },         { "sources", on_sources },         { "ping_socket", on_ping_socket }, { "monitors", on_monitors }, { "stop", on_stop },
 };

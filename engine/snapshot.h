@@ -93,9 +93,9 @@ struct snapshot_clone {
 	bool one_client;                  /* a server connection serves one client only: what is copied depends on him */
 	bool by_client;                   /* to the target that its client's connection goes to, not in turn */
 	bool keys;                        /* the capture wants TLS secrets */
-	uint8_t tells;                    /* place of the capture in the chute, and one more; 0: nobody listens */
+	uint8_t tells;                    /* place of the capture in the worker_ring, and one more; 0: nobody listens */
 	bool retells;                     /* the capture wants the plaintext */
-	uint16_t gist;                    /* place of the service in the recorder's plaintext, and one more; 0: it has none */
+	uint16_t excerpt;                    /* place of the service in the recorder's plaintext, and one more; 0: it has none */
 	uint32_t capture;                 /* its number, never used again */
 	bool follow;                      /* mark also what is not copied: a capture wants to know whose packets they are */
 	uint32_t service;                 /* index of the service in the kernel's tables */

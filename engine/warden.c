@@ -562,11 +562,11 @@ static void on_started(struct process_user *u)
 	w->monitors_marked = false;
 	monitors_mark(w);
 	process_send(w->process, json_pack("{s:s, s:b}", "type", "secrets", "fd", 1), captures_secrets_fd(w->captures));
-	process_send(w->process, json_pack("{s:s, s:b}", "type", "chute", "fd", 1), captures_chute_fd(w->captures));
-	if (recorder_gist(w->recorder)->mem)
-		process_send(w->process, json_pack("{s:s, s:b, s:I}", "type", "gist", "fd", 1, "bytes",
-						   (json_int_t)(recorder_gist(w->recorder)->room * w->config.workers)),
-			     recorder_gist(w->recorder)->fd);
+	process_send(w->process, json_pack("{s:s, s:b}", "type", "worker_ring", "fd", 1), captures_worker_ring_fd(w->captures));
+	if (recorder_excerpt(w->recorder)->mem)
+		process_send(w->process, json_pack("{s:s, s:b, s:I}", "type", "excerpt", "fd", 1, "bytes",
+						   (json_int_t)(recorder_excerpt(w->recorder)->room * w->config.workers)),
+			     recorder_excerpt(w->recorder)->fd);
 	for (int v6 = 0; v6 < 2; v6++)
 		ping_socket_give(w, v6);
 	/* What the disk held was in no commit yet, and who serves without a number is counted nowhere. */

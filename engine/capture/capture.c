@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "engine/config/assigned.h"
 #include "engine/bpf/datapath.h"
-#include "engine/capture/chute.h"
+#include "engine/capture/worker_ring.h"
 #include "engine/clone/legs.h"
 #include "engine/link/link.h"
 #include "engine/capture/recorder.h"
@@ -51,7 +51,7 @@ struct captures {
 	struct timer look;
 	struct watch secrets;   /* our end */
 	int secrets_fd;         /* the proxy's */
-	struct chute chute;
+	struct worker_ring worker_ring;
 	uint32_t numbers;       /* of captures, the last one that was given */
 };
 
@@ -84,7 +84,7 @@ static void end(struct taking *t)
 	ring_buffer__free(t->ring);
 	datapath_tap_close(t->all->datapath, t->slot);
 	if (t->capture)
-		chute_clear(&t->all->chute, t->slot, true);
+		worker_ring_clear(&t->all->worker_ring, t->slot, true);
 	t->all->slots[t->slot] = false;
 	loop_breathe(t->all->loop);
 }
@@ -222,7 +222,7 @@ static int start(struct captures *c, const char *owner, uint32_t number, const c
 	if (rc == 0) {
 		t->all = c;
 		t->datapath = c->datapath;
-		t->chute = &c->chute;
+		t->worker_ring = &c->worker_ring;
 		t->requests = c->requests;
 		t->workers = c->workers;
 		t->uuid = xstrdup(uuid);
@@ -234,8 +234,8 @@ static int start(struct captures *c, const char *owner, uint32_t number, const c
 		t->plaintext = p->plaintext;
 		t->monitors = !before_ns && (!number || want->debug_hm != DEBUG_VS_HM_NONE);
 		if (number && !before_ns) {
-			chute_clear(&c->chute, t->slot, false);
-			t->chute_lost = chute_lost(&c->chute, t->slot);
+			worker_ring_clear(&c->worker_ring, t->slot, false);
+			t->worker_ring_lost = worker_ring_lost(&c->worker_ring, t->slot);
 			t->capture = ++c->numbers;
 		}
 		t->offset_ns = stamp_offset_ns();
@@ -254,7 +254,7 @@ static int start(struct captures *c, const char *owner, uint32_t number, const c
 			t->request.id = want->request_id && *want->request_id ? xstrdup(want->request_id) : NULL;
 			t->request.service = xstrdup(owner);
 			recorder_view(c->recorder, t->number, &t->past);
-			if (t->plaintext && gist_view(recorder_gist(c->recorder), t->number, &t->said))
+			if (t->plaintext && excerpt_view(recorder_excerpt(c->recorder), t->number, &t->said))
 				t->recital = recital_new();
 		}
 		must(pthread_create(&t->thread, NULL, before_ns ? taking_run_past : taking_run, t) == 0);
@@ -336,9 +336,9 @@ int captures_secrets_fd(const struct captures *c)
 	return c->secrets_fd;
 }
 
-int captures_chute_fd(const struct captures *c)
+int captures_worker_ring_fd(const struct captures *c)
 {
-	return c->chute.fd;
+	return c->worker_ring.fd;
 }
 
 static struct taking *taking_of(struct captures *c, const char *service)
@@ -393,10 +393,10 @@ static bool follow_recorder(struct captures *c, struct assigned *a)
 
 	if (rc < 0)
 		log_warn("not_recorded service=%s error=\"%s\"", a->uuid, strerror(-rc));
-	a->gist = recorder_follow_plaintext(c->recorder, a->index,
-					    wanted && json_bool(vs, "flight_recorder_plaintext", true) &&
-						    json_bool(group, "flight_recorder_plaintext", true) &&
-						    service_speaks_tls(c->link, a->uuid));
+	a->excerpt = recorder_follow_plaintext(c->recorder, a->index,
+					       wanted && json_bool(vs, "flight_recorder_plaintext", true) &&
+						       json_bool(group, "flight_recorder_plaintext", true) &&
+						       service_speaks_tls(c->link, a->uuid));
 	return wanted && rc == 0;
 }
 
@@ -419,7 +419,7 @@ static void name_service(struct captures *c, const struct assigned *a)
 bool captures_follow(struct captures *c, struct assigned *a)
 {
 	const uint32_t number = a->capture.number;
-	const unsigned gist = a->gist;
+	const unsigned excerpt = a->excerpt;
 	bool followed = a->follows;
 	const struct taking *t;
 
@@ -435,7 +435,7 @@ bool captures_follow(struct captures *c, struct assigned *a)
 		a->capture.plaintext = t->plaintext;
 	}
 	legs_follow(a->legs, a->follows);
-	return a->follows != followed || a->capture.number != number || a->gist != gist;
+	return a->follows != followed || a->capture.number != number || a->excerpt != excerpt;
 }
 
 struct own {
@@ -502,7 +502,7 @@ struct captures *captures_new(struct loop *l, struct datapath *d, struct recorde
 	c->workers = MIN(MAX(workers, 1U), (unsigned)TAKING_WORKERS);
 	list_init(&c->all);
 	must(secrets_pair(&c->secrets.fd, &c->secrets_fd) == 0);
-	must(chute_new(&c->chute, c->workers) == 0);
+	must(worker_ring_new(&c->worker_ring, c->workers) == 0);
 	must(watch_start(l, &c->secrets, c->secrets.fd, EPOLLIN, secrets_ready) == 0);
 	return c;
 }
@@ -523,7 +523,7 @@ void captures_free(struct captures *c)
 	free(c->named);
 	watch_stop(c->loop, &c->secrets);
 	timer_stop(c->loop, &c->look);
-	chute_fini(&c->chute);
+	worker_ring_fini(&c->worker_ring);
 	close(c->secrets.fd);
 	close(c->secrets_fd);
 	free(c);

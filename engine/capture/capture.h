@@ -30,8 +30,8 @@ void captures_free(struct captures *c);
 
 /* Where the proxy's workers put TLS secrets (engine/capture/secrets.h). Stays the captures'. */
 int captures_secrets_fd(const struct captures *c);
-/* Where they put notes and plaintext (engine/capture/chute.h). */
-int captures_chute_fd(const struct captures *c);
+/* Where they put notes and plaintext (engine/capture/worker_ring.h). */
+int captures_worker_ring_fd(const struct captures *c);
 
 /* After a commit: the captures of A begin or end. True: others are wanted of its packets than before. */
 bool captures_follow(struct captures *c, struct assigned *a);

@@ -1,5 +1,5 @@
 /*
- * cut - frames as they are on the wire, of what the kernel handles as one packet.
+ * cut - frames as they are on the wire, of what the kernel handles as one packet: segmentation (GSO) in software.
  *
  * A large send or a merged receive is cut into the segments that it becomes or came as: sequence numbers, lengths,
  * identifications and flags as a network card would make them, checksums complete. A single frame whose checksum the

@@ -10,16 +10,16 @@
 
 #define LOOKED_AT 4096 /* of a head in pieces */
 
-static const struct gist *gist; /* set before anybody serves */
+static const struct excerpt *excerpt; /* set before anybody serves */
 
-void jot_gist(const struct gist *g)
+void jot_excerpt(const struct excerpt *g)
 {
-	__atomic_store_n(&gist, g, __ATOMIC_RELEASE);
+	__atomic_store_n(&excerpt, g, __ATOMIC_RELEASE);
 }
 
 /* ---- a record ---- */
 
-static void end_of(struct gist_end *e, const union address *a, unsigned port)
+static void end_of(struct excerpt_end *e, const union address *a, unsigned port)
 {
 	address_mapped(a, e->addr);
 	e->port = (uint16_t)port;
@@ -31,11 +31,11 @@ static bool wants(enum jot_for reader, const struct conn *c)
 
 	if (reader == JOT_CAPTURE)
 		return c->retold && retell_wants_heads(c);
-	return c->tls && s && s->clone.gist && __atomic_load_n(&gist, __ATOMIC_ACQUIRE);
+	return c->tls && s && s->clone.excerpt && __atomic_load_n(&excerpt, __ATOMIC_ACQUIRE);
 }
 
 /* Of C, which is CLIENT's or serves it. False: it is not wanted. */
-static bool begin(struct jot *j, enum jot_for reader, struct conn *c, const struct conn *client, enum gist_what what, bool out)
+static bool begin(struct jot *j, enum jot_for reader, struct conn *c, const struct conn *client, enum excerpt_what what, bool out)
 {
 	const struct snapshot *s = c->service->snapshot;
 
@@ -45,7 +45,7 @@ static bool begin(struct jot *j, enum jot_for reader, struct conn *c, const stru
 	j->reader = reader;
 	j->redaction = s->redaction;
 	j->cut = false;
-	j->r = (struct gist_record){ .at_ns = mono_ns(), .flow = retell_flow(client), .service = s->clone.service,
+	j->r = (struct excerpt_record){ .at_ns = mono_ns(), .flow = retell_flow(client), .service = s->clone.service,
 				     .nth = reader == JOT_RECORDER ? c->jots++ : 0, .worker = (uint16_t)c->worker->id,
 				     .what = (uint8_t)what, .out = out,
 				     .leg = c->side == CONN_CLIENT ? PACKETS_CLIENT_LEG : PACKETS_SERVER_LEG };
@@ -65,18 +65,18 @@ static bool begin(struct jot *j, enum jot_for reader, struct conn *c, const stru
 static void end(struct jot *j, const char *id, size_t id_len, uint64_t more)
 {
 	j->r.id_len = (uint8_t)id_len;
-	j->r.wire = j->r.len + (uint32_t)MIN(MAX(more, (uint64_t)j->cut), (uint64_t)GIST_MORE);
+	j->r.wire = j->r.len + (uint32_t)MIN(MAX(more, (uint64_t)j->cut), (uint64_t)EXCERPT_MORE);
 	if (j->reader == JOT_CAPTURE)
 		retell_head(j->conn, &j->r, j->text);
 	else
-		gist_put(gist, j->conn->service->snapshot->clone.gist - 1u, &j->r, id_len ? id : "", j->text);
+		excerpt_put(excerpt, j->conn->service->snapshot->clone.excerpt - 1u, &j->r, id_len ? id : "", j->text);
 }
 
 /* ---- its text ---- */
 
 static void put(struct jot *j, const char *p, size_t n)
 {
-	size_t room = j->reader == JOT_CAPTURE ? JOT_TEXT : GIST_SNAP, fits = j->cut ? 0 : MIN(n, room - j->r.len);
+	size_t room = j->reader == JOT_CAPTURE ? JOT_TEXT : EXCERPT_SNAP, fits = j->cut ? 0 : MIN(n, room - j->r.len);
 
 	memcpy(j->text + j->r.len, p, fits);
 	j->r.len = (uint16_t)(j->r.len + fits);
@@ -177,7 +177,7 @@ void jot_request(const struct exchange *x, const struct http1_head *h, const cha
 	struct jot j;
 
 	for (enum jot_for reader = 0; reader < JOT_READERS; reader++) {
-		if (!begin(&j, reader, x->client, x->client, GIST_REQUEST, false))
+		if (!begin(&j, reader, x->client, x->client, EXCERPT_REQUEST, false))
 			continue;
 		put_head(&j, in, h->len, x->framed);
 		end(&j, x->id, x->id_len, body_of(h));
@@ -190,7 +190,7 @@ void jot_sent(const struct exchange *x, const struct http1_head *h, const char *
 	struct jot j;
 	size_t n;
 
-	if (!begin(&j, JOT_RECORDER, x->upstream.server, x->client, GIST_REQUEST, true))
+	if (!begin(&j, JOT_RECORDER, x->upstream.server, x->client, EXCERPT_REQUEST, true))
 		return;
 	j.r.retry = (uint16_t)(x->upstream.tries + x->reselects);
 	text = together(g, &n);
@@ -202,7 +202,7 @@ void jot_answered(const struct exchange *x, const struct http1_head *h, const ch
 {
 	struct jot j;
 
-	if (!begin(&j, JOT_RECORDER, x->upstream.server, x->client, GIST_ANSWER, false))
+	if (!begin(&j, JOT_RECORDER, x->upstream.server, x->client, EXCERPT_ANSWER, false))
 		return;
 	put_head(&j, in, h->len, false);
 	end(&j, x->id, x->id_len, body_of(h));
@@ -214,7 +214,7 @@ void jot_answer(const struct exchange *x, const struct http1_head *h, const char
 	struct jot j;
 	size_t n;
 
-	if (!begin(&j, JOT_RECORDER, x->client, x->client, GIST_ANSWER, true))
+	if (!begin(&j, JOT_RECORDER, x->client, x->client, EXCERPT_ANSWER, true))
 		return;
 	text = together(g, &n);
 	put_head(&j, text ? text : in, text ? n : h->len, false);
@@ -225,7 +225,7 @@ bool jot_answer_begins(struct jot *j, enum jot_for reader, const struct exchange
 {
 	char line[24];
 
-	if (!begin(j, reader, x->client, x->client, GIST_ANSWER, true))
+	if (!begin(j, reader, x->client, x->client, EXCERPT_ANSWER, true))
 		return false;
 	put(j, line, (size_t)snprintf(line, sizeof(line), "HTTP/2 %u\r\n", h->status % 1000u));
 	return true;
@@ -251,7 +251,7 @@ static void say(struct conn *c, const struct conn *client, bool out, const char 
 {
 	struct jot j;
 
-	if (!begin(&j, JOT_RECORDER, c, client, GIST_STREAM, out))
+	if (!begin(&j, JOT_RECORDER, c, client, EXCERPT_STREAM, out))
 		return;
 	if (is_http(p, n))
 		put_head(&j, p, n, false);

@@ -1,7 +1,7 @@
 /*
- * jot - what a worker gives the flight recorder of what is said inside TLS: the first bytes of each message. The same way go
- * the heads of a client's HTTP/2 that a capture found in its middle (engine/capture/retell.h), which are not hidden: whoever
- * captures plaintext may read it.
+ * jot - a worker jots down excerpts of what is said inside TLS, for the flight recorder (engine/capture/excerpt.h): the
+ * first bytes of each message. The same way go the heads of a client's HTTP/2 that a capture found in its middle
+ * (engine/capture/retell.h), which are not hidden: whoever captures plaintext may read it.
  *
  * Of HTTP it is the head of a request or an answer, of whatever version, in the form of HTTP/1, as each side got it; nothing
  * of bodies. What the service's log rules hide (engine/http/redaction.h) is hidden before anything is written. Of a stream that
@@ -14,17 +14,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "engine/capture/gist.h"
+#include "engine/capture/excerpt.h"
 
 struct conn;
 struct exchange;
 struct gather;
-struct gist;
+struct excerpt;
 struct http1_head;
 struct redaction;
 
 /* The recorder's memory, of this process; borrowed. */
-void jot_gist(const struct gist *g);
+void jot_excerpt(const struct excerpt *g);
 
 /* ---- heads ---- */
 
@@ -44,7 +44,7 @@ struct jot {
 	struct conn *conn;
 	enum jot_for reader;
 	const struct redaction *redaction;
-	struct gist_record r;
+	struct excerpt_record r;
 	bool cut;
 	char text[JOT_TEXT];
 };

@@ -11,7 +11,7 @@
 
 struct talk {
 	struct table_link link;
-	struct gist_end from, to;
+	struct excerpt_end from, to;
 	uint32_t next[2]; /* sequence numbers: of who opened it, of the other one */
 };
 
@@ -39,7 +39,7 @@ void recital_free(struct recital *r)
 	free(r);
 }
 
-static bool is_same(const struct gist_end *a, const struct gist_end *b)
+static bool is_same(const struct excerpt_end *a, const struct excerpt_end *b)
 {
 	return a->port == b->port && memcmp(a->addr, b->addr, sizeof(a->addr)) == 0;
 }
@@ -48,7 +48,7 @@ static bool is_same(const struct gist_end *a, const struct gist_end *b)
  * A client's connection is found by its flow, whose number is a keyed hash; one to a server, which goes from client to
  * client, by ports that no stranger chooses. *FRESH: nothing of it was told before.
  */
-static struct talk *talk_of(struct recital *r, const struct gist_record *m, bool *fresh)
+static struct talk *talk_of(struct recital *r, const struct excerpt_record *m, bool *fresh)
 {
 	uint64_t hash = m->leg == PACKETS_CLIENT_LEG ? m->flow : ((uint64_t)m->from.port << 16 | m->to.port) * 0x9E3779B97F4A7C15ULL;
 	struct talk *t;
@@ -113,7 +113,7 @@ static uint8_t *put_ethernet(uint8_t *p, bool back, bool v4)
 	return put16(p, v4 ? 0x0800 : 0x86dd);
 }
 
-static uint8_t *put_ip(uint8_t *p, const struct gist_end *from, const struct gist_end *to, uint32_t payload, bool v4)
+static uint8_t *put_ip(uint8_t *p, const struct excerpt_end *from, const struct excerpt_end *to, uint32_t payload, bool v4)
 {
 	uint8_t *ip = p;
 
@@ -131,17 +131,17 @@ static uint8_t *put_ip(uint8_t *p, const struct gist_end *from, const struct gis
 	return p;
 }
 
-size_t recite_head(const struct gist_record *m, const char *text, uint32_t next[static 2], uint8_t head[static RECITE_HEAD])
+size_t recite_head(const struct excerpt_record *m, const char *text, uint32_t next[static 2], uint8_t head[static RECITE_HEAD])
 {
 	bool v4 = ip_bytes_are_v4(m->from.addr) && ip_bytes_are_v4(m->to.addr);
 	/* By whoever opened the connection: the client, or the engine towards a server. */
 	bool back = (m->leg == PACKETS_CLIENT_LEG) == (m->out != 0);
-	struct gist_end from = m->from, to = m->to;
+	struct excerpt_end from = m->from, to = m->to;
 	uint8_t *p = head, *tcp;
 
 	to.port = to.port == 80 ? 8080 : 80;
 	if (back) {
-		struct gist_end other = from;
+		struct excerpt_end other = from;
 
 		from = to;
 		to = other;
@@ -158,11 +158,11 @@ size_t recite_head(const struct gist_record *m, const char *text, uint32_t next[
 	return (size_t)(p - head);
 }
 
-void recital_frame(struct recital *r, const struct gist_record *m, struct packets_frame *f, uint8_t data[static RECITE_BYTES])
+void recital_frame(struct recital *r, const struct excerpt_record *m, struct packets_frame *f, uint8_t data[static RECITE_BYTES])
 {
 	bool fresh;
 	struct talk *t = talk_of(r, m, &fresh);
-	size_t n = recite_head(m, gist_text(m), t->next, data);
+	size_t n = recite_head(m, excerpt_text(m), t->next, data);
 
 	*f = (struct packets_frame){
 		.at_ns = m->at_ns,
@@ -176,20 +176,20 @@ void recital_frame(struct recital *r, const struct gist_record *m, struct packet
 		.data = data,
 	};
 	memcpy(f->client, m->client.addr, sizeof(f->client));
-	memcpy(data + n, gist_text(m), m->len);
+	memcpy(data + n, excerpt_text(m), m->len);
 }
 
-bool recital_note(const struct gist_record *m, struct packets_note *n)
+bool recital_note(const struct excerpt_record *m, struct packets_note *n)
 {
-	if (m->what == GIST_STREAM || (m->what == GIST_ANSWER && m->leg == PACKETS_SERVER_LEG))
+	if (m->what == EXCERPT_STREAM || (m->what == EXCERPT_ANSWER && m->leg == PACKETS_SERVER_LEG))
 		return false;
-	*n = (struct packets_note){ .at_ns = m->at_ns, .flow = m->flow, .leg = m->leg, .over = m->what == GIST_ANSWER,
+	*n = (struct packets_note){ .at_ns = m->at_ns, .flow = m->flow, .leg = m->leg, .over = m->what == EXCERPT_ANSWER,
 				    .flags = NOTE_TLS | NOTE_RETOLD, .retry = m->retry, .port = m->from.port };
 	if (m->leg == PACKETS_SERVER_LEG) {
 		memcpy(n->server, m->to.addr, sizeof(n->server));
 		n->server_port = m->to.port;
 	}
 	for (unsigned i = 0; i < m->id_len; i++)
-		n->request[i] = (char)(isprint((unsigned char)gist_id(m)[i]) ? gist_id(m)[i] : '?');
+		n->request[i] = (char)(isprint((unsigned char)excerpt_id(m)[i]) ? excerpt_id(m)[i] : '?');
 	return m->id_len > 0;
 }

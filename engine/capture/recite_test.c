@@ -4,13 +4,13 @@
 #include "engine/capture/recite.h"
 
 struct said {
-	struct gist_record r;
-	char id[GIST_ID_MAX + GIST_SNAP];
+	struct excerpt_record r;
+	char id[EXCERPT_ID_MAX + EXCERPT_SNAP];
 };
 
-static struct gist_end end_of(const char *ip, uint16_t port)
+static struct excerpt_end end_of(const char *ip, uint16_t port)
 {
-	struct gist_end e = { .port = port };
+	struct excerpt_end e = { .port = port };
 	struct in6_addr a;
 
 	assert_int_equal(ip_parse(ip, &a), 0);
@@ -18,7 +18,7 @@ static struct gist_end end_of(const char *ip, uint16_t port)
 	return e;
 }
 
-static struct said said(const char *from, const char *to, uint16_t port, enum gist_what what, bool out, const char *text)
+static struct said said(const char *from, const char *to, uint16_t port, enum excerpt_what what, bool out, const char *text)
 {
 	struct said s = { .r = { .at_ns = 7, .flow = 99, .worker = 1, .what = (uint8_t)what, .out = out, .id_len = 2,
 				 .len = (uint16_t)strlen(text), .wire = (uint32_t)strlen(text) + 1000 } };
@@ -63,8 +63,8 @@ static void pseudo_right(const uint8_t *frame, size_t len)
 
 static void messages_are_cut_packets_of_one_conversation(void **state)
 {
-	struct said asked = said("192.0.2.7", "198.51.100.1", 443, GIST_REQUEST, false, "GET /"),
-		    told = said("192.0.2.7", "198.51.100.1", 443, GIST_ANSWER, true, "HTTP/1.1 200");
+	struct said asked = said("192.0.2.7", "198.51.100.1", 443, EXCERPT_REQUEST, false, "GET /"),
+		    told = said("192.0.2.7", "198.51.100.1", 443, EXCERPT_ANSWER, true, "HTTP/1.1 200");
 	struct recital *r = recital_new();
 	uint8_t one[RECITE_BYTES], two[RECITE_BYTES], three[RECITE_BYTES];
 	struct packets_frame f;
@@ -109,7 +109,7 @@ static void messages_are_cut_packets_of_one_conversation(void **state)
 
 static void a_server_s_leg_is_one_for_all_clients(void **state)
 {
-	struct said asked = said("fd00::1", "fd00::2", 80, GIST_REQUEST, true, "GET /"), other = asked;
+	struct said asked = said("fd00::1", "fd00::2", 80, EXCERPT_REQUEST, true, "GET /"), other = asked;
 	struct recital *r = recital_new();
 	uint8_t one[RECITE_BYTES], two[RECITE_BYTES];
 	struct packets_frame f;
@@ -128,13 +128,13 @@ static void a_server_s_leg_is_one_for_all_clients(void **state)
 	/* Which request is where: its end is the client's. */
 	assert_true(recital_note(&asked.r, &n) && n.port == 40000 && n.server_port == 80 && !n.over);
 	assert_string_equal(n.request, "r1");
-	asked.r.what = GIST_ANSWER;
+	asked.r.what = EXCERPT_ANSWER;
 	assert_false(recital_note(&asked.r, &n));
 	asked.r.leg = PACKETS_CLIENT_LEG;
 	asked.id[0] = '\n';
 	assert_true(recital_note(&asked.r, &n) && n.over);
 	assert_string_equal(n.request, "?1");
-	asked.r.what = GIST_STREAM;
+	asked.r.what = EXCERPT_STREAM;
 	assert_false(recital_note(&asked.r, &n));
 	recital_free(r);
 }

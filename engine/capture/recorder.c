@@ -18,7 +18,7 @@ struct recorder {
 	struct recorder_memory memory;
 	uint32_t n; /* shares, a power of two */
 	struct share shares[RECORDER_SHARES_MAX];
-	struct gist gist;
+	struct excerpt excerpt;
 };
 
 struct recorder *recorder_new(struct datapath *d, unsigned workers, size_t bytes)
@@ -28,14 +28,14 @@ struct recorder *recorder_new(struct datapath *d, unsigned workers, size_t bytes
 	r->datapath = d;
 	r->memory = datapath_recorder(d);
 	r->n = 1;
-	must(gist_new(&r->gist, workers, MIN(bytes / PLAINTEXT_PART, PLAINTEXT_MAX)) == 0);
+	must(excerpt_new(&r->excerpt, workers, MIN(bytes / PLAINTEXT_PART, PLAINTEXT_MAX)) == 0);
 	return r;
 }
 
 void recorder_free(struct recorder *r)
 {
 	if (r)
-		gist_fini(&r->gist);
+		excerpt_fini(&r->excerpt);
 	free(r);
 }
 
@@ -113,14 +113,14 @@ int recorder_follow(struct recorder *r, uint32_t service, bool yes)
 unsigned recorder_follow_plaintext(struct recorder *r, uint32_t service, bool yes)
 {
 	if (yes)
-		return gist_give(&r->gist, service);
-	gist_take_back(&r->gist, service);
+		return excerpt_give(&r->excerpt, service);
+	excerpt_take_back(&r->excerpt, service);
 	return 0;
 }
 
-const struct gist *recorder_gist(const struct recorder *r)
+const struct excerpt *recorder_excerpt(const struct recorder *r)
 {
-	return &r->gist;
+	return &r->excerpt;
 }
 
 bool recorder_view(const struct recorder *r, uint32_t service, struct recorder_view *out)

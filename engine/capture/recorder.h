@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "engine/bpf/datapath.h"
-#include "engine/capture/gist.h"
+#include "engine/capture/excerpt.h"
 
 struct recorder;
 
@@ -31,11 +31,11 @@ bool recorder_records(const struct recorder *r);
 int recorder_follow(struct recorder *r, uint32_t service, bool yes);
 /*
  * What is said inside TLS is recorded as well, or no more, and what was is forgotten: SERVICE's place and one more, for the
- * proxy (engine/capture/gist.h); 0: it has none.
+ * proxy (engine/capture/excerpt.h); 0: it has none.
  */
 unsigned recorder_follow_plaintext(struct recorder *r, uint32_t service, bool yes);
 /* The memory that the proxy shares. */
-const struct gist *recorder_gist(const struct recorder *r);
+const struct excerpt *recorder_excerpt(const struct recorder *r);
 
 /* A share as it is now, for recorder_read() on whatever thread. False: SERVICE is not recorded. */
 struct recorder_view {

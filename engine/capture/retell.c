@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 #include "base/ip.h"
-#include "engine/capture/chute.h"
+#include "engine/capture/worker_ring.h"
 #include "engine/capture/recite.h"
 #include "engine/clone/mark.h"
 #include "engine/clone/synth.h"
@@ -23,11 +23,11 @@ struct retold {
 	uint32_t next[2];         /* sequence numbers then */
 };
 
-static const struct chute *chute; /* set before anybody serves */
+static const struct worker_ring *worker_ring; /* set before anybody serves */
 
-void retell_chute(const struct chute *c)
+void retell_worker_ring(const struct worker_ring *c)
 {
-	__atomic_store_n(&chute, c, __ATOMIC_RELEASE);
+	__atomic_store_n(&worker_ring, c, __ATOMIC_RELEASE);
 }
 
 /* What is wanted of C's service; NULL: nothing. */
@@ -35,12 +35,12 @@ static const struct snapshot_clone *wanted(const struct conn *c)
 {
 	const struct snapshot *s = c->service->snapshot;
 
-	return s && s->clone.tells && __atomic_load_n(&chute, __ATOMIC_ACQUIRE) ? &s->clone : NULL;
+	return s && s->clone.tells && __atomic_load_n(&worker_ring, __ATOMIC_ACQUIRE) ? &s->clone : NULL;
 }
 
 static bool put(const struct conn *c, const struct snapshot_clone *w, const struct told *t, const struct iovec *iov, int n)
 {
-	return chute_put(chute, c->worker->id, w->tells - 1, t, iov, n);
+	return worker_ring_put(worker_ring, c->worker->id, w->tells - 1, t, iov, n);
 }
 
 static const struct conn *client_of(const struct conn *c)
@@ -179,7 +179,7 @@ bool retell_wants_heads(const struct conn *c)
 	return w && w->retells && w->capture == c->retold->capture;
 }
 
-void retell_head(struct conn *c, const struct gist_record *m, const char *text)
+void retell_head(struct conn *c, const struct excerpt_record *m, const char *text)
 {
 	uint8_t head[RECITE_HEAD];
 	size_t n = recite_head(m, text, c->retold->next, head);

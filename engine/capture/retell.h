@@ -16,16 +16,16 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-struct chute;
+struct worker_ring;
 struct conn;
 struct exchange;
-struct gist_record;
+struct excerpt_record;
 
 /* The flow's number, which the kernel's side has as well: of a client's connection, and of all that serve it. */
 uint64_t retell_flow(const struct conn *client);
 
 /* The way to the warden, of this process; borrowed. */
-void retell_chute(const struct chute *c);
+void retell_worker_ring(const struct worker_ring *c);
 
 /* ---- a connection ---- */
 
@@ -37,7 +37,7 @@ void retell_said(struct conn *c, const struct iovec *iov, size_t sent);
 /* Are only heads told of C, which speaks HTTP/2? */
 bool retell_wants_heads(const struct conn *c);
 /* M, of C, which wants it; its TEXT is M->len bytes. */
-void retell_head(struct conn *c, const struct gist_record *m, const char *text);
+void retell_head(struct conn *c, const struct excerpt_record *m, const char *text);
 /* One side says no more. */
 void retell_end(struct conn *c, bool ours);
 void retell_fini(struct conn *c, bool reset);

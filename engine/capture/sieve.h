@@ -1,5 +1,5 @@
 /*
- * sieve - which packets of a virtual service a capture keeps: debug_ip, capture_filters, capture_pkt_filter, debug_hm and
+ * sieve - the filter of a capture, which packets of a virtual service it keeps: debug_ip, capture_filters, capture_pkt_filter, debug_hm and
  * an expression, all of which must let a packet pass.
  *
  * debug_ip is asked of a connection: a client's address lets its packets pass on the client leg, and those of the

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "engine/address.h"
 #include "engine/bpf/datapath.h"
-#include "engine/capture/chute.h"
+#include "engine/capture/worker_ring.h"
 #include "engine/capture/cut.h"
 #include "engine/capture/recite.h"
 #include "engine/capture/sieve.h"
@@ -67,7 +67,7 @@ void taking_seal(struct taking *t, uint64_t until_ns, const char *ended)
 	must(buf_room(&t->out, BLOCK_ROOM) == 0);
 	t->drops = t->lost + (t->ring ? datapath_tap_lost(t->datapath, t->slot) : 0);
 	if (t->capture)
-		t->drops += chute_lost(t->chute, t->slot) - t->chute_lost;
+		t->drops += worker_ring_lost(t->worker_ring, t->slot) - t->worker_ring_lost;
 	b->drops = t->drops;
 	t->waiting += b->bytes.len;
 	*t->last = b;
@@ -201,11 +201,11 @@ static void hear_frame(struct taking *t, const struct told *told, const uint8_t 
 /* What workers tell: they may be behind, and speak of another capture. */
 static void hear(struct taking *t)
 {
-	uint8_t data[CHUTE_DATA_MAX];
+	uint8_t data[WORKER_RING_DATA_MAX];
 	struct told told;
 
 	for (unsigned w = 0; t->capture && w < t->workers; w++)
-		while (chute_take(t->chute, w, t->slot, &told, data)) {
+		while (worker_ring_take(t->worker_ring, w, t->slot, &told, data)) {
 			struct in6_addr client, server;
 
 			memcpy(&client, told.client, 16);
@@ -279,11 +279,11 @@ static uint64_t take_past(struct taking *t, uint64_t since_ns, uint64_t until_ns
 /* The same of what was said inside TLS. */
 static uint64_t take_said(struct taking *t, uint64_t since_ns, uint64_t until_ns)
 {
-	struct gist_past past;
+	struct excerpt_past past;
 
-	gist_read(&t->said, since_ns, until_ns, &past);
+	excerpt_read(&t->said, since_ns, until_ns, &past);
 	for (size_t i = 0; i < past.n && !taking_stops(t); i++) {
-		const struct gist_record *m = past.at[i];
+		const struct excerpt_record *m = past.at[i];
 		uint8_t data[RECITE_BYTES];
 		struct packets_frame f;
 		struct packets_note n;
@@ -292,7 +292,7 @@ static uint64_t take_said(struct taking *t, uint64_t since_ns, uint64_t until_ns
 		memcpy(&client, m->client.addr, sizeof(client));
 		if (m->leg == PACKETS_SERVER_LEG)
 			memcpy(&server, m->to.addr, sizeof(server));
-		if (t->request.id ? strlen(t->request.id) != m->id_len || memcmp(t->request.id, gist_id(m), m->id_len) != 0
+		if (t->request.id ? strlen(t->request.id) != m->id_len || memcmp(t->request.id, excerpt_id(m), m->id_len) != 0
 				  : !sieve_takes(t->sieve, &client, &server))
 			continue;
 		if (recital_note(m, &n)) {
@@ -310,7 +310,7 @@ static uint64_t take_said(struct taking *t, uint64_t since_ns, uint64_t until_ns
 		wait_for_room(t);
 	}
 	since_ns = past.whole_ns;
-	gist_past_fini(&past);
+	excerpt_past_fini(&past);
 	return since_ns;
 }
 

@@ -21,7 +21,7 @@
 #define TAKING_SPARE   8    /* memory of blocks that are gone: what is new the kernel has to clear first */
 
 struct captures;
-struct chute;
+struct worker_ring;
 struct datapath;
 struct recital;
 struct records;
@@ -39,21 +39,21 @@ struct taking {
 	struct list link;
 	struct captures *all;
 	const struct datapath *datapath; /* of it, for the thread */
-	const struct chute *chute;
+	const struct worker_ring *worker_ring;
 	const struct records *requests;
 	unsigned workers;
 	char *uuid, *service;
 	uint32_t number;        /* of the service, in the kernel's tables; 0: of the engine, all its packets */
 	uint32_t slot;
 	struct sieve *sieve;
-	uint32_t capture;       /* its number in the chute */
-	uint64_t chute_lost;    /* of its place, before it began */
+	uint32_t capture;       /* its number in the worker_ring */
+	uint64_t worker_ring_lost;    /* of its place, before it began */
 	bool keys;              /* TLS secrets are wanted */
 	bool plaintext;         /* what is said inside TLS */
 	bool monitors;          /* their checks are to be known */
 	struct ring_buffer *ring;   /* NULL: it is of the past */
 	struct recorder_view past;
-	struct gist_view said;       /* its plaintext; nobody's when none is wanted */
+	struct excerpt_view said;       /* its plaintext; nobody's when none is wanted */
 	struct recital *recital;
 	uint64_t since_ns, until_ns; /* of the past: nothing older, nothing of then or later */
 	uint64_t asked_ns, after_ns;

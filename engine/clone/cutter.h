@@ -1,5 +1,5 @@
 /*
- * cutter - interfaces of our own by which copies leave: they cut what is larger than a frame.
+ * cutter - interfaces of our own by which copies leave: what is larger than a frame (GSO) is segmented on the way.
  *
  * A bridge with one port, the near end of a veth pair. All up, MTU 65535, without addresses of the kernel's making. What
  * is sent by the bridge passes the port's egress before the call returns.

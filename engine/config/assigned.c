@@ -669,7 +669,7 @@ json_t *assigned_clone_message(struct assigned *a)
 			 a->preserve_client_ip || a->clone_by_network, "follow", (int)a->follows, "keys",
 			 (int)a->capture.keys, "room", (int)a->clone_room, "clients",
 			 a->clone && a->plain && a->clone_side != CLONE_SIDE_SERVER, "tells", (int)a->capture.tells, "retells",
-			 (int)a->capture.plaintext, "capture", (json_int_t)a->capture.number, "gist", (int)a->gist, "plain", a->plain);
+			 (int)a->capture.plaintext, "capture", (json_int_t)a->capture.number, "excerpt", (int)a->excerpt, "plain", a->plain);
 }
 
 const char *assigned_log_file(const struct assigned *a)

@@ -71,10 +71,10 @@ struct assigned {
 	struct legs *legs;         /* what is wanted of its clients */
 	struct {
 		uint32_t number;   /* 0: none runs */
-		unsigned tells;    /* its place in the chute, and one more; 0: it has none */
+		unsigned tells;    /* its place in the worker_ring, and one more; 0: it has none */
 		bool keys, plaintext; /* it wants TLS secrets; what is said inside TLS */
 	} capture;
-	unsigned gist;             /* its place in the recorder's plaintext, and one more; 0: it has none */
+	unsigned excerpt;             /* its place in the recorder's plaintext, and one more; 0: it has none */
 	bool follows;              /* whose packets are whose is to be known: a capture runs */
 	bool preserve_client_ip, clone_by_network;
 	enum clone_side clone_side;

@@ -355,7 +355,7 @@ void config_clone(struct config *c, const json_t *m, int fd)
 		.keys = json_bool(m, "keys", false),
 		.tells = (uint8_t)json_int(m, "tells", 0),
 		.retells = json_bool(m, "retells", false),
-		.gist = (uint16_t)json_int(m, "gist", 0),
+		.excerpt = (uint16_t)json_int(m, "excerpt", 0),
 		.capture = (uint32_t)json_int(m, "capture", 0),
 		.service = (uint32_t)json_int(m, "service", 0),
 		.first = (uint32_t)json_int(m, "first", 0),

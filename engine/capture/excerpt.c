@@ -1,4 +1,4 @@
-#include "engine/capture/gist.h"
+#include "engine/capture/excerpt.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,11 +11,11 @@
 
 #define HEAD_BYTES  4096u
 #define ALIGN       8u
-#define RECORD_MAX  (sizeof(struct gist_record) + GIST_ID_MAX + GIST_SNAP + ALIGN)
+#define RECORD_MAX  (sizeof(struct excerpt_record) + EXCERPT_ID_MAX + EXCERPT_SNAP + ALIGN)
 #define WAIT_NS     (2 * NS_PER_MS) /* that a worker gets to finish what it writes */
 #define GENERATION  40    /* of a word: bits of the size below it */
 
-_Static_assert(sizeof(struct gist_record) % ALIGN == 0, "records follow each other");
+_Static_assert(sizeof(struct excerpt_record) % ALIGN == 0, "records follow each other");
 
 /* A word says how large the ring is and whose, by a number that is never used again; 0: nobody writes there. */
 struct ring {
@@ -32,19 +32,19 @@ static uint64_t size_of(uint64_t word)
 	return word & ((1ULL << GENERATION) - 1);
 }
 
-static size_t stride(const struct gist *g)
+static size_t stride(const struct excerpt *g)
 {
 	return HEAD_BYTES + g->room;
 }
 
-static size_t bytes_for(const struct gist *g)
+static size_t bytes_for(const struct excerpt *g)
 {
-	return (size_t)GIST_PLACES * g->workers * stride(g);
+	return (size_t)EXCERPT_PLACES * g->workers * stride(g);
 }
 
-static struct ring *ring_of(const struct gist *g, unsigned worker, unsigned place)
+static struct ring *ring_of(const struct excerpt *g, unsigned worker, unsigned place)
 {
-	must(worker < g->workers && place < GIST_PLACES);
+	must(worker < g->workers && place < EXCERPT_PLACES);
 	return (struct ring *)(void *)(g->mem + ((size_t)place * g->workers + worker) * stride(g));
 }
 
@@ -55,12 +55,12 @@ static uint8_t *data_of(const struct ring *r)
 
 /* ---- memory ---- */
 
-int gist_map(struct gist *g, int fd, unsigned workers, size_t bytes)
+int excerpt_map(struct excerpt *g, int fd, unsigned workers, size_t bytes)
 {
 	void *at;
 
 	/* Halves of it are whole records' as well, down to the last place. */
-	*g = (struct gist){ .fd = -1, .workers = workers, .n = 1, .room = bytes / workers / (GIST_PLACES * ALIGN) * (GIST_PLACES * ALIGN) };
+	*g = (struct excerpt){ .fd = -1, .workers = workers, .n = 1, .room = bytes / workers / (EXCERPT_PLACES * ALIGN) * (EXCERPT_PLACES * ALIGN) };
 	at = mmap(NULL, bytes_for(g), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (at == MAP_FAILED) {
 		int rc = -errno;
@@ -75,14 +75,14 @@ int gist_map(struct gist *g, int fd, unsigned workers, size_t bytes)
 	return 0;
 }
 
-int gist_new(struct gist *g, unsigned workers, size_t bytes)
+int excerpt_new(struct excerpt *g, unsigned workers, size_t bytes)
 {
 	int fd, rc;
 
-	*g = (struct gist){ .fd = -1, .workers = workers, .room = bytes / workers / (GIST_PLACES * ALIGN) * (GIST_PLACES * ALIGN) };
+	*g = (struct excerpt){ .fd = -1, .workers = workers, .room = bytes / workers / (EXCERPT_PLACES * ALIGN) * (EXCERPT_PLACES * ALIGN) };
 	if (!g->room)
 		return 0;
-	fd = memfd_create("spanwire-gist", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	fd = memfd_create("spanwire-excerpt", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
 	if (ftruncate(fd, (off_t)bytes_for(g)) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
@@ -90,16 +90,16 @@ int gist_new(struct gist *g, unsigned workers, size_t bytes)
 		close(fd);
 		return rc;
 	}
-	return gist_map(g, fd, workers, bytes);
+	return excerpt_map(g, fd, workers, bytes);
 }
 
-void gist_fini(struct gist *g)
+void excerpt_fini(struct excerpt *g)
 {
 	if (g->mem)
 		munmap(g->mem, bytes_for(g));
 	if (g->fd >= 0)
 		close(g->fd);
-	*g = (struct gist){ .fd = -1 };
+	*g = (struct excerpt){ .fd = -1 };
 }
 
 /* ---- a worker's ---- */
@@ -123,7 +123,7 @@ static void copy_out(const struct ring *r, uint64_t room, uint64_t at, void *p, 
 /* Of the record at AT; 0: what stands there is none of ours. */
 static uint32_t record_size(const struct ring *r, uint64_t room, uint64_t at, uint64_t there)
 {
-	struct gist_record one;
+	struct excerpt_record one;
 
 	if (there < sizeof(one))
 		return 0;
@@ -148,7 +148,7 @@ static void push_out(struct ring *r, uint64_t room, size_t n)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-static void put(struct ring *r, uint64_t word, size_t most, const struct gist_record *rec, const char *id, const char *text)
+static void put(struct ring *r, uint64_t word, size_t most, const struct excerpt_record *rec, const char *id, const char *text)
 {
 	uint64_t room = size_of(word), at;
 
@@ -167,11 +167,11 @@ static void put(struct ring *r, uint64_t word, size_t most, const struct gist_re
 	__atomic_store_n(&r->head, at + rec->size, __ATOMIC_RELEASE);
 }
 
-void gist_put(const struct gist *g, unsigned place, struct gist_record *rec, const char *id, const char *text)
+void excerpt_put(const struct excerpt *g, unsigned place, struct excerpt_record *rec, const char *id, const char *text)
 {
 	struct ring *r = ring_of(g, rec->worker, place);
 
-	must(rec->len <= GIST_SNAP && rec->id_len <= GIST_ID_MAX);
+	must(rec->len <= EXCERPT_SNAP && rec->id_len <= EXCERPT_ID_MAX);
 	rec->size = (uint32_t)((sizeof(*rec) + rec->id_len + rec->len + ALIGN - 1) / ALIGN * ALIGN);
 	__atomic_store_n(&r->writing, 1, __ATOMIC_SEQ_CST);
 	put(r, __atomic_load_n(&r->word, __ATOMIC_SEQ_CST), g->room, rec, id, text);
@@ -197,7 +197,7 @@ static bool rest(struct ring *r)
 }
 
 /* Memory behind the first ROOM bytes of R goes back. */
-static void wipe(const struct gist *g, const struct ring *r, uint64_t room)
+static void wipe(const struct excerpt *g, const struct ring *r, uint64_t room)
 {
 	off_t at = data_of(r) - g->mem + (off_t)room;
 
@@ -205,7 +205,7 @@ static void wipe(const struct gist *g, const struct ring *r, uint64_t room)
 		(void)!fallocate(g->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, (off_t)(g->room - room));
 }
 
-static uint64_t word_of(struct gist *g, unsigned place)
+static uint64_t word_of(struct excerpt *g, unsigned place)
 {
 	return (uint64_t)g->generations[place] << GENERATION | g->room / g->n;
 }
@@ -230,7 +230,7 @@ static void halve(struct ring *r, uint64_t was, uint64_t room)
 	}
 }
 
-static void shorten(struct gist *g, unsigned place)
+static void shorten(struct excerpt *g, unsigned place)
 {
 	uint64_t was = word_of(g, place) - g->room / g->n + g->room / (g->n / 2);
 
@@ -246,7 +246,7 @@ static void shorten(struct gist *g, unsigned place)
 	}
 }
 
-static unsigned place_of(const struct gist *g, uint32_t service)
+static unsigned place_of(const struct excerpt *g, uint32_t service)
 {
 	unsigned i = 0;
 
@@ -255,7 +255,7 @@ static unsigned place_of(const struct gist *g, uint32_t service)
 	return i;
 }
 
-unsigned gist_give(struct gist *g, uint32_t service)
+unsigned excerpt_give(struct excerpt *g, uint32_t service)
 {
 	unsigned i = g->mem ? place_of(g, service) : 0;
 
@@ -265,7 +265,7 @@ unsigned gist_give(struct gist *g, uint32_t service)
 		return i + 1;
 	i = place_of(g, 0);
 	if (i == g->n) {
-		if (g->n == GIST_PLACES || g->room / g->n / 2 < 2 * RECORD_MAX)
+		if (g->n == EXCERPT_PLACES || g->room / g->n / 2 < 2 * RECORD_MAX)
 			return 0;
 		g->n *= 2;
 		for (unsigned k = 0; k < i; k++)
@@ -279,7 +279,7 @@ unsigned gist_give(struct gist *g, uint32_t service)
 	return i + 1;
 }
 
-void gist_take_back(struct gist *g, uint32_t service)
+void excerpt_take_back(struct excerpt *g, uint32_t service)
 {
 	unsigned i = g->mem ? place_of(g, service) : 0;
 
@@ -300,21 +300,21 @@ void gist_take_back(struct gist *g, uint32_t service)
 
 /* ---- reading ---- */
 
-bool gist_view(const struct gist *g, uint32_t service, struct gist_view *out)
+bool excerpt_view(const struct excerpt *g, uint32_t service, struct excerpt_view *out)
 {
 	unsigned i = g->mem ? place_of(g, service) : 0;
 
 	if (!g->mem || i == g->n)
 		return false;
-	*out = (struct gist_view){ g, i, service, g->born_ns[i] };
+	*out = (struct excerpt_view){ g, i, service, g->born_ns[i] };
 	return true;
 }
 
-static bool is_right(const struct gist_record *r, const struct gist_view *v, unsigned worker)
+static bool is_right(const struct excerpt_record *r, const struct excerpt_view *v, unsigned worker)
 {
-	return r->service == v->service && r->worker == worker && r->len <= GIST_SNAP && r->id_len <= GIST_ID_MAX &&
+	return r->service == v->service && r->worker == worker && r->len <= EXCERPT_SNAP && r->id_len <= EXCERPT_ID_MAX &&
 	       r->size >= sizeof(*r) + r->id_len + r->len && r->wire >= r->len &&
-	       r->wire - r->len <= GIST_MORE && r->leg <= 1 && r->what <= GIST_STREAM;
+	       r->wire - r->len <= EXCERPT_MORE && r->leg <= 1 && r->what <= EXCERPT_STREAM;
 }
 
 /* What is whole of R, in the order in which it was put, at TO. Bytes of it; *FULL: there was more. */
@@ -340,18 +340,18 @@ static size_t take_whole(const struct ring *r, size_t most, uint8_t *to, bool *f
 
 static int by_time(const void *a, const void *b)
 {
-	const struct gist_record *x = *(const struct gist_record *const *)a, *y = *(const struct gist_record *const *)b;
+	const struct excerpt_record *x = *(const struct excerpt_record *const *)a, *y = *(const struct excerpt_record *const *)b;
 
 	/* Of one instant: as they were said. */
 	return x->at_ns < y->at_ns ? -1 : x->at_ns > y->at_ns ? 1 : x < y ? -1 : x > y;
 }
 
-void gist_read(const struct gist_view *v, uint64_t since_ns, uint64_t until_ns, struct gist_past *out)
+void excerpt_read(const struct excerpt_view *v, uint64_t since_ns, uint64_t until_ns, struct excerpt_past *out)
 {
-	const struct gist *g = v->gist;
+	const struct excerpt *g = v->excerpt;
 	size_t all = 0, room = 0;
 
-	*out = (struct gist_past){ .whole_ns = v->born_ns };
+	*out = (struct excerpt_past){ .whole_ns = v->born_ns };
 	if (!g) /* nobody's */
 		return;
 	for (unsigned w = 0; w < g->workers; w++)
@@ -365,8 +365,8 @@ void gist_read(const struct gist_view *v, uint64_t since_ns, uint64_t until_ns, 
 		size_t n = take_whole(ring_of(g, w, v->place), room, at, &full), used = 0;
 		uint64_t oldest_ns = 0;
 
-		while (n - used >= sizeof(struct gist_record)) {
-			const struct gist_record *r = (const struct gist_record *)(const void *)(at + used);
+		while (n - used >= sizeof(struct excerpt_record)) {
+			const struct excerpt_record *r = (const struct excerpt_record *)(const void *)(at + used);
 
 			if (r->size < sizeof(*r) || r->size > RECORD_MAX || r->size % ALIGN || r->size > n - used)
 				break;
@@ -388,11 +388,11 @@ void gist_read(const struct gist_view *v, uint64_t since_ns, uint64_t until_ns, 
 		qsort(out->at, out->n, sizeof(*out->at), by_time);
 }
 
-void gist_past_fini(struct gist_past *p)
+void excerpt_past_fini(struct excerpt_past *p)
 {
 	if (p->bytes)
 		explicit_bzero(p->bytes, p->size);
 	free(p->bytes);
 	free(p->at);
-	*p = (struct gist_past){ 0 };
+	*p = (struct excerpt_past){ 0 };
 }

@@ -1,13 +1,13 @@
 /*
- * chute - what the proxy's workers tell captures of services, through memory that both processes share.
+ * worker_ring - rings in memory that both processes share, by which the proxy's workers tell captures of services.
  *
- * A ring for each worker and each place that a capture can have: one writes, one reads, nobody waits. What finds no room is
+ * One for each worker and each place that a capture can have, with a single writer and a single reader: nobody waits. What finds no room is
  * lost and counted. Beside a note or a plaintext frame stands for which capture it is meant (its number, which is never
  * used again, and the service): who reads passes over what is left of others. The reader believes nothing that the memory
  * says of itself.
  */
-#ifndef SPANWIRE_ENGINE_CAPTURE_CHUTE_H
-#define SPANWIRE_ENGINE_CAPTURE_CHUTE_H
+#ifndef SPANWIRE_ENGINE_CAPTURE_WORKER_RING_H
+#define SPANWIRE_ENGINE_CAPTURE_WORKER_RING_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,11 +16,11 @@
 
 #include "net/packets.h"
 
-#define CHUTE_PLACES   16         /* TAPS_MAX */
-#define CHUTE_BYTES    (4u << 20) /* a ring */
-#define CHUTE_DATA_MAX 2048
+#define WORKER_RING_PLACES   16         /* TAPS_MAX */
+#define WORKER_RING_BYTES    (4u << 20) /* a ring */
+#define WORKER_RING_DATA_MAX 2048
 
-struct chute {
+struct worker_ring {
 	uint8_t *mem;
 	unsigned workers;
 	int fd;
@@ -39,19 +39,19 @@ struct told {
 };
 
 /* Memory, by the warden; -errno. */
-int chute_new(struct chute *c, unsigned workers);
+int worker_ring_new(struct worker_ring *c, unsigned workers);
 /* The warden's memory in the proxy. Takes FD. */
-int chute_map(struct chute *c, int fd, unsigned workers);
-void chute_fini(struct chute *c);
+int worker_ring_map(struct worker_ring *c, int fd, unsigned workers);
+void worker_ring_fini(struct worker_ring *c);
 
 /* WORKER's, on its thread: T, and T->len bytes in N slices. False: no room, and it was counted. */
-bool chute_put(const struct chute *c, unsigned worker, unsigned place, const struct told *t, const struct iovec *iov, int n);
+bool worker_ring_put(const struct worker_ring *c, unsigned worker, unsigned place, const struct told *t, const struct iovec *iov, int n);
 
-/* The next one; false: there is none now. DATA has room for CHUTE_DATA_MAX. */
-bool chute_take(const struct chute *c, unsigned worker, unsigned place, struct told *t, uint8_t *data);
+/* The next one; false: there is none now. DATA has room for WORKER_RING_DATA_MAX. */
+bool worker_ring_take(const struct worker_ring *c, unsigned worker, unsigned place, struct told *t, uint8_t *data);
 /* What lies there is nobody's. FREE: give the memory back as well. */
-void chute_clear(const struct chute *c, unsigned place, bool free);
+void worker_ring_clear(const struct worker_ring *c, unsigned place, bool free);
 /* All that found no room there, ever. */
-uint64_t chute_lost(const struct chute *c, unsigned place);
+uint64_t worker_ring_lost(const struct worker_ring *c, unsigned place);
 
 #endif

@@ -1,7 +1,7 @@
 /* Memory that a proxy may have filled with anything, read as what was said inside TLS, and told as packets. */
 #include "base/base.h"
 
-#include "engine/capture/gist.h"
+#include "engine/capture/excerpt.h"
 #include "engine/capture/recite.h"
 
 #define SERVICE 1
@@ -26,7 +26,7 @@ static void check(const struct buf *b)
 	must(rc == 0);
 }
 
-static void tell(const struct gist_past *past)
+static void tell(const struct excerpt_past *past)
 {
 	struct recital *r = recital_new();
 	struct buf b = BUF_INIT;
@@ -49,13 +49,13 @@ static void tell(const struct gist_past *past)
 /* The first byte says where the ring begins, the second whether its head is all it can be. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	static struct gist g;
-	struct gist_past past;
-	struct gist_view v;
+	static struct excerpt g;
+	struct excerpt_past past;
+	struct excerpt_view v;
 	uint64_t tail, head;
 
 	if (!g.mem)
-		must(gist_new(&g, 1, BYTES) == 0 && gist_give(&g, SERVICE) == 1);
+		must(excerpt_new(&g, 1, BYTES) == 0 && excerpt_give(&g, SERVICE) == 1);
 	if (len < 2 || len - 2 > g.room)
 		return 0;
 	tail = (uint64_t)data[0] * 256;
@@ -66,11 +66,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	memcpy(g.mem + WRITTEN, g.mem + WORD, 8);
 	memcpy(g.mem + HEAD, &head, 8);
 	memcpy(g.mem + TAIL, &tail, 8);
-	must(gist_view(&g, SERVICE, &v));
-	gist_read(&v, 0, UINT64_MAX, &past);
+	must(excerpt_view(&g, SERVICE, &v));
+	excerpt_read(&v, 0, UINT64_MAX, &past);
 	tell(&past);
-	gist_past_fini(&past);
+	excerpt_past_fini(&past);
 	/* And who writes on there. */
-	gist_put(&g, 0, &(struct gist_record){ .service = SERVICE, .len = 5, .wire = 5, .id_len = 2 }, "id", "GET /");
+	excerpt_put(&g, 0, &(struct excerpt_record){ .service = SERVICE, .len = 5, .wire = 5, .id_len = 2 }, "id", "GET /");
 	return 0;
 }

@@ -1,4 +1,4 @@
-#include "engine/capture/chute.h"
+#include "engine/capture/worker_ring.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,13 +18,13 @@ struct ring {
 
 static size_t bytes_for(unsigned workers)
 {
-	return (size_t)workers * CHUTE_PLACES * (HEAD_BYTES + CHUTE_BYTES);
+	return (size_t)workers * WORKER_RING_PLACES * (HEAD_BYTES + WORKER_RING_BYTES);
 }
 
-static struct ring *ring_of(const struct chute *c, unsigned worker, unsigned place)
+static struct ring *ring_of(const struct worker_ring *c, unsigned worker, unsigned place)
 {
-	must(worker < c->workers && place < CHUTE_PLACES);
-	return (struct ring *)(void *)(c->mem + ((size_t)place * c->workers + worker) * (HEAD_BYTES + CHUTE_BYTES));
+	must(worker < c->workers && place < WORKER_RING_PLACES);
+	return (struct ring *)(void *)(c->mem + ((size_t)place * c->workers + worker) * (HEAD_BYTES + WORKER_RING_BYTES));
 }
 
 static uint8_t *data_of(struct ring *r)
@@ -32,7 +32,7 @@ static uint8_t *data_of(struct ring *r)
 	return (uint8_t *)r + HEAD_BYTES;
 }
 
-int chute_map(struct chute *c, int fd, unsigned workers)
+int worker_ring_map(struct worker_ring *c, int fd, unsigned workers)
 {
 	void *at = mmap(NULL, bytes_for(workers), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 
@@ -42,15 +42,15 @@ int chute_map(struct chute *c, int fd, unsigned workers)
 		close(fd);
 		return rc;
 	}
-	*c = (struct chute){ .mem = at, .workers = workers, .fd = fd };
+	*c = (struct worker_ring){ .mem = at, .workers = workers, .fd = fd };
 	return 0;
 }
 
-int chute_new(struct chute *c, unsigned workers)
+int worker_ring_new(struct worker_ring *c, unsigned workers)
 {
-	int fd = memfd_create("spanwire-chute", MFD_CLOEXEC | MFD_ALLOW_SEALING), rc;
+	int fd = memfd_create("spanwire-worker_ring", MFD_CLOEXEC | MFD_ALLOW_SEALING), rc;
 
-	*c = (struct chute){ .fd = -1 };
+	*c = (struct worker_ring){ .fd = -1 };
 	if (fd < 0)
 		return -errno;
 	if (ftruncate(fd, (off_t)bytes_for(workers)) < 0 ||
@@ -59,21 +59,21 @@ int chute_new(struct chute *c, unsigned workers)
 		close(fd);
 		return rc;
 	}
-	return chute_map(c, fd, workers);
+	return worker_ring_map(c, fd, workers);
 }
 
-void chute_fini(struct chute *c)
+void worker_ring_fini(struct worker_ring *c)
 {
 	if (c->mem)
 		munmap(c->mem, bytes_for(c->workers));
 	if (c->fd >= 0)
 		close(c->fd);
-	*c = (struct chute){ .fd = -1 };
+	*c = (struct worker_ring){ .fd = -1 };
 }
 
 static void copy_in(struct ring *r, uint64_t at, const void *p, size_t n)
 {
-	size_t from = at % CHUTE_BYTES, first = MIN(n, CHUTE_BYTES - from);
+	size_t from = at % WORKER_RING_BYTES, first = MIN(n, WORKER_RING_BYTES - from);
 
 	memcpy(data_of(r) + from, p, first);
 	memcpy(data_of(r), (const uint8_t *)p + first, n - first);
@@ -81,19 +81,19 @@ static void copy_in(struct ring *r, uint64_t at, const void *p, size_t n)
 
 static void copy_out(struct ring *r, uint64_t at, void *p, size_t n)
 {
-	size_t from = at % CHUTE_BYTES, first = MIN(n, CHUTE_BYTES - from);
+	size_t from = at % WORKER_RING_BYTES, first = MIN(n, WORKER_RING_BYTES - from);
 
 	memcpy(p, data_of(r) + from, first);
 	memcpy((uint8_t *)p + first, data_of(r), n - first);
 }
 
-bool chute_put(const struct chute *c, unsigned worker, unsigned place, const struct told *t, const struct iovec *iov, int n)
+bool worker_ring_put(const struct worker_ring *c, unsigned worker, unsigned place, const struct told *t, const struct iovec *iov, int n)
 {
 	struct ring *r = ring_of(c, worker, place);
 	uint64_t head = r->head, tail = __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE), at = head + sizeof(*t);
 
-	must(t->len <= CHUTE_DATA_MAX);
-	if (head - tail + sizeof(*t) + t->len > CHUTE_BYTES) {
+	must(t->len <= WORKER_RING_DATA_MAX);
+	if (head - tail + sizeof(*t) + t->len > WORKER_RING_BYTES) {
 		__atomic_store_n(&r->lost, r->lost + 1, __ATOMIC_RELAXED);
 		return false;
 	}
@@ -106,16 +106,16 @@ bool chute_put(const struct chute *c, unsigned worker, unsigned place, const str
 	return true;
 }
 
-bool chute_take(const struct chute *c, unsigned worker, unsigned place, struct told *t, uint8_t *data)
+bool worker_ring_take(const struct worker_ring *c, unsigned worker, unsigned place, struct told *t, uint8_t *data)
 {
 	struct ring *r = ring_of(c, worker, place);
 	uint64_t tail = r->tail, head = __atomic_load_n(&r->head, __ATOMIC_ACQUIRE), there = head - tail;
 
 	if (there == 0)
 		return false;
-	if (there >= sizeof(*t) && there <= CHUTE_BYTES) {
+	if (there >= sizeof(*t) && there <= WORKER_RING_BYTES) {
 		copy_out(r, tail, t, sizeof(*t));
-		if (t->len <= CHUTE_DATA_MAX && sizeof(*t) + t->len <= there) {
+		if (t->len <= WORKER_RING_DATA_MAX && sizeof(*t) + t->len <= there) {
 			copy_out(r, tail + sizeof(*t), data, t->len);
 			t->note.request[PACKETS_REQUEST_MAX] = '\0';
 			__atomic_store_n(&r->tail, tail + sizeof(*t) + t->len, __ATOMIC_RELEASE);
@@ -127,7 +127,7 @@ bool chute_take(const struct chute *c, unsigned worker, unsigned place, struct t
 	return false;
 }
 
-void chute_clear(const struct chute *c, unsigned place, bool free)
+void worker_ring_clear(const struct worker_ring *c, unsigned place, bool free)
 {
 	for (unsigned w = 0; w < c->workers; w++) {
 		struct ring *r = ring_of(c, w, place);
@@ -135,11 +135,11 @@ void chute_clear(const struct chute *c, unsigned place, bool free)
 
 		__atomic_store_n(&r->tail, __atomic_load_n(&r->head, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
 		if (free)
-			(void)!fallocate(c->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at + HEAD_BYTES, CHUTE_BYTES);
+			(void)!fallocate(c->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at + HEAD_BYTES, WORKER_RING_BYTES);
 	}
 }
 
-uint64_t chute_lost(const struct chute *c, unsigned place)
+uint64_t worker_ring_lost(const struct worker_ring *c, unsigned place)
 {
 	uint64_t n = 0;
 

@@ -44,12 +44,14 @@ void flow_sink_put(struct flow_sink *s)
 bool flow_sink_say(struct flow_sink *s, const char *line, size_t n)
 {
 	char head[120], at[MOMENT_MAX];
-	struct iovec iov[] = { { head, 0 }, { (char *)line, n } };
-	struct msghdr m = { .msg_iov = iov, .msg_iovlen = 2 };
+	struct iovec iov[] = { { head, 0 }, { (char *)line, n }, { (char *)"\n", 0 } };
+	struct msghdr m = { .msg_iov = iov, .msg_iovlen = 3 };
 
 	if (s->syslog) /* local0, informational */
 		iov[0].iov_len = (size_t)snprintf(head, sizeof(head), "<134>1 %s - spanwire-engine - flow - ",
 						  moment_text(wall_us(), MOMENT_MICROS_Z, at));
+	else if (s->to.sa.sa_family)
+		iov[2].iov_len = 1; /* who just writes down what comes has lines */
 	if (s->to.sa.sa_family) {
 		m.msg_name = &s->to;
 		m.msg_namelen = address_len(&s->to);

@@ -325,7 +325,9 @@ def test_the_log_says_what_the_sensor_cannot_see(lab):
     tcpdump.stop()
     ja3 = client.run("tshark", "-r", wire, "-Y", "tls.handshake.type == 1", "-T", "fields", "-e",
                      "tls.handshake.ja3").stdout.split()[-1]
-    check(json.loads(collector.recv(9000)))
+    said = collector.recv(9000).decode()
+    assert said.count("\n") == 1 and said.endswith("}\n")
+    check(json.loads(said))
     ask(type="CLONE_LOG_SYSLOG", **udp)
     line = collector.recv(9000).decode()
     assert re.match(r"<134>1 \d{4}-\d\d-\d\dT[\d:.]{15}Z - spanwire-engine - flow - \{", line)

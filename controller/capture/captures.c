@@ -457,14 +457,21 @@ static uint64_t drops_of(const struct running *r)
 	return n;
 }
 
+/* An engine that never had the request, for which it was asked, lacks nothing. */
+static bool has_past(const struct source *s)
+{
+	return strcmp(s->ended_by, "unknown") != 0;
+}
+
 /* So far back all have everything. */
 static json_t *held_json(const struct running *r)
 {
 	uint64_t ms = UINT64_MAX;
 
 	for (size_t i = 0; i < r->n_sources; i++)
-		ms = MIN(ms, r->sources[i].held_ms);
-	return r->past ? json_real(r->n_sources ? (double)ms / 1e3 : 0) : NULL;
+		if (has_past(&r->sources[i]))
+			ms = MIN(ms, r->sources[i].held_ms);
+	return r->past ? json_real(ms < UINT64_MAX ? (double)ms / 1e3 : 0) : NULL;
 }
 
 /* The same of what was said inside TLS, where one has any. */
@@ -473,7 +480,7 @@ static json_t *said_json(const struct running *r)
 	int64_t ms = INT64_MAX;
 
 	for (size_t i = 0; i < r->n_sources; i++)
-		if (r->sources[i].said_ms >= 0)
+		if (r->sources[i].said_ms >= 0 && has_past(&r->sources[i]))
 			ms = MIN(ms, r->sources[i].said_ms);
 	return r->past && ms < INT64_MAX ? json_real((double)ms / 1e3) : NULL;
 }

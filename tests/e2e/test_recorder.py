@@ -116,7 +116,7 @@ def test_one_request_of_both_its_connections(lab):
     log = until(lambda: lab.api.get("analytics/logs", type=1, virtualservice=shop.uuid, filter=f"eq(request_id,{asked})")["results"],
                 "the request is in the log")[0]
     done, file = save(lab, shop, request_id=asked)
-    assert done["ended_by"] == "saved"
+    assert done["ended_by"] == "saved" and done["seconds_held"] > 0
     legs = {row[0].split(",")[0] for row in tshark(file, 'http.request.uri contains "id=this"', "frame.comment")}
     assert legs == {"client leg", "server leg"}
     ends = {frozenset(row) for row in tshark(file, "tcp", "tcp.srcport", "tcp.dstport")}
@@ -134,6 +134,13 @@ def test_one_request_of_both_its_connections(lab):
     assert set(every) == {"first", "second", "this", "newer"}
     assert all(legs["client leg"] == legs["server leg"] for legs in every.values()), every
     assert len({row[0] for row in tshark(lab.dir / "saved.pcapng", 'http.request and frame.comment contains "server leg"', "tcp.stream")}) == 1
+    # Another engine, which never had it, lacks nothing of it.
+    lab.engine()
+    vip = lab.api.get(f"vsvip/{shop.vsvip_uuid}")
+    vip["vip"].append({"vip_id": "2", "ip_address": {"addr": lab.front.address(150)[0], "type": "V4"}})
+    lab.api.put(f"vsvip/{shop.vsvip_uuid}", vip)
+    done = until(lambda: len((one := save(lab, shop, request_id=asked)[0])["engines"]) == 2 and one, "both are asked")
+    assert sorted(e["ended_by"] for e in done["engines"]) == ["saved", "unknown"] and done["seconds_held"] > 0
 
 
 def triggered(lab, vs):

@@ -646,6 +646,8 @@ int do_help(struct session *s, const char *const *words, size_t n, struct err *e
 	struct grid *g = grid_new();
 	struct err ignored;
 	const char *name;
+	size_t found = 0;
+	int rc = 0;
 
 	if (s->client)
 		client_model(s->client, &model, &ignored);
@@ -656,6 +658,7 @@ int do_help(struct session *s, const char *const *words, size_t n, struct err *e
 
 		if (n && strncasecmp(c->name, words[0], strlen(words[0])))
 			continue;
+		found++;
 		grid_row(g);
 		grid_cell(g, 0, xasprintf("%s %s", c->name, c->words));
 		grid_cell(g, 1, xstrdup(c->help));
@@ -663,14 +666,17 @@ int do_help(struct session *s, const char *const *words, size_t n, struct err *e
 	for (size_t i = 0; (name = session_action(model, i)); i++) {
 		if (n && strncasecmp(name, words[0], strlen(words[0])))
 			continue;
+		found++;
 		grid_row(g);
 		grid_cell(g, 0, xasprintf("%s KIND NAME [PARAMETERS...]", name));
 		grid_cell(g, 1, xstrdup("An action on an object."));
 	}
-	(void)e;
-	grid_print(g, s->out);
+	if (found)
+		grid_print(g, s->out);
+	else
+		rc = err_set(e, -EINVAL, NULL, "There is no command '%.60s': `help` lists them.", words[0]);
 	grid_free(g);
-	return 0;
+	return rc;
 }
 
 int do_exit(struct session *s, const char *const *words, size_t n, struct err *e)

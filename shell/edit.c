@@ -417,11 +417,11 @@ static int item_at(const struct edit *w, const json_t *field, const json_t *list
 		return err_set(w->e, -EINVAL, name, "It has no item '%s'.", key);
 	}
 	i = strtoul(p + 1, &end, 10);
-	if (end == p + 1 || (*end && *end != '.'))
+	if (p[1] < '0' || p[1] > '9' || (*end && *end != '.'))
 		return err_set(w->e, -EINVAL, name,
 			       "It is a list: name an item by its number, from 1, or [KEY].");
 	if (i < 1 || i > n + (w->value != NULL))
-		return err_set(w->e, -EINVAL, name, "It has %zu items, and no number %zu.", n, i);
+		return err_set(w->e, -EINVAL, name, "It has %zu item%s, and no number %.*s.", n, n == 1 ? "" : "s", (int)(end - p - 1), p + 1);
 	*path = end;
 	return (int)i - 1;
 }

@@ -219,12 +219,11 @@ static unsigned char drop(EditLine *el, int key)
 
 	(void)key;
 	ed->dropped = true;
-	/* Behind the line, however many rows it has: the next prompt stands below it. */
+	/* Behind the line, however many rows it has; and only Enter finds its last row. */
 	el_cursor(el, INT_MAX / 2);
-	el_set(el, EL_REFRESH);
-	fputs("^C\n", stdout);
-	fflush(stdout);
-	return CC_NEWLINE;
+	el_insertstr(el, "^C");
+	el_push(el, "\n");
+	return CC_REFRESH;
 }
 
 /*

@@ -291,11 +291,10 @@ static int index_of(const struct mode *m, const json_t *field, const json_t *lis
 		    size_t *at, struct err *e)
 {
 	size_t n = json_array_size(list);
-	char *end;
-	unsigned long i = strtoul(word, &end, 10);
+	unsigned long i = strtoul(word, NULL, 10);
 	bool own = has_index(m, field);
 
-	if (!*word || *end)
+	if (!*word || word[strspn(word, "0123456789")])
 		return err_set(e, -EINVAL, name_of(field), "'%s' is no number: items count from 1.",
 			       word);
 	for (*at = 0; own && *at < n && (i < 1 || i > n); ++*at)
@@ -306,8 +305,8 @@ static int index_of(const struct mode *m, const json_t *field, const json_t *lis
 		return 0;
 	}
 	if (i < 1 || i > n + may_be_new)
-		return err_set(e, -EINVAL, name_of(field), "It has %zu items, and no number %lu.", n,
-			       i);
+		return err_set(e, -EINVAL, name_of(field), "It has %zu item%s, and no number %s.", n,
+			       n == 1 ? "" : "s", word);
 	*at = i - 1;
 	return 0;
 }

@@ -256,7 +256,7 @@ def test_configure_takes_files_and_json_and_says_what_is_wrong(world):
         ("default_server_port", "70000"): "default_server_port: ",
         ("algorithm", "x"): "There is no such field in Pool; there is: lb_algorithm, ",
         ("servers.port", "80"): "servers: It is a list: name an item",
-        ("servers.9", "10.0.0.1"): "servers: It has 1 items, and no number 9",
+        ("servers.9", "10.0.0.1"): "servers: It has 1 item, and no number 9",
         ("servers[10.0.0.2].port", "80"): "servers: It has no item '10.0.0.2'",
         ("fail_action", "close"): "fail_action: It has members of its own",
         ("health_monitor_refs", "nobody"): "object not found",
@@ -304,4 +304,5 @@ def test_usage(world):
     assert "SPANWIRE_PASSWORD_FILE" in world.shown("--help")
     assert world.shown() == "", "no terminal: lines are read, and here there is none"
     assert world.refused("destroy")[0] == 2
+    assert world.refused("help", "destroy") == (2, "spanwire: There is no command 'destroy': `help` lists them.\n")
     assert world.refused("delete", "pool", "a", "b")[0] == 2

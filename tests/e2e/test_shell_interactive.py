@@ -143,55 +143,61 @@ def test_what_is_debugged_as_the_manual_types_it(desk, shell):
 
 def test_a_capture_as_the_manual_types_it(lab, tmp_path):
     web, client = lab.server(), lab.client()
-    lab.engine()
-    vs = lab.virtual_service(pool=[web], name="Test-VS").wait_servers_up(1)
+    lab.engine(workers=1)
+    vs = lab.virtual_service(pool=[web], name="shop").wait_servers_up(1)
     c = lab.controller
     t = Terminal(["ip", "netns", "exec", c.ns, lab.program("spanwire")], {
         "SPANWIRE_CONTROLLER": c.url, "SPANWIRE_PASSWORD_FILE": c.password_file, "SPANWIRE_CA": c.data / "ca.pem",
         "HOME": tmp_path, "LC_ALL": "C.UTF-8"})
     try:
-        for line in ("debug virtualservice Test-VS", "capture_params num_pkts 1000", f"debug_ip addrs {client.eth.ip}", "save",
-                     "capture", "save"):
-            t.run(line)
+        *turns, (_, shows, (_, asks, downloaded)) = dialogues("Captures")
+        for prompt, line, answer in turns:
+            assert t.prompt() == prompt, line
+            said = t.run(line.replace("10.10.10.10", client.eth.ip))
+            assert said == answer or (answer == ["..."] and said), line
         assert t.prompt() == "[admin:controller]: >"
-        assert t.run("migrate virtualservice Test-VS")[0].startswith("It stays where it is: ")
+        assert t.run("migrate virtualservice shop")[0].startswith("It stays where it is: ")
         until(lambda: len((vs.runtime().get("capture") or {}).get("engines", [])) == 1, "the engine captures")
         assert client.fresh_get(vs.url + "?id=from-the-manual").ok
-        told = t.run("show debug virtualservice Test-VS capture")
+        told = t.run(shows)
         assert any(re.search(r"\| true +\|", row) for row in told) and {"PACKETS", "DROPS", "SIZE"} <= set(told[1].split()), told
-        for line in ("debug virtualservice Test-VS", "no capture", "save"):
-            t.run(line)
-        until(lambda: lab.api.get("capture")["results"][0].get("ended"), "the capture is over")
-        t.type("show debug virtualservice Test-VS capture")
+        # More than the thousand packets that end it.
+        assert client.fresh_get(f"{vs.url}files/{1 << 20}").ok
+        ended = until(lambda: (one := lab.api.get("capture")["results"][0]).get("ended") and one, "the capture is over")
+        assert ended["ended_by"] == "packets" and ended["packets"] == 1000
+        question, folder = asks.rsplit(" ", 1)
+        t.type(shows)
         t.key("Enter")
-        t.wait(lambda lines: lines[-1] == "Please specify the destination directory:", "question")
+        t.wait(lambda lines: lines[-1] == question, "question")
         t.type(tmp_path)
         t.key("Enter")
         said, = [line for line in t.sees("Downloaded the attachment to ") if line.startswith("Downloaded")]
-        name = re.fullmatch(rf"Downloaded the attachment to {tmp_path}/(vs_Test-VS\.\d{{8}}_\d{{6}}\.pcap)", said)[1]
+        stamp = r"\d{8}_\d{6}"
+        assert re.sub(stamp, "", said) == re.sub(stamp, "", downloaded.replace(folder, str(tmp_path)))
+        name = said.rsplit("/", 1)[1]
         t.prompts()
         # The other format, named as such.
-        for line in ("debug virtualservice Test-VS", "capture_params pcap_ng false", "capture", "save"):
+        for line in ("debug virtualservice shop", "capture_params pcap_ng false", "capture", "save"):
             t.run(line)
         until(lambda: len(lab.api.get("capture")["results"]) == 2, "the second capture")
-        for line in ("debug virtualservice Test-VS", "no capture", "save"):
+        for line in ("debug virtualservice shop", "no capture", "save"):
             t.run(line)
         until(lambda: all(c.get("ended") for c in lab.api.get("capture")["results"]), "the capture is over")
-        said = t.run(f"show debug virtualservice Test-VS capture {tmp_path}")
+        said = t.run(f"show debug virtualservice shop capture {tmp_path}")
         told = t.run("show capture")
-        assert {"STARTED", "PACKETS", "SIZE"} <= set(told[1].split()) and any("Test-VS" in row for row in told[3:]), told
+        assert {"STARTED", "PACKETS", "SIZE"} <= set(told[1].split()) and any("shop" in row for row in told[3:]), told
         # All of the engine, by the same words.
         for line in ("debug serviceengine engine1", "flags flag debug_pcap_all", "capture", "save", "debug serviceengine engine1", "no capture", "save"):
             t.run(line)
         until(lambda: all(c.get("ended") for c in lab.api.get("capture")["results"]), "the capture is over")
         assert re.fullmatch(rf"Downloaded the attachment to {tmp_path}/se_engine1\.\d{{8}}_\d{{6}}\.pcap",
                             t.run(f"show debug serviceengine engine1 capture {tmp_path}")[-1])
-        classic = re.fullmatch(rf"Downloaded the attachment to {tmp_path}/(vs_Test-VS\.\d{{8}}_\d{{6}}(?:_2)?\.pcap)", said[-1])[1]
+        classic = re.fullmatch(rf"Downloaded the attachment to {tmp_path}/(vs_shop\.\d{{8}}_\d{{6}}(?:_2)?\.pcap)", said[-1])[1]
     finally:
         t.close()
     # As a stream: on the terminal how far it is, in one line that is gone at the end.
     streamed = tmp_path / "streamed.pcapng"
-    t = Terminal(["ip", "netns", "exec", c.ns, "sh", "-c", 'exec "$@" >"$0"', streamed, lab.program("spanwire"), "capture", "Test-VS",
+    t = Terminal(["ip", "netns", "exec", c.ns, "sh", "-c", 'exec "$@" >"$0"', streamed, lab.program("spanwire"), "capture", "shop",
                   client.eth.ip, "--seconds", 300, "-w", "-"], {
         "SPANWIRE_CONTROLLER": c.url, "SPANWIRE_PASSWORD_FILE": c.password_file, "SPANWIRE_CA": c.data / "ca.pem",
         "HOME": tmp_path, "LC_ALL": "C.UTF-8"})
@@ -330,6 +336,7 @@ def test_items_of_lists_and_levels(desk, shell):
     assert table(shell.run("do show pool web"))["name"] == "web"
     assert shell.run("show pool web") == ["show: It is no field here; `do show` is the command."]
     assert shell.run("servers index 9") == ["servers: It has 4 items, and no number 9."]
+    assert shell.run("servers index -1") == ["servers: '-1' is no number: items count from 1."]
     # What the controller refuses points to the field, by the number that is typed.
     shell.run("servers index 4 port 70000")
     refused = " ".join(shell.run("save"))
@@ -485,6 +492,7 @@ def test_control_c_and_control_d_lose_nothing(desk, shell):
     shell.run("configure pool web")
     shell.type("description half a li")
     shell.key("C-c")
+    shell.wait(lambda lines: lines[-2:] == ["[admin:controller]: pool> description half a li^C", "[admin:controller]: pool>"], "it is dropped")
     # Of a line of several rows, from its beginning: the prompt stands below all of them.
     shell.type("description '" + 60 * "word " + "end'")
     shell.sees("end'")
@@ -580,7 +588,7 @@ def dialogues(*headings):
     """[prompt, what is typed there, what the manual answers], of these sections of the manual."""
     text = (ROOT / "docs/shell.md").read_text()
     for heading in headings:
-        section = re.search(rf"^## {re.escape(heading)}\n(.*?)^##", text, re.M | re.S)[1]
+        section = re.search(rf"^##+ {re.escape(heading)}\n(.*?)^##", text, re.M | re.S)[1]
         for block in re.findall(r"^```\n(.*?)^```", section, re.M | re.S):
             turns = []
             for line in block.splitlines():

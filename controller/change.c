@@ -5,6 +5,7 @@
 #include "base/base.h"
 #include "controller/audit.h"
 #include "controller/derived.h"
+#include "controller/doubts.h"
 #include "controller/jsonpatch.h"
 #include "controller/resolve.h"
 #include "controller/rules.h"
@@ -271,7 +272,11 @@ static int check(struct change *c, const struct kind_desc *k, const char *uuid, 
 
 	if (rc == 0 && r && r->fill)
 		rc = r->fill(c, uuid, old, new, e);
-	return rc == 0 && r && r->check ? r->check(c, uuid, old, new, e) : rc;
+	if (rc == 0 && r && r->check)
+		rc = r->check(c, uuid, old, new, e);
+	if (rc == 0)
+		doubts_tell(c, k, new);
+	return rc;
 }
 
 static int made(struct change *c, const struct kind_desc *k, const char *uuid, const json_t *new,

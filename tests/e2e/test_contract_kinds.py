@@ -509,7 +509,9 @@ def test_what_cannot_work_is_said(admin):
     admin.make("pool", name="w-pool", servers=[server("10.0.0.1")])
     admin.make("prioritylabels", name="w-labels", equivalent_labels=[{"labels": ["blue", "green"]}])
     member = {"pool_ref": "/api/pool?name=w-pool"}
-    assert said("poolgroup", members=[{**member, "priority_label": "7"}, {**member}]) == ""
+    assert said("poolgroup", members=[{**member, "priority_label": "7"}]) == ""
+    assert said("poolgroup", members=[{**member, "priority_label": "7"}, {**member}]).startswith("members[1].pool_ref: Is that of members[0] already")
+    assert said("poolgroup", members=[]) == "members: There is none: nobody answers its clients."
     assert said("poolgroup", members=[{**member, "priority_label": "red"}]).startswith(
         "members[0].priority_label: red is not a number")
     labels = {"priority_labels_ref": "/api/prioritylabels?name=w-labels"}
@@ -521,13 +523,33 @@ def test_what_cannot_work_is_said(admin):
     route = {"prefix": {"ip_addr": {"addr": "10.0.0.0", "type": "V4"}, "mask": 8}, "next_hop": {"addr": "10.1.1.1", "type": "V4"}}
     assert "static_routes[1].prefix: static_routes[0] leads" in said("vrfcontext", static_routes=[
         {**route, "route_id": "1"}, {**route, "route_id": "2"}])
+    # What stands in a list twice, of any kind.
+    tcp = admin.make("healthmonitor", name="w-tcp", type="HEALTH_MONITOR_TCP")["url"]
+    assert said("pool", health_monitor_refs=[tcp, tcp]) == "health_monitor_refs[1]: Is the same as item 0 of the list, and says nothing new."
+    here = {"addr": "10.1.1.1", "type": "V4"}
+    assert said("vrfcontext", gateway_mon=[{"gateway_ip": here}, {"gateway_ip": here}]).startswith("gateway_mon[1]: Is the same")
+    assert said("vrfcontext", gateway_mon=[{"gateway_ip": here}, {"gateway_ip": here, "gateway_monitor_interval": 2000}]) == (
+        "gateway_mon[1].gateway_ip: Is that of gateway_mon[0] already: it is watched once, as the last one says.")
+    rule = {"name": "r", "index": 1, "enable": True, "action": "NETWORK_SECURITY_POLICY_ACTION_TYPE_DENY"}
+    assert "rules[0].match.client_ip.addrs[1]: Is the same" in said("networksecuritypolicy", rules=[
+        {**rule, "match": {"client_ip": {"match_criteria": "IS_IN", "addrs": [here, here]}}}])
+    assert said("networksecuritypolicy", rules=[{**rule, "match": {}}]) == "rules[0].match: Is empty: the rule is about everybody."
+    # What is not there, and what is for another type.
+    sentences = said("virtualservice").split(". ")
+    assert [one.split(":")[0] for one in sentences] == ["services", "vsvip_ref", "pool_ref"]
+    assert said("healthmonitor", type="HEALTH_MONITOR_TCP", http_monitor={"http_request": "GET / HTTP/1.0", "http_response_code": ["HTTP_2XX"]}) == (
+        "http_monitor: Says nothing here: it is for HEALTH_MONITOR_HTTP, and the type is HEALTH_MONITOR_TCP.")
+    assert "profile.udp_fast_path_profile: Says nothing here" in said("networkprofile", profile={
+        "type": "PROTOCOL_TYPE_TCP_PROXY", "udp_fast_path_profile": {"session_idle_timeout": 7}})
+    assert "No port of the service has enable_ssl" in said("virtualservice", services=[{"port": 80}], vip=[vip("10.88.1.4")],
+                                                          pool_ref=member["pool_ref"], ssl_key_and_certificate_refs=["/api/sslkeyandcertificate?name=System-Default-Cert"])
     # An authority's certificate, as many tools make one that has signed itself.
     authority = Identity("authority.example")
     admin.make("sslkeyandcertificate", name="w-cert", certificate={"certificate": authority.certificate}, key=authority.key)
     assert "Certificate 'w-cert' is an authority's (CA:TRUE)" in said(
         "virtualservice", services=[{"port": 443, "enable_ssl": True}], vip=[vip("10.88.1.3")],
         ssl_key_and_certificate_refs=["/api/sslkeyandcertificate?name=w-cert"])
-    for kind, name in (("sslkeyandcertificate", "w-cert"), ("pool", "w-pool"), ("prioritylabels", "w-labels")):
+    for kind, name in (("sslkeyandcertificate", "w-cert"), ("pool", "w-pool"), ("healthmonitor", "w-tcp"), ("prioritylabels", "w-labels")):
         admin.delete(f"{kind}/{admin.find(kind, name)['uuid']}")
 
 

@@ -15,7 +15,7 @@ static struct metric metrics[] = {
 
 static struct source {
 	struct column columns[METRIC_COLUMNS];
-	size_t n;
+	size_t n, kept;
 } sources[METRIC_SOURCES];
 
 struct name {
@@ -37,6 +37,8 @@ static unsigned column_of(struct source *s, const char *counters, enum column_ho
 	if (i == s->n) {
 		must(s->n < METRIC_COLUMNS);
 		s->columns[s->n++] = (struct column){ .counters = counters, .how = how };
+		if (how == COLUMN_MEAN || how == COLUMN_MAX || how == COLUMN_TOTAL)
+			s->columns[i].place = (unsigned)s->kept++;
 	}
 	return (unsigned)i;
 }
@@ -104,6 +106,12 @@ const struct column *metric_columns(enum metric_of of, size_t *n)
 	make_columns();
 	*n = sources[of].n;
 	return sources[of].columns;
+}
+
+size_t metric_kept(enum metric_of of)
+{
+	make_columns();
+	return sources[of].kept;
 }
 
 /* How often COUNTER counts in TERMS. */

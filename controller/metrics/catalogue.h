@@ -17,6 +17,14 @@ enum metric_kind { METRIC_RATE, METRIC_SUM, METRIC_RATIO, METRIC_MEAN, METRIC_MA
 
 #define METRIC_COLUMNS 64 /* of a source, at most */
 
+/* Engines may say any number: the largest is where counting ends. */
+static inline int64_t sum_of(int64_t a, int64_t b)
+{
+	int64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? (b < 0 ? INT64_MIN : INT64_MAX) : sum;
+}
+
 struct metric {
 	const char *id;
 	enum metric_of of;
@@ -39,6 +47,7 @@ enum column_how {
 struct column {
 	const char *counters;
 	enum column_how how;
+	unsigned place; /* of levels and totals, which are kept from step to step: among these */
 };
 
 /* NULL: there is none of that id. */
@@ -49,6 +58,8 @@ bool metric_is_known(const char *id);
 const struct metric *metric_all(size_t *n);
 /* The columns of a source. */
 const struct column *metric_columns(enum metric_of of, size_t *n);
+/* How many of them keep something. */
+size_t metric_kept(enum metric_of of);
 
 /* What a counter of a source goes into. */
 struct feed {

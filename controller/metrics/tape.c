@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "controller/metrics/catalogue.h"
 
 #define VARINT_MAX 10
 
@@ -164,7 +165,7 @@ bool page_add(const struct page *p, uint32_t series, int64_t *v, size_t n)
 	for (size_t i = 0; i < n; i++)
 		if (mask >> i & 1) {
 			at = varint_get(at, &x);
-			v[i] += (int64_t)x;
+			v[i] = sum_of(v[i], (int64_t)x);
 		}
 	return true;
 }

@@ -1,13 +1,14 @@
 /*
  * What comes over the link, at both of its ends: the first byte says in which pieces the rest arrives. The same
  * messages must come out as when it arrives at once, and whatever they say, what an engine holds keeps its digest, and the
- * controller's books forget nothing.
+ * controller's books forget nothing, and no rate is negative.
  */
 #include "base/base.h"
 
 #include <errno.h>
 
 #include "controller/link/books.h"
+#include "controller/metrics/meter.h"
 #include "engine/link/desired.h"
 #include "net/digest.h"
 #include "net/lines.h"
@@ -79,8 +80,29 @@ static void check_digest(const struct desired *d)
 	must(sum == d->digest);
 }
 
+#define BEGAN_MS 1700000100000ULL
+#define STEPS    60
+
+/* Whatever was said, no step has less than nothing in it. */
+static void check_meter(struct meter *m, uint64_t now_ms)
+{
+	struct reading r[STEPS];
+
+	meter_turn(m, now_ms + 300000);
+	for (enum metric_of of = 0; of < METRIC_SOURCES; of++) {
+		struct meter_series s = { 0 };
+
+		meter_find(m, of, of == METRIC_ENGINE ? "engine" : "a", NULL, NULL, &s);
+		meter_read(m, of, &s, METER_STEP_S, BEGAN_MS / 1000, STEPS, r);
+		for (size_t i = 0; i < STEPS; i++)
+			for (size_t c = 0; c < METRIC_COLUMNS; c++)
+				must(r[i].v[c] >= 0);
+		meter_series_free(&s);
+	}
+}
+
 /* The controller's end. What one life counted is never lost: the total is at least what the last message says. */
-static void controller(struct books *b, const char *type, const json_t *msg)
+static void controller(struct books *b, struct meter *m, uint64_t now_ms, const char *type, const json_t *msg)
 {
 	CLEANUP_JSON json_t *sum = NULL;
 	json_int_t n = json_int(json_object_get(msg, "engine"), "n", 0);
@@ -89,6 +111,7 @@ static void controller(struct books *b, const char *type, const json_t *msg)
 		books_end(b);
 	if (strcmp(type, "stats") != 0 || n < 0 || n > INT32_MAX)
 		return;
+	meter_take(m, "engine", b->last, msg, now_ms);
 	books_take(b, msg);
 	json_decref(books_clones(b, "a"));
 	json_decref(books_copies(b, "a"));
@@ -102,6 +125,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct buf whole = BUF_INIT, pieces = BUF_INIT;
 	struct desired d;
 	struct books b;
+	struct meter *m;
+	uint64_t now_ms = BEGAN_MS;
 	size_t scanned = 0;
 	const char *type;
 	json_t *msg;
@@ -116,13 +141,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	desired_init(&d);
 	books_init(&b);
+	m = meter_new(1 << 20, now_ms);
 	while (lines_take(&whole, &scanned, &msg, &type, NULL) == 1) {
 		engine(&d, type, msg);
-		controller(&b, type, msg);
+		controller(&b, m, now_ms += 1100, type, msg);
 		json_decref(msg);
 	}
 	must(whole.len == 0); /* what was put can be taken */
 	check_digest(&d);
+	check_meter(m, now_ms);
+	meter_free(m);
 	books_fini(&b);
 	desired_fini(&d);
 	buf_fini(&whole);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "engine/tls/hello.h"
 #include "engine/clone/plain.h"
+#include "engine/http/http.h"
 #include "engine/records.h"
 #include "engine/capture/secrets.h"
 #include "engine/tls/secure.h"
@@ -21,6 +22,7 @@
 #define RECORD_MAX   16384
 #define RECORD_SMALL 4096           /* a client can read the first words before 16 KB are there */
 #define BURST_SMALL  (64u << 10)    /* so many bytes in small records */
+#define LEAVE_MS     2000
 #define SILENCE_NS   NS_PER_S       /* after that a burst begins anew */
 
 /* ---- the library's way to our socket ------------------------------------------ */
@@ -388,6 +390,7 @@ int tls_shake_on(struct conn *c)
 	default:
 		break;
 	}
+	t->http = ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_HTTP_REQUEST;
 	cause = tls_why(t->ssl, &e);
 	count_failed(c, cause);
 	if (c->side == CONN_SERVER && cause == TLS_CAUSE_UNTRUSTED)
@@ -408,6 +411,40 @@ static void heard(int ours, int version, int type, const void *p, size_t n, SSL 
 		return;
 	t->hello = xmalloc(sizeof(hello));
 	*t->hello = hello;
+}
+
+/* Who was answered in plain text: he reads it before his connection is gone. */
+static void leaving_ready(struct conn *c, uint32_t events)
+{
+	ssize_t n = events & EPOLLERR ? 0 : recv(c->watch.fd, c->worker->scratch, WORKER_SCRATCH, 0);
+
+	if (n == 0 || (n < 0 && errno != EAGAIN))
+		conn_close(c);
+}
+
+static void leaving_cut(struct conn *c, enum conn_cut why)
+{
+	(void)why;
+	conn_close(c);
+}
+
+static const struct proto_ops leaving = {
+	.name = "leaving", .ready = leaving_ready, .expired = conn_close, .cut = leaving_cut,
+};
+
+/* A browser that was sent to http://...:443 would show an empty page. It counts among the handshakes, which bounds them. */
+static void answer_plainly(struct conn *c)
+{
+	static const char answer[] = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 42\r\n"
+				     "Connection: close\r\n\r\nThis port speaks TLS: ask it by https://.\n";
+
+	if (send(c->watch.fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL) < 0 || shutdown(c->watch.fd, SHUT_WR) < 0) {
+		conn_close(c);
+		return;
+	}
+	c->proto = &leaving;
+	conn_want_in(c, true);
+	conn_deadline(c, LEAVE_MS);
 }
 
 /* A client's turn in the handshake. */
@@ -440,7 +477,10 @@ static void shaking_ready(struct conn *c, uint32_t events)
 	if (rc == 1)
 		return;
 	if (rc < 0) {
-		conn_close(c); /* the alert is on its way */
+		if (t->http && c->listener->snapshot->proto == &http_proto)
+			answer_plainly(c);
+		else
+			conn_close(c); /* the alert is on its way */
 		return;
 	}
 	list_remove(&t->shaking);

@@ -36,6 +36,7 @@ struct conn_tls {
 	uint64_t sent_ns;
 	struct hello *hello;          /* client: what it is known by; NULL: nobody asks. Its own */
 	bool done;                    /* shaken */
+	bool http;                    /* the client speaks HTTP in plain text */
 	bool more;                    /* decrypted bytes wait */
 	bool parked;                  /* reading waits until something can be written */
 	bool ending;                  /* close_notify waits until it can be written */

@@ -220,11 +220,16 @@ def test_who_speaks_something_else_is_told_apart(lab):
             with socket.create_connection((world.vip, 443), 5) as peer:
                 peer.sendall(words)
                 peer.shutdown(socket.SHUT_WR)
+                heard = b""
                 try:
-                    while peer.recv(1000):
-                        pass
+                    while piece := peer.recv(1000):
+                        heard += piece
                 except ConnectionResetError:
                     pass
+                if words[:4] == b"GET ":    # as a browser does that was sent to http://...:443
+                    head, _, said = heard.partition(b"\r\n\r\n")
+                    assert head.startswith(b"HTTP/1.1 400 ") and b"https" in said
+                    assert f"Content-Length: {len(said)}".encode() in head
     # Half handshakes by the dozen hold nobody up.
     with world.client.entered():
         halves = [socket.create_connection((world.vip, 443), 5) for _ in range(300)]

@@ -142,6 +142,21 @@ def test_both_families_and_ranges_of_engines(admin):
         {**subnet("10.27.0.0/24"), "static_ranges": [{"begin": ip("10.27.0.5"), "end": ip("10.27.0.6")}]},
         {**subnet("10.28.0.0/24"), "static_ips": [ip("10.28.0.5")]}])
     assert made["configured_subnets"][0]["static_ip_ranges"][0]["type"] == "STATIC_IPS_FOR_VIP_AND_SE"
+    # A playbook that compares what it wrote with what is there finds it; who writes the newer form is told no other.
+    sent = {"name": "two nets", "configured_subnets": [
+        {**subnet("10.27.0.0/24"), "static_ranges": [{"begin": ip("10.27.0.5"), "end": ip("10.27.0.6")}]},
+        {**subnet("10.28.0.0/24"), "static_ips": [ip("10.28.0.5")]}]}
+    path = f"network/{made['uuid']}"
+    for told in (admin.get(path).json(), admin.put(path, sent).json(), admin.put(path, admin.get(path).json()).json()):
+        first, second = told["configured_subnets"]
+        assert first["static_ranges"] == sent["configured_subnets"][0]["static_ranges"] and "static_ips" not in first
+        assert second["static_ips"] == [ip("10.28.0.5")] and told["_last_modified"] == made["_last_modified"]
+    newer = [subnet("10.27.0.0/24", "10.27.0.5", "10.27.0.7"), subnet("10.28.0.0/24", "10.28.0.5", "10.28.0.5")]
+    told = admin.put(path, {"name": "two nets", "configured_subnets": newer}).json()
+    assert not {"static_ranges", "static_ips"} & (told["configured_subnets"][0].keys() | told["configured_subnets"][1].keys())
+    stale = [{**newer[0], "static_ranges": sent["configured_subnets"][0]["static_ranges"]}, newer[1]]
+    assert "static_ranges" not in admin.put(path, {"name": "two nets", "configured_subnets": stale}).json()["configured_subnets"][0]
+    admin.put(path, sent)
     ask = asks("two nets")
     ask["ipam_network_subnet"]["subnet"] = subnet("10.28.0.0/24")["prefix"]
     assert given(admin.make("vsvip", name="second", vip=[ask])) == "10.28.0.5"

@@ -124,19 +124,6 @@ void engine_alive(struct engine *e);
 void engine_dead(struct engine *e, const char *why);
 /* Its connection was lost, and it did not come back: dead, unless we stood still ourselves. */
 void engine_lost(struct engine *e);
-/*
- * `interfaces` of hello; LOCAL: the address to which the session came from, which marks the
- * management interface.
- */
-void engine_interfaces(struct engine *e, const json_t *interfaces, const char *local);
-/* {revision, state, reason} of a virtual service. Borrowed. */
-void engine_service(struct engine *e, const char *vs, json_t *said);
-/* What a `stats` message that is newer than its books says that is news. Borrowed. */
-void engine_stats(struct engine *e, const json_t *stats);
-/* Which gateways answer it: [{vrf, ip, up}]. Borrowed. */
-void engine_gateways(struct engine *e, json_t *gateways);
-bool engine_gateway_up(const struct engine *e);
-void engine_health(struct engine *e, const char *pool, json_t *servers, bool part);
 /* An event about the engine, in the log and in the store. */
 void engine_event(struct engine *e, const char *id, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -22,6 +22,8 @@
 #include "controller/link/ask.h"
 #include "controller/link/clones.h"
 #include "controller/link/fleet.h"
+#include "controller/link/interfaces.h"
+#include "controller/link/verdicts.h"
 #include "controller/metrics/meter.h"
 #include "controller/place/place.h"
 #include "controller/resolve.h"
@@ -457,7 +459,7 @@ static void welcome_control(struct session *s, struct engine *e, const json_t *m
 	 * First who carries what, then what it lacks: it should not be told what it loses in the
 	 * next line.
 	 */
-	engine_interfaces(e, json_object_get(msg, "interfaces"), local);
+	interfaces_take(e, json_object_get(msg, "interfaces"), local);
 	engine_alive(e);
 	placement_run(f->placement);
 	graph_met(f->graph, &e->holder, resume ? json_object_get(msg, "held") : NULL, unwanted, s);
@@ -517,7 +519,7 @@ static void take_services(struct engine *e, const json_t *services)
 
 	json_object_foreach((json_t *)services, vs, said)
 		if (json_is_object(said))
-			engine_service(e, vs, said);
+			verdicts_service(e, vs, said);
 }
 
 static void mismatch(struct session *s, const char *hash, uint64_t revision)
@@ -575,7 +577,7 @@ static void take_service(struct session *s, const json_t *msg)
 
 	if (json_is_object(json_object_get(msg, "vips")))
 		json_object_set(said, "vips", json_object_get(msg, "vips"));
-	engine_service(s->engine, vs, said);
+	verdicts_service(s->engine, vs, said);
 }
 
 static void take_gateways(struct session *s, const json_t *msg)
@@ -583,7 +585,7 @@ static void take_gateways(struct session *s, const json_t *msg)
 	json_t *gateways = json_object_get(msg, "gateways");
 
 	if (json_is_array(gateways))
-		engine_gateways(s->engine, gateways);
+		interfaces_take_gateways(s->engine, gateways);
 }
 
 static void take_interfaces(struct session *s, const json_t *msg)
@@ -591,7 +593,7 @@ static void take_interfaces(struct session *s, const json_t *msg)
 	char local[64];
 
 	address_of(s, local);
-	engine_interfaces(s->engine, json_object_get(msg, "interfaces"), local);
+	interfaces_take(s->engine, json_object_get(msg, "interfaces"), local);
 }
 
 static void take_ping(struct session *s, const json_t *msg)
@@ -642,7 +644,7 @@ static void take_stats(struct session *s, const json_t *msg)
 	clones_take(s->engine, (json_t *)msg);
 	triggers_stats(s->fleet->controller->triggers, s->engine->books.time_us ? s->engine->books.last : NULL, msg);
 	if (s->engine->books.time_us)
-		engine_stats(s->engine, msg);
+		verdicts_stats(s->engine, msg);
 	meter_take(s->fleet->controller->meter, s->engine->uuid, s->engine->books.last, msg, wall_us() / 1000);
 	books_take(&s->engine->books, msg);
 }
@@ -652,7 +654,7 @@ static void take_health(struct session *s, const json_t *msg)
 	const char *pool = json_str(msg, "pool", "");
 
 	if (holder_has(s->fleet->graph, &s->engine->holder, "pool", pool))
-		engine_health(s->engine, pool, json_object_get(msg, "servers"), json_bool(msg, "part", false));
+		verdicts_health(s->engine, pool, json_object_get(msg, "servers"), json_bool(msg, "part", false));
 }
 
 /* An engine that was taken over may not wash the log away: so many at once, and so many a second. */

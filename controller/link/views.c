@@ -10,6 +10,7 @@
 #include "controller/capture/triggers.h"
 #include "controller/link/clones.h"
 #include "controller/link/fleet.h"
+#include "controller/link/interfaces.h"
 #include "controller/link/servers.h"
 #include "controller/place/actions.h"
 #include "controller/place/place.h"
@@ -579,7 +580,7 @@ static json_t *engine_runtime(void *arg, const struct subresource_call *call, st
 			(json_int_t)(e->since_us / 1000000), "usecs",
 			(json_int_t)(e->since_us % 1000000), "at_curr_ver", 1, "hb_status",
 			"num_hb_misses", 0, "virtualservices", services, "stats", own);
-	json_object_set_new(out, "gateway_up", json_boolean(engine_gateway_up(e)));
+	json_object_set_new(out, "gateway_up", json_boolean(interfaces_gateways_up(e)));
 	json_object_set(out, "gateways", e->gateways);
 	json_object_set_new(
 		out, "link",

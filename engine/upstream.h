@@ -126,9 +126,16 @@ void upstream_cut(struct conn *c);
  */
 struct lb_member *upstream_stay(struct worker_pool *p, struct backend *b, int *rc);
 
-/* For the worker: close connections at rest that S (NULL: none) does not allow any more. */
-void upstream_sweep(struct worker_backend *b, const struct snapshot *s);
 /* For the worker: P may have a place for those that wait, or is gone. */
 void upstream_queue_look(struct worker_pool *p);
+
+/* ---- for idle.c: what a connection to a server is to be ---- */
+
+/* Where B is reached for U's client. */
+union address upstream_address(const struct upstream *u, const struct worker_backend *b);
+/* What is spoken to servers of P for CLIENT; NULL: plain. */
+struct secure *upstream_secure(const struct snapshot_pool *p, const struct conn *client);
+/* The address from which a server of FAMILY is spoken to for CLIENT: the newest, whatever S is; older ones may be gone. */
+const struct source *upstream_source(const struct snapshot *s, const struct conn *client, int family);
 
 #endif

@@ -3,6 +3,7 @@
 #include <openssl/ssl.h>
 
 #include "base/base.h"
+#include "engine/idle.h"
 #include "engine/l4/udp.h"
 #include "engine/upstream.h"
 #include "engine/worker.h"
@@ -144,7 +145,7 @@ static void backend_follow(struct worker_backend *b, const struct snapshot *s)
 {
 	const struct snapshot_pool *p = b->pool->now;
 
-	upstream_sweep(b, s);
+	idle_sweep(b, s);
 	if (!b->listed) {
 		timer_stop(b->service->worker->loop, &b->drain);
 		cut_busy(b);

@@ -19,7 +19,7 @@
 #include "controller/resolve.h"
 #include "controller/rest/subresource.h"
 
-enum { REASONS_MAX = 3, REASON_MAX = 400, EVENTS_MAX = 20000, LONG_TURN_MS = 500 };
+enum { REASONS_MAX = 3, REASON_MAX = 400, EVENTS_MAX = 20000, LONG_TURN_MS = 500, COMMIT_MAX_US = 1000000 };
 
 struct why {
 	struct fleet *fleet;
@@ -544,7 +544,7 @@ static void look_at_clones(struct why *w)
 
 struct search {
 	struct why *w;
-	json_t *uuids; /* the service's and those of all that it refers to */
+	json_t *uuids; /* the service's and those of all that it refers to; when each was modified, in us */
 	json_t *event;
 	uint64_t us;
 	size_t looked_at;
@@ -560,7 +560,7 @@ static int note_ref(void *arg, const char *path, const char *kind, const char *u
 	if (!o || strcmp(kind, "tenant") == 0 || strcmp(kind, "cloud") == 0 ||
 	    json_object_get(s->uuids, uuid))
 		return 0;
-	json_object_set_new(s->uuids, uuid, json_true());
+	json_object_set_new(s->uuids, uuid, json_integer((json_int_t)o->last_modified_us));
 	return model_refs(o->kind, o->body, note_ref, s);
 }
 
@@ -571,8 +571,11 @@ static int take_event(void *arg, uint64_t id, uint64_t us, const json_t *event)
 	(void)id;
 	if (strncmp(json_str(event, "event_id", ""), "CONFIG_", 7) == 0 &&
 	    json_object_get(s->uuids, json_str(event, "obj_uuid", ""))) {
-		s->event = json_incref((json_t *)event);
-		s->us = us;
+		if (us > s->us) {
+			json_decref(s->event);
+			s->event = json_incref((json_t *)event);
+			s->us = us;
+		}
 		return 1;
 	}
 	return ++s->looked_at >= EVENTS_MAX;
@@ -597,9 +600,18 @@ static void look_at_change(struct why *w)
 	struct search s = { .w = w, .uuids = json_object() };
 	const struct object *o = w->call->object;
 	char at[MOMENT_MAX];
+	const char *uuid;
+	json_t *modified;
 
 	note_ref(&s, "", o->kind->path, o->uuid);
-	store_events(w->fleet->store, 0, UINT64_MAX, take_event, &s);
+	/* An event is written with the objects that it tells of: the newest is right behind one of their moments. */
+	json_object_foreach(s.uuids, uuid, modified)
+		store_events(w->fleet->store, (uint64_t)json_integer_value(modified),
+			     (uint64_t)json_integer_value(modified) + COMMIT_MAX_US, take_event, &s);
+	/* None: these were written by no user, but after an import, say. */
+	s.looked_at = 0;
+	if (!s.event)
+		store_events(w->fleet->store, 0, UINT64_MAX, take_event, &s);
 	if (s.event)
 		add(w, "change", "ok", "%s by %s: %s", moment_text(s.us, MOMENT_Z, at), user_of(s.event),
 		    json_str(s.event, "event_description", ""));

@@ -147,14 +147,16 @@ def recorder_waits(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
     yield Result("recorder_p99_vs_off", "us", [on for on, _ in found], [off for _, off in found], "off", "<=1.02")
 
 
-def recorder_tls(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
-    """The flight recorder of a service with TLS: with what is said inside, with packets only, and off."""
-    web, client = lab.server(), lab.client()
+def recorder_tls(lab: Lab, rounds: int, requests: int, both: bool = False) -> Iterator[Result]:
+    """The flight recorder of a service with TLS, of BOTH legs: with what is said inside, with packets only, and off."""
+    web, client = lab.server(tls=both), lab.client()
+    pool = {"pool": [{"ip": {"addr": web.ip4, "type": "V4"}, "port": 443}], "monitor": None,
+            "pool_more": {"ssl_profile_ref": lab.ref("sslprofile", "System-Standard")}} if both else {"pool": [web]}
     engine = lab.engine(workers=1)
     patient = unlimited(lab)
     kinds = {"on": (True, True), "packets": (True, False), "off": (False, False)}
     services = {name: lab.virtual_service(
-        [web], application_profile_ref=patient, port=443, services=[{"port": 443, "enable_ssl": True}],
+        **pool, application_profile_ref=patient, port=443, services=[{"port": 443, "enable_ssl": True}],
         ssl_key_and_certificate_refs=["/api/sslkeyandcertificate?name=System-Default-Cert"],
         flight_recorder=recorder, flight_recorder_plaintext=plaintext) for name, (recorder, plaintext) in kinds.items()}
 
@@ -163,8 +165,14 @@ def recorder_tls(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
                                [engine.warden, engine.proxy, *web.pids()])
 
     found = in_turn(rounds * 2, {name: cost(vs) for name, vs in services.items()})
-    yield Result("recorder_tls_128_vs_off", "us", found["on"], found["off"], "off", "<=1.10")
-    yield Result("recorder_tls_128_vs_packets", "us", found["on"], found["packets"], "packets only")
+    name = "recorder_tls_both" if both else "recorder_tls"
+    yield Result(f"{name}_128_vs_off", "us", found["on"], found["off"], "off", "<=1.10")
+    yield Result(f"{name}_128_vs_packets", "us", found["on"], found["packets"], "packets only")
+
+
+def recorder_tls_both(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:
+    """HTTPS to HTTPS: each head is kept twice, as each side got it."""
+    yield from recorder_tls(lab, rounds, requests, both=True)
 
 
 def records(lab: Lab, rounds: int, requests: int) -> Iterator[Result]:

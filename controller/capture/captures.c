@@ -47,6 +47,7 @@ struct running {
 	struct source *sources;
 	size_t n_sources;
 	uint64_t began_ns, limit_ns, bytes_max; /* limit 0: none */
+	bool own_size;            /* that is what was asked for, not the budget's */
 	uint64_t now_ending_ns;   /* its object says that it is over; since when */
 	bool past;                /* it is what recorders have: over when all have told it */
 	bool film_ends, asked;    /* asked: it was tried to write that it is over */
@@ -195,8 +196,8 @@ static unsigned pieces(const json_t *params)
 	return n > 2 && has_own_size(params) ? (unsigned)n : 0;
 }
 
-/* What a capture may take: its own limit, and never more than its share of what is free. */
-static uint64_t budget(struct captures *c, const json_t *params, bool twice)
+/* What a capture may take: its own limit, and never more than its share of what is free. *OWN: it is the former. */
+static uint64_t budget(struct captures *c, const json_t *params, bool twice, bool *own)
 {
 	const json_t *size = json_object_get(params, "capture_file_size");
 	struct statvfs fs;
@@ -209,9 +210,8 @@ static uint64_t budget(struct captures *c, const json_t *params, bool twice)
 		share /= 2;
 	wanted = MAX((uint64_t)json_int(size, "absolute_size", 0) * 1000000,
 		     free_bytes / 100 * (uint64_t)json_int(size, "percentage_size", 0));
-	if (wanted && wanted < share)
-		return wanted;
-	return MAX(share, (uint64_t)BUDGET_MIN);
+	*own = wanted && wanted < share;
+	return *own ? wanted : MAX(share, (uint64_t)BUDGET_MIN);
 }
 
 static void to_end(struct running *r, const char *why)
@@ -224,9 +224,8 @@ static void to_end(struct running *r, const char *why)
 static void film_full(void *arg, const char *reason)
 {
 	struct running *r = arg;
-	const struct object *o = store_get(r->all->c->store, "capture", r->uuid);
 
-	if (strcmp(reason, "size") == 0 && !has_own_size(json_object_get(o ? o->body : NULL, "capture_params")))
+	if (strcmp(reason, "size") == 0 && !r->own_size)
 		reason = "budget";
 	to_end(r, reason);
 }
@@ -274,7 +273,7 @@ static void begin(struct captures *c, const struct object *o)
 	r->began_ns = mono_ns();
 	r->past = json_int(o->body, "seconds_before", 0) > 0;
 	r->limit_ns = r->past ? PAST_LIMIT_NS + (uint64_t)json_int(o->body, "seconds_after", 0) * NS_PER_S : seconds * NS_PER_S;
-	r->bytes_max = budget(c, params, r->past && json_bool(params, "plaintext", false));
+	r->bytes_max = budget(c, params, r->past && json_bool(params, "plaintext", false), &r->own_size);
 	list_init(&r->link);
 	list_insert(&c->all, &r->link);
 	names = names_make(c, r->vs);

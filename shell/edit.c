@@ -324,9 +324,11 @@ static json_t *list_of(const json_t *model, const json_t *field, const char *tex
 
 	while ((item = strsep(&rest, ","))) {
 		json_t *v;
+		size_t n;
 
 		item += strspn(item, " ");
-		item[strcspn(item, " ")] = '\0';
+		for (n = strlen(item); n && item[n - 1] == ' ';)
+			item[--n] = '\0';
 		if (!*item)
 			continue;
 		v = read_value(model, field, item, e);
@@ -373,6 +375,20 @@ struct edit {
 };
 
 static int walk(const struct edit *w, const char *message, json_t *object, const char *path);
+
+/* The same in MEMBER: the field, or item AT of its list when that is not below 0. */
+static int walk_within(const struct edit *w, const json_t *field, int at, json_t *member, const char *path)
+{
+	int rc = walk(w, json_str(field, "message", ""), member, path);
+	char number[16] = "", name[96];
+
+	if (at >= 0)
+		snprintf(number, sizeof(number), ".%d", at + 1);
+	snprintf(name, sizeof(name), "%s%s", json_str(field, "name", ""), number);
+	if (rc < 0)
+		err_within(w->e, name);
+	return rc;
+}
 
 static int no_field(const struct edit *w, const char *message, const char *name)
 {
@@ -453,7 +469,7 @@ static int walk_list(const struct edit *w, const json_t *field, json_t *object, 
 	}
 	if ((size_t)at == json_array_size(list))
 		json_array_append_new(list, json_object());
-	return walk(w, json_str(field, "message", ""), json_array_get(list, (size_t)at), path + 1);
+	return walk_within(w, field, at, json_array_get(list, (size_t)at), path + 1);
 }
 
 static int walk(const struct edit *w, const char *message, json_t *object, const char *path)
@@ -488,7 +504,7 @@ static int walk(const struct edit *w, const char *message, json_t *object, const
 		below = json_object();
 		json_object_set_new(object, name, below);
 	}
-	return walk(w, json_str(field, "message", ""), below, path + 1);
+	return walk_within(w, field, -1, below, path + 1);
 }
 
 static const char *name_of(const void *fields, size_t i)

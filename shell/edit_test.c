@@ -51,6 +51,7 @@ static void values_are_what_tables_show(void **state)
 		{ "pool", "a b", "{}", "{'pool': '/api/pool?name=a%20b'}" },
 		{ "pool", "/api/pool/pool-1", "{}", "{'pool': '/api/pool/pool-1'}" },
 		{ "words", "a, b,", "{'words': ['x']}", "{'words': ['a', 'b']}" },
+		{ "words", " a b ,c", "{}", "{'words': ['a b', 'c']}" },
 		{ "words", "+b", "{'words': ['x']}", "{'words': ['x', 'b']}" },
 		{ "words", "", "{'words': ['x']}", "{'words': []}" },
 		{ "servers", "10.0.0.5:80,[::1]:81,::2", "{}",
@@ -120,6 +121,7 @@ static void what_cannot_be_read_is_said(void **state)
 		{ "servers", "10.0.0.1:x", "port: 'x' is not a whole number." },
 		{ "servers", "300.0.0.1:80", "ip: '300.0.0.1' is not an address." },
 		{ "servers", "10.0.0", "ip: '10.0.0' is not an address." },
+		{ "servers.1.port", "x", "servers.1.port: 'x' is not a whole number." },
 		{ "inner", "{", "" },
 	};
 	CLEANUP_JSON json_t *model = json(model_text);

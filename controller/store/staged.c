@@ -113,7 +113,8 @@ static int move_all(struct move *m)
 		if (rc == 0 && (fsync(m->dir_fd) < 0 || unlinkat(m->next_fd, GONE, 0) < 0 || fsync(m->next_fd) < 0))
 			rc = -errno;
 	}
-	return rc;
+	/* What came is not there any more; what is there was never said to be ready, and holds keys. */
+	return rc == 0 ? each(m->next_fd, unlink_one, &m->next_fd) : rc;
 }
 
 int staged_enter(int dir_fd, const char *dir, struct err *e)

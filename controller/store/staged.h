@@ -3,7 +3,8 @@
  *
  * Whoever restores fills DIR/restore, a whole data folder of its own, and says staged_ready(). When the store of DIR is opened
  * next, before anything of it is read, the files of the same names go to DIR/before-restore and those of DIR/restore come in their
- * place; a crash in between goes on at the start after it. Until staged_ready() nothing has happened.
+ * place; a crash in between goes on at the start after it. Until staged_ready() nothing has
+ * happened, and what is there when the store is opened goes.
  */
 #ifndef SPANWIRE_CONTROLLER_STORE_STAGED_H
 #define SPANWIRE_CONTROLLER_STORE_STAGED_H

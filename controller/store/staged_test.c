@@ -73,6 +73,8 @@ static void nothing_happens_before_it_is_ready(void **state)
 	holds("store.db", "old store");
 	holds("store.db-wal", "old log");
 	holds("ca.key", "old key");
+	holds("restore/store.db", "-");
+	holds("restore/ca.key", "-");
 }
 
 static void what_is_ready_comes_in_once(void **state)

@@ -97,6 +97,21 @@ static inline bool can(int fd, short events)
 	return poll(&p, 1, 0) == 1;
 }
 
+/* Which of the N sockets at FDS (-1: none) has something to read, soon. */
+static inline int first_ready(const int *fds, int n)
+{
+	struct pollfd p[8];
+
+	assert_in_range(n, 1, ARRAY_SIZE(p));
+	for (int i = 0; i < n; i++)
+		p[i] = (struct pollfd){ fds[i], POLLIN, 0 };
+	assert_true(poll(p, (nfds_t)n, LIMIT_S * 1000) > 0);
+	for (int i = 0; i < n; i++)
+		if (p[i].revents)
+			return i;
+	return -1;
+}
+
 /* Until what another thread pours into FD fills every buffer on the way. */
 static inline void full(int fd)
 {

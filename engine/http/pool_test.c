@@ -47,20 +47,11 @@ static void hear_message(int fd, char *text)
 /* The next connection, at whichever server; its request is in `asked`. */
 static int next_server(int *fd)
 {
-	struct pollfd p[SERVERS];
+	int i = first_ready(w.server_fd, SERVERS);
 
-	for (int i = 0; i < SERVERS; i++)
-		p[i] = (struct pollfd){ w.server_fd[i], POLLIN, 0 };
-	assert_true(poll(p, SERVERS, LIMIT_S * 1000) > 0);
-	for (int i = 0; i < SERVERS; i++) {
-		if (!p[i].revents)
-			continue;
-		*fd = accept4(w.server_fd[i], NULL, NULL, SOCK_CLOEXEC);
-		limit_waits(*fd);
-		hear_message(*fd, asked);
-		return i;
-	}
-	return -1;
+	*fd = accept_from(w.server_fd[i]);
+	hear_message(*fd, asked);
+	return i;
 }
 
 /* One exchange with one server, which says TEXT. Which it was. */

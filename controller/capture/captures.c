@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 #include "base/base.h"
-#include "base/ip.h"
 #include "base/log.h"
 #include "base/moment.h"
 #include "controller/access.h"
 #include "controller/audit.h"
 #include "controller/capture/film.h"
+#include "controller/capture/names.h"
 #include "controller/change.h"
 #include "controller/resolve.h"
 #include "controller/rest/subresource.h"
@@ -24,7 +24,6 @@
 #define GONE_TICKS   (3600 * 1000 / TICK_MS)
 #define PAST_LIMIT_NS (30 * NS_PER_S)  /* for engines to tell what they have recorded */
 #define BUDGET_MIN   (1u << 20)
-#define NAMES_MAX    1024
 
 struct source {
 	char *uuid, *name;
@@ -94,89 +93,6 @@ static int64_t property(struct captures *c, const char *name, int64_t dflt)
 	const struct object *o = store_get(c->c->store, "controllerproperties", "global");
 
 	return o ? json_int(o->body, name, dflt) : dflt;
-}
-
-/* ---- names of addresses ---- */
-
-struct names {
-	struct pcapng_name *at;
-	size_t n;
-	struct store *store;
-};
-
-static void name_add(struct names *n, const char *ip, const char *fmt, const char *a, const char *b)
-{
-	struct in6_addr addr;
-
-	if (n->n == NAMES_MAX || ip_parse(ip, &addr) < 0)
-		return;
-	n->at = xrealloc(n->at, (n->n + 1) * sizeof(*n->at));
-	n->at[n->n++] = (struct pcapng_name){ addr, xasprintf(fmt, a, b) };
-}
-
-static void names_of_vip(struct names *n, const struct object *vs)
-{
-	const struct object *o = store_get(n->store, "vsvip", ref_target(json_str(vs->body, "vsvip_ref", "")));
-	json_t *v;
-	size_t i;
-
-	json_array_foreach(json_object_get(o ? o->body : NULL, "vip"), i, v) {
-		name_add(n, json_str(json_object_get(v, "ip_address"), "addr", ""), "%s%s", vs->name, "");
-		name_add(n, json_str(json_object_get(v, "ip6_address"), "addr", ""), "%s%s", vs->name, "");
-	}
-}
-
-static int names_of_pool(void *arg, const char *path, const char *kind, const char *uuid)
-{
-	struct names *n = arg;
-	const struct object *o = store_get(n->store, kind, uuid);
-	json_t *s;
-	size_t i;
-
-	(void)path;
-	if (o && strcmp(kind, "poolgroup") == 0)
-		model_refs(o->kind, o->body, names_of_pool, n);
-	if (!o || strcmp(kind, "pool") != 0)
-		return 0;
-	json_array_foreach(json_object_get(o->body, "servers"), i, s) {
-		const char *ip = json_str(json_object_get(s, "ip"), "addr", "");
-
-		name_add(n, ip, "%s/%s", o->name, json_str(s, "hostname", ip));
-	}
-	return 0;
-}
-
-static int names_of_engine(void *arg, const struct object *o)
-{
-	struct names *n = arg;
-	json_t *nic, *net;
-	size_t i, j;
-
-	json_array_foreach(json_object_get(o->body, "data_vnics"), i, nic)
-		json_array_foreach(json_object_get(nic, "vnic_networks"), j, net)
-			name_add(n, json_str(json_object_get(json_object_get(net, "ip"), "ip_addr"), "addr", ""), "%s/%s", o->name,
-				 json_str(nic, "if_name", ""));
-	return 0;
-}
-
-static struct names names_make(struct captures *c, const char *vs)
-{
-	struct names n = { .store = c->c->store };
-	const struct object *o = store_get(n.store, "virtualservice", vs);
-
-	if (!o)
-		return n;
-	names_of_vip(&n, o);
-	model_refs(o->kind, o->body, names_of_pool, &n);
-	store_each(n.store, "serviceengine", names_of_engine, &n);
-	return n;
-}
-
-static void names_free(struct names *n)
-{
-	for (size_t i = 0; i < n->n; i++)
-		free((char *)n->at[i].name);
-	free(n->at);
 }
 
 /* ---- it begins ---- */
@@ -276,7 +192,7 @@ static void begin(struct captures *c, const struct object *o)
 	r->bytes_max = budget(c, params, r->past && json_bool(params, "plaintext", false), &r->own_size);
 	list_init(&r->link);
 	list_insert(&c->all, &r->link);
-	names = names_make(c, r->vs);
+	names = names_of(c->c->store, r->vs);
 	if (film_new(&(struct film_config){ .path = path,
 					    .open_path = r->past ? open_path : NULL,
 					    .classic = !json_bool(params, "pcap_ng", true),

@@ -4,6 +4,7 @@
 
 #include "controller/change.h"
 
+/* What VS, or POOL, names is there, is a certificate with its key, and fits its other settings. -EINVAL: ERR has the field. */
 int rule_tls_of_service(struct change *c, const json_t *vs, struct err *e);
 int rule_tls_of_pool(struct change *c, const json_t *pool, struct err *e);
 

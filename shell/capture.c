@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "shell/captures.h"
 #include "shell/interrupt.h"
 #include "shell/kinds.h"
 #include "shell/objects.h"
@@ -22,7 +23,8 @@ struct taking {
 	char *vs, *uuid, *path;   /* PATH: of the file */
 	json_t *before;           /* debugvirtualservice, as it was */
 	int fd;
-	bool gone;                /* nobody reads what is written */
+	bool gone;                /* nobody reads what is written, or it finds no room: */
+	int trouble;              /* errno of that; 0: none */
 	uint64_t written;
 	bool terminal, line;      /* LINE: there is a progress line on it */
 };
@@ -201,7 +203,7 @@ static int begin(struct taking *t, json_t *want, struct err *e)
 	if (!t->file) {
 		one = xasprintf("/api/capture/%s", t->uuid);
 		rc = client_get(t->client, one, &capture, e);
-		t->file = rc ? NULL : xstrdup(json_str(capture, "file_name", "capture.pcapng"));
+		t->file = rc ? NULL : captures_file_name(json_str(capture, "file_name", "capture.pcapng"));
 	}
 	return rc;
 }
@@ -218,17 +220,14 @@ static int end(struct taking *t, struct err *e)
 
 static int open_file(struct taking *t, struct err *e)
 {
-	const char *slash = strrchr(t->file, '/');
-
 	if (!strcmp(t->file, "-")) {
 		t->fd = STDOUT_FILENO;
 		if (isatty(t->fd))
 			return err_set(e, -EINVAL, NULL, "Packets are not written to a terminal: -w FILE, or a pipe behind -w -.");
 		return 0;
 	}
-	/* A name that the controller gave leads nowhere else. */
-	(void)slash;
-	t->fd = open(t->file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	/* What is in it stays until the capture has begun. */
+	t->fd = open(t->file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	return t->fd < 0 ? err_set(e, -EIO, NULL, "Cannot write %s: %s.", t->file, strerror(errno)) : 0;
 }
 
@@ -245,6 +244,8 @@ static int put(void *arg, const void *p, size_t n)
 			continue;
 		if (done < 0) {
 			t->gone = true;
+			/* Who closed a pipe has seen enough. */
+			t->trouble = errno == EPIPE ? 0 : errno;
 			return -errno;
 		}
 		t->written += (size_t)done;
@@ -334,8 +335,13 @@ int capture_command(struct client *c, const char *const *words, size_t n, struct
 		rc = begin(&t, want, e);
 	if (!rc && !given)
 		rc = open_file(&t, e);
+	if (!rc && t.fd != STDOUT_FILENO && ftruncate(t.fd, 0) < 0 && errno != EINVAL)
+		rc = err_set(e, -EIO, NULL, "Cannot write %s: %s.", t.file, strerror(errno));
 	if (!rc)
 		rc = stream(&t, &last, e);
+	if (!rc && t.trouble)
+		rc = err_set(e, -EIO, NULL, "Cannot write %s: %s: the capture was ended.", strcmp(t.file, "-") ? t.file : "standard output",
+			     strerror(t.trouble));
 	if (t.uuid)
 		end(&t, &ignored);
 	if (t.line)

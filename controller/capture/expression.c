@@ -74,8 +74,8 @@ int expression_check(const char *text, struct err *e)
 
 	if (name)
 		return err_set(e, -EINVAL, "capture_expression",
-			       "\"%.*s\" is no word of filter expressions, nor an address: names of hosts are not looked up.", (int)MIN(len, (size_t)60),
-			       name);
+			       "It is no filter expression: \"%.*s\" is none of its words, nor an address; names of hosts are not looked up.",
+			       (int)MIN(len, (size_t)60), name);
 	pcap = pcap_open_dead(DLT_EN10MB, 262144);
 	must(pcap);
 	if (pcap_compile(pcap, &program, text, 1, PCAP_NETMASK_UNKNOWN) < 0)

@@ -30,7 +30,7 @@ static void names_of_hosts_are_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
-		CLEANUP_FREE char *said = xasprintf("\"%s\" is no word", refused[i].name);
+		CLEANUP_FREE char *said = xasprintf("It is no filter expression: \"%s\" is none", refused[i].name);
 		struct err e = { 0 };
 
 		assert_int_equal(expression_check(refused[i].text, &e), -EINVAL);

@@ -358,6 +358,15 @@ def test_a_live_stream_ends_as_it_began_and_the_guide_is_right(lab):
     assert file.stat().st_mode & 0o777 == 0o600
     wrong = shell(lab, "capture", vs.name, "tcp porto 80", "-w", file)
     assert wrong.wait(10) == 1 and b"no filter expression" in wrong.stderr.read()
+    assert len(tshark(file, "", "frame.len")) == 6, "what was there stays"
+    # Where nothing can be written the capture ends, and nobody says that it went well.
+    lost = shell(lab, "capture", vs.name, "-w", "/dev/full")
+    assert lost.wait(10) == 2 and b"/dev/full: No space left on device" in lost.stderr.read()
+    # A name with a slash is one file all the same.
+    lab.api.patch(f"virtualservice/{vs.uuid}", replace={"name": "shop/eu"})
+    named = shell(lab, "capture", "shop/eu", "--seconds", 1, cwd=lab.dir)
+    assert named.wait(10) == 0 and b"; in vs_shop_eu." in named.stderr.read()
+    lab.api.patch(f"virtualservice/{vs.uuid}", replace={"name": vs.name})
     type_the_guide(lab, vs, client)
 
 

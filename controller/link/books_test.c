@@ -71,6 +71,37 @@ static void an_operator_begins_anew(void **state)
 	books_fini(&b);
 }
 
+/* The list of hurt flows has an end: the oldest go, whatever the engine says more than that. */
+static void the_newest_of_the_hurt_flows_are_kept(void **state)
+{
+	CLEANUP_JSON json_t *list = json_array(), *stats = json_pack("{s:O}", "hurt", list), *kept = NULL, *other = NULL;
+	struct books b;
+
+	(void)state;
+	books_init(&b);
+	for (int number = 1; number <= 300; number++) {
+		json_array_clear(list);
+		json_array_append_new(list, json_pack("{s:i, s:s, s:i, s:i}", "number", number, "virtualservice", number % 3 ? "a" : "b",
+						      "time_us", number * 10, "frames", 1));
+		books_take(&b, stats);
+	}
+	kept = books_hurt(&b, "a");
+	other = books_hurt(&b, "b");
+	assert_int_equal(json_array_size(kept) + json_array_size(other), 256);
+	assert_int_equal(json_int(json_array_get(kept, 0), "number", 0), 299); /* the newest first */
+	assert_int_equal(json_int(json_array_get(other, 0), "number", 0), 300);
+	assert_in_range(json_int(json_array_get(kept, json_array_size(kept) - 1), "number", 0), 45, 46);
+	/* News of one that is there takes its place, and no other's. */
+	json_array_clear(list);
+	json_array_append_new(list, json_pack("{s:i, s:s, s:i, s:i}", "number", 299, "virtualservice", "a", "time_us", 2990, "frames", 7));
+	books_take(&b, stats);
+	json_decref(kept);
+	kept = books_hurt(&b, "a");
+	assert_int_equal(json_int(json_array_get(kept, 0), "frames", 0), 7);
+	assert_int_equal(json_int(json_array_get(kept, 1), "number", 0), 298);
+	books_fini(&b);
+}
+
 static void what_moves_away_is_kept(void **state)
 {
 	struct books b;
@@ -212,6 +243,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(totals_never_go_backwards),
 		cmocka_unit_test(an_operator_begins_anew),
+		cmocka_unit_test(the_newest_of_the_hurt_flows_are_kept),
 		cmocka_unit_test(what_moves_away_is_kept),
 		cmocka_unit_test(what_is_not_told_of_is_as_it_was),
 		cmocka_unit_test(clones_are_summed_by_address),

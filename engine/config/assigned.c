@@ -187,6 +187,12 @@ static void hold(struct assigned *a, const char *ip, unsigned vrf, const struct 
 		err_set(&e, -EINVAL, NULL, "%s is not an address.", ip);
 	else
 		vip_hold(a->table->vips, vrf, &addr, v->interface, term, &held, &e);
+	/* Sockets may be bound to what the machine has anyway. */
+	if (snat && e.code == -EADDRINUSE) {
+		err_set(&e, e.code, NULL, "Servers see %s, which is this service engine's own address: it does not move with the VIP.", ip);
+		trouble(&a->source_doubt, &e);
+		return;
+	}
 	if (e.code) {
 		trouble(&a->trouble, &e);
 		return;
@@ -287,7 +293,9 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 	vs = model_load(&virtual_service_message, service, &arena);
 	a->enabled = as->enabled && vs->enabled;
 	untrouble(&a->trouble);
+	untrouble(&a->source_doubt);
 	somewhere = vrfs_find(a->table->vrfs, vs->vrf_context_ref ? vs->vrf_context_ref : "", &vrf);
+	a->vrf = vrf;
 	if (!somewhere) {
 		err_set(&e, -ENODEV, NULL, "No interface of this service engine is in its VRF.");
 		trouble(&a->trouble, &e);
@@ -373,6 +381,7 @@ void assigned_drop(struct assigned *a)
 	json_decref(a->sources);
 	untrouble(&a->trouble);
 	untrouble(&a->clone_trouble);
+	untrouble(&a->source_doubt);
 	free(a->clone_key);
 	free(a->uuid);
 	free(a);
@@ -426,6 +435,8 @@ const char *assigned_state(struct assigned *a, const char **reason)
 	}
 	if (a->clone_trouble) /* served, but not copied: up, and said */
 		*reason = a->clone_trouble;
+	else if (a->source_doubt)
+		*reason = a->source_doubt;
 	return "OPER_UP";
 }
 
@@ -675,6 +686,11 @@ json_t *assigned_clone_message(struct assigned *a)
 const char *assigned_log_file(const struct assigned *a)
 {
 	return json_str(json_object_get(a->clone ? a->plain : NULL, "log"), "file", NULL);
+}
+
+bool assigned_has_anyway(const struct assigned *a, const struct in6_addr *addr)
+{
+	return vips_foreign(a->table->vips, a->vrf, addr);
 }
 
 void assigned_clone_trouble(struct assigned *a, const struct err *e)

@@ -9,6 +9,7 @@
 #ifndef SPANWIRE_ENGINE_CONFIG_ASSIGNED_H
 #define SPANWIRE_ENGINE_CONFIG_ASSIGNED_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 
 #include "base/json.h"
@@ -59,11 +60,13 @@ struct assigned {
 	size_t n_lingering;
 	json_t *sources;           /* what the proxy uses: [{"id", "vips": [...], "v4", "v6"}]; NULL: the machine's own addresses */
 	char said[256];            /* by assigned_state(): a reason that is put together */
+	unsigned vrf;              /* routing domain, once it was followed */
 	bool enabled;
 	bool closes;               /* it has remove_listening_port_on_vs_down */
 	bool silent;               /* all its servers are down, and it wants no ports then */
 	char *trouble;             /* a sentence: what could not be had; NULL: nothing */
 	char *clone_trouble;
+	char *source_doubt;       /* an SNAT address that is used, but does not move with the VIP; NULL: none */
 	struct clone_set *clone, *old_clone; /* the old one is retired when the proxy was told of the new one */
 	bool clone_changed;
 	char *clone_key;           /* what the set was made from, as text; "" none */
@@ -126,6 +129,8 @@ json_t *assigned_clone_message(struct assigned *a);
 bool assigned_clone_has_news(const struct assigned *a);
 /* The file that lines about its plaintext flows go to; NULL: none. */
 const char *assigned_log_file(const struct assigned *a);
+/* Does the machine have ADDR in the routing domain of A without us? */
+bool assigned_has_anyway(const struct assigned *a, const struct in6_addr *addr);
 /* Of its copies: said as its reason. */
 void assigned_clone_trouble(struct assigned *a, const struct err *e);
 /* [{"ip", "index", counter: value ...}] of a `stats` message; NULL: it never had a clone. */

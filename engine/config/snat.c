@@ -50,6 +50,14 @@ static bool is_owned(struct assigned_hold *const *holds, size_t n, const char *i
 	return false;
 }
 
+/* Or does the machine have it anyway? */
+static bool is_machines(const struct assigned *a, const char *ip)
+{
+	struct in6_addr addr;
+
+	return ip_parse(ip, &addr) == 0 && assigned_has_anyway(a, &addr);
+}
+
 /* Do clients come by that VIP now? */
 static bool is_served(const struct assigned *a, const char *id)
 {
@@ -93,7 +101,9 @@ bool snat_follow(struct assigned *a, const struct link *k)
 			const char *now = json_str(source_in(a->sources, id), families[f], "");
 
 			if (*wanted && strcmp(wanted, now) != 0 && is_served(a, id) && !is_owned(a->vips, a->n_vips, wanted) &&
-			    (!*now || is_owned(a->vips, a->n_vips, now) || is_owned(a->lingering, a->n_lingering, now)))
+			    !is_machines(a, wanted) &&
+			    (!*now || is_owned(a->vips, a->n_vips, now) || is_owned(a->lingering, a->n_lingering, now) ||
+			     is_machines(a, now)))
 				json_object_set_new(s, families[f], json_string(now));
 		}
 	if (a->sources ? json_equal(a->sources, next) : !json_array_size(next))

@@ -751,6 +751,14 @@ static void foreign(void *arg, const struct iface *i)
 			f->name = i->name;
 }
 
+const char *vips_foreign(struct vips *t, unsigned vrf, const struct in6_addr *addr)
+{
+	struct foreign f = { .table = t, .vrf = vrf, .addr = addr };
+
+	netlink_each(t->netlink, foreign, &f);
+	return f.name;
+}
+
 static bool can_be_vip(const struct in6_addr *a)
 {
 	if (ip_is_zero(a))
@@ -763,16 +771,15 @@ static bool can_be_vip(const struct in6_addr *a)
 int vip_hold(struct vips *t, unsigned vrf, const struct in6_addr *addr, const char *interface, uint64_t term,
 	     struct vip **out, struct err *e)
 {
-	struct foreign f = { .table = t, .vrf = vrf, .addr = addr };
+	const char *has = vips_foreign(t, vrf, addr);
 	char text[IP_TEXT_MAX];
 	struct vip *v = vip_find(t, vrf, addr);
 
 	ip_text(addr, text);
 	if (!can_be_vip(addr))
 		return err_set(e, -EINVAL, NULL, "%s cannot be a VIP", text);
-	netlink_each(t->netlink, foreign, &f);
-	if (f.name)
-		return err_set(e, -EADDRINUSE, NULL, "%s is the engine's own address on %s", text, f.name);
+	if (has)
+		return err_set(e, -EADDRINUSE, NULL, "%s is the engine's own address on %s", text, has);
 	if (v) {
 		if (lingers(v) && v->state == VIP_WAITING)
 			probing(v);

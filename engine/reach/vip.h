@@ -88,6 +88,9 @@ void vips_free(struct vips *t);
 /* From inside work that may take longer than VIP_LEASE_MS: what is due is renewed now. Nobody is called. */
 void vips_renew(struct vips *t);
 
+/* Has the machine ADDR without us, in routing domain VRF? The name of the interface, or NULL. */
+const char *vips_foreign(struct vips *t, unsigned vrf, const struct in6_addr *addr);
+
 /*
  * Holds ADDR of routing domain VRF on the interface of that name (it may not exist yet). PREFIX_LEN is of the network, for the record: the
  * address itself is added as /32 or /128. Held already: counted; a newer TERM or another interface is taken over (the

@@ -235,6 +235,16 @@ def test_an_address_that_no_network_holds_and_one_that_a_stranger_has(lab):
     vs.wait_up()
     assert buyer.fresh_get(vs.url).text == "web1\n"
     wait_seen(web, taken)
+    # The engine's own address is used as it is, and said not to move.
+    vs.patch(replace={"snat_ip": [ip(engine.back0.ip)]})
+    until(lambda: vs.reason() == f"Servers see {engine.back0.ip}, which is this service engine's own address: it does not move with the VIP.",
+          "it is said")
+    assert vs.state() == "OPER_UP" and buyer.fresh_get(vs.url).text == "web1\n"
+    wait_seen(web, engine.back0.ip)
+    vs.patch(replace={"snat_ip": [ip(taken)]})
+    until(lambda: buyer.fresh_get(vs.url).text == "web1\n" and seen(web)[-1] == taken, "and another one again, when it is ours")
+    until(lambda: vs.reason() == "", "nothing is wrong with that")
+    assert has(engine, engine.back0.ip)
     # No port is left: counted, and said.
     engine.sysctl("net.ipv4.ip_local_port_range", "40000 40001")
     held = [buyer.connect(vs.vip, 80) for _ in range(4)]

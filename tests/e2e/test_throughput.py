@@ -1,6 +1,7 @@
 """How much a service may carry: by TCP, spliced or looked at, by TLS, by HTTP and by datagrams, both directions together."""
 
 import contextlib
+import os
 import socket
 import ssl
 import threading
@@ -70,6 +71,26 @@ class Flow(threading.Thread):
         self.peer.close()
 
 
+class Stream(threading.Thread):
+    """The same over HTTP/2, as curl speaks it."""
+
+    def __init__(self, client, url: str):
+        super().__init__(daemon=True)
+        self.pipe, self.bytes = client.lab.dir / "stream", 0
+        os.mkfifo(self.pipe)
+        self.process = client.start("curl", "-sN", "--http2-prior-knowledge", "-o", self.pipe, url)
+        self.start()
+
+    def run(self):
+        with open(self.pipe, "rb", buffering=0) as stream:
+            while n := len(stream.read(1 << 18)):
+                self.bytes += n
+
+    def stop(self):
+        self.process.kill()
+        self.join()
+
+
 def rate(passed, seconds: float = 0.5) -> float:
     """Megabits a second."""
     began, before = time.monotonic(), passed()
@@ -100,7 +121,7 @@ def test_a_service_carries_as_much_as_it_may(lab, workers):
     server = [{"ip": {"addr": web.ip4, "type": "V4"}, "port": 8000}]
     tcp = lab.virtual_service(pool=server, http=False, monitor=None, name="tcp")
     http = lab.virtual_service(pool=server, monitor=None, name="http", ssl_key_and_certificate_refs=[
-        "/api/sslkeyandcertificate?name=System-Default-Cert"], services=[{"port": 80}, {"port": 443, "enable_ssl": True}])
+        "/api/sslkeyandcertificate?name=System-Default-Cert"], services=[{"port": 80}, {"port": 443, "enable_ssl": True}, {"port": 82, "enable_http2": True}])
     udp = lab.virtual_service(pool=[{"ip": {"addr": web.ip4, "type": "V4"}, "port": 5000}], http=False, port=5000,
                               monitor=None, name="udp", network_profile_ref=profile(lab, "flows", session_idle_timeout=60))
 
@@ -131,6 +152,9 @@ def test_a_service_carries_as_much_as_it_may(lab, workers):
     limit(http, 40)
     with flows(Flow(client, http.vip, 80), Flow(client, http.vip, 443, tls=True)) as passed:
         holds(passed, 40, "HTTP and HTTPS together")
+    stream = Stream(client, f"http://{http.vip}:82/")
+    with flows(stream) as passed:
+        holds(passed, 40, "HTTP/2 alone")
 
     limit(udp, 6)
     asker, said, ends = Asker(client, udp.vip, 5000), [0], threading.Event()

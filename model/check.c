@@ -35,12 +35,15 @@ static bool is_host_name(const char *s)
 int check_ip_addr(const json_t *o, struct err *e)
 {
 	const char *addr = json_str(o, "addr", ""), *type = json_str(o, "type", "");
-	unsigned char raw[sizeof(struct in6_addr)];
+	struct in6_addr raw;
 
-	if (strcmp(type, "V4") == 0 && inet_pton(AF_INET, addr, raw) != 1)
+	if (strcmp(type, "V4") == 0 && inet_pton(AF_INET, addr, &raw) != 1)
 		return err_set(e, -EINVAL, "addr", "\"%.60s\" is not an IPv4 address.", addr);
-	if (strcmp(type, "V6") == 0 && inet_pton(AF_INET6, addr, raw) != 1)
+	if (strcmp(type, "V6") == 0 && inet_pton(AF_INET6, addr, &raw) != 1)
 		return err_set(e, -EINVAL, "addr", "\"%.60s\" is not an IPv6 address.", addr);
+	/* On no wire; and a mask of it would be one of 128 bits here, and of 32 where IPv4 is kept in that form. */
+	if (strcmp(type, "V6") == 0 && IN6_IS_ADDR_V4MAPPED(&raw))
+		return err_set(e, -EINVAL, "addr", "%.60s is an IPv4 address: write it as one.", addr);
 	if (strcmp(type, "DNS") == 0 && !is_host_name(addr))
 		return err_set(e, -EINVAL, "addr", "\"%.60s\" is not a host name.", addr);
 	return 0;

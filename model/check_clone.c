@@ -60,8 +60,6 @@ static int check_host(const json_t *o, const char *field, struct err *e)
 
 	if (group || self)
 		return err_set(e, -EINVAL, path, "%.60s is not the address of a host in a network.", text);
-	if (n == 4 && strchr(text, ':'))
-		return err_set(e, -EINVAL, path, "%.60s is an IPv4 address: write it as one.", text);
 	if (n != 4 && IN6_IS_ADDR_LINKLOCAL(&ip))
 		return err_set(e, -EINVAL, path, "%.60s is of every interface: it does not say which.", text);
 	return 0;

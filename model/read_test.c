@@ -118,6 +118,9 @@ static const struct {
 	  "{'name': 'r', 'privileges': [{'resource': 'PERMISSION_POOL', 'type': 'READ_ACCESS'}, {'resource': 'P"
 	  "ERMISSION_POOL', 'type': 'WRITE_ACCESS'}]}",
 	  "privileges[1].resource: PERMISSION_POOL is that of privileges[0] already." },
+	{ "ipaddrgroup",
+	  "{'name': 'g', 'prefixes': [{'ip_addr': {'addr': '::ffff:10.0.0.0', 'type': 'V6'}, 'mask': 104}]}",
+	  "prefixes[0].ip_addr.addr: ::ffff:10.0.0.0 is an IPv4 address: write it as one." },
 	{ "vrfcontext",
 	  "{'name': 'v', 'gateway_mon': [{'gateway_ip': {'addr': 'a.b', 'type': 'DNS'}}]}",
 	  "gateway_mon[0].gateway_ip.type: A gateway has an address, not a name." },

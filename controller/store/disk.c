@@ -36,15 +36,15 @@ static const char schema[] =
 	" last_modified_us INTEGER NOT NULL, system INTEGER NOT NULL,"
 	" UNIQUE (kind, uuid)) STRICT;"
 	"CREATE UNIQUE INDEX object_name ON object (kind, tenant, cloud, name) WHERE name <> '';"
-	"CREATE TABLE change (revision INTEGER NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL,"
-	" uuid TEXT NOT NULL, deleted INTEGER NOT NULL, PRIMARY KEY (revision, seq))"
-	" STRICT, WITHOUT ROWID;"
 	"CREATE TABLE event (id INTEGER PRIMARY KEY, us INTEGER NOT NULL, body TEXT NOT NULL) STRICT;"
 	"CREATE INDEX event_us ON event (us);"
 	"CREATE TABLE value (space TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,"
 	" PRIMARY KEY (space, key)) STRICT, WITHOUT ROWID;"
 	"INSERT INTO state VALUES (1, lower(hex(randomblob(16))), 0, 0, 1);" SET_APPLICATION
 		SET_FORMAT "COMMIT;";
+
+/* From any older format. */
+static const char upgrade[] = "BEGIN; DROP TABLE IF EXISTS change;" SET_FORMAT "COMMIT;";
 
 enum statement {
 	Q_BEGIN,
@@ -56,9 +56,6 @@ enum statement {
 	Q_CREATE,
 	Q_UPDATE,
 	Q_DELETE,
-	Q_CHANGE,
-	Q_TRIM_CHANGES,
-	Q_CHANGES,
 	Q_VALUE,
 	Q_VALUES,
 	Q_ALL_VALUES,
@@ -85,10 +82,6 @@ static const char *const sql_of[] = {
 	[Q_UPDATE] = "UPDATE object SET name = ?, body = ?, revision = ?, last_modified_us = ?"
 		     " WHERE kind = ? AND uuid = ?",
 	[Q_DELETE] = "DELETE FROM object WHERE kind = ? AND uuid = ?",
-	[Q_CHANGE] = "INSERT INTO change VALUES (?, ?, ?, ?, ?)",
-	[Q_TRIM_CHANGES] = "DELETE FROM change WHERE revision <= ?",
-	[Q_CHANGES] = "SELECT revision, kind, uuid, deleted FROM change WHERE revision > ?"
-		      " ORDER BY revision, seq",
 	[Q_VALUE] = "SELECT value FROM value WHERE space = ? AND key = ?",
 	[Q_VALUES] = "SELECT key, value FROM value WHERE space = ? ORDER BY key",
 	[Q_ALL_VALUES] = "SELECT space, key, value FROM value ORDER BY space, key",
@@ -338,7 +331,7 @@ static int prepare_file(struct disk *d, struct err *e)
 	if (rc == SQLITE_OK && !tables)
 		rc = sqlite3_exec(d->db, schema, NULL, NULL, NULL);
 	else if (rc == SQLITE_OK && format < DISK_FORMAT)
-		rc = sqlite3_exec(d->db, SET_FORMAT, NULL, NULL, NULL);
+		rc = sqlite3_exec(d->db, upgrade, NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return explain(d, rc, tables ? "open" : "make", e);
 	return check_whole(d, e);
@@ -517,12 +510,6 @@ void disk_delete(struct disk *d, const char *kind, const char *uuid)
 	run(d, bind(d, Q_DELETE, "ss", kind, uuid));
 }
 
-void disk_change(struct disk *d, uint64_t revision, uint64_t seq, const char *kind,
-		 const char *uuid, bool deleted)
-{
-	run(d, bind(d, Q_CHANGE, "iissi", revision, seq, kind, uuid, (uint64_t)deleted));
-}
-
 void disk_set(struct disk *d, const char *space, const char *key, const char *value)
 {
 	if (value)
@@ -540,8 +527,6 @@ int disk_commit(struct disk *d, const struct disk_state *state, struct err *e)
 {
 	int rc;
 
-	if (state->revision > DISK_CHANGES_KEPT)
-		run(d, bind(d, Q_TRIM_CHANGES, "i", state->revision - DISK_CHANGES_KEPT));
 	run(d, bind(d, Q_TRIM_EVENTS, "i", state->first_event));
 	run(d, bind(d, Q_SET_STATE, "siii", state->epoch, state->revision, state->last_us,
 		    state->next_event));
@@ -605,22 +590,6 @@ int disk_all_values(struct disk *d,
 
 	while (!answer && (rc = sqlite3_step(st)) == SQLITE_ROW)
 		answer = f(arg, text_at(st, 0), text_at(st, 1), text_at(st, 2));
-	if (!answer && rc != SQLITE_DONE)
-		answer = errno_of(rc);
-	release(st);
-	return answer;
-}
-
-int disk_changes(struct disk *d, uint64_t from,
-		 int (*f)(void *arg, uint64_t revision, const char *kind, const char *uuid,
-			  bool deleted),
-		 void *arg)
-{
-	sqlite3_stmt *st = bind(d, Q_CHANGES, "i", from);
-	int rc, answer = 0;
-
-	while (!answer && (rc = sqlite3_step(st)) == SQLITE_ROW)
-		answer = f(arg, number_at(st, 0), text_at(st, 1), text_at(st, 2), number_at(st, 3));
 	if (!answer && rc != SQLITE_DONE)
 		answer = errno_of(rc);
 	release(st);

@@ -5,7 +5,7 @@
  * legal, and hands over what a transaction changed. Another back end (etcd) would have this same
  * face.
  *
- *	DIR/store.db       objects, change log, events, values; with -wal beside it
+ *	DIR/store.db       objects, events, values; with -wal beside it
  *	DIR/store.lock     held while a controller uses the folder
  *
  * After a failed write or sync nothing more is written: what the kernel then holds is not known
@@ -21,10 +21,9 @@
 #include "base/err.h"
 
 /* Of the folder's contents. A release reads what older ones wrote, never what newer ones did. */
-#define DISK_FORMAT 2 /* 2: secrets are sealed */
+#define DISK_FORMAT 3 /* 2: secrets are sealed; 3: no log of changes */
 
-/* Changes of so many revisions are remembered, and so many events. */
-#define DISK_CHANGES_KEPT 10000
+/* So many events are remembered. */
 #define DISK_EVENTS_KEPT 100000
 
 struct disk;
@@ -61,8 +60,6 @@ void disk_begin(struct disk *d, bool sync);
 void disk_create(struct disk *d, const struct disk_row *r);
 void disk_update(struct disk *d, const struct disk_row *r);
 void disk_delete(struct disk *d, const char *kind, const char *uuid);
-void disk_change(struct disk *d, uint64_t revision, uint64_t seq, const char *kind,
-		 const char *uuid, bool deleted);
 void disk_set(struct disk *d, const char *space, const char *key,
 	      const char *value); /* NULL deletes */
 void disk_event(struct disk *d, uint64_t id, uint64_t us, const char *body);
@@ -81,11 +78,6 @@ int disk_values(struct disk *d, const char *space,
 int disk_all_values(struct disk *d,
 		    int (*f)(void *arg, const char *space, const char *key, const char *value),
 		    void *arg);
-/* Of revisions after FROM, in order. F must not call into the disk. */
-int disk_changes(struct disk *d, uint64_t from,
-		 int (*f)(void *arg, uint64_t revision, const char *kind, const char *uuid,
-			  bool deleted),
-		 void *arg);
 /* Newest first. F must not call into the disk. */
 int disk_events(struct disk *d, uint64_t start_us, uint64_t end_us,
 		int (*f)(void *arg, uint64_t id, uint64_t us, const char *body), void *arg);

@@ -81,18 +81,31 @@ static void a_newer_format_is_refused(void **state)
 {
 	struct world *w = *state;
 
-	run_sql(w, "PRAGMA user_version = 3");
+	run_sql(w, "PRAGMA user_version = 4");
 	assert_int_equal(store_open(w->dir, &w->s, &w->e), -EPROTONOSUPPORT);
 	assert_non_null(strstr(
-		w->e.text, "was written by a newer release (format 3; this one reads up to 2)"));
+		w->e.text, "was written by a newer release (format 4; this one reads up to 3)"));
 	run_sql(w,
-		"PRAGMA user_version = 2; INSERT INTO object VALUES (9, 'teapot', 'teapot-1', '', '', 'x', '{}',"
+		"PRAGMA user_version = 3; INSERT INTO object VALUES (9, 'teapot', 'teapot-1', '', '', 'x', '{}',"
 		" 1, 1, 1, 0)");
 	assert_int_equal(store_open(w->dir, &w->s, &w->e), -EPROTONOSUPPORT);
 	assert_non_null(strstr(w->e.text, "teapot"));
 	run_sql(w, "PRAGMA application_id = 1");
 	assert_int_equal(store_open(w->dir, &w->s, &w->e), -EINVAL);
 	assert_non_null(strstr(w->e.text, "is not a store of this program"));
+}
+
+/* Format 2 kept a log of changes, which nobody read. */
+static void what_older_releases_kept_besides_is_dropped(void **state)
+{
+	struct world *w = *state;
+
+	create(w, &test_group, "group-1", named("a"));
+	run_sql(w, "CREATE TABLE change (revision INTEGER); INSERT INTO change VALUES (1); PRAGMA user_version = 2");
+	assert_int_equal(store_open(w->dir, &w->s, &w->e), 0);
+	assert_non_null(store_get(w->s, "group", "group-1"));
+	run_sql(w, "CREATE TABLE change (it INTEGER); DROP TABLE change"); /* there is none */
+	assert_int_equal(store_open(w->dir, &w->s, &w->e), 0);
 }
 
 /* ---- secrets ------------------------------------------------------------ */
@@ -268,6 +281,7 @@ int main(void)
 		T(a_folder_with_other_things_is_refused),
 		T(a_second_controller_is_refused),
 		T(a_newer_format_is_refused),
+		T(what_older_releases_kept_besides_is_dropped),
 		T(secrets_are_sealed_on_the_disk),
 		T(bare_secrets_of_an_older_release_are_sealed),
 		T(without_its_key_a_store_is_not_opened),

@@ -1,6 +1,6 @@
 /*
  * Every object is held in memory (shelf.h), parsed, with its references in both directions; the
- * disk is only read when the store is opened (and for values, events and the change log). So a
+ * disk is only read when the store is opened (and for values and events). So a
  * question never waits, and costs the same with ten objects or with a million.
  *
  * A write puts a new `held` into the slot of its object at once and remembers the old one in the
@@ -606,8 +606,8 @@ static void write_event(struct store *s, struct disk_state *next, const json_t *
 		next->first_event = next->next_event - DISK_EVENTS_KEPT;
 }
 
-/* What the world hears of: the last that happened to each object. Writes the log on the way. */
-static struct store_change *write_changes(struct txn *t, size_t *n)
+/* What the world hears of: the last that happened to each object. */
+static struct store_change *changes_of(struct txn *t, size_t *n)
 {
 	struct store_change *changes = xcalloc(t->n_ops + 1, sizeof(*changes));
 
@@ -620,7 +620,6 @@ static struct store_change *write_changes(struct txn *t, size_t *n)
 			continue;
 		*c = (struct store_change){ t->revision, op->slot->shelf->kind, op->slot->uuid,
 					    !op->new };
-		disk_change(t->store->disk, c->revision, *n, c->kind->path, c->uuid, c->deleted);
 		(*n)++;
 	}
 	return changes;
@@ -646,7 +645,7 @@ static int commit(struct txn *t, bool sync, uint64_t *revision, struct err *e)
 	disk_begin(s->disk, sync);
 	for (size_t i = 0; i < t->n_ops; i++)
 		write_op(s, &t->ops[i]);
-	changes = write_changes(t, &n);
+	changes = changes_of(t, &n);
 	for (size_t i = 0; i < t->n_settings; i++)
 		disk_set(s->disk, t->settings[i].space, t->settings[i].key, t->settings[i].value);
 	for (size_t i = 0; i < t->n_events; i++)
@@ -707,7 +706,7 @@ int store_sync(struct store *s, struct err *e)
 	return rc;
 }
 
-/* ---- values, changes, events ----------------------------------------- */
+/* ---- values, events ----------------------------------------- */
 
 char *store_value(struct store *s, const char *space, const char *key)
 {
@@ -741,34 +740,6 @@ int store_all_values(struct store *s,
 		     void *arg)
 {
 	return disk_all_values(s->disk, f, arg);
-}
-
-struct changes_reader {
-	struct store *s;
-	int (*f)(void *arg, const struct store_change *c);
-	void *arg;
-};
-
-static int pass_change(void *arg, uint64_t revision, const char *kind, const char *uuid,
-		       bool deleted)
-{
-	struct changes_reader *r = arg;
-	struct shelf *shelf = shelf_of(&r->s->shelves, kind);
-	struct store_change c = { revision, shelf ? shelf->kind : NULL, uuid, deleted };
-
-	return shelf ? r->f(r->arg, &c) : 0;
-}
-
-int store_changes(struct store *s, uint64_t from, int (*f)(void *arg, const struct store_change *c),
-		  void *arg)
-{
-	struct changes_reader r = { s, f, arg };
-
-	if (from > s->state.revision)
-		return -ERANGE;
-	if (s->state.revision - from > DISK_CHANGES_KEPT)
-		return -ESPIPE;
-	return disk_changes(s->disk, from, pass_change, &r);
 }
 
 void store_watch(struct store *s, struct store_watch *w)

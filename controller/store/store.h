@@ -134,19 +134,13 @@ int store_all_values(struct store *s,
 		     int (*f)(void *arg, const char *space, const char *key, const char *value),
 		     void *arg);
 
-/*
- * What changed, in order, after revision FROM; an object comes once per revision. -ESPIPE when
- * the log does not reach back that far (it holds the last 10,000 revisions): read everything.
- * -ERANGE when FROM is yet to come.
- */
+/* What a commit did to an object. */
 struct store_change {
 	uint64_t revision;
 	const struct kind_desc *kind;
 	const char *uuid;
 	bool deleted;
 };
-int store_changes(struct store *s, uint64_t from, int (*f)(void *arg, const struct store_change *c),
-		  void *arg);
 
 /*
  * Called on the core's thread after each commit that changed objects, before txn_commit()

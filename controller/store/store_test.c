@@ -305,7 +305,7 @@ static void names_may_change_hands_inside_a_transaction(void **state)
 	}
 }
 
-/* ---- values, watch, change log ---------------------------------------- */
+/* ---- values, watch ----------------------------------------------------- */
 
 static int note_value(void *arg, const char *key, const char *value)
 {
@@ -358,14 +358,12 @@ static void values_are_kept(void **state)
 	free(value);
 }
 
-static int note_change(void *arg, const struct store_change *c)
+static void note_change(struct names *n, const struct store_change *c)
 {
-	struct names *n = arg;
 	size_t len = strlen(n->text);
 
 	snprintf(n->text + len, sizeof(n->text) - len, "%llu%s%s ", (unsigned long long)c->revision,
 		 c->deleted ? "-" : "+", c->uuid);
-	return 0;
 }
 
 struct watcher {
@@ -389,12 +387,11 @@ static void seen(struct store_watch *watch, uint64_t revision, const struct stor
 	}
 }
 
-static void changes_are_told_and_remembered(void **state)
+static void changes_are_told(void **state)
 {
 	struct world *w = *state;
 	struct watcher watcher = { .watch = { .committed = seen }, .s = w->s };
 	CLEANUP_JSON json_t *again = named("again");
-	struct names n = { 0 }, late = { 0 };
 	struct txn *t;
 
 	store_watch(w->s, &watcher.watch);
@@ -417,50 +414,6 @@ static void changes_are_told_and_remembered(void **state)
 	store_unwatch(w->s, &watcher.watch);
 	create(w, &test_group, "group-3", named("c"));
 	assert_string_equal(watcher.seen.text, "1+group-1 2+group-2 2+service-1 3-group-1 ");
-
-	reopen(w);
-	assert_int_equal(store_changes(w->s, 0, note_change, &n), 0);
-	assert_string_equal(n.text, "1+group-1 2+group-2 2+service-1 3-group-1 4+group-3 ");
-	assert_int_equal(store_changes(w->s, 2, note_change, &late), 0);
-	assert_string_equal(late.text, "3-group-1 4+group-3 ");
-	assert_int_equal(store_changes(w->s, 4, note_change, &late), 0);
-	assert_int_equal(store_changes(w->s, 5, note_change, &late), -ERANGE);
-}
-
-static int count(void *arg, const struct store_change *c)
-{
-	size_t *n = arg;
-	(void)c;
-
-	return (*n)++, 0;
-}
-
-static void the_change_log_is_bounded(void **state)
-{
-	struct world *w = *state;
-	struct disk_state ds;
-	struct disk *d;
-	size_t n = 0;
-
-	/* A store with a long past, made without living through it. */
-	create(w, &test_group, "group-1", named("a"));
-	store_close(w->s);
-	w->s = NULL;
-	assert_int_equal(disk_open(w->dir, &d, &ds, &w->e), 0);
-	disk_begin(d, true);
-	for (ds.revision = 2; ds.revision < DISK_CHANGES_KEPT; ds.revision++)
-		disk_change(d, ds.revision, 0, "group", "group-1", false);
-	ds.revision--;
-	assert_int_equal(disk_commit(d, &ds, &w->e), 0);
-	disk_close(d);
-
-	assert_int_equal(store_open(w->dir, &w->s, &w->e), 0);
-	for (int i = 0; i < 11; i++)
-		assert_int_equal(update(w, &test_group, "group-1", named("a"), 0), 0);
-	assert_int_equal(store_revision(w->s), DISK_CHANGES_KEPT + 10);
-	assert_int_equal(store_changes(w->s, 9, count, &n), -ESPIPE);
-	assert_int_equal(store_changes(w->s, 10, count, &n), 0);
-	assert_int_equal(n, DISK_CHANGES_KEPT);
 }
 
 /* ---- events ----------------------------------------------------------- */
@@ -614,8 +567,7 @@ int main(void)
 		T(a_transaction_sees_itself_and_abort_undoes_it),
 		T(names_may_change_hands_inside_a_transaction),
 		T(values_are_kept),
-		T(changes_are_told_and_remembered),
-		T(the_change_log_is_bounded),
+		T(changes_are_told),
 		T(events_go_with_their_transaction),
 		T(events_are_bounded_and_the_dropped_are_counted),
 		T(an_edit_costs_the_same_among_many),

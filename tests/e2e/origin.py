@@ -1,5 +1,6 @@
 """A server that tells what reached it, for those who want to know what a proxy made of their request."""
 
+import contextlib
 import hashlib
 import json
 import socket
@@ -37,7 +38,8 @@ class Origin(threading.Thread):
         except (OSError, ValueError):
             pass
         finally:
-            stream.close()
+            with contextlib.suppress(OSError):      # what it still had to say, to who is gone
+                stream.close()
             peer.close()
 
     def line(self, stream) -> bytes:

@@ -625,11 +625,6 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
 	struct h2 *h2 = arg;
 
 	(void)flags;
-	if (s && s->lingers) {
-		nghttp2_session_consume_connection(ng, len);
-		flush_later(h2);
-		return 0;
-	}
 	if (!s || s->closed || s->done || s->x.state == EXCHANGE_NONE) {
 		nghttp2_session_consume(ng, id, len);
 		flush_later(h2);
@@ -717,8 +712,8 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
 
 /*
  * The answer is out before the request was in: nobody wants the rest. But who is told so at once, while he sends (curl,
- * for one), takes it for a failure and never looks at the answer. So he may go on for a moment, within the window that
- * he has.
+ * for one), takes it for a failure and never looks at the answer. So he may go on for a moment, and his window with him:
+ * most are through with it by then.
  */
 static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 {

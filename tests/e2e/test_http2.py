@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import struct
+import time
 
 import pytest
 
@@ -61,6 +62,15 @@ def test_bodies_go_both_ways(lab, workers):
         said = json.loads(client.curl(H2, *coding, "--data-binary", f"@{lab.dir / 'body'}", engine.url + path))
         assert said["length"] == len(body), (path, coding)
         assert said["md5"] == hashlib.md5(body).hexdigest(), (path, coding)
+
+
+def test_who_is_answered_before_he_has_said_all_may_say_it(lab):
+    engine, client, _ = serve_nginx(lab)
+    (lab.dir / "body").write_bytes(bytes(900_000))      # nginx answers by the head alone
+    begun = time.monotonic()
+    for _ in range(5):
+        assert client.run("nghttp", "-d", lab.dir / "body", engine.url).stdout == "web1\n"
+    assert time.monotonic() - begun < 8     # and not only when the engine's patience is over
 
 
 # ---- frames ----

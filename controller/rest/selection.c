@@ -269,6 +269,36 @@ static bool in_list(const char *list, const char *name)
 	return false;
 }
 
+static void condition_fini(struct condition *c)
+{
+	for (size_t i = 0; i < c->n_filters; i++)
+		model_filter_free(c->filter[i]);
+	free(c->filter);
+}
+
+/*
+ * What `exclude` names may be absent: clients say it of all that they might ask for. But it must be something to ask for: with
+ * another name the list would be of those that were to be left out.
+ */
+static int exclude_reads(struct selection *s, const char *list, struct err *e)
+{
+	int rc = 0;
+
+	for (; rc == 0 && list && *list; list += strcspn(list, ","), list += *list == ',') {
+		CLEANUP_FREE char *name = xstrndup(list, strcspn(list, ","));
+		bool relation = strcmp(name, "refers_to") == 0 || strcmp(name, "referred_by") == 0;
+		struct condition c = { .value = relation ? "pool:0" : "0" }; /* some value that all can read */
+
+		if (!*name || query_get(&s->q->query, name) || is_idle(s->kind, name, ""))
+			continue;
+		rc = want(s, &c, name, e);
+		if (rc < 0)
+			err_within(e, "exclude");
+		condition_fini(&c);
+	}
+	return rc;
+}
+
 int selection_init(struct selection *s, struct request *q, const struct kind_desc *k, struct err *e)
 {
 	const char *exclude = query_get(&q->query, "exclude");
@@ -290,6 +320,8 @@ int selection_init(struct selection *s, struct request *q, const struct kind_des
 		c->turned = in_list(exclude, name);
 		rc = want(s, c, name, e);
 	}
+	if (rc == 0)
+		rc = exclude_reads(s, exclude, e);
 	if (rc < 0)
 		selection_fini(s);
 	return rc;
@@ -297,11 +329,8 @@ int selection_init(struct selection *s, struct request *q, const struct kind_des
 
 void selection_fini(struct selection *s)
 {
-	for (size_t i = 0; i < s->n; i++) {
-		for (size_t j = 0; j < s->condition[i].n_filters; j++)
-			model_filter_free(s->condition[i].filter[j]);
-		free(s->condition[i].filter);
-	}
+	for (size_t i = 0; i < s->n; i++)
+		condition_fini(&s->condition[i]);
 	free(s->condition);
 	s->condition = NULL;
 	s->n = 0;

@@ -183,6 +183,10 @@ def test_uuid_filters(admin, thirty):
     assert admin.get(f"{thirty}?uuid.in={','.join(uuids)}").json()["count"] == 3
     assert admin.get(f"{thirty}?uuid={uuids[0]}").json()["count"] == 1
     assert admin.get(f"{thirty}?uuid.in={','.join(uuids)}&exclude=uuid.in").json()["count"] == 27
+    for typo in ("uid.in", "name.inn", "uuid.in,uid"):
+        assert error(admin.get(f"{thirty}?uuid.in={','.join(uuids)}&exclude={typo}"), 400).startswith("exclude")
+    absent = "name.in,refers_to,referred_by,cloud_uuid,search,created_by,preserve_client_ip"
+    assert admin.get(f"{thirty}?uuid.in={','.join(uuids)}&exclude={absent}").json()["count"] == 3
 
 
 def test_kinds_without_a_cloud_ignore_the_filter(admin):

@@ -12,6 +12,7 @@
 #include "controller/link/ask.h"
 #include "controller/link/interfaces.h"
 #include "controller/link/records.h"
+#include "controller/link/spare.h"
 #include "controller/place/place.h"
 #include "controller/resolve.h"
 #include "net/tls.h"
@@ -28,6 +29,7 @@ static void settle(struct timer *t)
 		return;
 	}
 	placement_run(f->placement);
+	spares_follow(f);
 	LIST_FOREACH(l, &f->engines)
 		session_flush(LIST_ENTRY(l, struct engine, in_fleet));
 }
@@ -392,6 +394,7 @@ int fleet_open(struct controller *c, int fd, struct fleet **out, struct err *e)
 	f->loop = c->loop;
 	f->fd = fd;
 	f->in_grace = true;
+	f->spares = json_object();
 	list_init(&f->engines);
 	list_init(&f->sessions);
 	list_init(&f->asks);
@@ -404,6 +407,7 @@ int fleet_open(struct controller *c, int fd, struct fleet **out, struct err *e)
 	if (rc < 0) {
 		tls_free(f->tls);
 		close(fd);
+		json_decref(f->spares);
 		free(f);
 		return rc;
 	}
@@ -457,5 +461,6 @@ void fleet_close(struct fleet *f)
 	timer_stop(f->loop, &f->heart);
 	tls_free(f->tls);
 	table_fini(&f->by_uuid);
+	json_decref(f->spares);
 	free(f);
 }

@@ -97,6 +97,7 @@ struct fleet {
 	bool stops;                    /* nobody is asked any more */
 	struct log_source log_source;
 	uint64_t stood_still_ns;       /* when we last came to after standing still; 0: never */
+	json_t *spares;                /* group uuid -> could it lose its spare engines? (spare.h) */
 	struct restraint news;         /* of services, pools and servers, as engines see them */
 	unsigned strangers;            /* sessions that nobody belongs to yet */
 	unsigned complaints;           /* events about strangers left in this second */

@@ -5,6 +5,7 @@
 #include "controller/controller.h"
 #include "controller/ipam.h"
 #include "controller/link/fleet.h"
+#include "controller/link/spare.h"
 #include "controller/pools.h"
 #include "controller/resolve.h"
 #include "controller/rest/subresource.h"
@@ -78,9 +79,11 @@ static json_t *cloud_runtime(void *arg, const struct subresource_call *call, str
 static json_t *group_runtime(void *arg, const struct subresource_call *call, struct err *err)
 {
 	struct engines n = engines_of(arg, call->object->uuid, NULL);
+	json_t *out = counts(&n);
 
 	(void)err;
-	return counts(&n);
+	json_object_set_new(out, "spare", spare_shown(arg, call->object));
+	return out;
 }
 
 /* ---- groups of pools --------------------------------------------------------------------- */

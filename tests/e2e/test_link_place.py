@@ -59,7 +59,20 @@ def test_a_service_moves_when_its_engine_dies_and_stays_there(world, capsys):
     one = world.engine("se-1")
     vs = world.service(1)
     until(lambda: owner(world, vs) == "se-1" and state(world, vs) == "OPER_UP", "se-1 carries it")
+    group = world.api.find("serviceenginegroup", "Default-Group")["uuid"]
+
+    def spare():
+        told = world.api.get(f"serviceenginegroup/{group}/runtime")["spare"]
+        return told["num_se_may_fail"], told["reason"]
+
+    def news():
+        return [e["event_id"] for e in reversed(world.events("SE_GROUP_HA_ACTIVE") + world.events("SE_GROUP_HA_COMPROMISED"))]
+    # One engine is no news, and has no spare one; with two of them there is one (buffer_se).
+    assert spare() == (0, "If 1 of its 1 service engines failed, 1 of 1 virtual services would find no room (max_vs_per_se 10).")
+    assert news() == []
     two = world.engine("se-2")
+    until(lambda: spare() == (1, ""), "se-1 may fail")
+    until(lambda: news() == ["SE_GROUP_HA_ACTIVE"], "it is told")
     began = time.monotonic()
     one.halt()
     until(lambda: held(two, vs), "se-2 holds it", DEATH_S)
@@ -71,6 +84,9 @@ def test_a_service_moves_when_its_engine_dies_and_stays_there(world, capsys):
     assert held(two, vs)["term"] == 2
     until(lambda: state(world, vs) == "OPER_UP", "it is up")
     assert any("moves from service engine se-1 to se-2" in e["event_description"] for e in world.events("VS_SWITCHOVER"))
+    until(lambda: sorted(news()) == ["SE_GROUP_HA_ACTIVE", "SE_GROUP_HA_COMPROMISED"], "no engine is spare any more")
+    world.api.patch(f"serviceenginegroup/{group}", replace={"buffer_se": 0})
+    assert spare() == (0, "")
     # Who comes back does not steal, and learns that it has lost it.
     assert held(one, vs)
     one.up().run()

@@ -4,21 +4,12 @@
 #include <unistd.h>
 
 #include "base/base.h"
-
-#define FILE_MAX (1 << 20)
-
-/* "NAME:  12 kB" of TEXT; 0 when it is not there. */
-static uint64_t kib_of(const char *text, const char *name)
-{
-	const char *p = strstr(text, name);
-
-	return p ? strtoull(p + strlen(name), NULL, 10) : 0;
-}
+#include "base/proc.h"
 
 void machine_parse(struct machine *m, const char *stat, const char *meminfo)
 {
 	unsigned long long user, nice, sys, idle, iowait, irq, softirq;
-	uint64_t total = kib_of(meminfo, "MemTotal:"), free = kib_of(meminfo, "MemAvailable:"), tick = 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
+	uint64_t total = proc_number(meminfo, "MemTotal"), free = proc_number(meminfo, "MemAvailable"), tick = 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
 
 	*m = (struct machine){ .disk_permille = m->disk_permille };
 	if (sscanf(stat, "cpu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &sys, &idle, &iowait, &irq, &softirq) == 7) {
@@ -41,14 +32,8 @@ static unsigned disk_permille(const char *path)
 
 void machine_read(struct machine *m, const char *disk)
 {
-	CLEANUP_FREE char *stat = NULL;
-	CLEANUP_FREE char *meminfo = NULL;
-	size_t n;
+	CLEANUP_FREE char *stat = proc_text("/proc/stat"), *meminfo = proc_text("/proc/meminfo");
 
-	if (file_read("/proc/stat", FILE_MAX, &stat, &n) < 0)
-		stat = xstrdup("");
-	if (file_read("/proc/meminfo", FILE_MAX, &meminfo, &n) < 0)
-		meminfo = xstrdup("");
 	machine_parse(m, stat, meminfo);
 	m->disk_permille = disk_permille(disk);
 }

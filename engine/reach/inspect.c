@@ -1,29 +1,13 @@
 #include "engine/reach/inspect.h"
 
-#include <stdarg.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/proc.h"
 #include "engine/reach/listing.h"
 #include "engine/reach/netlink.h"
 #include "engine/reach/tcp_flows.h"
-
-enum { FILE_MAX = 1 << 20 };
-
-/* A file of /proc; "" when it cannot be read. Caller frees. */
-static char *proc_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static char *proc_text(const char *fmt, ...)
-{
-	char path[64], *text;
-	size_t len;
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(path, sizeof(path), fmt, ap);
-	va_end(ap);
-	return file_read(path, FILE_MAX, &text, &len) < 0 ? xstrdup("") : text;
-}
 
 static json_int_t ms_of(unsigned long long ticks)
 {
@@ -96,35 +80,28 @@ static json_t *cpu(const struct inspect *i)
 	return out;
 }
 
-/* "MemTotal:  12 kB" of TEXT; 0 when it is not there. */
-static json_int_t kib_of(const char *text, const char *name)
-{
-	size_t n = strlen(name);
-
-	for (const char *p = text; p; p = strchr(p, '\n'), p = p ? p + 1 : NULL)
-		if (strncmp(p, name, n) == 0 && p[n] == ':')
-			return strtoll(p + n + 1, NULL, 10);
-	return 0;
-}
-
 static json_t *process_memory(int pid)
 {
 	CLEANUP_FREE char *text = proc_text("/proc/%d/status", pid);
 
-	return *text ? json_pack("{s:I, s:I}", "resident_kb", kib_of(text, "VmRSS"), "peak_kb",
-				 kib_of(text, "VmHWM"))
+	return *text ? json_pack("{s:I, s:I}", "resident_kb", (json_int_t)proc_number(text, "VmRSS"), "peak_kb",
+				 (json_int_t)proc_number(text, "VmHWM"))
 		     : NULL;
 }
 
 static json_t *meminfo(const struct inspect *i)
 {
 	CLEANUP_FREE char *text = proc_text("/proc/meminfo");
-	json_t *out = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "mem_total_kb",
-				kib_of(text, "MemTotal"), "mem_free_kb", kib_of(text, "MemFree"),
-				"mem_available_kb", kib_of(text, "MemAvailable"), "cached_kb",
-				kib_of(text, "Cached"), "swap_total_kb", kib_of(text, "SwapTotal"),
-				"swap_free_kb", kib_of(text, "SwapFree"));
+	static const struct {
+		const char *name, *kernels;
+	} lines[] = {
+		{ "mem_total_kb", "MemTotal" }, { "mem_free_kb", "MemFree" }, { "mem_available_kb", "MemAvailable" },
+		{ "cached_kb", "Cached" }, { "swap_total_kb", "SwapTotal" }, { "swap_free_kb", "SwapFree" },
+	};
+	json_t *out = json_object();
 
+	for (size_t k = 0; k < ARRAY_SIZE(lines); k++)
+		json_object_set_new(out, lines[k].name, json_integer((json_int_t)proc_number(text, lines[k].kernels)));
 	processes(i, process_memory, out);
 	return out;
 }
@@ -134,19 +111,6 @@ static json_t *meminfo(const struct inspect *i)
 static json_t *interfacesummary(const struct inspect *i)
 {
 	return netlink_interfaces_json(i->netlink);
-}
-
-/* The line of NAME in /proc/net/dev, behind its colon; NULL when there is none. */
-static const char *device_line(const char *text, const char *name)
-{
-	size_t n = strlen(name);
-
-	for (const char *p = text; p; p = strchr(p, '\n'), p = p ? p + 1 : NULL) {
-		p += strspn(p, " ");
-		if (strncmp(p, name, n) == 0 && p[n] == ':')
-			return p + n + 1;
-	}
-	return NULL;
 }
 
 static json_t *interface(const struct inspect *i)
@@ -162,7 +126,7 @@ static json_t *interface(const struct inspect *i)
 	size_t at;
 
 	json_array_foreach(list, at, one) {
-		const char *p = device_line(text, json_str(one, "name", ""));
+		const char *p = proc_line(text, json_str(one, "name", ""));
 		json_t *stats = json_object();
 
 		for (size_t c = 0; p && c < ARRAY_SIZE(counters); c++) {
@@ -196,10 +160,10 @@ static json_t *route(const struct inspect *i)
 static json_t *snmp(const char *name)
 {
 	CLEANUP_FREE char *text = proc_text("/proc/thread-self/net/snmp");
-	char *names = device_line(text, name) ? (char *)device_line(text, name) : NULL, *values, *s, *t;
+	char *names = (char *)proc_line(text, name), *values, *s, *t;
 	json_t *out = json_object();
 
-	if (!names || !(values = (char *)device_line(strchr(names, '\n') ? strchr(names, '\n') : "", name)))
+	if (!names || !(values = (char *)proc_line(strchr(names, '\n') ? strchr(names, '\n') : "", name)))
 		return out;
 	names[strcspn(names, "\n")] = '\0';
 	values[strcspn(values, "\n")] = '\0';

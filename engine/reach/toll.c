@@ -1,9 +1,8 @@
 #include "engine/reach/toll.h"
 
 #include "base/base.h"
+#include "base/proc.h"
 #include "engine/reach/netlink.h"
-
-#define FILE_MAX (1 << 20)
 
 static const struct {
 	const char *name;
@@ -34,22 +33,10 @@ static struct toll_interface *place_of(struct toll *t, int index, bool *is_new)
 	return free;
 }
 
-static const char *line_of(const char *text, const char *name)
-{
-	size_t n = strlen(name);
-
-	for (const char *p = text; p; p = strchr(p, '\n'), p = p ? p + 1 : NULL) {
-		p += strspn(p, " ");
-		if (strncmp(p, name, n) == 0 && p[n] == ':')
-			return p + n + 1;
-	}
-	return NULL;
-}
-
 static void add(void *arg, const struct iface *i)
 {
 	const struct look *l = arg;
-	const char *p = i->data ? line_of(l->text, i->name) : NULL;
+	const char *p = i->data ? proc_line(l->text, i->name) : NULL;
 	bool is_new = false;
 	struct toll_interface *at = p ? place_of(l->toll, i->index, &is_new) : NULL;
 	uint64_t values[16];
@@ -73,10 +60,10 @@ static void add(void *arg, const struct iface *i)
 
 static void look(struct toll *t, const struct netlink *n)
 {
-	CLEANUP_FREE char *text = NULL;
-	struct look l = { .toll = t };
+	/* Not /proc/net: the namespace is that of the thread that opens it. */
+	CLEANUP_FREE char *text = proc_text("/proc/thread-self/net/dev");
+	struct look l = { .toll = t, .text = text };
 	const struct machine before = t->now;
-	size_t len;
 
 	machine_read(&t->now, t->disk);
 	/* The kernel takes some time of waiting for disks back at times. */
@@ -84,11 +71,7 @@ static void look(struct toll *t, const struct netlink *n)
 	t->now.cpu_busy_ms = MAX(t->now.cpu_busy_ms, before.cpu_busy_ms);
 	if (!t->begun)
 		t->first = t->now;
-	/* Not /proc/net: the namespace is that of the thread that opens it. */
-	if (file_read("/proc/thread-self/net/dev", FILE_MAX, &text, &len) == 0) {
-		l.text = text;
-		netlink_each(n, add, &l);
-	}
+	netlink_each(n, add, &l);
 	t->begun = true;
 }
 

@@ -17,8 +17,8 @@
 
 enum {
 	REQUESTS_MAX = 1000,
-	POINTS_MAX = 200000, /* of an answer: it is made in one go */
-	LOOKS_MAX = 2000000, /* at pages, the same */
+	POINTS_MAX = 50000, /* of an answer: it is made in one go, while engines wait */
+	LOOKS_MAX = 500000, /* at pages, the same */
 };
 
 /* An answer in the making. */
@@ -27,6 +27,7 @@ struct telling {
 	const struct demand *d;
 	json_t *series;      /* of one object: a list for each metric, in the order in which they were asked for */
 	json_t *objects;     /* {uuid: series} */
+	json_t *times;       /* of the demand's steps, as texts */
 	size_t points, looks;
 	bool too_much;
 };
@@ -37,11 +38,16 @@ struct thing {
 	const char *pool, *item;   /* NULL: none */
 };
 
-static void moment_put(json_t *o, const char *name, uint64_t at_s)
+static json_t *moment_json(uint64_t at_s)
 {
 	char text[MOMENT_MAX];
 
-	json_object_set_new(o, name, json_string(moment_text(at_s * 1000000, MOMENT_SECONDS, text)));
+	return json_string(moment_text(at_s * 1000000, MOMENT_SECONDS, text));
+}
+
+static void moment_put(json_t *o, const char *name, uint64_t at_s)
+{
+	json_object_set_new(o, name, moment_json(at_s));
 }
 
 /* ---- one series -------------------------------------------------------------------------- */
@@ -126,8 +132,10 @@ static json_t *series_json(struct telling *t, const struct metric *m, const stru
 		was_known = r[i].known;
 		if (!known && !t->d->pad)
 			continue;
-		point = json_pack("{s:f, s:i}", "value", v, "num_samples", (int)r[i].reports);
-		moment_put(point, "timestamp", r[i].at_s);
+		point = json_object();
+		json_object_set_new_nocheck(point, "value", json_real(v));
+		json_object_set_new_nocheck(point, "num_samples", json_integer(r[i].reports));
+		json_object_set_nocheck(point, "timestamp", json_array_get(t->times, i));
 		if (!known)
 			json_object_set_new(point, "is_null", json_true());
 		json_array_append_new(data, point);
@@ -149,25 +157,27 @@ static json_t *series_json(struct telling *t, const struct metric *m, const stru
 static void tell(struct telling *t, enum metric_of of, const struct thing *thing, const struct meter_series *s)
 {
 	struct meter *meter = t->q->rest->c->meter;
-	struct reading *r = NULL;
+	struct reading *r;
+	size_t n = 0;
 
-	for (size_t i = 0; i < t->d->metrics_n && !t->too_much; i++) {
-		if (t->d->metrics[i]->of != of)
-			continue;
-		if (!r) {
-			t->looks += t->d->points * MAX(s->n, (size_t)1) * (t->d->step_s > METER_LONG_STEP_S ? t->d->step_s / METER_LONG_STEP_S : 1);
-			t->too_much |= t->looks > LOOKS_MAX;
-		}
-		t->points += t->d->points + 1;
-		t->too_much |= t->points > POINTS_MAX;
-		if (t->too_much)
-			break;
-		if (!r) {
-			r = xcalloc(t->d->points + 1, sizeof(*r));
-			meter_read(meter, of, s, t->d->step_s, t->d->from_s, t->d->points, r);
-		}
-		json_array_append_new(json_array_get(t->series, i), series_json(t, t->d->metrics[i], thing, r));
-	}
+	for (size_t i = 0; i < t->d->metrics_n; i++)
+		n += t->d->metrics[i]->of == of;
+	if (!n)
+		return;
+	t->points += n * (t->d->points + 1);
+	t->looks += t->d->points * MAX(s->n, (size_t)1) * MAX(t->d->step_s / METER_LONG_STEP_S, 1u);
+	t->too_much |= t->points > POINTS_MAX || t->looks > LOOKS_MAX;
+	if (t->too_much)
+		return;
+	r = xcalloc(t->d->points + 1, sizeof(*r));
+	meter_read(meter, of, s, t->d->step_s, t->d->from_s, t->d->points, r);
+	if (!t->times)
+		t->times = json_array();
+	for (size_t i = json_array_size(t->times); i < t->d->points; i++)
+		json_array_append_new(t->times, moment_json(r[i].at_s));
+	for (size_t i = 0; i < t->d->metrics_n; i++)
+		if (t->d->metrics[i]->of == of)
+			json_array_append_new(json_array_get(t->series, i), series_json(t, t->d->metrics[i], thing, r));
 	free(r);
 }
 
@@ -422,6 +432,7 @@ enum result metrics_get(struct request *q)
 out:
 	demand_fini(&d);
 	json_decref(t.objects);
+	json_decref(t.times);
 	return RESULT_NOW;
 }
 
@@ -444,6 +455,8 @@ static int collect(struct telling *t, const json_t *body, uint64_t now_ms, json_
 		rc = tell_objects(t, d.kind, d.entities, e);
 	if (rc == 0)
 		rc = too_much(t, e);
+	json_decref(t->times);
+	t->times = NULL;
 	if (d.uncounted.len)
 		buf_printf(uncounted, "%s%s", uncounted->len ? ", " : "", buf_cstr(&d.uncounted));
 	demand_fini(&d);

@@ -309,11 +309,10 @@ static struct port *port_add(struct source *s, uint32_t number, const char *name
 /* They were counted already; whoever calls counts what is put. */
 static void put_later(struct film *f)
 {
-	if (!f->later.len)
-		return;
 	f->put -= f->later.len;
 	buf_put(&f->out, f->later.data, f->later.len);
-	explicit_bzero(f->later.data, f->later.len);
+	if (f->later.data)
+		explicit_bzero(f->later.data, f->later.len);
 	buf_fini(&f->later);
 }
 

@@ -19,7 +19,8 @@ struct preparing {
 	struct request *request;
 	json_t *body; /* a copy of its own: references are not counted across threads */
 	json_t *was;  /* the same of how the stored object's texts came */
-	json_t *old;  /* the same of what a PUT replaces; NULL: nothing */
+	json_t *old;  /* the same of what a PUT replaces; NULL: nothing. Of a macro, a list */
+	size_t at;    /* how far a macro is in it */
 	const struct kind_desc *macro; /* kind of its data; NULL: the body is a certificate's */
 	int rc;
 	struct err e;
@@ -85,28 +86,46 @@ static void authorities_work(struct job *j)
 	}
 }
 
-/* ---- macros ------------------------------------------------------------------------ */
+/* What is not made anew when it is asked for again. */
+static const char *const kept[] = { "key", "certificate" };
 
-static int each_in_message(const struct message_desc *m, json_t *o, int (*f)(json_t *one, struct err *e), struct err *e);
-
-/* Calls F for each certificate in O, an object of K as a macro has it; stops at the first error. */
-static int each_in_object(const struct kind_desc *k, json_t *o, int (*f)(json_t *one, struct err *e), struct err *e)
+/* Copies of what the stored object has of FIELDS. */
+static json_t *had(const struct object *o, const char *const *fields, size_t n)
 {
-	int rc = json_is_object(o) && strcmp(k->path, "sslkeyandcertificate") == 0 ? f(o, e) : 0;
+	json_t *out = json_object(), *v;
 
-	return rc < 0 ? rc : each_in_message(k->msg, o, f, e);
+	for (size_t i = 0; i < n && o; i++) {
+		v = json_object_get(o->body, fields[i]);
+		if (v)
+			json_object_set_new(out, fields[i], json_deep_copy(v));
+	}
+	return out;
 }
 
-static int each_in_value(const struct field_desc *f, json_t *v, int (*g)(json_t *one, struct err *e), struct err *e)
+/* ---- macros ------------------------------------------------------------------------ */
+
+typedef int each_one(void *arg, json_t *one, struct err *e);
+
+static int each_in_message(const struct message_desc *m, json_t *o, each_one *f, void *arg, struct err *e);
+
+/* Calls F for each certificate in O, an object of K as a macro has it; stops at the first error. */
+static int each_in_object(const struct kind_desc *k, json_t *o, each_one *f, void *arg, struct err *e)
+{
+	int rc = json_is_object(o) && strcmp(k->path, "sslkeyandcertificate") == 0 ? f(arg, o, e) : 0;
+
+	return rc < 0 ? rc : each_in_message(k->msg, o, f, arg, e);
+}
+
+static int each_in_value(const struct field_desc *f, json_t *v, each_one *g, void *arg, struct err *e)
 {
 	const struct kind_desc *k = f->type == FT_REF ? kind_find(f->ref) : NULL;
 
 	if (k)
-		return each_in_object(k, v, g, e);
-	return f->type == FT_MSG ? each_in_message(f->msg, v, g, e) : 0;
+		return each_in_object(k, v, g, arg, e);
+	return f->type == FT_MSG ? each_in_message(f->msg, v, g, arg, e) : 0;
 }
 
-static int each_in_message(const struct message_desc *m, json_t *o, int (*f)(json_t *one, struct err *e), struct err *e)
+static int each_in_message(const struct message_desc *m, json_t *o, each_one *f, void *arg, struct err *e)
 {
 	int rc = 0;
 
@@ -117,9 +136,9 @@ static int each_in_message(const struct message_desc *m, json_t *o, int (*f)(jso
 		size_t j;
 
 		if (!json_is_array(v))
-			rc = each_in_value(&m->fields[i], v, f, e);
+			rc = each_in_value(&m->fields[i], v, f, arg, e);
 		json_array_foreach(v, j, item) {
-			rc = each_in_value(&m->fields[i], item, f, e);
+			rc = each_in_value(&m->fields[i], item, f, arg, e);
 			if (rc == 0)
 				continue;
 			snprintf(at, sizeof(at), "[%zu]", j);
@@ -132,27 +151,40 @@ static int each_in_message(const struct message_desc *m, json_t *o, int (*f)(jso
 	return rc;
 }
 
-static int prepare_one(json_t *one, struct err *e)
+static int prepare_one(void *arg, json_t *one, struct err *e)
 {
-	return certificate_prepare(one, NULL, e);
+	struct preparing *p = arg;
+
+	return certificate_prepare(one, json_array_get(p->old, p->at++), e);
 }
 
 static void macro_work(struct job *j)
 {
 	struct preparing *p = CONTAINER_OF(j, struct preparing, job);
 
-	p->rc = each_in_object(p->macro, json_object_get(p->body, "data"), prepare_one, &p->e);
+	p->rc = each_in_object(p->macro, json_object_get(p->body, "data"), prepare_one, p, &p->e);
 	if (p->rc < 0)
 		err_within(&p->e, "data");
 }
 
-static size_t counted; /* by the core alone */
+/* What a macro's certificates replace, in the order in which they stand in it. */
+struct gathering {
+	const struct request *q;
+	json_t *old;
+};
 
-static int count_one(json_t *one, struct err *e)
+static int gather_one(void *arg, json_t *one, struct err *e)
 {
-	(void)one;
-	return ++counted <= MACRO_MAX ? 0
-				      : err_set(e, -EINVAL, NULL, "A macro has at most %d certificates.", MACRO_MAX);
+	struct gathering *g = arg;
+	struct store *s = g->q->rest->c->store;
+	const char *tenant = strcmp(g->q->tenant_id, "*") == 0 ? TENANT_ADMIN : g->q->tenant_id, *uuid = json_str(one, "uuid", "");
+	const struct object *o = *uuid ? store_get(s, "sslkeyandcertificate", uuid)
+				       : store_find(s, "sslkeyandcertificate", tenant, NULL, json_str(one, "name", ""));
+
+	json_array_append_new(g->old, o && strcmp(o->tenant, tenant) == 0 ? had(o, kept, ARRAY_SIZE(kept)) : json_null());
+	return json_array_size(g->old) <= MACRO_MAX
+		       ? 0
+		       : err_set(e, -EINVAL, NULL, "A macro has at most %d certificates.", MACRO_MAX);
 }
 
 static enum result write_now(struct request *q)
@@ -186,25 +218,12 @@ static void prepare_done(struct job *j)
 	route_done(q);
 }
 
-/* Copies of what the stored object has of FIELDS. */
-static json_t *had(const struct request *q, const char *const *fields, size_t n)
-{
-	const struct object *o =
-		q->kind && q->uuid ? store_get(q->rest->c->store, "sslkeyandcertificate", q->uuid) : NULL;
-	json_t *out = json_object(), *v;
-
-	for (size_t i = 0; i < n && o; i++) {
-		v = json_object_get(o->body, fields[i]);
-		if (v)
-			json_object_set_new(out, fields[i], json_deep_copy(v));
-	}
-	return out;
-}
-
-static enum result prepare_later(struct request *q, void (*work)(struct job *j), const struct kind_desc *macro)
+/* OLD: of a macro; it is taken. */
+static enum result prepare_later(struct request *q, void (*work)(struct job *j), const struct kind_desc *macro, json_t *old)
 {
 	static const char *const was[] = { "format", "key_base64", "certificate_base64", "key_passphrase" };
-	static const char *const old[] = { "key", "certificate" };
+	const struct object *o =
+		q->kind && q->uuid ? store_get(q->rest->c->store, "sslkeyandcertificate", q->uuid) : NULL;
 	struct preparing *p = xcalloc(1, sizeof(*p));
 
 	p->job.work = work;
@@ -212,8 +231,8 @@ static enum result prepare_later(struct request *q, void (*work)(struct job *j),
 	p->request = q;
 	p->macro = macro;
 	p->body = json_deep_copy(q->json);
-	p->was = had(q, was, ARRAY_SIZE(was));
-	p->old = q->method == METHOD_PUT ? had(q, old, ARRAY_SIZE(old)) : NULL;
+	p->was = had(o, was, ARRAY_SIZE(was));
+	p->old = o && q->method == METHOD_PUT ? had(o, kept, ARRAY_SIZE(kept)) : old;
 	if (pool_post(q->rest->c->pool, &p->job) == 0)
 		return RESULT_LATER;
 	json_decref(p->body);
@@ -226,15 +245,17 @@ static enum result prepare_later(struct request *q, void (*work)(struct job *j),
 
 enum result certificate_macro(struct request *q, const struct kind_desc *k, json_t *data)
 {
+	struct gathering g = { q, json_array() };
 	struct err e = { 0 };
 
-	counted = 0;
-	if (each_in_object(k, data, count_one, &e) < 0) {
-		err_within(&e, "data");
-		request_error(q, &e);
-		return RESULT_NOW;
-	}
-	return counted ? prepare_later(q, macro_work, k) : macro_write_now(q);
+	if (each_in_object(k, data, gather_one, &g, &e) == 0 && json_array_size(g.old))
+		return prepare_later(q, macro_work, k, g.old);
+	json_decref(g.old);
+	if (!e.code)
+		return macro_write_now(q);
+	err_within(&e, "data");
+	request_error(q, &e);
+	return RESULT_NOW;
 }
 
 static enum result write_later(struct request *q, const char *kind, void (*work)(struct job *j))
@@ -248,7 +269,7 @@ static enum result write_later(struct request *q, const char *kind, void (*work)
 	/* Who may not write them shall not make the pool work for him: he is told so at once. */
 	if (!json_is_object(q->json) || auth_may(q, q->kind, tenant, true, NULL) < 0)
 		return write_now(q);
-	return prepare_later(q, work, NULL);
+	return prepare_later(q, work, NULL, NULL);
 }
 
 enum result certificate_write(struct request *q)

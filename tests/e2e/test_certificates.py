@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from contract import Controller, error, vip
+from contract import Controller, error, server, vip
 from lab.host import until
 from pki import Identity
 
@@ -220,12 +220,33 @@ def test_who_writes_a_made_one_again_takes_no_key_from_its_users(admin, root, ce
     assert len(seen) == (5 if certificate else 4)
 
 
+def test_a_macro_makes_no_certificate_twice(admin):
+    def one(cn, **more):
+        return {"name": f"macro-{cn}", "certificate": {"self_signed": True, "subject": {"common_name": cn}},
+                "key_params": {"algorithm": "SSL_KEY_ALGORITHM_EC"}, **more}
+
+    body = {"model_name": "VirtualService", "data": {
+        "name": "by-macro", "services": [{"port": 443, "enable_ssl": True}], "vsvip_ref_data": {"name": "by-macro", "vip": [vip("10.7.0.9")]},
+        "ssl_key_and_certificate_refs_data": [one("first.example"), one("second.example")]}}
+
+    def serials():
+        found = [admin.find("sslkeyandcertificate", f"macro-{n}.example") for n in ("first", "second", "third")]
+        return [f["certificate"]["serial_number"] for f in found if f]
+
+    assert admin.post("macro", body).status_code == 201
+    first, second = serials()
+    assert first != second and admin.put("macro", body).status_code == 200 and serials() == [first, second]
+    body["data"]["ssl_key_and_certificate_refs_data"] = [one("third.example"), one("second.example"), one("first.example", format="SSL_PEM")]
+    assert admin.put("macro", body).status_code == 200 and serials()[:2] == [first, second] and len(serials()) == 3
+
+
 def test_of_two_certificates_for_the_same_clients_one_is_never_shown(admin, root):
     first, same, other = (Identity(cn, by=root, names=names) for cn, names in (
         ("a", ("twin.example",)), ("b", ("twin.example",)), ("c", ("other.example",))))
     urls = [admin.make("sslkeyandcertificate", **upload(name, one))["url"]
             for name, one in (("twin-1", first), ("twin-2", same), ("other", other))]
-    body = {"name": "twins", "vip": [vip("10.7.0.3")], "services": [{"port": 443, "enable_ssl": True}]}
+    pool = admin.make("pool", name="twins", servers=[server("10.0.0.1")])
+    body = {"name": "twins", "vip": [vip("10.7.0.3")], "services": [{"port": 443, "enable_ssl": True}], "pool_ref": pool["url"]}
     answer = admin.post("virtualservice", {**body, "ssl_key_and_certificate_refs": urls})
     assert answer.headers["X-Spanwire-Warning"] == ("ssl_key_and_certificate_refs[1]: Certificate 'twin-2' has the names and the type of "
                                                     "key of 'twin-1' before it, and is shown to nobody.")

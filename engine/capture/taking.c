@@ -261,6 +261,34 @@ static void wait_for_room(struct taking *t)
 	pthread_mutex_unlock(&t->lock);
 }
 
+/* The request that the file is about, of a service that tells nothing itself: R's flow is its connection's, if it is of its client. */
+static void note_request(struct taking *t, const struct tap_record *r)
+{
+	const struct record_request *is = &t->request.is;
+	struct packets_note n = { .flow = r->flow, .leg = PACKETS_CLIENT_LEG, .port = (uint16_t)address_port(&is->client) };
+	uint8_t client[16];
+
+	address_mapped(&is->client, client);
+	if (!r->flow || ntohs(r->client_port) != n.port || memcmp(r->client, client, sizeof(client)) != 0)
+		return;
+	t->request.noted = true;
+	snprintf(n.request, sizeof(n.request), "%s", t->request.id);
+	n.at_ns = t->since_ns + AROUND_NS + (uint64_t)t->offset_ns;
+	packets_put_note(&t->out, &n);
+	if (is->server_src_port) {
+		struct packets_note served = n;
+
+		served.leg = PACKETS_SERVER_LEG;
+		served.port = is->server_src_port;
+		served.server_port = (uint16_t)address_port(&is->server);
+		address_mapped(&is->server, served.server);
+		packets_put_note(&t->out, &served);
+	}
+	n.over = true;
+	n.at_ns = t->until_ns - AROUND_NS + (uint64_t)t->offset_ns;
+	packets_put_note(&t->out, &n);
+}
+
 /* What was recorded since then and before UNTIL_NS. From when on none is missing. */
 static uint64_t take_past(struct taking *t, uint64_t since_ns, uint64_t until_ns)
 {
@@ -268,6 +296,8 @@ static uint64_t take_past(struct taking *t, uint64_t since_ns, uint64_t until_ns
 	size_t n;
 	struct recorder_slot *slots = recorder_read(&t->past, since_ns, until_ns, &n, &whole_ns);
 
+	for (size_t i = 0; i < n && t->request.id && !t->request.noted; i++)
+		note_request(t, &slots[i].r);
 	for (size_t i = 0; i < n && !taking_stops(t); i++) {
 		taking_record(t, &slots[i], sizeof(slots[i]));
 		wait_for_room(t);
@@ -298,6 +328,7 @@ static uint64_t take_said(struct taking *t, uint64_t since_ns, uint64_t until_ns
 		if (recital_note(m, &n)) {
 			n.at_ns += (uint64_t)t->offset_ns;
 			packets_put_note(&t->out, &n);
+			t->request.noted = true;
 		}
 		recital_frame(t->recital, m, &f, data);
 		f.at_ns += (uint64_t)t->offset_ns;
@@ -340,20 +371,20 @@ static bool find_request(struct taking *t)
 	CLEANUP_FREE char *expression = NULL;
 	char client[ADDRESS_TEXT], server[ADDRESS_TEXT];
 	struct ipset nobody = { 0 };
-	struct record_request r;
+	struct record_request *r = &t->request.is;
 	struct sieve *sieve;
 	struct err e = { 0 };
 
-	if (!records_request(t->requests, t->request.service, t->request.id, &r))
+	if (!records_request(t->requests, t->request.service, t->request.id, r))
 		return false;
-	address_ip(&r.client, client);
-	expression = xasprintf("host %s and port %u", client, address_port(&r.client));
-	if (r.server_src_port) {
+	address_ip(&r->client, client);
+	expression = xasprintf("host %s and port %u", client, address_port(&r->client));
+	if (r->server_src_port) {
 		CLEANUP_FREE char *one = expression;
 
-		address_ip(&r.server, server);
-		expression = xasprintf("(%s) or (host %s and port %u and port %u)", one, server, address_port(&r.server),
-				       r.server_src_port);
+		address_ip(&r->server, server);
+		expression = xasprintf("(%s) or (host %s and port %u and port %u)", one, server, address_port(&r->server),
+				       r->server_src_port);
 	}
 	if (sieve_new(&(struct capture){ .capture_expression = expression }, &nobody, &sieve, &e) < 0) {
 		log_warn("capture_failed capture=%s reason=\"%s\"", t->uuid, err_line(&e));
@@ -361,8 +392,8 @@ static bool find_request(struct taking *t)
 	}
 	sieve_free(t->sieve);
 	t->sieve = sieve;
-	t->since_ns = (uint64_t)((int64_t)(r.from_us * NS_PER_US) - ahead_ns) - AROUND_NS;
-	t->until_ns = (uint64_t)((int64_t)(r.to_us * NS_PER_US) - ahead_ns) + AROUND_NS;
+	t->since_ns = (uint64_t)((int64_t)(r->from_us * NS_PER_US) - ahead_ns) - AROUND_NS;
+	t->until_ns = (uint64_t)((int64_t)(r->to_us * NS_PER_US) - ahead_ns) + AROUND_NS;
 	return true;
 }
 

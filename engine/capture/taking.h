@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "engine/capture/recorder.h"
+#include "engine/records.h"
 
 #define TAKING_WORKERS 1024
 #define TAKING_FLOWS   4096 /* whose worker is known; a power of two */
@@ -60,6 +61,8 @@ struct taking {
 	uint64_t held_ns, said_ns;   /* so far back everything was there, and all that was said inside TLS */
 	struct {
 		char *service, *id;  /* NULL: it is not about one */
+		struct record_request is;
+		bool noted;          /* it was said which packets are its own */
 	} request;
 	pthread_t thread;
 	bool joined;

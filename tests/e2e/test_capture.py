@@ -74,10 +74,10 @@ class Capture:
         return self.file
 
 
-def requests_in(file):
-    """{id: {leg: flow}} of all requests in the file."""
+def requests_in(file, of="frame"):
+    """{id: {leg: flow}} of all requests in the file, or in some of its packets."""
     found = {}
-    for uri, comment in tshark(file, "http.request.uri contains \"id=\"", "http.request.uri", "frame.comment"):
+    for uri, comment in tshark(file, f'{of} and http.request.uri contains "id="', "http.request.uri", "frame.comment"):
         leg, flow = comment.split(", ")[:2]
         found.setdefault(uri.split("id=")[1], {})[leg] = flow
     return found

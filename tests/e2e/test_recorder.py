@@ -119,6 +119,9 @@ def test_one_request_of_both_its_connections(lab):
     assert done["ended_by"] == "saved" and done["seconds_held"] > 0
     legs = {row[0].split(",")[0] for row in tshark(file, 'http.request.uri contains "id=this"', "frame.comment")}
     assert legs == {"client leg", "server leg"}
+    # Its packets say so, and those of others on its connection to the server do not.
+    named = requests_in(file, f'frame.comment contains "request {asked}"')
+    assert named.keys() == {"this"} and named["this"].keys() == {"client leg", "server leg"}
     ends = {frozenset(row) for row in tshark(file, "tcp", "tcp.srcport", "tcp.dstport")}
     assert ends == {frozenset((str(log["client_src_port"]), "80")), frozenset((str(log["server_src_port"]), "80"))}
     # All of the answer, on both sides.

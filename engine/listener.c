@@ -165,7 +165,8 @@ void listener_follow(struct listener *ls)
 	if (ls->udp)
 		udp_follow(ls);
 	else
-		tuning_listener(&ls->snapshot->client, ls->watch.fd);
+		tuning_listener(&ls->snapshot->client, ls->watch.fd, s->snapshot->clone.client_room,
+				ls->address.sa.sa_family == AF_INET6);
 	if (!ls->watch.active && !ls->pause.active)
 		must(watch_start(s->worker->loop, &ls->watch, ls->watch.fd, EPOLLIN, ls->watch.ready) == 0);
 }

@@ -105,6 +105,7 @@ struct snapshot_clone {
 	const struct plain_rules *plain;  /* the plaintext is copied; NULL: packets as they are */
 	struct flow_sink *sink;           /* where lines about it go; NULL: nowhere. A reference */
 	unsigned room;                    /* the longest IP packet that fits the encapsulation of its copy; 0: any */
+	unsigned client_room;             /* the same of what is said with clients */
 };
 
 /* Ports at which TLS with clients ends. */

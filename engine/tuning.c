@@ -39,9 +39,17 @@ static void set(int fd, int option, unsigned value)
 	setsockopt(fd, IPPROTO_TCP, option, &v, sizeof(v));
 }
 
-void tuning_listener(const struct tuning *t, int fd)
+/* The largest segment, as TCP_MAXSEG counts it: without the headers, options not thought of. 0: as it comes. */
+static unsigned mss_of(const struct tuning *t, unsigned room, bool v6)
 {
-	set(fd, TCP_MAXSEG, t->mss);
+	unsigned headers = v6 ? 60 : 40, mss = room ? MIN(MAX(room, headers + MSS_MIN) - headers, MSS_MAX) : 0;
+
+	return mss && t->mss ? MIN(mss, t->mss) : mss + t->mss;
+}
+
+void tuning_listener(const struct tuning *t, int fd, unsigned room, bool v6)
+{
+	set(fd, TCP_MAXSEG, mss_of(t, room, v6));
 	set(fd, TCP_SYNCNT, t->syn_retries ? t->syn_retries : SYN_RETRIES);
 }
 
@@ -60,17 +68,9 @@ void tuning_accepted(const struct tuning *t, int fd)
 	established(t, fd);
 }
 
-/* What fits ROOM, as TCP_MAXSEG counts it: without the headers, options not thought of. */
-static unsigned mss_of(unsigned room, bool v6)
-{
-	unsigned headers = v6 ? 60 : 40;
-
-	return MIN(MAX(room, headers + MSS_MIN) - headers, MSS_MAX);
-}
-
 void tuning_dial(const struct tuning *t, int fd, unsigned room, bool v6)
 {
-	unsigned mss = room ? mss_of(room, v6) : 0;
+	unsigned mss = mss_of(t, room, v6);
 	int one = 1;
 
 	if (t->nodelay)
@@ -80,8 +80,6 @@ void tuning_dial(const struct tuning *t, int fd, unsigned room, bool v6)
 		set(fd, TCP_KEEPIDLE, t->keepalive_s);
 	}
 	/* It says our SYN to the server as well: what he sends is no longer either. */
-	if (t->mss && (!mss || t->mss < mss))
-		mss = t->mss;
 	if (mss)
 		set(fd, TCP_MAXSEG, mss);
 	if (t->syn_retries)

@@ -23,8 +23,8 @@ struct tuning {
 
 /* All but nodelay and keepalive_s. */
 void tuning_from(struct tuning *t, const struct tcp_proxy_profile *p);
-/* Of a listening socket, whose children inherit it; also back to nothing. */
-void tuning_listener(const struct tuning *t, int fd);
+/* Of a listening socket, whose children inherit it; also back to nothing. ROOM: as below. */
+void tuning_listener(const struct tuning *t, int fd, unsigned room, bool v6);
 /* Of an accepted socket, what a listener cannot give it. */
 void tuning_accepted(const struct tuning *t, int fd);
 /* Of a socket that is about to connect. ROOM: the longest IP packet of either direction, headers and all; 0: any. */

@@ -66,7 +66,7 @@ static void a_socket_that_connects_is_as_the_profile_says(void **state)
 }
 
 /* The largest segment is agreed on in the handshake: only the listener can say it. */
-static unsigned segment_to(const struct tuning *t)
+static unsigned segment_to(const struct tuning *t, unsigned room)
 {
 	int server = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
 	struct tcp_info info;
@@ -78,7 +78,7 @@ static unsigned segment_to(const struct tuning *t)
 	assert_int_equal(listen(server, 1), 0);
 	len = sizeof(a);
 	assert_int_equal(getsockname(server, &a.sa, &len), 0);
-	tuning_listener(t, server);
+	tuning_listener(t, server, room, false);
 	assert_int_equal(connect(client, &a.sa, address_len(&a)), 0);
 	len = sizeof(info);
 	assert_int_equal(getsockopt(client, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
@@ -93,8 +93,10 @@ static void the_listener_agrees_on_the_segment(void **state)
 
 	(void)state;
 	tuning_from(&t, &manual);
-	assert_in_range(segment_to(&t), 600, 700);
-	assert_in_range(segment_to(&none), 1400, 65536);
+	assert_in_range(segment_to(&t, 0), 600, 700);
+	assert_in_range(segment_to(&t, 600), 500, 560);
+	assert_in_range(segment_to(&none, 1450), 1300, 1410);
+	assert_in_range(segment_to(&none, 0), 1411, 65536);
 }
 
 static int segment_within(const struct tuning *t, unsigned room, bool v6)

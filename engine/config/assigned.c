@@ -673,12 +673,13 @@ json_t *assigned_clone_message(struct assigned *a)
 	struct clone_range r = a->clone ? clone_set_range(a->clone) : (struct clone_range){ 0 };
 
 	a->clone_room = a->clone ? clone_set_room(a->clone) : 0;
-	return json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:i, s:b, s:i, s:b, s:I, s:i, s:O*}", "type", "clone", "virtualservice", a->uuid, "on",
+	return json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:b, s:i, s:b, s:I, s:i, s:O*}", "type", "clone", "virtualservice", a->uuid, "on",
 			 a->clone && a->clone_side != CLONE_SIDE_CLIENT, "service", (int)a->index, "first", (json_int_t)r.first, "count",
 			 (json_int_t)r.count, "generation", (json_int_t)r.generation, "preserve_client_ip",
 			 a->preserve_client_ip, "by_client", a->clone_side == CLONE_SIDE_BOTH, "one_client",
 			 a->preserve_client_ip || a->clone_by_network, "follow", (int)a->follows, "keys",
-			 (int)a->capture.keys, "room", (int)a->clone_room, "clients",
+			 (int)a->capture.keys, "room", (int)a->clone_room, "client_room",
+			 a->clone_side != CLONE_SIDE_SERVER && !a->plain ? (int)a->clone_room : 0, "clients",
 			 a->clone && a->plain && a->clone_side != CLONE_SIDE_SERVER, "tells", (int)a->capture.tells, "retells",
 			 (int)a->capture.plaintext, "capture", (json_int_t)a->capture.number, "excerpt", (int)a->excerpt, "plain", a->plain);
 }

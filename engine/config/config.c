@@ -363,6 +363,7 @@ void config_clone(struct config *c, const json_t *m, int fd)
 		.generation = (uint32_t)json_int(m, "generation", 0),
 		.sink = sink_of(json_object_get(s->plain, "log"), fd),
 		.room = (unsigned)json_int(m, "room", 0),
+		.client_room = (unsigned)json_int(m, "client_room", 0),
 	};
 }
 

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import os
+import socket
 import subprocess
 
 import pytest
@@ -310,12 +311,14 @@ def test_a_profile_says_the_encapsulation(lab):
     assert vs.clone_told()["dropped_too_big"] == 0
     # A session's frames are numbered in one row: that of before an edit goes on, and whoever shares the session shares it.
     other = lab.virtual_service(pool=[web], http=False, monitor=None, clone=profile["url"])
-    profile = lab.api.put(f"trafficcloneprofile/{profile['uuid']}", {**profile, "preserve_client_ip": True})
+    profile = lab.api.put(f"trafficcloneprofile/{profile['uuid']}", {**profile, "preserve_client_ip": True,
+                                                                             "side": "CLONE_SIDE_BOTH"})
 
     def both_anew():
         client.fresh_get(vs.url)
         client.fresh_get(other.url)
-        clients = collections.Counter(f.inner.src for f in sensor.seen() if f.kind == kind and f.inner.flags == SYN)
+        clients = collections.Counter(f.inner.src for f in sensor.seen()
+                                      if f.kind == kind and f.inner.flags == SYN and f.inner.dst == web.ip4)
         return clients[client.ip4] >= 4 and clients[engine.back0.ip] >= 1
     until(both_anew, "copies come as before the edit and as after it", 15, every=0.1)
 
@@ -323,12 +326,21 @@ def test_a_profile_says_the_encapsulation(lab):
         numbers = sorted(f.sequence for f in sensor.seen() if f.kind == kind)
         return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     until(in_a_row, "each number is there once", 5)
+
+    def segments():
+        with client.connect(vs.vip, 80) as peer:
+            return peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+    # Clients are copied as well, so they leave the room, too; the kernel takes the time stamps off.
+    until(lambda: segments() == 1460 - 54 - 12, "connections of clients take segments that fit", 5)
+    assert len(client.fresh_get(vs.url + "files/131072").content) == 131072
+    assert vs.clone_told()["dropped_too_big"] == 0
     # The path becomes narrower, and wide again; nothing has to leave room any more.
     for words, size in (("mtu 1400", 1400 - 40 - 54), ("", 1460 - 54)):
         engine.ip("route", "replace", "198.18.8.0/24", "via", hop.ip, *words.split())
         taken(size)
     vs.patch(delete={"traffic_clone_profile_ref": profile["url"]})
     taken(1460)
+    until(lambda: segments() == 1460 - 12, "connections of clients are as without copies", 5)
 
 
 def test_the_next_hop_is_the_routing_table_s(world):

@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "engine/counters.h"
 #include "engine/records.h"
+#include "engine/significance.h"
 #include "engine/tls/tls.h"
 #include "engine/worker.h"
 
@@ -98,5 +99,6 @@ void conn_record(struct conn *client)
 	rec->reason = client->reason;
 	if (!rec->reason && !client->uses)
 		rec->reason = RECORD_CLOSED_EARLY;
+	significance_judge(rec, client->listener->snapshot);
 	records_put(w->counters->records, w->id, rec);
 }

@@ -9,6 +9,7 @@
 #include "engine/capture/trigger.h"
 #include "engine/http/refusal.h"
 #include "engine/http/redaction.h"
+#include "engine/significance.h"
 #include "engine/tls/tls.h"
 #include "engine/worker.h"
 #include "model/structs.h"
@@ -311,6 +312,7 @@ void note_end(struct exchange *x)
 	rec->app_us = rec->server_status ? app : 0;
 	if (!rec->reason && rec->status >= 400)
 		rec->reason = rec->status < 500 ? RECORD_STATUS_4XX : RECORD_STATUS_5XX;
+	significance_judge(rec, x->client->listener->snapshot);
 	trigger_look(x->client->listener->snapshot, rec);
 	records_put(w->counters->records, w->id, rec);
 	slab_put(&w->notes, rec);

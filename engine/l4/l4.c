@@ -9,6 +9,7 @@
 #include "engine/l4/pipe.h"
 #include "engine/l4/proxy_header.h"
 #include "engine/records.h"
+#include "engine/significance.h"
 #include "engine/tls/tls.h"
 #include "engine/upstream.h"
 #include "engine/worker.h"
@@ -64,6 +65,7 @@ static void record(const struct session *s)
 	rec->tx_bytes = rec->server_rx_bytes = s->bytes[CONN_SERVER];
 	if (pool)
 		record_pool(rec, pool->uuid, pool->name);
+	significance_judge(rec, s->upstream.snapshot ? s->upstream.snapshot : c->listener->snapshot);
 	records_put(c->worker->counters->records, c->worker->id, rec);
 }
 

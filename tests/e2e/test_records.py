@@ -1,14 +1,34 @@
 """Requests and connections leave records at the engines, and the controller gathers them."""
 
+import contextlib
 import datetime
 import re
 import socket
+import struct
 import threading
 
 import pytest
 
 from lab import ApiError, until
 from origin import Origin
+from test_admission import applied
+
+
+def socket_server(host, port):
+    """Says "here" to who says anything; resets who says "away"."""
+    def serve():
+        while True:
+            peer, _ = listener.accept()
+            with peer, contextlib.suppress(OSError):
+                if peer.recv(4) == b"away":
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                else:
+                    peer.sendall(b"here")
+                    peer.recv(4)
+    with host.entered():
+        listener = socket.create_server(("", port), backlog=64)
+    threading.Thread(target=serve, daemon=True).start()
+    return {"ip": {"addr": host.ip4, "type": "V4"}, "port": port}
 
 
 def records(lab, vs, **query):
@@ -205,3 +225,50 @@ def test_connections_leave_records_too(lab):
     refused = until(lambda: client.run("curl", "-s", vs.url, check=False).returncode and
                     records(lab, vs, adf="true")["results"], "a refused connection is significant")
     assert refused[0]["significant_log"][0].startswith("ADF_")
+
+
+def test_what_the_profile_excuses_is_not_significant(lab):
+    web, client = lab.server(), lab.client()
+    origin = Origin(web)
+    resets = socket_server(web, 9000)
+    lab.engine(workers=1)
+    excuse = lab.api.post("analyticsprofile", {"name": "excuse"})
+    http = lab.virtual_service(pool=[origin.address], monitor=None, analytics_profile_ref=excuse["url"])
+    tcp = lab.virtual_service(pool=[resets], monitor=None, http=False, analytics_profile_ref=excuse["url"])
+    raw = "/raw/" + b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n".hex()
+
+    def reset(vs, say):
+        with client.connect(vs.vip, 80) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            s.sendall(say)
+            if say == b"stay":
+                s.recv(4)
+
+    def trouble():
+        """Four answers, a client that says nothing, one that resets, a server that does."""
+        for status in (404, 410, 429, 500):
+            client.fresh_get(http.url + raw.replace(b"%d".hex(), str(status).encode().hex())[1:])
+        client.connect(http.vip, 80).close()
+        reset(tcp, b"stay")
+        with contextlib.suppress(OSError), client.connect(tcp.vip, 80) as s:
+            s.sendall(b"away")
+            s.recv(4)
+
+    def errors():
+        found = [r["response_code"] for r in records(lab, http, type=1, adf="true", page_size=100)["results"]]
+        for vs in (http, tcp):
+            found += [r["significant_log"][0].removeprefix("ADF_") for r in records(lab, vs, type=0, adf="true", page_size=100)["results"]]
+        return sorted(map(str, found))
+    until(lambda: client.get(http.url).ok, "it answers")
+    trouble()
+    all_of = ["404", "410", "429", "500", "CLIENT_CONNECTION_CLOSED_BEFORE_REQUEST", "CLIENT_SENT_RESET", "SERVER_SENT_RESET"]
+    until(lambda: errors() == all_of, f"each is an error: {errors()}")
+    for excused in ({"exclude_http_error_codes": [404], "ranges": [{"begin": 410, "end": 428}], "exclude_tcp_reset_as_error": True,
+                     "exclude_server_tcp_reset_as_error": True, "exclude_client_close_before_request_as_error": True},
+                    {"resp_code_block": ["AP_HTTP_RSP_4XX"]}):
+        before = errors()
+        lab.api.put(f"analyticsprofile/{excuse['uuid']}", {"name": "excuse", **excused})
+        until(lambda: all(applied(lab, vs) for vs in (http, tcp)), "the change is in force")
+        trouble()
+        still = ["429", "500"] if "ranges" in excused else ["500", *all_of[4:]]
+        until(lambda: errors() == sorted(before + still), f"and now fewer: {errors()}")

@@ -205,6 +205,11 @@ bool watch_is_quiet(const struct loop *l, const struct watch *w, uint64_t since)
 	return l->told_all && since < l->number && w->active && !w->patient && !w->pending && w->events & EPOLLIN;
 }
 
+static struct list *slot_at(const struct loop *l, unsigned ring, uint64_t tick)
+{
+	return (struct list *)&l->ring[ring][(tick >> (RING_BITS * ring)) & (RING_SLOTS - 1)];
+}
+
 static void wheel_put(struct loop *l, struct timer *t)
 {
 	/* Rounded up: a timer may be late by the grain, never early. */
@@ -224,7 +229,7 @@ static void wheel_put(struct loop *l, struct timer *t)
 		r++;
 	if (away >= 1ULL << (RING_BITS * RINGS))
 		at = next + (1ULL << (RING_BITS * RINGS)) - 1;
-	list_insert(&l->ring[r][(at >> (RING_BITS * r)) & (RING_SLOTS - 1)], &t->link);
+	list_insert(slot_at(l, r, at), &t->link);
 }
 
 void timer_at(struct loop *l, struct timer *t, uint64_t at_ns, void (*fire)(struct timer *t))
@@ -302,7 +307,7 @@ static void run_timers(struct loop *l)
 	}
 	while (fire_due(l, late) && l->tick < now) {
 		uint64_t next = l->tick + 1;
-		struct list *slot = &l->ring[0][next & (RING_SLOTS - 1)];
+		struct list *slot = slot_at(l, 0, next);
 
 		/*
 		 * Outer rings first: what falls due in this very tick comes down to the inner
@@ -311,7 +316,7 @@ static void run_timers(struct loop *l)
 		 */
 		for (unsigned r = RINGS - 1; r > 0; r--)
 			if ((next & ((1ULL << (RING_BITS * r)) - 1)) == 0)
-				cascade(l, &l->ring[r][(next >> (RING_BITS * r)) & (RING_SLOTS - 1)]);
+				cascade(l, slot_at(l, r, next));
 		l->tick = next;
 		while (!list_empty(slot)) {
 			struct list *link = slot->next;
@@ -322,23 +327,39 @@ static void run_timers(struct loop *l)
 	}
 }
 
+/* Does an outer ring turn at TICK, with timers in the slot that ends then? */
+static bool comes_down(const struct loop *l, uint64_t tick)
+{
+	for (unsigned r = 1; r < RINGS && (tick & ((1ULL << (RING_BITS * r)) - 1)) == 0; r++)
+		if (!list_empty(slot_at(l, r, tick)))
+			return true;
+	return false;
+}
+
+static int until_ms(uint64_t tick)
+{
+	uint64_t now = mono_ns() / NS_PER_MS;
+
+	return tick > now ? (int)(tick - now) : 0;
+}
+
 /* Milliseconds until the wheel must turn again; -1: no timer. */
 static int wheel_wait_ms(const struct loop *l)
 {
+	uint64_t tick;
+
 	if (!l->timers)
 		return -1;
 	if (!list_empty(&l->due))
 		return 0;
-	for (unsigned away = 1; away < RING_SLOTS; away++) {
-		uint64_t tick = l->tick + away;
-
-		if (!list_empty(&l->ring[0][tick & (RING_SLOTS - 1)]) || (tick & (RING_SLOTS - 1)) == 0) {
-			uint64_t now = mono_ns() / NS_PER_MS;
-
-			return tick > now ? (int)(tick - now) : 0;
-		}
-	}
-	return 1;
+	for (tick = l->tick + 1; tick <= l->tick + RING_SLOTS; tick++)
+		if (!list_empty(slot_at(l, 0, tick)) || comes_down(l, tick))
+			return until_ms(tick);
+	/* Nobody is woken for a ring that turns without anything in it. */
+	tick &= ~(uint64_t)(RING_SLOTS - 1);
+	for (unsigned i = 0; i < RING_SLOTS && !comes_down(l, tick); i++)
+		tick += RING_SLOTS;
+	return until_ms(tick);
 }
 
 /* The same, for whatever the next turn has to do. */

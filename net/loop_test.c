@@ -63,6 +63,28 @@ static void no_slot_makes_a_timer_wait_another_round(void **state)
 	loop_free(l);
 }
 
+/* Rings that turn without anything in them wake nobody; and a wheel that stood still meanwhile is right afterwards. */
+static void a_far_timer_wakes_the_thread_a_few_times_only(void **state)
+{
+	struct loop *l = loop_new();
+	struct probe far = { .loop = l }, next = { .loop = l };
+
+	(void)state;
+	outstanding = 1;
+	timer_in(l, &far.timer, 500, probe_fired);
+	assert_int_equal(loop_run(l), 0);
+	assert_true(loop_number(l) <= 5);
+	timer_in(l, &far.timer, 100000, probe_fired);
+	assert_int_equal(loop_turn(l, 150), 0);
+	outstanding = 1;
+	next.due = mono_ns() + 70 * NS_PER_MS;
+	timer_at(l, &next.timer, next.due, probe_fired);
+	assert_int_equal(loop_run(l), 0);
+	assert_true(next.fired >= next.due && next.fired - next.due < 100 * NS_PER_MS);
+	timer_stop(l, &far.timer);
+	loop_free(l);
+}
+
 static void stopped_timer_is_silent(void **state)
 {
 	struct loop *l = loop_new();
@@ -398,6 +420,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(timers_fire_in_time_and_never_early),
 		cmocka_unit_test(no_slot_makes_a_timer_wait_another_round),
+		cmocka_unit_test(a_far_timer_wakes_the_thread_a_few_times_only),
 		cmocka_unit_test(stopped_timer_is_silent),
 		cmocka_unit_test(inbox_keeps_order_and_loses_nothing),
 		cmocka_unit_test(slow_messages_hold_up_no_timer),

@@ -101,11 +101,13 @@ json_t *hurts_read(struct hurts *h, bool all)
 {
 	json_t *list = NULL;
 
-	for (uint32_t i = 0; i < HURTS_MAX; i++) {
+	/* Their numbers begin with 1, so where one is missing no later one is. */
+	for (uint32_t n = 1; n <= HURTS_MAX; n++) {
+		uint32_t i = n % HURTS_MAX;
 		struct hurt hurt;
 
 		if (datapath_hurt_read(h->datapath, i, &hurt) || !hurt.number)
-			continue;
+			break;
 		if (!all && h->told[i].number == hurt.number && h->told[i].frames == hurt.frames)
 			continue;
 		if (h->told[i].number != hurt.number) {

@@ -608,7 +608,7 @@ def test_a_virtual_service_has_one_debug_object(admin):
     assert mine["debug_hm"] == "DEBUG_VS_HM_NONE" and mine["url"].endswith(path)
     assert admin.find("debugvirtualservice", "debugged")["uuid"] == vs["uuid"]
     # A capture without limits is accepted, and says what ends it; what is no filter is refused.
-    assert 'capture_expression: "porto" is no word of filter expressions' in \
+    assert 'capture_expression: It is no filter expression: "porto" is none of its words' in \
         error(admin.patch(path, {"replace": {"capture": True, "capture_expression": "tcp porto 80"}}), 400)
     begun = admin.patch(path, {"replace": {"capture": True}})
     assert begun.status_code == 200 and "budget" in begun.headers["X-Spanwire-Warning"]

@@ -27,7 +27,7 @@ struct telling {
 	const struct demand *d;
 	json_t *series;      /* of one object: a list for each metric, in the order in which they were asked for */
 	json_t *objects;     /* {uuid: series} */
-	json_t *times;       /* of the demand's steps, as texts */
+	json_t *times;       /* when the demand's steps begin, and when the last ends, as texts */
 	size_t points, looks;
 	bool too_much;
 };
@@ -54,16 +54,15 @@ static void moment_put(json_t *o, const char *name, uint64_t at_s)
 
 struct statistics {
 	double min, max, sum, first, last;
-	uint64_t min_s, max_s;
-	size_t n;
+	size_t min_at, max_at, n;
 };
 
-static void statistics_add(struct statistics *s, double v, uint64_t at_s)
+static void statistics_add(struct statistics *s, double v, size_t at)
 {
 	if (!s->n || v < s->min)
-		s->min = v, s->min_s = at_s;
+		s->min = v, s->min_at = at;
 	if (!s->n || v > s->max)
-		s->max = v, s->max_s = at_s;
+		s->max = v, s->max_at = at;
 	if (!s->n)
 		s->first = v;
 	s->sum += v;
@@ -71,29 +70,29 @@ static void statistics_add(struct statistics *s, double v, uint64_t at_s)
 	s->n++;
 }
 
-static json_t *statistics_json(const struct statistics *s)
+static json_t *statistics_json(const struct statistics *s, const json_t *times)
 {
 	json_t *o = json_pack("{s:f, s:f, s:f, s:f, s:I, s:f, s:f}", "min", s->min, "max", s->max, "mean",
 			      s->n ? s->sum / (double)s->n : 0.0, "sum", s->sum, "num_samples", (json_int_t)s->n, "last_sample",
 			      s->last, "trend", s->last - s->first);
 
 	if (s->n) {
-		moment_put(o, "min_ts", s->min_s);
-		moment_put(o, "max_ts", s->max_s);
+		json_object_set(o, "min_ts", json_array_get(times, s->min_at));
+		json_object_set(o, "max_ts", json_array_get(times, s->max_at));
 	}
 	return o;
 }
 
 /* Neighbouring steps of which nobody told are one interval. */
-static void missing_add(json_t *missing, uint64_t at_s, unsigned step_s, bool goes_on)
+static void missing_add(json_t *missing, const json_t *times, size_t at, bool goes_on)
 {
 	json_t *one = goes_on ? json_array_get(missing, json_array_size(missing) - 1) : json_object();
 
 	if (!goes_on) {
-		moment_put(one, "start", at_s);
+		json_object_set(one, "start", json_array_get(times, at));
 		json_array_append_new(missing, one);
 	}
-	moment_put(one, "stop", at_s + step_s);
+	json_object_set(one, "stop", json_array_get(times, at + 1));
 }
 
 static json_t *header_of(const struct telling *t, const struct metric *m, const struct thing *of)
@@ -126,9 +125,9 @@ static json_t *series_json(struct telling *t, const struct metric *m, const stru
 		bool known = meter_value(m, &r[i], &v);
 
 		if (known)
-			statistics_add(&s, v, r[i].at_s);
+			statistics_add(&s, v, i);
 		if (!r[i].known)
-			missing_add(missing, r[i].at_s, t->d->step_s, !was_known);
+			missing_add(missing, t->times, i, !was_known);
 		was_known = r[i].known;
 		if (!known && !t->d->pad)
 			continue;
@@ -144,7 +143,7 @@ static json_t *series_json(struct telling *t, const struct metric *m, const stru
 		json_object_set(header, "missing_intervals", missing);
 	json_decref(missing);
 	if (t->d->statistics)
-		json_object_set_new(header, "statistics", statistics_json(&s));
+		json_object_set_new(header, "statistics", statistics_json(&s, t->times));
 	if (json_array_size(data))
 		return json_pack("{s:o, s:o}", "header", header, "data", data);
 	/* Clients take the first point of `data` when there is `data`. */
@@ -173,8 +172,8 @@ static void tell(struct telling *t, enum metric_of of, const struct thing *thing
 	meter_read(meter, of, s, t->d->step_s, t->d->from_s, t->d->points, r);
 	if (!t->times)
 		t->times = json_array();
-	for (size_t i = json_array_size(t->times); i < t->d->points; i++)
-		json_array_append_new(t->times, moment_json(r[i].at_s));
+	for (size_t i = json_array_size(t->times); i <= t->d->points; i++)
+		json_array_append_new(t->times, moment_json(t->d->from_s + i * t->d->step_s));
 	for (size_t i = 0; i < t->d->metrics_n; i++)
 		if (t->d->metrics[i]->of == of)
 			json_array_append_new(json_array_get(t->series, i), series_json(t, t->d->metrics[i], thing, r));

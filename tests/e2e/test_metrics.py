@@ -31,7 +31,7 @@ def sums(api, kind, uuid, ids, **more):
 def test_what_clients_did_is_told_when_the_step_is_over(lab):
     """Requests whose number is known; the engine dies in the middle, and nothing is lost, twice or negative."""
     web, client, engine = lab.server(), lab.client(), lab.engine(workers=2)
-    vs = lab.virtual_service([web]).wait_up().wait_servers_up(1)
+    vs = lab.virtual_service([web], clone=lab.clone_profile([lab.sensor()])).wait_up().wait_servers_up(1)
     # What an engine that nobody knew says first is where it stands: only what comes after it counts.
     until(lambda: engine.runtime()["stats"], "the engine was heard")
     bytes_of = 0
@@ -93,6 +93,12 @@ def test_what_clients_did_is_told_when_the_step_is_over(lab):
     total = until(lambda: counted(["l7_client.sum_total_requests"], total_requests=36), "those of its new life as well")
     # Only the last may have been asked for more than once.
     assert total["l7_client.sum_total_requests"] == 36
+    # What was copied since ever is what the books of copies say, and was never less than before.
+    def copied():
+        return series(lab.api, "virtualservice", vs.uuid, ["clone.total_sent_pkts"])["clone.total_sent_pkts"]
+    until(lambda: 100 < vs.clone_sum("sent") == copied()["header"]["statistics"]["last_sample"], "all copies are in steps that are over")
+    totals = [p["value"] for p in copied()["data"] if not p.get("is_null")]
+    assert totals == sorted(totals)
     values = series(lab.api, "virtualservice", vs.uuid, ["l4_client.avg_tx_bytes"])["l4_client.avg_tx_bytes"]["data"]
     assert all(0 <= p["value"] < 250000 for p in values)
 

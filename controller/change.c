@@ -556,7 +556,8 @@ int change_delete(struct change *c, const struct kind_desc *k, const char *uuid,
 		rc = txn_delete(c->txn, k, uuid, e);
 	/* The sentence names who is in the way; of other tenants only that there is somebody. */
 	if (rc == -EBUSY && store_referrers(c->store, k->path, uuid, is_hidden, c))
-		err_set(e, rc, NULL, "Cannot delete, object is referred by objects of other tenants.");
+		err_set(e, rc, NULL,
+			"Cannot delete, object is referred by objects of other tenants; X-Avi-Tenant: * names those that you may see.");
 	if (rc == 0)
 		rc = derived_follow(c->store, c->txn, k, uuid, e);
 	if (rc == 0)

@@ -421,6 +421,14 @@ def test_what_is_in_use_stays(admin):
     assert admin.delete(f"healthmonitor/{hm['uuid']}").status_code == 204
 
 
+def test_a_tenant_that_is_not_empty_stays_and_where_to_look_is_said(admin):
+    tenant = admin.make("tenant", name="full")
+    assert admin.post("pool", {"name": "in-full"}, headers={"X-Avi-Tenant": "full"}).status_code == 201
+    said = error(admin.delete(f"tenant/{tenant['uuid']}"), 412)
+    assert "in-full" not in said and "X-Avi-Tenant: *" in said
+    assert "in-full" in error(admin.delete(f"tenant/{tenant['uuid']}", headers={"X-Avi-Tenant": "*"}), 412)
+
+
 @pytest.mark.parametrize("kind,name", [
     ("cloud", "Default-Cloud"), ("serviceenginegroup", "Default-Group"), ("vrfcontext", "global"),
     ("applicationprofile", "System-HTTP"), ("networkprofile", "System-TCP-Proxy"), ("healthmonitor", "System-Ping"),

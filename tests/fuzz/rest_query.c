@@ -1,5 +1,5 @@
 /*
- * rest_query - what a stranger writes into a URL, a form, a cookie line and a filter of logs.
+ * rest_query - what a stranger writes into a URL, a form, a cookie line, a filter of logs and the other questions about them.
  *
  * The first byte chooses. What comes out of a path is held against what is promised of it: it begins
  * with a slash, has no empty part, no "." and no "..", no backslash and no control character, and
@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 #include "base/filter.h"
+#include "controller/rest/log_table.h"
 #include "controller/rest/query.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -77,6 +78,30 @@ static void check_filter(const char *text)
 	}
 }
 
+/* What logs are asked: all parameters, and a table by them. */
+static void check_logs(const char *text, size_t size)
+{
+	CLEANUP_JSON json_t *rows = json_pack("[{s:s, s:i, s:s, s:[s]}, {s:s, s:b}]", "report_timestamp", "2026-01-01T00:00:00.000000+00:00",
+					      "response_code", 503, "uri_path", "=/\"", "significant_log", "ADF", "method", "GET", "adf", 1);
+	struct buf b = BUF_INIT;
+	struct log_query l;
+	struct query q;
+
+	if (query_parse(&q, text, size, NULL) < 0)
+		return;
+	if (log_query_read(&q, LOG_TYPE_REQUESTS, &l, NULL) == 0) {
+		int64_t count = 2;
+		CLEANUP_JSON json_t *page = log_table_page(&l, rows, &count);
+
+		must(json_array_size(page) <= l.size && l.size <= LOG_PAGE_SIZE_MAX);
+		log_query_passes(&l, json_array_get(rows, 0));
+		log_table_lines(&l, page, &b);
+		buf_fini(&b);
+	}
+	log_query_fini(&l);
+	query_fini(&q);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	CLEANUP_FREE char *text = NULL;
@@ -87,6 +112,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text = xstrndup((const char *)data + 1, size - 1);
 	if (data[0] == 'f') {
 		check_filter(text);
+		return 0;
+	}
+	if (data[0] == 'l') {
+		check_logs((const char *)data + 1, size - 1);
 		return 0;
 	}
 	switch (data[0] % 3) {

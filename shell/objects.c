@@ -35,6 +35,12 @@ int objects_all(struct client *c, const char *path, const char *options, json_t 
 	}
 }
 
+/* A dot alone would be another path, and a backslash none. */
+static bool may_be_uuid(const char *name)
+{
+	return *name != '.' && !name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:")];
+}
+
 int objects_find(struct client *c, const json_t *kind, const char *name, const char *options,
 		 json_t **out, struct err *e)
 {
@@ -59,7 +65,7 @@ int objects_find(struct client *c, const json_t *kind, const char *name, const c
 			       "%zu objects have the name '%s': give a uuid, or the tenant.",
 			       json_array_size(found), name);
 	}
-	rc = client_get(c, by_uuid, out, e);
+	rc = may_be_uuid(name) ? client_get(c, by_uuid, out, e) : -ENOENT;
 	if (rc == -ENOENT)
 		err_set(e, rc, NULL, "There is no %s '%s'.", json_str(kind, "of", json_str(kind, "kind", "")), name);
 	return rc;

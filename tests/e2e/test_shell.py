@@ -299,6 +299,15 @@ def test_what_the_manual_has_in_one_line_runs(world):
         {"ip": {"addr": f"10.0.0.{n}", "type": "V4"}, "port": 8000 + n} for n in (5, 6)]})
 
 
+def test_names_of_all_kinds(world):
+    for name in ("back\\slash", ".", "..", "a/../b", "p%41?x=1#y&z", "it's \"it\""):
+        assert world.refused("show", "pool", name) == (1, f"spanwire: There is no pool '{name}'.\n")
+        assert world.shown("configure", "pool", name, "description", name) == f"pool {name} was made.\n"
+        assert world.shown("configure", "pool", name, "enabled", "false") == f"pool {name} was changed.\n"
+        assert json.loads(world.shown("show", "pool", name, "--json"))["description"] == name
+        assert world.shown("delete", "pool", name) == f"pool {name} was deleted.\n"
+
+
 def test_usage(world):
     assert world.shown("--version").startswith("spanwire ")
     assert "SPANWIRE_PASSWORD_FILE" in world.shown("--help")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import stat
 import subprocess
@@ -730,11 +731,17 @@ def test_scripts_ask_nothing_and_stop_at_the_first_error(desk, tmp_path):
 def test_other_shells_complete_as_well(desk):
     ask = {k: str(v) for k, v in desk.environment().items() if v is not None}
     completion = desk.script("", "completion", "bash")[1]
-    tried = 'COMP_LINE="spanwire show pool we" COMP_POINT=21 COMP_WORDS=(spanwire show pool we) COMP_CWORD=3\n' \
-        '_spanwire\nprintf "%s\\n" "${COMPREPLY[@]}"\n'
     ask["PATH"] = f"{PROGRAM.parent}:{ask['PATH']}"
-    done = subprocess.run(["bash", "-c", completion + tried], text=True, capture_output=True, env=ask, timeout=20, check=True)
-    assert done.stdout.splitlines() == ["web", r"web\ shop"]
+    # As it was begun: within quotes nothing is quoted once more, but what ends them.
+    odd = desk.api.post("pool", {"name": "odd 'one' $\"2\""})["uuid"]
+    for word, there in (("we", ["web", r"web\ shop"]), ('"we', ["web", "web shop"]), ("'web ", ["web shop"]),
+                        ("od", [r"odd\ \'one\'\ \$\"2\""]), ('"od', [r"odd 'one' \$\"2\""]), ("'od", ["odd '\\''one'\\'' $\"2\""])):
+        line = f"spanwire show pool {word}"
+        tried = f"COMP_LINE={shlex.quote(line)} COMP_POINT={len(line)} COMP_WORDS=(spanwire show pool {shlex.quote(word)}) COMP_CWORD=3\n" \
+            '_spanwire\nprintf "%s\\n" "${COMPREPLY[@]}"\n'
+        done = subprocess.run(["bash", "-c", completion + tried], text=True, capture_output=True, env=ask, timeout=20, check=True)
+        assert done.stdout.splitlines() == there, word
+    desk.api.delete(f"pool/{odd}")
     assert "#compdef spanwire" in desk.script("", "completion", "zsh")[1]
     options = desk.script("", "--candidates", "spanwire --t")[1].split()
     assert "--tenant" in options

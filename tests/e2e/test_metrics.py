@@ -87,12 +87,12 @@ def test_what_clients_did_is_told_when_the_step_is_over(lab):
     engine.kill()
     engine.begin().wait_connected()
     vs.wait_up()
-    until(lambda: client.fresh_get(vs.url).ok, "it serves again")
+    tries = []
+    until(lambda: tries.append(1) or client.fresh_get(vs.url).ok, "it serves again")
     for _ in range(9):
         client.fresh_get(vs.url)
     total = until(lambda: counted(["l7_client.sum_total_requests"], total_requests=36), "those of its new life as well")
-    # Only the last may have been asked for more than once.
-    assert total["l7_client.sum_total_requests"] == 36
+    assert 36 <= total["l7_client.sum_total_requests"] <= 35 + len(tries)
     # What was copied since ever is what the books of copies say, and was never less than before.
     def copied():
         return series(lab.api, "virtualservice", vs.uuid, ["clone.total_sent_pkts"])["clone.total_sent_pkts"]

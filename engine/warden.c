@@ -282,6 +282,7 @@ static void clone_tell(struct warden *w, struct assigned *a)
 		log_error("flow_log_not_opened service=%s reason=\"%s\"", a->uuid, err_line(&e));
 		assigned_clone_trouble(a, &e);
 	}
+	json_object_set_new(m, "engine", json_string(w->config.link.name));
 	if (fd >= 0)
 		json_object_set_new(m, "fd", json_true());
 	process_send(w->process, m, fd < 0 ? -1 : fd);

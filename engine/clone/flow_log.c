@@ -14,7 +14,7 @@
 
 /* ---- sinks ---- */
 
-struct flow_sink *flow_sink_new(int fd, bool syslog, const union address *to)
+struct flow_sink *flow_sink_new(int fd, bool syslog, const union address *to, const char *engine)
 {
 	struct flow_sink *s = xcalloc(1, sizeof(*s));
 
@@ -23,6 +23,9 @@ struct flow_sink *flow_sink_new(int fd, bool syslog, const union address *to)
 	s->syslog = syslog;
 	if (to)
 		s->to = *to;
+	/* RFC 5424 has no blanks in HOSTNAME. */
+	for (size_t i = 0; i < sizeof(s->engine) - 1 && engine[i]; i++)
+		s->engine[i] = engine[i] > ' ' && engine[i] < 0x7f ? engine[i] : '_';
 	return s;
 }
 
@@ -43,13 +46,13 @@ void flow_sink_put(struct flow_sink *s)
 
 bool flow_sink_say(struct flow_sink *s, const char *line, size_t n)
 {
-	char head[120], at[MOMENT_MAX];
+	char head[120 + sizeof(s->engine)], at[MOMENT_MAX];
 	struct iovec iov[] = { { head, 0 }, { (char *)line, n }, { (char *)"\n", 0 } };
 	struct msghdr m = { .msg_iov = iov, .msg_iovlen = 3 };
 
 	if (s->syslog) /* local0, informational */
-		iov[0].iov_len = (size_t)snprintf(head, sizeof(head), "<134>1 %s - spanwire-engine - flow - ",
-						  moment_text(wall_us(), MOMENT_MICROS_Z, at));
+		iov[0].iov_len = (size_t)snprintf(head, sizeof(head), "<134>1 %s %s spanwire-engine - flow - ",
+						  moment_text(wall_us(), MOMENT_MICROS_Z, at), s->engine[0] ? s->engine : "-");
 	else if (s->to.sa.sa_family)
 		iov[2].iov_len = 1; /* who just writes down what comes has lines */
 	if (s->to.sa.sa_family) {
@@ -171,6 +174,7 @@ size_t flow_note_text(const struct flow_note *n, const struct synth *copy, bool 
 	member(&l, "event", "flow");
 	member_number(&l, "start_us", n->begun_us);
 	member_number(&l, "end_us", now_us);
+	member(&l, "service_engine", n->sink->engine);
 	member(&l, "virtualservice", n->name);
 	member(&l, "virtualservice_uuid", n->service);
 	member_end(&l, "client_ip", "client_port", &n->client);

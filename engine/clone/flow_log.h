@@ -30,10 +30,11 @@ struct flow_sink {
 	int fd;
 	bool syslog;                  /* with a header of RFC 5424 */
 	union address to;             /* family 0: FD is connected */
+	char engine[64];              /* whose lines they are, in letters that a host name has */
 };
 
-/* Takes FD. TO may be NULL. */
-struct flow_sink *flow_sink_new(int fd, bool syslog, const union address *to);
+/* Takes FD. TO may be NULL. ENGINE: its name; where several engines write to one collector it tells them apart. */
+struct flow_sink *flow_sink_new(int fd, bool syslog, const union address *to, const char *engine);
 struct flow_sink *flow_sink_get(struct flow_sink *s);
 /* NULL is legal. */
 void flow_sink_put(struct flow_sink *s);

@@ -323,18 +323,18 @@ void config_slots(struct config *c, const json_t *m)
 	slots_add(c->slots_rules, json_object_get(m, "rules"));
 }
 
-/* Where lines about copied flows go: a descriptor of the warden's, or a collector's address. NULL: nowhere. */
-static struct flow_sink *sink_of(const json_t *log, int fd)
+/* Where ENGINE's lines about copied flows go: a descriptor of the warden's, or a collector's address. NULL: nowhere. */
+static struct flow_sink *sink_of(const json_t *log, const char *engine, int fd)
 {
 	bool syslog = json_bool(log, "syslog", false);
 	union address to;
 
 	if (fd >= 0)
-		return flow_sink_new(fd, syslog, NULL);
+		return flow_sink_new(fd, syslog, NULL, engine);
 	if (!log || address_parse(&to, json_str(log, "ip", ""), (unsigned)json_int(log, "port", 0)) < 0)
 		return NULL;
 	fd = socket(to.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	return fd < 0 ? NULL : flow_sink_new(fd, syslog, &to);
+	return fd < 0 ? NULL : flow_sink_new(fd, syslog, &to, engine);
 }
 
 void config_clone(struct config *c, const json_t *m, int fd)
@@ -361,7 +361,7 @@ void config_clone(struct config *c, const json_t *m, int fd)
 		.first = (uint32_t)json_int(m, "first", 0),
 		.n = (uint32_t)json_int(m, "count", 0),
 		.generation = (uint32_t)json_int(m, "generation", 0),
-		.sink = sink_of(json_object_get(s->plain, "log"), fd),
+		.sink = sink_of(json_object_get(s->plain, "log"), json_str(m, "engine", ""), fd),
 		.room = (unsigned)json_int(m, "room", 0),
 		.client_room = (unsigned)json_int(m, "client_room", 0),
 	};

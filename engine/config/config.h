@@ -74,9 +74,12 @@ void config_names(struct config *c, json_t *names);
 void config_report_names(const struct config *c, const char *pool_uuid, json_t *servers);
 /* Has it servers that are names? */
 bool config_has_names(const struct config *c, const char *pool_uuid);
-/* {"virtualservice", "on", "service", "first", "count", "generation", "preserve_client_ip", "by_client", "one_client"}; runs with the next commit. */
 /* {vrf uuid: [[network, length, ifindex] ...]}: by which interfaces servers are reached; others: as the kernel says. */
 void config_vrfs(struct config *c, const json_t *vrfs);
+/*
+ * {"virtualservice", "on", "service", "first", "count", "generation", "preserve_client_ip", "by_client", "one_client"}, and
+ * "engine", its name for the flow log; FD: the log's file, or -1. Runs with the next commit.
+ */
 void config_clone(struct config *c, const json_t *m, int fd);
 /* Takes FD. */
 void config_listener(struct config *c, const char *vs_uuid, unsigned worker, uint64_t id, int fd,

@@ -318,7 +318,8 @@ def test_the_log_says_what_the_sensor_cannot_see(lab):
         assert (tls["version"], tls["sni"], tls["alpn"]) == ("TLSv1.3", "www.shop.example", "h2")
         assert tls["cipher"].startswith("TLS_") and re.fullmatch(r"t13d\d{4}h2_[0-9a-f]{12}_[0-9a-f]{12}", tls["ja4"])
         assert tls["ja3"] == ja3
-        assert line["virtualservice"] == world.vs.name and line["start_us"] <= line["end_us"]
+        assert (line["service_engine"], line["virtualservice"]) == (world.engine.name, world.vs.name)
+        assert line["start_us"] <= line["end_us"]
 
     udp = {"ip_address": {"addr": client.ip4, "type": "V4"}, "port": 5140}
     ask(type="CLONE_LOG_UDP", **udp)
@@ -330,7 +331,7 @@ def test_the_log_says_what_the_sensor_cannot_see(lab):
     check(json.loads(said))
     ask(type="CLONE_LOG_SYSLOG", **udp)
     line = collector.recv(9000).decode()
-    assert re.match(r"<134>1 \d{4}-\d\d-\d\dT[\d:.]{15}Z - spanwire-engine - flow - \{", line)
+    assert re.match(r"<134>1 \d{4}-\d\d-\d\dT[\d:.]{15}Z " + re.escape(world.engine.name) + r" spanwire-engine - flow - \{", line)
     check(json.loads(line.split(" - flow - ")[1]))
     file = world.engine.state / "flows" / "shop.json"
     for _ in range(2):

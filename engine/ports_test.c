@@ -1,5 +1,6 @@
 #include "base/test.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -76,24 +77,36 @@ static struct port_want at(const char *ip, unsigned port)
 	return w;
 }
 
-/* A port of the loopback address that is nobody's now. */
-static unsigned free_port(void)
-{
-	union address a = at("127.0.0.1", 0).address;
-	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+/*
+ * Addresses of this process alone, with ports that no kernel gives to anybody: whatever else runs on the machine, also
+ * this test again, has none of them.
+ */
+enum { PORT = 28711 };
 
-	assert_int_equal(bind(fd, &a.sa, address_len(&a)), 0);
-	assert_int_equal(getsockname(fd, &a.sa, &len), 0);
-	close(fd);
-	return address_port(&a);
+static struct port_want own(unsigned n, unsigned port)
+{
+	char ip[INET_ADDRSTRLEN];
+
+	snprintf(ip, sizeof(ip), "127.%u.%u.%u", 1 + (unsigned)getpid() / 256 % 255, (unsigned)getpid() % 256, n);
+	return at(ip, port);
+}
+
+/* Of no interface. */
+static struct port_want foreign(bool v6, unsigned port)
+{
+	char ip[INET6_ADDRSTRLEN];
+
+	if (v6)
+		snprintf(ip, sizeof(ip), "2001:db8::%x:%x", (unsigned)getpid() >> 16, (unsigned)getpid() & 0xffff);
+	else
+		snprintf(ip, sizeof(ip), "198.19.%u.%u", (unsigned)getpid() / 256 % 256, (unsigned)getpid() % 256);
+	return at(ip, port);
 }
 
 static void one_socket_per_worker_and_only_what_changes_is_touched(void **state)
 {
 	struct world *w = *state;
-	unsigned port = free_port();
-	struct port_want a[] = { at("127.0.0.1", port), at("127.0.0.2", port), at("127.0.0.3", port) };
+	struct port_want a[] = { own(1, PORT), own(2, PORT), own(3, PORT) };
 
 	assert_int_equal(ports_set(w->ports, "vs-1", a, 2, NULL), 0);
 	assert_int_equal(w->opened, 2 * WORKERS);
@@ -107,7 +120,7 @@ static void one_socket_per_worker_and_only_what_changes_is_touched(void **state)
 static void address_that_is_not_there_yet_can_be_had(void **state)
 {
 	struct world *w = *state;
-	struct port_want a[] = { at("192.0.2.77", 80), at("2001:db8::77", 80) };
+	struct port_want a[] = { foreign(false, PORT), foreign(true, PORT) };
 
 	assert_int_equal(ports_set(w->ports, "vs-1", a, 2, NULL), 0);
 	assert_int_equal(w->opened, 2 * WORKERS);
@@ -116,8 +129,7 @@ static void address_that_is_not_there_yet_can_be_had(void **state)
 static void what_another_service_has_is_refused_by_name(void **state)
 {
 	struct world *w = *state;
-	unsigned port = free_port();
-	struct port_want a[] = { at("127.0.0.1", port), at("127.0.0.2", port) };
+	struct port_want a[] = { own(1, PORT), own(2, PORT) };
 	struct err e = { 0 };
 
 	assert_int_equal(ports_set(w->ports, "vs-1", a, 1, NULL), 0);
@@ -131,8 +143,7 @@ static void what_another_service_has_is_refused_by_name(void **state)
 static void tcp_and_udp_share_a_port(void **state)
 {
 	struct world *w = *state;
-	unsigned port = free_port();
-	struct port_want a[] = { at("127.0.0.1", port), at("127.0.0.1", port) };
+	struct port_want a[] = { own(1, PORT), own(1, PORT) };
 
 	a[1].udp = true;
 	assert_int_equal(ports_set(w->ports, "vs-1", a, 2, NULL), 0);
@@ -145,11 +156,11 @@ static void tcp_and_udp_share_a_port(void **state)
 static void a_range_of_tcp_is_one_socket_per_worker_and_of_udp_one_per_port(void **state)
 {
 	struct world *w = *state;
-	struct port_want tcp = at("192.0.2.78", 40000), udp = at("192.0.2.78", 40000), one = at("192.0.2.78", 40500);
+	struct port_want tcp = foreign(false, 20000), udp = tcp, one = foreign(false, 20500);
 	struct err e = { 0 };
 
-	tcp.last = 41000;
-	udp.last = 40009;
+	tcp.last = 21000;
+	udp.last = 20009;
 	udp.udp = true;
 	assert_int_equal(ports_set(w->ports, "vs-1", &tcp, 1, &e), 0);
 	assert_int_equal(w->opened, WORKERS);
@@ -160,10 +171,10 @@ static void a_range_of_tcp_is_one_socket_per_worker_and_of_udp_one_per_port(void
 	/* Somewhere in the middle. */
 	assert_int_equal(ports_set(w->ports, "vs-3", &one, 1, &e), -EADDRINUSE);
 	assert_non_null(strstr(e.text, "vs-1"));
-	udp.last = 40000 + PORTS_UDP_MAX;
+	udp.last = 20000 + PORTS_UDP_MAX;
 	assert_int_equal(ports_set(w->ports, "vs-2", &udp, 1, &e), -EINVAL);
 	/* Another end is another range. */
-	tcp.last = 40400;
+	tcp.last = 20400;
 	assert_int_equal(ports_set(w->ports, "vs-1", &tcp, 1, &e), 0);
 	assert_int_equal(w->steered, 1);
 	assert_int_equal(ports_set(w->ports, "vs-3", &one, 1, &e), 0);
@@ -171,7 +182,7 @@ static void a_range_of_tcp_is_one_socket_per_worker_and_of_udp_one_per_port(void
 	assert_int_equal(w->steered, 0);
 	w->cannot_steer = true;
 	assert_int_equal(ports_set(w->ports, "vs-1", &tcp, 1, &e), -ENOTSUP);
-	assert_non_null(strstr(e.text, "40000-40400 (TCP)"));
+	assert_non_null(strstr(e.text, "20000-20400 (TCP)"));
 	w->cannot_steer = false;
 	assert_int_equal(ports_set(w->ports, "vs-1", &tcp, 1, &e), 0); /* nothing was left behind */
 }
@@ -179,7 +190,7 @@ static void a_range_of_tcp_is_one_socket_per_worker_and_of_udp_one_per_port(void
 static void clients_wait_in_the_kernel(void **state)
 {
 	struct world *w = *state;
-	struct port_want a = at("127.0.0.1", free_port());
+	struct port_want a = own(1, PORT);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	assert_int_equal(ports_set(w->ports, "vs-1", &a, 1, NULL), 0);

@@ -89,7 +89,7 @@ def test_sensor_sees_whole_conversations_and_what_is_wrong_with_them(lab):
     assert talk.handshake and talk.missing == 10 and not talk.complete
     assert talk.sent == b"GET / HTTP/1.1\r\n\r\n"
     assert [line.split(": ")[1] for line in ids.illegal({sender.mac})] == ["wrong checksum"]
-    assert len(ids.tshark("tcp.checksum.status == \"Bad\"")) == 1
+    assert len(ids.tshark(packets.BAD_CHECKSUM)) == 1
     ids.forget()
     assert ids.count() == 0
 

@@ -9,12 +9,13 @@ enum { LIST_MAX = 256, PATH_MAX_LEN = 160 };
 
 static void tell_of_twins(struct change *c, const json_t *list, const char *path)
 {
-	CLEANUP_JSON json_t *seen = json_object();
+	CLEANUP_JSON json_t *seen = NULL;
 	const json_t *item;
 	size_t i;
 
-	if (json_array_size(list) > LIST_MAX)
+	if (json_array_size(list) < 2 || json_array_size(list) > LIST_MAX)
 		return;
+	seen = json_object();
 	json_array_foreach((json_t *)list, i, item) {
 		CLEANUP_FREE char *text = json_dumps(item, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
 		const json_t *first = json_object_get(seen, text);

@@ -7,7 +7,6 @@
 #define PAGES       720        /* an hour */
 #define LONG_PAGES  8928       /* 31 days */
 #define RISE_MAX    1000000000000000LL
-#define LEVEL_MAX   1000000000LL
 #define JUMP_MS     10000      /* so long nobody turned us: nobody listened */
 #define BACK_MS     2000       /* a clock may be set back so far without notice */
 
@@ -197,7 +196,7 @@ static void take(const struct hearing *h, struct series *s, struct series *sum, 
 		if (!f)
 			continue;
 		rise = bounded(json_integer_value(v) - (anew ? 0 : json_int(before, key, 0)), RISE_MAX);
-		value = bounded(json_integer_value(v), LEVEL_MAX);
+		value = bounded(json_integer_value(v), METER_LEVEL_MAX);
 		if (rise < 0 && !is_level(key))
 			rise = 0;
 		lifted = feed(h, s, f, value, rise, false);

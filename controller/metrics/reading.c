@@ -87,7 +87,7 @@ static void totals(const struct meter *m, const struct column *columns, size_t c
 	}
 	while (at--) {
 		for (; left; left--) {
-			const struct page *p = t->pages[(t->first + left - 1) % t->room];
+			const struct page *p = tape_at(t, left - 1);
 			int64_t came[METRIC_COLUMNS] = { 0 };
 
 			if (p->at_s < out[at].at_s + step_s)

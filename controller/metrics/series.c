@@ -5,7 +5,6 @@
 #include "base/base.h"
 
 #define SERIES_MAX 262144 /* engines may invent servers */
-#define LEVEL_MAX  1000000000LL
 #define MS_MAX     1000000LL
 
 /* ---- series ---- */
@@ -150,7 +149,7 @@ void live_last(struct live *l, uint64_t now_ms)
 	for (size_t c = 0; c < n; c++)
 		for (size_t k = 0; k < TAPES && is_level(&columns[c]); k++)
 			if (columns[c].how == COLUMN_MEAN)
-				l->sums[k][c] = sum_of(l->sums[k][c], MIN(l->kept[columns[c].place], LEVEL_MAX) * MIN(ms, MS_MAX));
+				l->sums[k][c] = sum_of(l->sums[k][c], MIN(l->kept[columns[c].place], METER_LEVEL_MAX) * MIN(ms, MS_MAX));
 			else
 				l->sums[k][c] = MAX(l->sums[k][c], l->kept[columns[c].place]);
 }

@@ -13,6 +13,7 @@
 #include "controller/metrics/catalogue.h"
 
 #define TAPES 2 /* of short and of long steps */
+#define METER_LEVEL_MAX 1000000000LL /* more than there is of anything; engines may say more */
 
 struct series {
 	struct table_link link; /* in roster.names, by thing */

@@ -127,14 +127,14 @@ void tape_write(struct tape *t, struct draft *d)
 
 /* ---- reading ---- */
 
-static struct page *page_at(const struct tape *t, size_t i)
+struct page *tape_at(const struct tape *t, size_t i)
 {
 	return t->pages[(t->first + i) % t->room];
 }
 
 const struct page *tape_newest(const struct tape *t)
 {
-	return t->n ? page_at(t, t->n - 1) : NULL;
+	return t->n ? tape_at(t, t->n - 1) : NULL;
 }
 
 const struct page *tape_page(const struct tape *t, uint64_t at_s)
@@ -144,12 +144,12 @@ const struct page *tape_page(const struct tape *t, uint64_t at_s)
 	while (low < high) {
 		size_t middle = (low + high) / 2;
 
-		if (page_at(t, middle)->at_s < at_s)
+		if (tape_at(t, middle)->at_s < at_s)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < t->n && page_at(t, low)->at_s == at_s ? page_at(t, low) : NULL;
+	return low < t->n && tape_at(t, low)->at_s == at_s ? tape_at(t, low) : NULL;
 }
 
 bool page_add(const struct page *p, uint32_t series, int64_t *v, size_t n)
@@ -191,7 +191,7 @@ static void drop(struct tape *t, struct page *p)
 
 void tape_drop_oldest(struct tape *t)
 {
-	struct page *p = page_at(t, 0);
+	struct page *p = tape_at(t, 0);
 
 	t->first = (t->first + 1) % t->room;
 	drop(t, p);
@@ -200,5 +200,5 @@ void tape_drop_oldest(struct tape *t)
 void tape_drop_from(struct tape *t, uint64_t at_s)
 {
 	while (t->n && tape_newest(t)->at_s >= at_s)
-		drop(t, page_at(t, t->n - 1));
+		drop(t, tape_at(t, t->n - 1));
 }

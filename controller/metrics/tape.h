@@ -59,6 +59,8 @@ void tape_write(struct tape *t, struct draft *d);
 
 /* The page of the step that begins at AT_S; NULL: a gap, or dropped. */
 const struct page *tape_page(const struct tape *t, uint64_t at_s);
+/* The one that so many are older than. */
+struct page *tape_at(const struct tape *t, size_t i);
 const struct page *tape_newest(const struct tape *t);
 /* Adds the columns of SERIES to V, which has N. False: it has nothing there. */
 bool page_add(const struct page *p, uint32_t series, int64_t *v, size_t n);

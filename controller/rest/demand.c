@@ -4,7 +4,6 @@
 #include <strings.h>
 
 #include "base/base.h"
-#include "base/moment.h"
 
 enum { STEP = 300, LIMIT = 6, IDS_MAX = 1000 };
 
@@ -16,6 +15,11 @@ static const struct {
 	{ "serviceengine", "SE_METRICS_ENTITY" },
 	{ "controller", "CONTROLLER_METRICS_ENTITY" },
 };
+
+const char *demand_kind(size_t i)
+{
+	return i < ARRAY_SIZE(entities) ? entities[i].kind : NULL;
+}
 
 const char *demand_entity(const char *kind)
 {
@@ -77,18 +81,14 @@ static int number(const struct demand *d, const char *name, uint64_t max, uint64
 	return 0;
 }
 
-static int moment(const struct demand *d, const char *name, uint64_t dflt_ms, uint64_t *ms, struct err *e)
+/* *MS stays when nothing is said. */
+static int moment(const struct demand *d, const char *name, uint64_t *ms, struct err *e)
 {
-	const char *text = word(d, name);
-	uint64_t us;
+	uint64_t us = *ms * 1000;
+	int rc = query_moment(name, word(d, name), &us, e);
 
-	*ms = dflt_ms;
-	if (!text)
-		return 0;
-	if (moment_read(text, &us) < 0)
-		return err_set(e, -EINVAL, name, "'%.40s' is not a time such as 2024-05-01T12:00:00.000000Z.", text);
 	*ms = us / 1000;
-	return 0;
+	return rc;
 }
 
 /* ---- which, when, of what ---- */
@@ -121,7 +121,7 @@ static int read_ids(struct demand *d, struct err *e)
 
 static int read_time(struct demand *d, uint64_t now_ms, struct err *e)
 {
-	uint64_t step, start, stop, end_s;
+	uint64_t step, start = 0, stop = now_ms, end_s;
 	int rc = number(d, "step", 86400, STEP, &step, e);
 
 	if (rc == 0 && !meter_has_step((unsigned)step))
@@ -131,9 +131,9 @@ static int read_time(struct demand *d, uint64_t now_ms, struct err *e)
 	if (rc == 0)
 		rc = number(d, "limit", DEMAND_POINTS_MAX, word(d, "start") ? DEMAND_POINTS_MAX : LIMIT, &d->limit, e);
 	if (rc == 0)
-		rc = moment(d, "stop", now_ms, &stop, e);
+		rc = moment(d, "stop", &stop, e);
 	if (rc == 0)
-		rc = moment(d, "start", 0, &start, e);
+		rc = moment(d, "start", &start, e);
 	if (rc < 0)
 		return rc;
 	d->step_s = (unsigned)step;

@@ -32,6 +32,8 @@ struct demand {
 int demand_read(struct demand *d, const struct query *q, const json_t *body, uint64_t now_ms, struct err *e);
 void demand_fini(struct demand *d);
 
+/* The kinds that have metrics, from 0 on; NULL: no more. */
+const char *demand_kind(size_t i);
 /* What the contract calls objects of KIND ("controller" too); NULL: they have no metrics. */
 const char *demand_entity(const char *kind);
 

@@ -4,7 +4,6 @@
 #include <strings.h>
 
 #include "base/base.h"
-#include "base/moment.h"
 
 enum { PAGE_SIZE = 10, PAGE_MAX = 100000 };
 
@@ -52,9 +51,7 @@ static int time_param(const struct query *q, const char *name, uint64_t *us, boo
 	const char *text = query_get(q, name);
 
 	*said = text && *text;
-	if (!*said || moment_read(text, us) == 0)
-		return 0;
-	return err_set(e, -EINVAL, name, "'%.40s' is not a time such as 2024-05-01T12:00:00.000000Z.", text);
+	return query_moment(name, text, us, e);
 }
 
 static int bool_param(const struct query *q, const char *name, bool dflt, bool *out, struct err *e)

@@ -214,8 +214,8 @@ json_t *log_table_page(const struct log_query *l, const json_t *records, int64_t
 	static const struct log_order largest = { "count", true };
 	CLEANUP_JSON json_t *groups = l->groupby[0] ? grouped(l, records) : NULL;
 	const json_t *from = groups ? groups : records;
-	bool by_time = log_query_by_time(l);
-	struct row *rows = rows_of(from, groups && !l->n_orders ? &largest : l->orders, by_time ? 0 : groups && !l->n_orders ? 1 : l->n_orders);
+	bool largest_first = groups && !l->n_orders;
+	struct row *rows = largest_first ? rows_of(from, &largest, 1) : rows_of(from, l->orders, log_query_by_time(l) ? 0 : l->n_orders);
 	json_t *out = json_array();
 	size_t n = json_array_size(from);
 
@@ -245,6 +245,7 @@ static char *cell_text(const json_t *v)
 static void cell_put(const struct log_query *l, const json_t *v, struct buf *out)
 {
 	CLEANUP_FREE char *text = cell_text(v);
+	bool formula = json_is_string(v) && *text && strchr("=+-@\t\r", *text); /* to a spreadsheet */
 
 	if (l->format == LOG_TXT) {
 		for (char *p = text; *p; p++)
@@ -253,12 +254,12 @@ static void cell_put(const struct log_query *l, const json_t *v, struct buf *out
 		buf_puts(out, text);
 		return;
 	}
-	if (!strpbrk(text, ",\"\r\n") && !(json_is_string(v) && *text && strchr("=+-@\t\r", *text))) {
+	if (!strpbrk(text, ",\"\r\n") && !formula) {
 		buf_puts(out, text);
 		return;
 	}
 	buf_puts(out, "\"");
-	if (json_is_string(v) && strchr("=+-@\t\r", *text))
+	if (formula)
 		buf_puts(out, "'");
 	for (const char *p = text; *p; p++) {
 		if (*p == '"')

@@ -98,7 +98,7 @@ static void answer(struct request *q, const struct log_query *l, json_t *records
 struct events {
 	struct request *q;
 	const struct log_query *l;
-	const char *about;  /* uuid that they name; NULL: any */
+	const struct filter *about; /* whose uuid they name; NULL: any */
 	bool whole;         /* a filter asks for what stands beside the event */
 	size_t count;
 	json_t *found;
@@ -148,14 +148,10 @@ static uint64_t cpu_ns(void)
 static bool passes(const struct events *s, uint64_t id, uint64_t us, const json_t *event)
 {
 	CLEANUP_JSON json_t *whole = s->whole ? shown(s->q, id, us, event) : NULL;
-	struct filter about = { .op = "co", .field = "all" };
 
 	if (!log_query_passes(s->l, whole ? whole : event))
 		return false;
-	if (!s->about)
-		return true;
-	snprintf(about.value, sizeof(about.value), "%s", s->about);
-	return filter_passes(&about, event);
+	return !s->about || filter_passes(s->about, event);
 }
 
 static int take(void *arg, uint64_t id, uint64_t us, const json_t *event)
@@ -191,8 +187,11 @@ static json_t *turned(json_t *from)
 
 static void events_get(struct request *q, const struct log_query *l, const struct object *vs)
 {
-	struct events s = { .q = q, .l = l, .about = vs ? vs->uuid : NULL, .found = json_array(), .began_ns = cpu_ns() };
+	struct filter about = { .op = "co", .field = "all" };
+	struct events s = { .q = q, .l = l, .about = vs ? &about : NULL, .found = json_array(), .began_ns = cpu_ns() };
 
+	if (vs)
+		snprintf(about.value, sizeof(about.value), "%s", vs->uuid);
 	for (size_t i = 0; i < l->n_filters; i++) {
 		const char *f = l->filters[i].field;
 

@@ -194,6 +194,7 @@ struct pools {
 	struct telling *t;
 	struct thing thing;
 	struct meter_series s;
+	bool fan;      /* each server for itself */
 	json_t *items; /* {"ip:port": true} */
 };
 
@@ -210,7 +211,7 @@ static int add_pool(void *arg, const struct object *pool, enum pools_role role)
 	(void)role;
 	if ((p->t->d->pool && strcmp(p->t->d->pool, pool->uuid) != 0) || !access_reads(&p->t->q->viewer, pool))
 		return 0;
-	if (p->t->d->item && strcmp(p->t->d->item, "*") == 0) {
+	if (p->fan) {
 		const char *item;
 		void *next;
 		json_t *v;
@@ -231,16 +232,15 @@ static int add_pool(void *arg, const struct object *pool, enum pools_role role)
 
 static void tell_pools(struct telling *t, const struct object *o, const struct thing *thing)
 {
-	bool fan = t->d->item && strcmp(t->d->item, "*") == 0;
-	struct pools p = { .t = t, .thing = *thing, .items = json_object() };
+	struct pools p = { .t = t, .thing = *thing, .fan = t->d->item && strcmp(t->d->item, "*") == 0, .items = json_object() };
 
 	if (strcmp(o->kind->path, "pool") == 0)
 		add_pool(&p, o, POOLS_OWN);
 	else
 		pools_each(t->q->rest->c->store, o->body, add_pool, &p);
-	p.thing.item = fan ? NULL : t->d->item;
+	p.thing.item = t->d->item;
 	p.thing.pool = t->d->pool;
-	if (!fan)
+	if (!p.fan)
 		tell(t, METRIC_POOL, &p.thing, &p.s);
 	meter_series_free(&p.s);
 	json_decref(p.items);
@@ -323,21 +323,20 @@ static const struct object *object_named(struct request *q, const char *kind, co
 /* "*" or "a,b": of a kind, or of whichever has such an object. Who may not see one does not learn of it. */
 static int tell_objects(struct telling *t, const char *kind, const char *uuids, struct err *e)
 {
-	static const char *const kinds[] = { "virtualservice", "pool", "serviceengine", "controller" };
-
 	if (strcmp(uuids, "*") == 0) {
-		int rc = auth_may(t->q, path_of(kind ? kind : kinds[0]), t->q->tenant_id, false, e);
+		const char *path = path_of(kind ? kind : demand_kind(0));
+		int rc = auth_may(t->q, path, t->q->tenant_id, false, e);
 
 		if (rc == 0)
-			store_each(t->q->rest->c->store, path_of(kind ? kind : kinds[0]), tell_each, t);
+			store_each(t->q->rest->c->store, path, tell_each, t);
 		return rc;
 	}
 	for (const char *p = uuids; *p && !t->too_much; p += strcspn(p, ","), p += *p == ',') {
 		CLEANUP_FREE char *uuid = xstrndup(p, strcspn(p, ","));
 		const struct object *o = kind ? object_named(t->q, kind, uuid) : NULL;
 
-		for (size_t i = 0; !kind && !o && i < ARRAY_SIZE(kinds); i++)
-			o = object_named(t->q, kinds[i], uuid);
+		for (size_t i = 0; !kind && !o && demand_kind(i); i++)
+			o = object_named(t->q, demand_kind(i), uuid);
 		if (o)
 			tell_each(t, o);
 	}
@@ -389,6 +388,7 @@ enum result metrics_get(struct request *q)
 	struct demand d;
 	struct telling t = { .q = q, .d = &d, .objects = json_object() };
 	const struct object *o = NULL;
+	CLEANUP_JSON json_t *series = NULL;
 	struct err e = { 0 };
 	int rc;
 
@@ -408,26 +408,18 @@ enum result metrics_get(struct request *q)
 		if (auth_may_object(q, o, ACCESS_READ, &e) < 0)
 			rc = e.code;
 	}
-	if (rc == 0 && o) {
-		json_t *series = tell_object(&t, o);
-
-		rc = too_much(&t, &e);
-		if (rc == 0) {
-			warn_of(q, &d.uncounted);
-			request_json(q, 200, frame(&d, o->uuid, q->kind, json_incref(series)));
-		}
-		json_decref(series);
-	} else if (rc == 0) {
+	if (rc == 0 && o)
+		series = tell_object(&t, o);
+	else if (rc == 0)
 		rc = tell_objects(&t, q->kind, d.entities ? d.entities : "*", &e);
-		if (rc == 0)
-			rc = too_much(&t, &e);
-		if (rc == 0) {
-			warn_of(q, &d.uncounted);
-			request_json(q, 200, frame(&d, NULL, q->kind, json_incref(t.objects)));
-		}
-	}
-	if (rc < 0)
+	if (rc == 0)
+		rc = too_much(&t, &e);
+	if (rc == 0) {
+		warn_of(q, &d.uncounted);
+		request_json(q, 200, frame(&d, o ? o->uuid : NULL, q->kind, json_incref(o ? series : t.objects)));
+	} else {
 		request_error(q, &e);
+	}
 out:
 	demand_fini(&d);
 	json_decref(t.objects);

@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 #include "base/json.h"
+#include "base/moment.h"
 
 static int hex_digit(char c)
 {
@@ -144,6 +145,13 @@ int query_int(const struct query *q, const char *name, int64_t min, int64_t max,
 			       (long long)min, (long long)max);
 	*out = MIN(n, max);
 	return 0;
+}
+
+int query_moment(const char *name, const char *text, uint64_t *us, struct err *e)
+{
+	if (!text || !*text || moment_read(text, us) == 0)
+		return 0;
+	return err_set(e, -EINVAL, name, "'%.40s' is not a time such as 2024-05-01T12:00:00.000000Z.", text);
 }
 
 void query_escape(const char *s, struct buf *out)

@@ -43,6 +43,8 @@ bool query_flag(const struct query *q, const char *name);
 /* -EINVAL when it is there and not a number from MIN to MAX; larger ones become MAX when CAP. */
 int query_int(const struct query *q, const char *name, int64_t min, int64_t max, bool cap,
 	      int64_t dflt, int64_t *out, struct err *e);
+/* TEXT of the parameter NAME as a time, in microseconds since 1970 (base/moment.h); without text *US stays. -EINVAL with a sentence. */
+int query_moment(const char *name, const char *text, uint64_t *us, struct err *e);
 /* "a=b&c=d" of all arguments but NAME, escaped, into OUT. */
 void query_rebuild(const struct query *q, const char *without, struct buf *out);
 void query_escape(const char *s, struct buf *out);

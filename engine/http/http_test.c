@@ -153,11 +153,7 @@ static void a_bad_header_name_of_the_profile_is_not_used(void **state)
 
 	(void)state;
 	w.http.xff_alternate_name = "X-Real: 1\r\nX-Admin";
-	configure();
-	c = client();
-	say(c, GET);
-	s = server(0);
-	hear(s, GET_);
+	c = first_request(&s);
 	close(c);
 	close(s);
 }
@@ -356,11 +352,7 @@ static void an_answer_cut_short_is_seen_as_such(void **state)
 	int c, s;
 
 	(void)state;
-	configure();
-	c = client();
-	say(c, GET);
-	s = server(0);
-	hear(s, GET_);
+	c = first_request(&s);
 	say(s, "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 9\r\n\r\nok");
 	close(s);
 	hear_broken(c);

@@ -35,11 +35,7 @@ static void an_error_may_end_the_server_s_connection(void **state)
 
 	(void)state;
 	w.http.close_server_side_connection_on_error = true;
-	configure();
-	c = client();
-	say(c, GET);
-	s = server(0);
-	hear(s, GET_);
+	c = first_request(&s);
 	say(s, OK);
 	hear(c, OK);
 	say(c, GET);
@@ -115,11 +111,7 @@ static void a_stale_connection_is_replaced(void **state)
 	int c, s;
 
 	(void)state;
-	configure();
-	c = client();
-	say(c, GET);
-	s = server(0);
-	hear(s, GET_);
+	c = first_request(&s);
 	say(s, OK);
 	hear(c, OK);
 	say(c, GET);
@@ -203,11 +195,7 @@ static void a_client_that_leaves_takes_its_request_along(void **state)
 	int c, s;
 
 	(void)state;
-	configure();
-	c = client();
-	say(c, GET);
-	s = server(0);
-	hear(s, GET_);
+	c = first_request(&s);
 	close(c);
 	hear_broken(s);
 	close(s);
@@ -263,11 +251,7 @@ static void a_client_is_told_how_long_it_may_rest(void **state)
 
 	(void)state;
 	w.http.keepalive_header = true;
-	configure();
-	c = client();
-	say(c, GET);
-	s = server(0);
-	hear(s, GET_);
+	c = first_request(&s);
 	say(s, OK);
 	hear(c, "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 2\r\nKeep-Alive: timeout=5\r\n\r\nok");
 	/* Not where it may not. */
@@ -332,11 +316,7 @@ static void an_edit_disturbs_no_exchange(void **state)
 	int c, s;
 
 	(void)state;
-	configure();
-	c = client();
-	say(c, GET);
-	s = server(0);
-	hear(s, GET_);
+	c = first_request(&s);
 	w.http.xff_enabled = false;
 	configure();
 	say(s, OK);

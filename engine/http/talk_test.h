@@ -87,4 +87,17 @@ static inline void hear_refusal(int fd, int status, bool closes)
 	assert_int_equal(recv(fd, head, n, MSG_WAITALL), n);
 }
 
+/* A client, whose first request *AT_SERVER has heard. */
+static inline int first_request(int *at_server)
+{
+	int c;
+
+	configure();
+	c = client();
+	say(c, GET);
+	*at_server = server(0);
+	hear(*at_server, GET_);
+	return c;
+}
+
 #endif

@@ -418,10 +418,12 @@ static int update_with(struct change *c, const struct object *o, json_t *new, ui
 		rc = may_become(c, o, old, stored, e);
 	if (rc == 0)
 		rc = keeps_name(c, o, stored, e);
+	c->same = rc == 0 && o->system && says_the_same(c, o, old, stored);
 	if (rc == 0)
 		rc = rule_stays_built(c, k, uuid, stored, e);
 	if (rc == 0)
 		rc = check(c, k, uuid, old, stored, e);
+	/* Asked again: a rule may have filled in what it reads out of the object. */
 	if (rc == 0 && says_the_same(c, o, old, stored))
 		return 0;
 	if (rc == 0)

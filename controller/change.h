@@ -30,6 +30,7 @@ struct change {
 	struct txn *txn;
 	struct change_by by;
 	struct model_notes notes; /* collected over all objects of the change */
+	bool same;                /* for rules: a system object that is being replaced will say what it said before */
 };
 
 /*

@@ -697,6 +697,13 @@ static void show_network(json_t *vip, const struct given *g)
 	json_array_append_new(list, json_pack("{s:s}", "network_ref", ref));
 }
 
+/* The network of an address that stays; it is not shown to all who write it back. */
+static void keep_network(const json_t *was, json_t *vip)
+{
+	if (!json_object_get(vip, "discovered_networks"))
+		json_object_set(vip, "discovered_networks", json_object_get(was, "discovered_networks"));
+}
+
 static int fill_one(struct ask *q, const json_t *was, json_t *vip, json_t *given, struct err *e)
 {
 	const char *type = json_str(vip, "auto_allocate_ip_type", "V4_ONLY");
@@ -714,11 +721,15 @@ static int fill_one(struct ask *q, const json_t *was, json_t *vip, json_t *given
 		if (!wanted[f])
 			continue;
 		if (has) { /* as it was read, or an address that the client chose */
-			any = any || (ours && json_equal(has, had));
+			if (ours && json_equal(has, had)) {
+				keep_network(was, vip);
+				any = true;
+			}
 			continue;
 		}
 		if (was && had && stays(was, vip)) {
 			json_object_set(vip, families[f], had);
+			keep_network(was, vip);
 			any = any || ours;
 			continue;
 		}

@@ -90,7 +90,10 @@ static const struct object *by_name(const struct resolver *r, const struct kind_
 		o = find_in(&there, k, r->cloud, name);
 	if (!o)
 		o = find_in(&there, k, cloud, name);
-	return o && (!tenant || !(k->flags & K_TENANT) || strcmp(o->tenant, there.tenant) == 0) ? o : NULL;
+	/* What came with the system is in every tenant, the own one too. */
+	return o && (!tenant || !(k->flags & K_TENANT) || strcmp(o->tenant, there.tenant) == 0 ||
+		     (o->system && strcmp(there.tenant, r->tenant) == 0))
+		       ? o : NULL;
 }
 
 /* TEXT without scheme, host, slashes in front and "api/"; NULL when it is no path at all. */

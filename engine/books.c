@@ -6,6 +6,7 @@
 #include "model/structs.h"
 
 #define MANY 1000 /* services and servers */
+#define LOTS 5    /* of so many a server has its turn at each fifth reading: to look at a resting one costs as much as at a busy one */
 
 struct books {
 	struct counters *counters;
@@ -20,6 +21,8 @@ struct books {
 	bool taken[COUNTERS_SLOTS];
 	uint64_t told[COUNTERS_SLOTS]; /* digest of what was read last */
 	bool many;                  /* a message with all numbers of all of them would be too long */
+	unsigned turn;              /* readings so far */
+	unsigned lot;               /* of servers, whose turn it is; LOTS: everybody's */
 };
 
 struct books *books_new(struct counters *c, const struct link *k)
@@ -280,11 +283,16 @@ static json_t *read_slot(struct books *b, const struct counter_set *set, unsigne
 /* SLOTS is {name: slot}. */
 static json_t *read_slots(struct books *b, json_t *slots, const struct counter_set *set, bool all)
 {
-	json_t *out = json_object(), *slot, *read;
+	bool in_lots = set == &counters_server && b->lot != LOTS;
+	json_t *out = json_object(), *value, *read;
 	const char *name;
 
-	json_object_foreach(slots, name, slot) {
-		read = read_slot(b, set, (unsigned)json_integer_value(slot), all);
+	json_object_foreach(slots, name, value) {
+		unsigned slot = (unsigned)json_integer_value(value);
+
+		if (in_lots && slot < COUNTERS_SLOTS && slot % LOTS != b->lot)
+			continue;
+		read = read_slot(b, set, slot, all);
 		if (read)
 			json_object_set_new(out, name, read);
 	}
@@ -315,6 +323,8 @@ json_t *books_read(struct books *b, bool all)
 	json_object_foreach(b->servers, uuid, slots)
 		n += json_object_size(slots);
 	b->many = n > MANY;
+	b->turn++;
+	b->lot = b->many && !all ? b->turn % LOTS : LOTS;
 	out = json_pack("{s:o, s:o, s:o, s:o}", "services", read_slots(b, b->services, &counters_service, all),
 			"servers", read_group(b, b->servers, &counters_server, all), "rules",
 			read_group(b, b->rules, &counters_rule, true), "engine",

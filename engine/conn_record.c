@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 #include "engine/counters.h"
+#include "engine/log_plan.h"
 #include "engine/records.h"
 #include "engine/significance.h"
 #include "engine/tls/tls.h"
@@ -100,5 +101,5 @@ void conn_record(struct conn *client)
 	if (!rec->reason && !client->uses)
 		rec->reason = RECORD_CLOSED_EARLY;
 	significance_judge(rec, client->listener->snapshot);
-	records_put(w->counters->records, w->id, rec);
+	log_plan_put(client->listener->snapshot, w, client->service->counters, rec);
 }

@@ -128,6 +128,17 @@ static inline uint64_t now(const uint64_t *c)
 	return __atomic_load_n(c, __ATOMIC_RELAXED);
 }
 
+/* C comes to WANT or more, soon. */
+static inline void reaches(const uint64_t *c, uint64_t want)
+{
+	uint64_t deadline = mono_ns() + LIMIT_S * NS_PER_S;
+
+	while (now(c) < want) {
+		assert_true(mono_ns() < deadline);
+		usleep(200);
+	}
+}
+
 /* C comes to WANT, soon. */
 static inline void counted(const uint64_t *c, uint64_t want)
 {

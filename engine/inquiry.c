@@ -1,13 +1,18 @@
 #include "engine/inquiry.h"
 
+#include <errno.h>
 #include <pthread.h>
 
 #include "base/base.h"
 #include "engine/link/link.h"
+#include "engine/reach/tcp_flows.h"
 #include "engine/records.h"
 #include "net/inbox.h"
+#include "net/lines.h"
 
-#define PIECE 250 /* records of an answer in one line */
+#define PIECE      250 /* records of an answer in one line */
+#define A_TURN     2   /* lines of it that leave at once: the warden has leases to renew */
+#define FULL_MS    5   /* the channel is full: look again */
 
 struct inquiries {
 	struct loop *loop;
@@ -15,15 +20,25 @@ struct inquiries {
 	const struct records *records;
 	struct link *link;
 	unsigned running;
+	bool ending;
 };
+
+struct line {
+	struct list link;
+	struct buf text;
+};
+
+struct look;
 
 struct inquiry {
 	struct message message;
 	struct inquiries *all;
 	pthread_t thread;
+	const struct look *look;
 	json_t *ask;
-	json_t *answers;          /* the messages, in order */
-	json_t *piece;            /* results of the last of them */
+	json_t *piece;            /* the records of the next line */
+	struct list lines;        /* the answer, in order */
+	struct timer next;
 };
 
 static json_t *answer_to(const json_t *ask, bool more)
@@ -39,52 +54,114 @@ static void refuse(struct inquiries *q, const json_t *ask, const char *why)
 	link_answer(q->link, a);
 }
 
+/* ---- its thread: all that takes long ---- */
+
+/* Takes M. */
+static void line_add(struct inquiry *i, json_t *m)
+{
+	struct line *l = xcalloc(1, sizeof(*l));
+
+	lines_put(&l->text, m);
+	list_init(&l->link);
+	list_insert(&i->lines, &l->link);
+}
+
+static void piece_end(struct inquiry *i)
+{
+	json_t *a;
+
+	if (!json_array_size(i->piece))
+		return;
+	a = answer_to(i->ask, true);
+	json_object_set_new(a, "results", i->piece);
+	i->piece = json_array();
+	line_add(i, a);
+}
+
 static void give(void *arg, json_t *record)
 {
 	struct inquiry *i = arg;
 
-	if (!i->piece || json_array_size(i->piece) == PIECE) {
-		json_t *a = answer_to(i->ask, true);
-
-		i->piece = json_array();
-		json_object_set_new(a, "results", i->piece);
-		json_array_append_new(i->answers, a);
-	}
 	json_array_append_new(i->piece, record);
+	if (json_array_size(i->piece) == PIECE)
+		piece_end(i);
 }
 
-static void *work(void *arg)
+static void look_at_records(struct inquiry *i)
 {
-	struct inquiry *i = arg;
 	json_t *last = answer_to(i->ask, false);
 	uint64_t overwritten = 0;
 	int64_t n = records_read(i->all->records, i->ask, give, i, &overwritten);
 
+	piece_end(i);
 	json_object_set_new(last, "count", json_integer(n));
 	json_object_set_new(last, "overwritten", json_integer((json_int_t)overwritten));
-	json_array_append_new(i->answers, last);
-	return i;
+	line_add(i, last);
+}
+
+static void look_at_flows(struct inquiry *i)
+{
+	json_t *a = answer_to(i->ask, false);
+
+	json_object_set_new(a, "data", tcp_flows_json());
+	line_add(i, a);
+}
+
+static const struct look {
+	const char *what;
+	void (*work)(struct inquiry *i);
+} looks[] = {
+	{ "logs", look_at_records },
+	{ "tcp-flows", look_at_flows },
+};
+
+/* ---- the warden's thread ---- */
+
+static void line_free(struct line *l)
+{
+	list_remove(&l->link);
+	buf_fini(&l->text);
+	free(l);
+}
+
+static void say(struct timer *t)
+{
+	struct inquiry *i = CONTAINER_OF(t, struct inquiry, next);
+	struct inquiries *q = i->all;
+	int rc = 0;
+
+	for (unsigned n = 0; n < A_TURN && !list_empty(&i->lines) && rc == 0; n++) {
+		struct line *l = LIST_ENTRY(i->lines.next, struct line, link);
+
+		rc = q->ending ? -ENOTCONN : link_answer_text(q->link, l->text.data, l->text.len);
+		if (rc == 0)
+			line_free(l);
+	}
+	while (rc == -ENOTCONN && !list_empty(&i->lines))
+		line_free(LIST_ENTRY(i->lines.next, struct line, link));
+	if (!list_empty(&i->lines)) {
+		timer_in(q->loop, t, rc == -EAGAIN ? FULL_MS : 0, say);
+		return;
+	}
+	q->running--;
+	json_decref(i->piece);
+	json_decref(i->ask);
+	free(i);
 }
 
 static void done(struct message *m)
 {
 	struct inquiry *i = CONTAINER_OF(m, struct inquiry, message);
-	size_t at;
-	json_t *a;
 
 	pthread_join(i->thread, NULL);
-	json_array_foreach(i->answers, at, a)
-		link_answer(i->all->link, json_incref(a));
-	i->all->running--;
-	json_decref(i->answers);
-	json_decref(i->ask);
-	free(i);
+	say(&i->next);
 }
 
 static void *run(void *arg)
 {
-	struct inquiry *i = work(arg);
+	struct inquiry *i = arg;
 
+	i->look->work(i);
 	inbox_post(&i->all->inbox, &i->message, done);
 	return NULL;
 }
@@ -102,9 +179,13 @@ struct inquiries *inquiries_new(struct loop *l, const struct records *r, struct 
 
 void inquiries_take(struct inquiries *q, const json_t *ask)
 {
+	const struct look *look = NULL;
 	struct inquiry *i;
 
-	if (strcmp(json_str(ask, "what", ""), "logs") != 0) {
+	for (size_t l = 0; l < ARRAY_SIZE(looks); l++)
+		if (strcmp(json_str(ask, "what", ""), looks[l].what) == 0)
+			look = &looks[l];
+	if (!look) {
 		refuse(q, ask, "This engine does not know the question.");
 		return;
 	}
@@ -114,8 +195,10 @@ void inquiries_take(struct inquiries *q, const json_t *ask)
 	}
 	i = xcalloc(1, sizeof(*i));
 	i->all = q;
+	i->look = look;
 	i->ask = json_deep_copy(ask); /* counts of references are no thread's but one's */
-	i->answers = json_array();
+	i->piece = json_array();
+	list_init(&i->lines);
 	q->running++;
 	must(pthread_create(&i->thread, NULL, run, i) == 0);
 }
@@ -124,6 +207,7 @@ void inquiries_free(struct inquiries *q)
 {
 	if (!q)
 		return;
+	q->ending = true;
 	while (q->running)
 		loop_turn(q->loop, 100);
 	inbox_fini(&q->inbox);

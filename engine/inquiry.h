@@ -1,8 +1,11 @@
 /*
  * inquiry - questions of the controller whose answer takes a while.
  *
+ *	logs              records of connections and requests (records.h)
+ *	tcp-flows         TCP connections by state, and the first thousand of them (reach/tcp_flows.h)
+ *
  * Each is answered by a thread of its own, so that the warden renews its leases meanwhile; at most
- * INQUIRIES_MAX at a time, who asks more is told to come again. Answers leave in pieces.
+ * INQUIRIES_MAX at a time, who asks more is told to come again. Answers are made into text there, and leave in pieces.
  */
 #ifndef SPANWIRE_ENGINE_INQUIRY_H
 #define SPANWIRE_ENGINE_INQUIRY_H

@@ -9,13 +9,13 @@
 #include "base/base.h"
 #include "engine/admission.h"
 #include "engine/clone/plain.h"
+#include "engine/lack.h"
 #include "engine/l4/udp.h"
 #include "engine/ports.h"
 #include "engine/tls/tls.h"
 #include "engine/worker.h"
 
 #define ACCEPTS_A_TURN  64
-#define ACCEPT_PAUSE_MS 10
 
 void listener_cut_clients(struct worker_service *s, const struct listener *ls, enum conn_cut why)
 {
@@ -41,12 +41,27 @@ void listener_cut_clients(struct worker_service *s, const struct listener *ls, e
 	} while (again);
 }
 
+static void listener_again(struct timer *t);
+
+/* Nobody gains if this is asked again at once: the others go on meanwhile. */
+static void listener_pause(struct listener *ls)
+{
+	struct loop *l = ls->service->worker->loop;
+
+	watch_stop(l, &ls->watch);
+	timer_in(l, &ls->pause, LACK_MS, listener_again);
+}
+
 static void listener_again(struct timer *t)
 {
 	struct listener *ls = CONTAINER_OF(t, struct listener, pause);
 	struct worker *w = ls->service->worker;
 
-	if (ls->service->snapshot)
+	if (!ls->service->snapshot)
+		return;
+	if (lack_persists(w->engine, ls->watch.fd))
+		timer_in(w->loop, t, LACK_MS, listener_again);
+	else
 		must(watch_start(w->loop, &ls->watch, ls->watch.fd, EPOLLIN, ls->watch.ready) == 0);
 }
 
@@ -142,15 +157,17 @@ static void listener_ready(struct watch *watch, uint32_t events)
 
 		if (fd >= 0) {
 			accepted(ls, fd, &peer);
-			continue;
+			if (!lack_after_client(fd))
+				continue;
+			if (watch->active)
+				listener_pause(ls);
+			return;
 		}
 		if (errno == EAGAIN)
 			return;
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			/* Nobody gains if this is asked again at once: the others go on meanwhile. */
+		if (lack_counts(w->engine, errno)) {
 			counter_add(&w->engine->accept_failed, 1);
-			watch_stop(w->loop, watch);
-			timer_in(w->loop, &ls->pause, ACCEPT_PAUSE_MS, listener_again);
+			listener_pause(ls);
 			return;
 		}
 		/* The client is gone before it was accepted: the next one. */

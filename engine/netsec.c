@@ -82,7 +82,7 @@ static void add_range(struct ipset *s, const struct ip_addr_range *r)
 			add_range(s, &(from)->ranges[i_]);              \
 	} while (0)
 
-static struct ipset clients_of(const struct ip_addr_match *m, netsec_group *group, void *arg)
+struct ipset netsec_clients(const struct ip_addr_match *m, netsec_group *group, void *arg)
 {
 	struct ipset all = ipset_everybody(), named = { 0 }, others;
 
@@ -258,7 +258,7 @@ struct netsec *netsec_new(const struct network_security_policy *p, netsec_group 
 
 		r->name = xstrdup(from[i]->name);
 		r->action = from[i]->action;
-		clients[i] = clients_of(m ? m->client_ip : NULL, group, arg);
+		clients[i] = netsec_clients(m ? m->client_ip : NULL, group, arg);
 		client_ports_of(&r->client_ports, m ? m->client_port : NULL);
 		ports_of(&r->ports, m ? m->vs_port : NULL);
 		if (r->action == NETWORK_SECURITY_POLICY_ACTION_TYPE_RATE_LIMIT)

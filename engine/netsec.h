@@ -12,9 +12,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/ipset.h"
 #include "engine/address.h"
 
 struct ip_addr_group;
+struct ip_addr_match;
 struct netsec;
 struct network_security_policy;
 
@@ -28,6 +30,9 @@ enum netsec_verdict {
 
 /* A group that a rule names; NULL where there is none. Borrowed until netsec_new() returns. */
 typedef const struct ip_addr_group *netsec_group(void *arg, const char *uuid);
+
+/* Whom M means, sealed; NULL: everybody. The caller's to ipset_fini(). */
+struct ipset netsec_clients(const struct ip_addr_match *m, netsec_group *group, void *arg);
 
 /* The rates of rules of the same name and rate go on as they are in OLD (may be NULL). */
 struct netsec *netsec_new(const struct network_security_policy *p, netsec_group *group, void *arg,

@@ -94,7 +94,7 @@ static void entry_seen(struct stripe *s, struct entry *e, uint64_t until)
 {
 	e->until = until;
 	list_remove(&e->seen);
-	list_insert(s->seen.prev, &e->seen);
+	list_insert(&s->seen, &e->seen);
 }
 
 struct backend *persist_find(struct persist *p, const uint8_t key[static 16], uint64_t now, uint64_t keep_ns)

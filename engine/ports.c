@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/table.h"
+#include "engine/lack.h"
 
 #define BACKLOG        65535 /* the kernel cuts it to somaxconn */
 #define KEEPALIVE_STEP 30
@@ -112,6 +113,8 @@ static int open_socket(const union address *a, bool udp, int device, int *out)
 
 	if (fd < 0)
 		return -errno;
+	if (lack_after_client(fd))
+		return -EMFILE;
 	if ((rc = set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) < 0 ||
 	    (rc = set(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_FREEBIND : IP_FREEBIND, 1)) < 0 ||
 	    (v6 && (rc = set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) < 0) ||

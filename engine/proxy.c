@@ -15,6 +15,7 @@
 #include "engine/config/config.h"
 #include "engine/health/health.h"
 #include "engine/health/probe.h"
+#include "engine/lack.h"
 #include "engine/config/names.h"
 #include "engine/records.h"
 #include "engine/clone/plain.h"
@@ -127,7 +128,7 @@ static void on_names_known(struct proxy *p, const json_t *m, int fd)
 static void on_resolvers(struct proxy *p, const json_t *m, int fd)
 {
 	(void)fd;
-	names_servers(p->names, json_object_get(m, "servers"));
+	names_servers(p->names, json_object_get(m, "servers"), json_object_get(m, "search"));
 }
 
 /* ---- what the monitors tell ---- */
@@ -192,6 +193,7 @@ static void pulse_look(struct proxy *p)
 {
 	uint64_t n;
 
+	lack_look();
 	counters_engine_of(&p->counters, p->counters.workers)->proxy_turn_ms = loop_longest(p->loop) / NS_PER_MS;
 	while (recv(p->pulse_fd, &n, sizeof(n), MSG_DONTWAIT) == sizeof(n))
 		workers_round(p->workers, p->n_workers, NULL, alive, p, n);

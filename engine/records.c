@@ -337,7 +337,7 @@ static json_t *shown(const struct record *rec)
 	json_object_set_new(o, "connection_ended", json_true());
 	put_number(o, "vcpu_id", rec->worker);
 	json_object_set_new(o, "adf", json_boolean(significant));
-	json_object_set_new(o, "udf", json_false());
+	json_object_set_new(o, "udf", json_boolean(rec->filtered));
 	put_number(o, "significant", significant);
 	if (significant)
 		json_array_append_new(why, json_string(reasons[rec->reason]));
@@ -381,6 +381,7 @@ static int by_time(const void *a, const void *b)
 struct search {
 	int64_t type;
 	const char *vs;
+	bool filtered;          /* of what is not significant only what a filter means */
 	uint64_t start, end;
 	const json_t *filters;
 	struct place *found;
@@ -394,7 +395,7 @@ static bool wanted(const struct search *s, const struct record *rec)
 	CLEANUP_JSON json_t *o = NULL;
 
 	if (rec->type != s->type || rec->report_us < s->start || rec->report_us > s->end ||
-	    (s->vs && !text_is(rec, RECORD_T_VS, s->vs)))
+	    (s->vs && !text_is(rec, RECORD_T_VS, s->vs)) || (s->filtered && !rec->filtered && rec->reason == RECORD_NONE))
 		return false;
 	if (json_array_size(s->filters) == 0)
 		return true;
@@ -442,10 +443,12 @@ int64_t records_read(const struct records *r, const json_t *query, void (*give)(
 	size_t max = (size_t)MAX(json_int(query, "max", 10), (int64_t)0);
 	bool oldest = json_is_true(json_object_get(query, "oldest_first"));
 	bool rest = !json_is_false(json_object_get(query, "rest"));
-	bool rings[RECORD_RINGS] = { rest, !json_is_false(json_object_get(query, "significant")),
-				     rest && s.type == RECORD_CONNECTION };
+	bool filtered = json_is_true(json_object_get(query, "filtered"));
+	bool rings[RECORD_RINGS] = { rest || filtered, !json_is_false(json_object_get(query, "significant")),
+				     (rest || filtered) && s.type == RECORD_CONNECTION };
 	char copy[RECORD_BYTES] __attribute__((aligned(8)));
 
+	s.filtered = filtered && !rest;
 	*overwritten = 0;
 	for (unsigned w = 0; r->mem && w < r->workers; w++)
 		for (unsigned ring = 0; ring < RECORD_RINGS; ring++)

@@ -71,7 +71,8 @@ enum record_reason {
 	X(QUERY, "uri_query", 128)                                                                 \
 	X(AGENT, "user_agent", 128)                                                                \
 	X(REFERER, "referer", 96)                                                                  \
-	X(XFF, "xff", 64)
+	X(XFF, "xff", 64)                                                                          \
+	X(FILTER, "client_log_filter_name", 64)
 
 enum record_text {
 #define X(name, member, max) RECORD_T_##name,
@@ -101,6 +102,7 @@ struct record {
 	uint8_t type, reason;
 	uint8_t version;        /* 10, 11, 20 */
 	bool tls, udp, http;
+	bool filtered;          /* a filter of the analytics policy means it */
 	bool reused;            /* the server's connection had served before */
 	uint16_t status, server_status;
 	uint16_t worker;
@@ -147,7 +149,7 @@ void records_put(struct records *r, unsigned worker, const struct record *rec);
 struct record_filter;
 
 /*
- * {"records": an enum record_type, "virtualservice", "start_us", "end_us", "significant", "rest": bool, "oldest_first": bool, "max",
+ * {"records": an enum record_type, "virtualservice", "start_us", "end_us", "significant", "filtered", "rest": bool, "oldest_first": bool, "max",
  * "filters": ["eq(response_code,503)"]}.
  * Calls GIVE with the matching records, in order, as the contract names their members (new references), at most `max`.
  * Number of all that match; *OVERWRITTEN: of those that were and are no more, of any service; -EINVAL.

@@ -3,48 +3,16 @@
 #include "base/base.h"
 #include "engine/clone/flow_log.h"
 #include "engine/http/redaction.h"
+#include "engine/log_plan.h"
 #include "engine/pool_state.h"
 #include "engine/tls/secure.h"
-
-/* Objects are small and many: a page that nobody touched costs nothing, and each that is touched a microsecond. */
-enum { GRAIN = 1024 };
-
-struct snapshot_part *snapshot_part_new(void)
-{
-	struct snapshot_part *p = xcalloc(1, sizeof(*p));
-
-	atomic_init(&p->refs, 1);
-	p->arena.grain = GRAIN;
-	return p;
-}
-
-struct snapshot_part *snapshot_part_get(struct snapshot_part *p)
-{
-	atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
-	return p;
-}
-
-void snapshot_part_put(struct snapshot_part *p)
-{
-	if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
-		return;
-	arena_fini(&p->arena);
-	free(p);
-}
-
-const void *snapshot_use(struct snapshot *s, struct snapshot_part *p)
-{
-	must(s->n_parts < SNAPSHOT_PARTS);
-	s->parts[s->n_parts++] = snapshot_part_get(p);
-	return p->object;
-}
 
 struct snapshot *snapshot_new(void)
 {
 	struct snapshot *s = xcalloc(1, sizeof(*s));
 
 	atomic_init(&s->refs, 1);
-	s->arena.grain = GRAIN;
+	s->arena.grain = PART_GRAIN;
 	return s;
 }
 
@@ -62,7 +30,6 @@ void snapshot_put(struct snapshot *s)
 		for (size_t j = 0; j < s->pools[i].n_servers; j++)
 			backend_put(s->pools[i].servers[j].backend);
 		pool_state_put(s->pools[i].state);
-		snapshot_part_put(s->pools[i].part);
 		secure_put(s->pools[i].tls);
 	}
 	admission_put(s->admission.shared);
@@ -72,8 +39,8 @@ void snapshot_put(struct snapshot *s)
 	secure_put(s->clients_tls);
 	flow_sink_put(s->clone.sink);
 	redaction_fini(s->redaction);
-	for (size_t i = 0; i < s->n_parts; i++)
-		snapshot_part_put(s->parts[i]);
+	log_plan_fini(s->log_plan);
+	parts_put(&s->parts);
 	arena_fini(&s->arena);
 	free(s);
 }

@@ -19,6 +19,7 @@
 #include "engine/admission.h"
 #include "engine/backend.h"
 #include "engine/lb/lb.h"
+#include "engine/part.h"
 #include "engine/source.h"
 #include "engine/tuning.h"
 
@@ -35,6 +36,7 @@ struct pool_state;
 struct sticky;
 struct trigger;
 struct redaction;
+struct log_plan;
 
 /* A server of the pool, as this revision of the pool has it. */
 struct snapshot_server {
@@ -47,7 +49,6 @@ struct snapshot_server {
 
 /* A pool that the service uses, in the data path's own units. */
 struct snapshot_pool {
-	struct snapshot_part *part;       /* what `pool` is in; a reference */
 	const struct pool *pool;          /* defaults filled in; never NULL */
 	const char *uuid, *name;
 	struct lb_rules rules;
@@ -121,20 +122,10 @@ struct snapshot_port {
 	struct snapshot *as;              /* how they are; a reference */
 };
 
-/* An object that snapshots have in common. */
-struct snapshot_part {
-	atomic_uint refs;
-	struct arena arena;
-	const void *object;
-};
-
-enum { SNAPSHOT_PARTS = 3 };
-
 struct snapshot {
 	atomic_uint refs;
 	struct arena arena;
-	size_t n_parts;
-	struct snapshot_part *parts[SNAPSHOT_PARTS]; /* references: what of the objects is not in the arena */
+	struct parts parts;               /* the objects, which it shares with others */
 
 	unsigned index;                   /* of the service in this proxy: the workers' tables */
 	unsigned slot;                    /* of its counters */
@@ -169,6 +160,7 @@ struct snapshot {
 	struct admission_plan admission;
 	const struct trigger *trigger;    /* requests that save packets; NULL: none does */
 	struct redaction *redaction;                /* what logs and the recorder hide of requests; NULL: what they always do */
+	struct log_plan *log_plan;        /* which records are kept; NULL: all */
 	bool cuts_clients;                /* those of an older snapshot are not to go on */
 
 	size_t n_ports;
@@ -178,13 +170,6 @@ struct snapshot {
 	const struct snapshot_tls_port *tls_ports;
 	struct secure *clients_tls;       /* NULL: no certificate. A reference */
 };
-
-/* An empty one, for its maker to load; his reference. */
-struct snapshot_part *snapshot_part_new(void);
-struct snapshot_part *snapshot_part_get(struct snapshot_part *p);
-void snapshot_part_put(struct snapshot_part *p);
-/* What is in P, which lives as long as S does from now on. */
-const void *snapshot_use(struct snapshot *s, struct snapshot_part *p);
 
 struct snapshot *snapshot_new(void);
 struct snapshot *snapshot_get(struct snapshot *s);

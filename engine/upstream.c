@@ -11,6 +11,7 @@
 #include "engine/clone/mark.h"
 #include "engine/clone/plain.h"
 #include "engine/idle.h"
+#include "engine/lack.h"
 #include "engine/persist.h"
 #include "engine/pool_state.h"
 #include "engine/tls/tls.h"
@@ -200,11 +201,11 @@ static int dial(struct upstream *u, struct worker_backend *b)
 	union address vip = u->client->listener->address;
 	struct worker *w = u->client->worker;
 	struct conn *c;
-	int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
+	int fd = lack_server(w->engine, socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)), rc;
 	bool here;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	c = conn_new(w, u->client->service, CONN_SERVER, fd, to);
 	if (!c)
 		return -ENOMEM;
@@ -233,8 +234,13 @@ static int dial(struct upstream *u, struct worker_backend *b)
 	here = rc == 0;
 	if (rc == 0 && connect(fd, &to->sa, address_len(to)) < 0 && errno != EINPROGRESS)
 		rc = -errno;
-	if (rc == -EADDRNOTAVAIL) /* no fault of the server's */
+	/* What is no fault of the server's. */
+	if (rc == -EADDRNOTAVAIL) {
 		counter_add(here ? &c->service->counters->server_no_port : &c->service->counters->server_no_source, 1);
+		if (here)
+			counter_add(&b->counters->conn_no_port, 1);
+	} else if (lack_counts(w->engine, -rc))
+		rc = LACK;
 	else if (rc < 0)
 		counter_add(&b->counters->conn_failed, 1);
 	if (rc < 0) {
@@ -250,10 +256,16 @@ static int dial(struct upstream *u, struct worker_backend *b)
 	return 0;
 }
 
+static void enqueue(struct upstream *u)
+{
+	list_insert(&u->from->queue, &u->queued);
+	u->asked_ns = loop_now(u->client->worker->loop);
+	upstream_queue_look(u->from);
+}
+
 /* Wait for a place? */
 static bool queue(struct upstream *u)
 {
-	struct worker_pool *p = u->from;
 	struct pool_state *state = u->pool->state;
 
 	if (!u->pool->queue_max || !state || u->tries)
@@ -264,16 +276,16 @@ static bool queue(struct upstream *u)
 		return false;
 	}
 	counter_add(&u->client->service->counters->queue_total, 1);
-	list_insert(p->queue.prev, &u->queued);
-	u->asked_ns = loop_now(u->client->worker->loop);
-	upstream_queue_look(p);
+	enqueue(u);
 	return true;
 }
 
 static void unqueue(struct upstream *u)
 {
 	list_remove(&u->queued);
-	atomic_fetch_sub_explicit(&u->pool->state->queued, 1, memory_order_relaxed);
+	if (!u->lacked)
+		atomic_fetch_sub_explicit(&u->pool->state->queued, 1, memory_order_relaxed);
+	u->lacked = false;
 }
 
 struct lb_member *upstream_stay(struct worker_pool *p, struct backend *b, int *rc)
@@ -397,8 +409,9 @@ static int choose(struct upstream *u, bool fresh)
 			stay_forget(u);
 			if (rc == -EHOSTDOWN)
 				return rc;
-			counter_add(stays ? &u->client->service->counters->persist_kept
-					  : &u->client->service->counters->persist_lost, 1);
+			if (!u->lacked)
+				counter_add(stays ? &u->client->service->counters->persist_kept
+						  : &u->client->service->counters->persist_lost, 1);
 		}
 		if (!m)
 			m = pick(u, &rc);
@@ -448,6 +461,10 @@ static int choose(struct upstream *u, bool fresh)
 		if (rc == 0)
 			return UPSTREAM_WAIT;
 		lb_release(lb, m);
+		if (rc == LACK) { /* another server would be no better */
+			u->stay = stays ? backend_get(m->backend) : NULL;
+			return rc;
+		}
 		leave_out(u, b);
 		slowed = u->ask.avoid_n;
 		if (u->tries >= UPSTREAM_TRIES)
@@ -469,13 +486,13 @@ static void queue_serve(struct timer *t)
 		uint64_t since = u->asked_ns;
 		int rc = choose(u, false);
 
-		if (rc == -EBUSY && !late) {
+		if ((rc == -EBUSY || rc == LACK) && !late) {
 			u->asked_ns = since;
 			timer_in(w->loop, &p->queue_timer, QUEUE_LOOK_MS, queue_serve);
 			break;
 		}
 		unqueue(u);
-		if (rc == -EBUSY)
+		if (rc == -EBUSY || rc == LACK)
 			counter_add(&p->service->counters->queue_late, 1);
 		if (rc != UPSTREAM_WAIT)
 			u->user->connected(u, rc);
@@ -624,6 +641,11 @@ int upstream_open(struct upstream *u, struct snapshot *s, const struct upstream_
 	rc = choose(u, false);
 	if (rc == -EBUSY && queue(u))
 		return UPSTREAM_WAIT;
+	if (rc == LACK) {
+		u->lacked = true;
+		enqueue(u);
+		return UPSTREAM_WAIT;
+	}
 	if (rc < 0)
 		leave(u);
 	return rc;

@@ -8,7 +8,8 @@
  * closes it.
  *
  * Where the pool lets them, exchanges that find all servers full wait in a queue for a place
- * (upstream_open() says UPSTREAM_WAIT); over all workers no more than its depth.
+ * (upstream_open() says UPSTREAM_WAIT); over all workers no more than its depth. Who cannot have a socket (lack.h) waits
+ * there in any case.
  *
  * Connections at rest belong to (worker, service, server) and carry the
  * generation of the clone profile under which they were opened; of another
@@ -71,6 +72,7 @@ struct upstream {
 	struct backend *stay;             /* a reference: the server that the client had, until it was tried */
 	struct list queued;
 	uint64_t asked_ns;                /* when the server was asked, or the queue entered */
+	bool lacked;                      /* queued: it waits for what the machine lacks, and not for a server */
 	bool twice;                       /* as it was asked */
 	bool timing;                      /* its answer is still to come */
 	bool waiting;                     /* the server has not answered the SYN */

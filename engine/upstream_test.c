@@ -7,7 +7,9 @@
 #include <poll.h>
 #include <semaphore.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 
+#include "engine/lack.h"
 #include "engine/persist.h"
 #include "engine/upstream.h"
 #include "engine/world_test.h"
@@ -480,6 +482,32 @@ static void one_that_waits_gets_the_place_that_is_given_back(void **state)
 	close(s);
 }
 
+static void those_that_wait_are_served_in_turn(void **state)
+{
+	struct world *w = *state;
+	static const char *const words[] = { "0", "1", "2", "3" };
+	int c[4], s = -1;
+
+	w->pool.rules.max_load = 1;
+	w->pool.queue_max = 3;
+	configure(w);
+	for (unsigned i = 0; i < 4; i++) {
+		c[i] = dial(w, 0);
+		say(c[i], words[i]);
+		counted(&service(w)->queue_total, i);
+		if (i == 0)
+			hear(s = answer(w, 0), words[0]);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		say(s, "!");
+		hear(c[i], "!");
+		if (i < 3)
+			hear(s, words[i + 1]); /* on the same connection */
+		close(c[i]);
+	}
+	close(s);
+}
+
 static void one_that_waits_may_leave_or_lose_its_pool(void **state)
 {
 	struct world *w = *state;
@@ -505,6 +533,47 @@ static void one_that_waits_may_leave_or_lose_its_pool(void **state)
 	hear_end(s);
 	close(a);
 	close(b);
+	close(s);
+}
+
+/* So many descriptors more, before what is kept back begins. */
+static void allow(int more)
+{
+	int next = dup(0);
+	struct rlimit r;
+
+	close(next);
+	getrlimit(RLIMIT_NOFILE, &r);
+	r.rlim_cur = more ? (rlim_t)(next + more + 16) : r.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &r), 0);
+	lack_look();
+}
+
+static void without_descriptors_everybody_waits(void **state)
+{
+	struct world *w = *state;
+	struct engine_counters *engine = counters_engine_of(&w->counters, 0);
+	int c, late, s;
+
+	configure(w);
+	settle(w->worker);
+	allow(2); /* the client's here, and the worker's */
+	c = dial(w, 0);
+	say(c, "?");
+	counted(&service(w)->conn_total, 1);
+	late = dial(w, 0); /* in the kernel */
+	reaches(&engine->lack_descriptors, 5);
+	assert_int_equal(now(&service(w)->conn_total), 1);
+	assert_int_equal(now(&server(w)->conn_failed), 0);
+	assert_int_equal(atomic_load(&w->state->queued), 0);
+	allow(0);
+	s = answer(w, 0);
+	hear(s, "?");
+	counted(&service(w)->conn_total, 2);
+	say(s, "!");
+	hear(c, "!");
+	close(c);
+	close(late);
 	close(s);
 }
 
@@ -752,7 +821,9 @@ int main(void)
 		PROMISE(disabled_server_keeps_none_at_rest),
 		PROMISE(load_counts_who_is_served_and_not_who_rests),
 		PROMISE(one_that_waits_gets_the_place_that_is_given_back),
+		PROMISE(those_that_wait_are_served_in_turn),
 		PROMISE(one_that_waits_may_leave_or_lose_its_pool),
+		PROMISE(without_descriptors_everybody_waits),
 		PROMISE(only_so_many_connections_begin),
 		PROMISE(with_fewer_servers_up_than_it_wants_a_pool_has_none),
 		PROMISE(server_is_reached_at_the_port_of_the_client),

@@ -25,6 +25,7 @@
 #include "engine/reach/inspect.h"
 #include "engine/clone/flow_file.h"
 #include "engine/guard.h"
+#include "engine/lack.h"
 #include "engine/clone/hurts.h"
 #include "engine/reach/gateway.h"
 #include "engine/reach/netlink.h"
@@ -44,7 +45,7 @@
 #define PARTING_MS     100  /* for the proxy to cut, and for its last words to leave */
 
 struct warden {
-	json_t *resolvers;         /* name servers that the controller told; NULL: none */
+	json_t *resolvers;         /* what the controller told of name servers; NULL: nothing */
 	json_t *names;             /* what names in pools are, as the proxy found; NULL: nothing yet */
 	struct warden_config config;
 	struct loop *loop;
@@ -70,6 +71,7 @@ struct warden {
 	struct flow_files *flow_files;
 	bool outlet_told;                  /* the proxy has it */
 	bool monitors_marked;              /* the proxy was told to */
+	bool lacks;                        /* a service could not have its ports, for want of descriptors or memory */
 	struct inquiries *inquiries;
 	struct trials *trials;
 	struct books *books;
@@ -87,6 +89,11 @@ struct warden {
 	uint64_t commits, applied;         /* that the proxy was told, and has */
 	struct breath breath;
 };
+
+static struct engine_counters *own(struct warden *w)
+{
+	return counters_engine_of(&w->counters, w->counters.workers);
+}
 
 /* Leases do not wait for what a turn has to do: the proxy's answers are taken, and what is due is renewed. */
 static void breathe(struct breath *b)
@@ -331,6 +338,7 @@ static void follow_touched(struct warden *w)
 {
 	bool news = false;
 
+	w->lacks = false;
 	LIST_FOREACH(l, assigned_list(w->assigned)) {
 		struct assigned *a = LIST_ENTRY(l, struct assigned, link);
 
@@ -344,6 +352,7 @@ static void follow_touched(struct warden *w)
 				timer_in(w->loop, &w->parting, PARTING_MS, parted);
 			continue;
 		}
+		w->lacks |= lack_counts(own(w), -a->trouble_code);
 		news = sources_follow(w, a) || news;
 		if (a->n_leaving && !w->parting.active)
 			timer_in(w->loop, &w->parting, PARTING_MS, parted);
@@ -527,11 +536,6 @@ static int replay(void *arg, const char *kind, const char *uuid, uint64_t revisi
 	return 0;
 }
 
-static struct engine_counters *own(struct warden *w)
-{
-	return counters_engine_of(&w->counters, w->counters.workers);
-}
-
 /* The proxy may not make raw sockets; what it can do with this one is to ask for echoes (sandbox.c). */
 static void ping_socket_give(struct warden *w, bool v6)
 {
@@ -575,7 +579,7 @@ static void on_started(struct process_user *u)
 	process_send(w->process, books_all(w->books), -1);
 	process_send(w->process, vrfs_message(w->vrfs), -1);
 	if (w->resolvers)
-		process_send(w->process, json_pack("{s:s, s:O}", "type", "resolvers", "servers", w->resolvers), -1);
+		process_send(w->process, json_incref(w->resolvers), -1);
 	if (w->names)
 		process_send(w->process, json_pack("{s:s, s:O}", "type", "names", "names", w->names), -1);
 	link_each(w->link, replay, w);
@@ -700,6 +704,9 @@ static void stats_send(struct timer *t)
 	if (w->applied >= w->commits)
 		snat_linger(assigned_list(w->assigned), w->turn++);
 	loop_breathe(w->loop);
+	lack_look();
+	if (w->lacks)
+		follow_touched(w);
 	own(w)->warden_turn_ms = loop_longest(w->loop) / NS_PER_MS;
 	stats = books_read(w->books, all);
 	loop_breathe(w->loop);
@@ -747,13 +754,13 @@ static void migrate_requests(void)
 		log_warn("tcp_migrate_req_not_set reason=\"%s\"", strerror(errno));
 }
 
-static void on_resolvers(struct link_user *u, const json_t *servers)
+static void on_resolvers(struct link_user *u, const json_t *told)
 {
 	struct warden *w = CONTAINER_OF(u, struct warden, link_user);
 
 	json_decref(w->resolvers);
-	w->resolvers = json_copy((json_t *)servers);
-	process_send(w->process, json_pack("{s:s, s:O}", "type", "resolvers", "servers", w->resolvers), -1);
+	w->resolvers = json_copy((json_t *)told);
+	process_send(w->process, json_incref(w->resolvers), -1);
 }
 
 static void on_asked(struct link_user *u, const json_t *ask)

@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 import requests
 
-from .host import Host
+from .host import Host, starved_ms
 
 
 class Client(Host):
@@ -43,7 +43,11 @@ class Client(Host):
             return socket.create_connection((ip, port), timeout)
 
     def curl(self, *words: object) -> str:
-        return self.run("curl", "-sS", "--max-time", 10, *words).stdout
+        """What it printed; nobody answers: an OSError, as it is for get()."""
+        try:
+            return self.run("curl", "-sS", "--max-time", 10, *words).stdout
+        except RuntimeError as unanswered:
+            raise ConnectionError(str(unanswered)) from None
 
     def load(self, url: str, rate: float, connections: int = 8, reuse: bool = True,
              timeout: float = 2, seconds: Optional[float] = None) -> "Load":
@@ -138,6 +142,7 @@ class Outcome:
     done: float
     error: str              # empty: answered 200
     body: str               # the beginning of it
+    starved: float = 0      # starved_ms() when it was done
 
 
 class Load:
@@ -148,7 +153,7 @@ class Load:
         self.client, self.reuse, self.timeout = client, reuse, timeout
         self.url = urllib.parse.urlsplit(url)
         self.outcomes: list[Outcome] = []
-        self.began = time.monotonic()
+        self.began, self.starved = time.monotonic(), starved_ms()
         self.ending = threading.Event()
         self.until = self.began + seconds if seconds else float("inf")
         self.threads = [
@@ -189,7 +194,7 @@ class Load:
                 if not stays and connection:
                     connection.close()
                     connection = None
-                self.outcomes.append(Outcome(sent, time.monotonic(), error, body))
+                self.outcomes.append(Outcome(sent, time.monotonic(), error, body, starved_ms()))
                 # Behind after a long wait: go on from now, do not make up with a burst.
                 due = max(due + every, time.monotonic() - every)
             if connection:
@@ -229,12 +234,21 @@ class Load:
     @property
     def outage_ms(self) -> float:
         """The longest time without an answer, if any request failed; else 0."""
+        return max((ms for ms, _ in self._gaps()), default=0.0)
+
+    @property
+    def engines_ms(self) -> float:
+        """The same without what the machine had no time for: what is promised holds on one that is not overloaded."""
+        return max((ms - starved for ms, starved in self._gaps()), default=0.0)
+
+    def _gaps(self) -> list[tuple[float, float]]:
+        """Times without an answer, and for how much of them somebody waited for a processor."""
         outcomes = self.snapshot()
         if not any(outcome.error for outcome in outcomes):
-            return 0.0
-        good = sorted([self.began] + [o.done for o in outcomes if not o.error] +
-                      [max(o.done for o in outcomes)])
-        return max(b - a for a, b in zip(good, good[1:])) * 1000
+            return []
+        last = max(outcomes, key=lambda outcome: outcome.done)
+        good = sorted([(self.began, self.starved)] + [(o.done, o.starved) for o in outcomes if not o.error or o is last])
+        return [((b[0] - a[0]) * 1000, b[1] - a[1]) for a, b in zip(good, good[1:])]
 
     @property
     def longest_wait_ms(self) -> float:

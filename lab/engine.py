@@ -24,8 +24,8 @@ class Engine(Host):
         self.process: Optional[Process] = None
         self.uuid = ""
 
-    def begin(self, token: Optional[str] = None, more: Sequence[object] = ()) -> "Engine":
-        """Start it; the token only the first time. MORE: further words."""
+    def begin(self, token: Optional[str] = None, more: Sequence[object] = (), before: Sequence[object] = ()) -> "Engine":
+        """Start it; the token only the first time. MORE: further words; BEFORE: words of a program that becomes it."""
         words = ["--controller", self.lab.controller.engine_url, "--name", self.name,
                  "--state", self.state, *more]
         if token:
@@ -35,7 +35,7 @@ class Engine(Host):
             words += ["--token-file", file]
         if self.workers:
             words += ["--workers", self.workers]
-        self.process = self.start(self.lab.program("spanwire-engine"), *words)
+        self.process = self.start(*before, self.lab.program("spanwire-engine"), *words)
         return self
 
     def wait_connected(self, seconds: float = 30) -> "Engine":

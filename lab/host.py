@@ -39,6 +39,13 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 30, every: f
         time.sleep(every)
 
 
+def starved_ms() -> float:
+    """How long somebody has waited for a processor since the machine began; 0 where the kernel does not count it."""
+    with contextlib.suppress(OSError):
+        return int(pathlib.Path("/proc/pressure/cpu").read_text().split("total=")[1].split()[0]) / 1000
+    return 0
+
+
 def command(*argv: object, timeout: float = 30, check: bool = True) -> subprocess.CompletedProcess:
     """Run a program to its end; what it says on stderr becomes the error."""
     words = [str(word) for word in argv]

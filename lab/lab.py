@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import time
-from typing import Any, Optional, Union
+from typing import Any, Optional, Sequence, Union
 
 from .api import Api
 from .client import Client
@@ -257,13 +257,14 @@ class Lab:
     def api(self) -> Api:
         return self.controller.api
 
-    def engine(self, name: Optional[str] = None, workers: Optional[int] = None, group: str = "Default-Group") -> Engine:
+    def engine(self, name: Optional[str] = None, workers: Optional[int] = None, group: str = "Default-Group",
+               before: Sequence[object] = ()) -> Engine:
         n = self._number("engine", 1)
         self.asked_workers |= not workers
         engine = Engine(self, name or f"engine{n}", 20 + n, workers or self.workers)
         self._host(engine)
         self.engines.append(engine)
-        engine.begin(self.controller.token(group_name=group))
+        engine.begin(self.controller.token(group_name=group), before=before)
         engine.wait_connected()
         if self.record:
             engine.record()

@@ -32,6 +32,21 @@ static bool is_host_name(const char *s)
 	return s[n - 1] != '-';
 }
 
+int check_dns_configuration(const json_t *o, struct err *e)
+{
+	const char *p = json_str(o, "search_domain", "");
+
+	for (size_t n; *(p += strspn(p, ", ")); p += n) {
+		char domain[256];
+
+		n = strcspn(p, ", ");
+		snprintf(domain, sizeof(domain), "%.*s", (int)MIN(n, sizeof(domain) - 1), p);
+		if (n >= sizeof(domain) || !is_host_name(domain))
+			return err_set(e, -EINVAL, "search_domain", "\"%.60s\" is not a domain.", domain);
+	}
+	return 0;
+}
+
 int check_ip_addr(const json_t *o, struct err *e)
 {
 	const char *addr = json_str(o, "addr", ""), *type = json_str(o, "type", "");
@@ -353,7 +368,8 @@ int check_health_monitor(const json_t *o, struct err *e)
 		return err_set(e, -EINVAL, "dns_monitor", "A DNS monitor needs the name to ask for.");
 	if (check_authentication(o, "http_monitor", e) < 0 || check_authentication(o, "https_monitor", e) < 0)
 		return -EINVAL;
-	if (wait >= every)
+	/* The shortest interval leaves no shorter time; and clients ask each second. */
+	if (wait >= every && wait > 1)
 		return err_set(e, -EINVAL, "receive_timeout",
 			       "%lld must be less than send_interval, which is %lld.",
 			       (long long)wait, (long long)every);

@@ -22,6 +22,7 @@ DEVIATIONS = {
     ("Vip", "vip_id", "default"): "controllers fill in 0",
     ("FailAction", "type", "default"): "the rows have no defaults of required fields",
     ("ApplicationPersistenceProfile", "persistence_type", "default"): "the rows have no defaults of required fields",
+    ("DosThresholdProfile", "thresh_period", "default"): "the rows have no defaults of required fields",
     ("StringGroup", "type", "default"): "the rows have no defaults of required fields",
     ("DebugServiceEngine", "name", "required"): "it has the name of its engine",
     ("DebugServiceEngine", "name", "default"): "it has the name of its engine",

@@ -111,6 +111,7 @@ static json_t *describe_field(const struct field_desc *f)
 	put_true(o, "read_only", f->flags & F_READONLY);
 	put_true(o, "immutable", f->flags & F_IMMUTABLE);
 	put_true(o, "refused", f->flags & F_DANGEROUS);
+	put_true(o, "passed_over", f->flags & F_PASSED_OVER);
 	put_text(o, "why", f->why);
 	put_true(o, "extension", f->flags & F_EXTENSION);
 	put_true(o, "deprecated", f->flags & F_DEPRECATED);

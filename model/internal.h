@@ -54,6 +54,7 @@ bool has_secrets(const struct message_desc *m);
 extern const char model_masked[];
 
 /* Checks of single messages and kinds beyond their tables; check.c, check_clone.c, check_policy.c. */
+int check_dns_configuration(const json_t *o, struct err *e);
 int check_ip_addr(const json_t *o, struct err *e);
 int check_ip_addr_prefix(const json_t *o, struct err *e);
 int check_ip_addr_range(const json_t *o, struct err *e);

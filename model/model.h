@@ -40,6 +40,7 @@ enum field_flags {
 	F_ALWAYS = 1 << 8,       /* the struct's pointer is never NULL: unset is all defaults */
 	F_LATER_STORED = 1 << 9, /* what is not built is stored, and refused at the use: model_later() */
 	F_SHOWN = 1 << 10,       /* a message that answers always have: clients set members of it without looking */
+	F_PASSED_OVER = 1 << 11, /* words that are not built are passed over where others stand in the list: model_later() */
 };
 
 /* Bounds of an integer where min and max do not say any. */

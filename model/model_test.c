@@ -167,6 +167,10 @@ static void later_is_said(void **state)
 	CLEANUP_JSON json_t *no_snat = stored_form(
 		"networkprofile", "{'name': 'n', 'profile': {'type': 'PROTOCOL_TYPE_UDP_FAST_PATH',"
 				  " 'udp_fast_path_profile': {'snat': false}}}");
+	CLEANUP_JSON json_t *old = stored_form(
+		"sslprofile", "{'name': 's', 'accepted_versions': [{'type': 'SSL_VERSION_TLS1'}, {'type': 'SSL_VERSION_TLS1_1'}]}");
+	CLEANUP_JSON json_t *both = stored_form(
+		"sslprofile", "{'name': 's', 'accepted_versions': [{'type': 'SSL_VERSION_TLS1_2'}, {'type': 'SSL_VERSION_TLS1_1'}]}");
 	CLEANUP_JSON json_t *tcp = stored_form("networkprofile", "{'name': 'n', 'profile': {}}");
 	CLEANUP_JSON json_t *wire = quoted(
 		"{'name': 'a', 'type': 'APPLICATION_PROFILE_TYPE_HTTP', 'http_profile':"
@@ -182,6 +186,12 @@ static void later_is_said(void **state)
 	assert_int_equal(model_later(kind_find("networkprofile"), no_snat, &e), -EINVAL);
 	assert_string_equal(e.path, "profile.udp_fast_path_profile.snat");
 	assert_int_equal(model_later(kind_find("networkprofile"), tcp, &e), 0);
+	/* Words that are passed over count only where nothing else stands in the list. */
+	assert_int_equal(model_later(kind_find("sslprofile"), both, &e), 0);
+	assert_int_equal(model_later(kind_find("sslprofile"), old, &e), -EINVAL);
+	assert_string_equal(err_line(&e),
+			    "accepted_versions: None of them is built; built: SSL_VERSION_TLS1_2, SSL_VERSION_TLS1_3. TLS 1.1 and older "
+			    "sign with SHA-1 and MD5, which the security level of OpenSSL does not allow.");
 	assert_json(json_object_get(tcp, "profile"), "{'type': 'PROTOCOL_TYPE_TCP_PROXY'}");
 	assert_int_equal(model_read(kind_find("applicationprofile"), wire, MODEL_ALLOW_LATER,
 				    &world, &app, NULL, &e),
@@ -265,6 +275,14 @@ static void patch_sets_and_unsets(void **state)
 	assert_int_equal(json_int(a, "default_server_port", 0), 81);
 	assert_null(json_object_get(a, "min_servers_up"));
 
+	/* null is nothing to add, and unsets what it replaces. */
+	json_decref(a);
+	a = patched("pool", stored,
+		    "{'add': {'servers': null, 'enabled': null}, 'replace': {'min_servers_up': null, 'fail_action': null}}", &e);
+	assert_non_null(a);
+	assert_int_equal(json_array_size(json_object_get(a, "servers")), 2);
+	assert_null(json_object_get(a, "min_servers_up"));
+
 	b = patched(
 		"pool", stored,
 		"{'add': {'health_monitor_refs': ['/api/healthmonitor?name=a', '/api/healthmonitor?name=b']}}",
@@ -284,7 +302,9 @@ static void wrong_patches_are_refused(void **state)
 		{ "{'ad': {}}", "ad: Is not an operation: add, replace and delete are." },
 		{ "{'add': []}", "add: Must be an object of fields." },
 		{ "{'add': {'enabled': 7}}", "add.enabled: Must be true or false, not a number." },
-		{ "{'delete': {'name': 'p'}}", "delete.name: Is required and cannot be deleted." },
+		{ "{'delete': {'name': 'other'}}", "delete.name: Is required and cannot be deleted." },
+		{ "{'delete': {'name': null}}", "delete.name: Is required and cannot be deleted." },
+		{ "{'replace': {'name': null}}", "replace.name: Is required and cannot be deleted." },
 		{ "{'replace': {'servers': [{'ip': {'addr': '10.0.0.1', 'type': 'V4'}}, {'ip': {'addr': '10.0.0.1', 'type': 'V4'}}]}}",
 		  "replace.servers[1]: Is the same as item 0 of the list." },
 		{ "{'add': {'routing_pool': true}}", "add.routing_pool: " },

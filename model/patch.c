@@ -91,6 +91,16 @@ static void apply(enum patch_op op, json_t *stored, const struct field_desc *f, 
 	}
 }
 
+/* Clients that must give a required field give it with a delete, too: it says which object is meant. */
+static bool says_what_is(const struct kind_desc *k, const json_t *stored, const char *key, const json_t *v, unsigned flags,
+			 struct model_resolver *r)
+{
+	CLEANUP_JSON json_t *said = NULL;
+
+	return model_read_field(k->msg, key, v, flags, r, &said, NULL, NULL) == 0 && said &&
+	       json_equal(said, json_object_get(stored, key));
+}
+
 static int apply_all(const struct kind_desc *k, enum patch_op op, const char *name,
 		     const json_t *operands, json_t *stored, unsigned flags,
 		     struct model_resolver *r, struct model_notes *notes, struct err *e)
@@ -105,14 +115,19 @@ static int apply_all(const struct kind_desc *k, enum patch_op op, const char *na
 		json_t *operand = NULL;
 		int rc;
 
-		/* A scalar is deleted by its name; the value that comes along does not matter. */
-		if (f && op == PATCH_DELETE && (!f->list || !json_is_array(v))) {
-			if (f->flags & F_REQUIRED) {
+		/*
+		 * A scalar is deleted by its name; the value that comes along does not matter. To
+		 * replace by null is to delete, too.
+		 */
+		if (f && ((op == PATCH_DELETE && (!f->list || !json_is_array(v))) ||
+			  (op == PATCH_REPLACE && json_is_null(v)))) {
+			if (!(f->flags & F_REQUIRED)) {
+				apply(PATCH_DELETE, stored, f, NULL);
+			} else if (!says_what_is(k, stored, key, v, flags, r)) {
 				rc = err_set(e, -EINVAL, key, "Is required and cannot be deleted.");
 				err_within(e, name);
 				return rc;
 			}
-			apply(op, stored, f, NULL);
 			continue;
 		}
 		rc = model_read_field(k->msg, key, v,

@@ -150,14 +150,34 @@ static int later_item(const struct field_desc *f, const json_t *v, const struct 
 {
 	const char *s = json_string_value(v);
 
-	if (f->built && s && word_index(f->built, s) < 0)
+	if (f->built && s && !(f->flags & F_PASSED_OVER) && word_index(f->built, s) < 0)
 		return place_err(e, -EINVAL, at, "%s is not built yet; built: %s.", s, f->built);
 	return f->type == FT_MSG ? later_message(f->msg, v, at, e) : 0;
+}
+
+/* Items of which each may be passed over, and all of them are. */
+static const struct field_desc *all_passed_over(const struct message_desc *m, const json_t *list)
+{
+	const json_t *item;
+	size_t i;
+
+	for (size_t n = 0; m && n < m->n_fields; n++) {
+		const struct field_desc *f = &m->fields[n];
+
+		if (!(f->flags & F_PASSED_OVER))
+			continue;
+		json_array_foreach((json_t *)list, i, item)
+			if (word_index(f->built, json_str(item, f->name, "")) >= 0)
+				return NULL;
+		return json_array_size(list) ? f : NULL;
+	}
+	return NULL;
 }
 
 static int later_message(const struct message_desc *m, const json_t *o, const struct place *at,
 			 struct err *e)
 {
+	const struct field_desc *over;
 	const char *key;
 	json_t *v, *item;
 	size_t i;
@@ -178,6 +198,10 @@ static int later_message(const struct message_desc *m, const json_t *o, const st
 				return rc;
 			continue;
 		}
+		over = all_passed_over(f->msg, v);
+		if (over)
+			return place_err(e, -EINVAL, &here, "None of them is built; built: %s.%s%s", over->built,
+					 over->why ? " " : "", over->why ? over->why : "");
 		json_array_foreach(v, i, item) {
 			struct place one = { .up = &here, .index = i };
 

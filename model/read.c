@@ -206,11 +206,6 @@ static int read_str(struct reader *r, const struct field_desc *f, const json_t *
 	struct filter filter;
 	const char *s;
 
-	/* Keys like vip_id look like numbers, and are written as such. */
-	if (json_is_integer(v) && (f->flags & F_KEY)) {
-		*out = json_sprintf("%lld", (long long)json_integer_value(v));
-		return 0;
-	}
 	if (!json_is_string(v))
 		return wrong_type(r, "a text", v, at);
 	if (json_string_length(v) > max)
@@ -232,6 +227,20 @@ static int read_str(struct reader *r, const struct field_desc *f, const json_t *
 		return place_err(r->e, -EINVAL, at, "Must not hold control characters.");
 	*out = json_incref((json_t *)v);
 	return 0;
+}
+
+/*
+ * Texts like vip_id, route_id, priority_label or a label's value look like numbers, and are written as such
+ * in YAML. Nobody means that of a name; and of a secret YAML may have taken away zeros.
+ */
+static int read_text(struct reader *r, const struct field_desc *f, const json_t *v, json_t **out,
+		     const struct place *at)
+{
+	CLEANUP_JSON json_t *digits = NULL;
+
+	if (json_is_integer(v) && strcmp(f->name, "name") != 0 && !(f->flags & F_SECRET))
+		digits = json_sprintf("%lld", (long long)json_integer_value(v));
+	return read_str(r, f, digits ? digits : v, out, at);
 }
 
 static int unknown_word(struct reader *r, const char *words, const char *given,
@@ -269,7 +278,7 @@ static int read_enum(struct reader *r, const struct field_desc *f, const json_t 
 		return wrong_type(r, "a text", v, at);
 	if (word_index(f->values, s) < 0)
 		return unknown_word(r, f->values, s, at);
-	if (f->built && word_index(f->built, s) < 0 && !(f->flags & F_LATER_STORED) &&
+	if (f->built && word_index(f->built, s) < 0 && !(f->flags & (F_LATER_STORED | F_PASSED_OVER)) &&
 	    !(r->flags & MODEL_ALLOW_LATER))
 		return place_err(r->e, -EINVAL, at, "%s is not built yet; choose %s.%s%s", s, f->built,
 				 f->why ? " " : "", f->why ? f->why : "");
@@ -315,8 +324,7 @@ static int read_item(struct reader *r, const struct field_desc *f, const json_t 
 		     const struct place *at)
 {
 	if (json_is_null(v))
-		return place_err(r->e, -EINVAL, at,
-				 "null is not a value; leave the field out to unset it.");
+		return place_err(r->e, -EINVAL, at, "null is not an item; leave it out.");
 	switch (f->type) {
 	case FT_BOOL:
 		return read_bool(r, v, out, at);
@@ -325,7 +333,7 @@ static int read_item(struct reader *r, const struct field_desc *f, const json_t 
 	case FT_FLOAT:
 		return read_float(r, f, v, out, at);
 	case FT_STR:
-		return read_str(r, f, v, out, at);
+		return read_text(r, f, v, out, at);
 	case FT_ENUM:
 		return read_enum(r, f, v, out, at);
 	case FT_REF:
@@ -419,6 +427,15 @@ static int not_built(struct reader *r, const struct field_desc *f, const json_t 
 	return 0;
 }
 
+/*
+ * What the manager of some hypervisors saw there: objects that nobody configures, to which exported pools and
+ * groups refer all the same.
+ */
+static bool was_discovered(const struct field_desc *f)
+{
+	return f->type == FT_REF && strncmp(f->ref, "vimgr", strlen("vimgr")) == 0 && !(f->flags & F_REQUIRED);
+}
+
 /* A dangerous reference is told as such, not as "object not found". */
 static int read_field(struct reader *r, const struct field_desc *f, const json_t *v, json_t **out,
 		      const struct place *at)
@@ -465,12 +482,11 @@ static int unknown_field(struct reader *r, const struct message_desc *m, const c
 	return place_err(r->e, -EINVAL, at, "Is not a field of %s.", m->name);
 }
 
-/* What clients send for "nothing": an empty reference, null where no value stands but an object or a list. */
+/* What clients send for "nothing": null, which is a None of Python, and an empty reference. */
 static bool says_nothing(const struct field_desc *f, const json_t *v)
 {
-	if (json_is_null(v))
-		return f->list || f->type == FT_MSG || f->type == FT_REF;
-	return f->type == FT_REF && !f->list && json_is_string(v) && json_string_length(v) == 0;
+	return json_is_null(v) || (f->type == FT_REF && !f->list && json_is_string(v) &&
+				   json_string_length(v) == 0);
 }
 
 static int fill_in(struct reader *r, const struct field_desc *f, json_t *out,
@@ -510,7 +526,27 @@ static int read_member(struct reader *r, const struct message_desc *m, const cha
 		return unknown_field(r, m, key, &here);
 	if ((f->flags & F_READONLY) || says_nothing(f, v))
 		return 0;
+	if (was_discovered(f) && !(r->flags & MODEL_STRICT)) {
+		if (r->notes)
+			note(&r->notes->ignored, &here);
+		return 0;
+	}
 	return read_field(r, f, v, out, &here);
+}
+
+/* Old bodies say application_profile_name and the like for the reference; which counts, where both stand. */
+static const char *present_key(const struct message_desc *m, const json_t *in, const char *key)
+{
+	static const char old[] = "_profile_name";
+	size_t n = strlen(key), tail = strlen("name");
+	const struct field_desc *f;
+	char ref[64];
+
+	if (n < sizeof(old) || n >= sizeof(ref) || strcmp(key + n + 1 - sizeof(old), old) != 0)
+		return key;
+	snprintf(ref, sizeof(ref), "%.*sref", (int)(n - tail), key);
+	f = field_find(m, ref);
+	return !f || field_find(m, key) || json_object_get(in, ref) ? key : f->name;
 }
 
 static int read_message(struct reader *r, const struct message_desc *m, const json_t *in,
@@ -524,13 +560,14 @@ static int read_message(struct reader *r, const struct message_desc *m, const js
 	if (!json_is_object(in))
 		return wrong_type(r, "an object", in, at);
 	json_object_foreach((json_t *)in, key, v) {
+		const char *name = present_key(m, in, key);
 		json_t *value = NULL;
 
-		rc = read_member(r, m, key, v, &value, at);
+		rc = read_member(r, m, name, v, &value, at);
 		if (rc < 0)
 			return rc;
 		if (value)
-			json_object_set_new(o, key, value);
+			json_object_set_new(o, name, value);
 	}
 	if (r->flags & MODEL_PARTIAL) {
 		*out = json_incref(o);

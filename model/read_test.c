@@ -8,7 +8,8 @@ static const struct {
 	{ "pool", "[]", "The body must be an object, not a list." },
 	{ "pool", "{}", "name: Is required." },
 	{ "pool", "{'name': ''}", "name: Must not be empty." },
-	{ "pool", "{'name': null}", "name: null is not a value; leave the field out to unset it." },
+	{ "pool", "{'name': null}", "name: Is required." },
+	{ "pool", "{'name': 'p', 'health_monitor_refs': [null]}", "health_monitor_refs[0]: null is not an item; leave it out." },
 	{ "pool", "{'name': 5}", "name: Must be a text, not a number." },
 	{ "pool", "{'name': 'p', 'enabled': 'maybe'}", "enabled: Must be true or false, not \"maybe\"." },
 	{ "pool", "{'name': 'p', 'enabled': 1}", "enabled: Must be true or false, not a number." },
@@ -52,9 +53,6 @@ static const struct {
 	  "placement_networks[0].subnet.mask: 33 is out of range: 0 to 32." },
 	{ "pool", "{'name': 'p', 'routing_pool': true}",
 	  "routing_pool: Is not built yet; without effect it would mislead. Leave it out." },
-	{ "sslprofile", "{'name': 'p', 'accepted_versions': [{'type': 'SSL_VERSION_TLS1_2'}, {'type': 'SSL_VERSION_TLS1_1'}]}",
-	  "accepted_versions[1].type: SSL_VERSION_TLS1_1 is not built yet; choose SSL_VERSION_TLS1_2, SSL_VERSION_TLS1_3."
-	  " TLS 1.1 and older sign with SHA-1 and MD5, which the security level of OpenSSL does not allow." },
 	{ "debugvirtualservice", "{'name': 'v', 'debug_ip': {'addrs': [{'addr': '10.0.0.1', 'type': 'V4'}, {'addr': 'shop.example', 'type': 'DNS'}]}}",
 	  "debug_ip.addrs[1].type: Packets have addresses, not names." },
 	{ "debugvirtualservice", "{'name': 'v', 'capture_filters': {'src_port': 90, 'src_port_range_end': 80}}",
@@ -176,6 +174,8 @@ static const struct {
 	  "vip[0].ip_address.type: Must be V4." },
 	{ "vsvip", "{'name': 'v', 'vip': [{'ip_address': {'addr': '1.1.1.1', 'type': 'V4'}},"
 		   " {'ip_address': {'addr': '1.1.1.2', 'type': 'V4'}}]}", "vip[1]: Is the same as item 0 of the list." },
+	{ "cluster", "{'name': 'c', 'nodes': [{'name': 'a'}], 'virtual_ip': {'addr': '10.0.0.1', 'type': 'V4'}}",
+	  "virtual_ip: Is not built yet" },
 	{ "healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_TCP', 'send_interval': 4}",
 	  "receive_timeout: 4 must be less than send_interval, which is 4." },
 	{ "healthmonitor", "{'name': 'h', 'type': 'HEALTH_MONITOR_TCP', 'tcp_monitor': {'tcp_half_open': true,"
@@ -356,10 +356,10 @@ static const struct {
 				" {'max_rps_cip': 100}}", "http_profile.max_rps_cip: Is not built yet" },
 	{ "analyticsprofile", "{'name': 'a', 'apdex_response_tolerated_factor': 0.5}",
 	  "apdex_response_tolerated_factor: 0.5 is out of range: 1 to 1000." },
+	{ "systemconfiguration", "{'dns_configuration': {'search_domain': 'a.example, b..example'}}",
+	  "dns_configuration.search_domain: \"b..example\" is not a domain." },
 	{ "serviceenginegroup", "{'name': 'g', 'max_queues_per_vnic': 3}",
 	  "max_queues_per_vnic: 3 is not one of 0,1,2,4,8,16." },
-	{ "serviceenginegroup", "{'name': 'g', 'ha_mode': 'HA_MODE_SHARED_PAIR'}",
-	  "ha_mode: HA_MODE_SHARED_PAIR is not built yet; choose HA_MODE_SHARED." },
 };
 /* clang-format on */
 

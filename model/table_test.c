@@ -103,6 +103,7 @@ static void check_field(const struct message_desc *m, const struct field_desc *f
 	EXPECT(!f->max_items || (f->list && f->min_items <= f->max_items));
 	EXPECT(!f->min_items || f->list);
 	EXPECT(!(f->flags & F_ALWAYS) || (f->type == FT_MSG && !f->list && member));
+	EXPECT(!(f->flags & F_PASSED_OVER) || f->built);
 	EXPECT(!(f->flags & F_LATER_STORED) || f->built || (f->flags & F_DANGEROUS));
 #undef EXPECT
 	for (const struct field_desc *g = m->fields; g < f; g++)

@@ -404,6 +404,9 @@ static int check_meta(const json_t *meta, struct err *e)
 {
 	json_int_t format = json_int(meta, "format", 0);
 
+	if (json_is_object(json_object_get(meta, "version")) && format < 1)
+		return err_set(e, -EINVAL, NULL,
+			       "META has no format: another product exported this. Its objects are made one by one, by POST /api/KIND.");
 	if (!json_is_object(meta) || format < 1)
 		return err_set(e, -EINVAL, NULL, "This is no exported configuration: it has no META that says so.");
 	if (format > ARCHIVE_FORMAT)

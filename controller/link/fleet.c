@@ -202,9 +202,11 @@ static void engine_free(struct engine *e)
 	books_fini(&e->books);
 	json_decref(e->services);
 	json_decref(e->throttled);
+	json_decref(e->lacking);
 	json_decref(e->health);
 	json_decref(e->copying);
 	json_decref(e->gateways);
+	json_decref(e->resources);
 	free(e->capture);
 	free(e->uuid);
 	free(e->name);
@@ -248,6 +250,7 @@ static void engine_changed(struct fleet *f, const char *uuid)
 		e->since_us = wall_us();
 		e->services = json_object();
 		e->throttled = json_object();
+		e->lacking = json_object();
 		e->health = json_object();
 		e->copying = json_object();
 		e->gateways = json_array();

@@ -65,8 +65,10 @@ struct engine {
 
 	json_t *services;              /* vs uuid -> {revision, state, reason, since_us} */
 	json_t *gateways;              /* [{vrf, ip, up}] */
+	json_t *resources;             /* SeResources, as its last hello said; NULL: it did not */
 	json_t *health;                /* pool uuid -> servers */
 	json_t *throttled;             /* vs uuid -> when it last carried as much as it may, in seconds */
+	json_t *lacking;               /* what its machine does not give it: lacks.h */
 	struct books books;
 	json_t *copying;               /* what is known of its copies: clones.h */
 	struct {

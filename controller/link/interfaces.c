@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "controller/change.h"
 #include "controller/link/fleet.h"
+#include "controller/link/verdicts.h"
 #include "controller/place/place.h"
 #include "controller/resolve.h"
 
@@ -225,6 +226,8 @@ static void write_object(struct engine *e, const json_t *interfaces, const char 
 	json_object_set(wire, "data_vnics", data);
 	if (json_array_size(data) == 0)
 		json_object_del(wire, "data_vnics");
+	if (e->resources)
+		json_object_set(wire, "resources", e->resources);
 	if (json_equal(wire, o->body))
 		return;
 	change_begin(&c, e->fleet->store, &by);
@@ -239,8 +242,21 @@ static void write_object(struct engine *e, const json_t *interfaces, const char 
 			  err_line(&err));
 }
 
+/* A cable that was pulled, or is there again: of what was known before. */
+static void tell_of_links(struct engine *e, const json_t *interfaces)
+{
+	for (size_t i = 0; i < json_array_size(interfaces); i++) {
+		const json_t *one = json_array_get(interfaces, i), *vnic = vnic_of(e, json_str(one, "name", ""));
+		bool up = json_bool(one, "up", false);
+
+		if (vnic && json_bool(vnic, "link_up", true) != up)
+			verdicts_link(e, json_str(one, "name", ""), up);
+	}
+}
+
 void interfaces_take(struct engine *e, const json_t *interfaces, const char *local)
 {
+	tell_of_links(e, interfaces);
 	read_interfaces(e, interfaces);
 	e->known = true;
 	write_object(e, interfaces, local);

@@ -11,7 +11,7 @@
 struct gathering {
 	struct fleet *fleet;
 	json_t *query, *found, *missing;
-	json_int_t count, overwritten;
+	json_int_t count, overwritten, throttled;
 	unsigned asked, left;
 	records_heard *heard;
 	void *arg;
@@ -26,36 +26,45 @@ struct asked {
 	bool holds;               /* it carries the service: its silence is to be told */
 };
 
+struct found {
+	const char *time;
+	json_t *record;
+};
+
 static int by_time(const void *a, const void *b)
 {
-	const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+	const struct found *x = a, *y = b;
 
-	return strcmp(json_str(y, "report_timestamp", ""), json_str(x, "report_timestamp", ""));
+	return strcmp(y->time, x->time);
 }
 
 static json_t *merged(struct gathering *g)
 {
 	size_t n = json_array_size(g->found), max = (size_t)json_int(g->query, "max", 10);
 	bool oldest = json_is_true(json_object_get(g->query, "oldest_first"));
-	json_t **all = xcalloc(n + 1, sizeof(all[0])), *out = json_array();
+	struct found *all = xcalloc(n + 1, sizeof(all[0]));
+	json_t *out = json_array();
 
-	for (size_t i = 0; i < n; i++)
-		all[i] = json_array_get(g->found, i);
+	for (size_t i = 0; i < n; i++) {
+		all[i].record = json_array_get(g->found, i);
+		all[i].time = json_str(all[i].record, "report_timestamp", "");
+	}
 	if (n)
 		qsort(all, n, sizeof(all[0]), by_time);
 	for (size_t i = 0; i < n && i < max; i++)
-		json_array_append(out, all[oldest ? n - 1 - i : i]);
+		json_array_append(out, all[oldest ? n - 1 - i : i].record);
 	free(all);
 	return out;
 }
 
 static void over(struct gathering *g)
 {
-	g->heard(g->arg, json_pack("{s:o, s:I, s:I, s:i, s:O}", "results", merged(g), "count", g->count,
-				   "overwritten", g->overwritten, "asked", (int)g->asked, "missing", g->missing));
+	json_t *all = json_pack("{s:o, s:I, s:I, s:I, s:i, s:o}", "results", merged(g), "count", g->count, "overwritten",
+				g->overwritten, "throttled", g->throttled, "asked", (int)g->asked, "missing", g->missing);
+
 	json_decref(g->query);
 	json_decref(g->found);
-	json_decref(g->missing);
+	g->heard(g->arg, all); /* who may go on with it on another thread: nobody else has any of it */
 	free(g);
 }
 
@@ -147,7 +156,7 @@ void records_ask(struct fleet *f, json_t *query, records_heard *done, void *arg)
 	LIST_FOREACH(l, &f->engines) {
 		struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
 		bool holds = holder_has(f->graph, &e->holder, "virtualservice", vs);
-		json_t *question, *told, *filters;
+		json_t *question, *told, *filters, *counters;
 		struct asked *a;
 
 		if (!holds && !e->bulk)
@@ -169,6 +178,9 @@ void records_ask(struct fleet *f, json_t *query, records_heard *done, void *arg)
 		json_object_del(question, "told");
 		json_object_set_new(question, "filters", filters);
 		json_object_set_new(question, "what", json_string("logs"));
+		counters = books_get(&e->books, "services", vs, NULL);
+		g->throttled += (json_int_t)json_int(counters, "records_throttled", 0);
+		json_decref(counters);
 		g->asked++;
 		g->left++;
 		ask_engine(e, question, ANSWER_MS, heard, a);

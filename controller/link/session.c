@@ -23,6 +23,7 @@
 #include "controller/link/clones.h"
 #include "controller/link/fleet.h"
 #include "controller/link/interfaces.h"
+#include "controller/link/lacks.h"
 #include "controller/link/verdicts.h"
 #include "controller/metrics/meter.h"
 #include "controller/place/place.h"
@@ -243,23 +244,27 @@ static void sink_remove(void *arg, const char *kind, const char *uuid)
 
 static const struct graph_sink sink = { sink_put, sink_remove };
 
-/* The name servers of systemconfiguration, for servers that are names; the engine's own when there are none. */
+/* What systemconfiguration says of names, for servers that are names; of name servers the engine's own when there are none. */
 static void tell_resolvers(struct session *s)
 {
 	const struct object *o = store_get(s->fleet->store, "systemconfiguration", "default");
-	json_t *now = json_array(), *server;
+	const json_t *said = json_object_get(o ? o->body : NULL, "dns_configuration"), *server;
+	const char *domain = json_str(said, "search_domain", "");
+	json_t *servers = json_array(), *search = json_array(), *now;
 	size_t i;
 
-	json_array_foreach(json_object_get(json_object_get(o ? o->body : NULL, "dns_configuration"), "server_list"), i,
-			   server)
-		json_array_append_new(now, json_string(json_str(server, "addr", "")));
-	if (s->resolvers ? json_equal(s->resolvers, now) : json_array_size(now) == 0) {
+	json_array_foreach(json_object_get(said, "server_list"), i, server)
+		json_array_append_new(servers, json_string(json_str(server, "addr", "")));
+	for (size_t n; *(domain += strspn(domain, ", ")); domain += n)
+		json_array_append_new(search, json_stringn(domain, n = strcspn(domain, ", ")));
+	now = json_pack("{s:s, s:o, s:o}", "type", "resolvers", "servers", servers, "search", search);
+	if (s->resolvers ? json_equal(s->resolvers, now) : json_array_size(servers) + json_array_size(search) == 0) {
 		json_decref(now);
 		return;
 	}
 	json_decref(s->resolvers);
 	s->resolvers = now;
-	say(s, json_pack("{s:s, s:O}", "type", "resolvers", "servers", now));
+	say(s, json_incref(now));
 	stream_flush(&s->stream);
 }
 
@@ -322,6 +327,20 @@ static void pulse(struct timer *t)
 	s->pinged_us = wall_us();
 	say(s, json_pack("{s:s, s:I}", "type", "ping", "n", ++s->pings));
 	timer_in(s->fleet->loop, &s->pulse, FLEET_PING_MS, pulse);
+}
+
+static json_int_t amount(const json_t *msg, const char *of)
+{
+	return MAX(MIN(json_int(msg, of, 0), (json_int_t)INT32_MAX), (json_int_t)0);
+}
+
+static void take_resources(struct engine *e, const json_t *msg)
+{
+	json_decref(e->resources);
+	e->resources = json_object_get(msg, "cores")
+			       ? json_pack("{s:I, s:I, s:I}", "num_vcpus", amount(msg, "cores"), "memory",
+					   amount(msg, "memory_mb"), "disk", amount(msg, "disk_gb"))
+			       : NULL;
 }
 
 /* Does the one that says MSG own the identity that it claims? NULL and a refusal if not. */
@@ -459,6 +478,7 @@ static void welcome_control(struct session *s, struct engine *e, const json_t *m
 	 * First who carries what, then what it lacks: it should not be told what it loses in the
 	 * next line.
 	 */
+	take_resources(e, msg);
 	interfaces_take(e, json_object_get(msg, "interfaces"), local);
 	engine_alive(e);
 	placement_run(f->placement);
@@ -643,8 +663,10 @@ static void take_stats(struct session *s, const json_t *msg)
 	forget_unknown(st, json_object_get(msg, "servers"), "pool");
 	clones_take(s->engine, (json_t *)msg);
 	triggers_stats(s->fleet->controller->triggers, s->engine->books.time_us ? s->engine->books.last : NULL, msg);
-	if (s->engine->books.time_us)
+	if (s->engine->books.time_us) {
 		verdicts_stats(s->engine, msg);
+		lacks_stats(s->engine, msg);
+	}
 	meter_take(s->fleet->controller->meter, s->engine->uuid, s->engine->books.last, msg, wall_us() / 1000);
 	books_take(&s->engine->books, msg);
 }

@@ -194,6 +194,7 @@ static struct tally tallies[] = {
 	{ "virtualservice", "udpstat",         "services", .about = { "udp_" } },
 	{ "virtualservice", "httpstats",       "services", .about = { "http_" } },
 	{ "virtualservice", "sslsessioncache", "services", .about = { "tls_new", "tls_reused" } },
+	{ "virtualservice", "vslogstats",      "services", .about = { "records_" } },
 	{ "virtualservice", "dosstat",         "services", .about = TROUBLE },
 	{ "serviceengine",  "dosstat",         "services", .about = TROUBLE, .get = engine_get },
 	{ "virtualservice", "networksecuritypolicystats", "rules", .part = "rule" },

@@ -41,12 +41,52 @@ static void service_event(struct fleet *f, const char *vs, const char *id, const
 			    NULL);
 }
 
+static bool is_up(const json_t *said)
+{
+	return strcmp(json_str(said, "state", ""), "OPER_UP") == 0;
+}
+
+/* Of a service that has several: each for itself. */
+static void vip_events(struct engine *e, const char *vs, const json_t *said, const json_t *before)
+{
+	const struct object *o = store_get(e->fleet->store, "virtualservice", vs);
+	const json_t *were = json_object_get(before, "vips");
+	const char *id;
+	json_t *vip;
+
+	json_object_foreach(json_object_get(said, "vips"), id, vip) {
+		bool up = is_up(vip);
+		const char *reason = up ? "" : json_str(vip, "reason", "");
+		char held[HELD_TEXT], name[48];
+
+		if (!o || up == is_up(were ? json_object_get(were, id) : before) ||
+		    !is_news(e->fleet, vs, "vips", news_of_one, held))
+			continue;
+		snprintf(name, sizeof(name), "%.40s", id);
+		text_clean(name);
+		store_event(e->fleet->store,
+			    audit_event(up ? "VIP_UP" : "VIP_DOWN", "VSERVER", "virtualservice", vs, o->name, o->tenant, NULL,
+					"VIP %s of %s on service engine %s is %s%s%s%s", name, o->name, e->name, up ? "up" : "down",
+					*reason ? ": " : ".", reason, held),
+			    NULL);
+	}
+}
+
+void verdicts_link(struct engine *e, const char *interface, bool up)
+{
+	CLEANUP_FREE char *part = xasprintf("link/%s", interface);
+	char held[HELD_TEXT];
+
+	if (is_news(e->fleet, e->uuid, part, news_of_one, held))
+		engine_event(e, up ? "SE_VNIC_UP_EVENT" : "SE_VNIC_DOWN_EVENT", "Interface %s of service engine %s %s.%s", interface,
+			     e->name, up ? "has a link" : "has no link", held);
+}
+
 void verdicts_service(struct engine *e, const char *vs, json_t *said)
 {
 	const char *state = json_str(said, "state", ""), *reason = json_str(said, "reason", "");
 	CLEANUP_JSON json_t *before = json_incref(json_object_get(e->services, vs));
-	bool was_up = strcmp(json_str(before, "state", ""), "OPER_UP") == 0,
-	     is_up = strcmp(state, "OPER_UP") == 0;
+	bool was = is_up(before), is = is_up(said);
 
 	if (!store_get(e->fleet->store, "virtualservice", vs))
 		return; /* deleted while it spoke */
@@ -58,10 +98,11 @@ void verdicts_service(struct engine *e, const char *vs, json_t *said)
 	/* Of what it does not carry it may speak (it held it when it was last here), but that is no news. */
 	if (!holder_has(e->fleet->graph, &e->holder, "assignment", vs))
 		return;
-	if (is_up && !was_up)
+	if (is && !was)
 		service_event(e->fleet, vs, "VS_UP", "up", "", e);
-	else if (!is_up && was_up)
+	else if (!is && was)
 		service_event(e->fleet, vs, "VS_DOWN", "down", reason, e);
+	vip_events(e, vs, said, before);
 	if (strcmp(state, json_str(before, "state", "")) != 0 ||
 	    !json_equal(json_object_get(said, "vips"), json_object_get(before, "vips"))) {
 		placement_service_said(e->fleet->placement, vs);

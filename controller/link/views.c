@@ -6,6 +6,7 @@
  * (`service_engines`, `link`) say which engine runs which revision.
  */
 #include "base/ip.h"
+#include "base/moment.h"
 #include "controller/capture/captures.h"
 #include "controller/capture/triggers.h"
 #include "controller/link/clones.h"
@@ -197,8 +198,9 @@ static json_t *vip_runtime(const struct subresource_call *call, struct fleet *f,
 
 	if (at->owner && at->verdict != PLACE_NONE)
 		json_array_append_new(engines,
-				      json_pack("{s:s, s:o, s:s, s:b, s:b, s:b, s:b, s:s}", "uuid",
-						at->owner->uuid, "ref", engine_ref(call, at->owner),
+				      json_pack("{s:s, s:o, s:o, s:s, s:b, s:b, s:b, s:b, s:s}", "uuid",
+						at->owner->uuid, "ref", engine_ref(call, at->owner), "url",
+						engine_ref(call, at->owner),
 						"name", at->owner->name, "primary", 1, "standby", 0,
 						"active_on_se", is_up(oper), "connected",
 						at->owner->control != NULL, "mgmt_ip",
@@ -485,6 +487,14 @@ json_t *view_servers(void *arg, const struct subresource_call *call, struct err 
 	return json_pack("{s:i, s:o}", "count", (int)n.all, "results", r.rows);
 }
 
+/* Collectors of statistics take them as a list, without a frame. */
+static json_t *servers_detail(void *arg, const struct subresource_call *call, struct err *err)
+{
+	CLEANUP_JSON json_t *framed = view_servers(arg, call, err);
+
+	return json_incref(json_object_get(framed, "results"));
+}
+
 json_t *view_pool(void *arg, const struct subresource_call *call, struct err *err)
 {
 	struct servers n;
@@ -563,6 +573,7 @@ static json_t *engine_runtime(void *arg, const struct subresource_call *call, st
 	const struct engine *e = fleet_engine(f, call->object->uuid);
 	json_t *services = json_array();
 	CLEANUP_JSON json_t *own = NULL;
+	char since[MOMENT_MAX];
 	json_t *out;
 
 	if (!e) {
@@ -572,13 +583,11 @@ static json_t *engine_runtime(void *arg, const struct subresource_call *call, st
 	}
 	graph_each(&e->holder, "assignment", add_service, services);
 	own = books_get(&e->books, "engine", NULL, NULL);
-	out = json_pack("{s:o*, s:o, s:b, s:s, s:s, s:{s:I, s:I}, s:b, s:{s:i}, s:o, s:O}", "capture",
+	out = json_pack("{s:o*, s:o, s:b, s:s, s:s, s:s, s:b, s:{s:i}, s:o, s:O}", "capture",
 			captures_progress(f->controller->captures, call->object->uuid), "oper_status",
 			status(states[e->life], reasons[e->life], e->since_us), "se_connected",
 			e->control != NULL, "power_state", "SE_POWER_ON", "version",
-			SPANWIRE_VERSION, "online_since", "secs",
-			(json_int_t)(e->since_us / 1000000), "usecs",
-			(json_int_t)(e->since_us % 1000000), "at_curr_ver", 1, "hb_status",
+			SPANWIRE_VERSION, "online_since", moment_text(e->since_us, MOMENT_PLAIN, since), "at_curr_ver", 1, "hb_status",
 			"num_hb_misses", 0, "virtualservices", services, "stats", own);
 	json_object_set_new(out, "gateway_up", json_boolean(interfaces_gateways_up(e)));
 	json_object_set(out, "gateways", e->gateways);
@@ -614,7 +623,7 @@ static struct subresource views[] = {
 	{ .kind = "pool", .path = "hmon", .get = pool_hmonstat },
 	{ .kind = "pool", .path = "vs", .get = pool_users },
 	{ .kind = "pool", .path = "runtime/server", .get = view_servers },
-	{ .kind = "pool", .path = "runtime/server/detail", .get = view_servers },
+	{ .kind = "pool", .path = "runtime/server/detail", .get = servers_detail },
 	{ .kind = "serviceengine", .path = "runtime", .get = engine_runtime },
 };
 

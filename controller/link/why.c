@@ -14,12 +14,13 @@
 #include "base/buf.h"
 #include "base/moment.h"
 #include "controller/link/clones.h"
+#include "controller/link/lacks.h"
 #include "controller/link/servers.h"
 #include "controller/pools.h"
 #include "controller/resolve.h"
 #include "controller/rest/subresource.h"
 
-enum { REASONS_MAX = 3, REASON_MAX = 400, EVENTS_MAX = 20000, LONG_TURN_MS = 500, COMMIT_MAX_US = 1000000 };
+enum { REASONS_MAX = 3, REASON_MAX = 400, EVENTS_MAX = 20000, LONG_TURN_MS = 500, COMMIT_US = 1000, COMMIT_MAX_US = 1000000 };
 
 struct why {
 	struct fleet *fleet;
@@ -65,7 +66,7 @@ static void some_add(struct some *s, const char *fmt, ...) __attribute__((format
 
 static void some_add(struct some *s, const char *fmt, ...)
 {
-	char one[256];
+	char one[REASON_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -218,10 +219,17 @@ static void note_turns(struct why *w, const char *uuid, const char *name, struct
 	}
 }
 
+static void note_lack(void *arg, const char *sentence)
+{
+	char text[REASON_MAX];
+
+	some_add(arg, "%s", clause(sentence, text));
+}
+
 static void look_at_listener(struct why *w)
 {
 	const json_t *engines = json_object_get(w->runtime, "service_engines"), *engine;
-	struct some down = { 0 }, behind = { 0 }, remarks = { 0 }, turns = { 0 };
+	struct some down = { 0 }, behind = { 0 }, remarks = { 0 }, turns = { 0 }, lacks = { 0 };
 	CLEANUP_FREE char *once = NULL;
 	char text[REASON_MAX];
 	size_t i, up = 0;
@@ -233,7 +241,10 @@ static void look_at_listener(struct why *w)
 	json_array_foreach((json_t *)engines, i, engine) {
 		const char *name = json_str(engine, "name", "");
 		const char *reason = clause(json_str(engine, "reason", ""), text);
+		const struct engine *e = fleet_engine(w->fleet, json_str(engine, "uuid", ""));
 
+		if (e)
+			lacks_each(e, note_lack, &lacks);
 		note_turns(w, json_str(engine, "uuid", ""), name, &turns);
 		if (strcmp(json_str(engine, "state", ""), "OPER_UP") != 0) {
 			some_add(&down, "%s: %s", name, *reason ? reason : "it has not said so yet");
@@ -250,6 +261,8 @@ static void look_at_listener(struct why *w)
 		add(w, "listener", "broken", "The address is not served (%s).%s", some_text(&down), once);
 	else if (down.n)
 		add(w, "listener", "warning", "Part of it is not served (%s).%s", some_text(&down), once);
+	else if (lacks.n)
+		add(w, "listener", "warning", "%s.%s", some_text(&lacks), once);
 	else if (behind.n)
 		add(w, "listener", "warning", "%s does not run the newest configuration yet.%s",
 		    some_text(&behind), once);
@@ -261,6 +274,7 @@ static void look_at_listener(struct why *w)
 	buf_fini(&behind.text);
 	buf_fini(&remarks.text);
 	buf_fini(&turns.text);
+	buf_fini(&lacks.text);
 }
 
 /* ---- what servers see ------------------------------------------------------------- */
@@ -281,12 +295,39 @@ static int note_families(void *arg, const struct object *pool, enum pools_role r
 	return 0;
 }
 
+struct short_of {
+	const struct engine *engine;
+	struct some *servers;
+};
+
+static void note_short(void *arg, const char *server)
+{
+	const struct short_of *s = arg;
+
+	some_add(s->servers, "%s on %s", server, s->engine->name);
+}
+
+/* Of which servers of POOL has an engine no port left now? */
+static int note_ports(void *arg, const struct object *pool, enum pools_role role)
+{
+	void **args = arg;
+	struct why *w = args[0];
+
+	LIST_FOREACH(l, &w->fleet->engines) {
+		const struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
+
+		if (role != POOLS_IDLE)
+			lacks_ports_each(e, pool->uuid, note_short, &(struct short_of){ e, args[1] });
+	}
+	return 0;
+}
+
 static void look_at_source(struct why *w)
 {
 	const json_t *vips = json_object_get(w->runtime, "vip_summary"), *vip, *engine;
 	static const char *const fields[] = { "snat_ip", "snat_ip6_address" };
 	json_int_t no_port = 0, no_source = 0;
-	struct some sources = { 0 };
+	struct some sources = { 0 }, ports = { 0 };
 	bool are[2] = { 0 }, has[2] = { 0 };
 	size_t i, k;
 
@@ -308,9 +349,10 @@ static void look_at_source(struct why *w)
 		no_source += json_int(stats, "server_no_source", 0);
 	}
 	pools_each(w->fleet->store, w->service, note_families, are);
-	if (no_port)
-		add(w, "source", "warning", "%lld connections to servers were not begun: all ports of %s were in use.",
-		    (long long)no_port, sources.n ? some_text(&sources) : "the service engine's address");
+	pools_each(w->fleet->store, w->service, note_ports, (void *[]){ w, &ports });
+	if (ports.n)
+		add(w, "source", "warning", "%lld connections to servers were not begun: all ports of %s were in use (to %s).",
+		    (long long)no_port, sources.n ? some_text(&sources) : "the service engine's address", some_text(&ports));
 	else if (no_source)
 		add(w, "source", "warning", "%lld connections to servers were not begun: the SNAT address was not there (%s).",
 		    (long long)no_source, some_text(&sources));
@@ -320,6 +362,7 @@ static void look_at_source(struct why *w)
 	else if (sources.n)
 		add(w, "source", "ok", "Servers see %s.", some_text(&sources));
 	buf_fini(&sources.text);
+	buf_fini(&ports.text);
 }
 
 /* ---- rules, certificates --------------------------------------------------------- */
@@ -547,6 +590,7 @@ struct search {
 	json_t *uuids; /* the service's and those of all that it refers to; when each was modified, in us */
 	json_t *event;
 	uint64_t us;
+	bool found; /* in this look */
 	size_t looked_at;
 };
 
@@ -576,6 +620,7 @@ static int take_event(void *arg, uint64_t id, uint64_t us, const json_t *event)
 			s->event = json_incref((json_t *)event);
 			s->us = us;
 		}
+		s->found = true;
 		return 1;
 	}
 	return ++s->looked_at >= EVENTS_MAX;
@@ -604,10 +649,17 @@ static void look_at_change(struct why *w)
 	json_t *modified;
 
 	note_ref(&s, "", o->kind->path, o->uuid);
-	/* An event is written with the objects that it tells of: the newest is right behind one of their moments. */
-	json_object_foreach(s.uuids, uuid, modified)
-		store_events(w->fleet->store, (uint64_t)json_integer_value(modified),
-			     (uint64_t)json_integer_value(modified) + COMMIT_MAX_US, take_event, &s);
+	/*
+	 * An event is written with the objects that it tells of: the newest is right behind one of their moments, and most
+	 * often so close that none of a busy second are read in vain.
+	 */
+	json_object_foreach(s.uuids, uuid, modified) {
+		uint64_t then = (uint64_t)json_integer_value(modified);
+
+		s.found = false;
+		for (uint64_t us = COMMIT_US; !s.found && us <= COMMIT_MAX_US; us *= 10)
+			store_events(w->fleet->store, then, then + us, take_event, &s);
+	}
 	/* None: these were written by no user, but after an import, say. */
 	s.looked_at = 0;
 	if (!s.event)

@@ -332,16 +332,18 @@ void meter_take(struct meter *m, const char *engine, const json_t *before, const
 		silence(&h, false);
 }
 
-void meter_take_own(struct meter *m, const json_t *counters, uint64_t now_ms)
+void meter_take_own(struct meter *m, const char *item, const json_t *counters, uint64_t now_ms)
 {
 	struct hearing h = { .m = m };
 
 	meter_turn(m, now_ms);
-	h.engine = series_get(&m->all, METRIC_CONTROLLER, METER_OWN, NULL, 0);
+	h.engine = series_get(&m->all, METRIC_CONTROLLER, METER_OWN, item, 0);
 	if (!h.engine)
 		return;
 	listen(&h, false);
-	take(&h, h.engine, NULL, m->own, counters);
+	take(&h, h.engine, NULL, item ? NULL : m->own, counters);
+	if (item)
+		return;
 	take_numbers(&h, NULL, NULL);
 	json_decref(m->own);
 	m->own = json_deep_copy(counters);
@@ -352,7 +354,9 @@ void meter_sweep(struct meter *m, bool (*is_there)(void *arg, enum metric_of of,
 	for (size_t i = 0; i < m->all.room; i++) {
 		struct series *s = m->all.series[i];
 
-		if (!s || s->of == METRIC_ENGINE || s->of == METRIC_CONTROLLER || is_there(arg, s->of, s->uuid))
+		const char *uuid = s && s->of == METRIC_CONTROLLER ? s->item : s ? s->uuid : NULL;
+
+		if (!uuid || s->of == METRIC_ENGINE || is_there(arg, s->of, uuid))
 			continue;
 		s->told = false;
 		if (s->live)
@@ -394,6 +398,22 @@ void meter_limit(struct meter *m, size_t bytes)
 	fit(m);
 }
 
+static bool is_heard(const struct meter *m, const struct series *s)
+{
+	return m->all.tellers[s->id].heard_ms + METER_GAP_S * 1000 >= m->all.now_ms;
+}
+
+bool meter_hears(const struct meter *m, const char *engine)
+{
+	for (struct table_link *l = series_first(&m->all, METRIC_ENGINE, engine, NULL); l; l = table_next(l)) {
+		const struct series *s = CONTAINER_OF(l, struct series, link);
+
+		if (series_is_of(s, METRIC_ENGINE, engine, NULL))
+			return is_heard(m, s);
+	}
+	return false;
+}
+
 void meter_carriers(const struct meter *m, size_t *engines, size_t *services)
 {
 	const struct feed *number = metric_feed(METRIC_ENGINE, "services.number");
@@ -404,7 +424,7 @@ void meter_carriers(const struct meter *m, size_t *engines, size_t *services)
 	for (size_t i = 0; i < m->all.room; i++) {
 		const struct series *s = m->all.series[i];
 
-		if (!s || s->of != METRIC_ENGINE || m->all.tellers[i].heard_ms + METER_GAP_S * 1000 < m->all.now_ms)
+		if (!s || s->of != METRIC_ENGINE || !is_heard(m, s))
 			continue;
 		++*engines;
 		*services += s->live ? (size_t)s->live->kept[columns[number->to[0].column].place] : 0;

@@ -36,15 +36,16 @@ void meter_limit(struct meter *m, size_t bytes);
  * when it lives anew.
  */
 void meter_take(struct meter *m, const char *engine, const json_t *before, const json_t *stats, uint64_t now_ms);
-/* The controller's own counters; borrowed. */
-void meter_take_own(struct meter *m, const json_t *counters, uint64_t now_ms);
+/* The controller's own counters, or (ITEM) those of an engine group, which are levels; borrowed. */
+void meter_take_own(struct meter *m, const char *item, const json_t *counters, uint64_t now_ms);
 /* Steps that are over by NOW_MS are written. */
 void meter_turn(struct meter *m, uint64_t now_ms);
-/* Forgets what an engine said of things that are no more. */
+/* Forgets what was said of things that are no more: services, pools, and (METRIC_CONTROLLER) engine groups. */
 void meter_sweep(struct meter *m, bool (*is_there)(void *arg, enum metric_of of, const char *uuid), void *arg);
 
 /* How many engines are heard, and how many services they carry, all together. */
 void meter_carriers(const struct meter *m, size_t *engines, size_t *services);
+bool meter_hears(const struct meter *m, const char *engine);
 size_t meter_bytes(const struct meter *m);
 
 /* ---- questions ---- */

@@ -626,6 +626,10 @@ static void tell_decision(struct placement *p, const struct run *r, size_t i,
 	} else if (d->verdict == PLACE_WAITS && now->life == PLACE_ALIVE) {
 		snprintf(text, sizeof(text), "%s.", d->reason);
 		tell(p, s, "VS_FAULT", "VSMGR", text);
+	} else if (d->verdict == PLACE_OK && (was == PLACE_NOBODY || (u->decided && (u->last.verdict == PLACE_NONE ||
+											u->last.verdict == PLACE_OFF)))) {
+		snprintf(text, sizeof(text), "%s%s is active on service engine %s.", s->name, vip, now->name);
+		tell(p, s, "VS_FSM_ACTIVE", "VSMGR", text);
 	} else if (d->verdict == PLACE_OFF && u->decided && !s->enabled) {
 		tell(p, s, "VS_FSM_DISABLED", "VSMGR", "The virtual service was disabled.");
 	}

@@ -14,10 +14,24 @@
 
 #define SCHEME "controller://"
 
+static bool is_object(const struct request *q)
+{
+	return strncmp(q->path, "/api/fileobject", 15) == 0;
+}
+
+/* Clients find a file object by its name, and delete what they have found by its uuid: they are the same. */
+static void put_identity(struct request *q, json_t *row)
+{
+	const char *name = json_str(row, "name", "");
+
+	json_object_set_new(row, "uuid", json_string(name));
+	json_object_set_new(row, "url", json_sprintf("%s/api/fileobject/%s", q->base_url, name));
+}
+
 /* The path that `uri` or the URL names, for the caller to free; NULL: answered 400. */
 static char *path_of(struct request *q, const char *uri)
 {
-	bool object = strncmp(q->path, "/api/fileobject", 15) == 0;
+	bool object = is_object(q);
 	const char *rest = q->rest_path;
 
 	if (strcmp(q->tenant_id, "*") == 0) {
@@ -68,6 +82,20 @@ static void tell(struct request *q, const char *id, const char *path, const char
 
 /* ---- reading, deleting --------------------------------------------------------------------- */
 
+static void as_objects(struct request *q, json_t *list)
+{
+	const char *wanted = query_get(&q->query, "name");
+
+	for (size_t i = json_array_size(list); i-- > 0;) {
+		json_t *row = json_array_get(list, i);
+
+		if (wanted && strcmp(json_str(row, "name", ""), wanted) != 0)
+			json_array_remove(list, i);
+		else
+			put_identity(q, row);
+	}
+}
+
 static void answer_list(struct request *q, const char *path, bool by_uri)
 {
 	struct err e = { 0 };
@@ -75,8 +103,10 @@ static void answer_list(struct request *q, const char *path, bool by_uri)
 	int rc = files_list(q->rest->files, q->tenant_id, path, &list, &e);
 
 	/* A folder that nobody made yet is an empty one to those who list it. */
-	if (rc == -ENOENT && (by_uri || !*path))
+	if (rc == -ENOENT && (by_uri || !*path || (is_object(q) && !*q->rest_path)))
 		list = json_array();
+	if (list && is_object(q))
+		as_objects(q, list);
 	if (list)
 		request_json(q, 200,
 			     json_pack("{s:I, s:o}", "count", (json_int_t)json_array_size(list),
@@ -101,7 +131,7 @@ enum result file_get(struct request *q)
 	fd = uri ? -EISDIR : files_get(q->rest->files, q->tenant_id, path, &size, &e);
 	if (fd >= 0)
 		request_file(q, fd, size);
-	else if (fd == -EISDIR || (fd == -ENOENT && !*path))
+	else if (fd == -EISDIR || (fd == -ENOENT && (!*path || (is_object(q) && !*q->rest_path))))
 		answer_list(q, path, uri != NULL);
 	else
 		refuse(q, &e);
@@ -166,11 +196,13 @@ static void store_done(struct job *j)
 		request_error(q, &s->e);
 	/* The objects that Q borrowed may have gone in the meantime. */
 	else if (auth_user(q) == AUTH_GOOD) {
+		json_t *row = json_pack("{s:s, s:o, s:I}", "name", upload_name(u), "uri", json_sprintf(SCHEME "%s", path),
+					"size", (json_int_t)upload_size(u));
+
 		tell(q, "FILE_UPLOAD", path, "User %s uploaded the file %s.");
-		request_json(q, 201,
-			     json_pack("{s:s, s:o, s:I}", "name", upload_name(u), "uri",
-				       json_sprintf(SCHEME "%s", path), "size",
-				       (json_int_t)upload_size(u)));
+		if (is_object(q))
+			put_identity(q, row);
+		request_json(q, 201, row);
 	}
 	route_done(q);
 	free(s->folder);
@@ -197,13 +229,16 @@ static enum result make_folder(struct request *q)
 
 enum result file_post(struct request *q)
 {
+	const char *name;
 	struct storing *s;
 	struct err e = { 0 };
 	char *folder;
 
 	if (!q->upload)
 		return make_folder(q);
-	if (upload_check(q->upload, &e) < 0) {
+	/* An object is named by its form; a file of a folder by its sender. */
+	name = is_object(q) ? upload_field(q->upload, "name") : NULL;
+	if (upload_check(q->upload, &e) < 0 || (name && *name && upload_rename(q->upload, name, &e) < 0)) {
 		request_error(q, &e);
 		return RESULT_NOW;
 	}

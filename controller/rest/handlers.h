@@ -46,8 +46,10 @@ bool inventory_exists(const char *name, size_t len);
 const char *inventory_name(size_t i);
 /* subresource.c */
 handler subresource_get, subresource_post;
+/* A GET of what is only posted to. */
+handler action_get;
 /* state.c */
-handler initial_data, cluster_status, cluster_runtime, cluster_version, model_get, license_get, licenseusage_get, upgradestatus_get, absent_any, engine_forget;
+handler initial_data, cluster_status, cluster_runtime, cluster_version, model_get, license_get, licenseusage_get, upgradestatus_get, cluster_upgrade_get, absent_any, engine_forget;
 /* openapi.c */
 handler openapi_get;
 /* files.c */

@@ -11,6 +11,8 @@
 #include "base/base.h"
 #include "base/moment.h"
 #include "controller/derived.h"
+#include "controller/pools.h"
+#include "controller/resolve.h"
 #include "controller/rest/handlers.h"
 #include "controller/rest/selection.h"
 
@@ -122,35 +124,91 @@ struct users {
 	json_t *list;
 };
 
+/* New reference; NULL: not for the caller. */
+static json_t *ref_of(const struct users *u, const struct object *o)
+{
+	bool named = u->view->write.include_name;
+
+	if (!o || !auth_sees(u->q, o) || !access_reads(&u->q->viewer, o))
+		return NULL;
+	return json_sprintf("%s/api/%s/%s%s%s", u->q->base_url, o->kind->path, o->uuid, named ? "#" : "", named ? o->name : "");
+}
+
 static int add_user(void *arg, const struct object *o)
 {
 	struct users *u = arg;
-	bool named = u->view->write.include_name;
+	json_t *ref = strcmp(o->kind->path, u->kind) == 0 ? ref_of(u, o) : NULL;
 
-	if (strcmp(o->kind->path, u->kind) == 0 && auth_sees(u->q, o) &&
-	    access_reads(&u->q->viewer, o))
-		json_array_append_new(u->list,
-				      json_sprintf("%s/api/%s/%s%s%s", u->q->base_url, u->kind,
-						   o->uuid, named ? "#" : "", named ? o->name : ""));
+	if (ref)
+		json_array_append_new(u->list, json_pack("{s:o, s:s}", "ref", ref, "uuid", o->uuid));
 	return 0;
+}
+
+/* Addresses, which newer objects do not have themselves, where those who make lists look for them. */
+static void put_addresses(const struct view *v, struct request *q, const struct object *o, json_t *config)
+{
+	const struct view plain = { .write = v->write };
+	const struct object *vsvip = store_get(q->rest->c->store, "vsvip", ref_target(json_str(o->body, "vsvip_ref", NULL)));
+	const json_t *nets = json_object_get(json_object_get(config, "mgmt_vnic"), "vnic_networks");
+	json_t *at = json_object_get(json_object_get(json_array_get(nets, 0), "ip"), "ip_addr");
+
+	if (at)
+		json_object_set(config, "mgmt_ip_address", at);
+	if (vsvip && auth_sees(q, vsvip) && !json_object_get(config, "vip")) {
+		CLEANUP_JSON json_t *shown = view_object(&plain, q, vsvip);
+		json_t *vip = json_object_get(shown, "vip");
+
+		if (vip)
+			json_object_set(config, "vip", vip);
+	}
+}
+
+static int add_pool(void *arg, const struct object *pool, enum pools_role role)
+{
+	(void)role;
+	return add_user(arg, pool);
+}
+
+/* The services that an engine carries, as far as the caller may see them. */
+static void put_services(const struct view *v, struct request *q, const json_t *runtime, json_t *config)
+{
+	struct users u = { q, v, "virtualservice", json_array() };
+	json_t *uuid;
+	size_t i;
+
+	json_array_foreach(json_object_get(runtime, "virtualservices"), i, uuid) {
+		json_t *ref = ref_of(&u, store_get(q->rest->c->store, u.kind, json_string_value(uuid)));
+
+		if (ref)
+			json_array_append_new(u.list, ref);
+	}
+	json_object_set_new(config, "virtualservice_refs", u.list);
 }
 
 static json_t *row(const struct view *v, struct request *q, const struct object *o)
 {
 	size_t i = inventory_find(q->kind, strlen(q->kind));
-	json_t *config = view_object(v, q, o), *out;
+	json_t *config = view_object(v, q, o), *out, *status;
 	CLEANUP_JSON json_t *runtime = NULL;
 
 	if (!config)
 		return NULL;
+	if (!v->fields)
+		put_addresses(v, q, o, config);
 	runtime = subresource_show(v, q, o, "runtime");
 	if (!runtime)
 		runtime = json_object();
+	if (!v->fields && strcmp(o->kind->path, "serviceengine") == 0)
+		put_services(v, q, runtime, config);
 	out = json_pack("{s:o, s:s, s:o}", "url",
 			json_sprintf("%s/api/%s/%s", q->base_url, inventories[i].name, o->uuid),
 			"uuid", o->uuid, "config", config);
 	if (asked_for(q, "runtime"))
 		json_object_set(out, "runtime", runtime);
+	/* Of a cloud: who makes one waits until it is ready. */
+	status = asked_for(q, "runtime") ? subresource_show(v, q, o, "status") : NULL;
+	if (status)
+		json_object_set_new(out, "status", status);
 	if (asked_for(q, "health_score"))
 		json_object_set_new(out, "health_score", health_score(runtime));
 	/* There are no alerts yet. */
@@ -162,6 +220,12 @@ static json_t *row(const struct view *v, struct request *q, const struct object 
 	/* Only on request: they are many. */
 	if (query_get(&q->query, "include") && *query_get(&q->query, "include") && asked_for(q, "metrics"))
 		json_object_set_new(out, "metrics", metrics_of(v, q, o));
+	if (!v->fields && strcmp(o->kind->path, "virtualservice") == 0) {
+		struct users u = { q, v, "pool", json_array() };
+
+		pools_each(q->rest->c->store, o->body, add_pool, &u);
+		json_object_set_new(out, "pools", u.list);
+	}
 	if (inventories[i].users) {
 		struct users u = { q, v, inventories[i].user_kind, json_array() };
 

@@ -8,7 +8,7 @@
 #include "controller/rest/handlers.h"
 #include "controller/rest/selection.h"
 
-enum { PAGE_SIZE = 25, PAGE_SIZE_MAX = 200, LIMIT_MAX = 1000000 };
+enum { PAGE_SIZE = 25, PAGE_SIZE_MAX = 200, PAGE_SIZE_ALL = 1000, LIMIT_MAX = 1000000 };
 
 struct list_of {
 	struct request *q;
@@ -124,6 +124,17 @@ static int compare(const void *a, const void *b, void *arg)
 
 /* ---- the answer ---------------------------------------------------------------------------- */
 
+/* -1 asks for all of them. It gets many: an answer may hold up the others only so long, and `next` has the rest. */
+static int page_size(const struct query *q, int64_t *size, struct err *e)
+{
+	const char *v = query_get(q, "page_size");
+
+	if (!v || strcmp(v, "-1") != 0)
+		return query_int(q, "page_size", 1, PAGE_SIZE_MAX, true, PAGE_SIZE, size, e);
+	*size = PAGE_SIZE_ALL;
+	return 0;
+}
+
 static void answer(struct list_of *l, list_row *row)
 {
 	struct request *q = l->q;
@@ -133,8 +144,7 @@ static void answer(struct list_of *l, list_row *row)
 	size_t first;
 
 	if (query_int(&q->query, "page", 1, LIMIT_MAX, false, 1, &page, &l->e) < 0 ||
-	    query_int(&q->query, "page_size", 1, PAGE_SIZE_MAX, true, PAGE_SIZE, &size, &l->e) <
-		    0 ||
+	    page_size(&q->query, &size, &l->e) < 0 ||
 	    query_int(&q->query, "limit_by", 1, LIMIT_MAX, true, LIMIT_MAX, &limit, &l->e) < 0 ||
 	    view_init(&v, q, l->kind, &l->e) < 0) {
 		request_error(q, &l->e);

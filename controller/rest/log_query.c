@@ -97,11 +97,11 @@ static int page_params(const struct query *q, struct log_query *l, struct err *e
 /* What is significant is asked for unless it is said otherwise; nobody says anything: everything. */
 static int kind_params(const struct query *q, struct log_query *l, struct err *e)
 {
-	bool chosen = query_get(q, "adf") || query_get(q, "udf") || query_get(q, "nf"), own;
+	bool chosen = query_get(q, "adf") || query_get(q, "udf") || query_get(q, "nf");
 	int rc = bool_param(q, "adf", true, &l->significant, e);
 
 	if (rc == 0)
-		rc = bool_param(q, "udf", false, &own, e);
+		rc = bool_param(q, "udf", !chosen, &l->filtered, e);
 	return rc < 0 ? rc : bool_param(q, "nf", !chosen, &l->rest, e);
 }
 

@@ -38,7 +38,7 @@ struct log_query {
 	bool ends;                /* `end` was said */
 	int64_t page, duration;
 	size_t first, size;       /* of the results */
-	bool significant, rest;
+	bool significant, filtered, rest;
 	struct filter *filters;
 	size_t n_filters;
 	struct log_order orders[LOG_ORDERS_MAX];

@@ -125,9 +125,10 @@ static void what_is_not_understood_is_said_with_the_name_of_the_parameter(void *
 /* adf is asked for unless it is not; of nothing at all: everything. */
 static void who_asks_for_the_rest_gets_what_is_significant_too(void **state)
 {
-	static const struct { const char *query; bool significant, rest; } cases[] = {
-		{ "", true, true }, { "nf=true&udf=true", true, true }, { "adf=true", true, false },
-		{ "adf=false&nf=true", false, true }, { "nf=false", true, false }, { "udf=true", true, false },
+	static const struct { const char *query; bool significant, filtered, rest; } cases[] = {
+		{ "", true, true, true }, { "nf=true&udf=true", true, true, true }, { "adf=true", true, false, false },
+		{ "adf=false&nf=true", false, false, true }, { "nf=false", true, false, false }, { "udf=true", true, true, false },
+		{ "udf=true&adf=false", false, true, false },
 	};
 
 	(void)state;
@@ -136,7 +137,7 @@ static void who_asks_for_the_rest_gets_what_is_significant_too(void **state)
 		struct query q;
 
 		assert_int_equal(read_as(cases[i].query, &q, &l, NULL), 0);
-		if (l.significant != cases[i].significant || l.rest != cases[i].rest)
+		if (l.significant != cases[i].significant || l.filtered != cases[i].filtered || l.rest != cases[i].rest)
 			fail_msg("%s", cases[i].query);
 		log_query_fini(&l);
 		query_fini(&q);

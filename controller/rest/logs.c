@@ -5,15 +5,16 @@
  * log_query.h says what may be asked. Types 0 and 1 are of one virtualservice (uuid or name) and are asked of the
  * engines; who did not answer is named in `missing`. Type 2 with a virtualservice: the events that name it.
  *
- * The core waits while events are read, and engines with it: after BUDGET_MS the search ends, and
- * the answer says in percent_remaining how much was not looked at. Who wants that narrows start and
- * end. Of records REACH are within reach of pages and orders, so that no question fills our memory.
+ * Records are put in order, and answers into text, on another thread (aside.h). The core waits while events are
+ * read, and engines with it: after BUDGET_MS the search ends, and the answer says in percent_remaining how much was
+ * not looked at. Who wants that narrows start and end. Of records REACH are within reach of pages and orders, so that no question fills our memory.
  */
 #include <errno.h>
 
 #include "base/base.h"
 #include "base/moment.h"
 #include "controller/resolve.h"
+#include "controller/rest/aside.h"
 #include "controller/rest/handlers.h"
 #include "controller/rest/log_query.h"
 #include "controller/rest/log_table.h"
@@ -80,7 +81,8 @@ static void answer(struct request *q, const struct log_query *l, json_t *records
 		if (json_array_size(rows) && l->first + l->size < (size_t)MIN(count, (int64_t)REACH))
 			json_object_set_new(more, "next",
 					    next_page(q, l, json_str(json_array_get(records, 0), "report_timestamp", "")));
-		request_json(q, 200, json_incref(more));
+		request_json_large(q, 200, more);
+		more = NULL;
 	} else {
 		log_table_lines(l, rows, &b);
 		q->status = 200;
@@ -215,6 +217,7 @@ static void events_get(struct request *q, const struct log_query *l, const struc
 struct records {
 	struct request *q;
 	struct log_query l;
+	json_t *got;
 };
 
 static const struct log_source *source_of(const struct rest *r)
@@ -241,22 +244,35 @@ static bool refused_as_many(struct request *q, const struct log_query *l, int64_
 	return true;
 }
 
-static void records_heard(void *arg, json_t *got)
+static void records_answer(struct request *q, void *arg)
 {
 	struct records *r = arg;
-	struct request *q = r->q;
-	json_t *missing = json_object_get(got, "missing");
+	json_t *got = r->got, *missing = json_object_get(got, "missing");
 	int64_t count = json_int(got, "count", 0), asked = json_int(got, "asked", 0);
 
 	/* Of engines that did not answer nobody knows how much they have: their share is what remains. */
 	if (!refused_as_many(q, &r->l, count))
 		answer(q, &r->l, json_incref(json_object_get(got, "results")), count,
-		       json_pack("{s:f, s:I, s:O}", "percent_remaining",
+		       json_pack("{s:f, s:I, s:I, s:O}", "percent_remaining",
 				 asked ? 100.0 * (double)json_array_size(missing) / (double)asked : 0.0, "overwritten",
-				 (json_int_t)json_int(got, "overwritten", 0), "missing", missing));
+				 (json_int_t)json_int(got, "overwritten", 0), "throttled",
+				 (json_int_t)json_int(got, "throttled", 0), "missing", missing));
 	json_decref(got);
+	if (q->large) /* it is on a thread of its own already */
+		request_large_to_text(q);
 	log_query_fini(&r->l);
 	free(r);
+}
+
+static void records_heard(void *arg, json_t *got)
+{
+	struct records *r = arg;
+	struct request *q = r->q;
+
+	r->got = got;
+	if (aside(q, records_answer, route_done, r))
+		return;
+	records_answer(q, r);
 	route_done(q);
 }
 
@@ -311,9 +327,9 @@ static enum result records_get(struct request *q, const struct log_query *l, con
 			json_array_append_new(filters, json_string(q->query.arg[i].value));
 	r = xcalloc(1, sizeof(*r));
 	*r = (struct records){ .q = q, .l = *l };
-	query = json_pack("{s:s, s:I, s:I, s:I, s:b, s:b, s:b, s:I, s:o, s:o}", "virtualservice", vs->uuid, "records",
+	query = json_pack("{s:s, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:I, s:o, s:o}", "virtualservice", vs->uuid, "records",
 			  (json_int_t)l->type, "start_us", (json_int_t)l->start, "end_us", (json_int_t)l->end, "significant",
-			  l->significant, "rest", l->rest, "oldest_first", log_query_oldest_first(l), "max",
+			  l->significant, "filtered", l->filtered, "rest", l->rest, "oldest_first", log_query_oldest_first(l), "max",
 			  (json_int_t)(log_query_by_time(l) ? MIN(l->first + l->size, (size_t)REACH) : (size_t)REACH), "filters", filters,
 			  "told", told_of(q, vs));
 	source_of(q->rest)->ask(source_of(q->rest)->arg, query, records_heard, r);

@@ -251,16 +251,17 @@ static json_t *tell_object(struct telling *t, const struct object *o)
 {
 	const char *kind = o->kind->path;
 	struct thing thing = { .uuid = o->uuid, .tenant = *o->tenant ? o->tenant : TENANT_ADMIN };
-	bool part = t->d->item; /* of a pool only */
+	bool part = t->d->item; /* of a pool, or the controller */
 	json_t *out = json_array(), *of_metric;
 	size_t i;
 
 	t->series = json_array();
 	for (i = 0; i < t->d->metrics_n; i++)
 		json_array_append_new(t->series, json_array());
-	if (strcmp(kind, "cluster") == 0 && !part)
+	if (strcmp(kind, "cluster") == 0) {
+		thing.item = t->d->item; /* a group of engines */
 		tell_one(t, METRIC_CONTROLLER, METER_OWN, &thing);
-	else if (strcmp(kind, "serviceengine") == 0 && !part)
+	} else if (strcmp(kind, "serviceengine") == 0 && !part)
 		tell_one(t, METRIC_ENGINE, o->uuid, &thing);
 	if (strcmp(kind, "virtualservice") == 0 && !part) {
 		tell_one(t, METRIC_SERVICE, o->uuid, &thing);
@@ -374,6 +375,17 @@ static json_t *frame(const struct demand *d, const char *uuid, const char *kind,
 	return out;
 }
 
+/* Of all objects: each as it is told alone. */
+static json_t *rows_of(const struct demand *d, const char *kind, json_t *objects)
+{
+	json_t *rows = json_array(), *series;
+	const char *uuid;
+
+	json_object_foreach(objects, uuid, series)
+		json_array_append_new(rows, frame(d, uuid, kind, json_incref(series)));
+	return json_pack("{s:I, s:o}", "count", (json_int_t)json_array_size(rows), "results", rows);
+}
+
 static uint64_t meter_now(struct request *q)
 {
 	uint64_t now = wall_us() / 1000;
@@ -416,7 +428,7 @@ enum result metrics_get(struct request *q)
 		rc = too_much(&t, &e);
 	if (rc == 0) {
 		warn_of(q, &d.uncounted);
-		request_json(q, 200, frame(&d, o ? o->uuid : NULL, q->kind, json_incref(o ? series : t.objects)));
+		request_json_large(q, 200, o ? frame(&d, o->uuid, q->kind, json_incref(series)) : rows_of(&d, q->kind, t.objects));
 	} else {
 		request_error(q, &e);
 	}
@@ -481,7 +493,7 @@ enum result metrics_collection(struct request *q)
 	}
 	warn_of(q, &uncounted);
 	if (rc == 0)
-		request_json(q, 200, json_pack("{s:O}", "series", series));
+		request_json_large(q, 200, json_pack("{s:O}", "series", series));
 	else
 		request_error(q, &e);
 	buf_fini(&uncounted);

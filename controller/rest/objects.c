@@ -29,13 +29,19 @@ struct join_check {
 	struct err *e;
 };
 
+/* A word of `join` is a reference, or the kind of some. */
+static bool joins(const struct field_desc *f, const char *word)
+{
+	return f->type == FT_REF && (strcmp(f->name, word) == 0 || strcmp(f->ref, word) == 0);
+}
+
 static int join_is_ref(void *arg, const char *word)
 {
 	const struct join_check *c = arg;
-	const struct field_desc *f = field_find(c->kind->msg, word);
 
-	if (f && f->type == FT_REF)
-		return 0;
+	for (size_t i = 0; i < c->kind->msg->n_fields; i++)
+		if (joins(&c->kind->msg->fields[i], word))
+			return 0;
 	return err_set(c->e, -EINVAL, "join", "'%.60s' is no reference of a %s.", word,
 		       c->kind->msg->name);
 }
@@ -127,22 +133,20 @@ static json_t *join_target(const struct join *j, const struct field_desc *f, con
 }
 
 /* The objects that a field refers to, under its name with "_data". */
-static int join_field(void *arg, const char *word)
+static void join_field(const struct join *j, const struct field_desc *f)
 {
-	const struct join *j = arg;
-	const struct field_desc *f = field_find(j->object->kind->msg, word);
-	const json_t *v = json_object_get(j->object->body, word), *item;
-	CLEANUP_FREE char *name = xasprintf("%s_data", word);
+	const json_t *v = json_object_get(j->object->body, f->name), *item;
+	CLEANUP_FREE char *name = xasprintf("%s_data", f->name);
 	json_t *one, *list;
 	size_t i;
 
 	if (!v)
-		return 0;
+		return;
 	if (!f->list) {
 		one = join_target(j, f, v);
 		if (one)
 			json_object_set_new(j->out, name, one);
-		return 0;
+		return;
 	}
 	list = json_array();
 	json_array_foreach(v, i, item) {
@@ -151,6 +155,16 @@ static int join_field(void *arg, const char *word)
 			json_array_append_new(list, one);
 	}
 	json_object_set_new(j->out, name, list);
+}
+
+static int join_word(void *arg, const char *word)
+{
+	const struct join *j = arg;
+	const struct message_desc *m = j->object->kind->msg;
+
+	for (size_t i = 0; i < m->n_fields; i++)
+		if (joins(&m->fields[i], word))
+			join_field(j, &m->fields[i]);
 	return 0;
 }
 
@@ -164,7 +178,7 @@ json_t *view_object(const struct view *v, struct request *q, const struct object
 	if (v->fields && *v->fields)
 		project(out, v->fields);
 	if (v->join)
-		each_word(v->join, join_field, &join);
+		each_word(v->join, join_word, &join);
 	if (v->subresources)
 		subresource_join(v, q, o, out);
 	return out;
@@ -254,8 +268,9 @@ const struct object *object_of(struct request *q, const struct kind_desc *k, enu
 
 const char *object_methods(const struct kind_desc *k, bool one)
 {
+	/* By its uuid it is a system object like others: Terraform takes the 403 of those for gone, and a 405 for an error. */
 	if (k->flags & K_SINGLETON)
-		return "GET, PUT, PATCH";
+		return one ? "GET, PUT, PATCH, DELETE" : "GET, PUT, PATCH";
 	if (k->flags & K_READONLY)
 		return "GET";
 	if (one)

@@ -33,14 +33,26 @@ void request_header(struct request *q, const char *name, const char *value)
 	q->header[q->n_headers++].value = xstrdup(value);
 }
 
-void request_json(struct request *q, int status, json_t *v)
+void request_json_large(struct request *q, int status, json_t *v)
 {
 	must(!q->status);
 	q->status = status;
+	q->large = v;
+}
+
+void request_large_to_text(struct request *q)
+{
 	/* 15 digits: 15.2 is told as 15.2. */
-	q->text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+	q->text = json_dumps(q->large, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 	must(q->text);
-	json_decref(v);
+	json_decref(q->large);
+	q->large = NULL;
+}
+
+void request_json(struct request *q, int status, json_t *v)
+{
+	request_json_large(q, status, v);
+	request_large_to_text(q);
 }
 
 void request_refuse(struct request *q, int status, const char *fmt, ...)

@@ -84,6 +84,7 @@ struct request {
 	/* The answer. */
 	int status;
 	char *text; /* malloc'ed; NULL: empty */
+	json_t *large; /* it is still to become `text`; NULL: nothing is */
 	int file;   /* a descriptor to send in its place; -1: none */
 	uint64_t file_bytes, file_from;
 	bool named; /* the file says itself how it is called */
@@ -106,6 +107,9 @@ struct request {
 void request_header(struct request *q, const char *name, const char *value);
 /* Takes V. */
 void request_json(struct request *q, int status, json_t *v);
+/* The same of what is large, and nobody else holds any of: it becomes text on another thread (aside.h). */
+void request_json_large(struct request *q, int status, json_t *v);
+void request_large_to_text(struct request *q);
 /* {"error": "PATH: TEXT"} with the status that the code of E stands for. */
 void request_error(struct request *q, const struct err *e);
 void request_refuse(struct request *q, int status, const char *fmt, ...)

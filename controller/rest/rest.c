@@ -6,7 +6,9 @@
 #include "base/base.h"
 #include "base/log.h"
 #include "controller/ca.h"
+#include "controller/resolve.h"
 #include "controller/rest/handlers.h"
+#include "controller/rest/portal.h"
 #include "controller/rest/server.h"
 #include "controller/rest/upload.h"
 #include "controller/rest/user_token.h"
@@ -21,6 +23,42 @@ static void sweep(struct timer *t)
 	timer_in(r->c->loop, t, SWEEP_MS, sweep);
 }
 
+static const json_t *certificate_of(struct store *s, const char *ref, const char **uuid)
+{
+	const struct object *o = ref ? store_get(s, "sslkeyandcertificate", ref_target(ref)) : NULL;
+
+	*uuid = o ? o->uuid : "";
+	return o ? o->body : NULL;
+}
+
+/* What the first certificate of the portal is by now, with its chain; the controller's own when there is none. */
+static void portal_follow(struct rest *r)
+{
+	const struct object *config = store_get(r->c->store, "systemconfiguration", "default");
+	const json_t *portal = config ? json_object_get(config->body, "portal_configuration") : NULL;
+	const char *ref = json_string_value(json_array_get(json_object_get(portal, "sslkeyandcertificate_refs"), 0)), *uuid, *other;
+	const json_t *c = certificate_of(r->c->store, ref, &uuid);
+	struct buf chain = BUF_INIT;
+	struct err e = { 0 };
+	json_t *up;
+	size_t i;
+
+	/* Nearly always. */
+	if (!c && !*r->portal)
+		return;
+	snprintf(r->portal, sizeof(r->portal), "%s", uuid);
+	buf_printf(&chain, "%s\n", json_str(json_object_get(c, "certificate"), "certificate", ""));
+	json_array_foreach(json_object_get(c, "ca_certs"), i, up)
+		buf_printf(&chain, "%s\n",
+			   json_str(json_object_get(certificate_of(r->c->store, json_str(up, "ca_ref", NULL), &other), "certificate"),
+				    "certificate", ""));
+	if (portal_show(c ? buf_cstr(&chain) : NULL, json_str(c, "key", ""), &e) < 0)
+		log_error("portal_certificate uuid=%s error=\"%s\"", uuid, e.text);
+	else
+		log_info("portal_certificate uuid=%s", *uuid ? uuid : "own");
+	buf_fini(&chain);
+}
+
 /* Sessions follow the configuration: their limits, and that their user exists; files their tenant. */
 static void committed(struct store_watch *w, uint64_t revision, const struct store_change *changes,
 		      size_t n)
@@ -29,8 +67,12 @@ static void committed(struct store_watch *w, uint64_t revision, const struct sto
 
 	(void)revision;
 	for (size_t i = 0; i < n; i++) {
-		if (changes[i].kind->flags & K_SINGLETON)
+		if (changes[i].kind->flags & K_SINGLETON) {
 			auth_limits(r);
+			portal_follow(r);
+		} else if (*r->portal && strcmp(changes[i].kind->path, "sslkeyandcertificate") == 0 &&
+			   strcmp(changes[i].uuid, r->portal) == 0)
+			portal_follow(r);
 		else if (changes[i].deleted && strcmp(changes[i].kind->path, "user") == 0)
 			session_drop_user(&r->sessions, changes[i].uuid, NULL);
 		else if (changes[i].deleted && strcmp(changes[i].kind->path, "tenant") == 0)
@@ -74,6 +116,7 @@ int rest_start(struct controller *c, int fd, bool ipv6, struct rest **out, struc
 		free(r);
 		return rc;
 	}
+	portal_follow(r);
 	r->watch.committed = committed;
 	store_watch(c->store, &r->watch);
 	timer_in(c->loop, &r->sweep, SWEEP_MS, sweep);

@@ -7,6 +7,7 @@
 #ifndef SPANWIRE_CONTROLLER_REST_REST_H
 #define SPANWIRE_CONTROLLER_REST_REST_H
 
+#include "controller/change.h"
 #include "controller/controller.h"
 #include "controller/listen.h"
 #include "controller/rest/lockout.h"
@@ -30,6 +31,7 @@ struct rest {
 	struct store_watch watch;
 	uint64_t refusal_told_ns; /* when the last refused login made an event */
 	unsigned refusals_untold;
+	char portal[UUID_MAX]; /* whose certificate the API shows; "": its own */
 	struct timer sweep;
 	struct list unsynced; /* struct request, whose answers wait for the disk */
 	struct message

@@ -12,6 +12,7 @@
 #include "base/base.h"
 #include "base/log.h"
 #include "controller/resolve.h"
+#include "controller/rest/aside.h"
 #include "controller/rest/handlers.h"
 #include "controller/rest/openapi.h"
 #include "controller/rest/server.h"
@@ -79,11 +80,13 @@ static const struct route {
 	ROUTE(GET, "/api/license", license_get, USERS, ANY_TENANT,
 	      "Licences: there are none.")
 	ROUTE(GET, "/api/licenseusage", licenseusage_get, USERS, ANY_TENANT,
-	      "What is used of licences: nothing.")
+	      "What would be counted for licences: the processors of the engines.")
 	ROUTE(GET, "/api/upgradestatusinfo", upgradestatus_get, USERS, ANY_TENANT,
 	      "Upgrades that run: none.")
 	ROUTE(GET, "/api/upgradestatussummary", upgradestatus_get, USERS, ANY_TENANT,
 	      "Upgrades that ran.")
+	ROUTE(GET, "/api/cluster/upgrade/status", cluster_upgrade_get, USERS, ANY_TENANT,
+	      "How the last upgrade ended, as older clients ask.")
 	ROUTE(GET, "/api/analytics/logs", logs_get, HANDLER, 0,
 	      "Events (type=2), requests (1) and connections (0).")
 	ROUTE(POST, "/api/macro", macro_write, HANDLER, 0,
@@ -96,6 +99,7 @@ static const struct route {
 	      "The configuration of a tenant, or of the whole system, as a file.")
 	ROUTE(POST, "/api/configuration/import", configuration_import, HANDLER, FORM | UPLOAD,
 	      "Take such a file in.")
+	ROUTE(GET, "/api/analytics/metrics/collection", action_get, USERS, 0)
 	ROUTE(POST, "/api/serviceenginegroup/:uuid/token", token_post, HANDLER, 0,
 	      "Make a token with which engines join the group.")
 	ROUTE(POST, "/api/serviceengine/:uuid/forcedelete", engine_forget, HANDLER, 0,
@@ -401,16 +405,29 @@ static enum result serve(struct request *q)
 	return result;
 }
 
+static void drop_answer(struct request *q)
+{
+	json_decref(q->large);
+	q->large = NULL;
+	free(q->text);
+	q->text = NULL;
+	q->status = 0;
+}
+
 /* A handler that answers without having asked would be open to everybody: it is closed to all. */
 static void close_unasked(struct request *q)
 {
 	if (!q->route || q->route->guard != HANDLER || q->asked || q->status >= 300)
 		return;
 	log_error("request_unguarded method=%s path=%s", q->method_text, q->path);
-	free(q->text);
-	q->text = NULL;
-	q->status = 0;
+	drop_answer(q);
 	request_refuse(q, 403, "Nobody has a permission for %s %s.", q->method_text, q->path);
+}
+
+static void large_to_text(struct request *q, void *arg)
+{
+	(void)arg;
+	request_large_to_text(q);
 }
 
 static void answer(struct request *q)
@@ -418,15 +435,17 @@ static void answer(struct request *q)
 	if (q->status >= 500)
 		log_warn("request_failed method=%s path=%s status=%d", q->method_text, q->path,
 			 q->status);
+	if (q->large && aside(q, large_to_text, server_answer, NULL))
+		return;
+	if (q->large)
+		request_large_to_text(q);
 	server_answer(q);
 }
 
 /* The disk does not have what the answers tell of: nobody is told. */
 static void take_back(struct request *q, const struct err *e)
 {
-	free(q->text);
-	q->text = NULL;
-	q->status = 0;
+	drop_answer(q);
 	if (q->file >= 0)
 		close(q->file);
 	q->file = -1;

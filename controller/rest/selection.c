@@ -1,5 +1,6 @@
 #include "controller/rest/selection.h"
 
+#include <ctype.h>
 #include <errno.h>
 
 #include "base/base.h"
@@ -62,6 +63,27 @@ static bool never_fits(struct selection *s, const struct condition *c, const str
 	return false;
 }
 
+/* Both parameters mean one marker; each of them alone, any that has it. */
+static bool label_fits(struct selection *s, const struct condition *c, const struct object *o)
+{
+	const char *key = query_get(&s->q->query, "label_key"), *value = query_get(&s->q->query, "label_value");
+	size_t i, j;
+	json_t *marker, *v;
+
+	(void)c;
+	json_array_foreach(json_object_get(o->body, "markers"), i, marker) {
+		bool has = !value;
+
+		if (key && strcmp(json_string_value(json_object_get(marker, "key")), key) != 0)
+			continue;
+		json_array_foreach(json_object_get(marker, "values"), j, v)
+			has = has || strcmp(json_string_value(v), value) == 0;
+		if (has)
+			return true;
+	}
+	return false;
+}
+
 static bool cloud_fits(struct selection *s, const struct condition *c, const struct object *o)
 {
 	(void)s;
@@ -98,6 +120,18 @@ static bool referred_by(struct selection *s, const struct condition *c, const st
 	       model_refs(by->kind, by->body, is_object, (void *)o) != 0;
 }
 
+/* strcasestr() prepares itself for long texts, each time anew: here are many short ones. */
+static bool has_anycase(const char *s, const char *want)
+{
+	size_t n = strlen(want);
+	int first = tolower((unsigned char)*want);
+
+	for (; *s; s++)
+		if (tolower((unsigned char)*s) == first && strncasecmp(s, want, n) == 0)
+			return true;
+	return !n;
+}
+
 static bool scalar_has(const json_t *v, const char *want, bool anycase)
 {
 	char number[24];
@@ -107,7 +141,7 @@ static bool scalar_has(const json_t *v, const char *want, bool anycase)
 		snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(v));
 		s = number;
 	}
-	return s && (anycase ? strcasestr(s, want) : strstr(s, want)) != NULL;
+	return s && (anycase ? has_anycase(s, want) : strstr(s, want) != NULL);
 }
 
 /*
@@ -122,13 +156,13 @@ static bool text_in(const struct message_desc *m, const json_t *o, const char *w
 	json_object_foreach((json_t *)o, key, v) {
 		/* A scalar is looked at as a list of one. */
 		size_t n = json_is_array(v) ? json_array_size(v) : 1;
-		const struct field_desc *f;
+		const struct field_desc *f = NULL;
 
 		for (size_t i = 0; i < n; i++) {
 			item = json_is_array(v) ? json_array_get(v, i) : v;
 			if (!json_is_object(item) && !scalar_has(item, want, anycase))
 				continue;
-			f = field_find(m, key);
+			f = f ? f : field_find(m, key);
 			if (!f || (f->flags & F_SECRET))
 				break;
 			if (!json_is_object(item) ||
@@ -161,12 +195,33 @@ static int add_filter(struct condition *c, const struct kind_desc *k, const char
 	return model_filter_new(k, field, value, &c->filter[c->n_filters++], e);
 }
 
+enum { SEARCH_DEPTH_MAX = 6 };
+
+/* A filter for each FIELD inside of the messages of M, which is at PATH: `(fqdn,x)` of a vsvip is dns_info.fqdn. */
+static void search_inside(struct condition *c, const struct kind_desc *k, const struct message_desc *m, const char *path,
+			  const char *field, const char *op, const char *text, int depth)
+{
+	for (size_t i = 0; i < m->n_fields; i++) {
+		const struct field_desc *f = &m->fields[i], *inner = f->msg ? field_find(f->msg, field) : NULL;
+		char at[192], full[384];
+
+		if (!f->msg || (f->flags & F_SECRET) || depth == SEARCH_DEPTH_MAX)
+			continue;
+		snprintf(at, sizeof(at), "%s%s.", path, f->name);
+		snprintf(full, sizeof(full), "%s%s.%s", at, field, op);
+		if (inner && !(inner->flags & F_SECRET) && !inner->msg && add_filter(c, k, full, text, NULL) < 0)
+			c->n_filters--;
+		search_inside(c, k, f->msg, at, field, op, text, depth + 1);
+	}
+}
+
 static int want_search(struct selection *s, struct condition *c, const char *name, struct err *e)
 {
 	bool anycase = *name == 'i';
+	const char *op = anycase ? "icontains" : "contains", *p = c->value;
 	char field[128], want[256], path[160];
-	const char *p = c->value;
 	int n, rc = 0;
+	size_t had;
 
 	if (*p != '(') {
 		c->fits = anycase ? has_text_anycase : has_text;
@@ -177,10 +232,14 @@ static int want_search(struct selection *s, struct condition *c, const char *nam
 		if (sscanf(p, "(%127[^,()],%255[^()])%n", field, want, &n) != 2 || n == 0)
 			return err_set(e, -EINVAL, name,
 				       "It is a text, or (field,text)|(field,text).");
-		snprintf(path, sizeof(path), "%s.%s", field, anycase ? "icontains" : "contains");
+		had = c->n_filters;
+		snprintf(path, sizeof(path), "%s.%s", field, op);
 		rc = add_filter(c, s->kind, path, want, e);
 		if (rc < 0) {
 			c->n_filters--;
+			search_inside(c, s->kind, s->kind->msg, "", field, op, want, 0);
+		}
+		if (rc < 0 && c->n_filters == had) {
 			err_set(e, rc, name, "%s has no field '%.60s' to search in.",
 				s->kind->msg->name, field);
 			return rc;
@@ -211,6 +270,16 @@ static int want_relation(struct selection *s, struct condition *c, const char *n
 	return 0;
 }
 
+/* As the operators of container clusters find what they made. */
+static int want_label(struct selection *s, struct condition *c, const char *name, struct err *e)
+{
+	(void)s;
+	(void)name;
+	(void)e;
+	c->fits = label_fits;
+	return 0;
+}
+
 static int want_cloud(struct selection *s, struct condition *c, const char *name, struct err *e)
 {
 	if (strcmp(name, "cloud") == 0)
@@ -229,6 +298,7 @@ static int want(struct selection *s, struct condition *c, const char *name, stru
 		{ "search", want_search },	{ "isearch", want_search },
 		{ "refers_to", want_relation }, { "referred_by", want_relation },
 		{ "cloud", want_cloud },	{ "cloud_uuid", want_cloud },
+		{ "label_key", want_label },	{ "label_value", want_label },
 	};
 	int rc;
 

@@ -2,8 +2,8 @@
  * selection - which objects of a kind the parameters of a request mean.
  *
  * FIELD[.SUB][.OP]=VALUE (model_filter_new), `exclude=FIELD.OP` to turn one round, `search` and
- * `isearch`, `refers_to` and `referred_by`, the clouds of `cloud` and `cloud_uuid`; and that the
- * caller may see them at all. What other parameters mean is not its business.
+ * `isearch`, `refers_to` and `referred_by`, the clouds of `cloud` and `cloud_uuid`, the markers of
+ * `label_key` and `label_value`; and that the caller may see them at all. What other parameters mean is not its business.
  */
 #ifndef SPANWIRE_CONTROLLER_REST_SELECTION_H
 #define SPANWIRE_CONTROLLER_REST_SELECTION_H

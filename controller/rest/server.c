@@ -5,6 +5,7 @@
  * connection is suspended. The core's answer resumes it, access() is called a last time and
  * queues the response. completed() frees the request, also when the client went away.
  */
+#include "controller/rest/portal.h"
 #include "controller/rest/server.h"
 
 #include <arpa/inet.h>
@@ -501,9 +502,15 @@ static void mhd_log(void *arg, const char *fmt, va_list ap)
 
 int server_start(const struct server_config *cfg, struct server **out, struct err *e)
 {
-	struct server *s = xcalloc(1, sizeof(*s));
+	struct server *s;
 	CLEANUP_FREE char *chain = xasprintf("%s%s", cfg->cert_pem, cfg->ca_pem);
+	int rc = portal_open(chain, cfg->key_pem, e);
 
+	if (rc < 0) {
+		close(cfg->fd);
+		return rc;
+	}
+	s = xcalloc(1, sizeof(*s));
 	s->cfg = *cfg;
 	list_init(&s->peers);
 	must(pthread_mutex_init(&s->lock, NULL) == 0);
@@ -514,8 +521,7 @@ int server_start(const struct server_config *cfg, struct server **out, struct er
 		0, NULL, NULL, access_request, s,
 		MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL,
 		MHD_OPTION_LISTEN_SOCKET, cfg->fd,
-		MHD_OPTION_HTTPS_MEM_KEY, cfg->key_pem,
-		MHD_OPTION_HTTPS_MEM_CERT, chain,
+		MHD_OPTION_HTTPS_CERT_CALLBACK, portal_answer,
 		MHD_OPTION_HTTPS_PRIORITIES, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2",
 		MHD_OPTION_URI_LOG_CALLBACK, uri_seen, s,
 		MHD_OPTION_NOTIFY_COMPLETED, request_done, s,
@@ -530,9 +536,8 @@ int server_start(const struct server_config *cfg, struct server **out, struct er
 		close(cfg->fd);
 		pthread_mutex_destroy(&s->lock);
 		free(s);
-		return err_set(
-			e, -EIO, NULL,
-			"The HTTPS server does not start; its certificate or key may be damaged.");
+		portal_close();
+		return err_set(e, -EIO, NULL, "The HTTPS server does not start.");
 	}
 	*out = s;
 	return 0;
@@ -557,6 +562,7 @@ void server_stop(struct server *s)
 {
 	must(server_drained(s));
 	MHD_stop_daemon(s->daemon);
+	portal_close();
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }

@@ -100,8 +100,6 @@ static const char *absent_because(const char *kind, const char *path)
 		{ "virtualservice", "userdefineddatascriptcounters", "there are no scripts" },
 		{ "virtualservice", "httppolicysetstats", "HTTP policies have no effect yet" },
 		{ "virtualservice", "dnstable", "there is no DNS service" },
-		{ "virtualservice", "vslogstats",
-		  "what was logged and overwritten is told by /api/analytics/logs" },
 		{ "pool", "persistence",
 		  "each engine keeps its own table; how many clients stayed is in virtualservice/UUID/runtime/detail" },
 		{ "pool", "httpcache", "nothing is cached yet" },
@@ -128,6 +126,29 @@ static const char *absent_because(const char *kind, const char *path)
 	return NULL;
 }
 
+/* Actions with routes of their own. */
+static bool is_routed_action(const char *kind, const char *path)
+{
+	return (strcmp(kind, "serviceenginegroup") == 0 && strcmp(path, "token") == 0) ||
+	       (strcmp(kind, "serviceengine") == 0 && strcmp(path, "forcedelete") == 0);
+}
+
+/* Ansible's avi_api_session looks what is there before it posts, and gives up when it is not told: nothing. */
+enum result action_get(struct request *q)
+{
+	const struct object *o = q->uuid ? store_get(q->rest->c->store, q->kind, q->uuid) : NULL;
+	struct err e = { 0 };
+
+	q->asked = true;
+	if (q->uuid && (!o || !auth_sees(q, o)))
+		request_refuse(q, 404, "%s object not found!", kind_spelling(q->kind));
+	else if (o && auth_may_object(q, o, ACCESS_READ, &e) < 0)
+		request_error(q, &e);
+	else
+		request_json(q, 200, json_pack("{s:i, s:[]}", "count", 0, "results"));
+	return RESULT_NOW;
+}
+
 static enum result serve(struct request *q, bool post)
 {
 	const struct kind_desc *k = kind_find(q->kind);
@@ -149,6 +170,8 @@ static enum result serve(struct request *q, bool post)
 		request_error(q, &e);
 		return RESULT_NOW;
 	}
+	if (!s && !post && is_routed_action(q->kind, q->rest_path))
+		return action_get(q);
 	if (!s) {
 		const char *why = absent_because(q->kind, q->rest_path);
 
@@ -163,9 +186,12 @@ static enum result serve(struct request *q, bool post)
 		return RESULT_LATER;
 	}
 	f = post ? s->post : s->get;
-	if (!f) {
-		refuse_method(q, post ? "GET" : "POST");
+	if (!f && post) {
+		refuse_method(q, "GET");
 		return RESULT_NOW;
+	}
+	if (!f) {
+		return action_get(q);
 	}
 	out = f(s->arg, &call, &e);
 	if (out)

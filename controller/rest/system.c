@@ -51,6 +51,9 @@ static const struct {
 	  "{'name': 'System-UDP-No-SNAT', 'profile': {'type': 'PROTOCOL_TYPE_UDP_FAST_PATH',"
 	  " 'udp_fast_path_profile': {'snat': false}}}" },
 	{ "networkprofile", NULL,
+	  "{'name': 'System-UDP-Fast-Path-VDI', 'profile': {'type': 'PROTOCOL_TYPE_UDP_FAST_PATH',"
+	  " 'udp_fast_path_profile': {'session_idle_timeout': 60}}}" },
+	{ "networkprofile", NULL,
 	  "{'name': 'System-SCTP-Proxy', 'profile': {'type': 'PROTOCOL_TYPE_SCTP_PROXY', 'sctp_proxy_profile': {}}}" },
 
 	{ "applicationprofile", NULL,
@@ -59,6 +62,11 @@ static const struct {
 	  "{'name': 'System-Secure-HTTP', 'type': 'APPLICATION_PROFILE_TYPE_HTTP', 'http_profile':"
 	  " {'x_forwarded_proto_enabled': true, 'hsts_enabled': true, 'http_to_https': true,"
 	  " 'httponly_enabled': true, 'secure_cookie_enabled': true, 'server_side_redirect_to_https': true}}" },
+	{ "applicationprofile", NULL,
+	  "{'name': 'System-Secure-HTTP-VDI', 'type': 'APPLICATION_PROFILE_TYPE_HTTP', 'http_profile':"
+	  " {'connection_multiplexing_enabled': false, 'x_forwarded_proto_enabled': true, 'hsts_enabled': true,"
+	  " 'http_to_https': true, 'httponly_enabled': true, 'secure_cookie_enabled': true,"
+	  " 'server_side_redirect_to_https': true}}" },
 	{ "applicationprofile", NULL, "{'name': 'System-L4-Application', 'type': 'APPLICATION_PROFILE_TYPE_L4'}" },
 	{ "applicationprofile", NULL, "{'name': 'System-SSL-Application', 'type': 'APPLICATION_PROFILE_TYPE_SSL'}" },
 	{ "applicationprofile", NULL, "{'name': 'System-DNS', 'type': 'APPLICATION_PROFILE_TYPE_DNS'}" },

@@ -374,6 +374,14 @@ static const char *base_name(const char *file)
 	return file;
 }
 
+int upload_rename(struct upload *u, const char *name, struct err *e)
+{
+	if (!name_is_good(name, strlen(name)))
+		return err_set(e, -EINVAL, "name", "No file can be stored under it: at most 255 bytes, no slash, no dot in front.");
+	snprintf(u->name, sizeof(u->name), "%s", name);
+	return 0;
+}
+
 static int part(struct multipart_user *user, const char *name, const char *file, struct err *e)
 {
 	struct upload *u = CONTAINER_OF(user, struct upload, user);

@@ -54,6 +54,8 @@ void upload_feed(struct upload *u, const char *data, size_t len);
 const char *upload_field(const struct upload *u, const char *name);
 /* The file's name without the folders that its sender has it in; "" until it has come. */
 const char *upload_name(const struct upload *u);
+/* Another name for it. -EINVAL with a sentence. */
+int upload_rename(struct upload *u, const char *name, struct err *e);
 uint64_t upload_size(const struct upload *u);
 /* Is the body whole, and all of it on the disk? */
 int upload_check(struct upload *u, struct err *e);

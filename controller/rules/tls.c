@@ -87,20 +87,74 @@ static void resolve_chain(struct change *c, json_t *new)
 	json_decref(list);
 }
 
+/* ---- facts --------------------------------------------------------------------------- */
+
+/*
+ * What is read out of a certificate is shown as if it had been written, but not to who asks without defaults and wrote none of
+ * it: Terraform takes what it has not said for what is to go. What the client wrote is kept as RULE_AS_SENT, " NAME NAME ".
+ */
+static void note_names(struct buf *b, const json_t *message)
+{
+	const char *name;
+	json_t *v;
+
+	json_object_foreach((json_t *)message, name, v)
+		buf_printf(b, "%s ", name);
+}
+
+/* A pkiprofile has certificates in the place of the chain. */
+static int facts_sent(struct change *c, const char *uuid, const json_t *wire, struct err *e)
+{
+	CLEANUP_FREE char *had = store_value(c->store, RULE_AS_SENT, uuid);
+	struct buf b = BUF_INIT;
+	json_t *one;
+	size_t i;
+	int rc = 0;
+
+	buf_puts(&b, " ");
+	note_names(&b, json_object_get(wire, "certificate"));
+	json_array_foreach(json_object_get(wire, "ca_certs"), i, one)
+		note_names(&b, one);
+	if (!had || strcmp(buf_cstr(&b), had) != 0)
+		rc = txn_set(c->txn, RULE_AS_SENT, uuid, buf_cstr(&b), e);
+	buf_fini(&b);
+	return rc;
+}
+
+static bool was_sent(const char *mark, const char *name)
+{
+	CLEANUP_FREE char *word = xasprintf(" %s ", name);
+
+	return mark && strstr(mark, word);
+}
+
+static void hide_unsaid(json_t *cert, const char *mark)
+{
+	const char *name;
+	json_t *v;
+	void *next;
+
+	json_object_foreach_safe(cert, next, name, v)
+		if (strcmp(name, "certificate") != 0 && strcmp(name, "certificate_signing_request") != 0 && !was_sent(mark, name))
+			json_object_del(cert, name);
+}
+
+static int facts_gone(struct change *c, const char *uuid, const json_t *old, struct err *e)
+{
+	(void)old;
+	return txn_set(c->txn, RULE_AS_SENT, uuid, NULL, e);
+}
+
 /* ---- sslkeyandcertificate ---------------------------------------------------------- */
 
 /* A key that is left out of a PUT stays, as a password does. */
-static int certificate_keep_key(struct change *c, const char *uuid, const json_t *old, json_t *wire,
-				struct err *e)
+static int certificate_sent(struct change *c, const char *uuid, const json_t *old, json_t *wire, struct err *e)
 {
 	json_t *was = json_object_get(old, "key");
 
-	(void)c;
-	(void)uuid;
-	(void)e;
 	if (was && !json_object_get(wire, "key"))
 		json_object_set(wire, "key", was);
-	return 0;
+	return facts_sent(c, uuid, wire, e);
 }
 
 static int fill_facts(json_t *cert, const char *pem, struct err *e)
@@ -162,8 +216,9 @@ static int certificate_fill(struct change *c, const char *uuid, const json_t *ol
 
 static int certificate_gone(struct change *c, const char *uuid, const json_t *old, struct err *e)
 {
-	(void)old;
-	return txn_set(c->txn, EXPIRY_SPACE, uuid, NULL, e);
+	int rc = facts_gone(c, uuid, old, e);
+
+	return rc < 0 ? rc : txn_set(c->txn, EXPIRY_SPACE, uuid, NULL, e);
 }
 
 static void certificate_show(struct store *s, const struct object *shown,
@@ -177,8 +232,15 @@ static void certificate_show(struct store *s, const struct object *shown,
 	int64_t left = certificate_days_left(not_after, wall_us()), warn = 30;
 	size_t i;
 
-	(void)w;
 	(void)r;
+	if (w->skip_default) {
+		CLEANUP_FREE char *mark = store_value(s, RULE_AS_SENT, shown->uuid);
+
+		hide_unsaid(cert, mark);
+		if (!was_sent(mark, "ca_ref") && !was_sent(mark, "name"))
+			json_object_del(out, "ca_certs");
+		return;
+	}
 	if (!*not_after)
 		return;
 	json_array_foreach(days, i, v)
@@ -197,7 +259,7 @@ static void certificate_show(struct store *s, const struct object *shown,
 }
 
 const struct rule rule_sslkeyandcertificate = { .kind = "sslkeyandcertificate",
-						.prepare = certificate_keep_key,
+						.prepare = certificate_sent,
 						.fill = certificate_fill,
 						.gone = certificate_gone,
 						.show = certificate_show };
@@ -251,7 +313,24 @@ static int pki_fill(struct change *c, const char *uuid, const json_t *old, json_
 	return fill_crls(new, e);
 }
 
-const struct rule rule_pkiprofile = { .kind = "pkiprofile", .fill = pki_fill };
+static int pki_sent(struct change *c, const char *uuid, const json_t *old, json_t *wire, struct err *e)
+{
+	(void)old;
+	return facts_sent(c, uuid, wire, e);
+}
+
+static void pki_show(struct store *s, const struct object *o, const struct model_write *w, struct model_resolver *r, json_t *out)
+{
+	CLEANUP_FREE char *mark = w->skip_default ? store_value(s, RULE_AS_SENT, o->uuid) : NULL;
+	json_t *cert;
+	size_t i;
+
+	(void)r;
+	json_array_foreach(w->skip_default ? json_object_get(out, "ca_certs") : NULL, i, cert)
+		hide_unsaid(cert, mark);
+}
+
+const struct rule rule_pkiprofile = { .kind = "pkiprofile", .prepare = pki_sent, .fill = pki_fill, .gone = facts_gone, .show = pki_show };
 
 /* ---- sslprofile -------------------------------------------------------------------- */
 
@@ -271,6 +350,10 @@ static int enums_check(const json_t *profile, struct err *e)
 {
 	json_t *v, *list = json_object_get(profile, "cipher_enums");
 	size_t i;
+
+	/* Of older versions alone: nobody can use it anyway. */
+	if (!speaks(profile, "SSL_VERSION_TLS1_2") && !speaks(profile, "SSL_VERSION_TLS1_3"))
+		return 0;
 
 	json_array_foreach(list, i, v) {
 		const char *name = json_string_value(v);
@@ -417,6 +500,24 @@ int rule_tls_of_service(struct change *c, const json_t *vs, struct err *e)
 	}
 	return 0;
 }
+
+static int portal_check(struct change *c, const char *uuid, const json_t *old, const json_t *new, struct err *e)
+{
+	json_t *certs = json_object_get(json_object_get(new, "portal_configuration"), "sslkeyandcertificate_refs"), *v;
+	char path[96];
+	size_t i;
+	int rc = 0;
+
+	(void)uuid;
+	(void)old;
+	json_array_foreach(certs, i, v) {
+		snprintf(path, sizeof(path), "portal_configuration.sslkeyandcertificate_refs[%zu]", i);
+		rc = rc < 0 ? rc : usable(c, json_string_value(v), path, e);
+	}
+	return rc;
+}
+
+const struct rule rule_systemconfiguration = { .kind = "systemconfiguration", .check = portal_check };
 
 int rule_tls_of_pool(struct change *c, const json_t *pool, struct err *e)
 {

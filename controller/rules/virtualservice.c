@@ -12,18 +12,31 @@
 #include "controller/rules/tls.h"
 #include "controller/rules/vrf.h"
 
-/* Older still: one `ip_address` in place of the list. */
+/* Older still: the members of one VIP in place of the list. */
 static void list_of_one(json_t *wire)
 {
-	json_t *ip = json_object_get(wire, "ip_address");
-	const char *member = strcmp(json_str(ip, "type", ""), "V6") == 0 ? "ip6_address"
-									: "ip_address";
+	static const char *const members[] = {
+		"ip6_address", "auto_allocate_ip", "auto_allocate_floating_ip", "avi_allocated_vip", "avi_allocated_fip",
+		"availability_zone", "floating_ip", "ipam_network_subnet", "network_ref", "subnet", "subnet_uuid",
+	};
+	json_t *ip = json_object_get(wire, "ip_address"), *automatic = json_object_get(wire, "auto_allocate_ip");
+	const char *text = json_string_value(automatic);
+	json_t *vip;
 
-	if (!json_is_object(ip))
+	if (!json_is_object(ip) && !json_is_true(automatic) && !(text && strcasecmp(text, "true") == 0))
 		return;
-	if (!json_object_get(wire, "vip"))
-		json_object_set_new(wire, "vip", json_pack("[{s:O}]", member, ip));
+	if (!json_array_size(json_object_get(wire, "vip"))) {
+		vip = json_object();
+		if (json_is_object(ip))
+			json_object_set(vip, strcmp(json_str(ip, "type", ""), "V6") == 0 ? "ip6_address" : "ip_address", ip);
+		for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+			if (json_object_get(wire, members[i]))
+				json_object_set(vip, members[i], json_object_get(wire, members[i]));
+		json_object_set_new(wire, "vip", json_pack("[o]", vip));
+	}
 	json_object_del(wire, "ip_address");
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+		json_object_del(wire, members[i]);
 }
 
 static int anybody(void *arg, const struct object *o)
@@ -444,8 +457,10 @@ static void show(struct store *s, const struct object *o, const struct model_wri
 	const struct object *vsvip = mark ? store_get(s, "vsvip", uuid) : NULL;
 	CLEANUP_JSON json_t *written = vsvip ? model_write(vsvip->kind, vsvip->body, w, r) : NULL;
 
-	if (written)
-		json_object_set(out, "vip", json_object_get(written, "vip"));
+	if (!written)
+		return;
+	rule_find("vsvip")->show(s, vsvip, w, r, written);
+	json_object_set(out, "vip", json_object_get(written, "vip"));
 }
 
 const struct rule rule_virtualservice = {

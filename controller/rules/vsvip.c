@@ -196,6 +196,22 @@ static int gone(struct change *c, const char *uuid, const json_t *old, struct er
 	return rc < 0 ? rc : release(c, old, e);
 }
 
+/* Of an address that was given here, the network is ours, too: who asks without defaults compares what he said himself. */
+static void show(struct store *s, const struct object *o, const struct model_write *w, struct model_resolver *r, json_t *out)
+{
+	json_t *vip;
+	size_t i;
+
+	(void)s;
+	(void)o;
+	(void)r;
+	if (!w->skip_default)
+		return;
+	json_array_foreach(json_object_get(out, "vip"), i, vip)
+		if (json_bool(vip, "auto_allocate_ip", false) && json_bool(vip, "avi_allocated_vip", false))
+			json_object_del(vip, "discovered_networks");
+}
+
 const struct rule rule_vsvip = {
-	.kind = "vsvip", .prepare = prepare, .fill = fill, .check = check, .gone = gone
+	.kind = "vsvip", .prepare = prepare, .fill = fill, .check = check, .gone = gone, .show = show
 };

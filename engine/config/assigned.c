@@ -283,6 +283,7 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 	size_t old_n;
 	struct wanted want = { 0 };
 	struct err e = { 0 };
+	CLEANUP_FREE char *was = NULL;
 	unsigned vrf = 0;
 	bool somewhere;
 	int device;
@@ -292,7 +293,8 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 	as = model_load(&assignment_message, assignment, &arena);
 	vs = model_load(&virtual_service_message, service, &arena);
 	a->enabled = as->enabled && vs->enabled;
-	untrouble(&a->trouble);
+	was = a->trouble;
+	a->trouble = NULL;
 	untrouble(&a->source_doubt);
 	somewhere = vrfs_find(a->table->vrfs, vs->vrf_context_ref ? vs->vrf_context_ref : "", &vrf);
 	a->vrf = vrf;
@@ -313,7 +315,8 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 	/* Guarded, and their clients known, before they are open. */
 	legs_ports(a->legs, want.at, want.n);
 	guards_follow(a->table->guards, a->uuid, k, want.at, want.n);
-	if (ports_set(a->table->ports, a->uuid, want.at, want.n, &e) < 0)
+	a->trouble_code = ports_set(a->table->ports, a->uuid, want.at, want.n, &e);
+	if (a->trouble_code < 0)
 		trouble(&a->trouble, &e);
 	/* New ones are held before old ones are let go: an address in both is never withdrawn. */
 	old = take_all(a, &old_n);
@@ -341,7 +344,7 @@ bool assigned_follow(struct assigned *a, const struct link *k)
 	}
 	free(want.at);
 	arena_fini(&arena);
-	if (a->trouble)
+	if (a->trouble && (!was || strcmp(was, a->trouble) != 0))
 		log_warn("service_trouble service=%s reason=\"%s\"", a->uuid, a->trouble);
 	return true;
 }

@@ -65,6 +65,7 @@ struct assigned {
 	bool closes;               /* it has remove_listening_port_on_vs_down */
 	bool silent;               /* all its servers are down, and it wants no ports then */
 	char *trouble;             /* a sentence: what could not be had; NULL: nothing */
+	int trouble_code;          /* negative errno; 0: none */
 	char *clone_trouble;
 	char *source_doubt;       /* an SNAT address that is used, but does not move with the VIP; NULL: none */
 	struct clone_set *clone, *old_clone; /* the old one is retired when the proxy was told of the new one */

@@ -14,6 +14,7 @@
 #include "engine/http/sticky.h"
 #include "engine/http/redaction.h"
 #include "engine/l4/l4.h"
+#include "engine/log_plan.h"
 #include "engine/netsec.h"
 #include "engine/persist.h"
 #include "engine/clone/plain.h"
@@ -24,29 +25,22 @@
 #define DSCP_MAX   63
 #define CONNECT_MS 2000 /* long enough for a lost SYN, short enough to try another server */
 
-static const void *dep_load(struct config *c, struct service_entry *s, unsigned which, const struct message_desc *m,
-			    struct arena *a)
+/* What ONE is, for as long as N lives; NULL: it is not here. */
+static const void *use(struct snapshot *n, const struct object *one)
 {
-	const json_t *o = config_object(c, s->deps[which]);
-
-	return o ? model_load(m, o, a) : NULL;
+	return one ? parts_use(&n->parts, one->part, &n->arena) : NULL;
 }
 
-/* The same for a profile, which N shares with others of this commit. */
-static const void *profile_load(struct config *c, struct service_entry *s, unsigned which, const struct message_desc *m,
-				struct snapshot *n)
+/* What others remember already: S's pools and their groups. */
+static const void *use_here(struct config *c, struct snapshot *n, const char *kind, const char *uuid)
 {
-	const json_t *o = config_object(c, s->deps[which]);
+	return use(n, objects_find(&c->objects, kind, uuid));
+}
 
-	if (!o)
-		return NULL;
-	if (!c->last[which] || c->last_of[which] != o) {
-		snapshot_part_put(c->last[which]);
-		c->last[which] = snapshot_part_new();
-		c->last[which]->object = model_load(m, o, &c->last[which]->arena);
-		c->last_of[which] = o;
-	}
-	return snapshot_use(n, c->last[which]);
+/* From here on S is built anew when this object changes. */
+static const void *use_more(struct config *c, struct service_entry *s, struct snapshot *n, const char *kind, const char *uuid)
+{
+	return use(n, needs_add(&s->more, &c->objects, kind, uuid));
 }
 
 static const struct proto_ops *proto_of(const struct application_profile *app)
@@ -194,11 +188,8 @@ static void snapshot_rate(struct snapshot_pool *sp)
 /* How clients stay with their servers. */
 static void snapshot_persist(struct config *c, struct snapshot *n, struct snapshot_pool *sp)
 {
-	const char *ref = sp->pool->application_persistence_profile_ref;
-	CLEANUP_FREE char *key = xasprintf("applicationpersistenceprofile/%s", ref ? ref : "");
-	const json_t *o = ref ? config_object(c, key) : NULL;
 	const struct application_persistence_profile *p =
-		o ? model_load(&application_persistence_profile_message, o, &n->arena) : NULL;
+		use_here(c, n, "applicationpersistenceprofile", sp->pool->application_persistence_profile_ref);
 	const struct ip_persistence_profile *ip = p ? p->ip_persistence_profile : NULL;
 	const char **names;
 
@@ -230,10 +221,9 @@ static void snapshot_persist(struct config *c, struct snapshot *n, struct snapsh
 
 static void snapshot_pool(struct config *c, struct snapshot *n, struct snapshot_pool *sp, const struct pool_entry *p)
 {
-	const struct pool *pool = p->seen.pool;
+	const struct pool *pool = parts_use(&n->parts, p->part, &n->arena);
 	const struct conn_pool_properties *keep = pool->conn_pool_properties;
 
-	sp->part = snapshot_part_get(p->part);
 	sp->pool = pool;
 	sp->uuid = arena_strdup(&n->arena, p->uuid);
 	sp->name = pool->name;
@@ -320,13 +310,8 @@ static bool is_member(const struct snapshot *n, size_t pool)
 
 static void snapshot_group(struct config *c, const struct service_entry *s, struct snapshot *n)
 {
-	CLEANUP_FREE char *key = xasprintf("poolgroup/%s", n->vs->pool_group_ref ? n->vs->pool_group_ref : "");
-	const json_t *object = config_object(c, key);
-	const struct pool_group *g = object ? model_load(&pool_group_message, object, &n->arena) : NULL;
-	CLEANUP_FREE char *labels_key = xasprintf("prioritylabels/%s", g && g->priority_labels_ref ? g->priority_labels_ref : "");
-	const json_t *labels_object = config_object(c, labels_key);
-	const struct priority_labels *labels =
-		labels_object ? model_load(&priority_labels_message, labels_object, &n->arena) : NULL;
+	const struct pool_group *g = use_here(c, n, "poolgroup", n->vs->pool_group_ref);
+	const struct priority_labels *labels = g ? use_here(c, n, "prioritylabels", g->priority_labels_ref) : NULL;
 	struct ordered *all;
 
 	if (!g)
@@ -360,17 +345,6 @@ static void snapshot_pools(struct config *c, const struct service_entry *s, stru
 		n->pools[i].backup = backup_of(s, n, n->pools[i].pool->fail_action);
 		n->pools[i].spare = !is_member(n, i);
 	}
-}
-
-/* From here on S is built anew when this object changes. */
-static const void *more_load(struct config *c, struct service_entry *s, const char *kind, const char *uuid,
-			     struct arena *a)
-{
-	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
-	const json_t *o = config_object(c, key);
-
-	json_object_set_new(s->more, key, json_true());
-	return o ? model_load(kind_find(kind)->msg, o, a) : NULL;
 }
 
 static void snapshot_application(struct snapshot *n)
@@ -416,14 +390,23 @@ static void snapshot_clients_tls(struct config *c, struct service_entry *s, stru
 struct groups {
 	struct config *config;
 	struct service_entry *service;
-	struct arena *arena;
 };
 
 static const struct ip_addr_group *group_of(void *arg, const char *uuid)
 {
 	struct groups *g = arg;
 
-	return more_load(g->config, g->service, "ipaddrgroup", uuid, g->arena);
+	return object_is(needs_add(&g->service->more, &g->config->objects, "ipaddrgroup", uuid));
+}
+
+static void snapshot_logs(struct config *c, struct service_entry *s, struct snapshot *n)
+{
+	struct groups g = { c, s };
+
+	if (!n->vs->analytics_policy)
+		return;
+	s->log_share = log_share_for(s->log_share, s->deps[DEP_SERVICE]->part, mono_ns());
+	n->log_plan = log_plan_new(n->vs->analytics_policy, s->log_share, group_of, &g, &n->arena);
 }
 
 static const uint32_t *rule_slots(struct config *c, const struct service_entry *s, const struct netsec *n,
@@ -443,20 +426,18 @@ static void policy_load(struct config *c, struct service_entry *s, const char *u
 	static const struct network_security_rule closed[] = {
 		{ .name = "missing policy", .enable = true, .action = NETWORK_SECURITY_POLICY_ACTION_TYPE_DENY } };
 	static const struct network_security_policy missing = { .rules = closed, .rules_n = 1 };
-	struct arena arena = ARENA_INIT;
-	struct groups g = { c, s, &arena };
+	struct groups g = { c, s };
 	const struct network_security_policy *p = NULL;
 	struct netsec *fresh = NULL;
 
 	if (uuid) {
-		p = more_load(c, s, "networksecuritypolicy", uuid, &arena);
+		p = object_is(needs_add(&s->more, &c->objects, "networksecuritypolicy", uuid));
 		if (!p)
 			log_warn("policy_missing service=%s policy=%s", s->uuid, uuid);
 		fresh = netsec_new(p ? p : &missing, group_of, &g, s->netsec);
 	}
 	netsec_put(s->netsec);
 	s->netsec = fresh;
-	arena_fini(&arena);
 }
 
 static struct rate_limit limit_of(const struct rate_profile *p)
@@ -497,8 +478,7 @@ static int status_of(const struct rate_profile *p)
 /* Servers may be spoken to in another way than clients. */
 static void snapshot_server_network(struct config *c, struct service_entry *s, struct snapshot *n)
 {
-	const char *uuid = n->vs->server_network_profile_ref;
-	const struct network_profile *p = uuid ? more_load(c, s, "networkprofile", uuid, &n->arena) : NULL;
+	const struct network_profile *p = use_more(c, s, n, "networkprofile", n->vs->server_network_profile_ref);
 	struct snapshot other = { .network = p };
 
 	if (!p || !p->profile || p->profile->type != PROTOCOL_TYPE_TCP_PROXY)
@@ -583,22 +563,22 @@ static struct snapshot *snapshot_port_build(struct config *c, struct service_ent
 	p->slot = n->slot;
 	p->revision = n->revision;
 	p->uuid = arena_strdup(&p->arena, n->uuid);
-	p->vs = dep_load(c, s, DEP_SERVICE, &virtual_service_message, &p->arena);
+	p->vs = use(p, s->deps[DEP_SERVICE]);
 	p->name = p->vs->name;
 	p->application = port->override_application_profile_ref
-				 ? more_load(c, s, "applicationprofile", port->override_application_profile_ref,
-					     &p->arena)
-				 : profile_load(c, s, DEP_APPLICATION, &application_profile_message, p);
+				 ? use_more(c, s, p, "applicationprofile", port->override_application_profile_ref)
+				 : use(p, s->deps[DEP_APPLICATION]);
 	p->network = port->override_network_profile_ref
-			     ? more_load(c, s, "networkprofile", port->override_network_profile_ref, &p->arena)
-			     : profile_load(c, s, DEP_NETWORK, &network_profile_message, p);
-	p->analytics = profile_load(c, s, DEP_ANALYTICS, &analytics_profile_message, p);
+			     ? use_more(c, s, p, "networkprofile", port->override_network_profile_ref)
+			     : use(p, s->deps[DEP_NETWORK]);
+	p->analytics = use(p, s->deps[DEP_ANALYTICS]);
 	snapshot_application(p);
 	snapshot_network(p);
 	snapshot_clone_build(s, p);
 	p->sources = sources_read(s->sources, c->source_numbers, &p->arena);
 	p->trigger = trigger_build(p->vs->packet_triggers, &p->arena);
 	p->redaction = p->analytics ? redaction_new(p->analytics->sensitive_log_profile, &p->arena) : NULL;
+	snapshot_logs(c, s, p);
 	snapshot_admission(c, s, p);
 	snapshot_server_network(c, s, p);
 	snapshot_pools(c, s, p);
@@ -638,23 +618,24 @@ struct snapshot *config_build(struct config *c, struct service_entry *s, uint64_
 	n->revision = revision;
 	n->slot = (unsigned)json_int(c->slots_services, s->uuid, COUNTERS_NO_SLOT);
 	n->uuid = arena_strdup(&n->arena, s->uuid);
-	vs = n->vs = dep_load(c, s, DEP_SERVICE, &virtual_service_message, &n->arena);
+	vs = n->vs = use(n, s->deps[DEP_SERVICE]);
 	n->name = vs->name;
-	config_dep_set(s, DEP_APPLICATION, "applicationprofile", vs->application_profile_ref);
-	config_dep_set(s, DEP_NETWORK, "networkprofile", vs->network_profile_ref);
-	config_dep_set(s, DEP_ANALYTICS, "analyticsprofile", vs->analytics_profile_ref);
-	config_dep_set(s, DEP_CLONE, "trafficcloneprofile", vs->traffic_clone_profile_ref);
-	n->application = profile_load(c, s, DEP_APPLICATION, &application_profile_message, n);
-	n->network = profile_load(c, s, DEP_NETWORK, &network_profile_message, n);
-	n->analytics = profile_load(c, s, DEP_ANALYTICS, &analytics_profile_message, n);
+	config_dep_set(c, s, DEP_APPLICATION, "applicationprofile", vs->application_profile_ref);
+	config_dep_set(c, s, DEP_NETWORK, "networkprofile", vs->network_profile_ref);
+	config_dep_set(c, s, DEP_ANALYTICS, "analyticsprofile", vs->analytics_profile_ref);
+	config_dep_set(c, s, DEP_CLONE, "trafficcloneprofile", vs->traffic_clone_profile_ref);
+	n->application = use(n, s->deps[DEP_APPLICATION]);
+	n->network = use(n, s->deps[DEP_NETWORK]);
+	n->analytics = use(n, s->deps[DEP_ANALYTICS]);
 	snapshot_application(n);
 	snapshot_network(n);
 	snapshot_clone_build(s, n);
 	n->sources = sources_read(s->sources, c->source_numbers, &n->arena);
 	n->trigger = trigger_build(vs->packet_triggers, &n->arena);
 	n->redaction = n->analytics ? redaction_new(n->analytics->sensitive_log_profile, &n->arena) : NULL;
-	json_object_clear(s->more);
+	needs_clear(&s->more, &c->objects);
 	policy_load(c, s, vs->network_security_policy_ref);
+	snapshot_logs(c, s, n);
 	snapshot_admission(c, s, n);
 	snapshot_server_network(c, s, n);
 	snapshot_pools(c, s, n);

@@ -3,13 +3,9 @@
 #include "base/base.h"
 #include "engine/config/parts.h"
 #include "engine/clone/flow_log.h"
+#include "engine/log_plan.h"
 #include "engine/netsec.h"
 #include "engine/tls/secure.h"
-
-struct json_t *config_object(struct config *c, const char *key)
-{
-	return key ? json_object_get(c->objects, key) : NULL;
-}
 
 struct config *config_new(struct worker **workers, unsigned n_workers, struct inbox *home, struct config_user *u)
 {
@@ -19,8 +15,7 @@ struct config *config_new(struct worker **workers, unsigned n_workers, struct in
 	c->n_workers = n_workers;
 	c->home = home;
 	c->user = u;
-	c->objects = json_object();
-	c->changed = json_object();
+	objects_init(&c->objects);
 	c->vrfs = json_object();
 	c->source_numbers = json_object();
 	c->slots_services = json_object();
@@ -30,17 +25,6 @@ struct config *config_new(struct worker **workers, unsigned n_workers, struct in
 	list_init(&c->services);
 	list_init(&c->pools);
 	return c;
-}
-
-bool config_any_changed(struct config *c, json_t *keys)
-{
-	const char *key;
-	json_t *v;
-
-	json_object_foreach(keys, key, v)
-		if (json_object_get(c->changed, key))
-			return true;
-	return false;
 }
 
 static struct service_entry *service_find(struct config *c, const char *uuid)
@@ -60,10 +44,8 @@ static struct service_entry *service_make(struct config *c, const char *uuid)
 		return s;
 	s = xcalloc(1, sizeof(*s));
 	s->uuid = xstrdup(uuid);
-	s->more = json_object();
 	s->admission = admission_new();
 	s->dirty = true;
-	s->named = json_object();
 	/* The smallest free number: the workers' tables stay dense. */
 	s->index = c->lowest;
 	do
@@ -86,35 +68,38 @@ static void service_free(struct config *c, struct service_entry *s)
 	c->lowest = MIN(c->lowest, s->index);
 	table_take(&c->service_table, &s->by_uuid);
 	for (unsigned i = 0; i < DEPS; i++)
-		free(s->deps[i]);
-	json_decref(s->more);
+		object_put(&c->objects, s->deps[i]);
+	needs_fini(&s->more, &c->objects);
 	json_decref(s->plain);
 	json_decref(s->sources);
 	flow_sink_put(s->clone.sink);
 	free(s->pools);
-	json_decref(s->named);
+	needs_fini(&s->named, &c->objects);
 	secure_put(s->clients_tls);
 	admission_put(s->admission);
 	netsec_put(s->netsec);
+	log_share_put(s->log_share);
 	list_remove(&s->link);
 	free(s->uuid);
 	free(s);
 }
 
-void config_dep_set(struct service_entry *s, unsigned which, const char *kind, const char *uuid)
+void config_dep_set(struct config *c, struct service_entry *s, unsigned which, const char *kind, const char *uuid)
 {
-	free(s->deps[which]);
-	s->deps[which] = uuid && *uuid ? xasprintf("%s/%s", kind, uuid) : NULL;
+	struct object *old = s->deps[which];
+
+	s->deps[which] = object_of(&c->objects, kind, uuid);
+	object_put(&c->objects, old);
 }
 
-static bool service_touched(struct config *c, const struct service_entry *s)
+static bool service_touched(const struct service_entry *s)
 {
 	if (s->dirty)
 		return true;
 	for (unsigned i = 0; i < DEPS; i++)
-		if (s->deps[i] && json_object_get(c->changed, s->deps[i]))
+		if (object_changed(s->deps[i]))
 			return true;
-	if (config_any_changed(c, s->more) || config_any_changed(c, s->named))
+	if (needs_changed(&s->more) || needs_changed(&s->named))
 		return true;
 	for (size_t i = 0; i < s->n_pools; i++)
 		if (s->pools[i]->changed)
@@ -123,35 +108,30 @@ static bool service_touched(struct config *c, const struct service_entry *s)
 }
 
 /* Anything but servers, and where copies go. */
-static bool settings_changed(struct config *c, const struct service_entry *s)
+static bool settings_changed(const struct service_entry *s)
 {
 	static const unsigned settings[] = { DEP_SERVICE, DEP_APPLICATION, DEP_NETWORK, DEP_ANALYTICS };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(settings); i++)
-		if (s->deps[settings[i]] && json_object_get(c->changed, s->deps[settings[i]]))
+		if (object_changed(s->deps[settings[i]]))
 			return true;
-	return config_any_changed(c, s->more);
+	return needs_changed(&s->more);
 }
 
 /* Also those that stand in for it. */
-static void service_add_pool(struct config *c, struct service_entry *s, const char *ref);
+static void service_add_pool(struct config *c, struct service_entry *s, const char *vrf, const char *uuid);
 
-static void service_add_backup(struct config *c, struct service_entry *s, const json_t *pool)
+static void service_add_backup(struct config *c, struct service_entry *s, const char *vrf, const struct fail_action *fail)
 {
-	const json_t *fail = json_object_get(pool, "fail_action");
-	const char *ref = json_str(json_object_get(fail, "backup_pool"), "backup_pool_ref", NULL);
-
-	if (ref && strcmp(json_str(fail, "type", ""), "FAIL_ACTION_BACKUP_POOL") == 0)
-		service_add_pool(c, s, ref);
+	if (fail && fail->type == FAIL_ACTION_BACKUP_POOL && fail->backup_pool)
+		service_add_pool(c, s, vrf, fail->backup_pool->backup_pool_ref);
 }
 
-static void service_add_pool(struct config *c, struct service_entry *s, const char *ref)
+static void service_add_pool(struct config *c, struct service_entry *s, const char *vrf, const char *uuid)
 {
-	CLEANUP_FREE char *key = xasprintf("pool/%s", ref_target(ref));
-	const json_t *service = config_object(c, s->deps[DEP_SERVICE]);
-	struct pool_entry *p = config_pool_use(c, key, ref_target(json_str(service, "vrf_context_ref", NULL)));
+	struct object *object = needs_add(&s->named, &c->objects, "pool", uuid);
+	struct pool_entry *p = object ? config_pool_use(c, object, vrf) : NULL;
 
-	json_object_set_new(s->named, key, json_true());
 	for (size_t i = 0; i < s->n_pools && p; i++)
 		if (s->pools[i] == p)
 			return;
@@ -159,32 +139,25 @@ static void service_add_pool(struct config *c, struct service_entry *s, const ch
 		return;
 	s->pools = xrealloc(s->pools, (s->n_pools + 1) * sizeof(s->pools[0]));
 	s->pools[s->n_pools++] = p;
-	service_add_backup(c, s, config_object(c, key));
+	service_add_backup(c, s, vrf, p->seen.pool->fail_action);
 }
 
 /* The pools that the objects name; deps follow only when the snapshot is built. */
-static void service_pools(struct config *c, struct service_entry *s, const json_t *vs)
+static void service_pools(struct config *c, struct service_entry *s, const struct virtual_service *vs)
 {
-	const char *group = json_str(vs, "pool_group_ref", ""), *labels;
-	CLEANUP_FREE char *key = xasprintf("poolgroup/%s", ref_target(group));
-	const json_t *object = *group ? config_object(c, key) : NULL, *member;
-	size_t i;
+	const char *vrf = vs->vrf_context_ref ? vs->vrf_context_ref : "";
+	const struct pool_group *group;
 
 	s->n_pools = 0;
-	json_object_clear(s->named);
-	service_add_pool(c, s, json_str(vs, "pool_ref", ""));
-	if (!*group)
+	needs_clear(&s->named, &c->objects);
+	service_add_pool(c, s, vrf, vs->pool_ref);
+	group = object_is(needs_add(&s->named, &c->objects, "poolgroup", vs->pool_group_ref));
+	if (!group)
 		return;
-	json_object_set_new(s->named, key, json_true());
-	labels = ref_target(json_str(object, "priority_labels_ref", NULL));
-	if (*labels) {
-		CLEANUP_FREE char *named = xasprintf("prioritylabels/%s", labels);
-
-		json_object_set_new(s->named, named, json_true());
-	}
-	json_array_foreach(json_object_get(object, "members"), i, member)
-		service_add_pool(c, s, json_str(member, "pool_ref", ""));
-	service_add_backup(c, s, object);
+	needs_add(&s->named, &c->objects, "prioritylabels", group->priority_labels_ref);
+	for (size_t i = 0; i < group->members_n; i++)
+		service_add_pool(c, s, vrf, group->members[i].pool_ref);
+	service_add_backup(c, s, vrf, group->fail_action);
 }
 
 /*
@@ -203,7 +176,7 @@ static void fresh_post(struct config *c)
 
 static void service_commit(struct config *c, struct service_entry *s, uint64_t revision)
 {
-	const json_t *vs = config_object(c, s->deps[DEP_SERVICE]);
+	const struct virtual_service *vs = object_is(s->deps[DEP_SERVICE]);
 	struct snapshot *n;
 
 	if (!vs) {
@@ -214,14 +187,14 @@ static void service_commit(struct config *c, struct service_entry *s, uint64_t r
 		service_free(c, s);
 		return;
 	}
-	if (!service_touched(c, s)) {
+	if (!service_touched(s)) {
 		for (size_t i = 0; i < s->n_pools; i++)
 			s->pools[i]->users++;
 		return;
 	}
 	service_pools(c, s, vs);
 	n = config_build(c, s, revision);
-	n->cuts_clients = n->vs->close_client_conn_on_config_update && settings_changed(c, s);
+	n->cuts_clients = n->vs->close_client_conn_on_config_update && settings_changed(s);
 	s->built = true;
 	s->dirty = false;
 	c->fresh[c->n_fresh++] = n;
@@ -238,15 +211,11 @@ static void round_done(void *arg, uint64_t revision)
 
 void config_commit(struct config *c, uint64_t revision)
 {
-	const char *key;
-	json_t *value;
+	LIST_FOREACH(l, &c->objects.changed) {
+		const struct object *one = LIST_ENTRY(l, struct object, news);
 
-	json_object_foreach(c->changed, key, value) {
-		if (strncmp(key, "virtualservice/", 15) == 0) {
-			struct service_entry *s = service_make(c, key + 15);
-
-			config_dep_set(s, DEP_SERVICE, "virtualservice", s->uuid);
-		}
+		if (one->kind->msg == &virtual_service_message)
+			config_dep_set(c, service_make(c, one->uuid), DEP_SERVICE, one->kind->path, one->uuid);
 	}
 	config_pools_refresh(c);
 	LIST_FOREACH(l, &c->services) {
@@ -254,12 +223,8 @@ void config_commit(struct config *c, uint64_t revision)
 		loop_breathe(c->home->loop);
 	}
 	fresh_post(c);
-	for (unsigned i = 0; i < DEPS; i++) {
-		snapshot_part_put(c->last[i]);
-		c->last[i] = NULL;
-	}
 	config_pools_sweep(c);
-	json_object_clear(c->changed);
+	objects_settle(&c->objects);
 	c->names_changed = false;
 	config_names_tell(c);
 	workers_round(c->workers, c->n_workers, c->home, round_done, c, revision);
@@ -271,8 +236,7 @@ void config_free(struct config *c)
 		service_free(c, LIST_ENTRY(c->services.next, struct service_entry, link));
 	while (!list_empty(&c->pools))
 		config_pool_free(c, LIST_ENTRY(c->pools.next, struct pool_entry, link));
-	json_decref(c->objects);
-	json_decref(c->changed);
+	objects_fini(&c->objects);
 	json_decref(c->vrfs);
 	json_decref(c->source_numbers);
 	json_decref(c->slots_services);
@@ -287,18 +251,12 @@ void config_free(struct config *c)
 
 void config_put(struct config *c, const char *kind, const char *uuid, const json_t *object)
 {
-	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
-
-	json_object_set(c->objects, key, (json_t *)object);
-	json_object_set_new(c->changed, key, json_true());
+	objects_put(&c->objects, kind, uuid, object);
 }
 
 void config_delete(struct config *c, const char *kind, const char *uuid)
 {
-	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid);
-
-	json_object_del(c->objects, key);
-	json_object_set_new(c->changed, key, json_true());
+	objects_delete(&c->objects, kind, uuid);
 }
 
 static void slots_add(json_t *to, json_t *from)

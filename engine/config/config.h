@@ -60,7 +60,6 @@ void config_free(struct config *c);
 
 /* ---- as the warden's messages come ---- */
 
-/* Takes a reference of OBJECT. */
 void config_put(struct config *c, const char *kind, const char *uuid, const json_t *object);
 void config_delete(struct config *c, const char *kind, const char *uuid);
 void config_commit(struct config *c, uint64_t revision);

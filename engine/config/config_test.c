@@ -24,6 +24,7 @@ struct world {
 	int pools_told, pools_gone;
 	struct backend *seen[4];   /* of the pool, as last told; borrowed from the configuration */
 	size_t n_seen, n_monitors;
+	struct health_monitor monitor; /* the first of them, as last told */
 };
 
 static void on_applied(struct config_user *u, uint64_t revision)
@@ -38,6 +39,8 @@ static void on_pool(struct config_user *u, const struct config_pool *p)
 	w->pools_told++;
 	w->n_seen = p->n;
 	w->n_monitors = p->n_monitors;
+	if (p->n_monitors)
+		w->monitor = *p->monitors[0];
 	for (size_t i = 0; i < p->n && i < ARRAY_SIZE(w->seen); i++)
 		w->seen[i] = p->servers[i].backend;
 }
@@ -232,6 +235,26 @@ static void profile_s_numbers_arrive_in_our_units(void **state)
 	put(w, "pool", "pool-1", "{\"graceful_disable_timeout\":-1,\"servers\":[]}");
 	commit(w);
 	assert_int_equal(snapshot_of(w, 0)->pools[0].disable_ms, -1);
+}
+
+/* The type says which of a profile's parts counts. */
+static void network_profile_is_of_its_type(void **state)
+{
+	struct world *w = *state;
+
+	put(w, "virtualservice", "vs-1", "{\"services\":[{\"port\":80}],\"network_profile_ref\":\"/api/networkprofile/net-1\"}");
+	put(w, "networkprofile", "net-1",
+	    "{\"profile\":{\"type\":\"PROTOCOL_TYPE_UDP_FAST_PATH\",\"udp_fast_path_profile\":"
+	    "{\"session_idle_timeout\":4,\"per_pkt_loadbalance\":true}}}");
+	commit(w);
+	assert_int_equal(snapshot_of(w, 0)->idle_ms, 4000);
+	assert_true(snapshot_of(w, 0)->per_packet);
+	put(w, "networkprofile", "net-1",
+	    "{\"profile\":{\"type\":\"PROTOCOL_TYPE_TCP_FAST_PATH\",\"tcp_fast_path_profile\":{\"session_idle_timeout\":6},"
+	    "\"udp_fast_path_profile\":{\"session_idle_timeout\":4,\"per_pkt_loadbalance\":true}}}");
+	commit(w);
+	assert_int_equal(snapshot_of(w, 0)->idle_ms, 6000);
+	assert_false(snapshot_of(w, 0)->per_packet);
 }
 
 static void application_says_how_servers_learn_of_clients(void **state)
@@ -610,6 +633,25 @@ static void clone_range_is_part_of_the_next_commit(void **state)
 	assert_int_equal(snapshot_of(w, 0)->clone.generation, 77);
 }
 
+/* The monitors that a pool was last told with are there when its way changes before the next commit. */
+static void monitors_outlive_their_change_until_the_commit(void **state)
+{
+	struct world *w = *state;
+	CLEANUP_JSON json_t *vrfs = json_pack("{s:[[s, i, i]]}", "vrf-1", "127.0.0.0", 8, 1);
+
+	put(w, "healthmonitor", "hm-1", "{\"type\":\"HEALTH_MONITOR_TCP\",\"send_interval\":3}");
+	put_pool(w, ADDR("1"));
+	put(w, "virtualservice", "vs-1", "{\"vrf_context_ref\":\"/api/vrfcontext/vrf-1\",\"pool_ref\":\"/api/pool/pool-1\"}");
+	commit(w);
+	assert_int_equal(w->monitor.send_interval, 3);
+	put(w, "healthmonitor", "hm-1", "{\"type\":\"HEALTH_MONITOR_TCP\",\"send_interval\":4}");
+	config_vrfs(w->config, vrfs);
+	assert_int_equal(w->pools_told, 2);
+	assert_int_equal(w->monitor.send_interval, 3);
+	commit(w);
+	assert_int_equal(w->monitor.send_interval, 4);
+}
+
 #define PROMISE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -621,6 +663,7 @@ int main(void)
 		PROMISE(what_is_deleted_is_gone_and_its_number_is_used_again),
 		PROMISE(pool_that_is_switched_off_has_no_servers),
 		PROMISE(profile_s_numbers_arrive_in_our_units),
+		PROMISE(network_profile_is_of_its_type),
 		PROMISE(application_says_how_servers_learn_of_clients),
 		PROMISE(application_says_whether_clients_share),
 		PROMISE(servers_may_be_spoken_to_in_another_way),
@@ -634,6 +677,7 @@ int main(void)
 		PROMISE(address_group_follows_its_object),
 		PROMISE(pools_of_a_group_come_by_their_labels),
 		PROMISE(clone_range_is_part_of_the_next_commit),
+		PROMISE(monitors_outlive_their_change_until_the_commit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,7 @@ struct name {
 	struct timer timer;        /* to ask again */
 	bool wanted;               /* while names_want() sorts */
 	bool asking;
+	size_t tried;              /* domains of the search list that do not have it */
 };
 
 struct names {
@@ -33,6 +34,7 @@ struct names {
 	struct timer timer;        /* c-ares' own */
 	struct timer tell;
 	json_t *known;
+	json_t *search;            /* NULL: no domain */
 	char *own;                 /* the machine's name servers, as c-ares writes them */
 };
 
@@ -174,6 +176,19 @@ static int by_text(const void *a, const void *b)
 }
 
 static void ask(struct timer *t);
+static void ask_one(struct name *x);
+
+/* In which it is looked for next; NULL: in none, it stands alone. */
+static const char *domain_of(const struct name *x)
+{
+	return strchr(x->text, '.') ? NULL : json_string_value(json_array_get(x->names->search, x->tried));
+}
+
+/* The name is not there. Who does not know, or is silent, has not said that: in another domain it might be somebody else's. */
+static bool is_no(int status)
+{
+	return status == ARES_SUCCESS || status == ARES_ENOTFOUND || status == ARES_ENODATA;
+}
 
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *answer)
 {
@@ -200,6 +215,11 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 		ttl = MIN(ttl, (int64_t)a->ai_ttl);
 	}
 	ares_freeaddrinfo(answer);
+	if (!n && is_no(status) && domain_of(x)) {
+		x->tried++;
+		ask_one(x);
+		return;
+	}
 	if (status != ARES_SUCCESS || !n) {
 		fail(x, status == ARES_SUCCESS ? "The name has no address." : ares_strerror(status));
 		timer_in(x->names->loop, &x->timer, NAMES_RETRY_S * 1000, ask);
@@ -215,14 +235,23 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 	timer_in(x->names->loop, &x->timer, (uint64_t)MAX(ttl, (int64_t)NAMES_TTL_LEAST_S) * 1000, ask);
 }
 
-static void ask(struct timer *t)
+static void ask_one(struct name *x)
 {
 	static const struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_flags = ARES_AI_NOSORT };
-	struct name *x = CONTAINER_OF(t, struct name, timer);
+	const char *domain = domain_of(x);
+	CLEANUP_FREE char *text = xasprintf("%s%s%s", x->text, domain ? "." : "", domain ? domain : "");
 
 	x->asking = true;
-	ares_getaddrinfo(x->names->channel, x->text, NULL, &hints, on_answer, x);
+	ares_getaddrinfo(x->names->channel, text, NULL, &hints, on_answer, x);
 	follow_timeout(x->names);
+}
+
+static void ask(struct timer *t)
+{
+	struct name *x = CONTAINER_OF(t, struct name, timer);
+
+	x->tried = 0;
+	ask_one(x);
 }
 
 /* ---- which ---- */
@@ -257,7 +286,7 @@ static void ask_again(struct names *n, bool all)
 	}
 }
 
-void names_servers(struct names *n, const json_t *servers)
+void names_servers(struct names *n, const json_t *servers, const json_t *search)
 {
 	struct buf text = BUF_INIT;
 	const json_t *server;
@@ -270,6 +299,8 @@ void names_servers(struct names *n, const json_t *servers)
 		buf_printf(&text, "%s%s", i ? "," : "", json_string_value(server) ? json_string_value(server) : "");
 	/* c-ares changes no servers under a question. */
 	ares_cancel(n->channel);
+	json_decref(n->search);
+	n->search = json_copy((json_t *)search);
 	if (text.len || n->own)
 		rc = ares_set_servers_csv(n->channel, text.len ? buf_cstr(&text) : n->own);
 	if (rc != ARES_SUCCESS)
@@ -328,6 +359,7 @@ void names_free(struct names *n)
 	timer_stop(n->loop, &n->tell);
 	ares_library_cleanup();
 	json_decref(n->known);
+	json_decref(n->search);
 	free(n->own);
 	free(n);
 }

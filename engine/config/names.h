@@ -29,8 +29,11 @@ struct names_user {
 struct names *names_new(struct loop *l, struct names_user *u);
 void names_free(struct names *n);
 
-/* [address]: whom to ask from now on; []: the machine's own. */
-void names_servers(struct names *n, const json_t *servers);
+/*
+ * From now on. SERVERS: addresses of whom to ask; []: the machine's own. SEARCH: domains in which a name without a dot is
+ * looked for, one after the other, and then alone.
+ */
+void names_servers(struct names *n, const json_t *servers, const json_t *search);
 /* {name: true}: exactly these. */
 void names_want(struct names *n, const json_t *wanted);
 /*

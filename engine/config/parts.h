@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/table.h"
 #include "engine/config/config.h"
+#include "engine/config/objects.h"
 #include "engine/snapshot.h"
 #include "model/structs.h"
 
@@ -25,19 +26,23 @@ struct pool_entry {
 	struct list link;
 	struct table_link by_uuid;
 	struct config_pool seen;
-	struct snapshot_part *part; /* what seen.pool and the monitors are in, and snapshots share */
-	char *uuid;
+	struct object *object;     /* its own; a reference */
+	struct part *part;         /* of it, what `seen` was made of; a reference */
+	const char *uuid;          /* in its object */
 	char *vrf;                 /* of the services that use it */
 	struct config_server *servers;
-	json_t *by_name;           /* "ip:port" -> place in servers */
+	struct table by_name;      /* the servers, by "ip:port" */
+	struct table_link *places; /* of by_name: places[i] is servers[i] */
 	struct pool_state *state;
-	json_t *deps;              /* "kind/uuid" -> true: what it is made of, beside its object */
-	json_t *names;             /* of its servers, to be asked for */
+	struct needs needs;        /* what it is made of, beside its object */
+	json_t *names;             /* of its servers, to be asked for; NULL: none */
 	unsigned users;            /* of this commit */
 	bool changed;              /* in this commit */
 	struct secure *tls;        /* with its servers; NULL: plain */
-	json_t *tls_deps;          /* "kind/uuid" -> true: what that is made of */
-	json_t *monitor_deps;      /* what its health monitors are made of */
+	struct needs tls_needs;    /* what that is made of */
+	struct needs monitor_needs; /* what its health monitors are made of */
+	struct arena arena;        /* of seen.monitors */
+	struct parts monitors;     /* what they are in */
 };
 
 /* What a snapshot is made of, beside the service itself. */
@@ -48,18 +53,19 @@ struct service_entry {
 	struct table_link by_uuid;
 	char *uuid;
 	unsigned index;
-	char *deps[DEPS];          /* "kind/uuid", NULL: none */
-	json_t *more;              /* "kind/uuid" -> true: of single ports, and of TLS */
+	struct object *deps[DEPS]; /* references; NULL: none */
+	struct needs more;         /* of single ports, and of TLS */
 	bool built, dirty;
 	struct secure *clients_tls; /* of the newest snapshot; NULL: none */
 	struct snapshot_clone clone;
 	json_t *sources;           /* from which servers are spoken to, as the warden tells them; NULL: from the machine's */
 	json_t *plain;             /* its rules, as the warden tells them; NULL: packets as they are */
-	json_t *named;             /* "kind/uuid" -> true: the pools that it names, also those that are not here */
+	struct needs named;        /* the pools that it names, also those that are not here */
 	struct pool_entry **pools;
 	size_t n_pools;
 	struct admission *admission;
 	struct netsec *netsec;     /* the newest: its rates go on in the next */
+	struct log_share *log_share; /* of the newest that had an analytics policy; NULL: none had */
 };
 
 struct config {
@@ -69,8 +75,7 @@ struct config {
 	unsigned n_workers;
 	struct inbox *home;
 	struct config_user *user;
-	json_t *objects;           /* "kind/uuid" -> object */
-	json_t *changed;           /* keys put or deleted since the last commit */
+	struct objects objects;
 	json_t *vrfs;              /* as the warden tells them */
 	json_t *source_numbers;    /* address -> number of it */
 	json_t *slots_services, *slots_servers, *slots_rules;
@@ -78,24 +83,19 @@ struct config {
 	struct table service_table, pool_table; /* the same by uuid: a thousand are found as fast as ten */
 	json_t *used;              /* index -> true */
 	unsigned lowest;           /* no smaller index is free */
-	struct snapshot_part *last[DEPS]; /* made in this commit, and what of: most services name the same profiles */
-	const json_t *last_of[DEPS];
 	struct snapshot *fresh[128]; /* of this commit, and not with the workers yet; references */
 	size_t n_fresh;
 };
 
 /* ---- config.c ---- */
 
-/* KEY is "kind/uuid"; NULL when it is NULL or there is none. Borrowed until the next put. */
-struct json_t *config_object(struct config *c, const char *key);
-/* Did any of these "kind/uuid" change since the last commit? */
-bool config_any_changed(struct config *c, json_t *keys);
-void config_dep_set(struct service_entry *s, unsigned which, const char *kind, const char *uuid);
+/* UUID may be NULL: none. */
+void config_dep_set(struct config *c, struct service_entry *s, unsigned which, const char *kind, const char *uuid);
 
 /* ---- pool.c ---- */
 
-/* KEY is "pool/uuid". One use more, of this commit; NULL when there is no such pool. */
-struct pool_entry *config_pool_use(struct config *c, const char *key, const char *vrf);
+/* The pool that OBJECT is: one use more, of this commit; NULL when it is not here. */
+struct pool_entry *config_pool_use(struct config *c, struct object *object, const char *vrf);
 void config_pool_free(struct config *c, struct pool_entry *p);
 /* Pools whose parts changed are built anew, and no commit uses any yet. */
 void config_pools_refresh(struct config *c);

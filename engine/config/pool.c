@@ -10,13 +10,16 @@
 #include "engine/pool_state.h"
 #include "engine/tls/secure.h"
 
+enum { MONITORS_GRAIN = 128 }; /* a pool has few, and most have one */
+
 static void pool_entry_clear(struct pool_entry *p)
 {
 	for (size_t i = 0; i < p->seen.n; i++)
 		backend_put(p->servers[i].backend);
 	free(p->servers);
-	json_decref(p->by_name);
-	snapshot_part_put(p->part);
+	free(p->places);
+	table_fini(&p->by_name);
+	part_put(p->part);
 }
 
 void config_pool_free(struct config *c, struct pool_entry *p)
@@ -25,12 +28,14 @@ void config_pool_free(struct config *c, struct pool_entry *p)
 	table_take(&c->pool_table, &p->by_uuid);
 	pool_entry_clear(p);
 	secure_put(p->tls);
-	json_decref(p->tls_deps);
-	json_decref(p->monitor_deps);
+	needs_fini(&p->needs, &c->objects);
+	needs_fini(&p->tls_needs, &c->objects);
+	needs_fini(&p->monitor_needs, &c->objects);
+	parts_put(&p->monitors);
+	arena_fini(&p->arena);
 	pool_state_put(p->state);
-	json_decref(p->deps);
 	json_decref(p->names);
-	free(p->uuid);
+	object_put(&c->objects, p->object);
 	free(p->vrf);
 	free(p);
 }
@@ -47,20 +52,21 @@ static void pool_tell(struct config *c, struct pool_entry *p)
 {
 	const struct pool *pool = p->seen.pool;
 	struct arena arena = ARENA_INIT; /* keys are in it: not a moment longer than they are needed */
-	size_t n = pool->health_monitor_refs_n + 1;
-	const struct health_monitor **m = arena_get(&p->part->arena, n * sizeof(*m));
-	const struct tls_settings **tls = arena_get(&p->part->arena, n * sizeof(*tls));
+	const struct health_monitor **m;
+	const struct tls_settings **tls;
 
+	parts_put(&p->monitors);
+	arena_fini(&p->arena);
+	needs_clear(&p->monitor_needs, &c->objects);
 	p->seen.n_monitors = 0;
-	json_object_clear(p->monitor_deps);
+	m = arena_get(&p->arena, (pool->health_monitor_refs_n + 1) * sizeof(*m));
+	tls = arena_get(&p->arena, (pool->health_monitor_refs_n + 1) * sizeof(*tls));
 	for (size_t i = 0; i < pool->health_monitor_refs_n; i++) {
-		CLEANUP_FREE char *key = xasprintf("healthmonitor/%s", pool->health_monitor_refs[i]);
-		const json_t *o = config_object(c, key);
+		const struct object *o = needs_add(&p->monitor_needs, &c->objects, "healthmonitor", pool->health_monitor_refs[i]);
 
-		json_object_set_new(p->monitor_deps, key, json_true());
-		if (!o)
+		if (!object_is(o))
 			continue;
-		m[p->seen.n_monitors] = model_load(&health_monitor_message, o, &p->part->arena);
+		m[p->seen.n_monitors] = parts_use(&p->monitors, o->part, &p->arena);
 		tls[p->seen.n_monitors] = config_tls_monitor(c, p, m[p->seen.n_monitors], &arena);
 		p->seen.n_monitors++;
 	}
@@ -73,55 +79,55 @@ static void pool_tell(struct config *c, struct pool_entry *p)
 
 /* The list of servers in the making. */
 struct gathering {
-	struct config *config;
-	struct pool_entry *p;
+	const struct pool_entry *p;
 	struct config_server *servers;
 	size_t n, room;
-	json_t *by_name;
 };
 
-/* What was there keeps its backend; who was there twice stays once. */
 static void gather_server(void *arg, const struct member *m)
 {
 	struct gathering *g = arg;
-	struct config_server s = { .line = m->line, .ratio = m->ratio, .enabled = m->enabled };
-	struct pool_entry *p = g->p;
-	const json_t *place;
-	struct backend *b = backend_new(p->uuid, &m->address, COUNTERS_NO_SLOT);
 
-	if (json_object_get(g->by_name, b->name)) {
-		backend_put(b);
-		return;
-	}
-	place = json_object_get(p->by_name, b->name);
-	if (place) {
-		const struct config_server *old = &p->servers[json_integer_value(place)];
-
-		backend_put(b);
-		b = backend_get(old->backend);
-		if (!old->enabled && s.enabled)
-			atomic_store_explicit(&b->since_ns, mono_ns(), memory_order_relaxed);
-	} else {
-		b->slot = slot_of_server(g->config, p->uuid, b->name);
-		if (p->seen.pool)
-			atomic_store_explicit(&b->since_ns, mono_ns(), memory_order_relaxed);
-	}
-	json_object_set_new(g->by_name, b->name, json_integer((json_int_t)g->n));
 	if (g->n == g->room) {
-		g->room = g->room * 2 + 16;
+		g->room = g->room * 2 + 4;
 		g->servers = xrealloc(g->servers, g->room * sizeof(g->servers[0]));
 	}
-	s.backend = b;
-	g->servers[g->n++] = s;
+	g->servers[g->n++] = (struct config_server){
+		.backend = backend_new(g->p->uuid, &m->address, COUNTERS_NO_SLOT),
+		.line = m->line, .ratio = m->ratio, .enabled = m->enabled,
+	};
 }
 
-/* From here on P is built anew when this object changes. */
-static void pool_depends(struct pool_entry *p, const char *kind, const char *uuid)
+/* SIZE_MAX: P has no such server. */
+static size_t place_of(const struct pool_entry *p, const char *name)
 {
-	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid ? uuid : "");
+	for (const struct table_link *l = table_first(&p->by_name, table_hash(TABLE_SEED, name)); l; l = table_next(l))
+		if (strcmp(p->servers[l - p->places].backend->name, name) == 0)
+			return (size_t)(l - p->places);
+	return SIZE_MAX;
+}
 
-	if (uuid && *uuid)
-		json_object_set_new(p->deps, key, json_true());
+/* P has S: what was there (in OLD) keeps its backend, who was there twice stays once. */
+static void server_take(struct config *c, struct pool_entry *p, const struct pool_entry *old, struct config_server s)
+{
+	size_t before = place_of(old, s.backend->name);
+
+	if (place_of(p, s.backend->name) != SIZE_MAX) {
+		backend_put(s.backend);
+		return;
+	}
+	if (before != SIZE_MAX) {
+		backend_put(s.backend);
+		s.backend = backend_get(old->servers[before].backend);
+		if (!old->servers[before].enabled && s.enabled)
+			atomic_store_explicit(&s.backend->since_ns, mono_ns(), memory_order_relaxed);
+	} else {
+		s.backend->slot = slot_of_server(c, p->uuid, s.backend->name);
+		if (old->seen.pool)
+			atomic_store_explicit(&s.backend->since_ns, mono_ns(), memory_order_relaxed);
+	}
+	p->servers[p->seen.n] = s;
+	table_put(&p->by_name, &p->places[p->seen.n++], table_hash(TABLE_SEED, s.backend->name));
 }
 
 /* The interface by which a server is reached in a routing domain; 0: the kernel knows, -1: none. */
@@ -177,35 +183,31 @@ void config_vrfs(struct config *c, const json_t *vrfs)
 }
 
 /* (Re)build P from its object; servers that stay keep their backends. */
-static void pool_load(struct config *c, struct pool_entry *p, const json_t *object)
+static void pool_load(struct config *c, struct pool_entry *p)
 {
-	struct arena arena = ARENA_INIT;
-	struct snapshot_part *part = snapshot_part_new();
-	const struct pool *pool = part->object = model_load(&pool_message, object, &part->arena);
-	struct gathering g = { .config = c, .p = p, .by_name = json_object() };
-	const struct ip_addr_group *group = NULL;
+	struct pool_entry old = *p;
+	struct part *part = part_get(p->object->part);
+	const struct pool *pool = part->object;
+	struct gathering g = { .p = p };
 
-	json_object_clear(p->deps);
-	pool_depends(p, "applicationpersistenceprofile", pool->application_persistence_profile_ref);
-
-	pool_depends(p, "ipaddrgroup", pool->ipaddrgroup_ref);
-	json_object_clear(p->names);
+	needs_clear(&p->needs, &c->objects);
+	needs_add(&p->needs, &c->objects, "applicationpersistenceprofile", pool->application_persistence_profile_ref);
+	json_decref(p->names);
+	p->names = NULL;
 	for (size_t i = 0; i < pool->servers_n; i++)
-		if (member_name(&pool->servers[i]))
+		if (member_name(&pool->servers[i])) {
+			p->names = p->names ? p->names : json_object();
 			json_object_set_new(p->names, member_name(&pool->servers[i]), json_true());
-	if (pool->ipaddrgroup_ref) {
-		CLEANUP_FREE char *key = xasprintf("ipaddrgroup/%s", pool->ipaddrgroup_ref);
-		const json_t *o = config_object(c, key);
-
-		group = o ? model_load(&ip_addr_group_message, o, &arena) : NULL;
-	}
-	members_each(pool, group, c->names, gather_server, &g);
-	pool_entry_clear(p);
-	arena_fini(&arena);
+		}
+	members_each(pool, object_is(needs_add(&p->needs, &c->objects, "ipaddrgroup", pool->ipaddrgroup_ref)), c->names, gather_server, &g);
 	p->part = part;
 	p->servers = g.servers;
-	p->by_name = g.by_name;
-	p->seen = (struct config_pool){ .uuid = p->uuid, .pool = pool, .n = g.n, .servers = g.servers };
+	p->places = xcalloc(g.n + 1, sizeof(p->places[0]));
+	p->by_name = (struct table)TABLE_INIT;
+	p->seen = (struct config_pool){ .uuid = p->uuid, .pool = pool, .servers = p->servers };
+	for (size_t i = 0; i < g.n; i++)
+		server_take(c, p, &old, g.servers[i]);
+	pool_entry_clear(&old);
 	config_tls_servers(c, p, pool);
 	pool_bind(c, p);
 }
@@ -218,28 +220,24 @@ static struct pool_entry *pool_find(const struct config *c, const char *uuid)
 	return NULL;
 }
 
-struct pool_entry *config_pool_use(struct config *c, const char *key, const char *vrf)
+struct pool_entry *config_pool_use(struct config *c, struct object *object, const char *vrf)
 {
-	const json_t *object = config_object(c, key);
 	struct pool_entry *p;
 
-	if (!object)
+	if (!object_is(object))
 		return NULL;
-	p = pool_find(c, strchr(key, '/') + 1);
+	p = pool_find(c, object->uuid);
 	if (!p) {
 		p = xcalloc(1, sizeof(*p));
-		p->uuid = xstrdup(strchr(key, '/') + 1);
+		p->object = object_get(object);
+		p->uuid = object->uuid;
 		p->vrf = xstrdup(vrf);
-		p->by_name = json_object();
 		p->state = pool_state_new();
-		p->deps = json_object();
-		p->names = json_object();
-		p->tls_deps = json_object();
-		p->monitor_deps = json_object();
+		p->arena.grain = MONITORS_GRAIN;
 		list_init(&p->link);
 		list_insert(&c->pools, &p->link);
 		table_put(&c->pool_table, &p->by_uuid, table_hash(TABLE_SEED, p->uuid));
-		pool_load(c, p, object);
+		pool_load(c, p);
 		p->changed = true;
 		pool_tell(c, p);
 	}
@@ -251,17 +249,14 @@ void config_pools_refresh(struct config *c)
 {
 	LIST_FOREACH(l, &c->pools) {
 		struct pool_entry *p = LIST_ENTRY(l, struct pool_entry, link);
-		CLEANUP_FREE char *key = xasprintf("pool/%s", p->uuid);
-		const json_t *object = config_object(c, key);
 
 		p->users = 0;
-		p->changed = json_object_get(c->changed, key) || config_any_changed(c, p->deps) ||
-			     (c->names_changed && json_object_size(p->names));
-		p->changed |= config_any_changed(c, p->tls_deps);
-		if (!object || (!p->changed && !config_any_changed(c, p->monitor_deps)))
+		p->changed = object_changed(p->object) || needs_changed(&p->needs) || needs_changed(&p->tls_needs) ||
+			     (c->names_changed && p->names);
+		if (!object_is(p->object) || (!p->changed && !needs_changed(&p->monitor_needs)))
 			continue;
 		loop_breathe(c->home->loop);
-		pool_load(c, p, object);
+		pool_load(c, p);
 		pool_tell(c, p);
 	}
 }
@@ -283,7 +278,8 @@ void config_names_tell(struct config *c)
 	CLEANUP_JSON json_t *wanted = json_object();
 
 	LIST_FOREACH(l, &c->pools)
-		json_object_update(wanted, LIST_ENTRY(l, struct pool_entry, link)->names);
+		if (LIST_ENTRY(l, struct pool_entry, link)->names)
+			json_object_update(wanted, LIST_ENTRY(l, struct pool_entry, link)->names);
 	if (c->user->names)
 		c->user->names(c->user, wanted);
 }
@@ -346,7 +342,7 @@ bool config_has_names(const struct config *c, const char *pool_uuid)
 		const struct pool_entry *p = LIST_ENTRY(l, struct pool_entry, link);
 
 		if (strcmp(p->uuid, pool_uuid) == 0)
-			return json_object_size(p->names);
+			return p->names != NULL;
 	}
 	return false;
 }
@@ -356,7 +352,7 @@ void config_report_names(const struct config *c, const char *pool_uuid, json_t *
 	const struct pool_entry *p = pool_find(c, pool_uuid);
 	CLEANUP_JSON json_t *more = json_array();
 
-	for (size_t i = 0; p && json_object_size(p->names) && i < p->seen.pool->servers_n; i++) {
+	for (size_t i = 0; p && p->names && i < p->seen.pool->servers_n; i++) {
 		const char *name = member_name(&p->seen.pool->servers[i]);
 
 		if (name && strcmp(name, p->seen.pool->servers[i].ip->addr) == 0)

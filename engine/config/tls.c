@@ -14,21 +14,15 @@
 struct tls_lookup {
 	struct tls_source source;
 	struct config *config;
-	json_t *asked;             /* borrowed */
+	struct needs *asked;       /* borrowed */
 	struct arena arena;
 };
 
 static const void *tls_get_object(struct tls_source *source, const char *kind, const char *uuid)
 {
 	struct tls_lookup *l = CONTAINER_OF(source, struct tls_lookup, source);
-	CLEANUP_FREE char *key = xasprintf("%s/%s", kind, uuid ? uuid : "");
-	const json_t *o;
 
-	if (!uuid || !*uuid)
-		return NULL;
-	json_object_set_new(l->asked, key, json_true());
-	o = config_object(l->config, key);
-	return o ? model_load(kind_find(kind)->msg, o, &l->arena) : NULL;
+	return object_is(needs_add(l->asked, &l->config->objects, kind, uuid));
 }
 
 /* WHAT NULL: none. What is the same stays. */
@@ -45,13 +39,13 @@ static void tls_make(struct config *c, const struct secure_what *what, struct se
 
 void config_tls_servers(struct config *c, struct pool_entry *p, const struct pool *pool)
 {
-	struct tls_lookup l = { .source = { tls_get_object }, .config = c, .asked = p->tls_deps };
+	struct tls_lookup l = { .source = { tls_get_object }, .config = c, .asked = &p->tls_needs };
 	struct tls_identity id;
 	struct secure_what what = { .settings = { .identities = &id }, .scope = p->uuid, .sni = pool->sni_enabled };
 	struct tls_settings *t = &what.settings;
 	bool wanted = pool->ssl_profile_ref && *pool->ssl_profile_ref;
 
-	json_object_clear(p->tls_deps);
+	needs_clear(&p->tls_needs, &c->objects);
 	if (wanted) {
 		tls_profile_ssl(t, tls_get_object(&l.source, "sslprofile", pool->ssl_profile_ref), &l.arena);
 		tls_profile_pki(t, tls_get_object(&l.source, "pkiprofile", pool->pki_profile_ref), &l.arena);
@@ -80,7 +74,7 @@ const struct tls_settings *config_tls_monitor(struct config *c, struct pool_entr
 					      struct arena *a)
 {
 	const struct health_monitor_ssl_attributes *ssl = m->https_monitor ? m->https_monitor->ssl_attributes : NULL;
-	struct tls_lookup l = { .source = { tls_get_object }, .config = c, .asked = p->monitor_deps, .arena = *a };
+	struct tls_lookup l = { .source = { tls_get_object }, .config = c, .asked = &p->monitor_needs, .arena = *a };
 	struct tls_settings *t;
 	struct tls_identity *id;
 
@@ -106,7 +100,7 @@ const struct tls_settings *config_tls_monitor(struct config *c, struct pool_entr
 
 void config_tls_clients(struct config *c, struct service_entry *s, const struct virtual_service *vs)
 {
-	struct tls_lookup l = { .source = { tls_get_object }, .config = c, .asked = s->more };
+	struct tls_lookup l = { .source = { tls_get_object }, .config = c, .asked = &s->more };
 	struct tls_identity ids[TLS_IDENTITIES];
 	struct secure_what what = { .settings = { .server = true, .identities = ids }, .scope = s->uuid };
 	size_t n = 0;

@@ -94,7 +94,8 @@ static void udp_begin(struct probe *p)
 {
 	const char *request = p->monitor->question.request;
 
-	p->out = xstrdup(request ? request : "");
+	if (!p->out)
+		p->out = xstrdup(request ? request : "");
 	p->out_len = strlen(p->out);
 	send_out(p, udp_judge);
 }
@@ -148,7 +149,8 @@ static void dns_begin(struct probe *p)
 	int n;
 
 	random_bytes(&p->id, sizeof(p->id));
-	p->out = xmalloc(DNS_QUERY_MAX);
+	if (!p->out)
+		p->out = xmalloc(DNS_QUERY_MAX); /* anew each time: it has a number */
 	n = dns_query((uint8_t *)p->out, p->id, q->dns.name, q->dns.type);
 	p->out_len = n > 0 ? (size_t)n : 0;
 	if (n > 0) {

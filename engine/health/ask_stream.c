@@ -32,7 +32,7 @@ static bool has_header(const char *request, const char *name)
 }
 
 /* The request as text: lines end in CR LF whatever the user typed; what HTTP wants is added. */
-static char *http_request(const struct probe *p, size_t *len)
+static char *http_request(const struct probe *p)
 {
 	const struct question *q = &p->monitor->question;
 	char host[ADDRESS_TEXT];
@@ -61,8 +61,7 @@ static char *http_request(const struct probe *p, size_t *len)
 	if (q->body && !has_header(q->request, "Content-Length"))
 		buf_printf(&b, "Content-Length: %zu\r\n", strlen(q->body));
 	buf_printf(&b, "\r\n%s", q->body ? q->body : "");
-	*len = b.len;
-	return b.data; /* nothing was taken from it, so it is what malloc gave */
+	return buf_cstr(&b); /* nothing was taken from it, so it is what malloc gave */
 }
 
 /* --- what is heard --- */
@@ -254,10 +253,9 @@ static void speak(struct probe *p)
 	const struct question *q = &p->monitor->question;
 
 	probe_move(p, PROBE_SENDING);
-	if (q->http && !q->exact) {
-		p->out = http_request(p, &p->out_len);
-	} else {
-		p->out = xasprintf("%s%s", q->request ? q->request : "", q->body ? q->body : "");
+	if (!p->out) {
+		p->out = q->http && !q->exact ? http_request(p)
+					      : xasprintf("%s%s", q->request ? q->request : "", q->body ? q->body : "");
 		p->out_len = strlen(p->out);
 	}
 	sending(p);

@@ -67,9 +67,8 @@ static bool count(struct probe *p, enum verdict result)
 static void hang_up(struct probe *p)
 {
 	p->monitor->question.ask->stop(p);
-	free(p->out);
 	free(p->in);
-	p->out = p->in = NULL;
+	p->in = NULL;
 	p->in_len = 0;
 	if (p->state != PROBE_WAITING)
 		probe_move(p, PROBE_WAITING);
@@ -185,6 +184,8 @@ void probe_again(struct probe *p)
 {
 	p->passes = p->fails = p->maintained = 0;
 	hang_up(p);
+	free(p->out);
+	p->out = NULL;
 	timer_in_patient(p->loop, &p->timer, first_ms(p), check_begin);
 }
 
@@ -197,6 +198,7 @@ void probe_free(struct probe *p)
 {
 	timer_stop(p->loop, &p->timer);
 	hang_up(p);
+	free(p->out);
 	loop_bury(p->loop, &p->grave, release);
 }
 

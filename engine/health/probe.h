@@ -70,7 +70,8 @@ struct probe {
 	struct grave grave;
 	uint64_t started_ns;
 	unsigned passes, fails, maintained; /* in a row */
-	char *out, *in;              /* while a check runs */
+	char *out;                   /* what is said, the same each time; NULL: not made yet */
+	char *in;                    /* while a check runs */
 	size_t out_len, sent, in_len;
 	bool ended;                  /* the server has said all: its FIN is here */
 	void *ssl;                   /* SSL */

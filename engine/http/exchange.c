@@ -12,6 +12,7 @@
 #include "engine/http/refusal.h"
 #include "engine/http/sticky.h"
 #include "engine/http/tunnel.h"
+#include "engine/lack.h"
 #include "engine/capture/jot.h"
 #include "engine/clone/plain.h"
 #include "engine/worker.h"
@@ -288,6 +289,7 @@ static void opened(struct exchange *x, int rc, const struct http1_head *head)
 		exchange_refuse(x, &refusal_SERVER_DOWN);
 		return;
 	case -ENOMEM:
+	case LACK:
 		exchange_refuse(x, &refusal_NO_MEMORY);
 		return;
 	case -ETIMEDOUT:

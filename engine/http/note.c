@@ -9,6 +9,7 @@
 #include "engine/capture/trigger.h"
 #include "engine/http/refusal.h"
 #include "engine/http/redaction.h"
+#include "engine/log_plan.h"
 #include "engine/significance.h"
 #include "engine/tls/tls.h"
 #include "engine/worker.h"
@@ -314,6 +315,6 @@ void note_end(struct exchange *x)
 		rec->reason = rec->status < 500 ? RECORD_STATUS_4XX : RECORD_STATUS_5XX;
 	significance_judge(rec, x->client->listener->snapshot);
 	trigger_look(x->client->listener->snapshot, rec);
-	records_put(w->counters->records, w->id, rec);
+	log_plan_put(x->client->listener->snapshot, w, c, rec);
 	slab_put(&w->notes, rec);
 }

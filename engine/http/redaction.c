@@ -1,17 +1,14 @@
 #include "engine/http/redaction.h"
 
-#include <regex.h>
 #include <strings.h>
 
 #include "base/base.h"
+#include "engine/text_match.h"
 #include "model/structs.h"
-
-#define NAME_MAX_SEEN 256 /* of a name, by an expression */
 
 struct rule {
 	const struct sensitive_field_rule *says;
-	regex_t *expressions; /* as many as texts; NULL: they are no expressions */
-	bool broken;          /* one of them is none: it fits all, because better too little is shown */
+	struct text_match names; /* broken: it fits all, because better too little is shown */
 };
 
 struct rules {
@@ -42,32 +39,13 @@ static int by_index(const void *a, const void *b)
 	return x->says->index < y->says->index ? -1 : x->says->index > y->says->index;
 }
 
-static struct rule rule_of(const struct sensitive_field_rule *says, struct arena *a)
-{
-	const struct string_match *m = says->match;
-	struct rule r = { .says = says };
-
-	if (m->match_criteria != REGEX_MATCH && m->match_criteria != REGEX_DOES_NOT_MATCH)
-		return r;
-	r.expressions = arena_get(a, (m->match_str_n + 1) * sizeof(regex_t));
-	for (size_t i = 0; i < m->match_str_n; i++) {
-		bool good = regcomp(&r.expressions[i], m->match_str[i], REG_EXTENDED | REG_ICASE | REG_NOSUB) == 0;
-
-		/* One that is legal to be freed. */
-		if (!good)
-			must(regcomp(&r.expressions[i], "^", REG_NOSUB) == 0);
-		r.broken |= !good;
-	}
-	return r;
-}
-
 static struct rules rules_of(const struct sensitive_field_rule *rules, size_t n, struct arena *a)
 {
 	struct rules out = { .at = arena_get(a, (n + 1) * sizeof(*out.at)) };
 
 	for (size_t i = 0; i < n; i++)
 		if (rules[i].enabled && rules[i].match)
-			out.at[out.n++] = rule_of(&rules[i], a);
+			out.at[out.n++] = (struct rule){ &rules[i], text_match_of(rules[i].match, a) };
 	qsort(out.at, out.n, sizeof(*out.at), by_index);
 	return out;
 }
@@ -87,8 +65,7 @@ struct redaction *redaction_new(const struct sensitive_log_profile *w, struct ar
 static void rules_fini(struct rules *r)
 {
 	for (size_t i = 0; i < r->n; i++)
-		for (size_t k = 0; r->at[i].expressions && k < r->at[i].says->match->match_str_n; k++)
-			regfree(&r->at[i].expressions[k]);
+		text_match_fini(&r->at[i].names);
 }
 
 void redaction_fini(struct redaction *v)
@@ -101,63 +78,11 @@ void redaction_fini(struct redaction *v)
 
 /* ---- what fits ---- */
 
-static bool contains(const char *text, size_t n, const char *word, size_t len)
-{
-	for (size_t i = 0; i + len <= n; i++)
-		if (strncasecmp(text + i, word, len) == 0)
-			return true;
-	return false;
-}
-
-static bool matches(const regex_t *r, const char *text, size_t n)
-{
-	char name[NAME_MAX_SEEN + 1];
-
-	snprintf(name, sizeof(name), "%.*s", (int)MIN(n, (size_t)NAME_MAX_SEEN), text);
-	return regexec(r, name, 0, NULL, 0) == 0;
-}
-
-static bool fits_one(const struct rule *r, size_t i, const char *text, size_t n)
-{
-	const char *word = r->says->match->match_str[i];
-	size_t len = strlen(word);
-
-	switch (r->says->match->match_criteria) {
-	case BEGINS_WITH:
-	case DOES_NOT_BEGIN_WITH:
-		return n >= len && strncasecmp(text, word, len) == 0;
-	case ENDS_WITH:
-	case DOES_NOT_END_WITH:
-		return n >= len && strncasecmp(text + n - len, word, len) == 0;
-	case CONTAINS:
-	case DOES_NOT_CONTAIN:
-		return contains(text, n, word, len);
-	case REGEX_MATCH:
-	case REGEX_DOES_NOT_MATCH:
-		return matches(&r->expressions[i], text, n);
-	default:
-		return n == len && strncasecmp(text, word, len) == 0;
-	}
-}
-
-static bool fits(const struct rule *r, const char *text, size_t n)
-{
-	static const enum string_match_criteria opposite[] = { DOES_NOT_BEGIN_WITH, DOES_NOT_CONTAIN, DOES_NOT_END_WITH, DOES_NOT_EQUAL,
-							       REGEX_DOES_NOT_MATCH };
-	bool any = false, negated = false;
-
-	for (size_t i = 0; i < ARRAY_SIZE(opposite); i++)
-		negated |= r->says->match->match_criteria == opposite[i];
-	for (size_t i = 0; i < r->says->match->match_str_n && !any; i++)
-		any = fits_one(r, i, text, n);
-	return r->broken || any != negated;
-}
-
 /* By the first that fits. */
 static enum redaction_how by_rules(const struct rules *rules, const char *name, size_t len)
 {
 	for (size_t i = 0; i < rules->n; i++)
-		if (fits(&rules->at[i], name, len))
+		if (rules->at[i].names.broken || text_match_fits(&rules->at[i].names, name, len))
 			return rules->at[i].says->action == LOG_FIELD_MASKOFF ? REDACTION_STARS : REDACTION_GONE;
 	return REDACTION_NONE;
 }

@@ -8,6 +8,7 @@
 #include "engine/conn_record.h"
 #include "engine/l4/pipe.h"
 #include "engine/l4/proxy_header.h"
+#include "engine/log_plan.h"
 #include "engine/records.h"
 #include "engine/significance.h"
 #include "engine/tls/tls.h"
@@ -52,6 +53,7 @@ static void session_release(struct grave *g)
 static void record(const struct session *s)
 {
 	struct conn *c = s->client;
+	const struct snapshot *snap = s->upstream.snapshot ? s->upstream.snapshot : c->listener->snapshot;
 	const struct snapshot_pool *pool = s->upstream.snapshot ? s->upstream.pool : NULL;
 	char room[RECORD_BYTES] __attribute__((aligned(8)));
 	struct record *rec = (struct record *)room;
@@ -59,14 +61,14 @@ static void record(const struct session *s)
 	if (!records_kept(c->worker->counters->records))
 		return;
 	memset(rec, 0, sizeof(*rec));
-	conn_record_begin(rec, c, s->upstream.server, s->upstream.snapshot ? s->upstream.snapshot : c->listener->snapshot);
+	conn_record_begin(rec, c, s->upstream.server, snap);
 	rec->reason = (uint8_t)s->reason;
 	rec->rx_bytes = rec->server_tx_bytes = s->bytes[CONN_CLIENT];
 	rec->tx_bytes = rec->server_rx_bytes = s->bytes[CONN_SERVER];
 	if (pool)
 		record_pool(rec, pool->uuid, pool->name);
-	significance_judge(rec, s->upstream.snapshot ? s->upstream.snapshot : c->listener->snapshot);
-	records_put(c->worker->counters->records, c->worker->id, rec);
+	significance_judge(rec, snap);
+	log_plan_put(snap, c->worker, c->service->counters, rec);
 }
 
 /* RESET: both peers learn that something was lost. */

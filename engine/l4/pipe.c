@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "engine/lack.h"
 #include "engine/worker.h"
 
 struct pipe *pipe_get(struct worker *w)
@@ -18,6 +19,12 @@ struct pipe *pipe_get(struct worker *w)
 	}
 	if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0)
 		return NULL;
+	/* It can be done without one. */
+	if (lack_after_client(MAX(fds[0], fds[1]))) {
+		close(fds[0]);
+		close(fds[1]);
+		return NULL;
+	}
 	/* A user may have only so much of it; a smaller pipe works as well. */
 	fcntl(fds[1], F_SETPIPE_SZ, PIPE_BYTES);
 	p = xcalloc(1, sizeof(*p));

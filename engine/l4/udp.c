@@ -11,6 +11,8 @@
 #include "base/table.h"
 #include "engine/admission.h"
 #include "engine/clone/mark.h"
+#include "engine/lack.h"
+#include "engine/log_plan.h"
 #include "engine/records.h"
 #include "engine/persist.h"
 #include "engine/pool_state.h"
@@ -162,7 +164,7 @@ static void record(const struct flow *f)
 	rec->sides[0] = (struct record_side){ .rx_packets = f->packets[0], .tx_packets = f->packets[1] };
 	rec->sides[1] = (struct record_side){ .rx_packets = f->packets[1], .tx_packets = f->packets[0] };
 	record_pool(rec, f->backend->pool->uuid, pool ? pool->name : NULL);
-	records_put(w->counters->records, w->id, rec);
+	log_plan_put(ls->snapshot, w, ls->service->counters, rec);
 }
 
 static void flow_end(struct flow *f)
@@ -245,14 +247,14 @@ static void took(struct throttle *t, size_t n)
 }
 
 static int flow_connect(struct listener *ls, const union address *to, int device, const struct source *from,
-			const union address *client)
+			const union address *client, struct server_counters *server)
 {
 	const struct snapshot *s = ls->snapshot;
 	bool here;
-	int fd = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
+	int fd = lack_server(ls->service->worker->engine, socket(to->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)), rc;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	/* Before the first datagram, so that the copy has the whole flow. */
 	if ((s->clone.on || s->clone.follow) && mark_put(ls->service, fd, client, &ls->address, s, (unsigned)(s->idle_ms / 1000) + CLONE_LINGER_S) < 0)
 		counter_add(&ls->service->counters->clone_unmarked, 1);
@@ -264,8 +266,12 @@ static int flow_connect(struct listener *ls, const union address *to, int device
 		return fd;
 	rc = rc ? rc : -errno;
 	/* Of datagrams a port serves one server: the kernel says EAGAIN when there is none. */
-	if (rc == -EADDRNOTAVAIL || (here && rc == -EAGAIN))
-		counter_add(here ? &ls->service->counters->server_no_port : &ls->service->counters->server_no_source, 1);
+	if (here && (rc == -EADDRNOTAVAIL || rc == -EAGAIN)) {
+		counter_add(&ls->service->counters->server_no_port, 1);
+		counter_add(&server->conn_no_port, 1);
+	} else if (rc == -EADDRNOTAVAIL) {
+		counter_add(&ls->service->counters->server_no_source, 1);
+	}
 	close(fd);
 	return rc;
 }
@@ -283,7 +289,7 @@ static struct flow *flow_open(struct listener *ls, const union address *client, 
 
 	if (b->pool->now && b->pool->now->service_port)
 		address_set_port(&to, address_port(&ls->address));
-	fd = f ? flow_connect(ls, &to, backend_device(m->backend), from, client) : -ENOMEM;
+	fd = f ? flow_connect(ls, &to, backend_device(m->backend), from, client, b->counters) : -ENOMEM;
 
 	if (fd < 0 || watch_start(w->loop, &f->watch, fd, EPOLLIN, flow_ready) < 0) {
 		if (fd >= 0)

@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -75,7 +76,7 @@ struct link {
 	struct sockaddr_storage address;
 	socklen_t address_len;
 	char *name, *token_file, *identity_path, *desired_path;
-	unsigned cores, memory_mb;
+	unsigned cores, memory_mb, disk_gb;
 	char instance[33];
 	int lock_fd;
 
@@ -242,10 +243,11 @@ static void joined(struct channel *c, const json_t *msg)
 static void say_hello(struct channel *c)
 {
 	struct link *k = c->link;
-	json_t *hello = json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:i, s:i}", "type", "hello",
+	json_t *hello = json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:i}", "type", "hello",
 				  "version", PROTOCOL, "min_version", PROTOCOL, "channel", c->name,
 				  "uuid", k->identity.uuid, "name", k->name, "instance",
-				  k->instance, "cores", k->cores, "memory_mb", k->memory_mb);
+				  k->instance, "cores", k->cores, "memory_mb", k->memory_mb,
+				  "disk_gb", k->disk_gb);
 
 	if (c == &k->control) {
 		json_object_set_new(hello, "epoch", json_string(k->desired.epoch));
@@ -460,7 +462,7 @@ static void take_ask(struct channel *c, const json_t *msg)
 static void take_resolvers(struct channel *c, const json_t *msg)
 {
 	if (c->link->user->resolvers)
-		c->link->user->resolvers(c->link->user, json_object_get(msg, "servers"));
+		c->link->user->resolvers(c->link->user, msg);
 }
 
 static const struct {
@@ -746,6 +748,17 @@ void link_answer(struct link *k, json_t *answer)
 		json_decref(answer);
 }
 
+int link_answer_text(struct link *k, const char *line, size_t len)
+{
+	if (k->bulk.state != UP)
+		return -ENOTCONN;
+	if (!bulk_has_room(k))
+		return -EAGAIN;
+	stream_write(&k->bulk.stream, line, len);
+	stream_flush(&k->bulk.stream);
+	return 0;
+}
+
 bool link_bytes(struct link *k, json_t *head, const void *p, size_t len)
 {
 	if (!bulk_has_room(k)) {
@@ -870,6 +883,7 @@ int link_new(const struct link_config *cfg, struct loop *l, struct link_user *us
 {
 	struct link *k = xcalloc(1, sizeof(*k));
 	struct err own = { 0 };
+	struct statvfs disk;
 	unsigned char noise[16];
 	int rc;
 
@@ -900,6 +914,8 @@ int link_new(const struct link_config *cfg, struct loop *l, struct link_user *us
 		link_release(&k->grave);
 		return rc;
 	}
+	if (statvfs(cfg->state_dir, &disk) == 0)
+		k->disk_gb = (unsigned)(disk.f_blocks / 1024 * disk.f_frsize / 1024 / 1024);
 	k->keeper = keeper_new(k->desired_path);
 	*out = k;
 	return 0;

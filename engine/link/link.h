@@ -59,8 +59,8 @@ struct link_user {
 	void (*connected)(struct link_user *u, bool up);
 	/* A question: an `ask` message, borrowed. Say link_answer() some time, with its `n`. */
 	void (*asked)(struct link_user *u, const json_t *ask);
-	/* The name servers to ask (addresses; [] those of the machine). NULL: nobody asks any. */
-	void (*resolvers)(struct link_user *u, const json_t *servers);
+	/* {"servers": name servers to ask (addresses; [] those of the machine), "search": domains}. NULL: nobody asks any. */
+	void (*resolvers)(struct link_user *u, const json_t *told);
 };
 
 /*
@@ -137,6 +137,8 @@ void link_health(struct link *k, const char *pool_uuid, json_t *servers, bool pa
 void link_event(struct link *k, json_t *event);
 /* An `answer` message, or one of several. Takes ANSWER; nobody waits for it while the controller is away. */
 void link_answer(struct link *k, json_t *answer);
+/* The same as text, a line with its end. 0; -EAGAIN: the channel is full, come again; -ENOTCONN: nobody waits for it. */
+int link_answer_text(struct link *k, const char *line, size_t len);
 /*
  * A message with LEN bytes behind it; HEAD says `bytes`: LEN. Takes HEAD. False: the channel is full or away, and nothing
  * was taken but HEAD.

@@ -7,7 +7,6 @@
 #include "base/proc.h"
 #include "engine/reach/listing.h"
 #include "engine/reach/netlink.h"
-#include "engine/reach/tcp_flows.h"
 
 static json_int_t ms_of(unsigned long long ticks)
 {
@@ -190,12 +189,6 @@ static json_t *vnicdb(const struct inspect *i)
 	return netlink_vnics_json(i->netlink);
 }
 
-static json_t *tcp_flows(const struct inspect *i)
-{
-	(void)i;
-	return tcp_flows_json();
-}
-
 json_t *inspect(const struct inspect *i, const char *what)
 {
 	static const struct {
@@ -212,7 +205,6 @@ json_t *inspect(const struct inspect *i, const char *what)
 		{ "ipstat", ipstat },
 		{ "icmpstat", icmpstat },
 		{ "vnicdb", vnicdb },
-		{ "tcp-flows", tcp_flows },
 	};
 
 	for (size_t l = 0; l < ARRAY_SIZE(looks); l++)

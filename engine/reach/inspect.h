@@ -9,9 +9,8 @@
  *	route             routes, with their tables
  *	ipstat icmpstat   the kernel's counters of IP and ICMP
  *	vnicdb            all interfaces, with the VIPs that are announced on them
- *	tcp-flows         TCP connections by state, and the first thousand of them
  *
- * A look into /proc or one question to the kernel: it holds up the loop for less than a commit.
+ * A look into /proc or one question to the kernel: it holds up the loop for less than a commit. What takes longer is in inquiry.h.
  */
 #ifndef SPANWIRE_ENGINE_REACH_INSPECT_H
 #define SPANWIRE_ENGINE_REACH_INSPECT_H

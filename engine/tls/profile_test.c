@@ -44,6 +44,9 @@ static void each_field_of_a_profile_is_a_setting(void **state)
 	assert_int_equal(t.session_s, 86400);
 	t = ssl(TLS12);
 	assert_true(!t.no_tls12 && t.no_tls13);
+	/* Listed beside what is spoken, and passed over. */
+	t = ssl("'accepted_versions': [{'type': 'SSL_VERSION_TLS1_1'}, {'type': 'SSL_VERSION_TLS1_3'}]");
+	assert_true(t.no_tls12 && !t.no_tls13);
 	t = ssl(BOTH ", 'accepted_ciphers': 'A', 'ciphersuites': 'B', 'dhparam': 'C', 'ec_named_curve': 'D',"
 		     "'signature_algorithm': 'E', 'ssl_session_timeout': 60");
 	assert_string_equal(t.ciphers, "A");

@@ -142,8 +142,8 @@ class Terraform:
         assert set(body) <= set(out), f"{message} has no {set(body) - set(out)}"
         return out
 
-    def differs(self, message, plan, state, at=""):
-        """Paths that a plan would want to change."""
+    def differs(self, message, plan, state, at="", block=False):
+        """Paths that a plan would want to change. Nothing in a BLOCK is computed: it says what was asked for, and defaults."""
         out = []
         for name, want in plan.items():
             f = self.field(message, name)
@@ -155,14 +155,14 @@ class Terraform:
                 if f.get("list") and len(want) != len(have or []):
                     out.append(path)
                 for w, h in pairs:
-                    out += self.differs(f["message"], w, h, path + ".")
+                    out += self.differs(f["message"], w, h, path + ".", not f.get("list"))
             elif str(want).lower() != str(have).lower() or isinstance(want, list) != isinstance(have, list):
                 out.append(f"{path}: {want!r} is {have!r}")
-        # What nobody asked for: a list is not computed, and a default is as good as said. What stands in a certificate is read out of it.
+        # What nobody asked for: a list is not computed, and a default is as good as said.
         for name, have in state.items():
             f = self.field(message, name)
-            if name not in plan and f and not f.get("read_only") and not f.get("extension") and message != "SSLCertificate" and \
-                    (f.get("list") or ("default" in f and f["type"] != "ref")) and have != f.get("default"):
+            if name not in plan and f and not f.get("read_only") and not f.get("extension") and \
+                    (block or f.get("list") or ("default" in f and f["type"] != "ref")) and have != f.get("default"):
                 out.append(f"{at}{name}: {have!r} was not asked for")
         return out
 

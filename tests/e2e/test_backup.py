@@ -114,7 +114,7 @@ def test_wrong_files_change_nothing(world, admin):
     del lost["Tenant"]
     for broken, passphrase, sentence in (
             (text[:len(text) // 2], PASS, "damaged or was cut off"), ("", PASS, "cut off"), ("[]", PASS, "no exported"),
-            ("{}", PASS, "no exported"), (newer, PASS, "newer release (9.9"), (text, "wrong", "not the one of this file"),
+            ("{}", PASS, "no exported"), ('{"META": {"version": {"Version": "17.1"}}}', PASS, "another product"), (newer, PASS, "newer release (9.9"), (text, "wrong", "not the one of this file"),
             (text, None, "give the passphrase"), (pool, PASS, "not what was exported"),
             (json.dumps(moved), PASS, "not what was exported"), (json.dumps(lost), PASS, "not what was exported"),
             (text.replace('"kib":65536', '"kib":99999999'), PASS, "kdf")):

@@ -3,6 +3,8 @@
 import base64
 import json
 import re
+import socket
+import ssl
 
 import pytest
 from cryptography import x509
@@ -28,6 +30,46 @@ def upload(name: str, identity: Identity, kind: str = VIRTUALSERVICE, **more) ->
 
 def read(admin, made: dict) -> dict:
     return admin.get(f"sslkeyandcertificate/{made['uuid']}").json()
+
+
+def seen_by(controller, authority=None):
+    """Name and number of what the API shows to a new client, who believes AUTHORITY alone."""
+    context = ssl.create_default_context(cadata=authority.certificate if authority else (controller.data / "ca.pem").read_text())
+    host, port = controller.host.split(":")
+    with socket.create_connection((host, int(port)), 10) as s, context.wrap_socket(s, server_hostname=host) as tls:
+        cert = x509.load_der_x509_certificate(tls.getpeercert(binary_form=True))
+        return cert.subject.rfc4514_string().split("CN=")[1].split(",")[0], cert.serial_number
+
+
+def test_the_api_shows_the_operator_s_certificate(tmp_path, root):
+    """Put in place of the controller's own by the playbook of the first day, renewed, kept through a restart, taken away."""
+    controller = Controller(tmp_path).start()
+    admin, own = controller.session(), seen_by(controller)
+    portal = "portal_configuration"
+    first, second = (Identity(cn, by=root, names=("127.0.0.1",), bits=bits) for cn, bits in (("api one", 0), ("api two", 2048)))
+    made = admin.make("sslkeyandcertificate", **upload("api", first, "SSL_CERTIFICATE_TYPE_SYSTEM"))
+    pending = admin.make("sslkeyandcertificate", name="pending", certificate={"subject": {"common_name": "pending"}})
+    refs = {"sslkeyandcertificate_refs": [made["url"], "/api/sslkeyandcertificate?name=System-Default-Portal-Cert-EC256"],
+            "sslprofile_ref": "/api/sslprofile?name=System-Standard-Portal"}
+    with controller.tls() as before:
+        answer = admin.patch("systemconfiguration", {"replace": {portal: refs}})
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["X-Spanwire-Inert"] == f"{portal}.sslprofile_ref"
+        assert seen_by(controller, root) == ("api one", first.x509.serial_number)
+        # Who came before goes on.
+        before.sendall(b"GET /api/initial-data HTTP/1.1\r\nHost: api\r\n\r\n")
+        assert before.recv(15) == b"HTTP/1.1 200 OK"
+    answer = admin.put(f"sslkeyandcertificate/{made['uuid']}", upload("api", second, "SSL_CERTIFICATE_TYPE_SYSTEM"))
+    assert answer.status_code == 200 and seen_by(controller, root)[0] == "api two"
+    error(admin.delete(f"sslkeyandcertificate/{made['uuid']}"), 412)
+    said = error(admin.patch("systemconfiguration", {"replace": {portal: {"sslkeyandcertificate_refs": [pending["url"]]}}}), 400)
+    assert said.startswith(f"{portal}.sslkeyandcertificate_refs[0]: ")
+    controller.kill()
+    controller.start()
+    assert seen_by(controller, root)[0] == "api two"
+    assert controller.session().patch("systemconfiguration", {"replace": {portal: {}}}).status_code == 200
+    assert seen_by(controller) == own
+    assert controller.stop() == 0
 
 
 def test_an_upload_is_read_and_its_key_kept_back(admin, root):
@@ -135,12 +177,26 @@ def test_what_cannot_be_served_is_refused_in_words(admin, root):
         text = error(admin.post("sslkeyandcertificate", body), 400)
         assert text.startswith(says), text
     assert not [o for o in admin.get("sslkeyandcertificate").json()["results"] if o["name"] == "x"]
-    for profile, says in [({"accepted_versions": [{"type": "SSL_VERSION_TLS1"}]}, "accepted_versions[0].type: SSL_VERSION_TLS1 is not"),
-                          ({"accepted_ciphers": "RC4"}, 'accepted_ciphers: "RC4" holds no cipher'),
+    for profile, says in [({"accepted_ciphers": "RC4"}, 'accepted_ciphers: "RC4" holds no cipher'),
                           ({"ec_named_curve": "round"}, "ec_named_curve:"), ({"dhparam": "none"}, "dhparam:"),
                           ({"cipher_enums": ["TLS_RSA_WITH_3DES_EDE_CBC_SHA"]}, "cipher_enums: None of these")]:
         body = {"name": "p", "accepted_versions": [{"type": "SSL_VERSION_TLS1_2"}], **profile}
         assert error(admin.post("sslprofile", body), 400).startswith(says), profile
+    # What a dozen years of configurations list beside what is spoken.
+    answer = admin.post("sslprofile", {"name": "old", "accepted_versions": [
+        {"type": f"SSL_VERSION_{v}"} for v in ("TLS1", "TLS1_1", "TLS1_2")]})
+    assert answer.status_code == 201 and len(answer.json()["accepted_versions"]) == 3
+    told = answer.headers["X-Spanwire-Warning"]
+    assert "accepted_versions[0].type: SSL_VERSION_TLS1 is never spoken" in told and "accepted_versions[1].type: " in told and \
+        "TLS1_2" not in told
+    assert admin.delete(f"sslprofile/{answer.json()['uuid']}").status_code == 204
+    # Alone it is stored, as examples have it, and good for nobody.
+    oldest = admin.make("sslprofile", name="oldest", accepted_versions=[{"type": "SSL_VERSION_TLS1"}], cipher_enums=[
+        "TLS_RSA_WITH_AES_128_CBC_SHA"])
+    text = error(admin.post("virtualservice", {"name": "v", "services": [{"port": 443, "enable_ssl": True}], "ssl_profile_ref": oldest["url"],
+                                               "ssl_key_and_certificate_refs": ["/api/sslkeyandcertificate?name=System-Default-Cert"]}), 400)
+    assert text.startswith("ssl_profile_ref: SSLProfile 'oldest' cannot be used yet: accepted_versions: None of them is built"), text
+    assert admin.delete(f"sslprofile/{oldest['uuid']}").status_code == 204
     bad = {"name": "p", "ca_certs": [{"certificate": root.certificate}, {"certificate": "nonsense"}]}
     assert error(admin.post("pkiprofile", bad), 400).startswith("ca_certs[1].certificate: It is no certificate")
 

@@ -30,7 +30,6 @@ BODIES = [
     ('{"name": "x", "default_server_port": 1.5}', "default_server_port"),
     ('{"name": "x", "default_server_port": "80x"}', "default_server_port"),
     ('{"name": "x", "default_server_port": true}', "default_server_port"),
-    ('{"name": "x", "default_server_port": null}', "default_server_port"),
     ('{"name": "x", "enabled": "perhaps"}', "enabled"), ('{"name": "x", "enabled": 2}', "enabled"),
     ('{"name": "x", "lb_algorithm": "LB_ALGORITHM_MAGIC"}', "lb_algorithm"),
     ('{"name": "x", "lb_algorithm": 1}', "lb_algorithm"), ('{"name": "x", "servers": {}}', "servers"),

@@ -37,11 +37,12 @@ def examples(pems):
         "healthmonitor": {"type": "HEALTH_MONITOR_HTTP", "http_monitor": {
             "http_request": "GET / HTTP/1.0", "http_response_code": ["HTTP_3XX", "HTTP_2XX"]}},
         "networkprofile": {"profile": {"type": "PROTOCOL_TYPE_TCP_PROXY", "tcp_proxy_profile": {"automatic": False}}},
-        "applicationprofile": {"type": "APPLICATION_PROFILE_TYPE_HTTP", "http_profile": {"client_max_body_size": 10}},
+        "applicationprofile": {"type": "APPLICATION_PROFILE_TYPE_HTTP", "http_profile": {"client_max_body_size": 10},
+                               "dos_rl_profile": {"dos_profile": {"thresh_period": 5}}},
         "trafficcloneprofile": {"clone_servers": [{"ip_address": {"addr": "10.4.3.1", "type": "V4"}}]},
         "applicationpersistenceprofile": {"persistence_type": "PERSISTENCE_TYPE_CLIENT_IP_ADDRESS",
                                           "ip_persistence_profile": {"ip_persistent_timeout": 10}},
-        "sslprofile": {"accepted_versions": [{"type": "SSL_VERSION_TLS1_3"}, {"type": "SSL_VERSION_TLS1_2"}]},
+        "sslprofile": {"accepted_versions": [{"type": "SSL_VERSION_TLS1"}, {"type": "SSL_VERSION_TLS1_2"}]},
         "sslkeyandcertificate": {"type": "SSL_CERTIFICATE_TYPE_VIRTUALSERVICE", "key": key, "certificate": {"certificate": cert}},
         "pkiprofile": {"ca_certs": [{"certificate": cert}], "crl_check": False},
         "ipaddrgroup": {"addrs": [{"addr": "10.4.4.2", "type": "V4"}, {"addr": "10.4.4.1", "type": "V4"}]},
@@ -114,6 +115,35 @@ def test_avi_pool_as_playbooks_have_it(controller, admin):
     assert ansible.task("pool", **pool)[0] == "ok"
 
 
+def test_patches_say_what_modules_require(controller, admin):
+    """A module demands the type of a group or monitor, and sends it with the items that are to go."""
+    ansible, kind = Ansible(controller), {"type": "SG_TYPE_STRING"}
+    admin.make("stringgroup", name="words", kv=[{"key": "a"}, {"key": "b"}], **kind)
+    for result in ("changed", "ok"):
+        assert ansible.task("stringgroup", method="delete", name="words", kv=[{"key": "a"}], **kind)[0] == result
+    assert [p["key"] for p in admin.find("stringgroup", "words")["kv"]] == ["b"]
+    monitor = admin.make("healthmonitor", name="words", type="HEALTH_MONITOR_TCP", description="x", tcp_monitor={"tcp_half_open": True})
+    path = f"healthmonitor/{monitor['uuid']}"
+    left = admin.patch(path, {"delete": {"type": "HEALTH_MONITOR_TCP", "description": "x"}})
+    assert left.status_code == 200 and "description" not in left.json() and left.json()["tcp_monitor"]["tcp_half_open"]
+    assert "delete.type" in error(admin.patch(path, {"delete": {"type": "HEALTH_MONITOR_HTTP"}}), 400)
+
+
+def test_what_is_posted_to_is_looked_at_first(admin):
+    """avi_api_session asks what is there before each POST, and posts when it is told: nothing."""
+    group = admin.find("serviceenginegroup", "Default-Group")["uuid"]
+    service = admin.make("virtualservice", name="acted-on", services=[{"port": 80}])["uuid"]
+    for path, body in ((f"virtualservice/{service}/retryplacement", {}), (f"serviceenginegroup/{group}/redistribute", {}),
+                       (f"serviceenginegroup/{group}/token", {"hours": 1}), ("analytics/metrics/collection", {"metric_requests": [
+                           {"entity_uuid": "*", "metric_id": "l4_client.avg_bandwidth"}]})):
+        before = admin.get(f"{path}?include_refs=&include_name=")
+        assert before.status_code == 200 and before.json() == {"count": 0, "results": []}, path
+        assert admin.post(path, body).status_code == 200, path
+    error(admin.get("virtualservice/nobody/retryplacement"), 404)
+    error(admin.get(f"virtualservice/{service}/nonsense"), 404)
+    assert admin.get("cluster/upgrade/status").json()["result"] == "SUCCESS"
+
+
 def test_addresses_inside_come_to_rest(controller, admin, model):
     """A task and a resource of before 20.1, with the VIPs in the virtual service."""
     ansible, terraform = Ansible(controller), Terraform(admin, model)
@@ -173,6 +203,27 @@ def test_terraform_plans_nothing_after_apply(admin, model, pems, text):
         one.delete()
 
 
+def test_blocks_without_anything_in_them(admin, model, pems):
+    """As short resources have them: every default of a block is sent, and the next plan is empty."""
+    terraform, tried = Terraform(admin, model), 0
+
+    def short(message):
+        return not any(f.get("required") and "default" not in f for f in model["messages"][message]["fields"])
+
+    for k in kinds(model):
+        body = made_of(examples(pems).get(k["kind"], {}), "blocks", "3", lambda r: admin.find(*r.split(":"))["url"])
+        blocks = {f["name"]: {} for f in model["messages"][k["message"]]["fields"] if f["type"] == "message" and short(f["message"])
+                  and f["name"] not in body and not any(f.get(x) for x in ("list", "read_only", "extension"))}
+        if not blocks:
+            continue
+        one = terraform.create(k["kind"], **{"name": "blocks", **body, **blocks})
+        one.update()
+        assert one.differences() == [], k["kind"]
+        one.delete()
+        tried += len(blocks)
+    assert tried > 60
+
+
 def texts(v):
     if isinstance(v, dict):
         return {k: texts(i) for k, i in v.items()}
@@ -215,8 +266,19 @@ def test_terraform_resources_that_refer_to_each_other(admin, model):
     answer = admin.patch(pool.path, {"replace": whole})
     assert answer.status_code == 200 and answer.json()["description"] == "x" and len(answer.json()["servers"]) == 2
     assert [r.differences() for r in (monitor, address, vs)] == [[], [], []]
+    # An address that the controller gives: nothing of it is taken for what is to go.
+    network = t.create("network", name="tf-net", configured_subnets=[{"prefix": {"ip_addr": {"addr": "10.4.6.0", "type": "V4"}, "mask": 24},
+        "static_ip_ranges": [{"range": {"begin": {"addr": "10.4.6.5", "type": "V4"}, "end": {"addr": "10.4.6.9", "type": "V4"}}}]}])
+    given = t.create("vsvip", name="tf-given", vip=[{"vip_id": "1", "auto_allocate_ip": True, "avi_allocated_vip": True,
+                                                     "ipam_network_subnet": {"network_ref": network.url}}])
+    for _ in range(2):
+        assert given.differences() == [] and given.read()["vip"][0]["ip_address"]["addr"] == "10.4.6.5"
+        given.update(name="tf-given-again")
+    assert admin.get(given.path).json()["vip"][0]["discovered_networks"][0]["network_ref"] == network.url
+    inside = t.create("virtualservice", name="tf-inside-given", services=[{"port": 80}], vip=given.plan["vip"])
+    assert inside.differences() == []
     assert vs.read()["pool_ref"] == pool.url
     # Destroyed in the wrong order it is refused, in the right one not.
     assert "tf-vs" in error(admin.delete(pool.path), 412)
-    for one in (vs, address, pool, monitor):
+    for one in (vs, inside, address, given, network, pool, monitor):
         one.delete()

@@ -73,10 +73,19 @@ def test_go_writes_a_part_behind_the_end(controller, admin):
 def test_packages_and_file_objects(admin):
     assert upload(admin, "fileservice/uploads", [("file", "controller.pkg", b"p"), ("uri", None, b"controller://upgrade_pkgs")]
                   ).json()["uri"] == "controller://upgrade_pkgs/controller.pkg"
-    answer = upload(admin, "/fileobject/upload", [("file", "geo.csv", b"g"), ("name", None, b"geo"), ("type", None, b"OTHER")])
-    assert answer.status_code == 201 and answer.json()["name"] == "geo.csv"
-    assert [f["name"] for f in admin.get("fileobject").json()["results"]] == ["geo.csv"]
-    assert admin.get("fileobject/geo.csv").content == b"g" and admin.delete("fileobject/geo.csv").status_code == 204
+    # The Go SDK names an object in the form, finds it by that name, and deletes it by its uuid.
+    # Who looks before anybody has sent one finds none.
+    assert admin.get("fileobject?include_refs=&include_name=&name=geo").json() == {"count": 0, "results": []}
+    answer = upload(admin, "/fileobject/upload", [("file", "/tmp/geo.csv", b"g"), ("name", None, b"geo"), ("type", None, b"OTHER")])
+    assert answer.status_code == 201 and answer.json()["name"] == "geo"
+    assert upload(admin, "fileobject/upload", [("file", "plain.csv", b"p")]).json()["name"] == "plain.csv"
+    assert admin.get("fileobject").json()["count"] == 2 and admin.get("fileobject?name=none").json() == {"count": 0, "results": []}
+    found, = admin.get("fileobject?name=geo").json()["results"]
+    assert found["uuid"] == answer.json()["uuid"] and found["url"].endswith(f"/api/fileobject/{found['uuid']}")
+    assert admin.get(f"fileobject/{found['uuid']}").content == b"g"
+    for uuid in (found["uuid"], "plain.csv"):
+        assert admin.delete(f"fileobject/{uuid}").status_code == 204
+    assert error(upload(admin, "fileobject/upload", [("file", "a", b"x"), ("name", None, b"../b")]), 400).startswith("name: No file")
 
 
 def test_large_files_pass_through_to_the_disk(controller, admin):

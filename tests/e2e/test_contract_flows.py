@@ -136,10 +136,14 @@ def test_terraform_looks_for_the_name_of_a_tenant(controller, admin):
 
 def test_python_scripts_as_they_are_written(controller, admin):
     """What the SDK's own samples and tests do without looking."""
-    # None where there is nothing: of a list, an object, a reference.
-    pool = admin.post("pool", {"name": "py-null", "servers": [], "health_monitor_refs": None, "fail_action": None, "pki_profile_ref": None})
-    assert pool.status_code == 201 and "fail_action" not in pool.json()
-    assert "default_server_port" in error(admin.post("pool", {"name": "no", "default_server_port": None}), 400)
+    # None where there is nothing.
+    pool = admin.post("pool", {"name": "py-null", "servers": [], "health_monitor_refs": None, "fail_action": None, "pki_profile_ref": None,
+                               "description": None, "default_server_port": None, "lb_algorithm": None})
+    assert pool.status_code == 201 and not {"fail_action", "description"} & set(pool.json())
+    assert pool.json()["default_server_port"] == 80 and pool.json()["lb_algorithm"] == "LB_ALGORITHM_LEAST_CONNECTIONS"
+    # Numbers that YAML made of labels.
+    group = admin.make("poolgroup", name="py-labels", members=[{"pool_ref": pool.json()["url"], "priority_label": 10}])
+    assert group["members"][0]["priority_label"] == "10"
     # A member of an object that nobody has set yet; who leaves defaults out does not see it.
     for _ in range(2):
         config = admin.get("systemconfiguration").json()

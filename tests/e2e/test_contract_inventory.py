@@ -24,7 +24,8 @@ def test_every_inventory_is_the_list_of_its_kind(controller, admin, shop):
         rows, objects = admin.get(path).json(), admin.get(kind).json()
         assert rows["count"] == objects["count"] == len(rows["results"]), path
         for row, one in zip(rows["results"], objects["results"]):
-            assert row["config"] == one and row["uuid"] == one["uuid"]
+            more = {**one, "vip": row["config"]["vip"]} if kind == "virtualservice" else one
+            assert row["config"] == more and row["uuid"] == one["uuid"]
             assert row["url"] == f"{controller.url}/api/{path}/{one['uuid']}"
             assert admin.get(f"{path}/{row['uuid']}").json().keys() == row.keys()
             assert row["alert"] == {"high": 0, "medium": 0, "low": 0}
@@ -36,6 +37,10 @@ def test_every_inventory_is_the_list_of_its_kind(controller, admin, shop):
 def test_a_row_of_each_kind(admin, shop):
     row = admin.get(f"virtualservice-inventory/{shop['uuid']}?include_name").json()
     assert row["config"]["pool_ref"].endswith("#inv-one")
+    pool = admin.find("pool", "inv-one")
+    assert row["pools"] == [{"ref": pool["url"] + "#inv-one", "uuid": pool["uuid"]}]
+    # Who makes lists of services looks for their addresses here.
+    assert row["config"]["vip"] == admin.get("vsvip?name=inv-vip").json()["results"][0]["vip"]
     # No engine is there to carry it, and that is what the row says.
     assert row["runtime"]["oper_status"]["state"] == "OPER_RESOURCES"
     assert row["runtime"]["vip_summary"][0]["vip_id"] == "0"
@@ -44,9 +49,13 @@ def test_a_row_of_each_kind(admin, shop):
     pool = admin.get("pool-inventory?name=inv-one&include_name").json()["results"][0]
     assert pool["config"]["tenant_ref"].endswith("#admin")
     assert pool["runtime"]["num_servers"] == 2 and pool["runtime"]["num_servers_up"] == 0
-    assert pool["virtualservices"] == [shop["url"]] and pool["faults"] == []
-    assert admin.get("vsvip-inventory?name=inv-vip").json()["results"][0]["virtualservices"] == [shop["url"].split("#")[0]]
-    assert admin.get("cloud-inventory?name=Default-Cloud").json()["results"][0]["config"]["vtype"] == "CLOUD_NONE"
+    assert pool["virtualservices"] == [{"ref": shop["url"], "uuid": shop["uuid"]}] and pool["faults"] == []
+    assert admin.get("vsvip-inventory?name=inv-vip").json()["results"][0]["virtualservices"] == [
+        {"ref": shop["url"].split("#")[0], "uuid": shop["uuid"]}]
+    cloud, = admin.get("cloud-inventory?name=Default-Cloud").json()["results"]
+    assert cloud["config"]["vtype"] == "CLOUD_NONE"
+    # As Terraform waits for a cloud.
+    assert admin.get(f"cloud-inventory?uuid={cloud['uuid']}").json()["results"][0]["status"]["state"] == "CLOUD_STATE_PLACEMENT_READY"
 
 
 def test_what_services_stand_on(controller, admin, shop):

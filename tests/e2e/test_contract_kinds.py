@@ -1,5 +1,6 @@
 """What kinds promise beyond their tables: addresses, ports, tenants, roles."""
 
+import jsonschema
 import pytest
 
 from contract import error, server, vip
@@ -32,6 +33,37 @@ def test_a_virtual_service_gets_its_profiles(admin):
         assert vs[field].endswith("#" + name), field
     assert vs["services"][0]["port_range_end"] == 80
     assert "shop" in error(admin.delete("pool/" + admin.find("pool", "shop-pool")["uuid"]), 412)
+
+
+def test_old_bodies_name_their_profiles(admin):
+    pool = admin.make("pool", name="by-name-pool", servers=[server("10.0.0.1")], application_persistence_profile_name="System-Persistence-Client-IP")
+    assert pool["application_persistence_profile_ref"].endswith("#System-Persistence-Client-IP")
+    body = {"name": "by-name", "pool_ref": pool["url"], "vip": [vip("10.1.0.7")], "application_profile_name": "System-L4-Application",
+            "network_profile_name": "System-TCP-Fast-Path", "network_profile_ref": "/api/networkprofile?name=System-TCP-Proxy", **service()}
+    vs = admin.make("virtualservice", **body)
+    assert vs["application_profile_ref"].endswith("#System-L4-Application") and "application_profile_name" not in vs
+    assert vs["network_profile_ref"].endswith("#System-TCP-Proxy")
+    assert "ApplicationProfile object not found" in error(admin.post("virtualservice", {**body, "name": "no", "vip": [vip("10.1.0.8")],
+                                                                                            "application_profile_name": "nope"}), 400)
+
+
+def test_what_a_hypervisor_s_manager_saw_is_dropped(admin):
+    """Pools that were exported from such a cloud: the servers are what counts."""
+    seen = {"nw_ref": "https://10.0.0.9/api/vimgrnwruntime/dvportgroup-97-cloud-1#apps", "vm_ref": "/api/vimgrvmruntime/vm-3", "external_uuid": "vm-3"}
+    answer = admin.post("pool", {"name": "exported", "servers": [server("10.0.0.1", **seen)]})
+    assert answer.status_code == 201 and answer.json()["servers"][0]["external_uuid"] == "vm-3"
+    assert set(answer.headers["X-Spanwire-Ignored"].split(",")) == {"servers[0].nw_ref", "servers[0].vm_ref"}
+    assert "not found" in error(admin.post("pool", {"name": "strict", "servers": [server("10.0.0.1", **seen)]},
+                                           headers={"X-Spanwire-Strict": "1"}), 400)
+
+
+def test_a_cluster_has_one_node(admin):
+    """Playbooks that make three of them must not believe that they did."""
+    one = admin.get("cluster").json()
+    nodes = [{"name": f"node{i}", "ip": {"addr": f"10.0.0.{i}", "type": "V4"}} for i in (1, 2, 3)]
+    assert "nodes: 3 nodes" in error(admin.put("cluster", {**one, "nodes": nodes}), 400)
+    assert "virtual_ip" in error(admin.patch("cluster", {"add": {"virtual_ip": {"addr": "10.0.0.9", "type": "V4"}}}), 400)
+    assert admin.put("cluster", {**one, "nodes": nodes[:1]}).status_code == 200
 
 
 def test_vip_ids_are_given_and_kept(admin):
@@ -117,6 +149,16 @@ def test_old_bodies_with_their_addresses_inside(admin):
     older = admin.make("virtualservice", name="older", ip_address=vip("10.1.4.3")["ip_address"], **service())
     assert admin.find("vsvip", "vsvip-older")["vip"][0]["ip_address"]["addr"] == "10.1.4.3"
     assert older["vsvip_ref"].endswith("#vsvip-older")
+    # Or one to be given, and the same one the next time.
+    prefix = {"ip_addr": {"addr": "10.1.44.0", "type": "V4"}, "mask": 24}
+    network = admin.make("network", name="older-net", configured_subnets=[{"prefix": prefix, "static_ips": [
+        {"addr": f"10.1.44.{n}", "type": "V4"} for n in (7, 8)]}])
+    body = {"name": "older-auto", "auto_allocate_ip": "True", "ipam_network_subnet": {"network_ref": network["url"], "subnet": prefix},
+            "avi_allocated_vip": False, "vip": [], **service()}
+    older = admin.make("virtualservice", **body)
+    assert older["vip"][0]["ip_address"]["addr"] == "10.1.44.7" and older["vip"][0]["ipam_network_subnet"]["subnet"] == prefix
+    again = admin.put(f"virtualservice/{older['uuid']}", body).json()
+    assert again["vip"] == older["vip"] and again["_last_modified"] == older["_last_modified"]
     # One transaction: a virtual service that is refused leaves no VsVip behind.
     error(admin.post("virtualservice", {"name": "old2", "vip": [vip("10.1.4.9")], "services": [{"port": 70000}]}), 400)
     assert admin.find("vsvip", "vsvip-old2") is None
@@ -243,6 +285,7 @@ def test_a_monitor_waits_less_than_it_asks(admin):
     text = error(admin.post("healthmonitor", {"name": "hm", "type": "HEALTH_MONITOR_TCP", "send_interval": 5,
                                               "receive_timeout": 5}), 400)
     assert text.startswith("receive_timeout")
+    admin.make("healthmonitor", name="shortest", type="HEALTH_MONITOR_TCP", send_interval=1, receive_timeout=1)
     made = admin.make("healthmonitor", name="hm", type="HEALTH_MONITOR_TCP", send_interval=5, receive_timeout=4)
     text = error(admin.patch(f"healthmonitor/{made['uuid']}", {"replace": {"send_interval": 3}}), 400)
     assert "receive_timeout" in text
@@ -290,6 +333,10 @@ def test_what_admin_provides_is_seen_by_all(admin, tenants):
     # And can be referred to, but not changed.
     pool = red.make("pool", name="red pool", health_monitor_refs=["/api/healthmonitor?name=System-TCP"])
     assert pool["health_monitor_refs"][0].endswith("#System-TCP")
+    # Exported configurations say their own tenant of it.
+    pool = red.make("pool", name="red pool 1", health_monitor_refs=["/api/healthmonitor/?tenant=red&name=System-TCP"])
+    assert pool["health_monitor_refs"][0].endswith("#System-TCP")
+    assert "not found" in error(red.post("pool", {"name": "no", "health_monitor_refs": ["/api/healthmonitor/?tenant=blue&name=System-TCP"]}), 400)
     # An own one of the same name goes first, and hides the other.
     own = red.make("healthmonitor", name="System-TCP", type="HEALTH_MONITOR_TCP")
     assert red.get("healthmonitor?name=System-TCP").json()["count"] == 1
@@ -441,9 +488,16 @@ def holds(answer, sent):
 
 def test_a_client_makes_one_of_each_kind(admin):
     admin.make("pool", name="t-pool", servers=[server("10.0.0.1")])
+    described = admin.get("openapi.json").json()
     uuids = {}
+
+    def is_as_described(kind, answer):
+        at = described["paths"][f"/api/{kind}/{{uuid}}"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        jsonschema.Draft202012Validator({**at, "components": described["components"]}).validate(answer)
     for kind, body in BODIES.items():
         made = admin.make(kind, name=f"t-{kind}", **body)
+        is_as_described(kind, made)
+        is_as_described(kind, admin.get(f"{kind}/{made['uuid']}", params={"include_name": ""}).json())
         assert holds(made, without_secrets(body)), kind
         assert "open sesame" not in str(made), kind
         again = admin.put(f"{kind}/{made['uuid']}", made)
@@ -475,8 +529,10 @@ def test_who_writes_back_what_he_read_changes_nothing(admin):
     def events():
         return admin.get("analytics/logs?type=2&page_size=1").json()["count"]
 
-    kinds = ["applicationprofile", "cloud", "healthmonitor", "networkprofile", "serviceenginegroup", "sslkeyandcertificate",
-             "systemconfiguration", "tenant", "useraccountprofile", "vrfcontext"]
+    kinds = ["analyticsprofile", "applicationpersistenceprofile", "applicationprofile", "backupconfiguration", "cloud", "cluster",
+             "controllerproperties", "healthmonitor", "networkprofile", "role", "seproperties", "serviceenginegroup",
+             "sslkeyandcertificate", "sslprofile", "stringgroup", "systemconfiguration", "tenant", "user", "useraccountprofile",
+             "vrfcontext"]
     paths = [one["url"].split("/api/")[1].split("#")[0] for one in made]
     for kind in kinds:
         found = admin.get(f"{kind}?page_size=200").json()
@@ -543,6 +599,23 @@ def test_what_cannot_work_is_said(admin):
         "type": "PROTOCOL_TYPE_TCP_PROXY", "udp_fast_path_profile": {"session_idle_timeout": 7}})
     assert "No port of the service has enable_ssl" in said("virtualservice", services=[{"port": 80}], vip=[vip("10.88.1.4")],
                                                           pool_ref=member["pool_ref"], ssl_key_and_certificate_refs=["/api/sslkeyandcertificate?name=System-Default-Cert"])
+    # More at least than at most, codes that mean two things, shares and times that are none.
+    assert said("serviceenginegroup", min_se=3, max_se=2) == "min_se: Is 3, and max_se is 2: there are never that many."
+    assert said("serviceenginegroup", min_scaleout_per_vs=5).startswith("min_scaleout_per_vs: Is 5, and max_scaleout_per_vs is 4")
+    assert said("serviceenginegroup", min_se=2, max_se=2) == "" == said("serviceenginegroup", ha_mode="HA_MODE_SHARED")
+    for mode in ("HA_MODE_SHARED_PAIR", "HA_MODE_LEGACY_ACTIVE_STANDBY"):
+        assert said("serviceenginegroup", ha_mode=mode).startswith(f"ha_mode: {mode} is served as HA_MODE_SHARED: an address has one engine")
+    rules = [{"enabled": True, "match": {"match_criteria": "REGEX_MATCH", "match_str": ["^x-", "("]}}]
+    assert said("analyticsprofile", sensitive_log_profile={"header_field_rules": rules}) == (
+        "sensitive_log_profile.header_field_rules[0].match.match_str[1]: Is no POSIX extended expression: it is not known what fits.")
+    codes = {"http_response_code": ["HTTP_2XX", "HTTP_5XX"], "maintenance_code": [404, 503]}
+    assert said("healthmonitor", type="HEALTH_MONITOR_HTTP", http_monitor=codes) == (
+        "http_monitor.maintenance_code[1]: 503 is one of HTTP_5XX in http_response_code, too: it means maintenance.")
+    assert said("healthmonitor", type="HEALTH_MONITOR_HTTP", http_monitor={**codes, "maintenance_code": [404]}) == ""
+    assert said("poolgroup", members=[{**member, "ratio": 0}]) == "members: Each has the ratio 0: nobody answers what is new."
+    assert said("scheduler") == ("backup_config_ref: There is none: it makes no backups. frequency: There is none: it never runs.")
+    assert "start_date_time: There is none" in said("scheduler", run_mode="RUN_MODE_AT")
+    assert "never runs" not in said("scheduler", frequency=1, frequency_unit="SCHEDULER_FREQUENCY_UNIT_DAY")
     # An authority's certificate, as many tools make one that has signed itself.
     authority = Identity("authority.example")
     admin.make("sslkeyandcertificate", name="w-cert", certificate={"certificate": authority.certificate}, key=authority.key)
@@ -551,6 +624,62 @@ def test_what_cannot_work_is_said(admin):
         ssl_key_and_certificate_refs=["/api/sslkeyandcertificate?name=w-cert"])
     for kind, name in (("sslkeyandcertificate", "w-cert"), ("pool", "w-pool"), ("healthmonitor", "w-tcp"), ("prioritylabels", "w-labels")):
         admin.delete(f"{kind}/{admin.find(kind, name)['uuid']}")
+
+
+DNS = {"name": "w", "type": "HEALTH_MONITOR_DNS"}
+REFUSED = [
+    ("backupconfiguration", {"backup_file_prefix": "../etc"}, 400, "backup_file_prefix: It has at most 128 letters, digits, '-' and '_'."),
+    ("vsvip", {"vip": [vip("10.89.0.1", vip_id="1"), vip("10.89.0.2", vip_id="1")]}, 400, "vip[1]"),
+    ("virtualservice", {"services": [{"port": 1000, "port_range_end": 60000}], "network_profile_ref": "/api/networkprofile?name=System-UDP-Fast-Path",
+                        "application_profile_ref": "/api/applicationprofile?name=System-L4-Application"}, 400,
+     "services[0].port_range_end: A range of UDP ports has at most "),
+    ("user", {"username": "admin"}, 409, "username: A user who logs in as 'admin' already exists."),
+    ("user", {"access": [{"role_ref": "/api/role?name=w-role&tenant=red", "tenant_ref": "/api/tenant?name=blue"}]}, 400, "access[0].role_ref: "),
+    ("healthmonitor", {**DNS, "dns_monitor": {"query_name": "a.example", "record_type": "DNS_RECORD_MX", "response_string": "10.0.0.1"}}, 400,
+     "dns_monitor.response_string: Only records of type A and AAAA have an address."),
+    ("healthmonitor", {**DNS, "dns_monitor": {"query_name": "a.example", "record_type": "DNS_RECORD_AAAA", "response_string": "10.0.0.1"}}, 400,
+     "dns_monitor.response_string: \"10.0.0.1\" is not an IPv6 address."),
+    ("healthmonitor", DNS, 400, "dns_monitor: A DNS monitor needs the name to ask for."),
+    ("healthmonitor", {"type": "HEALTH_MONITOR_HTTP", "http_monitor": {"http_response_code": ["HTTP_2XX"], "auth_type": "AUTH_BASIC"}}, 400,
+     "http_monitor.auth_type: It needs authentication, with username and password."),
+    ("networksecuritypolicy", {"rules": [{"name": "r", "index": 1, "enable": True, "action": "NETWORK_SECURITY_POLICY_ACTION_TYPE_DENY",
+                                          "match": {"client_port": {"match_criteria": "IS_IN"}}}]}, 400,
+     "rules[0].match.client_port.ports: Names no port: set ports or ranges."),
+    ("pool", {"health_monitor_refs": ["/api/vsvip/vsvip-1"]}, 400, "health_monitor_refs[0]: This refers to a 'vsvip', but a healthmonitor is wanted here."),
+    ("pool", {"cloud_ref": {}}, 400, "cloud_ref: "),
+    ("pool", {"fail_action": {"type": "FAIL_ACTION_BACKUP_POOL"}}, 400, "fail_action.backup_pool: "),
+    ("virtualservice", {"analytics_policy": {"full_client_logs": {"enabled": True, "throttle": -1}}}, 400, "analytics_policy.full_client_logs.throttle: "),
+    ("virtualservice", {"analytics_policy": {"client_log_filters": [{"index": 1, "name": "x"}]}}, 400, "analytics_policy.client_log_filters[0].enabled: "),
+]
+
+
+@pytest.mark.parametrize("kind,body,status,words", REFUSED, ids=[str(i) for i in range(len(REFUSED))])
+def test_what_makes_no_sense_is_refused_with_its_path(admin, tenants, kind, body, status, words):
+    if not admin.find("role", "w-role"):
+        assert tenants["red"].post("role", {"name": "w-role", "privileges": []}).status_code in (201, 409)
+    text = error(admin.post(kind, {"name": "w-refused", **body}), status)
+    assert text.startswith(words), text
+    assert admin.find(kind, "w-refused") is None
+
+
+def test_pools_that_stand_in_for_each_other_come_to_an_end(admin):
+    def stands_in(url):
+        return {"fail_action": {"type": "FAIL_ACTION_BACKUP_POOL", "backup_pool": {"backup_pool_ref": url}}}
+    last = first = admin.make("pool", name="w-0")
+    made = [first]
+    for i in range(1, 40):
+        answer = admin.post("pool", {"name": f"w-{i}", **stands_in(last["url"])})
+        if answer.status_code != 201:
+            assert "fail_action.backup_pool.backup_pool_ref: More than " in error(answer, 400)
+            break
+        last = answer.json()
+        made.append(last)
+    assert 2 < len(made) < 40
+    path = f"pool/{first['uuid']}"
+    assert error(admin.patch(path, {"replace": stands_in(made[1]["url"])}), 400).endswith("that pool's backup leads back here.")
+    assert error(admin.patch(path, {"replace": stands_in(first["url"])}), 400).endswith("A pool cannot stand in for itself.")
+    for pool in reversed(made):
+        assert admin.delete(f"pool/{pool['uuid']}").status_code == 204
 
 
 def test_a_policy_s_groups_hold_addresses(admin):

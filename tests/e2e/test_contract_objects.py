@@ -134,7 +134,9 @@ def test_pages(controller, admin, thirty):
     assert "next" not in third and [o["name"] for o in third["results"]] == names[20:]
     assert len(admin.get(f"{thirty}?page_size=1000").json()["results"]) == 30
     assert "page" in error(admin.get(f"{thirty}?page=4&page_size=10"), 404)
-    for bad in ("page=0", "page=x", "page_size=0", "page_size=-1", "page_size=x"):
+    # As scripts ask for all of them.
+    assert len(admin.get(f"{thirty}?page_size=-1").json()["results"]) == 30
+    for bad in ("page=0", "page=x", "page_size=0", "page_size=-2", "page_size=x"):
         assert "page" in error(admin.get(f"{thirty}?{bad}"), 400)
 
 
@@ -143,7 +145,7 @@ def test_pages(controller, admin, thirty):
     ("preserve_client_ip=true", 15), ("preserve_client_ip=true&name.contains=c0", 5), ("cloud=Default-Cloud", 30),
     ("cloud_ref.name=Default-Cloud", 30), ("cloud_ref.name=Other", 0), ("cloud=Other", 0),
     ("clone_servers.ip_address.addr=10.9.0.3", 1), ("search=10.9.0.30", 1), ("isearch=(name,C29)", 1),
-    ("search=(name,c0)|(name,c1)", 20), ("limit_by=4", 4), ("created_by=nobody", 0), ("tenant_ref.name=admin", 30),
+    ("search=(name,c0)|(name,c1)", 20), ("search=(addr,10.9.0.30)", 1), ("isearch=(addr,nowhere)", 0), ("limit_by=4", 4), ("created_by=nobody", 0), ("tenant_ref.name=admin", 30),
     ("name.startswith=c2", 10), ("name.endswith=9", 3), ("name.gt=c27", 2), ("name.lte=c01", 2), ("name.ne=c07", 29),
     ("name=c07&exclude=name", 29), ("name.in=c01,c02&exclude=name.in,uuid.in", 28), ("clone_servers.ip_address.addr.contains=.2", 11),
     ("preserve_client_ip.in=true", 15), ("preserve_client_ip=1&name.contains=1&exclude=name.contains", 8),
@@ -151,6 +153,18 @@ def test_pages(controller, admin, thirty):
     ("_last_modified.lt=1", 0), ("isearch=DEFAULT-CLOUD", 0), ("search=", 30), ("timeout=60", 30), ("export_key=true", 30)])
 def test_filters(admin, thirty, query, count):
     assert admin.get(f"{thirty}?{query}").json()["count"] == count
+
+
+def test_what_a_client_marked_is_found_again(admin):
+    for name, values in (("m-red", ["red", "old"]), ("m-blue", ["blue"]), ("m-none", None)):
+        markers = [{"key": "cluster", "values": values}, {"key": "space", "values": ["red"]}] if values else []
+        admin.make("healthmonitor", name=name, type="HEALTH_MONITOR_TCP", markers=markers)
+    ask = "healthmonitor?fields=name,_last_modified&page_size=1&sort=name&"
+    assert pages(admin, ask + "label_key=cluster&label_value=old") == ["m-red"]
+    assert pages(admin, ask + "label_key=cluster") == pages(admin, ask + "label_value=red") == ["m-blue", "m-red"]
+    assert pages(admin, ask + "label_key=space&label_value=blue") == pages(admin, ask + "label_key=clus") == []
+    # What cannot be marked is nobody's.
+    assert admin.get("tenant?label_key=cluster&label_value=red").json()["count"] == 0
 
 
 @pytest.mark.parametrize("query,text", [
@@ -174,6 +188,9 @@ def test_join_puts_the_object_beside_its_reference(admin):
     assert one["runtime"]["num_servers"] == 0 and one["runtime/server"]["results"] == []
     listed = admin.get("pool?name=p-join&join=health_monitor_refs&fields=enabled&include_name").json()["results"][0]
     assert listed["health_monitor_refs_data"][0]["tenant_ref"].endswith("#admin") and "servers" not in listed
+    # By the kind: all its references.
+    whole = admin.get("pool?name=p-join&join=cloud,healthmonitor,vrf_ref").json()["results"][0]
+    assert whole["cloud_ref_data"]["name"] == "Default-Cloud" and [o["name"] for o in whole["health_monitor_refs_data"]] == ["hm-join"]
     # A write is not undone by how its answer was wanted.
     assert admin.put(f"pool/{pool['uuid']}?join=nope", {"name": "p-join"}).status_code == 200
 
@@ -444,10 +461,10 @@ def test_system_objects_cannot_be_deleted(admin, kind, name):
 def test_a_fresh_controller_holds_the_system_objects(admin):
     wanted = {
         "vrfcontext": {"global", "management"},
-        "applicationprofile": {"System-HTTP", "System-Secure-HTTP", "System-L4-Application",
+        "applicationprofile": {"System-HTTP", "System-Secure-HTTP", "System-Secure-HTTP-VDI", "System-L4-Application",
                                "System-SSL-Application", "System-DNS", "System-Syslog"},
         "networkprofile": {"System-TCP-Proxy", "System-TCP-Fast-Path", "System-UDP-Fast-Path", "System-UDP-Per-Pkt",
-                           "System-UDP-No-SNAT", "System-SCTP-Proxy"},
+                           "System-UDP-No-SNAT", "System-UDP-Fast-Path-VDI", "System-SCTP-Proxy"},
         "healthmonitor": {"System-HTTP", "System-HTTPS", "System-TCP", "System-UDP", "System-Ping", "System-DNS",
                           "System-SCTP", "System-Xternal-Shell", "System-Xternal-Perl", "System-Xternal-Python"},
         "role": {"System-Admin", "Tenant-Admin", "Application-Admin", "Application-Operator", "Security-Admin"}}
@@ -470,6 +487,9 @@ def test_singletons(admin, kind):
         assert answer.status_code == 200 and answer.json()["uuid"] == one["uuid"]
     assert "Method 'DELETE' not allowed" in error(admin.delete(kind), 405)
     assert "Method 'POST' not allowed" in error(admin.post(kind, {}), 405)
+    # Terraform destroys it by its uuid, and takes this for done.
+    assert "Cannot delete system default object" in error(admin.delete(f"{kind}/{one['uuid']}"), 403)
+    assert admin.get(kind).json()["uuid"] == one["uuid"]
 
 
 def test_methods_that_are_not(admin):

@@ -37,7 +37,14 @@ def test_the_document_is_whole(document, admin):
     names = [op["operationId"] for path in document["paths"].values() for op in path.values()
              if isinstance(op, dict) and "operationId" in op]
     assert len(names) == len(set(names)) > 150
+    words = {"operationId", "summary", "description", "tags", "parameters", "requestBody", "responses", "security", "deprecated"}
     for path, item in document["paths"].items():
+        assert item.keys() <= {"summary", "parameters", "get", "put", "post", "patch", "delete"}, path
+        for method in item.keys() - {"summary", "parameters"}:
+            op = item[method]
+            assert {k for k in op if not k.startswith("x-")} <= words and op["responses"] and not (method == "get" and "requestBody" in op), path
+            assert all(re.fullmatch(r"[1-5](\d\d|XX)|default", status) and ("$ref" in answer or "description" in answer) for status, answer in op["responses"].items()), path
+            assert all(p["in"] in ("query", "header") and p["schema"] for p in op.get("parameters", [])), path
         assert re.findall(r"{(\w+)}", path) == [p["name"] for p in item.get("parameters", [])], path
     model = admin.get("model").json()
     for kind in model["kinds"]:

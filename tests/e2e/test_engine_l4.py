@@ -145,18 +145,20 @@ def test_servers_are_told_of_the_client(lab):
 @workers
 def test_killed_proxy_is_replaced_and_nobody_is_refused(lab, workers):
     engine, client, web = serve(lab, workers)
-    with client.load(engine.url, rate=300, reuse=False) as load:
-        for _ in range(3):
-            until(lambda n=load.answered: load.answered > n + 100, "requests pass")
+    outages = []
+    for _ in range(3):
+        with client.load(engine.url, rate=300, reuse=False) as load:
+            until(lambda: load.answered > 100, "requests pass")
             old = engine.proxy
             os.kill(old, signal.SIGKILL)
             until(lambda: engine.proxy not in (0, old), "there is another proxy", seconds=2)
             until(lambda n=load.answered: load.answered > n + 100, "requests pass again")
-    print(load)
-    assert load.outage_ms < 200, load
-    # Who was being served lost his connection; who came meanwhile waited, and was not refused.
-    assert "ConnectionRefusedError" not in load.errors, load.errors
-    assert len(load.failed) <= 3 * 8, load
+        print(load)
+        outages.append(load.engines_ms)
+        # Who was being served lost his connection; who came meanwhile waited, and was not refused.
+        assert "ConnectionRefusedError" not in load.errors, load.errors
+        assert len(load.failed) <= 8, load
+    assert max(outages) < 200, outages
 
 
 def test_proxy_that_keeps_dying_is_given_pauses(lab):

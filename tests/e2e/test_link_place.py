@@ -224,6 +224,7 @@ def test_a_disabled_service_keeps_its_place(world):
     world.api.patch(f"virtualservice/{vs['uuid']}", replace={"enabled": True})
     until(lambda: held(one, vs)["enabled"] is True, "it is on")
     assert held(one, vs)["term"] == 1
+    assert len(world.events("VS_FSM_DISABLED")) == 1 and [e["obj_uuid"] for e in world.events("VS_FSM_ACTIVE")] == [vs["uuid"]] * 2
     vsvip, pool = target(vs["vsvip_ref"]), target(vs["pool_ref"])
     world.api.delete(f"virtualservice/{vs['uuid']}")
     until(lambda: not any(key.startswith(("assignment", "virtualservice", "vsvip", "pool")) for key in one.held),
@@ -249,6 +250,10 @@ def test_an_interface_that_fails_takes_its_addresses_elsewhere(world):
     two = world.engine("se-2")
     one.do(lambda: one.say("interfaces", interfaces=[{**one.interfaces[0], "up": False}]))
     until(lambda: held(two, vs) and not held(one, vs), "se-2 carries it")
+    one.do(lambda: one.say("interfaces", interfaces=one.interfaces))
+    told = until(lambda: world.events("SE_VNIC_UP_EVENT"), "it is told that it is back")
+    assert [e["event_description"] for e in told + world.events("SE_VNIC_DOWN_EVENT")] == [
+        f"Interface eth1 of service engine se-1 has {how} link." for how in ("a", "no")]
 
 
 def test_the_object_shows_the_engines_interfaces_and_is_written_once(world):
@@ -569,6 +574,11 @@ def test_one_of_two_vips_waits_and_the_other_serves(world):
     runtime = world.runtime(vs)
     assert runtime["oper_status"]["state"] == "OPER_UP" and runtime["percent_ses_up"] == 50
     assert "VIP 2: se-1 waits" in reason(world, vs)
+    assert [e["event_description"].split(" is ", 1)[1] for e in world.events("VIP_DOWN")] == ["down: an owner is alive"]
+    said["2"]["state"] = "OPER_UP"
+    one.do(lambda: one.say("service", uuid=vs["uuid"], revision=one.revision, state="OPER_UP", reason="", vips=said))
+    back = until(lambda: world.events("VIP_UP"), "it is told")
+    assert [e["event_description"] for e in back] == [f"VIP 2 of {back[0]['obj_name']} on service engine se-1 is up."]
 
 
 def test_a_pool_says_where_its_servers_are(world):

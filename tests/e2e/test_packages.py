@@ -72,6 +72,22 @@ def test_what_is_said_twice_is_the_same():
     listed = {line.split()[1] for line in (ROOT / "tools/packages.txt").read_text().splitlines()
               if line.startswith("build ")}
     assert wanted == listed | {"debhelper-compat", "scdoc"}
+    # A container has of the same packages the same program, with the same rights.
+    for name in ("controller", "engine"):
+        said = (ROOT / f"deploy/Containerfile.{name}").read_text()
+        unit = (ROOT / f"deploy/systemd/spanwire-{name}.service.in").read_text()
+        rights = {w.lower() for line in re.findall(r"^CapabilityBoundingSet=(.*)$", unit, re.M) for w in line.split()}
+        assert {f"cap_{w}" for line in re.findall(r"--cap-add (\S+)", said) for w in line.split(",")} == rights
+        copied = set(re.findall(r"build/deb/([a-z-]+)_", said))
+        assert f"spanwire-{name}" in copied <= set(re.findall(r"^Package: (.*)$", control, re.M))
+        program, *options = json.loads(re.search(r"^ENTRYPOINT (.*)$", said, re.M).group(1))
+        assert program[1:] == PROGRAMS[f"spanwire-{name}"][0] and options == ["--config", f"/etc/spanwire/{name}.conf"]
+        assert (ROOT / f"deploy/{name}.conf").exists() and re.findall("^USER (.*)$", said, re.M) == re.findall("^User=(.*)$", unit, re.M)
+
+
+def test_the_packages_are_as_debian_wants_them(debs):
+    done = command("lintian", "--allow-root", "--fail-on", "error,warning", *debs, check=False, timeout=120)
+    assert done.returncode == 0 and not done.stdout, done.stdout + done.stderr
 
 
 def test_manuals_name_every_option():

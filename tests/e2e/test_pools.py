@@ -104,7 +104,7 @@ class NameServer:
         shutil.rmtree(self.etc)
 
     def start(self) -> None:
-        self.process = self.host.start("dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--user=root",
+        self.process = self.host.start("dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--user=root", "--local=/test/",
                                        "--pid-file=", f"--addn-hosts={self.hosts}", "--local-ttl=1", "--conf-file=",
                                        log="dnsmasq")
 
@@ -161,16 +161,20 @@ def test_names_are_asked_of_the_configured_servers(lab):
     with NameServer(lab, engine) as names:
         names.say("web.test", web)
         names.start()
-        named = [{"ip": {"addr": "web.test", "type": "DNS"}, "port": 80}]
+        named = [{"ip": {"addr": name, "type": "DNS"}, "port": port} for name, port in (("web.test", 80), ("web", 81))]
         vs = lab.virtual_service(pool=named, wait=False)
         api = lab.api
         config = api.get("systemconfiguration")
         config["dns_configuration"] = {"server_list": [{"addr": names.host.ip4, "type": "V4"}]}
-        api.put("systemconfiguration", config)
+        config = api.put("systemconfiguration", config)
         until(lambda: client.curl("-s", "-o", "/dev/null", "-w", "%{http_code}", vs.url) == "200", "the name serves")
         pool = api.get("pool", name=f"{vs.name}-pool")["results"][0]
         said = api.get(f"pool/{pool['uuid']}/runtime/server")
         assert f"web.test is {web.ip4}:" in str(said), said
+        # A short name is one of the search domains, in their order.
+        assert f"web is {web.ip4}" not in str(said)
+        api.put("systemconfiguration", {**config, "dns_configuration": {**config["dns_configuration"], "search_domain": "nowhere.test test"}})
+        until(lambda: f"web is {web.ip4}:" in str(api.get(f"pool/{pool['uuid']}/runtime/server")), "the short name has an address")
 
 
 def test_a_group_serves_from_the_first_label_that_has_a_server_up(lab):

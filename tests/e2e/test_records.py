@@ -2,6 +2,8 @@
 
 import contextlib
 import datetime
+import os
+import pathlib
 import re
 import socket
 import struct
@@ -29,6 +31,15 @@ def socket_server(host, port):
         listener = socket.create_server(("", port), backlog=64)
     threading.Thread(target=serve, daemon=True).start()
     return {"ip": {"addr": host.ip4, "type": "V4"}, "port": port}
+
+
+def cpu_ms(pid):
+    """Of the first thread, and of all others, also those that have ended."""
+    def of(folder):
+        return sum(int(ticks) for ticks in (folder / "stat").read_text().rsplit(")", 1)[1].split()[11:13]) * 1000 / os.sysconf("SC_CLK_TCK")
+    process = pathlib.Path(f"/proc/{pid}")
+    first = of(process / "task" / str(pid))
+    return first, of(process) - first
 
 
 def records(lab, vs, **query):
@@ -176,6 +187,15 @@ def test_loops_as_clients_write_them_end_and_miss_nothing(lab):
         assert len(queries) == 500 and set(queries) == wanted
     pages = [records(lab, vs, type=1, page=page, page_size=200)["results"] for page in range(1, 5)]
     assert {r.get("uri_query") for page in pages for r in page} >= wanted and pages[3] == []
+    # Of a large answer the threads that others wait for, of the controller and of the warden, do what they must.
+    pids = lab.controller.process.pid, lab.engines[0].warden
+    for ask in ({"type": 1, "groupby": "response_code"}, {"type": 1, "format": "csv", "page_size": 500}):
+        before = [cpu_ms(pid) for pid in pids]
+        for _ in range(30):
+            lab.api.send("GET", "/api/analytics/logs", params={"virtualservice": vs.uuid, **ask})
+        (core, threads), (warden, inquiries) = ((now - then for now, then in zip(cpu_ms(pid), was)) for pid, was in zip(pids, before))
+        print(f"measured: {ask}: ms, controller {core:.0f}, its threads {threads:.0f}; warden {warden:.0f}, its threads {inquiries:.0f}")
+        assert core < 6 * threads and warden < inquiries, ask
 
 
 def test_connections_of_http_leave_records_and_say_what_came_on_them(lab):
@@ -272,3 +292,60 @@ def test_what_the_profile_excuses_is_not_significant(lab):
         trouble()
         still = ["429", "500"] if "ranges" in excused else ["500", *all_of[4:]]
         until(lambda: errors() == sorted(before + still), f"and now fewer: {errors()}")
+
+
+def test_the_analytics_policy_says_which_records_are_kept(lab):
+    web, client, stranger = lab.server(), lab.client(), lab.client()
+    lab.engine(workers=2)
+    vs = lab.virtual_service(pool=[Origin(web).address], monitor=None)
+    until(lambda: client.get(vs.url).ok, "it answers")
+
+    def policy(**says):
+        body = lab.api.get(f"virtualservice/{vs.uuid}")
+        lab.api.put(f"virtualservice/{vs.uuid}", {**body, "analytics_policy": says} if says else {k: v for k, v in body.items() if k != "analytics_policy"})
+        until(lambda: applied(lab, vs), "the policy is in force")
+
+    def ask(name, n, who=client):
+        """N requests for paths of this name, and one at the end that leaves a record whatever is said."""
+        for i in range(n):
+            who.get(f"{vs.url}{name}/{i}")
+        who.run("curl", "-s", "-X", "TRACE", f"{vs.url}{name}/end")
+
+    def kept(name, **query):
+        told = records(lab, vs, type=1, page_size=200, filter=f"sw(uri_path,/{name}/)", **query)["results"]
+        return [r for r in told if not r["uri_path"].endswith("/end")]
+
+    def ended(name):
+        return until(lambda: records(lab, vs, type=1, filter=f"eq(uri_path,/{name}/end)")["results"], "the last one has left its record")
+
+    unlimited = {"significant_log_throttle": 0, "udf_log_throttle": 0}
+    policy(full_client_logs={"enabled": False}, **unlimited)
+    ask("off", 3)
+    ended("off")
+    assert kept("off") == []
+    filters = [{"index": 1, "name": "tea", "enabled": True, "uri": {"match_criteria": "CONTAINS", "match_str": ["/tea/"]}},
+               {"index": 2, "name": "her", "enabled": True, "client_ip": {"match_criteria": "IS_IN", "addrs": [
+                   {"addr": stranger.ip4, "type": "V4"}]}}]
+    policy(full_client_logs={"enabled": False}, client_log_filters=filters, **unlimited)
+    ask("tea", 2)
+    ask("milk", 2)
+    ask("sugar", 2, stranger)
+    for name in ("tea", "milk", "sugar"):
+        ended(name)
+    assert [(r["client_log_filter_name"], r["udf"], r["adf"]) for r in kept("tea")] == [("tea", True, False)] * 2
+    assert kept("milk") == [] and {r["client_log_filter_name"] for r in kept("sugar")} == {"her"}
+    assert len(kept("tea", udf="true", adf="false")) == 2 and kept("tea", adf="true") == []
+    # So many a second, and what was more is counted.
+    policy(full_client_logs={"enabled": True, "throttle": 2, "duration": 0}, client_log_filters=filters[:1],
+           significant_log_throttle=1, udf_log_throttle=1)
+    client.run("curl", "-s", *[f"{vs.url}{name}/{i}" for name in ("rest", "tea/more") for i in range(20)])
+    client.run("curl", "-s", *[word for i in range(20) for word in ("-X", "TRACE", f"{vs.url}wrong/{i}", "--next")][:-1])
+    until(lambda: records(lab, vs, type=1)["throttled"] >= 40, "most are too many")
+    until(lambda: lab.api.get(f"virtualservice/{vs.uuid}/vslogstats")[0]["statistics"] == {
+        "records_throttled": records(lab, vs, type=1)["throttled"]}, "it is counted as well")
+    for name in ("rest", "tea/more", "wrong"):
+        assert 0 < len(until(lambda: kept(name), f"one of {name} is kept")) < 15
+    policy()
+    ask("all", 20)
+    ended("all")
+    assert len(kept("all")) == 20

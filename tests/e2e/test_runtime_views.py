@@ -1,6 +1,7 @@
 """What an operator asks about the runtime, of the controller's books and of the engines themselves."""
 
 import copy
+import datetime
 import threading
 
 import pytest
@@ -74,6 +75,14 @@ def test_an_engine_tells_about_its_machine(lab):
     assert made["mgmt_vnic"]["linux_name"] == "mgmt0" and "mgmt0" not in str(made["data_vnics"])
     carrier, = vs.runtime()["vip_summary"][0]["service_engine"]
     assert carrier["mgmt_ip"] == engine.mgmt0.ip
+    # Scripts go on from here, and collectors of statistics read the servers as a list.
+    assert lab.api.send("GET", carrier["url"].split("/api/")[1]).json()["uuid"] == engine.uuid == carrier["uuid"]
+    seen, = lab.api.get(f"pool/{vs.pool_uuid}/runtime/server/detail/")
+    assert seen["ip_addr"]["addr"] == web.ip4 and seen["port"] == 80 and seen["oper_status"]["state"] == "OPER_UP"
+    listed = lab.api.get(f"serviceengine-inventory/{engine.uuid}")
+    assert listed["config"]["mgmt_ip_address"] == {"addr": engine.mgmt0.ip, "type": "V4"}
+    assert [ref.split("/")[-1] for ref in listed["config"]["virtualservice_refs"]] == [vs.uuid]
+    assert datetime.datetime.fromisoformat(listed["runtime"]["online_since"]) and listed["runtime"]["gateway_up"] is True
     engine.stop()
     until(lambda: lab.api.send("GET", f"serviceengine/{engine.uuid}/cpu").status_code == 503, "the engine is gone")
 

@@ -116,10 +116,7 @@ enum {
 	TARGET_LIMITED = 1 << 5, /* its plan has a limit */
 };
 
-/*
- * Where copies go. Slot 0 is never used, so that a zero in a mark is no target.
- * Each MAC address lies in a word of its own: it is never seen half-written.
- */
+/* Where copies go. Slot 0 is never used, so that a zero in a mark is no target. */
 struct target {
 	__u32 flags;
 	__u32 generation; /* of the slot; 0: free */
@@ -133,6 +130,16 @@ struct target {
 	__u32 plan;       /* which flows are admitted; 0: all */
 };
 _Static_assert(sizeof(struct target) == 40, "no holes");
+
+/*
+ * As the map has it: read while it is written. What holds is the half that the last bit of `turn` names; the warden writes
+ * the other one, and then `turn`, so a packet finds a target as it was or as it is, and never some of both.
+ */
+struct target_slot {
+	__u64 turn;
+	struct target half[2];
+};
+_Static_assert(sizeof(struct target_slot) == 88, "the map is an array of them, also where the warden has it mapped");
 
 /* What of an encapsulation each frame has its own of, beside lengths and what tells flows apart. */
 enum {
@@ -363,7 +370,7 @@ _Static_assert(TARGETS_MAX - 1 <= COPY_TARGET, "a slot's number is in the mark")
 #define LEGS_MAX    16384
 #define FRAGMENTS_MAX 4096 /* datagrams under way */
 
-/* Per CPU, what the rewriter tells the clone stage in whose call it runs. */
+/* Per CPU, what the clone stage and the rewriter, which runs in its call, tell each other. */
 struct copy_result {
 	__u8 client[16]; /* with COPY_CLIENT: what it writes into the copy */
 	__u32 hash;    /* of the connection */
@@ -372,8 +379,9 @@ struct copy_result {
 	__u32 lost;    /* behind a cutter: so many of them were dropped, and counted */
 	__u32 fate;    /* the first of these as which */
 	__u32 unused;
+	struct target target; /* as it was when the packet became eligible: however it changes, the copy goes by that */
 };
-_Static_assert(sizeof(struct copy_result) == 40, "a multiple of 8: one for each CPU");
+_Static_assert(sizeof(struct copy_result) == 80, "a multiple of 8: one for each CPU");
 
 enum gate_counter {
 #define GATE_COUNTER(name, unit, help) GATE_##name,

@@ -204,7 +204,7 @@ struct admission {
 /* A flow begins whose copies would go to SLOT. FATE_COPIED, or what is to become of all its frames. */
 GLOBAL __u32 admit(__u32 slot, __u32 generation, const struct admission *a)
 {
-	struct target *t = bpf_map_lookup_elem(&targets, &slot);
+	struct target *t = target_find(slot);
 	struct target_counters *book = bpf_map_lookup_elem(&books, &slot);
 	__u32 number, fate = FATE_COPIED;
 	struct copy_plan *p = NULL;
@@ -224,7 +224,7 @@ GLOBAL __u32 admit(__u32 slot, __u32 generation, const struct admission *a)
 /* That was it: the flow is there, or found no room (FATE(dropped_table_full)). Told once for each. */
 GLOBAL int flow_born(__u32 slot, __u32 generation, __u32 fate)
 {
-	struct target *t = bpf_map_lookup_elem(&targets, &slot);
+	struct target *t = target_find(slot);
 	struct target_counters *book = bpf_map_lookup_elem(&books, &slot);
 
 	if (t && book && t->generation == generation)

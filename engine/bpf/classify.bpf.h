@@ -26,7 +26,7 @@
 /* Is that, of the Ethernet header at AT, the MAC address that the copies of target SLOT go to? */
 static ALWAYS_INLINE bool mac_is_of_target(struct __sk_buff *skb, __u32 at, __u32 slot)
 {
-	struct target *t = bpf_map_lookup_elem(&targets, &slot);
+	struct target *t = target_find(slot);
 	__u16 mac[3];
 
 	if (!t || bpf_skb_load_bytes(skb, at, mac, 6))

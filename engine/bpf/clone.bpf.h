@@ -67,20 +67,20 @@ static ALWAYS_INLINE bool copy_too_big(struct __sk_buff *skb, const struct targe
 
 static ALWAYS_INLINE void clone(struct __sk_buff *skb, struct verdict *v)
 {
-	struct target *t = v->target;
+	struct copy_result *result = v->copy;
 	struct target_counters *book = v->book;
-	struct copy_result *result;
-	__u32 zero = 0, old, mark, fate, lost;
+	__u32 old, mark, fate, lost;
+	struct target *t;
 	long rc;
 
-	if (!t || !book)
+	if (!result || !book)
 		return;
-	result = bpf_map_lookup_elem(&results, &zero);
-	fate = result ? target_fate(t) : FATE(dropped_other);
+	t = &result->target;
+	fate = target_fate(t);
 	/* How long an encapsulated one will be is known when it is cut. */
 	if (!fate && !(t->flags & TARGET_WRAP) && copy_too_big(skb, t))
 		fate = FATE(dropped_too_big);
-	if (fate || !result) {
+	if (fate) {
 		drop(book, fate, v->frames);
 		copy_lost(v, fate, v->frames);
 		return;
@@ -221,14 +221,13 @@ static ALWAYS_INLINE long rewrite_addresses(struct __sk_buff *skb, __u32 mark, c
 /* On the egress of a device of the copies' own, within clone(). */
 static ALWAYS_INLINE int copy_leaves(struct __sk_buff *skb, __u32 mark)
 {
-	__u32 zero = 0, slot = mark & COPY_TARGET, header_len = 0;
+	__u32 zero = 0, header_len = 0;
 	struct copy_result *result = bpf_map_lookup_elem(&results, &zero);
-	struct target *t = bpf_map_lookup_elem(&targets, &slot);
 	struct packet p;
 
-	if (!result || !t)
+	if (!result)
 		return TC_ACT_SHOT;
-	if (rewrite_vlan(skb) || rewrite_macs(skb, mark, t) || rewrite_addresses(skb, mark, result->client)) {
+	if (rewrite_vlan(skb) || rewrite_macs(skb, mark, &result->target) || rewrite_addresses(skb, mark, result->client)) {
 		result->gave_up = 1;
 		return TC_ACT_SHOT;
 	}
@@ -292,10 +291,10 @@ static ALWAYS_INLINE int copy_is_cut(struct __sk_buff *skb)
 
 	if (!copy_is(mark) || mark & COPY_DONE)
 		return TC_ACT_SHOT;
-	t = bpf_map_lookup_elem(&targets, &slot);
 	book = bpf_map_lookup_elem(&books, &slot);
-	if (!t || !book || !result)
+	if (!book || !result)
 		return TC_ACT_SHOT;
+	t = &result->target;
 	result->frames++;
 	wraps_it = t->flags & TARGET_WRAP;
 	if (rewrite_vlan(skb) || (!wraps_it && rewrite_macs(skb, mark, t)) || rewrite_addresses(skb, mark, result->client)) {

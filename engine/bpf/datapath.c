@@ -19,6 +19,7 @@ enum { SWEEP_BATCH = 512 };
 
 struct datapath {
 	struct datapath_bpf *skel;
+	struct target_slot *targets;     /* the map's memory */
 	struct recorder_memory recorder;
 	size_t recorder_bytes;
 	struct bpf_link *steering;       /* NULL until there is a range */
@@ -56,6 +57,17 @@ static int quiet_print(enum libbpf_print_level level, const char *fmt, va_list a
 	/* libbpf 1.1 warns of a qdisc that is there already: that is what we ask for. */
 	if (!strstr(line, "Exclusivity flag"))
 		log_debug("libbpf text=\"%s\"", line);
+	return 0;
+}
+
+static int targets_map(struct datapath *d)
+{
+	void *p = mmap(NULL, TARGETS_MAX * sizeof(struct target_slot), PROT_READ | PROT_WRITE, MAP_SHARED,
+		       bpf_map__fd(d->skel->maps.targets), 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	d->targets = p;
 	return 0;
 }
 
@@ -103,6 +115,11 @@ int datapath_new(const struct datapath_config *c, struct datapath **out, struct 
 	random_bytes(&skel->bss->flow_seed, sizeof(skel->bss->flow_seed));
 	d->cpus = cpus;
 	d->per_cpu = xcalloc((size_t)d->cpus, sizeof(*d->per_cpu));
+	rc = targets_map(d);
+	if (rc) {
+		datapath_free(d);
+		return err_set(e, rc, NULL, "the map of clone targets cannot be mapped: %s", strerror(-rc));
+	}
 	rc = recorder_map(d, slice);
 	if (rc) {
 		datapath_free(d);
@@ -117,6 +134,8 @@ void datapath_free(struct datapath *d)
 	if (!d)
 		return;
 	bpf_link__destroy(d->steering);
+	if (d->targets)
+		munmap(d->targets, TARGETS_MAX * sizeof(struct target_slot));
 	if (d->recorder.slots)
 		munmap((void *)d->recorder.slots, d->recorder_bytes);
 	datapath_bpf__destroy(d->skel);
@@ -461,9 +480,16 @@ int datapath_hurt_read(struct datapath *d, uint32_t i, struct hurt *out)
 	return bpf_map_lookup_elem(bpf_map__fd(d->skel->maps.hurts), &i, out);
 }
 
-int datapath_target_set(struct datapath *d, uint32_t slot, const struct target *t)
+void datapath_target_set(struct datapath *d, uint32_t slot, const struct target *t)
 {
-	return bpf_map_update_elem(bpf_map__fd(d->skel->maps.targets), &slot, t, BPF_ANY);
+	must(slot < TARGETS_MAX);
+
+	struct target_slot *s = &d->targets[slot];
+	uint64_t turn = s->turn + 1;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* who reads this half yet shall find that it is the other's turn */
+	s->half[turn & 1] = *t;
+	__atomic_store_n(&s->turn, turn, __ATOMIC_RELEASE);
 }
 
 int datapath_wrap_set(struct datapath *d, uint32_t slot, const struct wrap *w)

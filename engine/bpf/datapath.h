@@ -99,7 +99,8 @@ uint64_t datapath_flow_seed(const struct datapath *d);
 /* Nothing but copies leaves by this interface: what comes in by it is not heard, but for little (deaf.bpf.h). -errno. */
 int datapath_own_exit(struct datapath *d, int ifindex, bool own);
 
-int datapath_target_set(struct datapath *d, uint32_t slot, const struct target *t);
+/* A packet's copy goes by what was said before, or by T. */
+void datapath_target_set(struct datapath *d, uint32_t slot, const struct target *t);
 /* Its encapsulation, before a target with TARGET_WRAP; a frame has the old one or the new one. NULL: it has none. */
 int datapath_wrap_set(struct datapath *d, uint32_t slot, const struct wrap *w);
 /*

@@ -34,7 +34,7 @@ static void eligible_frames_are_counted_with_their_outcome(void **state)
 		t.flags = cases[i].flags;
 		t.generation = cases[i].generation;
 		t.via = t.out = cases[i].via;
-		assert_int_equal(datapath_target_set(dp, SLOT, &t), 0);
+		set_target(&t);
 		ctx.gso_segs = cases[i].gso_segs;
 		ctx.gso_size = cases[i].gso_segs ? 200 : 0;
 
@@ -123,7 +123,7 @@ static void any_packet_is_known(void **state)
 	(void)state;
 	static struct odd all[ODDS];
 
-	assert_int_equal(datapath_target_set(dp, SLOT, &target), 0);
+	set_target(&target);
 	for (int way = 0; way < 4; way++) {
 		bool v6 = way & 1, out = way & 2;
 		size_t n = odds(all, v6, out);

@@ -330,6 +330,26 @@ static const struct target target = {
 	.dst_mac = { 2, 0, 0, 0, 0, 0x51 }, .src_mac = { 2, 0, 0, 0, 0, 0x52 },
 };
 
+/* What the rewriter is told where it runs by itself, on every processor. */
+static struct copy_result told;
+
+static inline void tell(void)
+{
+	struct copy_result *all = test_calloc((size_t)libbpf_num_possible_cpus(), sizeof(*all));
+
+	for (int cpu = 0; cpu < libbpf_num_possible_cpus(); cpu++)
+		all[cpu] = told;
+	assert_int_equal(bpf_map_update_elem(datapath_results_fd(dp), &(uint32_t){ 0 }, all, BPF_ANY), 0);
+	test_free(all);
+}
+
+static inline void set_target(const struct target *t)
+{
+	datapath_target_set(dp, SLOT, t);
+	told.target = *t;
+	tell();
+}
+
 static inline struct target_counters book(uint32_t slot)
 {
 	struct target_counters c;
@@ -366,14 +386,11 @@ static inline void drop_flow(struct flow_key k)
 /* F as a copy that shall carry CLIENT's address, through the egress of its device or the port of a cutter. */
 static inline struct answer rewritten(struct frame f, bool out, const char *client, bool cut)
 {
-	struct copy_result *all = test_calloc((size_t)libbpf_num_possible_cpus(), sizeof(*all));
 	struct in6_addr c = ip(client);
 	struct answer a;
 
-	for (int cpu = 0; cpu < libbpf_num_possible_cpus(); cpu++)
-		memcpy(all[cpu].client, &c, 16);
-	assert_int_equal(bpf_map_update_elem(datapath_results_fd(dp), &(uint32_t){ 0 }, all, BPF_ANY), 0);
-	test_free(all);
+	memcpy(told.client, &c, 16);
+	tell();
 	a = run(cut ? DATAPATH_CUT : DATAPATH_EGRESS, &f,
 		(struct __sk_buff){ .ifindex = LO, .mark = COPY_MARK | COPY_CLIENT | (out ? COPY_OUT : 0) | SLOT });
 	assert_int_equal(a.verdict, cut ? TC_ACT_SHOT : TC_ACT_UNSPEC);

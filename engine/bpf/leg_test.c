@@ -35,7 +35,7 @@ static void legs_know_their_clients(void **state)
 		{ "10.0.1.2", 1000, 1999, 1999, true }, { "10.0.1.2", 1000, 1999, 2000, false },
 	};
 
-	assert_int_equal(datapath_target_set(dp, SLOT, &target), 0);
+	set_target(&target);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct in6_addr vip = ip(cases[i].vip);
 		struct frame syn = from_client(IPPROTO_TCP, cases[i].vip, cases[i].port, 0x02);

@@ -65,9 +65,10 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, TARGETS_MAX);
 	__type(key, __u32);
-	__type(value, struct target);
+	__type(value, struct target_slot);
 } targets SEC(".maps");
 
 struct {
@@ -124,6 +125,35 @@ static ALWAYS_INLINE void *range_find(void *map, struct range_key *key, __u32 if
 		key->ifindex = 0;
 	}
 	return found ? found : bpf_map_lookup_elem(map, key);
+}
+
+/* For a question or two; NULL: there is no such slot. */
+static ALWAYS_INLINE struct target *target_find(__u32 slot)
+{
+	struct target_slot *s = bpf_map_lookup_elem(&targets, &slot);
+
+	return s ? &s->half[s->turn & 1] : NULL;
+}
+
+/*
+ * For a copy: what becomes of it, with its target as it is now. Read again if it changed meanwhile, for a half is written
+ * anew the next time but one. NULL: there is none.
+ */
+static ALWAYS_INLINE struct copy_result *copy_begin(__u32 slot)
+{
+	struct target_slot *s = bpf_map_lookup_elem(&targets, &slot);
+	__u32 zero = 0;
+	struct copy_result *c = bpf_map_lookup_elem(&results, &zero);
+
+	for (int i = 0; s && c && i < 8; i++) {
+		__u64 turn = *(volatile __u64 *)&s->turn;
+
+		c->target = s->half[turn & 1];
+		barrier();
+		if (*(volatile __u64 *)&s->turn == turn)
+			return c;
+	}
+	return NULL;
 }
 
 static ALWAYS_INLINE void count(__u32 which, __u64 n)

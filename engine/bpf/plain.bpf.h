@@ -60,8 +60,8 @@ static ALWAYS_INLINE bool plain_copied(struct __sk_buff *skb, const struct plain
 	v.frames = packet_frames(skb, p.header_len);
 	v.bytes = skb->len + (__u64)(v.frames - 1) * p.header_len;
 	v.book = bpf_map_lookup_elem(&books, &slot);
-	v.target = bpf_map_lookup_elem(&targets, &slot);
-	if (!v.book || !v.target || v.target->generation != f.generation) {
+	v.copy = copy_begin(slot);
+	if (!v.book || !v.copy || v.copy->target.generation != f.generation) {
 		if (v.book)
 			v.book->dropped_other += v.frames;
 		count(GATE_flow_stale, v.frames);
@@ -74,11 +74,11 @@ static ALWAYS_INLINE bool plain_copied(struct __sk_buff *skb, const struct plain
 		v.flow = &f;
 		v.key = &p.key;
 	}
-	if (plain_dress(skb, v.target)) {
+	if (plain_dress(skb, &v.copy->target)) {
 		drop(v.book, FATE(dropped_memory), v.frames);
 		return false;
 	}
-	v.dressed = !(v.target->flags & TARGET_WRAP);
+	v.dressed = !(v.copy->target.flags & TARGET_WRAP);
 	sent = v.book->sent;
 	clone(skb, &v);
 	return v.book->sent - sent == v.frames;

@@ -12,7 +12,7 @@ static ALWAYS_INLINE void try_copy(struct __sk_buff *skb)
 	__u32 slot = skb->mark & COPY_TARGET;
 	struct verdict v = { .slot = slot, .frames = 1, .bytes = skb->len, .out = skb->mark & COPY_OUT };
 
-	v.target = bpf_map_lookup_elem(&targets, &slot);
+	v.copy = copy_begin(slot);
 	v.book = bpf_map_lookup_elem(&books, &slot);
 	clone(skb, &v);
 }

@@ -19,7 +19,7 @@ struct verdict {
 
 	/* What the clone stage works on. */
 	const __u8 *client;           /* address that the copy carries; NULL: the engine's */
-	struct target *target;        /* NULL: nothing to copy */
+	struct copy_result *copy;     /* where to, and what becomes of it; NULL: nothing to copy */
 	struct target_counters *book;
 	struct flow *flow;            /* NULL: its handshake is not over */
 	const struct flow_key *key;   /* of `flow` */
@@ -99,12 +99,12 @@ static ALWAYS_INLINE void verdict_whose(struct verdict *v, const struct packet *
 static ALWAYS_INLINE void verdict_eligible(struct __sk_buff *skb, struct verdict *v, const struct packet *p, __u32 slot,
 					   __u32 generation)
 {
-	struct target *t = bpf_map_lookup_elem(&targets, &slot);
+	struct copy_result *copy = copy_begin(slot);
 
 	v->frames = packet_frames(skb, p->header_len);
 	v->bytes = skb->len + (__u64)(v->frames - 1) * p->header_len;
 	v->slot = slot;
-	if (!t || !slot || t->generation != generation) {
+	if (!copy || !slot || copy->target.generation != generation) {
 		count(GATE_flow_stale, v->frames);
 		return;
 	}
@@ -113,16 +113,16 @@ static ALWAYS_INLINE void verdict_eligible(struct __sk_buff *skb, struct verdict
 		return;
 	v->book->eligible += v->frames;
 	v->book->eligible_bytes += v->bytes;
-	v->target = t;
+	v->copy = copy;
 }
 
 /* Eligible, but counted as something else than copied. */
 static ALWAYS_INLINE void verdict_fate(struct verdict *v, __u32 fate)
 {
-	if (v->target && fate)
+	if (v->copy && fate)
 		drop(v->book, fate, v->frames);
 	if (fate)
-		v->target = NULL;
+		v->copy = NULL;
 }
 
 /* A packet of a flow that is in the table. */
@@ -137,7 +137,7 @@ static ALWAYS_INLINE void verdict_flow(struct __sk_buff *skb, struct verdict *v,
 	v->flow = f;
 	v->key = &p->key;
 	v->hash = f->hash;
-	if (!v->target || !(f->flags & FLOW_CLIENT_ADDR))
+	if (!v->copy || !(f->flags & FLOW_CLIENT_ADDR))
 		return;
 	if (addr_is_v4(f->client_addr) == (skb->protocol == bpf_htons(ETH_P_IP)))
 		v->client = f->client_addr;

@@ -32,6 +32,7 @@ enum {
 	MARKED_S = 2,         /* a socket that was marked under the old set has sent its SYN by then */
 	MTU_UNKNOWN = 1500,   /* of a path, until it is known */
 	LINGER_MS = 250,      /* what an answer to a FIN takes, and some */
+	STOPPED_S = 5,        /* a packet that was under way in the programs when its set was stopped is counted by then */
 };
 
 struct slot {
@@ -58,6 +59,7 @@ struct clone_set {
 	struct clone_plan plan;
 	bool planned;             /* and the kernel has it, by the number of the first slot */
 	uint64_t retired_ns;      /* 0: not */
+	uint64_t stopped_ns;      /* 0: not */
 	bool vacated;             /* its slots are not its any more */
 	unsigned room;
 	struct slot slots[];
@@ -103,11 +105,8 @@ static void slot_write(struct slot *s, const struct target *t)
 {
 	if (!memcmp(t, &s->written, sizeof(*t)))
 		return;
-	int rc = datapath_target_set(s->set->table->datapath, s->index, t);
-	if (rc)
-		log_error("clone.target error=\"%s\"", strerror(-rc));
-	else
-		s->written = *t;
+	datapath_target_set(s->set->table->datapath, s->index, t);
+	s->written = *t;
 }
 
 static uint64_t device_dropped(struct slot *s)
@@ -283,7 +282,7 @@ static bool set_settle(struct clone_set *s)
 {
 	unsigned before = s->room;
 
-	for (uint32_t k = 0; k < s->range.count && !s->vacated; k++)
+	for (uint32_t k = 0; k < s->range.count && !s->vacated && !s->stopped_ns; k++)
 		slot_settle(&s->slots[k]);
 	s->room = clone_set_room(s);
 	return s->room != before;
@@ -440,16 +439,28 @@ static void plan_drop(struct clone_set *set)
 
 /* ---- slots are taken and given back ---- */
 
-/* The slots are given back; what they counted is kept. */
-static void set_vacate(struct clone_set *set)
+void clone_set_stop(struct clone_set *set)
 {
-	for (uint32_t k = 0; k < set->range.count && !set->vacated; k++) {
+	if (set->stopped_ns || set->table->keeps)
+		return;
+	for (uint32_t k = 0; k < set->range.count; k++) {
 		struct slot *s = &set->slots[k];
-		struct clone_books *last = xmalloc(sizeof(*last));
 
 		if (set->table->outlet)
 			outlet_set(set->table->outlet, s->index, 0, true);
 		slot_write(s, &(struct target){ 0 });
+	}
+	set->stopped_ns = mono_ns();
+}
+
+/* The slots are given back; what they counted is kept. */
+static void set_vacate(struct clone_set *set)
+{
+	clone_set_stop(set);
+	for (uint32_t k = 0; k < set->range.count && !set->vacated; k++) {
+		struct slot *s = &set->slots[k];
+		struct clone_books *last = xmalloc(sizeof(*last));
+
 		clone_set_read(set, k, last);
 		s->last = last;
 		clone_neighbour_put(s->neighbour);
@@ -555,7 +566,7 @@ void clone_set_retire(struct clone_set *set, const struct clone_set *next)
 
 		/* One that is taken away and comes back is another one: no flow is copied with a hole. */
 		s->ended = s->ended || !has_server(next, &s->want);
-		if (s->ended && set->table->outlet && !set->vacated)
+		if (s->ended && set->table->outlet && !set->vacated && !set->stopped_ns)
 			outlet_set(set->table->outlet, s->index, set->range.generation, true);
 	}
 	set_settle(set);
@@ -571,9 +582,11 @@ static bool has_plain_flows(const struct clone_set *set)
 
 bool clone_set_is_over(const struct clone_set *set)
 {
-	return set->vacated || (set->retired_ns && !has_plain_flows(set) && datapath_flows_none(set->table->datapath, set->range.first,
-								       set->range.count,
-								       set->retired_ns + MARKED_S * NS_PER_S));
+	if (set->vacated || set->stopped_ns)
+		return set->vacated || mono_ns() - set->stopped_ns > STOPPED_S * NS_PER_S;
+	return set->retired_ns && !has_plain_flows(set) && datapath_flows_none(set->table->datapath, set->range.first,
+							       set->range.count,
+							       set->retired_ns + MARKED_S * NS_PER_S);
 }
 
 void clone_set_free(struct clone_set *set)

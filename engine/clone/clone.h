@@ -112,7 +112,9 @@ void clone_set_free(struct clone_set *s);
  * scarce, what is retired loses its slots early; its books can still be read.
  */
 void clone_set_retire(struct clone_set *s, const struct clone_set *next);
-/* It was retired, and its last flow is gone. */
+/* Copying to it stops at once, of all its flows; it is over when what was under way is counted. */
+void clone_set_stop(struct clone_set *s);
+/* It was retired, and its last flow is gone, or it was stopped: its books will not change any more. */
 bool clone_set_is_over(const struct clone_set *s);
 struct clone_range clone_set_range(const struct clone_set *s);
 /* Whose slot it was in that generation. NULL: nobody remembers. Borrowed. */

@@ -6,7 +6,7 @@
 #include "base/list.h"
 #include "engine/clone/clone.h"
 
-#define RETIRED_MAX 8 /* sets of a service that still have flows; the oldest goes then */
+#define RETIRED_MAX 8 /* sets of a service that still have flows; the oldest is stopped then */
 
 struct line {
 	struct list link;
@@ -25,7 +25,6 @@ struct ended {
 
 struct copies {
 	struct list lines, ended;
-	size_t n_ended;
 	uint64_t since_us; /* when the present set was made */
 };
 
@@ -38,18 +37,17 @@ struct copies *copies_new(void)
 	return c;
 }
 
-static void ended_free(struct copies *c, struct ended *e)
+static void ended_free(struct ended *e)
 {
 	clone_set_free(e->set);
 	list_remove(&e->link);
 	free(e);
-	c->n_ended--;
 }
 
 void copies_free(struct copies *c)
 {
 	LIST_FOREACH(l, &c->ended)
-		ended_free(c, LIST_ENTRY(l, struct ended, link));
+		ended_free(LIST_ENTRY(l, struct ended, link));
 	LIST_FOREACH(l, &c->lines) {
 		struct line *line = LIST_ENTRY(l, struct line, link);
 
@@ -108,6 +106,7 @@ static void add_set(struct copies *c, struct clone_set *set, enum age age)
 void copies_follow(struct copies *c, struct clone_set *old, struct clone_set *now)
 {
 	struct ended *e;
+	size_t n = 0;
 
 	c->since_us = wall_us();
 	if (old) {
@@ -115,15 +114,13 @@ void copies_follow(struct copies *c, struct clone_set *old, struct clone_set *no
 		list_init(&e->link);
 		e->set = old;
 		list_insert(c->ended.next, &e->link); /* the oldest is last */
-		c->n_ended++;
 	}
-	LIST_FOREACH(l, &c->ended)
-		clone_set_retire(LIST_ENTRY(l, struct ended, link)->set, now);
-	if (c->n_ended <= RETIRED_MAX)
-		return;
-	e = LIST_ENTRY(c->ended.prev, struct ended, link);
-	add_set(c, e->set, OVER);
-	ended_free(c, e);
+	LIST_FOREACH(l, &c->ended) {
+		e = LIST_ENTRY(l, struct ended, link);
+		clone_set_retire(e->set, now);
+		if (n++ >= RETIRED_MAX)
+			clone_set_stop(e->set);
+	}
 }
 
 static void counters_json(json_t *o, const struct clone_books *b)
@@ -174,7 +171,7 @@ json_t *copies_read(struct copies *c, struct clone_set *now)
 
 		add_set(c, e->set, over ? OVER : ENDED);
 		if (over)
-			ended_free(c, e);
+			ended_free(e);
 	}
 	if (now)
 		add_set(c, now, NOW);

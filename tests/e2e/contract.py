@@ -69,7 +69,7 @@ class Controller:
 
 
 def read_answer(s):
-    s.settimeout(15)
+    s.settimeout(60)
     data = b""
     while b"\r\n\r\n" not in data:
         piece = s.recv(65536)
@@ -148,6 +148,15 @@ class Session:
     def find(self, kind, name):
         found = self.get(f"{kind}?name={name}").json()["results"]
         return found[0] if found else None
+
+
+def cpu_ms(pid):
+    """Of the first thread, and of all others, also those that have ended."""
+    def of(folder):
+        return sum(int(ticks) for ticks in (folder / "stat").read_text().rsplit(")", 1)[1].split()[11:13]) * 1000 / os.sysconf("SC_CLK_TCK")
+    process = pathlib.Path(f"/proc/{pid}")
+    first = of(process / "task" / str(pid))
+    return first, of(process) - first
 
 
 def error(answer, status):

@@ -1,11 +1,10 @@
 """POST, PUT and DELETE /api/macro: a virtual service and all it needs in one request, all or nothing."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from contract import error, server, vip
+from contract import cpu_ms, error, server, vip
 
 
 def by_kind(made):
@@ -141,15 +140,16 @@ def test_keys_are_made_while_others_are_served(controller, admin):
 
     def service(certs):
         return {"model_name": "VirtualService", "data": {"name": "slow keys", "ssl_key_and_certificate_refs_data": certs}}
-    began, longest = time.monotonic(), 0.0
+    before, asker = cpu_ms(controller.process.pid), controller.session(login=False).http
     with ThreadPoolExecutor(1) as pool:
         made = pool.submit(admin.post, "macro", service([cert("slow 1"), cert("slow 2"), cert("slow 3")]))
         while not made.done():
-            asked = time.monotonic()
-            assert controller.session(login=False).http.get(f"{controller.url}/api/initial-data", timeout=60).status_code == 200
-            longest = max(longest, time.monotonic() - asked)
+            assert asker.get(f"{controller.url}/api/initial-data", timeout=60).status_code == 200
     assert made.result().status_code == 201, made.result().text
-    assert longest < (time.monotonic() - began) / 2
+    # The thread for which others wait leaves the keys to others.
+    core, threads = (now - then for now, then in zip(cpu_ms(controller.process.pid), before))
+    print(f"measured: three keys of 3,072 bits: ms, controller {core:.0f}, its threads {threads:.0f}")
+    assert core < threads
     assert [o["name"] for o in made.result().json()] == ["slow 1", "slow 2", "slow 3", "slow keys"]
     assert "at most 16 certificates" in error(admin.post("macro", service([cert(f"many {i}") for i in range(17)])), 400)
     bad = cert("bad")

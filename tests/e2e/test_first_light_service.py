@@ -67,13 +67,15 @@ def test_least_connections_goes_where_it_is_quiet(lab):
     def first_word(connection):
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         return connection.recv(4096).decode().rsplit("\n", 2)[1]
+    def engine_has(count):
+        return vs.pool_runtime()[0]["stats"].get("conn_open", 0) == count
     at = [first_word(connection) for connection in held]
     assert sorted(at) == ["web1", "web1", "web2", "web2"]
+    until(lambda: engine_has(2), "web1 has two connections")
     for connection, name in zip(held, at):
         if name == "web1":
             connection.close()
-    until(lambda: len(web[0].run("ss", "-Htn", "state", "established").stdout.splitlines()) == 0,
-          "web1 is idle")
+    until(lambda: engine_has(0), "web1 is idle, and the engine knows it")
     assert answers(client, vs.url, 2) == {"web1": 2}
     for connection in held:
         connection.close()

@@ -2,8 +2,6 @@
 
 import contextlib
 import datetime
-import os
-import pathlib
 import re
 import socket
 import struct
@@ -11,6 +9,7 @@ import threading
 
 import pytest
 
+from contract import cpu_ms
 from lab import ApiError, until
 from origin import Origin
 from test_admission import applied
@@ -31,15 +30,6 @@ def socket_server(host, port):
         listener = socket.create_server(("", port), backlog=64)
     threading.Thread(target=serve, daemon=True).start()
     return {"ip": {"addr": host.ip4, "type": "V4"}, "port": port}
-
-
-def cpu_ms(pid):
-    """Of the first thread, and of all others, also those that have ended."""
-    def of(folder):
-        return sum(int(ticks) for ticks in (folder / "stat").read_text().rsplit(")", 1)[1].split()[11:13]) * 1000 / os.sysconf("SC_CLK_TCK")
-    process = pathlib.Path(f"/proc/{pid}")
-    first = of(process / "task" / str(pid))
-    return first, of(process) - first
 
 
 def records(lab, vs, **query):

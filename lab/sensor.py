@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import collections
 import hashlib
+import os
 import pathlib
 import shutil
 import socket
 import struct
 import subprocess
-import time
 from typing import Optional
 
 from .host import Host, until
@@ -17,6 +17,8 @@ from .packets import Conversation, Frame, PcapReader, checksum, conversations
 
 ETHERNET_MAX = 1514
 PROBE_MAC = "02:00:00:00:5e:50"
+CABLES = 2      # of a frame's way to a sensor: to the switch, and from it
+LOOK_S = 0.02   # we look so often whether something came
 
 
 def probe(to: str, number: int) -> bytes:
@@ -49,7 +51,7 @@ class Sensor(Host):
         self.pcap: pathlib.Path = lab.dir / f"{name}.pcap"
         self.reader = PcapReader(self.pcap)
         self.recorded: list[Frame] = []
-        self.probed = self.probe_seen = 0
+        self.probed, self.probes_seen = 0, set()
         # The ring has a slot of the snap length for each frame: a large one loses frames.
         self.tcpdump = self.start(
             "tcpdump", "-i", "eth0", "-nn", "-s", 2048, "-B", 16384, "--immediate-mode", "-U",
@@ -61,7 +63,7 @@ class Sensor(Host):
         """Every TCP segment that came, oldest first."""
         for frame in self.reader.new_frames():
             if frame.src_mac == PROBE_MAC:
-                self.probe_seen = frame.seq
+                self.probes_seen.add(frame.seq)
             else:
                 self.recorded.append(frame)
         return self.recorded
@@ -94,29 +96,40 @@ class Sensor(Host):
     def settled(self, quiet: float = 0.3, seconds: float = 30) -> int:
         """The number of frames, once nothing has come for a moment, and what came before it is in the file.
 
-        On a busy machine tcpdump may be a second behind: a frame that we send after the moment says when it is not.
+        The moment is so many looks, not a time: where the machine stands still, nothing is quiet.
         """
-        seen, since = self.count(), time.monotonic()
+        seen, looks = self.count(), 0
 
         def quiet_now() -> bool:
-            nonlocal seen, since
+            nonlocal seen, looks
             now = self.count()
-            if now != seen:
-                seen, since = now, time.monotonic()
-            if time.monotonic() - since < quiet:
+            seen, looks = now, looks + 1 if now == seen else 0
+            if looks * LOOK_S < quiet:
                 return False
             self.caught_up()
             return self.count() == seen
-        until(quiet_now, f"nothing more arrives at {self.name}", seconds)
+        until(quiet_now, f"nothing more arrives at {self.name}", seconds, LOOK_S)
         return seen
 
     def caught_up(self) -> None:
-        """What has come until now is in the file."""
-        self.probed += 1
-        with self.eth.switch.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
-            raw.bind((self.eth.port, 0))
-            raw.send(probe(self.mac, self.probed))
-        until(lambda: self.count() >= 0 and self.probe_seen >= self.probed, f"the recorder of {self.name} has caught up")
+        """What has been sent to it until now is in the file.
+
+        On a busy machine tcpdump may be a second behind, and so may a processor with the frames that it took from a
+        cable: ours, sent by each processor, stand behind them, and once more where these stand then.
+        """
+        processors = os.sched_getaffinity(0)
+        for _ in range(CABLES):
+            with self.eth.switch.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+                raw.bind((self.eth.port, 0))
+                try:
+                    for one in processors:
+                        os.sched_setaffinity(0, {one})
+                        self.probed += 1
+                        raw.send(probe(self.mac, self.probed))
+                finally:
+                    os.sched_setaffinity(0, processors)
+            until(lambda: self.count() >= 0 and len(self.probes_seen) == self.probed,
+                  f"the recorder of {self.name} has caught up")
 
     def illegal(self, source_macs: Optional[set[str]] = None) -> list[str]:
         """What a real switch or IDS would object to, one sentence a frame."""

@@ -19,6 +19,7 @@ struct backend *backend_new(const char *pool_uuid, const union address *a, unsig
 	atomic_init(&b->device, 0);
 	atomic_init(&b->trouble, 0);
 	atomic_init(&b->trouble_ns, 0);
+	atomic_init(&b->refused_ns, 0);
 	b->slot = slot;
 	b->address = *a;
 	address_ip(a, ip);

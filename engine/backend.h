@@ -35,6 +35,7 @@ struct backend {
 	struct rate rate;          /* of connections begun, over all workers */
 	atomic_uint trouble;       /* what exchanges say of it, when they are asked: twice as heavy as the good ones */
 	atomic_ullong trouble_ns;  /* when that was */
+	atomic_ullong refused_ns;  /* datagrams: nobody listened there then, as some worker heard; 0: never */
 	unsigned slot;             /* of its counters */
 	union address address;
 	char name[64];             /* "10.0.0.5:80", "fd00::5:80": its key in metrics */

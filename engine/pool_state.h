@@ -14,6 +14,7 @@ struct pool_state {
 	atomic_uint refs;
 	atomic_uint turn;          /* lb_algo_rr_per_se */
 	atomic_uint queued;        /* exchanges that wait for a place at a server */
+	atomic_ullong refused_ns;  /* the newest of its backends */
 	struct persist *persist;   /* NULL: nobody wanted it yet. Made by the main thread, before any snapshot that uses it */
 };
 

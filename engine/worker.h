@@ -37,7 +37,6 @@ struct worker_service {
 	uint32_t clone_turn;
 	struct throttle throttle;
 	struct admission *admission;       /* a reference: what its clients are counted in */
-	uint64_t refused_ns;              /* the newest of its backends */
 };
 
 struct worker {

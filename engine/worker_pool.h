@@ -50,7 +50,6 @@ struct worker_backend {
 	struct list link;                 /* in pool->backends */
 	struct list idle, busy;           /* idle: the one that rested last is first */
 	struct list flows;                /* of datagrams; each counts in n_conns */
-	uint64_t refused_ns;              /* datagrams: nobody listened there then */
 	size_t n_idle, n_conns;
 	unsigned passed;                  /* choices that passed it over since it was last taken */
 	bool counted;                     /* among its pool's `up` */

@@ -147,6 +147,12 @@ class VirtualService:
               f"{count} servers of {self.name} are up", seconds)
         return self
 
+    def in_force(self) -> bool:
+        """Its engines run what was written before this was asked."""
+        now = self.runtime()
+        return bool(now["service_engines"]) and all(
+            on["up_to_date"] and on["revision"] >= now["revision"] for on in now["service_engines"])
+
     def patch(self, **operations: dict) -> dict:
         return self.lab.api.patch(f"virtualservice/{self.uuid}", **operations)
 

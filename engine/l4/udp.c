@@ -18,6 +18,7 @@
 #include "engine/pool_state.h"
 #include "engine/upstream.h"
 #include "engine/worker.h"
+#include "model/structs.h"
 
 #define BATCH        32          /* datagrams read by one call */
 #define ROUNDS       4           /* calls a turn of one socket */
@@ -25,7 +26,11 @@
 #define TRIES        3           /* servers that a datagram is offered to */
 #define IDLE_MS      10000       /* where no profile says */
 #define CLONE_LINGER_S 5     /* the copy outlives the flow, which is timed apart from it */
-#define REFUSED_NS   (5 * NS_PER_S)  /* a server that nobody listens at is left out for so long: a question costs an answer */
+/*
+ * A server that nobody listens at is left out for so long: trying it costs a question its answer. Longer than the five
+ * seconds after which resolvers ask again, or they would meet the next trial.
+ */
+#define REFUSED_NS   (10 * NS_PER_S)
 #define MERGE_FROM   8           /* answers at once that make merging worth its system call */
 
 struct flow {
@@ -40,6 +45,7 @@ struct flow {
 	struct throttled throttled;
 	union address client;
 	uint64_t opened_ns, seen_ns;
+	uint64_t heard_ns;               /* of its server; at first, when it was opened */
 	uint64_t bytes[2];               /* from the client, from the server */
 	uint32_t packets[2];
 	enum record_reason reason;
@@ -316,7 +322,7 @@ static struct flow *flow_open(struct listener *ls, const union address *client, 
 	list_insert(&b->flows, &f->of_backend);
 	table_put(&u->flows, &f->by_client, hash_of(u, ls, client, per_packet ? b : NULL));
 	b->n_conns++;
-	f->opened_ns = f->seen_ns = loop_now(w->loop);
+	f->opened_ns = f->seen_ns = f->heard_ns = loop_now(w->loop);
 	timer_in(w->loop, &f->idle, idle_ms(f), flow_idle);
 	trace_put(TRACE_CONNECT, f->id, fd, m->backend->slot);
 	counter_add(&ls->service->counters->conn_total, 1);
@@ -418,16 +424,39 @@ static int send_pieces(int fd, const union address *to, char *p, size_t n, size_
 static void refused(struct flow *f)
 {
 	struct worker_backend *b = f->backend;
+	uint64_t now = loop_now(worker_of(f)->loop);
 
-	b->refused_ns = b->service->refused_ns = loop_now(worker_of(f)->loop);
+	/* The client that asks again may be another worker's: its socket may be a new one. */
+	atomic_store(&b->member.backend->refused_ns, now);
+	if (b->pool->now)
+		atomic_store(&b->pool->now->state->refused_ns, now);
 	counter_add(&b->counters->conn_failed, 1);
 	f->reason = RECORD_SERVER_REFUSED;
 	flow_end(f);
 }
 
+/* THEN may be after NOW, when it was another worker's. */
 static bool lately(uint64_t then, uint64_t now)
 {
-	return then && now - then < REFUSED_NS;
+	return then && now < then + REFUSED_NS;
+}
+
+static bool refuses(struct backend *b, uint64_t now)
+{
+	return lately(atomic_load(&b->refused_ns), now);
+}
+
+/* Its server fell; or refused somebody else, and said nothing here since. */
+static bool is_lost(const struct flow *f)
+{
+	const struct snapshot_pool *pool = f->backend->pool->now;
+	struct backend *b = f->backend->member.backend;
+
+	if (!backend_is_usable(b))
+		return true;
+	/* Where a server has many ports it may have been another one of them. */
+	return refuses(b, loop_now(worker_of(f)->loop)) && atomic_load(&b->refused_ns) > f->heard_ns && pool &&
+	       !pool->service_port;
 }
 
 static struct lb_member *pick(const struct listener *ls, const union address *client)
@@ -443,15 +472,18 @@ static struct lb_member *pick(const struct listener *ls, const union address *cl
 	if (!how.pool)
 		return NULL;
 	p = s->pool_at[how.pool - ls->snapshot->pools];
-	for (size_t i = 0; lately(s->refused_ns, ask.now) && i < p->lb.n && ask.avoid_n < LB_AVOID; i++)
-		if (lately(CONTAINER_OF(p->lb.members[i], struct worker_backend, member)->refused_ns, ask.now))
-			ask.avoid[ask.avoid_n++] = p->lb.members[i];
+	if (lately(atomic_load(&how.pool->state->refused_ns), ask.now))
+		for (size_t i = 0; i < p->lb.n && ask.avoid_n < LB_AVOID; i++)
+			if (refuses(p->lb.members[i]->backend, ask.now))
+				ask.avoid[ask.avoid_n++] = p->lb.members[i];
 	if (how.pool->persist.by_address) {
 		struct backend *had;
 
 		persist_key(client, how.pool->persist.mask, key);
 		had = persist_find(how.pool->state->persist, key, ask.now, how.pool->persist.keep_ns);
-		m = had ? upstream_stay(p, had, &why) : NULL;
+		why = 0;
+		m = had && !(refuses(had, ask.now) && how.pool->persist.down == HM_DOWN_PICK_NEW_SERVER)
+			? upstream_stay(p, had, &why) : NULL;
 		if (had)
 			counter_add(m ? &s->counters->persist_kept : &s->counters->persist_lost, 1);
 		backend_put(had);
@@ -507,8 +539,8 @@ static struct flow *flow_for(struct listener *ls, const union address *client, u
 		b = CONTAINER_OF(m, struct worker_backend, member);
 	}
 	f = find(u, hash_of(u, ls, client, b), ls, client, b);
-	if (f && !backend_is_usable(f->backend->member.backend)) {
-		flow_end(f); /* its server fell: to another one */
+	if (f && is_lost(f)) {
+		flow_end(f); /* to another server */
 		f = NULL;
 	}
 	if (f)
@@ -684,7 +716,7 @@ static void flow_ready(struct watch *watch, uint32_t events)
 		refused(f);
 		return;
 	}
-	f->seen_ns = loop_now(w->loop);
+	f->seen_ns = f->heard_ns = loop_now(w->loop);
 	to_client(f, &w->udp->in, (unsigned)n);
 	if (n >= MERGE_FROM && !f->merged) {
 		int one = 1;

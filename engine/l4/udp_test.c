@@ -1,6 +1,7 @@
 /* Flows of datagrams, with real sockets on the loopback address. */
 #include "base/test.h"
 
+#include "engine/persist.h"
 #include "engine/world_test.h"
 
 struct far {
@@ -78,6 +79,18 @@ static void answer_to(const struct far *f, int server, const union address *to, 
 {
 	assert_int_equal(sendto(f->server[server], text, strlen(text), 0, &to->sa, address_len(to)),
 			 (ssize_t)strlen(text));
+}
+
+/* The server that a client's first and only datagram went to. */
+static int asks_once(const struct far *f)
+{
+	union address from;
+	int fd = asker(f), server;
+
+	say(fd, "once");
+	server = got(f, "once", &from);
+	close(fd);
+	return server;
 }
 
 static void a_flow_keeps_its_server_and_its_socket(void **state)
@@ -166,6 +179,69 @@ static void a_server_that_falls_refuses_or_goes_loses_its_flows(void **state)
 	counted(&service(w)->conn_cut_server, 1);
 	counted(&service(w)->conn_open, 0);
 	close(a);
+	end(&f);
+}
+
+/* Nobody listens at SERVER, as a flow of another worker heard at NOW. */
+static void refuse(struct world *w, int server, uint64_t now)
+{
+	atomic_store(&w->backend[server]->refused_ns, now);
+	atomic_store(&w->state->refused_ns, now);
+}
+
+static void what_one_worker_hears_of_a_server_spares_the_clients_of_all(void **state)
+{
+	struct world *w = *state;
+	struct far f = begin(w);
+	int old = asker(&f), had;
+	union address from;
+
+	say(old, "one");
+	had = got(&f, "one", &from);
+	/* The server answered since: it is somebody else's trouble. */
+	refuse(w, had, mono_ns());
+	answer_to(&f, had, &from, "welcome");
+	hear(old, "welcome");
+	say(old, "two");
+	assert_int_equal(got(&f, "two", &from), had);
+	/* Nothing came since: neither this flow nor a new one meets it. */
+	refuse(w, had, mono_ns());
+	say(old, "three");
+	assert_int_not_equal(got(&f, "three", &from), had);
+	for (unsigned i = 0; i < 2 * SERVERS; i++)
+		assert_int_not_equal(asks_once(&f), had);
+	/* All of them refuse: better one of them than nobody. */
+	for (int i = 0; i < SERVERS; i++)
+		refuse(w, i, mono_ns());
+	say(old, "five");
+	got(&f, "five", &from);
+	counted(&service(w)->udp_lost, 0);
+	close(old);
+	end(&f);
+}
+
+static void a_client_leaves_the_server_of_its_address_when_that_refuses(void **state)
+{
+	struct world *w = *state;
+	struct far f;
+	int had, next;
+
+	w->pool.persist.by_address = true;
+	w->pool.persist.keep_ns = 60 * NS_PER_S;
+	w->state->persist = persist_new(PERSIST_MAX);
+	f = begin(w);
+	had = asks_once(&f);
+	assert_int_equal(asks_once(&f), had);
+	refuse(w, had, mono_ns());
+	next = asks_once(&f);
+	assert_int_not_equal(next, had);
+	assert_int_equal(asks_once(&f), next);
+	/* Unless it is to stay, whatever becomes of it. */
+	refuse(w, next, mono_ns());
+	w->pool.persist.down = HM_DOWN_CONTINUE_PERSISTENT_SERVER;
+	configure(w);
+	settle(w->worker);
+	assert_int_equal(asks_once(&f), next);
 	end(&f);
 }
 
@@ -259,6 +335,8 @@ int main(void)
 		PROMISE(a_flow_keeps_its_server_and_its_socket),
 		PROMISE(each_datagram_may_have_a_server_of_its_own),
 		PROMISE(a_server_that_falls_refuses_or_goes_loses_its_flows),
+		PROMISE(what_one_worker_hears_of_a_server_spares_the_clients_of_all),
+		PROMISE(a_client_leaves_the_server_of_its_address_when_that_refuses),
 		PROMISE(idle_flows_end_and_their_number_is_bounded_by_time),
 		PROMISE(long_and_empty_datagrams_pass),
 		PROMISE(what_does_not_leave_is_lost_and_not_sent),

@@ -1,7 +1,10 @@
 """Datagrams through an engine: to one server a flow or to all in turn, and what becomes of flows."""
 
+import itertools
 import socket
 import threading
+import time
+from typing import Optional
 
 import pytest
 
@@ -42,17 +45,24 @@ class Asker:
             family = socket.AF_INET6 if ":" in ip else socket.AF_INET
             self.socket = socket.socket(family, socket.SOCK_DGRAM)
             self.socket.connect((ip, port))
-        self.socket.settimeout(3)
+        self.count = itertools.count()
 
-    def ask(self, data: bytes = b"?"):
-        """(server, the port it saw, what it echoed), None without an answer."""
+    def ask(self, data: Optional[bytes] = None, seconds: float = 30):
+        """(server, the port it saw, what it echoed), None without an answer. One to an earlier question is none."""
+        data = b"%d" % next(self.count) if data is None else data
+        self.socket.settimeout(seconds)
         try:
             self.socket.send(data)
-            answer = self.socket.recv(65536)
+            while True:
+                name, port, said = self.socket.recv(65536).split(b" ", 2)
+                if said == data:
+                    return name.decode(), int(port), said
         except OSError:
             return None
-        name, port, said = answer.split(b" ", 2)
-        return name.decode(), int(port), said
+
+    def tries(self):
+        """The same while nobody may be there yet."""
+        return self.ask(seconds=1)
 
 
 def profile(lab, name: str, **settings) -> str:
@@ -77,11 +87,11 @@ def test_flows(lab, workers):
         pool=[{"ip": {"addr": host.ip4, "type": "V4"}, "port": 5000} for host in hosts],
         v6=True, http=False, port=5000, monitor=None,
         pool_more={"lb_algorithm": "LB_ALGORITHM_ROUND_ROBIN"},
-        network_profile_ref=profile(lab, "flows", session_idle_timeout=4))
+        network_profile_ref=profile(lab, "flows", session_idle_timeout=10))
 
     # Many clients: each keeps its server, and all servers have some.
     askers = [Asker(client, vs.vip if n % 2 else vs.vip6, 5000) for n in range(40)]
-    first = [until(asker.ask, "an answer comes") for asker in askers]
+    first = [until(asker.tries, "an answer comes") for asker in askers]
     assert {answer[0] for answer in first} == {"web1", "web2"}
     for _ in range(3):
         for asker, was in zip(askers, first):
@@ -99,9 +109,9 @@ def test_flows(lab, workers):
         answer = askers[1].ask(sent)
         assert answer and answer[2] == sent, size
 
-    # Nothing for four seconds: another flow, another socket.
+    # Nothing for ten seconds: another flow, another socket.
     until(lambda: counters(lab, vs).get("conn_open"), "open flows are told")
-    until(lambda: counters(lab, vs).get("conn_open") == 0, "idle flows end", 15)
+    until(lambda: counters(lab, vs).get("conn_open") == 0, "idle flows end", 60)
     again = askers[0].ask()
     assert again and again[1] != first[0][1]
 
@@ -142,24 +152,28 @@ def test_dns_over_both_transports_and_servers_that_go(lab):
         services=[{"port": 53}, {"port": 53, "override_network_profile_ref":
                                  lab.ref("networkprofile", "System-TCP-Proxy")}])
 
-    def dig(*words: str) -> str:
-        done = client.run("dig", "+short", "+tries=1", "+time=1", "-t", "TXT", "who.test", *words, check=False)
+    def dig(*words: str, of=client) -> str:
+        done = of.run("dig", "+short", "+tries=1", "+time=5", "-t", "TXT", "who.test", *words, check=False)
         return done.stdout.strip().strip('"') if done.returncode == 0 else ""
 
+    for host in hosts:
+        until(lambda: dig("@127.0.0.1", of=host) == host.name, f"{host.name} answers")
     until(lambda: dig(f"@{vs.vip}"), "a name is answered")
     for at in (f"@{vs.vip}", f"@{vs.vip6}"):
         assert {dig(at) for _ in range(4)} == {dig(at, "+tcp") for _ in range(4)} == {"web1", "web2"}
 
-    # A server ends. The kernel says so, and the client's next datagram goes to the other.
-    asker = Asker(client, vs.vip, 53)
+    # A server ends. Its kernel says so, which costs that one client its first try (dig says so before the answer). The
+    # second is another socket's, and maybe another worker's: it knows, and so do all clients for ten seconds.
+    asker, began = Asker(client, vs.vip, 53), time.monotonic()
     dns[0].kill()
-    answers = [dig(f"@{vs.vip}", "+tries=3") for _ in range(12)]
+    answers = [dig(f"@{(vs.vip, vs.vip6)[n % 2]}", "+tries=2") for n in range(12)]
     assert all(answer.endswith("web2") for answer in answers), answers
-    assert sum(answer == "web2" for answer in answers) >= 8, answers
+    assert sum(answer != "web2" for answer in answers) <= 1 + (time.monotonic() - began) // 10, answers
 
     # The proxy ends: what comes meanwhile waits in the kernel.
     vs.patch_pool(replace={"servers": [{"ip": {"addr": hosts[1].ip4, "type": "V4"}, "port": 53}]})
-    asker.socket.settimeout(3)
+    until(vs.in_force, "the engine knows")
+    asker.socket.settimeout(30)
     query = b"\x12\x34\x01\0\0\1\0\0\0\0\0\0\3who\4test\0\0\x10\0\1"
     for _ in range(3):
         old = engine.kill_proxy()
@@ -182,7 +196,7 @@ def test_the_copy_of_a_flow_is_whole(lab):
         application_profile_ref=lab.ref("applicationprofile", "System-Syslog"),
         network_profile_ref=lab.ref("networkprofile", "System-UDP-Fast-Path"))
     asker = Asker(client, vs.vip, 5000)
-    until(lambda: asker.ask(b"hello"), "an answer comes")
+    until(asker.tries, "an answer comes")
     for _ in range(19):
         assert asker.ask(b"hello")
     sent = client.ip4 + "."
@@ -194,4 +208,4 @@ def test_the_copy_of_a_flow_is_whole(lab):
     assert all(f"> {host.ip4}.5000" in line for line in lines(f"IP {sent}"))
     assert all(f"IP {host.ip4}.5000" in line for line in lines(f"> {sent}"))
     until(lambda: (sums := vs.clone_told())["eligible"] == sums["sent"] ==
-          len(lines(f"IP {sent}")) + len(lines(f"> {sent}")), "the books are closed", 10)
+          len(lines(f"IP {sent}")) + len(lines(f"> {sent}")), "the books are closed")

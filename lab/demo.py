@@ -163,7 +163,7 @@ def once(demo: Demo, broken: str) -> bool:
     answered = 0
     for _ in range(REQUESTS):
         try:
-            answer = demo.client.get(demo.shop.url, timeout=3)
+            answer = demo.client.get(demo.shop.url, timeout=10)
             answered += answer.status_code == 200 and answer.text.strip() in \
                 [server.name for server in demo.servers]
         except OSError:
@@ -180,7 +180,7 @@ def once(demo: Demo, broken: str) -> bool:
             demo.tls.clone_sum("sent") == demo.reader.count()
     try:
         # The engines report each second; the last frames may be on their way.
-        until(books_closed, "", 1 if broken else 6, every=0.2)
+        until(books_closed, "", 1 if broken else 30, every=0.2)
     except AssertionError:
         pass
     if broken == "server":
@@ -240,7 +240,7 @@ def live(demo: Demo) -> None:
     print("  k kill an engine   s stop a server   x unplug the sensor   c clone on/off"
           "   (again: undo)   Ctrl-C ends\n", flush=True)
     copies, read, owner, next_look = demo.ids.forget(), 0, "", 0.0
-    with Keyboard() as keyboard, demo.client.load(demo.shop.url, RATE, reuse=False) as load:
+    with Keyboard() as keyboard, demo.client.load(demo.shop.url, RATE, reuse=False, timeout=5) as load:
         while True:
             key = keyboard.key(0.2)
             if key in keys:

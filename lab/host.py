@@ -46,7 +46,7 @@ def starved_ms() -> float:
     return 0
 
 
-def command(*argv: object, timeout: float = 30, check: bool = True) -> subprocess.CompletedProcess:
+def command(*argv: object, timeout: float = 120, check: bool = True) -> subprocess.CompletedProcess:
     """Run a program to its end; what it says on stderr becomes the error."""
     words = [str(word) for word in argv]
     done = subprocess.run(words, capture_output=True, text=True, timeout=timeout,
@@ -74,7 +74,7 @@ class Process:
         if self.running():
             os.kill(self.pid, number)
 
-    def stop(self, seconds: float = 5) -> Optional[int]:
+    def stop(self, seconds: float = 30) -> Optional[int]:
         """Ask it to end; insist after a while."""
         if self.running():
             self.signal(signal.SIGCONT)

@@ -29,7 +29,7 @@ class Fixed(Controller):
 
     def wait_anew(self):
         """The ready line of the next life, in which the passwords are those of the file."""
-        ready, _, _ = select.select([self.process.stdout], [], [], 20)
+        ready, _, _ = select.select([self.process.stdout], [], [], 60)
         assert ready and "ready" in self.process.stdout.readline()
 
 

@@ -23,7 +23,7 @@ def demo(**environment):
 
 def test_once_says_that_all_is_well():
     run = demo(ONCE="1")
-    report, _ = run.communicate(timeout=90)
+    report, _ = run.communicate(timeout=300)
     print(report)
     assert run.returncode == 0
     assert "100 of 100 answered" in report and "WRONG" not in report
@@ -34,7 +34,7 @@ def test_once_says_that_all_is_well():
     ("clone", "copies"), ("engine", "engines"), ("server", "servers")])
 def test_once_notices_what_is_broken(part, line):
     run = demo(ONCE="1", DEMO_BREAK=part)
-    report, _ = run.communicate(timeout=120)
+    report, _ = run.communicate(timeout=300)
     print(report)
     assert run.returncode == 1
     assert f"WRONG {line}" in report
@@ -53,7 +53,7 @@ def test_live_with_its_keys_until_it_is_interrupted():
     os.close(end)
     text = ""
 
-    def shows(pattern, seconds=15):
+    def shows(pattern, seconds=90):
         """What the demo printed from now on matches within this time."""
         nonlocal text
         fresh, deadline = "", time.monotonic() + seconds
@@ -62,22 +62,28 @@ def test_live_with_its_keys_until_it_is_interrupted():
             assert ready, f"no {pattern!r} in {fresh!r}"
             piece = os.read(terminal, 65536).decode(errors="replace")
             fresh, text = fresh + piece, text + piece
+        return fresh
     try:
         shows(r"login +admin, \S+")
-        shows(r"[1-9]\d* answered, 0 failed, outage 0 ms \| [1-9]\d* copies .*servers up: 3", 30)
+        shows(r"[1-9]\d* answered, 0 failed, outage 0 ms \| [1-9]\d* copies .*servers up: 3")
         for key, said in (("s", "web1 stopped"), ("s", "web1 starts again"),
                           ("x", "sensor unplugged"), ("x", "sensor plugged in"),
-                          ("c", "clone off"), ("c", "clone on"),
-                          ("k", r"engine\d killed"), ("k", r"engine\d starts again")):
+                          ("c", "clone off"), ("c", "clone on")):
             os.write(terminal, key.encode())
             shows(said)
-        shows(r"[1-9]\d* failed, outage [1-9]\d* ms")       # the killed engine was noticed
+        said = ""       # a killed engine is noticed; by nobody, where nobody asked before the other one took over
+        while not re.search(r"[1-9]\d* failed, outage [1-9]\d* ms", said):
+            os.write(terminal, b"k")
+            shows(r"engine\d killed")
+            os.write(terminal, b"k")
+            shows(r"engine\d starts again")
+            said = shows(r"\| engine\d, servers up: 3")
         prefix = re.search(r"netns exec (swlab\d+-)", text).group(1)
         made = namespaces(prefix)
         assert made
         run.send_signal(signal.SIGINT)
-        shows("everything is removed", 30)
-        assert run.wait(30) == 0
+        shows("everything is removed")
+        assert run.wait(90) == 0
         # Another lab may have its number by now, but none of its namespaces.
         assert not made & namespaces(prefix)
     finally:

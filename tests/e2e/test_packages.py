@@ -50,7 +50,7 @@ def tree(debs, tmp_path_factory):
     done = subprocess.run(
         ["mmdebstrap", "--variant=apt", "--mode=root", *words, f"--customize-hook=copy-in {copy} /tmp",
          '--customize-hook=chroot "$1" sh -c "apt-get install -y --no-install-recommends /tmp/*.deb"',
-         release, root, *sources()], text=True, capture_output=True, timeout=400)
+         release, root, *sources()], text=True, capture_output=True, timeout=1500)
     assert done.returncode == 0, done.stderr[-4000:]
     try:
         yield root
@@ -59,7 +59,7 @@ def tree(debs, tmp_path_factory):
 
 
 def inside(root, *words, check=True):
-    return command("chroot", root, *words, check=check, timeout=120)
+    return command("chroot", root, *words, check=check, timeout=600)
 
 
 def test_what_is_said_twice_is_the_same():
@@ -86,7 +86,7 @@ def test_what_is_said_twice_is_the_same():
 
 
 def test_the_packages_are_as_debian_wants_them(debs):
-    done = command("lintian", "--allow-root", "--fail-on", "error,warning", *debs, check=False, timeout=120)
+    done = command("lintian", "--allow-root", "--fail-on", "error,warning", *debs, check=False, timeout=600)
     assert done.returncode == 0 and not done.stdout, done.stdout + done.stderr
 
 
@@ -133,7 +133,7 @@ class Notified:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.path)
         os.chmod(self.path, 0o666)
-        self.socket.settimeout(20)
+        self.socket.settimeout(60)
 
     def ready(self):
         return self.socket.recv(100) == b"READY=1"
@@ -209,7 +209,7 @@ def test_units_run_as_they_stand_and_leave_cleanly(lab, tree, debs):
 
 def test_install_below_a_prefix(tmp_path):
     """`make install` puts programs, units, manuals where the prefix says."""
-    command("make", "-C", ROOT, "install", f"DESTDIR={tmp_path}", "PREFIX=/opt/spanwire", timeout=400)
+    command("make", "-C", ROOT, "install", f"DESTDIR={tmp_path}", "PREFIX=/opt/spanwire", timeout=1500)
     prefix = tmp_path / "opt/spanwire"
     unit = (prefix / "lib/systemd/system/spanwire-engine.service").read_text()
     assert "ExecStart=/opt/spanwire/sbin/spanwire-engine --config /opt/spanwire/etc/spanwire/engine.conf" in unit

@@ -31,7 +31,7 @@ class World(Controller):
         settings = {"SPANWIRE_CONTROLLER": self.url, "SPANWIRE_PASSWORD_FILE": self.password_file,
                     "SPANWIRE_CA": self.ca, "HOME": self.home, "PATH": os.environ["PATH"]}
         settings.update(environment)
-        done = subprocess.run([PROGRAM, *words], timeout=20, text=True,
+        done = subprocess.run([PROGRAM, *words], timeout=120, text=True,
                               capture_output=True, stdin=subprocess.DEVNULL,
                               env={k: str(v) for k, v in settings.items() if v is not None})
         return done.returncode, done.stdout, done.stderr

@@ -134,6 +134,7 @@ def test_a_service_carries_as_much_as_it_may(lab, workers):
         mbps = max(1, min(mbps, int(rate(passed, 1) / 2)))
         limit(vs, mbps)
         holds(passed, mbps, what)
+        until(lambda: counter(lab, vs, "throughput_waits") > 0, "it is counted")
         return mbps
 
     @contextlib.contextmanager
@@ -181,7 +182,5 @@ def test_a_service_carries_as_much_as_it_may(lab, workers):
     for one in threads:
         one.join()
 
-    for vs in (tcp, http, udp):
-        until(lambda: counter(lab, vs, "throughput_waits") > 0, "it is counted")
     until(lambda: sorted(set(news())) == ["http", "tcp", "udp"], f"it is told: {news()}")
     assert len(news()) == 3, "once"

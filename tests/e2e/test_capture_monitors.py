@@ -17,7 +17,7 @@ def test_checks_are_known_as_what_they_are(lab):
     capture = Capture(lab, vs, debug_hm="DEBUG_VS_HM_ONLY").wait_engines(1)
     assert client.fresh_get(vs.url).ok
     assert client.fresh_get(other.url).ok
-    until(lambda: capture.runtime().get("packets", 0) > 24, "some rounds of checks", 20)
+    until(lambda: capture.runtime().get("packets", 0) > 24, "some rounds of checks")
     capture.end()
     file = capture.download()
     rows = tshark(file, "", "ip.src", "ip.dst", "icmp.type", "tcp.flags", "http.request.uri", "frame.comment")

@@ -42,7 +42,7 @@ def balanced(vs):
         sums = vs.clone_told()
         return sums if sums["eligible"] == sums["sent"] + sum(sums[f"dropped_{d}"] for d in DROPS) else None
     try:
-        return until(equal, "the books are balanced", 15)
+        return until(equal, "the books are balanced")
     except AssertionError as late:
         raise AssertionError(f"{late}: {vs.clone_stats()}") from None
 
@@ -340,8 +340,8 @@ def test_every_reason_is_in_the_books_and_no_frame_in_none(lab):
     assert [reason for reason, did in grew.items() if not did()] == []
     # What is missing here is test_clone_raw.py's: with a table of four flows.
     assert set(DROPS) - set(grew) == {"table_full"}
-    until(lambda: wrapped.extend(reader.new_frames()) or books["sent"] == seen + len(wrapped), "what was sent came", 5)
-    until(lambda: on_the_wire(own.read()) == books["eligible"], "the server's interface saw as many", 5, every=0.3)
+    until(lambda: wrapped.extend(reader.new_frames()) or books["sent"] == seen + len(wrapped), "what was sent came")
+    until(lambda: on_the_wire(own.read()) == books["eligible"], "the server's interface saw as many", every=0.3)
 
 
 def test_who_takes_over_copies_on(lab):
@@ -354,7 +354,7 @@ def test_who_takes_over_copies_on(lab):
     until(lambda: ids.conversations(), "it copies")
     other = next(engine for engine in engines if engine is not first)
     first.kill()
-    until(lambda: vs.owner() is other, "the other one has it", 15)
+    until(lambda: vs.owner() is other, "the other one has it")
 
     def theirs():
         return [c for c in ids.conversations() if c.client == other.back0.ip]
@@ -363,6 +363,6 @@ def test_who_takes_over_copies_on(lab):
         with contextlib.suppress(requests.RequestException):
             client.fresh_get(vs.url)
         return theirs()
-    until(copied, "the other one copies", 15, every=0.2)
+    until(copied, "the other one copies", every=0.2)
     ids.settled()
     assert all(talk.complete for talk in theirs()), "whole flows"

@@ -215,7 +215,7 @@ def test_the_sensor_sees_what_the_server_sees(lab):
     lossless = ids.settled()
     books = balanced(vs)
     assert books["eligible"] == books["sent"] == lossless, (books, lossless, vs.clone_stats())
-    until(lambda: on_the_wire(own.read()) == lossless, "the server's interface has seen as many", 5, every=0.5)
+    until(lambda: on_the_wire(own.read()) == lossless, "the server's interface has seen as many", every=0.5)
 
     # A link that loses segments, to the server and from it: they are sent again, and copied as often as they pass.
     lossy = []

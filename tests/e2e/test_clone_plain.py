@@ -174,7 +174,7 @@ class World:
         def closed():
             sums = self.vs.clone_told()
             return sums if sums["eligible"] and sums["sent"] == self.sensor.settled() else None
-        sums = until(closed, "the books are closed", 10)
+        sums = until(closed, "the books are closed")
         dropped = sum(n for name, n in sums.items() if name.startswith("dropped_"))
         assert sums["eligible"] == sums["sent"] + dropped, sums
         return dropped
@@ -450,7 +450,7 @@ def test_flows_are_admitted_whole_or_not_at_all(lab):
         for _ in range(flows):
             world.curl("-o", "/dev/null", world.url("/bytes/3000"))
         world.ended()
-        until(told, "the books are closed", 10)
+        until(told, "the books are closed")
         talks = [talk for talk in world.sensor.conversations() if talk.sent]
         assert all(talk.complete and talk.ended for talk in talks) and world.sensor.illegal({world.marker}) == []
         return {"talks": len(talks), **{name: n - before[name] for name, n in sums().items()}}

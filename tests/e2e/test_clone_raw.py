@@ -41,7 +41,7 @@ class Echo(Host):
     @staticmethod
     def _echo(peer):
         with contextlib.suppress(OSError), peer:
-            peer.settimeout(10)
+            peer.settimeout(100)
             while data := peer.recv(65536):
                 peer.sendall(data)
 
@@ -321,7 +321,7 @@ def test_full_flow_table_refuses_whole_flows(world):
         refused = world.books()["dropped_table_full"]
         world.talk(100)
         return world.books()["dropped_table_full"] == refused
-    until(room, "closed flows make room", 20, every=0.5)
+    until(room, "closed flows make room", every=0.5)
     assert world.books()["sent"] == world.sensor.settled()
 
 
@@ -334,7 +334,7 @@ def test_a_new_mac_address_is_followed(world):
     world.sensor.sysctl("net.ipv4.conf.eth0.arp_notify", 1)
     world.sensor.ip("link", "set", "eth0", "down")
     world.sensor.ip("link", "set", "eth0", "address", fresh, "up")
-    until(lambda: f"mac={fresh}" in world.reach.ask("books 0", "books"), "it is followed", 30)
+    until(lambda: f"mac={fresh}" in world.reach.ask("books 0", "books"), "it is followed")
 
 
 def test_another_profile_does_not_inherit_flows(world):
@@ -374,7 +374,7 @@ def test_a_reset_that_is_made_up_ends_no_copy(world, v6):
     assert [f.seq for f in world.sensor.frames() if f.flags & RST] == [made_up], "another VLAN's packet is not this connection's"
     # The kernel did not believe it. When it would have been forgotten, its flow is still there.
     assert world.reach.numbers("flows") == {"n": 1, "closed": 1}
-    until(lambda: world.reach.numbers("flows")["closed"] == 0, "it was looked at", 20)
+    until(lambda: world.reach.numbers("flows")["closed"] == 0, "it was looked at")
     assert world.reach.numbers("flows")["n"] == 1
     world.reach.ask(f"exchange {number} 10000 10000", "exchanged")
     world.reach.ask(f"close {number}", "closed")

@@ -123,7 +123,7 @@ def test_connections_that_are_there_already_are_not_copied(lab):
             for sensor in sensors:
                 sensor.settled()
             return [talk_of(held[-1], at) is not None for at in range(2)] == [n == 0, n == 1]
-        until(follows, f"step {n}", 20)
+        until(follows, f"step {n}")
         sock = held[-1]
         talks = [t for sensor in sensors for t in sensor.conversations() if t.server == vs.vip]
         assert all(t.complete for t in talks), n
@@ -217,7 +217,7 @@ def test_a_service_of_one_routing_domain(lab):
 
     def seen():
         return sorted((t.client, t.server) for t in ids.conversations() if t.ended and t.complete)
-    until(lambda: len(seen()) >= 6, "both legs of three requests", 10)
+    until(lambda: len(seen()) >= 6, "both legs of three requests")
     ids.settled()
     assert seen() == sorted([(blue.client.ip4, vip), (blue.client.ip4, blue.server.ip4)] * 3)
     assert not [t for t in ids.conversations() if b"only-red" in t.sent] and ids.illegal({blue.leg.mac}) == []

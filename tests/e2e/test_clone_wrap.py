@@ -281,7 +281,7 @@ def test_a_profile_says_the_encapsulation(lab):
             client.fresh_get(vs.url)
             syns.extend(reader.new_frames())
             return syns and segment_size(syns[-1]) == size
-        until(look, f"connections to the server take {size} bytes", 15, every=0.1)
+        until(look, f"connections to the server take {size} bytes", every=0.1)
     for more, kind, number, port, around in (
             ({"type": "CLONE_ENCAP_VXLAN", "vni": 42}, "vxlan", 42, 4789, 50),
             ({"type": "CLONE_ENCAP_VXLAN", "vni": 42, "port": 8472}, "vxlan", 42, 8472, 50),
@@ -296,7 +296,7 @@ def test_a_profile_says_the_encapsulation(lab):
         def came():
             client.fresh_get(vs.url)
             return any((f.kind, f.number, f.dport) == (kind, number, port) for f in sensor.seen())
-        until(came, f"copies come as {more}", 15, every=0.1)
+        until(came, f"copies come as {more}", every=0.1)
         sensor.forget()
         assert len(client.fresh_get(vs.url + "files/131072").content) == 131072
 
@@ -320,18 +320,18 @@ def test_a_profile_says_the_encapsulation(lab):
         clients = collections.Counter(f.inner.src for f in sensor.seen()
                                       if f.kind == kind and f.inner.flags == SYN and f.inner.dst == web.ip4)
         return clients[client.ip4] >= 4 and clients[engine.back0.ip] >= 1
-    until(both_anew, "copies come as before the edit and as after it", 15, every=0.1)
+    until(both_anew, "copies come as before the edit and as after it", every=0.1)
 
     def in_a_row():
         numbers = sorted(f.sequence for f in sensor.seen() if f.kind == kind)
         return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    until(in_a_row, "each number is there once", 5)
+    until(in_a_row, "each number is there once")
 
     def segments():
         with client.connect(vs.vip, 80) as peer:
             return peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
     # Clients are copied as well, so they leave the room, too; the kernel takes the time stamps off.
-    until(lambda: segments() == 1460 - 54 - 12, "connections of clients take segments that fit", 5)
+    until(lambda: segments() == 1460 - 54 - 12, "connections of clients take segments that fit")
     assert len(client.fresh_get(vs.url + "files/131072").content) == 131072
     assert vs.clone_told()["dropped_too_big"] == 0
     # The path becomes narrower, and wide again; nothing has to leave room any more.
@@ -340,7 +340,7 @@ def test_a_profile_says_the_encapsulation(lab):
         taken(size)
     vs.patch(delete={"traffic_clone_profile_ref": profile["url"]})
     taken(1460)
-    until(lambda: segments() == 1460 - 12, "connections of clients are as without copies", 5)
+    until(lambda: segments() == 1460 - 12, "connections of clients are as without copies")
 
 
 def test_the_next_hop_is_the_routing_table_s(world):
@@ -418,7 +418,7 @@ def test_every_form_of_destination(world):
             world.clone(dummy6)
             world.ready()
         other.ip("link", "set", "eth0", "address", fresh)
-        until(lambda: f"mac={fresh}" in world.reach.ask("books 0", "books"), f"{who} is followed to {fresh}", 20)
+        until(lambda: f"mac={fresh}" in world.reach.ask("books 0", "books"), f"{who} is followed to {fresh}")
     # The switch never believed that the server is anywhere else.
     assert lab.back.knows(world.echo.eth.mac) == world.echo.eth.port
     # An interface that goes away and comes back.
@@ -447,7 +447,7 @@ def test_the_service_s_routing_domain_leads_to_the_sensor(lab):
     def came():
         assert blue.client.fresh_get(f"http://{blue.switch.address(100)[0]}/").ok
         return any(f.inner.dport == 80 and f.src == blue.leg.ip and f.number == 5 for f in sensor.seen())
-    until(came, "copies of the domain's service come", 15, every=0.1)
+    until(came, "copies of the domain's service come", every=0.1)
     assert client.fresh_get(other.url).ok
     until(lambda: other.clone_sum("dropped_no_interface") > 0, "the other service's copies have no way")
     assert other.clone_sum("sent") == 0

@@ -259,10 +259,10 @@ def test_production_does_not_notice_a_sensor(lab, place):
         until(lambda: load.answered > answered + 500, "requests are answered without the sensor")
         ids.eth.plug()
         ids.forget()
-        until(lambda: ids.count() > 100, "copies arrive again", 15)
+        until(lambda: ids.count() > 100, "copies arrive again")
         assert lab.back.knows(web.mac) == web.eth.port
         vs.patch(delete={"traffic_clone_profile_ref": ""})
-        until(lambda: ids.settled(0.2, 2), "copies end")
+        assert ids.settled(), "copies end"
         answered = load.answered
         until(lambda: load.answered > answered + 200, "requests are answered without the clone")
     print(f"measured: sensor unplugged, back, gone: {load}")

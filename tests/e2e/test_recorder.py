@@ -169,8 +169,7 @@ def test_triggers_save_what_was_and_what_follows(lab):
 
     def fail(vs, times):
         web.fall_sick()
-        for _ in range(times):
-            client.run("curl", "-s", "-m", "5", "-o", "/dev/null", f"{vs.url}health")
+        client.run("curl", "-s", "-m", "10", *("-o", "/dev/null", f"{vs.url}health") * times)
         web.recover()
 
     fallen = service([other], "http", server_down=True)

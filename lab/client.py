@@ -50,7 +50,7 @@ class Client(Host):
             raise ConnectionError(str(unanswered)) from None
 
     def load(self, url: str, rate: float, connections: int = 8, reuse: bool = True,
-             timeout: float = 2, seconds: Optional[float] = None) -> "Load":
+             timeout: float = 5, seconds: Optional[float] = None) -> "Load":
         """Start sending `rate` requests a second; `with` or stop() ends it."""
         return Load(self, url, rate, connections, reuse, timeout, seconds)
 

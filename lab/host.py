@@ -27,6 +27,8 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 30, every: f
     """
     deadline = time.monotonic() + seconds
     while True:
+        # The last look is after the end: a machine that stood still has had none since.
+        over = time.monotonic() > deadline
         result, error = None, ""
         try:
             result = condition()
@@ -34,7 +36,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 30, every: f
             error = f" ({silence})"
         if result:
             return result
-        if time.monotonic() > deadline:
+        if over:
             raise Timeout(f"after {seconds:g} s still not so: {what}{error}")
         time.sleep(every)
 

@@ -58,6 +58,8 @@ def claim() -> tuple[int, int]:
 
 
 def sweep(prefix: str) -> None:
+    # The kernel takes a cable away some time after the namespace of its other end; its name may be wanted at once.
+    command("ip", "link", "del", prefix, check=False)
     for line in command("ip", "netns", "list").stdout.splitlines():
         name = line.split()[0]
         if name.startswith(f"{prefix}-"):

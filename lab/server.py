@@ -45,7 +45,7 @@ class Server(Host):
 
     def __init__(self, lab, name: str, switch, number: int, port: int = 80, tls: bool = False):
         super().__init__(lab, name)
-        self.port = port
+        self.port, self.tls = port, tls
         self.eth = self.attach(switch, "eth0", *switch.address(number))
         self.ip4, self.ip6, self.mac = self.eth.ip, self.eth.ip6, self.eth.mac
         self.dir: pathlib.Path = lab.dir / name
@@ -70,7 +70,9 @@ class Server(Host):
 
     def listening(self) -> bool:
         assert self.process and self.process.running(), f"nginx ended: {self.process.tail()}"
-        return bool(self.run("ss", "-Hltn", f"sport = :{self.port}").stdout)
+        # It takes them one after the other: both families, and that of TLS.
+        taken = self.run("ss", "-Hltn").stdout
+        return taken.count(f":{self.port} ") >= 2 and (not self.tls or ":443 " in taken)
 
     def stop(self) -> None:
         self.process.stop()

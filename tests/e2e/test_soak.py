@@ -112,8 +112,8 @@ def test_load_and_edits_leave_no_trace(lab):
     loads: list[Load] = []
     for vs in services:
         vs.url = vs.url.replace("http:", "https:") if vs.name == "tls" else vs.url
-        loads += [client.load(vs.url, rate=100), client.load(vs.url, rate=30, reuse=False),
-                  client.load(vs.url + "files/1048576", rate=5)]
+        loads += [client.load(vs.url, rate=100, timeout=20), client.load(vs.url, rate=30, reuse=False, timeout=20),
+                  client.load(vs.url + "files/1048576", rate=5, timeout=20)]
     changes, began, seconds = 0, time.monotonic(), 0
     try:
         until(lambda: all(load.answered for load in loads), "each load is answered")

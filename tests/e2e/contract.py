@@ -31,7 +31,7 @@ class Controller:
         self.process = subprocess.Popen(
             [PROGRAM, "--data", self.data, "--listen", self.listen, "--engine-listen", "127.0.0.1:0"],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
-        ready, _, _ = select.select([self.process.stdout], [], [], 60)
+        ready, _, _ = select.select([self.process.stdout], [], [], 120)
         line = self.process.stdout.readline() if ready else ""
         assert "ready" in line, f"no ready line: {line!r} {(self.folder / 'controller.log').read_text()}"
         self.url = line.split("REST ")[1].split()[0]

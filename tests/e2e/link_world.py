@@ -63,7 +63,7 @@ class Controller:
     def end(self, kill: bool = False) -> None:
         if self.process:
             (self.process.kill if kill else self.process.terminate)()
-            self.process.wait(10)
+            self.process.wait(30)
             self.process.stdout.close()
             self.process = None
 
@@ -120,7 +120,7 @@ class Engine:
         self.sums: dict[str, tuple[int, int]] = {}  # key -> (id of the object, its digest)
         self.epoch, self.revision, self.instance = "", 0, secrets.token_hex(8)
         self.commit = 0     # number of the last commit in this session
-        self.interfaces = [{"name": "eth1", "mac": "02:00:00:00:00:%02x" % (hash(name) % 256), "mtu": 1500,
+        self.interfaces = [{"name": "eth1", "mac": f"02:00:00:{secrets.token_bytes(3).hex(':')}", "mtu": 1500,
                             "up": True, "addresses": [net]}]
         self.sock: Optional[ssl.SSLSocket] = None
         self.buffer, self.welcome, self.bytes_in = b"", {}, 0

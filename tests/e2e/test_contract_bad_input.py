@@ -3,12 +3,13 @@
 import json
 import socket
 import ssl
+import statistics
 import threading
 import time
 
 import pytest
 
-from contract import error, read_answer, server, vip
+from contract import cpu_ms, error, read_answer, server, vip
 
 
 def deep(levels):
@@ -83,15 +84,15 @@ def test_just_below_the_limit_is_read(admin):
     assert admin.delete("pool/" + answer["uuid"]).status_code == 204
 
 
-def test_long_lists_hold_up_nobody(admin):
+def test_long_lists_hold_up_nobody(controller, admin):
     """What is compared within a list is not compared each with each."""
-    start = time.monotonic()
+    before = sum(cpu_ms(controller.process.pid))
     many = admin.make("vsvip", name="many", vip=[vip(f"10.66.{i >> 8}.{i & 255}") for i in range(4000)])
     assert admin.put(f"vsvip/{many['uuid']}", many).status_code == 200
     text = error(admin.post("vsvip", {"name": "twice", "vip": [
         vip(f"10.67.{i % 3999 >> 8}.{i % 3999 & 255}") for i in range(4000)]}), 400)
     assert text == "vip[3999].ip_address: vip[0] has the same address."
-    assert time.monotonic() - start < 10
+    assert sum(cpu_ms(controller.process.pid)) - before < 5000
     assert admin.delete(f"vsvip/{many['uuid']}").status_code == 204
 
 
@@ -169,18 +170,20 @@ def test_no_plaintext_http(controller, admin):
 
 
 def test_slow_clients_hold_up_nobody(controller, admin):
-    """A hundred that send a byte now and then, in the head and in the body; others are answered at once."""
-    slow = []
+    """A hundred that send a byte now and then, in the head and in the body; others are answered as before."""
+    def twenty(when):
+        start = time.monotonic()
+        for i in range(20):
+            admin.make("pool", name=f"{when} {i}")
+        return time.monotonic() - start
+    slow, alone = [], twenty("before")
     try:
         for i in range(100):
             s = controller.tls()
             slow.append(s)
             s.sendall(b"POST /api/pool HT" if i % 2 else
                       f"POST /api/pool HTTP/1.1\r\nHost: {controller.host}\r\nContent-Length: 1000\r\n\r\n{{".encode())
-        start = time.monotonic()
-        for i in range(20):
-            admin.make("pool", name=f"between {i}")
-        assert time.monotonic() - start < 2
+        assert twenty("between") < 2 + 10 * alone
     finally:
         for s in slow:
             s.close()
@@ -203,24 +206,29 @@ def test_clients_that_leave_in_the_middle(controller, admin):
 
 
 def test_a_flood_of_wrong_passwords_does_not_stop_the_others(controller, admin):
-    """Each costs an argon2id hash on the pool; the core goes on."""
+    """Each costs an argon2id hash on the pool; the core goes on: nobody waits for the hashes of eight."""
     stop, seen = threading.Event(), []
+
+    def fifty():
+        taken = []
+        for _ in range(50):
+            start = time.monotonic()
+            assert admin.get("pool?page_size=1").status_code == 200
+            taken.append(time.monotonic() - start)
+        return statistics.median(taken), max(taken)
 
     def guess():
         s = controller.session(login=False, password="wrong")
         while not stop.is_set():
             seen.append(s.login().status_code)
 
+    median, worst = fifty()
     guessers = [threading.Thread(target=guess) for _ in range(8)]
     for g in guessers:
         g.start()
     try:
-        worst = 0.0
-        for _ in range(50):
-            start = time.monotonic()
-            assert admin.get("pool?page_size=1").status_code == 200
-            worst = max(worst, time.monotonic() - start)
-        assert worst < 1.5
+        meanwhile = fifty()
+        assert meanwhile[0] < 0.1 + 10 * median and meanwhile[1] < 1.5 + 10 * worst
     finally:
         stop.set()
         for g in guessers:

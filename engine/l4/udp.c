@@ -589,6 +589,8 @@ static void from_client(struct listener *ls, const union address *client, char *
 			refused(f);
 			continue;
 		}
+		if (rc == -EMSGSIZE && try + 1 < TRIES)
+			continue; /* of an earlier one, too */
 		f->seen_ns = loop_now(worker_of(f)->loop);
 		counter_add(&counters->udp_lost, lost.pieces);
 		counter_add(&counters->udp_from_client, pieces - lost.pieces);
@@ -709,7 +711,8 @@ static void flow_ready(struct watch *watch, uint32_t events)
 	if (!(events & EPOLLERR) && must_wait(t, &f->throttled, watch))
 		return;
 	n = receive(w->udp, watch->fd, false, batch_of(t, f->merged ? BATCH : MERGE_FROM));
-	if (n == -EAGAIN)
+	/* EMSGSIZE is of a router, with the size that passes: the kernel cuts what comes from now on. */
+	if (n == -EAGAIN || n == -EMSGSIZE)
 		return;
 	if (n < 0) {
 		/* ICMP says that nobody is there: the client's next datagram goes to another server. */

@@ -2,6 +2,7 @@
 
 import itertools
 import socket
+import struct
 import threading
 import time
 from typing import Optional
@@ -136,6 +137,39 @@ def test_flows(lab, workers):
 
 def vs_profile(lab, vs) -> str:
     return lab.api.get(f"virtualservice/{vs.uuid}")["network_profile_ref"].split("/")[-1].split("#")[0]
+
+
+def checksum(data: bytes) -> int:
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    total = (total >> 16) + (total & 0xffff)
+    return ~(total + (total >> 16)) & 0xffff
+
+
+def test_a_narrow_path_is_no_server_that_refuses(lab):
+    """ICMP asks for smaller packets: the flow stays, and what is longer arrives in pieces."""
+    host, client = lab.server(), lab.client()
+    echo = Echo(host)
+    lab.engine()
+    vs = lab.virtual_service(
+        pool=[{"ip": {"addr": host.ip4, "type": "V4"}, "port": 5000}], http=False, port=5000, monitor=None,
+        network_profile_ref=lab.ref("networkprofile", "System-UDP-Fast-Path"))
+    asker = Asker(client, vs.vip, 5000)
+    first = until(asker.tries, "an answer comes")
+    engine = socket.inet_aton(echo.peers[-1].removeprefix("::ffff:"))
+    quoted = (struct.pack(">BBHHHBBH", 0x45, 0, 1428, 0, 0, 64, socket.IPPROTO_UDP, 0) + engine + socket.inet_aton(host.ip4) +
+              struct.pack(">HHHH", first[1], 5000, 1408, 0))
+
+    def icmp(sum_: int) -> bytes:
+        return struct.pack(">BBHHH", 3, 4, sum_, 0, 1000) + quoted      # fragmentation needed
+
+    with host.entered(), socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
+        raw.sendto(icmp(checksum(icmp(0))), (socket.inet_ntoa(engine), 0))
+        assert asker.ask()[:2] == first[:2]
+        raw.sendto(icmp(checksum(icmp(0))), (socket.inet_ntoa(engine), 0))
+    answer = asker.ask(bytes(1400))
+    assert answer == (*first[:2], bytes(1400))
+    until(lambda: counters(lab, vs).get("udp_to_client", 0) >= 3, "all is counted")
+    assert counters(lab, vs)["udp_lost"] == 0
 
 
 def test_dns_over_both_transports_and_servers_that_go(lab):

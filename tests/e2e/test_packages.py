@@ -47,8 +47,8 @@ def tree(debs, tmp_path_factory):
     words = [f"--aptopt={file}" for file in sorted(pathlib.Path("/etc/apt/apt.conf.d").iterdir())
              if re.search(r"^\s*Acquire::", file.read_text(), re.M)]
     copy = " ".join(str(deb) for deb in debs)
-    done = subprocess.run(
-        ["mmdebstrap", "--variant=apt", "--mode=root", *words, f"--customize-hook=copy-in {copy} /tmp",
+    done = subprocess.run(  # what it mounts goes with it, however it ends
+        ["unshare", "--mount", "mmdebstrap", "--variant=apt", "--mode=root", *words, f"--customize-hook=copy-in {copy} /tmp",
          '--customize-hook=chroot "$1" sh -c "apt-get install -y --no-install-recommends /tmp/*.deb"',
          release, root, *sources()], text=True, capture_output=True, timeout=1500)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -226,17 +226,17 @@ def test_the_journal_gets_fields(tmp_path):
         test -s /etc/machine-id || {{ echo 0123456789abcdef0123456789abcdef >/run/id; mount --bind /run/id /etc/machine-id; }}
         /lib/systemd/systemd-journald & journald=$!
         trap 'kill $journald' EXIT
-        for n in $(seq 200); do test -S /run/systemd/journal/stdout && break; sleep 0.05; done
+        for n in $(seq 1200); do test -S /run/systemd/journal/stdout && break; sleep 0.05; done
         # The service manager says which stream is the journal's.
         systemd-cat sh -c 'JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec {ROOT}/build/bin/spanwire-engine \\
             --controller https://127.0.0.1:1 --state /nowhere/state'
-        for n in $(seq 200); do
+        for n in $(seq 1200); do
             found=$(journalctl -D /run/log/journal --no-pager -o json SPANWIRE_EVENT=cannot_start)
             test -n "$found" && break
             sleep 0.05
         done
         echo "$found" """
-    done = command("unshare", "-m", "-n", "sh", "-c", script, timeout=60)
+    done = command("unshare", "-m", "-n", "sh", "-c", script, timeout=600)
     entry = json.loads(done.stdout.splitlines()[-1])
     assert entry["SYSLOG_IDENTIFIER"] == "spanwire-warden" and entry["PRIORITY"] == "3"
     assert "/nowhere/state" in entry["SPANWIRE_REASON"]

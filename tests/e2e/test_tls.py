@@ -362,7 +362,11 @@ def test_a_certificate_is_replaced_under_load(lab):
                 "certificate": {"certificate": identity.certificate}}
 
     made = lab.api.post("sslkeyandcertificate", body(Identity("first", by=root, names=names)))
+    # However long the machine takes, a connection that is kept is not at its last request (100) before the end.
+    patient = lab.api.post("applicationprofile", {"name": "patient", "type": "APPLICATION_PROFILE_TYPE_HTTP",
+                                                  "http_profile": {"max_keepalive_requests": 0}})
     shop = lab.virtual_service(pool=[web], port=443, services=[{"port": 443, "enable_ssl": True}],
+                               application_profile_ref=patient["url"],
                                ssl_key_and_certificate_refs=[f"/api/sslkeyandcertificate/{made['uuid']}"])
     context = ssl.create_default_context(cafile=str(path))
     seen, failed, ending = [], [], threading.Event()
@@ -374,12 +378,16 @@ def test_a_certificate_is_replaced_under_load(lab):
 
     def ask(peer):
         peer.sendall(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n")
-        said = peer.recv(1000)
-        assert b"200 OK" in said and b"web1" in said, said
+        said = b""
+        while not said.endswith(b"web1\n"):
+            piece = peer.recv(1000)
+            assert piece, said
+            said += piece
+        assert b"200 OK" in said, said
 
     def load(keeps):
         peer = connect() if keeps else None
-        while not ending.wait(0.05 if keeps else 0):  # a connection has a hundred requests
+        while not ending.wait(0.05 if keeps else 0):
             try:
                 one = peer or connect()
                 ask(one)
@@ -417,6 +425,6 @@ def test_a_certificate_is_replaced_under_load(lab):
     kek.write_text(was)
     engine.begin()
     until(lambda: "web1" in client.run("curl", "-sk", "-m", "2", shop.url.replace("http", "https"), check=False).stdout,
-          "it serves again", 20)
+          "it serves again")
     until(lambda: re.search(r"'tls_new': [1-9]", str(lab.api.get(f"virtualservice/{shop.uuid}/runtime/detail"))),
           "handshakes are counted")

@@ -8,6 +8,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import threading
 import time
 from typing import Any, Callable, Iterator, Optional
 
@@ -41,11 +42,55 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 30, every: f
         time.sleep(every)
 
 
-def starved_ms() -> float:
-    """How long somebody has waited for a processor since the machine began; 0 where the kernel does not count it."""
+def pressure_ms(what: str = "cpu") -> float:
+    """How long somebody has waited for a processor (or "io": a disk) since the machine began; 0 where the kernel does not count it."""
     with contextlib.suppress(OSError):
-        return int(pathlib.Path("/proc/pressure/cpu").read_text().split("total=")[1].split()[0]) / 1000
+        return int(pathlib.Path("/proc/pressure", what).read_text().split("total=")[1].split()[0]) / 1000
     return 0
+
+
+class Pulse(threading.Thread):
+    """Notices that the machine stood still: then nothing goes on, and nobody waits for a processor either."""
+
+    EVERY_MS = 20
+    LATE_MS = 50    # less may be the doing of other threads of ours
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.beat = (time.monotonic(), pressure_ms(), 0.0)      # when, and how long each had been until then
+        self.start()
+
+    def starved(self) -> tuple[float, float, float]:
+        """As `beat`, for now."""
+        at, waited, still = self.beat
+        now, pressure = time.monotonic(), pressure_ms()
+        late = (now - at) * 1000 - self.EVERY_MS
+        return now, pressure, still + (max(0.0, late - (pressure - waited)) if late > self.LATE_MS else 0.0)
+
+    def run(self) -> None:
+        while True:
+            time.sleep(self.EVERY_MS / 1000)
+            self.beat = self.starved()
+
+
+pulse: Optional[Pulse] = None
+
+
+def starved_ms() -> float:
+    """How long the machine had no time, for somebody who waited or for all: what passes between two calls was not ours."""
+    global pulse
+    pulse = pulse or Pulse()
+    _, waited, still = pulse.starved()
+    return waited + still
+
+
+def delays_ms(*pids: int) -> float:
+    """How long the threads of these processes have waited for a processor, one beside the other; 0 where the kernel does not count it."""
+    waited = 0
+    for thread in (thread for pid in pids for thread in pathlib.Path(f"/proc/{pid}/task").iterdir()):
+        with contextlib.suppress(OSError):
+            waited += int((thread / "schedstat").read_text().split()[1])
+    return waited / 1e6
 
 
 def command(*argv: object, timeout: float = 120, check: bool = True) -> subprocess.CompletedProcess:

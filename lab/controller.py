@@ -52,6 +52,10 @@ class Controller(Host):
     def stop(self) -> Optional[int]:
         return self.process.stop()
 
+    def stood_still(self) -> int:
+        """How often it noticed that it did not run for a while: it takes nobody for dead for FLEET_GRACE_MS then."""
+        return self.process.log.read_text(errors="replace").count("stood_still ms=")
+
     def token(self, uses: int = 1, group_name: str = "Default-Group") -> str:
         group = self.api.find("serviceenginegroup", group_name)
         assert group, f"the controller has no {group_name}"

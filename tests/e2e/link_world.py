@@ -21,6 +21,9 @@ from lab.host import until
 from lab.seed import sow
 
 LIMIT_S = 20  # for an answer of the controller: on a busy machine its disk alone takes seconds
+# On a busy machine the controller may stand still for a second; it then takes nobody for dead for FLEET_GRACE_MS, and
+# again if it happens again (controller/link/fleet.c). What follows from a death is waited for so long.
+DEATH_S = 45
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
@@ -274,7 +277,8 @@ class Engine:
         def work():
             while self.running:
                 while self.errands:
-                    self.errands.pop(0)()
+                    self.errands[0]()       # it is there until it is done: do() looks
+                    self.errands.pop(0)
                 try:
                     self.take(0.02)
                     self.ack(state=self.state[0], reason=self.state[1])

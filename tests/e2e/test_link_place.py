@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from link_world import Controller, Engine, Refused, target, until
+from lab.host import starved_ms
+from link_world import DEATH_S, Controller, Engine, Refused, target, until
 
 
 @pytest.fixture
@@ -50,11 +51,6 @@ def held(engine, vs):
     return engine.held.get(f"assignment/{vs['uuid']}")
 
 
-# On a busy machine the controller may stand still for a second; it then takes nobody for dead for FLEET_GRACE_MS, and
-# again if it happens again (controller/link/fleet.c). What follows from a death is waited for so long.
-DEATH_S = 45
-
-
 def test_a_service_moves_when_its_engine_dies_and_stays_there(world, capsys):
     one = world.engine("se-1")
     vs = world.service(1)
@@ -73,14 +69,14 @@ def test_a_service_moves_when_its_engine_dies_and_stays_there(world, capsys):
     two = world.engine("se-2")
     until(lambda: spare() == (1, ""), "se-1 may fail")
     until(lambda: news() == ["SE_GROUP_HA_ACTIVE"], "it is told")
-    began = time.monotonic()
+    began, starved = time.monotonic(), starved_ms()
     one.halt()
     until(lambda: held(two, vs), "se-2 holds it", DEATH_S)
-    took = time.monotonic() - began
+    took, starved = time.monotonic() - began, (starved_ms() - starved) / 1000
     with capsys.disabled():
         print(f"\nlink_death_to_new_owner_ms {took * 1000:.0f}")
     assert took > 0.9
-    assert took < 2 or world.stood_still()
+    assert took - starved < 2 or world.stood_still()
     assert held(two, vs)["term"] == 2
     until(lambda: state(world, vs) == "OPER_UP", "it is up")
     assert any("moves from service engine se-1 to se-2" in e["event_description"] for e in world.events("VS_SWITCHOVER"))

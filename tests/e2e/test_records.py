@@ -12,7 +12,6 @@ import pytest
 from contract import cpu_ms
 from lab import ApiError, until
 from origin import Origin
-from test_admission import applied
 
 
 def socket_server(host, port):
@@ -278,7 +277,7 @@ def test_what_the_profile_excuses_is_not_significant(lab):
                     {"resp_code_block": ["AP_HTTP_RSP_4XX"]}):
         before = errors()
         lab.api.put(f"analyticsprofile/{excuse['uuid']}", {"name": "excuse", **excused})
-        until(lambda: all(applied(lab, vs) for vs in (http, tcp)), "the change is in force")
+        until(lambda: http.in_force() and tcp.in_force(), "the change is in force")
         trouble()
         still = ["429", "500"] if "ranges" in excused else ["500", *all_of[4:]]
         until(lambda: errors() == sorted(before + still), f"and now fewer: {errors()}")
@@ -293,7 +292,7 @@ def test_the_analytics_policy_says_which_records_are_kept(lab):
     def policy(**says):
         body = lab.api.get(f"virtualservice/{vs.uuid}")
         lab.api.put(f"virtualservice/{vs.uuid}", {**body, "analytics_policy": says} if says else {k: v for k, v in body.items() if k != "analytics_policy"})
-        until(lambda: applied(lab, vs), "the policy is in force")
+        until(vs.in_force, "the policy is in force")
 
     def ask(name, n, who=client):
         """N requests for paths of this name, and one at the end that leaves a record whatever is said."""

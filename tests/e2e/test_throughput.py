@@ -10,7 +10,7 @@ import time
 import pytest
 
 from lab.host import Timeout, until
-from test_admission import applied, counter
+from test_admission import counter
 from test_udp import Asker, Echo, profile
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n"
@@ -127,7 +127,7 @@ def test_a_service_carries_as_much_as_it_may(lab, workers):
 
     def limit(vs, mbps: int) -> None:
         vs.patch(replace={"performance_limits": {"max_throughput": mbps}})
-        until(lambda: applied(lab, vs), "the change is in force")
+        until(vs.in_force, "the change is in force")
 
     def held(vs, passed, mbps: int, what: str) -> int:
         """Limited to so much, or where the machine has little time for us, to half of what it carries now."""

@@ -33,11 +33,11 @@ def is_not_in(**what) -> dict:
     return {"match_criteria": "IS_NOT_IN", **what}
 
 
-def enters(client, ip: str, port: int = 80, source: int = 0) -> bool:
+def enters(client, ip: str, port: int = 80, source: int = 0, seconds: float = 15) -> bool:
     """Is a request answered? (A connection that is turned away may look open for a moment.)"""
     with client.entered():
         with contextlib.closing(socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)) as peer:
-            peer.settimeout(2)
+            peer.settimeout(seconds)
             if source:
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 peer.bind(("::" if ":" in ip else "", source))
@@ -73,11 +73,13 @@ def test_policies(lab, workers):
 
     def rules(*them) -> None:
         lab.api.patch(f"networksecuritypolicy/{policy}", replace={"rules": list(them)})
+        until(vs.in_force, "the change is in force")
 
-    def see(who: list[bool], *args, **more) -> None:
-        until(lambda: [enters(client, vs.vip, *args, **more) for client in (one, two)] == who,
-              f"who enters: {who}", 5)
-        assert [enters(client, vs.vip6, *args, **more) for client in (one, two)] == who
+    def see(who: list[bool], port: int = 80) -> None:
+        """Once a change is in force. Who is denied in the kernel hears nothing: there is no need to wait long for that."""
+        until(vs.in_force, "the change is in force")
+        assert [[enters(client, ip, port, seconds=15 if may else 1) for client, may in zip((one, two), who)]
+                for ip in (vs.vip, vs.vip6)] == [who, who]
 
     see([True, True])                                                    # no rule
     rules(rule(1, "DENY", client_ip=is_in(addrs=[addr(one.ip4), addr(one.ip6)])))
@@ -107,14 +109,11 @@ def test_policies(lab, workers):
     rules(rule(1, "DENY", vs_port=is_not_in(ports=[81])))
     see([False, False], 80)
     rules(rule(1, "DENY", client_port=is_in(ports=[7777], ranges=[{"start": 9000, "end": 9010}])))
-    until(lambda: enters(one, vs.vip), "others enter")
     assert [enters(one, vs.vip, source=port) for port in (7776, 7777, 8999, 9000, 9010)] == [True, False, True, False, False]
     rules(rule(1, "DENY", client_port=is_not_in(ranges=[{"start": 9011, "end": 9020}])))
-    until(lambda: not enters(one, vs.vip), "others do not")
-    assert enters(one, vs.vip, source=9015)
+    assert not enters(one, vs.vip) and enters(one, vs.vip, source=9015)
     # A rate: the burst comes in, and not much more.
     rules(rule(1, "RATE_LIMIT", client_ip=is_in(addrs=[addr(one.ip4)]), rl_param={"max_rate": 1, "burst_size": 5}))
-    until(lambda: enters(two, vs.vip), "others enter")
     began = time.monotonic()
     inside = sum(enters(one, vs.vip) for _ in range(30))
     assert 1 <= inside <= 5 + int(time.monotonic() - began) + 1, inside
@@ -252,16 +251,17 @@ def test_limits(lab, workers):
 
     # So many of one client in a second; and who goes on is let in ever less.
     limit(max_cps_per_client=10)
-    began, n = time.monotonic(), 0
-    while time.monotonic() - began < 1.5:
-        n += enters(one, vs.vip)
+    began, n, tries = time.monotonic(), 0, 0
+    while time.monotonic() - began < 1.5 or tries < 30:
+        n, tries = n + enters(one, vs.vip), tries + 1
     assert 10 <= n <= 10 + 10 * (time.monotonic() - began) + 2, n
     assert enters(two, vs.vip)
     limit(max_cps_per_client=10, limit_doser=True)
-    began, late = time.monotonic(), 0
-    while time.monotonic() - began < 3:
-        late += enters(one, vs.vip) and time.monotonic() - began > 2
-    assert late <= 2, late
+    began = time.monotonic()
+    while time.monotonic() - began < 2:
+        with contextlib.suppress(OSError):
+            one.connect(vs.vip, 80).close()
+    assert not any(enters(one, vs.vip) for _ in range(3)), "he pays for each attempt"
     assert enters(two, vs.vip)
     until(lambda: counter(lab, vs, "conn_refused_client_rate") > 0 and counter(lab, vs, "conn_refused_limit") > 0,
           "all is counted")
@@ -306,7 +306,7 @@ def test_limits_of_requests_and_the_end_at_a_change(lab):
             pass
     peer = open_one()
     vs.patch(replace={"description": "second"})
-    peer.settimeout(5)
+    peer.settimeout(30)
     with contextlib.suppress(ConnectionResetError):
         assert peer.recv(4096) == b""
     until(lambda: counter(lab, vs, "conn_cut_config") >= 1, "counted")

@@ -23,13 +23,15 @@ class Timeout(AssertionError):
 def until(condition: Callable[[], Any], what: str, seconds: float = 30, every: float = 0.02) -> Any:
     """Wait until condition() is true and return what it gave.
 
-    A limit that is given is part of what is promised; the other one ends a test that hangs. A condition that
-    asks somebody who does not answer (OSError, which requests' errors are) is not true yet.
+    A limit that is given is part of what is promised; the other one ends a test that hangs. Neither counts what the
+    machine had no time for. A condition that asks somebody who does not answer (OSError, which requests' errors are)
+    is not true yet.
     """
-    deadline = time.monotonic() + seconds
+    began, starved = time.monotonic(), starved_ms()
     while True:
         # The last look is after the end: a machine that stood still has had none since.
-        over = time.monotonic() > deadline
+        late = time.monotonic() - began - seconds
+        over = late > 0 and late * 1000 > starved_ms() - starved
         result, error = None, ""
         try:
             result = condition()

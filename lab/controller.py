@@ -35,13 +35,14 @@ class Controller(Host):
             self.lab.program("spanwire-controller"), "--data", self.data,
             "--listen", "0.0.0.0:9443", "--engine-listen", "0.0.0.0:9444",
             "--admin-password-file", self.password_file)
-        until(self.answers, f"{self.name} answers")
+        # A first start makes keys.
+        until(self.answers, f"{self.name} answers", 120)
         return self
 
     def answers(self) -> bool:
         assert self.process.running(), f"the controller ended:\n{self.process.tail()}"
         try:
-            return self.api.send("GET", "/api/initial-data", timeout=2).status_code == 200
+            return self.api.send("GET", "/api/initial-data", timeout=10).status_code == 200
         except requests.RequestException:
             return False
 

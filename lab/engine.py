@@ -38,7 +38,7 @@ class Engine(Host):
         self.process = self.start(*before, self.lab.program("spanwire-engine"), *words)
         return self
 
-    def wait_connected(self, seconds: float = 30) -> "Engine":
+    def wait_connected(self, seconds: float = 60) -> "Engine":
         def connected() -> bool:
             assert self.process.running(), f"{self.name} ended:\n{self.process.tail()}"
             found = self.lab.api.find("serviceengine", self.name)

@@ -20,7 +20,7 @@ class Timeout(AssertionError):
     """Something that was waited for did not happen."""
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 30, every: float = 0.02) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 60, every: float = 0.02) -> Any:
     """Wait until condition() is true and return what it gave.
 
     A limit that is given is part of what is promised; the other one ends a test that hangs. Neither counts what the

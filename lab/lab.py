@@ -97,7 +97,7 @@ class VirtualService:
                         return engine
         return None
 
-    def wait_up(self, seconds: float = 30) -> "VirtualService":
+    def wait_up(self, seconds: float = 60) -> "VirtualService":
         def up() -> bool:
             return self.state() == "OPER_UP"
         try:
@@ -143,7 +143,7 @@ class VirtualService:
                 return entry["oper_status"]
         return {"state": "OPER_UNKNOWN"}
 
-    def wait_servers_up(self, count: int, seconds: float = 30) -> "VirtualService":
+    def wait_servers_up(self, count: int, seconds: float = 60) -> "VirtualService":
         until(lambda: sum(entry["oper_status"]["state"] == "OPER_UP"
                           for entry in self.pool_runtime()) == count,
               f"{count} servers of {self.name} are up", seconds)

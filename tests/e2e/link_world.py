@@ -20,7 +20,7 @@ from lab.api import Api
 from lab.host import until
 from lab.seed import sow
 
-LIMIT_S = 20  # for an answer of the controller: on a busy machine its disk alone takes seconds
+LIMIT_S = 60  # for an answer of the controller: on a busy machine its disk alone takes seconds
 # On a busy machine the controller may stand still for a second; it then takes nobody for dead for FLEET_GRACE_MS, and
 # again if it happens again (controller/link/fleet.c). What follows from a death is waited for so long.
 DEATH_S = 45
@@ -66,7 +66,7 @@ class Controller:
     def end(self, kill: bool = False) -> None:
         if self.process:
             (self.process.kill if kill else self.process.terminate)()
-            self.process.wait(30)
+            self.process.wait(LIMIT_S)
             self.process.stdout.close()
             self.process = None
 
@@ -183,7 +183,7 @@ class Engine:
         csr = self.folder / "csr.pem"
         subprocess.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                         "-keyout", self.key, "-out", csr, "-subj", f"/CN={self.name}"], check=True,
-                       capture_output=True, timeout=20)
+                       capture_output=True, timeout=LIMIT_S)
         return csr.read_text()
 
     def enrol(self, token: str) -> "Engine":
@@ -254,7 +254,7 @@ class Engine:
         self.ack()
         return self
 
-    def serve(self, condition: Callable[[], Any], what: str, seconds: float = 10) -> Any:
+    def serve(self, condition: Callable[[], Any], what: str, seconds: float = LIMIT_S) -> Any:
         """Goes on taking and acknowledging until the condition holds."""
         end = time.monotonic() + seconds
         while True:
@@ -341,13 +341,13 @@ class Probe:
             if kill:
                 self.process.kill()
             self.process.stdin.close()
-            self.process.wait(10)
+            self.process.wait(LIMIT_S)
             self.process = None
 
     def heard(self, start: str = "") -> list[str]:
         return [line for line in self.out.read_text().splitlines() if line.startswith(start)]
 
-    def waits_for(self, start: str, times: int = 1, seconds: float = 15) -> list[str]:
+    def waits_for(self, start: str, times: int = 1, seconds: float = LIMIT_S) -> list[str]:
         assert self.process.poll() is None, self.log.read_text()
         try:
             return until(lambda: len(self.heard(start)) >= times and self.heard(start), f"{start!r} x {times}", seconds)

@@ -27,7 +27,7 @@ class Terminal:
 
     def tmux(self, *words, check=True):
         done = subprocess.run(["tmux", "-u", "-L", self.socket, *map(str, words)], text=True, capture_output=True,
-                              timeout=20, check=False)
+                              timeout=60, check=False)
         assert not check or done.returncode == 0, done.stderr
         return done.stdout
 
@@ -44,7 +44,7 @@ class Terminal:
             lines.pop()
         return lines
 
-    def wait(self, condition, what, limit=30):
+    def wait(self, condition, what, limit=60):
         end = time.monotonic() + limit
         while True:
             lines = self.screen()
@@ -59,15 +59,15 @@ class Terminal:
     def key(self, *names):
         self.tmux("send-keys", "-t", "t", *names)
 
-    def sees(self, text, limit=30):
+    def sees(self, text, limit=60):
         """Waits for `text` somewhere in the newest screen; all lines."""
         return self.wait(lambda lines: any(text in line for line in lines[-45:]), repr(text), limit)
 
-    def prompts(self, limit=30):
+    def prompts(self, limit=60):
         """Waits until a line can be typed."""
         return self.wait(lambda lines: lines and PROMPT.match(lines[-1]), "prompt", limit)
 
-    def run(self, line, limit=30):
+    def run(self, line, limit=60):
         """Types a line; what was answered until the next prompt, as lines."""
         before = len(self.prompts(limit))
         # tmux takes a ; at the end of a word for its own.
@@ -78,7 +78,7 @@ class Terminal:
     def prompt(self):
         return self.prompts()[-1]
 
-    def exit_status(self, limit=30):
+    def exit_status(self, limit=60):
         """Of the program, once it has ended."""
         lines = self.wait(lambda lines: lines and ENDED.match(lines[-1]), "end", limit)
         return int(ENDED.match(lines[-1])[1])

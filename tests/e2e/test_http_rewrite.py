@@ -28,7 +28,7 @@ class Shop:
         until(lambda: self.head("http://shop.example/", check=False), "the service answers")
 
     def curl(self, *words, check: bool = True) -> str:
-        return self.client.run("curl", "-s", "-k", "--max-time", "10", "--resolve", f"*:80:{self.engine.vip}", "--resolve",
+        return self.client.run("curl", "-s", "-k", "--max-time", "60", "--resolve", f"*:80:{self.engine.vip}", "--resolve",
                                f"*:443:{self.engine.vip}", *words, check=check).stdout
 
     def head(self, url: str, *words, check: bool = True) -> dict:

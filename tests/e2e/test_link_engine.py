@@ -53,12 +53,12 @@ def test_it_joins_nobody_but_whom_the_token_names(world):
     good = world.token()
     head, secret, fingerprint = good.split(".")
     probe = world.probe(token=f"{head}.{secret}.{fingerprint[::-1]}")
-    until(lambda: "not joining" in probe.log.read_text(), "it says so", 10)
+    until(lambda: "not joining" in probe.log.read_text(), "it says so")
     assert not list(world.api.all("serviceengine"))
     assert not (probe.state / "identity.json").exists()
     # The token itself was told to nobody: it is still good, and a corrected file is read again.
     probe.token_file.write_text(good)
-    probe.waits_for("up", seconds=20)
+    probe.waits_for("up")
 
 
 def test_a_used_token_is_said(world):
@@ -182,7 +182,7 @@ def test_a_state_folder_belongs_to_one(world):
     probe = world.probe()
     probe.waits_for("up")
     twin = Probe(world, "se-1", probe.folder.parent)
-    assert twin.process.wait(10) == 1
+    assert twin.process.wait(60) == 1
     assert "another engine runs with the state folder" in twin.out.read_text()
     twin.end()
 

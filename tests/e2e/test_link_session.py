@@ -69,7 +69,7 @@ def test_a_strange_certificate_is_refused_in_words(world, tmp_path):
     engine = world.engine().enrol(world.token())
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
                     engine.key, "-out", engine.cert, "-subj", f"/CN={engine.uuid}", "-days", "2"], check=True,
-                   capture_output=True, timeout=20)
+                   capture_output=True, timeout=60)
     with pytest.raises(Refused, match="certificate .* is not accepted: self-signed certificate"):
         engine.hello()
     assert "is not accepted" in world.events("SE_CONNECTION_REFUSED")[0]["event_description"]
@@ -259,7 +259,7 @@ def test_a_silent_engine_is_dead_and_a_lost_one_soon_after(world):
     assert world.api.get(f"serviceengine/{engine.uuid}/runtime")["oper_status"]["state"] == "OPER_UP"
     # It is there, and answers no ping.
     until(lambda: world.api.get(f"serviceengine/{engine.uuid}/runtime")["oper_status"]["state"] == "OPER_DOWN",
-          "it is down", 3)
+          "it is down", 6)
     assert world.events("SE_DOWN")
     engine.up()
     engine.serve(lambda: world.api.get(f"serviceengine/{engine.uuid}/runtime")["oper_status"]["state"] == "OPER_UP",

@@ -29,8 +29,8 @@ def test_a_fresh_controller_takes_over_the_engines(lab):
         answer = api.send("POST", "configuration/import", params=asked, data=text)
         assert answer.status_code == 200, answer.text
         controller.api.password = remembered
-        until(lambda: controller.answers() and (controller.data / "ca.pem").read_text() == ca, "it is the old one", 20)
-        until(lambda: all(engine.connected() for engine in engines), "the engines are back", 30)
+        until(lambda: controller.answers() and (controller.data / "ca.pem").read_text() == ca, "it is the old one")
+        until(lambda: all(engine.connected() for engine in engines), "the engines are back")
         assert {engine.name: api.find("serviceengine", engine.name)["uuid"] for engine in engines} == identity
         shop.wait_up()
         assert until(shop.owner, "it says who has it") is owner
@@ -40,7 +40,7 @@ def test_a_fresh_controller_takes_over_the_engines(lab):
         servers[1]["enabled"] = False
         shop.patch_pool(replace={"servers": servers})
         until(lambda: {o.body for o in load.snapshot()[-100:]} == {web[0].name} and len(load.outcomes) > mark + 100,
-              "the engines follow the new controller", 20)
+              "the engines follow the new controller")
     print(f"measured: the controller was lost and restored: {load}")
     assert not load.failed
     events = [e["event_id"] for e in api.get("analytics/logs", type=2, page_size=1000)["results"]]

@@ -34,7 +34,7 @@ class Desk(World):
 
     def script(self, text, *words, **environment):
         settings = {k: str(v) for k, v in self.environment(**environment).items() if v is not None}
-        done = subprocess.run([PROGRAM, *words], input=text, timeout=30, text=True, capture_output=True, env=settings,
+        done = subprocess.run([PROGRAM, *words], input=text, timeout=60, text=True, capture_output=True, env=settings,
                               check=False)
         return done.returncode, done.stdout, done.stderr
 
@@ -741,7 +741,7 @@ def test_other_shells_complete_as_well(desk):
         line = f"spanwire show pool {word}"
         tried = f"COMP_LINE={shlex.quote(line)} COMP_POINT={len(line)} COMP_WORDS=(spanwire show pool {shlex.quote(word)}) COMP_CWORD=3\n" \
             '_spanwire\nprintf "%s\\n" "${COMPREPLY[@]}"\n'
-        done = subprocess.run(["bash", "-c", completion + tried], text=True, capture_output=True, env=ask, timeout=20, check=True)
+        done = subprocess.run(["bash", "-c", completion + tried], text=True, capture_output=True, env=ask, timeout=60, check=True)
         assert done.stdout.splitlines() == there, word
     desk.api.delete(f"pool/{odd}")
     assert "#compdef spanwire" in desk.script("", "completion", "zsh")[1]

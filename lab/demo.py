@@ -184,9 +184,9 @@ def once(demo: Demo, broken: str) -> bool:
     except AssertionError:
         pass
     if broken == "server":
-        until(lambda: len(demo.servers_up()) < SERVERS, "the monitor notices", 15)
+        until(lambda: len(demo.servers_up()) < SERVERS, "the monitor notices")
     if broken == "engine":
-        until(lambda: len(demo.engines_connected()) < ENGINES, "the controller notices", 15)
+        until(lambda: len(demo.engines_connected()) < ENGINES, "the controller notices")
 
     eligible, sent, seen = books()
     up, connected = demo.servers_up(), demo.engines_connected()

@@ -1,6 +1,7 @@
 /*
  * far_end_test - the clients and servers of a worker that is tested: sockets on the loopback address, on which no step
- * takes longer than LIMIT_S, and the counters that say what became of them. Include base/test.h first.
+ * takes longer than LIMIT_S of the machine's time, and the counters that say what became of them. The worker's own time
+ * is that of base/clock_test.h: the programs are linked for it. Include base/test.h first.
  */
 #ifndef SPANWIRE_ENGINE_FAR_END_TEST_H
 #define SPANWIRE_ENGINE_FAR_END_TEST_H
@@ -10,9 +11,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock_test.h"
 #include "engine/worker.h"
 
-#define LIMIT_S 5
+#define LIMIT_S 60 /* who waits so long waits in vain, on any machine */
 
 static inline void limit_waits(int fd)
 {
@@ -22,7 +24,8 @@ static inline void limit_waits(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 }
 
-static inline int listen_on(union address *a)
+/* A port at which nobody listens, nor will as long as the descriptor lives: it refuses. */
+static inline int deaf_on(union address *a)
 {
 	socklen_t len = sizeof(*a);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
@@ -30,8 +33,15 @@ static inline int listen_on(union address *a)
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	assert_int_equal(address_parse(a, "127.0.0.1", 0), 0);
 	assert_int_equal(bind(fd, &a->sa, address_len(a)), 0);
-	assert_int_equal(listen(fd, 64), 0);
 	assert_int_equal(getsockname(fd, &a->sa, &len), 0);
+	return fd;
+}
+
+static inline int listen_on(union address *a)
+{
+	int fd = deaf_on(a);
+
+	assert_int_equal(listen(fd, 64), 0);
 	return fd;
 }
 
@@ -112,15 +122,22 @@ static inline int first_ready(const int *fds, int n)
 	return -1;
 }
 
-/* Until what another thread pours into FD fills every buffer on the way. */
-static inline void full(int fd)
+static inline uint64_t deadline(void)
 {
-	uint64_t deadline = mono_ns() + LIMIT_S * NS_PER_S;
+	return __real_mono_ns() + LIMIT_S * NS_PER_S;
+}
+
+/* Until what another thread pours into FD fills every buffer on the way; false: it does not. For any thread. */
+static inline bool fills(int fd)
+{
+	uint64_t limit = deadline();
 
 	while (can(fd, POLLOUT)) {
-		assert_true(mono_ns() < deadline);
+		if (__real_mono_ns() > limit)
+			return false;
 		usleep(200);
 	}
+	return true;
 }
 
 static inline uint64_t now(const uint64_t *c)
@@ -131,10 +148,10 @@ static inline uint64_t now(const uint64_t *c)
 /* C comes to WANT or more, soon. */
 static inline void reaches(const uint64_t *c, uint64_t want)
 {
-	uint64_t deadline = mono_ns() + LIMIT_S * NS_PER_S;
+	uint64_t limit = deadline();
 
 	while (now(c) < want) {
-		assert_true(mono_ns() < deadline);
+		assert_true(__real_mono_ns() < limit);
 		usleep(200);
 	}
 }
@@ -142,10 +159,10 @@ static inline void reaches(const uint64_t *c, uint64_t want)
 /* C comes to WANT, soon. */
 static inline void counted(const uint64_t *c, uint64_t want)
 {
-	uint64_t deadline = mono_ns() + LIMIT_S * NS_PER_S;
+	uint64_t limit = deadline();
 
 	while (now(c) != want) {
-		if (mono_ns() > deadline)
+		if (__real_mono_ns() > limit)
 			assert_int_equal(now(c), want);
 		usleep(200);
 	}
@@ -182,6 +199,25 @@ static inline void settle(struct worker *w)
 		while (sem_wait(&v.over) < 0)
 			must(errno == EINTR);
 		sem_destroy(&v.over);
+	}
+}
+
+/* The time of W, which stands still, goes on by MS; what is due by then is done. */
+static inline void pass_ms(struct worker *w, uint64_t ms)
+{
+	settle(w);
+	clock_move(ms * NS_PER_MS);
+	settle(w);
+}
+
+/* The same, until something can be read from FD, or C has come to 0. */
+static inline void pass_until(struct worker *w, int fd, const uint64_t *c)
+{
+	uint64_t limit = deadline();
+
+	while (c ? now(c) != 0 : !can(fd, POLLIN)) {
+		assert_true(__real_mono_ns() < limit);
+		pass_ms(w, 10);
 	}
 }
 

@@ -108,20 +108,20 @@ static void no_more_than_so_many_are_known(void **state)
 	backend_put(a);
 }
 
+static struct backend *shared;
+
 static void *worker(void *arg)
 {
 	struct persist *p = arg;
-	struct backend *b = server(3);
 
 	for (unsigned i = 0; i < 20000; i++) {
 		uint8_t key[16] = { (uint8_t)(i % 251) };
 		struct backend *found = persist_find(p, key, i, 100);
 
 		if (!found)
-			persist_set(p, key, b, i, 100);
+			persist_set(p, key, shared, i, 100);
 		backend_put(found);
 	}
-	backend_put(b);
 	return NULL;
 }
 
@@ -131,11 +131,14 @@ static void workers_share_it(void **state)
 	pthread_t t[4];
 
 	(void)state;
+	shared = server(3);
 	for (int i = 0; i < 4; i++)
 		pthread_create(&t[i], NULL, worker, p);
 	for (int i = 0; i < 4; i++)
 		pthread_join(t[i], NULL);
 	persist_free(p);
+	assert_int_equal(atomic_load(&shared->refs), 1);
+	backend_put(shared);
 }
 
 int main(void)

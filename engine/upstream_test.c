@@ -154,6 +154,13 @@ static int exchange(struct world *w, int c, int s)
 	return s;
 }
 
+/* From one that waited for S: those that wait are served at the worker's next millisecond. */
+static void hear_next(struct world *w, int s, const char *text)
+{
+	pass_until(w->worker, s, NULL);
+	hear(s, text);
+}
+
 static void connection_serves_one_client_after_another(void **state)
 {
 	struct world *w = *state;
@@ -372,12 +379,18 @@ static void limits_of_the_profile_are_kept(void **state)
 	w->pool.keep.idle_ms = 50;
 	configure(w);
 	s = exchange(w, c, -1);
+	pass_ms(w->worker, 49);
+	assert_false(can(s, POLLIN));
+	pass_ms(w->worker, 2);
 	hear_end(s);
 	close(s);
 	w->pool.keep.idle_ms = 0;
 	w->pool.keep.life_ms = 50;
 	configure(w);
 	s = exchange(w, c, -1);
+	pass_ms(w->worker, 49);
+	assert_false(can(s, POLLIN));
+	pass_ms(w->worker, 2);
 	hear_end(s);
 	close(s);
 	close(c);
@@ -464,7 +477,7 @@ static void one_that_waits_gets_the_place_that_is_given_back(void **state)
 	counted(&service(w)->queue_full, 1);
 	say(s, "!");
 	hear(a, "!");
-	hear(s, "?"); /* B's, on the same connection */
+	hear_next(w, s, "?"); /* B's, on the same connection */
 	say(s, "!");
 	hear(b, "!");
 	assert_int_equal(atomic_load(&w->state->queued), 0);
@@ -473,7 +486,7 @@ static void one_that_waits_gets_the_place_that_is_given_back(void **state)
 	say(a, "?");
 	counted(&service(w)->queue_total, 2);
 	backend_release(w->backend[0]);
-	hear(s, "?");
+	hear_next(w, s, "?");
 	say(s, "!");
 	hear(a, "!");
 	close(a);
@@ -502,7 +515,7 @@ static void those_that_wait_are_served_in_turn(void **state)
 		say(s, "!");
 		hear(c[i], "!");
 		if (i < 3)
-			hear(s, words[i + 1]); /* on the same connection */
+			hear_next(w, s, words[i + 1]); /* on the same connection */
 		close(c[i]);
 	}
 	close(s);
@@ -529,6 +542,7 @@ static void one_that_waits_may_leave_or_lose_its_pool(void **state)
 	counted(&service(w)->queue_total, 2);
 	w->listed[0] = false;
 	configure(w);
+	pass_until(w->worker, b, NULL);
 	hear_end(b);
 	hear_end(s);
 	close(a);
@@ -562,11 +576,15 @@ static void without_descriptors_everybody_waits(void **state)
 	say(c, "?");
 	counted(&service(w)->conn_total, 1);
 	late = dial(w, 0); /* in the kernel */
-	reaches(&engine->lack_descriptors, 5);
+	for (int i = 1; i <= 5; i++) {
+		reaches(&engine->lack_descriptors, (uint64_t)i);
+		pass_ms(w->worker, LACK_MS); /* it is tried again and again */
+	}
 	assert_int_equal(now(&service(w)->conn_total), 1);
 	assert_int_equal(now(&server(w)->conn_failed), 0);
 	assert_int_equal(atomic_load(&w->state->queued), 0);
 	allow(0);
+	pass_until(w->worker, w->server_fd[0], NULL);
 	s = answer(w, 0);
 	hear(s, "?");
 	counted(&service(w)->conn_total, 2);
@@ -734,7 +752,7 @@ static int served_by(struct world *w)
 		hear_end(c);
 	}
 	close(c);
-	settle(w->worker); /* what the server closed does not rest */
+	pass_ms(w->worker, 2); /* what the server closed does not rest */
 	return who;
 }
 

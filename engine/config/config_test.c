@@ -11,7 +11,7 @@
 #include "engine/pool_state.h"
 #include "model/structs.h"
 
-#define LIMIT_S 5
+#define LIMIT_S 60 /* who waits so long waits in vain, on any machine */
 
 struct world {
 	struct counters counters;

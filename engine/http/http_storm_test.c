@@ -169,6 +169,9 @@ static void nothing_is_left_of_a_storm(void **state)
 
 		if (step % 500 == 0)
 			change();
+		clock_move(10 * NS_PER_US);
+		if (dice(8) == 0)
+			settle(w.worker); /* or else the worker of a busy machine may see nothing but the end of each */
 		if (*c < 0)
 			*c = dial();
 		else
@@ -186,12 +189,12 @@ static void nothing_is_left_of_a_storm(void **state)
 	for (int i = 0; i < PEERS; i++)
 		if (peers[i] >= 0)
 			close(peers[i]);
-	counted(&service()->conn_open, 0);
+	pass_until(w.worker, -1, &service()->conn_open);
 	/* Those that nobody accepted end with their listener. */
 	for (unsigned i = 0; i < SERVERS; i++) {
 		close(w.server_fd[i]);
 		w.server_fd[i] = -1;
-		counted(&server_of(i)->conn_open, 0);
+		pass_until(w.worker, -1, &server_of(i)->conn_open);
 	}
 	assert_int_equal(now(&service()->http_requests),
 			 now(&service()->http_2xx) + now(&service()->http_3xx) +

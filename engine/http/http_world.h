@@ -85,6 +85,7 @@ static int setup(void **state)
 
 	(void)state;
 	memset(&w, 0, sizeof(w));
+	clock_stop();
 	assert_int_equal(counters_new(&w.counters, 1), 0);
 	w.worker = worker_start(0, &w.counters);
 	for (unsigned i = 0; i < SERVERS; i++) {
@@ -113,6 +114,17 @@ static int setup(void **state)
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	worker_post_listener(w.worker, 0, 0, fd, &w.front, 0, false);
 	return 0;
+}
+
+/* Server I refuses; it is another one for configurations from now on. */
+static inline void deafen(unsigned i)
+{
+	union address a;
+
+	close(w.server_fd[i]);
+	w.server_fd[i] = deaf_on(&a);
+	backend_put(w.backend[i]);
+	w.backend[i] = backend_new("pool-1", &a, 10 + i);
 }
 
 static int teardown(void **state)

@@ -165,8 +165,7 @@ static void another_server_is_asked(void **state)
 
 	(void)state;
 	w.n_servers = 2;
-	close(w.server_fd[0]);
-	w.server_fd[0] = -1;
+	deafen(0);
 	configure();
 	for (int i = 0; i < 2; i++) {
 		c = client();
@@ -197,6 +196,7 @@ static void a_client_that_leaves_takes_its_request_along(void **state)
 	(void)state;
 	c = first_request(&s);
 	close(c);
+	pass_until(w.worker, s, NULL);
 	hear_broken(s);
 	close(s);
 	counted(&service()->http_client_gone, 1);
@@ -265,6 +265,15 @@ static void a_client_is_told_how_long_it_may_rest(void **state)
 
 /* ---- time ---- */
 
+/* The worker has heard it before time goes on. */
+static void say_first(int fd, const char *text)
+{
+	uint64_t before = now(&service()->bytes_from_client);
+
+	say(fd, text);
+	counted(&service()->bytes_from_client, before + strlen(text));
+}
+
 static void whoever_is_late_is_told(void **state)
 {
 	int c, s;
@@ -275,25 +284,41 @@ static void whoever_is_late_is_told(void **state)
 	w.pool.server_timeout = 70;
 	configure();
 	c = client(); /* says nothing at all */
+	counted(&service()->conn_open, 1);
+	pass_ms(w.worker, 59);
+	assert_true(is_silent(c));
+	pass_ms(w.worker, 2);
 	hear_end(c);
 	close(c);
 	c = client();
-	say(c, "GET / HTTP/1.1\r\n");
+	say_first(c, "GET / HTTP/1.1\r\n");
+	pass_ms(w.worker, 49);
+	assert_true(is_silent(c));
+	pass_ms(w.worker, 2);
 	hear_refusal(c, 408, true);
 	close(c);
 	c = client();
-	say(c, "POST / HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nh");
+	say_first(c, "POST / HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nh");
+	s = server(0);
+	pass_ms(w.worker, 49);
+	assert_true(is_silent(c));
+	pass_ms(w.worker, 2);
 	hear_refusal(c, 408, true);
 	close(c);
-	s = server(0);
 	close(s);
 	c = client();
 	say(c, GET);
-	hear_refusal(c, 504, false);
 	s = server(0);
 	hear(s, GET_);
+	pass_ms(w.worker, 69);
+	assert_true(is_silent(c));
+	pass_ms(w.worker, 2);
+	hear_refusal(c, 504, false);
 	hear_broken(s);
 	close(s);
+	pass_ms(w.worker, 59);
+	assert_true(is_silent(c));
+	pass_ms(w.worker, 2);
 	hear_end(c); /* keep-alive is over */
 	close(c);
 	c = client(); /* an empty line behind a request does not begin the next one */
@@ -302,6 +327,7 @@ static void whoever_is_late_is_told(void **state)
 	hear(s, GET_);
 	say(s, OK);
 	hear(c, OK);
+	pass_ms(w.worker, 61);
 	hear_end(c);
 	close(c);
 	close(s);

@@ -109,7 +109,7 @@ static void large_bodies_pass_without_being_held(void **state)
 	hear(s, "POST / HTTP/1.1\r\n" H "Content-Length: " LARGE_TEXT "\r\n" XFF "\r\n");
 	f = (struct flood){ c, LARGE };
 	assert_int_equal(pthread_create(&t, NULL, pour, &f), 0);
-	full(c);
+	assert_true(fills(c));
 	assert_in_range(standing(w.worker, &service()->bytes_from_client), 1,
 			KERNEL); /* nobody reads: it must stop */
 	drain(s, LARGE);
@@ -118,7 +118,7 @@ static void large_bodies_pass_without_being_held(void **state)
 	f = (struct flood){ s, LARGE };
 	assert_int_equal(pthread_create(&t, NULL, pour, &f), 0);
 	hear(c, "HTTP/1.1 200 OK\r\n" DATE "Content-Length: " LARGE_TEXT "\r\n\r\n");
-	full(s);
+	assert_true(fills(s));
 	assert_in_range(standing(w.worker, &server_of(0)->bytes_from_server), 1, KERNEL);
 	drain(c, LARGE);
 	pthread_join(t, NULL);

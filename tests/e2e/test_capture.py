@@ -9,6 +9,7 @@ import shlex
 import signal
 import socket
 import ssl
+import statistics
 import subprocess
 import threading
 
@@ -56,14 +57,14 @@ class Capture:
         return (self.of or self.vs).runtime().get("capture") or {}
 
     def wait_engines(self, count):
-        until(lambda: len(self.runtime()["engines"]) == count, f"{count} engines capture")
+        until(lambda: len(self.runtime().get("engines", ())) == count, f"{count} engines capture")
         return self
 
     def object(self):
         return self.lab.api.get(f"capture/{self.uuid}")
 
-    def wait_ended(self, seconds=10):
-        until(lambda: self.object().get("ended"), "the capture is over", seconds)
+    def wait_ended(self):
+        until(lambda: self.object().get("ended"), "the capture is over")
         return self.object()
 
     def end(self):
@@ -99,7 +100,7 @@ def recorded(host, interface, words, name):
     until(lambda: "listening on" in dump.tail(), f"{name} listens")
     yield file
     dump.signal(signal.SIGINT)
-    dump.popen.wait(10)
+    dump.popen.wait(30)
 
 
 def get_ids(client, url, ids, fresh=True):
@@ -157,9 +158,10 @@ def test_one_file_of_three_engines_with_clocks_apart(lab, monkeypatch):
     mine = frames_of(file)
     there = {key: count for key, count in frames_of(seen[0]).items() if int(key[7]) <= 1448}
     assert there and not {key for key in there if key not in mine and int(key[7]) < 1448}
-    theirs = {row[:2]: float(row[2]) for row in map(tuple, tshark(seen[0], "http.request", "ip.src", "tcp.seq_raw", "frame.time_epoch"))}
-    ours = {row[:2]: float(row[2]) for row in map(tuple, tshark(file, "http.request", "ip.src", "tcp.seq_raw", "frame.time_epoch"))}
-    apart = max(abs(theirs[key] - ours[key]) for key in theirs)
+    theirs, ours = ({(to, seq): float(at) for to, seq, at in tshark(one, "http.request", "ip.dst", "tcp.seq_raw", "frame.time_epoch")}
+                    for one in (seen[0], file))
+    # Of each engine the median: a machine may stand still while a frame is on its way.
+    apart = max(abs(statistics.median(theirs[key] - ours[key] for key in theirs if key[0] == address)) for address in addresses)
     print(f"measured: stamps of three engines, 11 s apart, agree with the client's within {apart * 1000:.1f} ms")
     assert apart < 0.5
     # Who is who.
@@ -178,6 +180,14 @@ def scapy_frames(file):
     from scapy.layers.inet import IP, TCP
     from scapy.utils import PcapReader as Reader
     return [(p[IP], p[TCP]) for p in Reader(str(file)) if IP in p and TCP in p]
+
+
+def closed(file):
+    """How many connections have nothing more to say: both sides have sent a FIN, and then one an acknowledgement."""
+    talks = collections.defaultdict(list)
+    for ip, tcp in scapy_frames(file):
+        talks[frozenset(((ip.src, tcp.sport), (ip.dst, tcp.dport)))].append((ip.src, "F" in tcp.flags))
+    return sum(len({src for src, fin in talk if fin}) == 2 and not talk[-1][1] for talk in talks.values())
 
 
 def test_limits_and_filters(lab):
@@ -206,8 +216,8 @@ def test_limits_and_filters(lab):
     load(10)
     assert limited.wait_ended()["packets"] == 101 == len(tshark(limited.download(), "", "frame.len"))
     # So long, and the first bytes only.
-    limited = Capture(lab, vs, {"duration_seconds": 1, "pkt_size": 64, "max_packets": 0}).wait_engines(1)
-    assert 0 < limited.runtime()["seconds_left"] <= 1
+    limited = Capture(lab, vs, {"duration_seconds": 5, "pkt_size": 64, "max_packets": 0}).wait_engines(1)
+    assert 0 < limited.runtime()["seconds_left"] <= 5
     get_ids(near, vs.url, ["short"])
     ended = limited.wait_ended()
     assert ended["ended_by"] == "duration"
@@ -265,8 +275,7 @@ def test_limits_and_filters(lab):
         with recorded(engine, "front0", f"tcp and host {vs.vip}", f"front{turn}") as front:
             get_ids(near, vs.url, ["a", "b"])
             get_ids(far, vs.url, ["c"])
-            # What closes a connection comes after the answer.
-            until(lambda: sum("F" in t.flags for _, t in scapy_frames(front)) >= 6, "all three are closed")
+            until(lambda: closed(front) == 3, "all three are closed")
         capture.end()
         key = lambda ip, tcp: (ip.src, tcp.sport, tcp.dport, tcp.seq, tcp.ack, str(tcp.flags), ip.len)
         expected = sorted(key(*f) for f in scapy_frames(front) if oracle(*f))
@@ -344,29 +353,29 @@ def test_a_live_stream_ends_as_it_began_and_the_guide_is_right(lab):
     assert live.poll() is None
     # A second one is refused with a sentence, and the first notices nothing.
     second = shell(lab, "capture", vs.name, "-w", lab.dir / "second.pcapng")
-    assert second.wait(10) == 1 and b"runs already" in second.stderr.read()
+    assert second.wait(30) == 1 and b"runs already" in second.stderr.read()
     live.send_signal(signal.SIGINT)
-    assert live.wait(10) == 0 and b"ended by: stopped" in live.stderr.read()
-    reader.wait(10)
+    assert live.wait(30) == 0 and b"ended by: stopped" in live.stderr.read()
+    reader.wait(30)
     assert {**lab.api.get(debug), "_last_modified": 0} == {**before, "_last_modified": 0}, "as it was before"
     # Into a file, with a limit; a filter that is none has a sentence.
     file = lab.dir / "shot.pcapng"
     shot = shell(lab, "capture", vs.name, "tcp port 80 and", "tcp[13] & 2 != 0", "--packets", 6, "-w", file)
     until(lambda: (vs.runtime().get("capture") or {}).get("engines"), "the capture runs")
     get_ids(client, vs.url, [f"shot-{n}" for n in range(6)])
-    assert shot.wait(10) == 0
+    assert shot.wait(30) == 0
     assert len(tshark(file, "tcp.flags.syn == 1", "frame.len")) == 6 == len(tshark(file, "", "frame.len"))
     assert file.stat().st_mode & 0o777 == 0o600
     wrong = shell(lab, "capture", vs.name, "tcp porto 80", "-w", file)
-    assert wrong.wait(10) == 1 and b"no filter expression" in wrong.stderr.read()
+    assert wrong.wait(30) == 1 and b"no filter expression" in wrong.stderr.read()
     assert len(tshark(file, "", "frame.len")) == 6, "what was there stays"
     # Where nothing can be written the capture ends, and nobody says that it went well.
     lost = shell(lab, "capture", vs.name, "-w", "/dev/full")
-    assert lost.wait(10) == 2 and b"/dev/full: No space left on device" in lost.stderr.read()
+    assert lost.wait(30) == 2 and b"/dev/full: No space left on device" in lost.stderr.read()
     # A name with a slash is one file all the same.
     lab.api.patch(f"virtualservice/{vs.uuid}", replace={"name": "shop/eu"})
     named = shell(lab, "capture", "shop/eu", "--seconds", 1, cwd=lab.dir)
-    assert named.wait(10) == 0 and b"; in vs_shop_eu." in named.stderr.read()
+    assert named.wait(30) == 0 and b"; in vs_shop_eu." in named.stderr.read()
     lab.api.patch(f"virtualservice/{vs.uuid}", replace={"name": vs.name})
     type_the_guide(lab, vs, client)
 
@@ -395,8 +404,9 @@ def test_two_services_monitors_tenants_and_files(lab):
         capture = Capture(lab, one, debug_hm=f"DEBUG_VS_HM_{mode}").wait_engines(1)
         get_ids(client, one.url, ["x"])
         if "/health" in wanted:
-            checked = len(web.requests("/health"))
-            until(lambda: len(web.requests("/health")) > checked + 1, "the server is checked")
+            checks = lambda: sum(line.startswith(engine.back0.ip) for line in web.requests("/health"))     # the other's are of IPv6
+            before = checks()
+            until(lambda: checks() > before, "the server is checked")
         capture.end()
         got = {uri for uri, in tshark(capture.download(), "http.request", "http.request.uri")}
         assert got == wanted, mode
@@ -409,7 +419,7 @@ def test_two_services_monitors_tenants_and_files(lab):
         "index": 1, "name": "1", "enable": True, "action": "NETWORK_SECURITY_POLICY_ACTION_TYPE_DENY",
         "match": {"client_ip": {"match_criteria": "IS_IN", "addrs": v4(refused.ip4)}}}]})
     two.patch(replace={"network_security_policy_ref": policy["url"]})
-    until(lambda: refused.run("curl", "-s", "-m", 1, two.url, check=False).returncode, "it is kept out")
+    until(lambda: refused.run("curl", "-s", "-m", 3, two.url, check=False).returncode, "it is kept out")
     whole = Capture(lab, two, of=engine, capture_expression="tcp port 80 or icmp").wait_engines(1)
     get_ids(client, one.url, ["one"])
     get_ids(client, two.url, ["two"])

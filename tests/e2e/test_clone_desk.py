@@ -10,6 +10,7 @@ from lab.host import until
 from lab.packets import BAD_CHECKSUM, PcapReader, conversations
 from lab.tunnels import unwrap
 import link_world
+from test_clone_books import ready
 
 VXLAN = {"type": "CLONE_ENCAP_VXLAN", "vni": 7}
 
@@ -416,6 +417,8 @@ def test_the_way_to_each_sensor_is_proved_without_production(lab):
     who = [e["event_details"]["traffic_clone_details"]["user"] for e in events(lab, "CONFIG_TRAFFIC_CLONE_TEST")]
     assert who == ["admin"] * 5
     # Real copies go on as before.
+    until(vs.in_force, "the last edit has effect")
+    ready(vs)
     ids.forget()
     assert client.fresh_get(vs.url).ok
     until(lambda: (sums := vs.clone_told())["eligible"] == sums["sent"] == ids.settled() > 0, "the books are those of real copies")

@@ -152,6 +152,11 @@ class World:
         return self.client.run("curl", "-sS", "-m", "20", "--cacert", self.ca, "--resolve",
                                f"www.shop.example:443:{self.vs.vip}", *words, check=check)
 
+    def edit(self, how: str = "replace", **fields) -> None:
+        """The profile; once new connections go by it."""
+        self.lab.api.patch(self.profile.removeprefix("/api/"), **{how: fields})
+        until(self.vs.in_force, "the edit has effect")
+
     def url(self, path: str) -> str:
         return f"https://www.shop.example{path}"
 
@@ -289,18 +294,18 @@ def test_secrets_are_masked_and_only_what_was_chosen_is_copied(lab):
 
 def test_the_log_says_what_the_sensor_cannot_see(lab):
     world = World(lab, workers=1)
-    client, path = world.client, "trafficcloneprofile/" + world.profile.split("/")[-1]
+    client = world.client
     with client.entered():
         collector = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         collector.bind((client.ip4, 5140))
-        collector.settimeout(5)
+        collector.settimeout(30)
     wire = lab.dir / "client.pcap"
     tcpdump = client.start("tcpdump", "-i", "eth0", "-nn", "-U", "--immediate-mode", "-Z", "root", "-w", wire, "tcp port 443",
                            log="client.tcpdump")
     until(lambda: "listening on" in tcpdump.tail(), "tcpdump listens")
 
     def ask(**log) -> None:
-        lab.api.patch(path, add={"flow_log": log})
+        world.edit("add", flow_log=log)
         world.sensor.settled()
         world.sensor.forget()
         world.curl("--http2", "-o", "/dev/null", world.url("/bytes/1000"))
@@ -421,15 +426,17 @@ def test_a_slow_sensor_loses_the_rest_of_flows_and_nobody_waits(lab):
     assert any(talk.frames[-1].flags & RST and talk.frames[-1].src == talk.client for talk in hurt)
     world.engine.run("tc", "qdisc", "del", *slow)
     world.sensor.forget()
-    world.curl("-o", "/dev/null", world.url("/bytes/400000"))
-    world.ended()
-    (talk,) = [talk for talk in world.sensor.conversations() if talk.sent]
+
+    def copied():
+        world.curl("-o", "/dev/null", world.url("/bytes/400000"))
+        world.ended()
+        return [talk for talk in world.sensor.conversations() if talk.sent]
+    (talk,) = until(copied, "new flows are copied again")
     assert talk.complete and talk.ended and len(talk.answered) > 400_000
 
 
 def test_flows_are_admitted_whole_or_not_at_all(lab):
     world = World(lab, workers=1, http=False)
-    path = "trafficcloneprofile/" + world.profile.split("/")[-1]
 
     def ask(flows: int, **fields) -> dict:
         """So many connections under a profile with these fields; what is counted of them."""
@@ -443,12 +450,13 @@ def test_flows_are_admitted_whole_or_not_at_all(lab):
                 now["eligible"] == now["sent"] + now["dropped_sampled_out"] + now["dropped_shed"] and \
                 now["sent"] == before["sent"] + world.sensor.count()
 
-        lab.api.patch(path, replace=fields)
+        world.edit(**fields)
         world.sensor.forget()
         before = sums()
         known = before["flows_eligible"] + before["flows_filtered"]
-        for _ in range(flows):
-            world.curl("-o", "/dev/null", world.url("/bytes/3000"))
+        # At once: of who comes a quarter of a second later nobody would be shed.
+        world.curl("-k", "--parallel", "--parallel-immediate", "--connect-to", f"::{world.vs.vip}:443",
+                   *[word for n in range(flows) for word in ("-o", "/dev/null", f"https://host{n}.example/bytes/3000")])
         world.ended()
         until(told, "the books are closed")
         talks = [talk for talk in world.sensor.conversations() if talk.sent]
@@ -471,7 +479,7 @@ def test_flows_are_admitted_whole_or_not_at_all(lab):
 
 def test_clients_are_copied_as_they_speak(lab):
     world = World(lab, side="CLONE_SIDE_BOTH")
-    lab.api.patch("trafficcloneprofile/" + world.profile.split("/")[-1], replace={"decrypted_port": 8080})
+    world.edit(decrypted_port=8080)
     for version in ("--http1.1", "--http2"):
         world.curl(version, "-o", lab.dir / version, world.url(f"/bytes/200000?{version}"))
     world.ended()
@@ -494,8 +502,8 @@ def test_the_marker_and_the_segment_size_are_right_within_an_encapsulation(lab):
     tcpdump = world.sensor.start("tcpdump", "-i", "eth0", "-nn", "-U", "--immediate-mode", "-Z", "root", "-w", outer.path,
                                  "udp port 4789", log="outer.tcpdump")
     until(lambda: "listening on" in tcpdump.tail(), "tcpdump listens")
-    lab.api.patch("trafficcloneprofile/" + world.profile.split("/")[-1], replace={"clone_servers": [
-        {"ip_address": {"addr": world.sensor.ip4, "type": "V4"}, "encapsulation": {"type": "CLONE_ENCAP_VXLAN", "vni": 7}}]})
+    world.edit(clone_servers=[
+        {"ip_address": {"addr": world.sensor.ip4, "type": "V4"}, "encapsulation": {"type": "CLONE_ENCAP_VXLAN", "vni": 7}}])
     frames = []
 
     def whole() -> list:

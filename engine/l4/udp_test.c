@@ -182,11 +182,13 @@ static void a_server_that_falls_refuses_or_goes_loses_its_flows(void **state)
 	end(&f);
 }
 
-/* Nobody listens at SERVER, as a flow of another worker heard at NOW. */
-static void refuse(struct world *w, int server, uint64_t now)
+/* Nobody listens at SERVER, as a flow of another worker heard: after all that was, before all that comes. */
+static void refuse(struct world *w, int server)
 {
-	atomic_store(&w->backend[server]->refused_ns, now);
-	atomic_store(&w->state->refused_ns, now);
+	pass_ms(w->worker, 1);
+	atomic_store(&w->backend[server]->refused_ns, mono_ns());
+	atomic_store(&w->state->refused_ns, mono_ns());
+	pass_ms(w->worker, 1);
 }
 
 static void what_one_worker_hears_of_a_server_spares_the_clients_of_all(void **state)
@@ -199,20 +201,20 @@ static void what_one_worker_hears_of_a_server_spares_the_clients_of_all(void **s
 	say(old, "one");
 	had = got(&f, "one", &from);
 	/* The server answered since: it is somebody else's trouble. */
-	refuse(w, had, mono_ns());
+	refuse(w, had);
 	answer_to(&f, had, &from, "welcome");
 	hear(old, "welcome");
 	say(old, "two");
 	assert_int_equal(got(&f, "two", &from), had);
 	/* Nothing came since: neither this flow nor a new one meets it. */
-	refuse(w, had, mono_ns());
+	refuse(w, had);
 	say(old, "three");
 	assert_int_not_equal(got(&f, "three", &from), had);
 	for (unsigned i = 0; i < 2 * SERVERS; i++)
 		assert_int_not_equal(asks_once(&f), had);
 	/* All of them refuse: better one of them than nobody. */
 	for (int i = 0; i < SERVERS; i++)
-		refuse(w, i, mono_ns());
+		refuse(w, i);
 	say(old, "five");
 	got(&f, "five", &from);
 	counted(&service(w)->udp_lost, 0);
@@ -232,12 +234,12 @@ static void a_client_leaves_the_server_of_its_address_when_that_refuses(void **s
 	f = begin(w);
 	had = asks_once(&f);
 	assert_int_equal(asks_once(&f), had);
-	refuse(w, had, mono_ns());
+	refuse(w, had);
 	next = asks_once(&f);
 	assert_int_not_equal(next, had);
 	assert_int_equal(asks_once(&f), next);
 	/* Unless it is to stay, whatever becomes of it. */
-	refuse(w, next, mono_ns());
+	refuse(w, next);
 	w->pool.persist.down = HM_DOWN_CONTINUE_PERSISTENT_SERVER;
 	configure(w);
 	settle(w->worker);

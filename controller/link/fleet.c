@@ -76,6 +76,7 @@ static void grace_over(struct timer *t);
 static void set_life(struct engine *e, enum place_life life)
 {
 	e->life = life;
+	e->beats = e->fleet->beats;
 	e->since_us = wall_us();
 	placement_engine_changed(e->fleet->placement, e);
 	fleet_settle(e->fleet);
@@ -103,7 +104,8 @@ void engine_dead(struct engine *e, const char *why)
 
 /*
  * A controller that was stopped for a while finds that its engines have hung up, and they come back
- * one by one. Whoever comes first must not be given what the others are serving.
+ * one by one. Whoever comes first must not be given what the others are serving. Who is missed is counted by beats:
+ * a machine that stands still again and again takes longer for a death, and not for ever.
  */
 static void heart(struct timer *t)
 {
@@ -112,9 +114,15 @@ static void heart(struct timer *t)
 
 	if (now - f->beat_ns > FLEET_DEAD_MS * NS_PER_MS) {
 		log_warn("stood_still ms=%llu", (unsigned long long)((now - f->beat_ns) / NS_PER_MS));
-		f->stood_still_ns = now;
-		f->in_grace = true;
-		timer_in(f->loop, &f->grace, FLEET_GRACE_MS, grace_over);
+		f->beats = 0;
+	} else if (f->beats < FLEET_GRACE_BEATS) {
+		f->beats++;
+	}
+	LIST_FOREACH(l, &f->engines) {
+		struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
+
+		if (e->life == PLACE_UNSEEN && ++e->beats > FLEET_GRACE_BEATS)
+			engine_dead(e, "it has not connected since the controller started or stood still");
 	}
 	f->beat_ns = now;
 	timer_in(f->loop, &f->heart, FLEET_PING_MS, heart);
@@ -123,9 +131,8 @@ static void heart(struct timer *t)
 void engine_lost(struct engine *e)
 {
 	struct fleet *f = e->fleet;
-	uint64_t since = loop_now(f->loop) - f->stood_still_ns;
 
-	if (!f->stood_still_ns || since > FLEET_GRACE_MS * NS_PER_MS)
+	if (f->beats == FLEET_GRACE_BEATS)
 		engine_dead(e, "its connection was lost");
 	else if (e->life == PLACE_ALIVE)
 		set_life(e, PLACE_UNSEEN);
@@ -136,12 +143,6 @@ static void grace_over(struct timer *t)
 	struct fleet *f = CONTAINER_OF(t, struct fleet, grace);
 
 	f->in_grace = false;
-	LIST_FOREACH(l, &f->engines) {
-		struct engine *e = LIST_ENTRY(l, struct engine, in_fleet);
-
-		if (e->life == PLACE_UNSEEN)
-			engine_dead(e, "it has not connected since the controller started or stood still");
-	}
 }
 
 void fleet_new_epoch(struct fleet *f, const char *why)
@@ -397,6 +398,7 @@ int fleet_open(struct controller *c, int fd, struct fleet **out, struct err *e)
 	f->loop = c->loop;
 	f->fd = fd;
 	f->in_grace = true;
+	f->beats = FLEET_GRACE_BEATS;
 	f->spares = json_object();
 	list_init(&f->engines);
 	list_init(&f->sessions);

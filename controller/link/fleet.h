@@ -28,7 +28,8 @@
 
 #define FLEET_PING_MS  250
 #define FLEET_DEAD_MS  1000
-#define FLEET_GRACE_MS 10000 /* after its start the controller takes nobody for dead so long */
+#define FLEET_GRACE_MS 10000 /* after its start the controller takes nobody for dead so long, in which it is awake */
+#define FLEET_GRACE_BEATS (FLEET_GRACE_MS / FLEET_PING_MS)
 
 struct fleet;
 struct placement;
@@ -42,6 +43,7 @@ struct engine {
 	char *uuid, *name, *group, *cloud; /* as the serviceengine object says */
 	enum place_use use;
 	enum place_life life;
+	unsigned beats;                /* UNSEEN: of the heart, while it was missed */
 	bool known;                    /* said hello since the controller began */
 	struct timer death;            /* after a lost session */
 	struct session *control, *bulk; /* NULL: none */
@@ -98,7 +100,7 @@ struct fleet {
 	json_int_t asked;
 	bool stops;                    /* nobody is asked any more */
 	struct log_source log_source;
-	uint64_t stood_still_ns;       /* when we last came to after standing still; 0: never */
+	unsigned beats;                /* of the heart since we last stood still, up to FLEET_GRACE_BEATS */
 	json_t *spares;                /* group uuid -> could it lose its spare engines? (spare.h) */
 	struct restraint news;         /* of services, pools and servers, as engines see them */
 	unsigned strangers;            /* sessions that nobody belongs to yet */

@@ -24,14 +24,14 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 60, every: f
     """Wait until condition() is true and return what it gave.
 
     A limit that is given is part of what is promised; the other one ends a test that hangs. Neither counts what the
-    machine had no time for. A condition that asks somebody who does not answer (OSError, which requests' errors are)
-    is not true yet.
+    machine had no time for, up to four times the limit. A condition that asks somebody who does not answer (OSError,
+    which requests' errors are) is not true yet.
     """
     began, starved = time.monotonic(), starved_ms()
     while True:
         # The last look is after the end: a machine that stood still has had none since.
         late = time.monotonic() - began - seconds
-        over = late > 0 and late * 1000 > starved_ms() - starved
+        over = late > 0 and late > min((starved_ms() - starved) / 1000, 3 * seconds)
         result, error = None, ""
         try:
             result = condition()

@@ -497,9 +497,9 @@ static void events_are_bounded_and_the_dropped_are_counted(void **state)
 
 /* ---- size ------------------------------------------------------------- */
 
-static uint64_t time_of_edits(struct world *w, int n)
+static uint64_t cost_of_edits(struct world *w, int n)
 {
-	uint64_t start = mono_ns();
+	uint64_t start = computed_ns();
 	char uuid[32], name[32];
 
 	for (int i = 0; i < 200; i++) {
@@ -514,7 +514,20 @@ static uint64_t time_of_edits(struct world *w, int n)
 		assert_non_null(store_find(w->s, "service", "", "", name));
 		txn_abort(t);
 	}
-	return mono_ns() - start;
+	return computed_ns() - start;
+}
+
+/* The least of several: the machine is shared, and so are its caches. */
+static uint64_t least_cost_of_edits(struct world *w, int n)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (int i = 0; i < 5; i++) {
+		uint64_t cost = cost_of_edits(w, n);
+
+		least = MIN(least, cost);
+	}
+	return least;
 }
 
 static void fill(struct world *w, int from, int to)
@@ -540,9 +553,9 @@ static void an_edit_costs_the_same_among_many(void **state)
 
 	create(w, &test_group, "group-1", named("web"));
 	fill(w, 0, 200);
-	few = time_of_edits(w, 200);
+	few = least_cost_of_edits(w, 200);
 	fill(w, 200, 20000);
-	many = time_of_edits(w, 20000);
+	many = least_cost_of_edits(w, 20000);
 	print_message("an edit among 200 objects: %.1f us, among 20,000: %.1f us\n",
 		      (double)few / 200e3, (double)many / 200e3);
 	reopen(w);

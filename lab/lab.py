@@ -133,6 +133,19 @@ class VirtualService:
                      f"the engines of {self.name} tell their counters")
         return self.clone_sums(rows)
 
+    def wait_clone_ready(self) -> "VirtualService":
+        """Its clone servers can be reached: of a flow that begins earlier nothing is copied."""
+        now = time.time() * 1e6
+
+        def ready() -> bool:
+            lines = [line for row in self.clone_stats() if row["time_us"] > now for line in row["clone_srvr_stats"]]
+            return bool(lines) and all(line.get("state", "").startswith("ready") for line in lines)
+        try:
+            until(ready, f"the clone servers of {self.name} are ready", every=0.1)
+        except AssertionError as late:
+            raise AssertionError(f"{late}: {self.clone_stats()}") from None
+        return self
+
     def pool_runtime(self) -> list[dict]:
         return self.lab.api.get(f"pool/{self.pool_uuid}/runtime/server/")["results"]
 
@@ -325,9 +338,9 @@ class Lab:
     def virtual_service(self, pool: list[Union[Server, dict]], name: Optional[str] = None,
                         port: int = 80, http: bool = True, v4: bool = True, v6: bool = False,
                         servers_v6: bool = False, clone: Optional[str] = None,
-                        monitor: Optional[str] = "http", wait: bool = True,
+                        monitor: Optional[str] = "http", wait: bool = True, wait_clone: bool = True,
                         pool_more: Optional[dict] = None, **more: Any) -> VirtualService:
-        """A virtual service with all that it needs; `wait` until it answers for its address."""
+        """A virtual service with all that it needs; `wait` until it answers for its address, and its flows are copied."""
         n = self._number("vs", 1)
         name = name or f"vs{n}"
         vip4, vip6 = self.front.address(100 + n)
@@ -357,6 +370,8 @@ class Lab:
                                  made_pool["uuid"], made_vip["uuid"])
         if wait:
             service.wait_up()
+        if wait and wait_clone and clone:
+            service.wait_clone_ready()
         return service
 
 

@@ -47,14 +47,6 @@ def balanced(vs):
         raise AssertionError(f"{late}: {vs.clone_stats()}") from None
 
 
-def ready(vs):
-    """Its clone servers can be reached: of a flow that begins earlier nothing is copied."""
-    def all_are():
-        lines = [line for row in vs.clone_stats() for line in row["clone_srvr_stats"]]
-        return lines and all(line.get("state") == "ready" for line in lines)
-    until(all_are, "the clone servers are ready", every=0.1)
-
-
 def since_sum(vs, counter):
     return sum(line[counter] for engine in vs.clone_stats() for line in engine["clone_srvr_stats"])
 
@@ -158,7 +150,6 @@ def test_which_flows_are_copied_is_chosen_at_their_birth(lab):
     lab.engine()
     profile = Profile(lab, [ids], preserve_client_ip=True)
     vs = profile.vs = lab.virtual_service(pool=[web], http=False, clone=profile.ref).wait_servers_up(1)
-    ready(vs)
 
     def visit(times, held=0):
         for _ in range(times):
@@ -276,7 +267,6 @@ def test_every_reason_is_in_the_books_and_no_frame_in_none(lab):
     own = Own(web, "tcp port 80")
     profile = Profile(lab, [ids])
     vs = profile.vs = lab.virtual_service(pool=[web], http=False, monitor=None, clone=profile.ref)
-    ready(vs)
     held = Held(client, vs)
     until(lambda: ids.conversations() and ids.conversations()[0].complete, "it is copied")
 
@@ -322,7 +312,7 @@ def test_every_reason_is_in_the_books_and_no_frame_in_none(lab):
     until(lambda: "listening on" in tcpdump.tail(), "it listens")
     profile.edit(filter={"sample_percent": 100}, clone_servers=[
         {"ip_address": {"addr": ids.ip4, "type": "V4"}, "encapsulation": {"type": "CLONE_ENCAP_VXLAN", "vni": 7}}])
-    ready(vs)
+    vs.wait_clone_ready()
     long, further = "/?" + "x" * 900, Held(client, vs)
     further.talk(long)
     until(lambda: wrapped.extend(reader.new_frames()) or len(wrapped) > 8, "copies come so")
@@ -347,7 +337,6 @@ def test_who_takes_over_copies_on(lab):
     ids, web, client = lab.sensor(), lab.server(), lab.client()
     engines = [lab.engine() for _ in range(2)]
     vs = lab.virtual_service(pool=[web], http=False, clone=lab.clone_profile([ids])).wait_servers_up(1)
-    ready(vs)
     assert client.fresh_get(vs.url).ok
     first = until(vs.owner, "somebody has it")
     until(lambda: ids.conversations(), "it copies")

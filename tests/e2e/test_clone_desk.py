@@ -10,7 +10,6 @@ from lab.host import until
 from lab.packets import BAD_CHECKSUM, PcapReader, conversations
 from lab.tunnels import unwrap
 import link_world
-from test_clone_books import ready
 
 VXLAN = {"type": "CLONE_ENCAP_VXLAN", "vni": 7}
 
@@ -418,7 +417,7 @@ def test_the_way_to_each_sensor_is_proved_without_production(lab):
     assert who == ["admin"] * 5
     # Real copies go on as before.
     until(vs.in_force, "the last edit has effect")
-    ready(vs)
+    vs.wait_clone_ready()
     ids.forget()
     assert client.fresh_get(vs.url).ok
     until(lambda: (sums := vs.clone_told())["eligible"] == sums["sent"] == ids.settled() > 0, "the books are those of real copies")

@@ -10,7 +10,7 @@ import struct
 import threading
 
 from origin import Origin
-from test_clone_books import balanced, ready
+from test_clone_books import balanced
 
 from lab import until
 from lab.packets import BAD_CHECKSUM, PcapReader, conversations
@@ -189,7 +189,6 @@ def test_the_sensor_sees_what_the_server_sees(lab):
     talker = Talker(web)
     own = Own(web, "tcp port 8080")
     vs = lab.virtual_service(pool=[talker.address], monitor=None, clone=lab.clone_profile([ids]))
-    ready(vs)
     assert client.get(vs.url + "bytes/1").ok
     client.session.close()
     tables = lab.back.table(), lab.span.table()

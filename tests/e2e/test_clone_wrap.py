@@ -268,7 +268,7 @@ def test_a_profile_says_the_encapsulation(lab):
     engine.ip("route", "add", "198.18.8.0/24", "via", hop.ip)
     body = {"name": "far", "clone_servers": [{"ip_address": {"addr": sensor.ip4, "type": "V4"}}]}
     profile = lab.api.post("trafficcloneprofile", body)
-    vs = lab.virtual_service(pool=[web], http=False, monitor=None, clone=profile["url"])
+    vs = lab.virtual_service(pool=[web], http=False, monitor=None, clone=profile["url"], wait_clone=False)
     engine.run("ping", "-c", 1, "-W", 5, sensor.ip4)
     syns, reader = [], PcapReader(lab.dir / "syns.pcap")
     tcpdump = web.start("tcpdump", "-i", "eth0", "-nn", "--immediate-mode", "-U", "-Z", "root", "-w", reader.path,
@@ -441,7 +441,7 @@ def test_the_service_s_routing_domain_leads_to_the_sensor(lab):
         {"ip_address": ip(sensor.ip4), "encapsulation": {"type": "CLONE_ENCAP_VXLAN", "vni": 5}}]})
     vs = blue.service([blue.server.ip4], traffic_clone_profile_ref=profile["url"])
     wait_up(lab, vs)
-    other = lab.virtual_service(pool=[lab.server()], monitor=None, clone=profile["url"])
+    other = lab.virtual_service(pool=[lab.server()], monitor=None, clone=profile["url"], wait_clone=False)
     client = lab.client()
 
     def came():

@@ -1,7 +1,6 @@
 """What the sensor gets is what the virtual service said, and production does not notice."""
 
 import pytest
-from test_clone_books import ready
 
 from lab import until
 from lab.packets import BAD_CHECKSUM
@@ -172,7 +171,6 @@ def test_with_preserved_addresses_clients_never_share_a_server_connection(lab):
     clients = [lab.client() for _ in range(3)]
     lab.engine(workers=1)
     vs = lab.virtual_service(pool=[web], clone=lab.clone_profile([ids], preserve_client_ip=True))
-    ready(vs)
     for _ in range(5):
         for client in clients:
             assert client.get(vs.url).ok

@@ -44,6 +44,14 @@ def complaints(folder):
             if re.search(r"must_failed|Sanitizer|runtime error:", line)]
 
 
+def last_words(folder):
+    """What each program said last, for those who will see nothing but this output."""
+    for log in sorted(folder.glob("*.log")):
+        lines = log.read_text(errors="replace").splitlines()
+        if lines:
+            print(f"--- {log.name}, {len(lines)} lines", *(line[:300] for line in lines[-20:]), sep="\n")
+
+
 @pytest.fixture
 def lab(request):
     """A world of the test's own; its engines have SPANWIRE_WORKERS workers."""
@@ -64,6 +72,7 @@ def lab(request):
             shutil.rmtree(folder, ignore_errors=True)
         else:
             print(f"\nlogs and packets of {request.node.name}: {folder}")
+            last_words(folder)
     assert not bad, "a program of ours broke, whatever the test saw"
 
 

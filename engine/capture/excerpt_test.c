@@ -1,6 +1,7 @@
 #include "base/test.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -200,9 +201,11 @@ static void what_is_read_while_it_is_written_is_whole(void **state)
 	assert_int_equal(excerpt_new(&g, 1, 1u << 20), 0);
 	place = excerpt_give(&g, 1);
 	writer = fork();
-	if (writer == 0)
+	if (writer == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* whatever becomes of the test, it does not write for ever */
 		for (uint64_t at = 1;; at++)
 			say(&g, place - 1, 1, 0, at);
+	}
 	while (seen < 20) {
 		past = read_all(&g, 1);
 		seen += past.n > 0;

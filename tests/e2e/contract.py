@@ -59,7 +59,7 @@ class Controller:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        return context.wrap_socket(socket.create_connection(("127.0.0.1", port), 10))
+        return context.wrap_socket(socket.create_connection(("127.0.0.1", port), 30))
 
     def raw(self, request: bytes):
         """Bytes as they are, and (status, head, body) of the answer; for what a library would tidy up."""

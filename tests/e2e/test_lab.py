@@ -122,7 +122,7 @@ def test_a_dead_lab_leaves_nothing(tmp_path):
         assert len(namespaces(prefix)) == 5
         nginx = command("ip", "netns", "pids", f"{prefix}web1").stdout.split()
         os.kill(child.pid, number)
-        child.wait(20)
+        child.wait(60)
         if number == signal.SIGKILL:
             assert namespaces(prefix)
             from lab import Lab

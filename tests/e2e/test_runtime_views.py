@@ -116,7 +116,7 @@ def test_questions_end_whatever_an_engine_does(world):
         return msg["n"], thread, answers
 
     def ends(thread, answers):
-        thread.join(10)
+        thread.join(30)
         assert answers, "nobody answered the client"
         return answers[0]
 

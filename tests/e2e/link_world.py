@@ -294,10 +294,14 @@ class Engine:
         self.errands.append(errand)
         until(lambda: not self.errands, "it was done")
 
+    def listen(self) -> None:
+        """Without its thread: what comes from now on is the test's to take."""
+        self.running = False
+        self.thread.join(LIMIT_S)
+
     def halt(self) -> None:
         """As by kill -9: the connections end without a word."""
-        self.running = False
-        self.thread.join(5)
+        self.listen()
         self.close()
 
     def bulk(self) -> "Engine":

@@ -143,8 +143,7 @@ def test_answers_of_an_engine_are_its_own_and_have_an_end(world):
     engine = world.engine().enrol(world.token()).up().run()
     until(lambda: f"assignment/{vs['uuid']}" in engine.held, "it holds the service")
     liar = engine.bulk()
-    liar.running = False
-    liar.thread.join(5)
+    liar.listen()
 
     def asked(path, answer, **query):
         with ThreadPoolExecutor(1) as pool:
@@ -193,7 +192,9 @@ def test_a_deleted_engine_is_refused(world):
 
 
 def test_a_second_engine_of_a_name_is_refused(world, tmp_path):
-    engine = world.engine().enrol(world.token()).up()
+    # It answers pings meanwhile: who is silent for a second is none any more.
+    engine = world.engine().enrol(world.token()).up().run()
+    revision = engine.revision
     with pytest.raises(Refused, match="another service engine with the name se-1 is connected"):
         Engine(world, "se-1", tmp_path / "elsewhere").enrol(world.token())
     # A copy of its state folder on another machine.
@@ -201,8 +202,10 @@ def test_a_second_engine_of_a_name_is_refused(world, tmp_path):
     copy.uuid = engine.uuid
     with pytest.raises(Refused, match="another service engine with the name se-1 is connected"):
         copy.hello()
-    engine.serve(lambda: world.events("SE_CONNECTION_REFUSED"), "there is an event")
+    assert world.events("SE_CONNECTION_REFUSED")
+    engine.listen()
     engine.quiet(0.5)
+    assert engine.revision == revision
 
 
 def test_an_engine_that_lost_its_disk_joins_again_as_itself(world, tmp_path):

@@ -261,23 +261,42 @@ static int seen(void *arg, uint32_t rule, const struct in6_addr *net, unsigned l
 	return 0;
 }
 
-/* One rule after the other took 126 ms and 158 us; the limits are of CPU time, and wide. */
-static void thousands_of_rules_cost_as_little(void **state)
+enum { MANY_RULES = 4000, QUESTIONS = 10000 };
+
+/* What it costs to make the policy of the first N rules and to take it apart; and, into ASKING, QUESTIONS of it. */
+static uint64_t cost_of_rules(const struct network_security_policy *all, unsigned n, uint64_t *asking)
 {
-	enum { N = 4000, QUESTIONS = 10000 };
-	static struct network_security_rule rules[N];
-	static struct network_security_match_target matches[N];
-	static struct ip_addr_match clients[N];
-	static char names[N][12];
-	const struct network_security_policy p = { .rules = rules, .rules_n = N };
+	struct network_security_policy p = *all;
+	uint64_t t0 = computed_ns(), t1;
 	unsigned networks = 0;
-	uint64_t t0, t1, t2;
-	struct netsec *n;
+	struct netsec *policy;
 	uint32_t rule;
+
+	p.rules_n = n;
+	policy = netsec_new(&p, group, NULL, NULL);
+	assert_int_equal(netsec_denied(policy, seen, &networks), 0);
+	t1 = computed_ns();
+	assert_int_equal(networks, n);
+	for (unsigned i = 0; i < QUESTIONS; i++)
+		assert_int_equal(ask(policy, "10.200.3.4", 80, &rule), NETSEC_ALLOW);
+	*asking = computed_ns() - t1;
+	netsec_put(policy);
+	return t1 - t0;
+}
+
+/* With one rule after the other it would be a hundred times as much to make, and ten times to ask. */
+static void ten_times_the_rules_cost_hardly_more_than_ten_times(void **state)
+{
+	static struct network_security_rule rules[MANY_RULES];
+	static struct network_security_match_target matches[MANY_RULES];
+	static struct ip_addr_match clients[MANY_RULES];
+	static char names[MANY_RULES][12];
+	const struct network_security_policy p = { .rules = rules };
+	uint64_t few = UINT64_MAX, many = UINT64_MAX, of_few = UINT64_MAX, of_many = UINT64_MAX;
 
 	(void)state;
 	make_group();
-	for (unsigned i = 0; i < N; i++) {
+	for (unsigned i = 0; i < MANY_RULES; i++) {
 		snprintf(names[i], sizeof(names[i]), "r%u", i);
 		clients[i] = (struct ip_addr_match){ .prefixes = &prefixes[i * 2], .prefixes_n = 1, .match_criteria = IS_IN };
 		matches[i] = (struct network_security_match_target){ .client_ip = &clients[i] };
@@ -285,19 +304,19 @@ static void thousands_of_rules_cost_as_little(void **state)
 							   .match = &matches[i],
 							   .action = NETWORK_SECURITY_POLICY_ACTION_TYPE_DENY };
 	}
-	t0 = computed_ns();
-	n = netsec_new(&p, group, NULL, NULL);
-	assert_int_equal(netsec_denied(n, seen, &networks), 0);
-	t1 = computed_ns();
-	assert_int_equal(networks, N);
-	for (unsigned i = 0; i < QUESTIONS; i++)
-		assert_int_equal(ask(n, "10.200.3.4", 80, &rule), NETSEC_ALLOW);
-	t2 = computed_ns();
-	print_message("measured: %llu us to make and to take apart, %llu ns a question with %d rules\n",
-		      (unsigned long long)((t1 - t0) / 1000), (unsigned long long)((t2 - t1) / QUESTIONS), N);
-	assert_true(t1 - t0 < 100 * NS_PER_MS);
-	assert_true(t2 - t1 < QUESTIONS * 20000ull);
-	netsec_put(n);
+	for (int i = 0; i < 5; i++) { /* the least counts: the machine is shared, and so are its caches */
+		uint64_t asking;
+
+		few = MIN(few, cost_of_rules(&p, MANY_RULES / 10, &asking));
+		of_few = MIN(of_few, asking);
+		many = MIN(many, cost_of_rules(&p, MANY_RULES, &asking));
+		of_many = MIN(of_many, asking);
+	}
+	print_message("measured: %llu us to make and to take apart, %llu ns a question with %d rules; with a tenth %llu us and %llu ns\n",
+		      (unsigned long long)(many / 1000), (unsigned long long)(of_many / QUESTIONS), MANY_RULES,
+		      (unsigned long long)(few / 1000), (unsigned long long)(of_few / QUESTIONS));
+	assert_true(many < 40 * few);
+	assert_true(of_many < 5 * of_few);
 }
 
 int main(void)
@@ -306,7 +325,7 @@ int main(void)
 		cmocka_unit_test(thousands_of_networks_cost_a_dozen_comparisons),
 		cmocka_unit_test(rates_go_on_in_the_next_policy),
 		cmocka_unit_test(random_rules_mean_what_they_say),
-		cmocka_unit_test(thousands_of_rules_cost_as_little),
+		cmocka_unit_test(ten_times_the_rules_cost_hardly_more_than_ten_times),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -285,11 +285,11 @@ def test_limits_and_filters(lab):
 
 
 
-def shell(lab, *words, **options):
+def shell(lab, *words, password_file=None, **options):
     """`spanwire ...` on the controller's host, as a process."""
     c = lab.controller
     env = {"PATH": "/usr/bin", "HOME": "/nonexistent", "SPANWIRE_CONTROLLER": c.url, "SPANWIRE_INSECURE": "1",
-           "SPANWIRE_PASSWORD_FILE": str(c.password_file)}
+           "SPANWIRE_PASSWORD_FILE": str(password_file or c.password_file)}
     return subprocess.Popen(["ip", "netns", "exec", c.ns, str(lab.program("spanwire")), "--insecure", *map(str, words)],
                             env=env, stderr=subprocess.PIPE, **options)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -94,14 +95,14 @@ class Engine(Host):
         return proxy
 
     def signal_proxy(self, number: int, pid: Optional[int] = None) -> None:
-        try:
-            os.kill(pid or self.proxy, number)
-        except ProcessLookupError:
-            pass
+        pid = pid or self.proxy
+        if pid:         # 0 is whoever runs the lab
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def hang(self) -> None:
         """Both processes stop where they are (SIGSTOP); the kernel of the host goes on."""
-        proxy = self.proxy
+        proxy = until(lambda: self.proxy, f"{self.name} has a proxy")
         self.process.signal(signal.SIGSTOP)
         self.signal_proxy(signal.SIGSTOP, proxy)
 

@@ -29,6 +29,7 @@ struct script {
 struct fake {
 	struct watch watch;
 	union address address;
+	int keeps;               /* the port: nobody else answers there when this one does not */
 	struct script script;
 	unsigned accepted;
 	int end;                 /* how the client ended the last one: 0, or an errno; -1: not yet */
@@ -110,17 +111,27 @@ static void fake_accept(struct watch *w, uint32_t events)
 		answer(c);
 }
 
+static int bound(const union address *a)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
+	assert_int_equal(bind(fd, &a->sa, address_len(a)), 0);
+	return fd;
+}
+
 static void fake_start(struct fake *f, const char *text)
 {
 	socklen_t n = sizeof(f->address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd;
 
 	memset(f, 0, sizeof(*f));
 	f->script.answer = text;
 	assert_int_equal(address_parse(&f->address, "127.0.0.1", 0), 0);
-	assert_int_equal(bind(fd, &f->address.sa, address_len(&f->address)), 0);
+	f->keeps = bound(&f->address);
+	assert_int_equal(getsockname(f->keeps, &f->address.sa, &n), 0);
+	fd = bound(&f->address);
 	assert_int_equal(listen(fd, 64), 0);
-	assert_int_equal(getsockname(fd, &f->address.sa, &n), 0);
 	assert_int_equal(watch_start(loop, &f->watch, fd, EPOLLIN, fake_accept), 0);
 }
 
@@ -193,6 +204,7 @@ static int teardown(void **state)
 	health_free(w.health);
 	if (w.fake.watch.active)
 		fake_stop(&w.fake);
+	close(w.fake.keeps);
 	loop_turn(loop, 0);
 	backend_put(w.backend);
 	loop_free(loop);

@@ -49,7 +49,7 @@ def test_without_descriptors_or_ports(lab):
     for s in waiting:
         s.sendall(b"\r\n")
     for s in waiting:
-        s.settimeout(20)
+        s.settimeout(60)
         assert s.recv(1000).endswith(b"web1\n"), "nobody was refused"
         s.close()
     assert client.curl(other.url) == "web1\n"

@@ -111,7 +111,7 @@ class AddressWatch:
 
     def stop(self) -> "AddressWatch":
         self.ending.set()
-        self.thread.join(2)
+        self.thread.join(30)
         self.socket.close()
         return self
 

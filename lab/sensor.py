@@ -81,7 +81,7 @@ class Sensor(Host):
         return conversations(self.frames())
 
     def saw(self, src: Optional[str] = None, dst: Optional[str] = None, http: Optional[str] = None,
-            seconds: float = 15) -> bool:
+            seconds: float = 60) -> bool:
         """Did a conversation come with this client, this server, this text in its request?"""
         def look() -> bool:
             return any(

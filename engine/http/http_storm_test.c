@@ -170,7 +170,7 @@ static void nothing_is_left_of_a_storm(void **state)
 		if (step % 500 == 0)
 			change();
 		clock_move(10 * NS_PER_US);
-		if (dice(8) == 0)
+		if (dice(256) == 0)
 			settle(w.worker); /* or else the worker of a busy machine may see nothing but the end of each */
 		if (*c < 0)
 			*c = dial();

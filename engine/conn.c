@@ -22,6 +22,7 @@ static ssize_t tcp_recv(struct conn *c, void *p, size_t n)
 	do
 		got = recv(c->watch.fd, p, n, 0);
 	while (got < 0 && errno == EINTR);
+	c->received += got > 0 ? (uint32_t)got : 0;
 	return got < 0 ? -errno : got;
 }
 

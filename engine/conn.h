@@ -28,6 +28,7 @@
 #include "engine/capture/retell.h"
 #include "engine/throttle.h"
 #include "net/loop.h"
+#include "net/packets.h"
 
 struct conn;
 struct worker;
@@ -110,6 +111,8 @@ struct conn {
 	uint16_t own_port;                /* server: of our end; 0: nobody asked yet */
 	uint8_t own_ip[16];               /* ... known when the port is */
 	uint32_t jots;                    /* messages on it of which the recorder got the first bytes */
+	uint32_t received;                /* bytes that the kernel gave, of TLS as they were on the wire; round */
+	struct packets_span read;         /* of those, what what was read last came by, and what waits in c->in */
 
 	/* Client side. */
 	struct listener *listener;
@@ -158,6 +161,8 @@ static inline ssize_t conn_recv(struct conn *c, void *p, size_t n)
 		return -EAGAIN;
 	got = c->stream->recv(c, p, throttle_share(c->throttle, n));
 	conn_took(c, got);
+	if (got > 0)
+		c->read = (struct packets_span){ buffer_len(c->in) ? c->read.from : c->read.to, c->received };
 	if (c->retold && got > 0)
 		retell_heard(c, p, (size_t)got);
 	else if (c->retold && got == 0)

@@ -28,9 +28,10 @@ struct note {
 	uint8_t leg, over, flags, len;
 	uint16_t retry, port, server_port, unused[3];
 	uint8_t server[16];
+	struct packets_span brought[PACKETS_TELLINGS];
 	char request[PACKETS_REQUEST_MAX];
 };
-_Static_assert(sizeof(struct note) == 120, "no holes");
+_Static_assert(sizeof(struct note) == 136, "no holes");
 
 struct text {
 	struct head head;
@@ -87,6 +88,8 @@ void packets_put_note(struct buf *b, const struct packets_note *n)
 	};
 
 	memcpy(w.server, n->server, sizeof(w.server));
+	for (unsigned i = 0; i < PACKETS_TELLINGS; i++)
+		w.brought[i] = (struct packets_span){ htole32(n->brought[i].from), htole32(n->brought[i].to) };
 	memcpy(w.request, n->request, w.len);
 	buf_put(b, &w, sizeof(w));
 }
@@ -118,6 +121,8 @@ static int take_note(const uint8_t *p, size_t len, struct packets_note *n, struc
 		.server_port = le16toh(w.server_port),
 	};
 	memcpy(n->server, w.server, sizeof(n->server));
+	for (unsigned i = 0; i < PACKETS_TELLINGS; i++)
+		n->brought[i] = (struct packets_span){ le32toh(w.brought[i].from), le32toh(w.brought[i].to) };
 	if (w.leg > PACKETS_SERVER_LEG || w.len > sizeof(w.request) || !is_printable(w.request, w.len))
 		return err_set(e, -EINVAL, NULL, "A note of a capture does not say what it is.");
 	memcpy(n->request, w.request, w.len);

@@ -56,6 +56,13 @@ struct packets_frame {
 
 enum { NOTE_TLS = 1 << 0, NOTE_KEYED = 1 << 1, NOTE_RETOLD = 1 << 2 };
 
+/* Bytes that a client said, from one to before another, counted from its connection's first and round as TCP does. */
+struct packets_span {
+	uint32_t from, to;        /* equal: not known */
+};
+
+enum packets_told { PACKETS_WIRE, PACKETS_RETOLD, PACKETS_TELLINGS };
+
 /* Engines tell notes when they know them: they are in the blocks before those of most packets that they are about. */
 struct packets_note {
 	uint64_t at_ns, flow;
@@ -66,6 +73,8 @@ struct packets_note {
 	uint16_t port;            /* server leg: the engine's */
 	uint16_t server_port;
 	uint8_t server[16];       /* server leg */
+	/* Client leg, it is there: what was read together with its head, on the wire and as PACKETS_PLAIN tells it. */
+	struct packets_span brought[PACKETS_TELLINGS];
 	char request[PACKETS_REQUEST_MAX + 1]; /* "": there is none, only a connection */
 };
 

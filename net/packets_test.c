@@ -96,7 +96,8 @@ static void notes_are_taken_as_put(void **state)
 {
 	struct buf b = BUF_INIT;
 	const struct packets_note in = { .at_ns = 5, .flow = 6, .leg = PACKETS_SERVER_LEG, .over = 1, .flags = NOTE_TLS, .retry = 2, .port = 3,
-					 .server_port = 4, .server = { 1, 2 }, .request = "an-id" };
+					 .server_port = 4, .server = { 1, 2 }, .brought = { { 5, 6 }, { UINT32_MAX, 8 } },
+					 .request = "an-id" };
 	struct packets_item item;
 	struct err e = { 0 };
 	const uint8_t *p;
@@ -110,10 +111,10 @@ static void notes_are_taken_as_put(void **state)
 	assert_int_equal(item.kind, PACKETS_NOTE);
 	assert_true(item.note.at_ns == 5 && item.note.flow == 6 && item.note.leg == PACKETS_SERVER_LEG && item.note.over &&
 		    item.note.flags == NOTE_TLS && item.note.retry == 2 && item.note.port == 3 && item.note.server_port == 4 &&
-		    memcmp(item.note.server, in.server, 16) == 0);
+		    memcmp(item.note.server, in.server, 16) == 0 && memcmp(item.note.brought, in.brought, sizeof(in.brought)) == 0);
 	assert_string_equal(item.note.request, "an-id");
 	/* The leg, and a letter of the id. */
-	for (unsigned at = 24; at <= 56; at += 32) {
+	for (unsigned at = 24; at <= 72; at += 48) {
 		char was = b.data[at];
 
 		b.data[at] = '\n';

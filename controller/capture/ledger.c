@@ -20,6 +20,7 @@ struct request {
 	uint64_t flow, begin, end;
 	uint64_t older_end;       /* when the last of those before it was over */
 	bool settled;             /* they all are, and older_end is known */
+	struct packets_span brought[PACKETS_TELLINGS];
 	unsigned source, id_len;
 	char id[PACKETS_REQUEST_MAX + 1];
 	struct {
@@ -41,6 +42,9 @@ struct conn {
 	uint64_t key;
 	uint8_t flags;
 	bool known, told;         /* told: what is to be said of it was */
+	bool counted;             /* client's: its SYN was seen, then, and where its bytes begin */
+	uint32_t first;
+	uint64_t since;
 };
 
 /* What is said of a server, but for the retry. */
@@ -183,6 +187,7 @@ static struct request *request_get(struct ledger *l, unsigned source, const stru
 	r = &l->requests[l->n % LEDGER_REQUESTS];
 	*r = (struct request){ .number = l->n, .namesake = *ids, .flow = n->flow, .source = source, .begin = n->at_ns,
 			       .end = UINT64_MAX, .id_len = (unsigned)len };
+	memcpy(r->brought, n->brought, sizeof(r->brought));
 	memcpy(r->id, n->request, len);
 	*ids = l->n;
 	if (before && before != r) {
@@ -220,18 +225,8 @@ static struct request *at_time(struct ledger *l, struct flow *f, uint64_t at_ns,
 
 /* ---- connections ---- */
 
-static struct conn *conn_of(struct ledger *l, unsigned source, unsigned leg, uint64_t flow, unsigned port, const uint8_t server[16],
-			    unsigned server_port)
+static struct conn *conn_at(struct ledger *l, uint64_t key)
 {
-	uint64_t key = mixed(leg + 2 * source), half[2];
-
-	if (leg == PACKETS_CLIENT_LEG) {
-		key = mixed(key ^ flow);
-	} else {
-		memcpy(half, server, sizeof(half));
-		key = mixed(mixed(key ^ half[0]) ^ half[1]) ^ ((uint64_t)port << 16 | server_port);
-		key = mixed(key);
-	}
 	struct conn *c = &l->conns[key % CONNS];
 
 	if (c->key != key)
@@ -239,17 +234,35 @@ static struct conn *conn_of(struct ledger *l, unsigned source, unsigned leg, uin
 	return c;
 }
 
+/* A client's, as HOW tells it. */
+static struct conn *conn_of_client(struct ledger *l, unsigned source, uint64_t flow, enum packets_told how)
+{
+	return conn_at(l, mixed(mixed(1 + how + 4 * (uint64_t)source) ^ flow));
+}
+
+static struct conn *conn_of_server(struct ledger *l, unsigned source, unsigned port, const uint8_t server[16], unsigned server_port)
+{
+	uint64_t half[2];
+
+	memcpy(half, server, sizeof(half));
+	return conn_at(l, mixed(mixed(mixed(mixed(4 * (uint64_t)source) ^ half[0]) ^ half[1]) ^ ((uint64_t)port << 16 | server_port)));
+}
+
 void ledger_note(struct ledger *l, unsigned source, const struct packets_note *n)
 {
-	struct conn *c = conn_of(l, source, n->leg, n->flow, n->port, n->server, n->server_port);
+	struct conn *c = n->leg == PACKETS_CLIENT_LEG ? conn_of_client(l, source, n->flow, PACKETS_WIRE)
+						      : conn_of_server(l, source, n->port, n->server, n->server_port);
 	struct request *r = *n->request ? request_get(l, source, n) : NULL;
 
-	if (!n->over && (!c->known || c->flags != n->flags))
-		*c = (struct conn){ .key = c->key, .flags = n->flags, .known = true };
+	if (!n->over && (!c->known || c->flags != n->flags)) {
+		c->flags = n->flags;
+		c->known = true;
+		c->told = false;
+	}
 	if (!r)
 		return;
 	if (n->over) {
-		r->end = n->at_ns;
+		r->end = MAX(n->at_ns, r->begin);
 	} else if (n->leg == PACKETS_SERVER_LEG) {
 		/* Beyond its room the last one is what counts. */
 		unsigned at = MIN(r->n_tries, (unsigned)TRIES_MAX - 1);
@@ -269,8 +282,9 @@ void ledger_note(struct ledger *l, unsigned source, const struct packets_note *n
 /* ---- packets ---- */
 
 struct seen {
-	bool known, payload;
+	bool known, syn;
 	unsigned sport, dport;
+	uint32_t seq, payload;    /* bytes */
 	const uint8_t *src, *dst;
 	uint8_t mapped[2][16];
 };
@@ -278,6 +292,11 @@ struct seen {
 static unsigned get16(const uint8_t *p)
 {
 	return (unsigned)p[0] << 8 | p[1];
+}
+
+static uint32_t get32(const uint8_t *p)
+{
+	return get16(p) << 16 | get16(p + 2);
 }
 
 static void map4(const uint8_t *v4, uint8_t out[16])
@@ -325,7 +344,10 @@ static void see(const struct packets_frame *f, struct seen *s)
 	s->dport = get16(d + at + 2);
 	s->src = s->mapped[0];
 	s->dst = s->mapped[1];
-	s->payload = len > at - ip + (d[at + 12] >> 4) * 4U;
+	s->seq = get32(d + at + 4);
+	s->syn = d[at + 13] & 2;
+	ip = at - ip + (d[at + 12] >> 4) * 4U;
+	s->payload = len > ip ? (uint32_t)(len - ip) : 0;
 }
 
 static void say_server(struct ledger *l, const struct request *r, struct text *t)
@@ -364,17 +386,83 @@ static void say_request(struct ledger *l, const struct request *r, struct text *
 		say_server(l, r, t);
 }
 
-/* BRINGS: it comes from the client, and has payload. */
-static void say_client_leg(struct ledger *l, struct flow *f, uint64_t at_ns, bool brings, struct text *t)
+/* Bytes that a packet brings from a client, as its connection counts them. */
+struct bytes {
+	enum packets_told how;
+	bool some, counted;       /* there are any; and it is known which */
+	struct packets_span span;
+	uint64_t since;           /* the connection's SYN */
+};
+
+static bool is_before(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
+static const struct packets_span *brought(const struct request *r, const struct bytes *b)
+{
+	return &r->brought[b->how];
+}
+
+static bool is_told(const struct request *r, const struct bytes *b)
+{
+	return b->counted && r->begin >= b->since && brought(r, b)->from != brought(r, b)->to;
+}
+
+/* Was R read after them? */
+static bool is_later(const struct request *r, const struct bytes *b)
+{
+	return is_told(r, b) && !is_before(brought(r, b)->from, b->span.to);
+}
+
+/* Was R read together with some of them? */
+static bool is_brought(const struct request *r, const struct bytes *b)
+{
+	return is_told(r, b) && is_before(b->span.from, brought(r, b)->to) && is_before(brought(r, b)->from, b->span.to);
+}
+
+/* Did one read bring both? */
+static bool is_together(const struct request *r, const struct request *other, enum packets_told how)
+{
+	const struct packets_span *a = &r->brought[how], *b = &other->brought[how];
+
+	return a->from == a->to || b->from == b->to ? r->begin == other->begin : a->from == b->from && a->to == b->to;
+}
+
+/* Of a connection that is counted: those that B brought, from R on, the newest by its time, and those after it. */
+static unsigned say_brought(struct ledger *l, struct request *r, struct request *next, const struct bytes *b, unsigned room, struct text *t)
+{
+	struct request *first = NULL;
+	unsigned said = 0, steps;
+
+	for (steps = 0; r && (is_brought(r, b) || is_later(r, b)) && steps < STEPS_MAX; r = request_of(l, r->before), steps++)
+		first = r;
+	first = first ? first : next;
+	for (r = first, steps = 0; r && said < room && steps < STEPS_MAX; r = request_of(l, r->after), steps++) {
+		/* Where it counts anew the client has taken its port for another connection. */
+		if (!is_told(r, b) || is_later(r, b) || is_before(brought(r, b)->to, brought(first, b)->to))
+			break;
+		if (is_brought(r, b)) {
+			say_request(l, r, t);
+			said++;
+		}
+	}
+	return said;
+}
+
+static void say_client_leg(struct ledger *l, struct flow *f, uint64_t at_ns, const struct bytes *b, struct text *t)
 {
 	const struct request *now[BEGUN_MAX], *last = NULL;
-	struct request *next, *r = at_time(l, f, at_ns, &next);
-	uint64_t over = 0, begin;
+	struct request *next, *begun = at_time(l, f, at_ns, &next), *r = begun;
+	bool brings = b->some;
+	uint64_t over = 0;
 	unsigned n = 0, said;
 
 	for (unsigned steps = 0; r && steps < STEPS_MAX; r = request_of(l, r->before), steps++) {
+		if (is_brought(r, b) || is_later(r, b))
+			continue;
 		/* Who read it read at once all that was there. */
-		if (at_ns <= r->end && (n < SAID_MAX || (brings && n < BEGUN_MAX && r->begin == now[0]->begin))) {
+		if (at_ns <= r->end && (n < SAID_MAX || (brings && !b->counted && n < BEGUN_MAX && is_together(r, now[0], b->how)))) {
 			over = MAX(over, r->end);
 			now[n++] = r;
 		} else if (!last) {
@@ -386,16 +474,18 @@ static void say_client_leg(struct ledger *l, struct flow *f, uint64_t at_ns, boo
 			break;
 		}
 	}
+	for (said = 0; said < n; said++)
+		say_request(l, now[n - said - 1], t);
+	if (b->counted && (said += say_brought(l, begun, next, b, BEGUN_MAX - said, t)))
+		return;
 	/* While another one is under way: only where both were at once, and then it may belong to either. */
-	brings = brings && next && (!n || (next->begin <= over && next->begin - at_ns <= SOON_NS));
+	brings = brings && next && (!n || (!b->counted && next->begin <= over && next->begin - at_ns <= SOON_NS));
 	if (!n && !brings && (last || next))
-		now[n++] = last ? last : next;
-	for (said = n; n--;)
-		say_request(l, now[n], t);
+		say_request(l, last ? last : next, t);
 	if (!brings)
 		return;
-	for (begin = next->begin; next && next->begin == begin && said < BEGUN_MAX; next = request_of(l, next->after), said++)
-		say_request(l, next, t);
+	for (r = next; r && is_together(r, next, b->how) && said < BEGUN_MAX; r = request_of(l, r->after), said++)
+		say_request(l, r, t);
 }
 
 /* Of R, the last try by PORT that began by then, or else the first after it. -1: none by that port. */
@@ -442,10 +532,27 @@ static void say_server_leg(struct ledger *l, struct flow *f, uint64_t at_ns, uns
 	text_number(t, best->tries[which].retry);
 }
 
+/* B: what S, from the client of C, brings. */
+static void count(struct conn *c, const struct seen *s, uint64_t at_ns, struct bytes *b)
+{
+	/* Not the same SYN once more. */
+	if (s->syn && !(c->counted && c->first == s->seq + 1)) {
+		c->counted = true;
+		c->first = s->seq + 1;
+		c->since = at_ns;
+	}
+	b->some = s->payload > 0;
+	b->counted = b->some && c->counted;
+	b->since = c->since;
+	b->span.from = s->seq + s->syn - c->first;
+	b->span.to = b->span.from + s->payload;
+}
+
 size_t ledger_say(struct ledger *l, unsigned source, const struct packets_frame *f, uint64_t at_ns, char out[static LEDGER_TEXT])
 {
 	struct text t = { out, out + LEDGER_TEXT - 1 };
-	bool sends = f->flags & PACKETS_OUT;
+	bool sends = f->flags & PACKETS_OUT, plain = f->flags & PACKETS_PLAIN;
+	struct bytes b = { .how = plain ? PACKETS_RETOLD : PACKETS_WIRE };
 	struct flow *flow;
 	struct seen s;
 	struct conn *c;
@@ -454,14 +561,17 @@ size_t ledger_say(struct ledger *l, unsigned source, const struct packets_frame 
 	see(f, &s);
 	if (!s.known || f->leg > PACKETS_SERVER_LEG || f->flags & PACKETS_MONITOR)
 		return 0;
+	if (f->leg == PACKETS_CLIENT_LEG && !sends)
+		count(conn_of_client(l, source, f->flow, b.how), &s, at_ns, &b);
 	flow = flow_of(l, source, f->flow, false);
 	if (flow && f->leg == PACKETS_CLIENT_LEG)
-		say_client_leg(l, flow, at_ns, !sends && s.payload, &t);
+		say_client_leg(l, flow, at_ns, &b, &t);
 	else if (flow)
 		say_server_leg(l, flow, at_ns, sends ? s.sport : s.dport, &t);
-	if (f->flags & PACKETS_PLAIN)
+	if (plain)
 		return (size_t)(t.at - out);
-	c = conn_of(l, source, f->leg, f->flow, sends ? s.sport : s.dport, sends ? s.dst : s.src, sends ? s.dport : s.sport);
+	c = f->leg == PACKETS_CLIENT_LEG ? conn_of_client(l, source, f->flow, PACKETS_WIRE)
+					 : conn_of_server(l, source, sends ? s.sport : s.dport, sends ? s.dst : s.src, sends ? s.dport : s.sport);
 	if (!c->known || c->told)
 		return (size_t)(t.at - out);
 	c->told = true;

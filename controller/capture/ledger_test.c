@@ -137,6 +137,92 @@ static void one_after_the_other_is_not_at_once(void **state)
 	ledger_free(l);
 }
 
+/* From the client, LEN bytes with the sequence number SEQ; a SYN when there are none. */
+static const char *bytes(struct ledger *l, uint64_t at, unsigned flags, uint32_t seq, unsigned len)
+{
+	static char text[LEDGER_TEXT];
+	uint8_t data[60];
+	struct packets_frame f = frame(data, PACKETS_CLIENT_LEG, false, 5000, 443, false);
+
+	f.flags = (uint8_t)flags;
+	data[16] = (uint8_t)((40 + len) >> 8);
+	data[17] = (uint8_t)(40 + len);
+	for (unsigned i = 0; i < 4; i++)
+		data[38 + i] = (uint8_t)(seq >> (24 - 8 * i));
+	data[47] = len ? 0x10 : 0x02;
+	ledger_say(l, 0, &f, at, text);
+	return text;
+}
+
+static void note_of_bytes(struct ledger *l, uint64_t at, const char *id, uint32_t from, uint32_t to, uint32_t plain_from, uint32_t plain_to)
+{
+	struct packets_note n = { .at_ns = at, .flow = 7, .leg = PACKETS_CLIENT_LEG, .port = 5000,
+				  .brought = { { from, to }, { plain_from, plain_to } } };
+
+	memcpy(n.request, id, strnlen(id, PACKETS_REQUEST_MAX));
+	ledger_note(l, 0, &n);
+}
+
+/* Packets may wait in the kernel while the ones before them are read: which was read when, only their bytes tell. */
+static void bytes_tell_what_a_packet_brought(void **state)
+{
+	struct ledger *l = ledger_new();
+	const uint32_t first = UINT32_MAX - 249; /* the numbers go round behind the second packet */
+
+	(void)state;
+	note_of_bytes(l, 300, "one", 0, 200, 0, 60);
+	note_of_bytes(l, 301, "two", 0, 200, 0, 60);
+	note_of_bytes(l, 400, "three", 200, 400, 60, 120);
+	note_of_bytes(l, 900, "four", 600, 700, 120, 150);
+	assert_string_equal(bytes(l, 100, 0, first - 1, 0), ", request one");
+	/* All three are there before anybody read. */
+	assert_string_equal(bytes(l, 200, 0, first, 100), ", request one, request two");
+	assert_string_equal(bytes(l, 201, 0, first + 100, 100), ", request one, request two");
+	assert_string_equal(bytes(l, 202, 0, first + 200, 200), ", request three");
+	/* What waits while others are under way, and what belongs to those. */
+	assert_string_equal(bytes(l, 350, 0, first + 200, 200), ", request one, request two, request three");
+	assert_string_equal(bytes(l, 500, 0, first + 400, 200), ", request one, request two, request three");
+	/* One that was read before a stamp says so is not there before its bytes are. */
+	assert_string_equal(bytes(l, 950, 0, first + 400, 200), ", request one, request two, request three");
+	/* One packet may be read in two parts. */
+	assert_string_equal(bytes(l, 350, 0, first + 100, 200), ", request one, request two, request three");
+	ledger_free(l);
+}
+
+static void plaintext_has_bytes_of_its_own(void **state)
+{
+	struct ledger *l = ledger_new();
+
+	(void)state;
+	note_of_bytes(l, 300, "one", 0, 200, 0, 60);
+	note_of_bytes(l, 400, "two", 200, 400, 60, 120);
+	bytes(l, 100, 0, 999, 0);
+	bytes(l, 110, PACKETS_PLAIN, 4999, 0);
+	assert_string_equal(bytes(l, 200, PACKETS_PLAIN, 5000 + 60, 60), ", request two");
+	assert_string_equal(bytes(l, 200, PACKETS_PLAIN, 5000, 60), ", request one");
+	assert_string_equal(bytes(l, 200, 0, 1000 + 199, 1), ", request one");
+	assert_string_equal(bytes(l, 200, 0, 1000 + 200, 1), ", request two");
+	ledger_free(l);
+}
+
+/* A client may take its port again: the bytes of the connection before are not counted with those of this one. */
+static void a_port_may_be_used_again(void **state)
+{
+	struct ledger *l = ledger_new();
+
+	(void)state;
+	note_of_bytes(l, 200, "old", 0, 5000, 0, 0);
+	note(l, 900, PACKETS_CLIENT_LEG, true, 5000, 0, 0, "old");
+	note_of_bytes(l, 1200, "new", 0, 100, 0, 0);
+	note_of_bytes(l, 1300, "newer", 100, 200, 0, 0);
+	bytes(l, 100, 0, 999, 0);
+	assert_string_equal(bytes(l, 150, 0, 1000, 1000), ", request old");
+	bytes(l, 1000, 0, 77776, 0);
+	assert_string_equal(bytes(l, 1100, 0, 77777, 100), ", request new");
+	assert_string_equal(bytes(l, 1100, 0, 77877, 100), ", request newer");
+	ledger_free(l);
+}
+
 static void what_nobody_can_decrypt_is_said_once(void **state)
 {
 	struct ledger *l = ledger_new();
@@ -226,6 +312,9 @@ int main(void)
 		cmocka_unit_test(several_are_under_way_at_once),
 		cmocka_unit_test(a_packet_brings_requests_to_others),
 		cmocka_unit_test(one_after_the_other_is_not_at_once),
+		cmocka_unit_test(bytes_tell_what_a_packet_brought),
+		cmocka_unit_test(plaintext_has_bytes_of_its_own),
+		cmocka_unit_test(a_port_may_be_used_again),
 		cmocka_unit_test(what_nobody_can_decrypt_is_said_once),
 		cmocka_unit_test(what_is_remembered_is_bounded),
 		cmocka_unit_test(packets_may_come_much_later),

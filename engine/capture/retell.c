@@ -21,6 +21,7 @@ struct retold {
 	struct synth synth;
 	bool heads;               /* of messages alone are told: it was in its middle, and HTTP/2 */
 	uint32_t next[2];         /* sequence numbers then */
+	struct packets_span heard; /* as conn->read, of what is told */
 };
 
 static const struct worker_ring *worker_ring; /* set before anybody serves */
@@ -151,6 +152,7 @@ void retell_attach(struct conn *c, bool from_middle)
 	ends_of(c, client, &from, &to);
 	c->retold->capture = w->capture;
 	c->retold->heads = false;
+	c->retold->heard = (struct packets_span){ 0 };
 	c->retold->told = told_of(c, client, w);
 	synth_init(&c->retold->synth, &from, &to, ip_bytes_are_v4(to.addr) ? MSS_V4 : MSS_V6, macs);
 	synth_open(&c->retold->synth, &out_of(c, &o)->synth);
@@ -168,6 +170,7 @@ static void attach_heads(struct conn *c)
 		c->retold = xcalloc(1, sizeof(*c->retold));
 	c->retold->capture = w->capture;
 	c->retold->heads = true;
+	c->retold->heard = (struct packets_span){ 0 };
 	c->retold->next[0] = c->retold->next[1] = 1;
 	c->retold->told = told_of(c, c, w);
 }
@@ -209,10 +212,13 @@ static void whose(struct conn *c)
 void retell_heard(struct conn *c, const void *p, size_t received)
 {
 	const struct iovec iov = { (void *)p, received };
+	struct packets_span *heard = &c->retold->heard;
 	struct out o;
 
-	if (out_of(c, &o))
-		synth_data(&c->retold->synth, c->side == CONN_CLIENT ? SYNTH_CLIENT : SYNTH_SERVER, &iov, 1, &o.synth);
+	if (!out_of(c, &o))
+		return;
+	*heard = (struct packets_span){ conn_in_len(c) ? heard->from : heard->to, heard->to + (uint32_t)received };
+	synth_data(&c->retold->synth, c->side == CONN_CLIENT ? SYNTH_CLIENT : SYNTH_SERVER, &iov, 1, &o.synth);
 }
 
 void retell_said(struct conn *c, const struct iovec *iov, size_t sent)
@@ -268,8 +274,13 @@ static void note(struct conn *c, const struct conn *client, const struct exchang
 	if (!w)
 		return;
 	t = told_of(c, client, w);
-	/* The turn's, not now: what begins a request came before it, and what the client says next comes after it ended one. */
-	t.note.at_ns = loop_now(c->worker->loop);
+	if (over) /* the turn's, not now: what the client says next comes after it ended one */
+		t.note.at_ns = loop_now(c->worker->loop);
+	else if (c->side == CONN_CLIENT) {
+		t.note.brought[PACKETS_WIRE] = c->read;
+		if (t.note.flags & NOTE_RETOLD)
+			t.note.brought[PACKETS_RETOLD] = c->retold->heard;
+	}
 	t.note.retry = (uint16_t)retry;
 	t.note.over = over;
 	if (x)

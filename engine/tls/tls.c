@@ -36,6 +36,7 @@ static int bio_read(BIO *b, char *p, int n)
 	do
 		got = recv(c->watch.fd, p, (size_t)n, 0);
 	while (got < 0 && errno == EINTR);
+	c->received += got > 0 ? (uint32_t)got : 0;
 	if (got < 0 && errno == EAGAIN)
 		BIO_set_retry_read(b);
 	return (int)got;

@@ -19,10 +19,13 @@ from lab.packets import BAD_CHECKSUM
 from contract import ROOT
 from pki import Identity
 
+TLS_PORT = 8443 # of servers
+
 
 def tshark(file, display_filter="", *fields):
     """Rows of the fields of the packets that match."""
-    words = ["tshark", "-n", "-r", str(file), "-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
+    words = ["tshark", "-n", "-r", str(file), "-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE",
+             "-d", f"tcp.port=={TLS_PORT},tls"]     # else one from port 44818 is EtherNet/IP to it
     if display_filter:
         words += ["-Y", display_filter]
     if fields:
@@ -641,7 +644,7 @@ def taker(lab, services="READ_ACCESS"):
 class TlsOrigin(threading.Thread):
     """Answers every request over TLS with a few bytes, on connections that are kept."""
 
-    def __init__(self, host, identity, port=8443):
+    def __init__(self, host, identity, port=TLS_PORT):
         super().__init__(daemon=True)
         self.address = {"ip": {"addr": host.ip4, "type": "V4"}, "port": port}
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

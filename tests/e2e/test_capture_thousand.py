@@ -56,8 +56,10 @@ def test_each_request_is_on_each_leg(lab, monkeypatch):
         for uri in (one or two).split(","):
             (plain if "plaintext" in interface else wire)[uri.split("id=")[1]].setdefault(comment.split()[0], comment)
     # Decrypted on the wire, and as plaintext, on both legs each; nothing of the other services.
-    for found in wire, plain:
-        assert set(found) == expected and all(set(legs) == {"client", "server"} for legs in found.values())
+    for where, found in ("wire", wire), ("plaintext", plain):
+        assert not (foreign := sorted(set(found) - expected)), (where, foreign)
+        lacking = {name: sorted(found[name]) for name in expected if set(found[name]) != {"client", "server"}}
+        assert not lacking, (where, lacking)
     # One request, one id, on both legs; each has its own.
     ids = set()
     for name, legs in [*plain.items(), *wire.items()]:

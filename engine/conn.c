@@ -35,6 +35,7 @@ static ssize_t tcp_send(struct conn *c, const struct iovec *iov, int n, bool mor
 	do
 		put = n == 1 ? send(c->watch.fd, iov->iov_base, iov->iov_len, flags) : sendmsg(c->watch.fd, &m, flags);
 	while (put < 0 && errno == EINTR);
+	c->sent += put > 0 ? (uint32_t)put : 0;
 	return put < 0 ? -errno : put;
 }
 

@@ -111,7 +111,7 @@ struct conn {
 	uint16_t own_port;                /* server: of our end; 0: nobody asked yet */
 	uint8_t own_ip[16];               /* ... known when the port is */
 	uint32_t jots;                    /* messages on it of which the recorder got the first bytes */
-	uint32_t received;                /* bytes that the kernel gave, of TLS as they were on the wire; round */
+	uint32_t received, sent;          /* bytes that the kernel gave and took, of TLS as they are on the wire; round */
 	struct packets_span read;         /* of those, what what was read last came by, and what waits in c->in */
 
 	/* Client side. */

@@ -25,10 +25,10 @@ _Static_assert(sizeof(struct frame) == 72, "no holes");
 struct note {
 	struct head head;
 	uint64_t at_ns, flow;
-	uint8_t leg, over, flags, len;
+	uint8_t leg, what, flags, len;
 	uint16_t retry, port, server_port, unused[3];
 	uint8_t server[16];
-	struct packets_span brought[PACKETS_TELLINGS];
+	struct packets_span span[PACKETS_TELLINGS];
 	char request[PACKETS_REQUEST_MAX];
 };
 _Static_assert(sizeof(struct note) == 136, "no holes");
@@ -79,7 +79,7 @@ void packets_put_note(struct buf *b, const struct packets_note *n)
 		.at_ns = htole64(n->at_ns),
 		.flow = htole64(n->flow),
 		.leg = n->leg,
-		.over = n->over,
+		.what = n->what,
 		.flags = n->flags,
 		.len = (uint8_t)strnlen(n->request, PACKETS_REQUEST_MAX),
 		.retry = htole16(n->retry),
@@ -89,7 +89,7 @@ void packets_put_note(struct buf *b, const struct packets_note *n)
 
 	memcpy(w.server, n->server, sizeof(w.server));
 	for (unsigned i = 0; i < PACKETS_TELLINGS; i++)
-		w.brought[i] = (struct packets_span){ htole32(n->brought[i].from), htole32(n->brought[i].to) };
+		w.span[i] = (struct packets_span){ htole32(n->span[i].from), htole32(n->span[i].to) };
 	memcpy(w.request, n->request, w.len);
 	buf_put(b, &w, sizeof(w));
 }
@@ -114,7 +114,7 @@ static int take_note(const uint8_t *p, size_t len, struct packets_note *n, struc
 		.at_ns = le64toh(w.at_ns),
 		.flow = le64toh(w.flow),
 		.leg = w.leg,
-		.over = w.over,
+		.what = w.what,
 		.flags = w.flags,
 		.retry = le16toh(w.retry),
 		.port = le16toh(w.port),
@@ -122,8 +122,8 @@ static int take_note(const uint8_t *p, size_t len, struct packets_note *n, struc
 	};
 	memcpy(n->server, w.server, sizeof(n->server));
 	for (unsigned i = 0; i < PACKETS_TELLINGS; i++)
-		n->brought[i] = (struct packets_span){ le32toh(w.brought[i].from), le32toh(w.brought[i].to) };
-	if (w.leg > PACKETS_SERVER_LEG || w.len > sizeof(w.request) || !is_printable(w.request, w.len))
+		n->span[i] = (struct packets_span){ le32toh(w.span[i].from), le32toh(w.span[i].to) };
+	if (w.leg > PACKETS_SERVER_LEG || w.what > NOTE_ANSWERED || w.len > sizeof(w.request) || !is_printable(w.request, w.len))
 		return err_set(e, -EINVAL, NULL, "A note of a capture does not say what it is.");
 	memcpy(n->request, w.request, w.len);
 	return 1;

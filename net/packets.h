@@ -56,25 +56,28 @@ struct packets_frame {
 
 enum { NOTE_TLS = 1 << 0, NOTE_KEYED = 1 << 1, NOTE_RETOLD = 1 << 2 };
 
-/* Bytes that a client said, from one to before another, counted from its connection's first and round as TCP does. */
+/* Bytes of one direction, from one to before another, counted from its connection's first and round as TCP does. */
 struct packets_span {
 	uint32_t from, to;        /* equal: not known */
 };
 
-enum packets_told { PACKETS_WIRE, PACKETS_RETOLD, PACKETS_TELLINGS };
+enum packets_told { PACKETS_WIRE, PACKETS_RETOLD, PACKETS_TELLINGS }; /* as it was; as PACKETS_PLAIN tells it */
+
+/* There: on the client's leg; on the server's: it goes to that one. Answered: some of its answer leaves. */
+enum note_what { NOTE_THERE, NOTE_OVER, NOTE_ANSWERED };
 
 /* Engines tell notes when they know them: they are in the blocks before those of most packets that they are about. */
 struct packets_note {
 	uint64_t at_ns, flow;
 	uint8_t leg;
-	uint8_t over;             /* the request is; else: it is there (client leg), or goes to the server (server leg) */
+	uint8_t what;             /* of the request */
 	uint8_t flags;            /* of the connection: TLS, its secrets were told, what it says is retold */
 	uint16_t retry;           /* so many servers were asked before */
 	uint16_t port;            /* server leg: the engine's */
 	uint16_t server_port;
 	uint8_t server[16];       /* server leg */
-	/* Client leg, it is there: what was read together with its head, on the wire and as PACKETS_PLAIN tells it. */
-	struct packets_span brought[PACKETS_TELLINGS];
+	/* Client leg. There: what was read together with its head. Answered: what leaves; on the wire it may be less than that. */
+	struct packets_span span[PACKETS_TELLINGS];
 	char request[PACKETS_REQUEST_MAX + 1]; /* "": there is none, only a connection */
 };
 

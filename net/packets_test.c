@@ -95,8 +95,8 @@ static void names_are_one_line(void **state)
 static void notes_are_taken_as_put(void **state)
 {
 	struct buf b = BUF_INIT;
-	const struct packets_note in = { .at_ns = 5, .flow = 6, .leg = PACKETS_SERVER_LEG, .over = 1, .flags = NOTE_TLS, .retry = 2, .port = 3,
-					 .server_port = 4, .server = { 1, 2 }, .brought = { { 5, 6 }, { UINT32_MAX, 8 } },
+	const struct packets_note in = { .at_ns = 5, .flow = 6, .leg = PACKETS_SERVER_LEG, .what = NOTE_ANSWERED, .flags = NOTE_TLS, .retry = 2, .port = 3,
+					 .server_port = 4, .server = { 1, 2 }, .span = { { 5, 6 }, { UINT32_MAX, 8 } },
 					 .request = "an-id" };
 	struct packets_item item;
 	struct err e = { 0 };
@@ -109,9 +109,9 @@ static void notes_are_taken_as_put(void **state)
 	len = b.len;
 	assert_int_equal(packets_take(&p, &len, &item, &e), 1);
 	assert_int_equal(item.kind, PACKETS_NOTE);
-	assert_true(item.note.at_ns == 5 && item.note.flow == 6 && item.note.leg == PACKETS_SERVER_LEG && item.note.over &&
+	assert_true(item.note.at_ns == 5 && item.note.flow == 6 && item.note.leg == PACKETS_SERVER_LEG && item.note.what == NOTE_ANSWERED &&
 		    item.note.flags == NOTE_TLS && item.note.retry == 2 && item.note.port == 3 && item.note.server_port == 4 &&
-		    memcmp(item.note.server, in.server, 16) == 0 && memcmp(item.note.brought, in.brought, sizeof(in.brought)) == 0);
+		    memcmp(item.note.server, in.server, 16) == 0 && memcmp(item.note.span, in.span, sizeof(in.span)) == 0);
 	assert_string_equal(item.note.request, "an-id");
 	/* The leg, and a letter of the id. */
 	for (unsigned at = 24; at <= 72; at += 48) {

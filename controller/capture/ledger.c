@@ -11,6 +11,7 @@
 #define STEPS_MAX   256 /* of a connection's past that are looked at */
 #define SAID_MAX    3   /* requests that are under way at once and named */
 #define BEGUN_MAX   8   /* the same of a packet that may have brought them */
+#define ANSWERS     LEDGER_REQUESTS /* pieces of answers that are remembered */
 #define SOON_NS     (200 * NS_PER_MS) /* so late may a busy engine read what came */
 
 struct request {
@@ -36,14 +37,25 @@ struct flow {
 	unsigned source;
 	uint64_t newest;          /* number of its newest request; 0: nobody's place */
 	uint64_t cursor;          /* and of that which was asked for last: packets come in the order of time */
+	uint64_t answer;          /* its newest piece of an answer */
+	uint64_t answers[PACKETS_TELLINGS]; /* and the one that was asked for last, as each tells it */
+};
+
+/* A piece of an answer on a connection that several share: they are in the order of their bytes. */
+struct answer {
+	uint64_t number;          /* counted from 1 */
+	uint64_t before, after;   /* numbers of its neighbours in its flow */
+	uint64_t request;
+	struct packets_span span[PACKETS_TELLINGS];
 };
 
 struct conn {
 	uint64_t key;
 	uint8_t flags;
 	bool known, told;         /* told: what is to be said of it was */
-	bool counted;             /* client's: its SYN was seen, then, and where its bytes begin */
-	uint32_t first;
+	/* A client's: where its bytes begin, and what is said to it, by the SYN that was seen, and when. */
+	bool counted[2];
+	uint32_t first[2];
 	uint64_t since;
 };
 
@@ -58,6 +70,8 @@ struct server {
 struct ledger {
 	struct request *requests; /* the newest: a ring */
 	uint64_t n;               /* ever */
+	struct answer *answers;   /* and theirs */
+	uint64_t n_answers;
 	struct flow flows[BUCKETS][WAYS];
 	uint64_t ids[BUCKETS];
 	struct conn conns[CONNS];
@@ -105,6 +119,7 @@ struct ledger *ledger_new(void)
 	struct ledger *l = xcalloc(1, sizeof(*l));
 
 	l->requests = xcalloc(LEDGER_REQUESTS, sizeof(*l->requests));
+	l->answers = xcalloc(ANSWERS, sizeof(*l->answers));
 	return l;
 }
 
@@ -113,6 +128,7 @@ void ledger_free(struct ledger *l)
 	if (!l)
 		return;
 	free(l->requests);
+	free(l->answers);
 	free(l);
 }
 
@@ -176,10 +192,10 @@ static struct request *request_get(struct ledger *l, unsigned source, const stru
 	struct flow *f;
 
 	for (unsigned steps = 0; r && steps < STEPS_MAX; r = request_of(l, r->namesake), steps++)
-		if (r->flow == n->flow && r->source == source && r->end == UINT64_MAX && r->id_len == len &&
-		    memcmp(r->id, n->request, len) == 0)
+		if (r->flow == n->flow && r->source == source && (r->end == UINT64_MAX || n->what == NOTE_ANSWERED) &&
+		    r->id_len == len && memcmp(r->id, n->request, len) == 0)
 			return r;
-	if (n->over)
+	if (n->what != NOTE_THERE)
 		return NULL;
 	f = flow_of(l, source, n->flow, true);
 	before = request_of(l, f->newest);
@@ -187,7 +203,7 @@ static struct request *request_get(struct ledger *l, unsigned source, const stru
 	r = &l->requests[l->n % LEDGER_REQUESTS];
 	*r = (struct request){ .number = l->n, .namesake = *ids, .flow = n->flow, .source = source, .begin = n->at_ns,
 			       .end = UINT64_MAX, .id_len = (unsigned)len };
-	memcpy(r->brought, n->brought, sizeof(r->brought));
+	memcpy(r->brought, n->span, sizeof(r->brought));
 	memcpy(r->id, n->request, len);
 	*ids = l->n;
 	if (before && before != r) {
@@ -248,21 +264,47 @@ static struct conn *conn_of_server(struct ledger *l, unsigned source, unsigned p
 	return conn_at(l, mixed(mixed(mixed(mixed(4 * (uint64_t)source) ^ half[0]) ^ half[1]) ^ ((uint64_t)port << 16 | server_port)));
 }
 
+/* NULL: there was none, or it is forgotten. */
+static struct answer *answer_of(struct ledger *l, uint64_t number)
+{
+	struct answer *a = &l->answers[number % ANSWERS];
+
+	return number && a->number == number ? a : NULL;
+}
+
+static void answer_put(struct ledger *l, struct flow *f, const struct request *r, const struct packets_note *n)
+{
+	struct answer *before = answer_of(l, f->answer), *a = &l->answers[++l->n_answers % ANSWERS];
+
+	*a = (struct answer){ .number = l->n_answers, .request = r->number };
+	memcpy(a->span, n->span, sizeof(a->span));
+	if (before && before != a) {
+		a->before = before->number;
+		before->after = a->number;
+	}
+	f->answer = a->number;
+}
+
 void ledger_note(struct ledger *l, unsigned source, const struct packets_note *n)
 {
 	struct conn *c = n->leg == PACKETS_CLIENT_LEG ? conn_of_client(l, source, n->flow, PACKETS_WIRE)
 						      : conn_of_server(l, source, n->port, n->server, n->server_port);
 	struct request *r = *n->request ? request_get(l, source, n) : NULL;
+	struct flow *f;
 
-	if (!n->over && (!c->known || c->flags != n->flags)) {
+	if (n->what == NOTE_THERE && (!c->known || c->flags != n->flags)) {
 		c->flags = n->flags;
 		c->known = true;
 		c->told = false;
 	}
 	if (!r)
 		return;
-	if (n->over) {
+	if (n->what == NOTE_OVER) {
 		r->end = MAX(n->at_ns, r->begin);
+	} else if (n->what == NOTE_ANSWERED) {
+		f = flow_of(l, source, n->flow, false);
+		if (f)
+			answer_put(l, f, r, n);
 	} else if (n->leg == PACKETS_SERVER_LEG) {
 		/* Beyond its room the last one is what counts. */
 		unsigned at = MIN(r->n_tries, (unsigned)TRIES_MAX - 1);
@@ -386,7 +428,7 @@ static void say_request(struct ledger *l, const struct request *r, struct text *
 		say_server(l, r, t);
 }
 
-/* Bytes that a packet brings from a client, as its connection counts them. */
+/* Bytes of a client's connection that a packet has, as each direction counts them. */
 struct bytes {
 	enum packets_told how;
 	bool some, counted;       /* there are any; and it is known which */
@@ -397,6 +439,11 @@ struct bytes {
 static bool is_before(uint32_t a, uint32_t b)
 {
 	return (int32_t)(a - b) < 0;
+}
+
+static bool is_met(const struct packets_span *a, const struct packets_span *b)
+{
+	return a->from != a->to && is_before(a->from, b->to) && is_before(b->from, a->to);
 }
 
 static const struct packets_span *brought(const struct request *r, const struct bytes *b)
@@ -418,7 +465,7 @@ static bool is_later(const struct request *r, const struct bytes *b)
 /* Was R read together with some of them? */
 static bool is_brought(const struct request *r, const struct bytes *b)
 {
-	return is_told(r, b) && is_before(b->span.from, brought(r, b)->to) && is_before(brought(r, b)->from, b->span.to);
+	return is_told(r, b) && is_met(brought(r, b), &b->span);
 }
 
 /* Did one read bring both? */
@@ -450,6 +497,54 @@ static unsigned say_brought(struct ledger *l, struct request *r, struct request 
 	return said;
 }
 
+/* Whose answer A is a piece of; NULL: it was on a connection before, or it is forgotten. */
+static const struct request *answered_by(struct ledger *l, const struct answer *a, const struct bytes *b)
+{
+	const struct request *r = request_of(l, a->request);
+
+	return r && r->begin >= b->since ? r : NULL;
+}
+
+/* The first piece of F that ends behind where B begins; NULL: none. */
+static struct answer *answer_at(struct ledger *l, struct flow *f, const struct bytes *b)
+{
+	struct answer *a = answer_of(l, f->answers[b->how]), *before;
+
+	if (!a)
+		a = answer_of(l, f->answer);
+	while (a && (before = answer_of(l, a->before)) && answered_by(l, before, b) && is_before(b->span.from, before->span[b->how].to))
+		a = before;
+	while (a && (!answered_by(l, a, b) || !is_before(b->span.from, a->span[b->how].to)))
+		a = answer_of(l, a->after);
+	if (a)
+		f->answers[b->how] = a->number;
+	return a;
+}
+
+/* Of those that share a connection: whose answers B has. False: none that is known. */
+static bool say_answers(struct ledger *l, struct flow *f, const struct bytes *b, struct text *t)
+{
+	const struct request *now[BEGUN_MAX], *r;
+	struct answer *a = b->counted ? answer_at(l, f, b) : NULL;
+	unsigned n = 0;
+
+	for (; a && n < BEGUN_MAX && is_before(a->span[b->how].from, b->span.to); a = answer_of(l, a->after)) {
+		unsigned i = 0;
+
+		r = answered_by(l, a, b);
+		if (!r || !is_met(&a->span[b->how], &b->span))
+			continue;
+		while (i < n && now[i] != r)
+			i++;
+		if (i == n)
+			now[n++] = r;
+	}
+	for (unsigned i = 0; i < n; i++)
+		say_request(l, now[i], t);
+	return n > 0;
+}
+
+/* B: what comes from the client. */
 static void say_client_leg(struct ledger *l, struct flow *f, uint64_t at_ns, const struct bytes *b, struct text *t)
 {
 	const struct request *now[BEGUN_MAX], *last = NULL;
@@ -532,19 +627,22 @@ static void say_server_leg(struct ledger *l, struct flow *f, uint64_t at_ns, uns
 	text_number(t, best->tries[which].retry);
 }
 
-/* B: what S, from the client of C, brings. */
-static void count(struct conn *c, const struct seen *s, uint64_t at_ns, struct bytes *b)
+/* B: what S has, of the client's connection C. */
+static void count(struct conn *c, const struct seen *s, bool sends, uint64_t at_ns, struct bytes *b)
 {
 	/* Not the same SYN once more. */
-	if (s->syn && !(c->counted && c->first == s->seq + 1)) {
-		c->counted = true;
-		c->first = s->seq + 1;
-		c->since = at_ns;
+	if (s->syn && !(c->counted[sends] && c->first[sends] == s->seq + 1)) {
+		c->counted[sends] = true;
+		c->first[sends] = s->seq + 1;
+		if (!sends) {
+			c->counted[true] = false;
+			c->since = at_ns;
+		}
 	}
 	b->some = s->payload > 0;
-	b->counted = b->some && c->counted;
+	b->counted = b->some && c->counted[sends];
 	b->since = c->since;
-	b->span.from = s->seq + s->syn - c->first;
+	b->span.from = s->seq + s->syn - c->first[sends];
 	b->span.to = b->span.from + s->payload;
 }
 
@@ -552,7 +650,7 @@ size_t ledger_say(struct ledger *l, unsigned source, const struct packets_frame 
 {
 	struct text t = { out, out + LEDGER_TEXT - 1 };
 	bool sends = f->flags & PACKETS_OUT, plain = f->flags & PACKETS_PLAIN;
-	struct bytes b = { .how = plain ? PACKETS_RETOLD : PACKETS_WIRE };
+	struct bytes b = { .how = plain ? PACKETS_RETOLD : PACKETS_WIRE }, none = b;
 	struct flow *flow;
 	struct seen s;
 	struct conn *c;
@@ -561,12 +659,12 @@ size_t ledger_say(struct ledger *l, unsigned source, const struct packets_frame 
 	see(f, &s);
 	if (!s.known || f->leg > PACKETS_SERVER_LEG || f->flags & PACKETS_MONITOR)
 		return 0;
-	if (f->leg == PACKETS_CLIENT_LEG && !sends)
-		count(conn_of_client(l, source, f->flow, b.how), &s, at_ns, &b);
+	if (f->leg == PACKETS_CLIENT_LEG)
+		count(conn_of_client(l, source, f->flow, b.how), &s, sends, at_ns, &b);
 	flow = flow_of(l, source, f->flow, false);
-	if (flow && f->leg == PACKETS_CLIENT_LEG)
-		say_client_leg(l, flow, at_ns, &b, &t);
-	else if (flow)
+	if (flow && f->leg == PACKETS_CLIENT_LEG && !(sends && say_answers(l, flow, &b, &t)))
+		say_client_leg(l, flow, at_ns, sends ? &none : &b, &t);
+	else if (flow && f->leg == PACKETS_SERVER_LEG)
 		say_server_leg(l, flow, at_ns, sends ? s.sport : s.dport, &t);
 	if (plain)
 		return (size_t)(t.at - out);

@@ -4,10 +4,11 @@
  * Engines tell in notes when a request is there, which server it goes to by which of their ports, and when it is over
  * (net/packets.h). A packet of a client's connection belongs to the requests that are under way at its time, else to the one
  * that it begins or the one that is just over; a packet of a server's connection to the request that used its port last. What
- * comes from the client belongs also to the requests that were read together with some of its bytes: those are counted from the
- * SYN, because no clock tells which of several packets was read when. Of a connection whose SYN is not in the file, and where
- * several are under way at once, what comes shortly before the next one begins may have brought it, and those that were read
- * with it. What is remembered is bounded: the newest LEDGER_REQUESTS.
+ * comes from the client belongs also to the requests that were read together with some of its bytes, and what goes to it, where
+ * answers share a connection, to those whose answers it has: bytes are counted from the SYN, because no clock tells which of
+ * several packets was read when, or what waited to leave. Of a connection whose SYN is not in the file, and where several are
+ * under way at once, what comes shortly before the next one begins may have brought it, and those that were read with it. What
+ * is remembered is bounded: the newest LEDGER_REQUESTS, and as many pieces of answers.
  */
 #ifndef SPANWIRE_CONTROLLER_CAPTURE_LEDGER_H
 #define SPANWIRE_CONTROLLER_CAPTURE_LEDGER_H

@@ -23,7 +23,7 @@ static const uint8_t server[16] = { [10] = 0xff, 0xff, 10, 0, 0, 2 };
 
 static void note(struct ledger *l, uint64_t at, unsigned leg, bool over, unsigned port, unsigned flags, unsigned retry, const char *id)
 {
-	struct packets_note n = { .at_ns = at, .flow = 7, .leg = (uint8_t)leg, .over = over, .flags = (uint8_t)flags, .port = (uint16_t)port,
+	struct packets_note n = { .at_ns = at, .flow = 7, .leg = (uint8_t)leg, .what = over ? NOTE_OVER : NOTE_THERE, .flags = (uint8_t)flags, .port = (uint16_t)port,
 				  .retry = (uint16_t)retry, .server_port = leg == PACKETS_SERVER_LEG ? 443 : 0 };
 
 	if (leg == PACKETS_SERVER_LEG)
@@ -154,13 +154,19 @@ static const char *bytes(struct ledger *l, uint64_t at, unsigned flags, uint32_t
 	return text;
 }
 
-static void note_of_bytes(struct ledger *l, uint64_t at, const char *id, uint32_t from, uint32_t to, uint32_t plain_from, uint32_t plain_to)
+static void note_of_spans(struct ledger *l, uint64_t at, const char *id, enum note_what what, uint32_t from, uint32_t to,
+			  uint32_t plain_from, uint32_t plain_to)
 {
-	struct packets_note n = { .at_ns = at, .flow = 7, .leg = PACKETS_CLIENT_LEG, .port = 5000,
-				  .brought = { { from, to }, { plain_from, plain_to } } };
+	struct packets_note n = { .at_ns = at, .flow = 7, .leg = PACKETS_CLIENT_LEG, .port = 5000, .what = (uint8_t)what,
+				  .span = { { from, to }, { plain_from, plain_to } } };
 
 	memcpy(n.request, id, strnlen(id, PACKETS_REQUEST_MAX));
 	ledger_note(l, 0, &n);
+}
+
+static void note_of_bytes(struct ledger *l, uint64_t at, const char *id, uint32_t from, uint32_t to, uint32_t plain_from, uint32_t plain_to)
+{
+	note_of_spans(l, at, id, NOTE_THERE, from, to, plain_from, plain_to);
 }
 
 /* Packets may wait in the kernel while the ones before them are read: which was read when, only their bytes tell. */
@@ -202,6 +208,58 @@ static void plaintext_has_bytes_of_its_own(void **state)
 	assert_string_equal(bytes(l, 200, PACKETS_PLAIN, 5000, 60), ", request one");
 	assert_string_equal(bytes(l, 200, 0, 1000 + 199, 1), ", request one");
 	assert_string_equal(bytes(l, 200, 0, 1000 + 200, 1), ", request two");
+	ledger_free(l);
+}
+
+/* Where answers share a connection, time does not tell whose a packet is: it leaves when its request is over, and others are not. */
+static void bytes_tell_whose_answer_it_is(void **state)
+{
+	static const char *const ids[] = { "one", "two", "three", "four", "five" };
+	struct ledger *l = ledger_new();
+
+	(void)state;
+	for (unsigned i = 0; i < 5; i++)
+		note_of_bytes(l, 300, ids[i], 0, 200, 0, 60);
+	note(l, 400, PACKETS_CLIENT_LEG, true, 5000, 0, 0, "one");
+	note_of_spans(l, 410, "one", NOTE_ANSWERED, 0, 300, 0, 100);
+	note_of_spans(l, 420, "two", NOTE_ANSWERED, 100, 400, 100, 200);
+	note_of_spans(l, 430, "one", NOTE_ANSWERED, 2000, 3000, 1000, 2000);
+	note_of_spans(l, 440, "stranger", NOTE_ANSWERED, 2000, 3000, 1000, 2000);
+	bytes(l, 100, 0, 999, 0);
+	bytes(l, 101, PACKETS_OUT, 4999, 0);
+	bytes(l, 102, PACKETS_PLAIN, 6999, 0);
+	bytes(l, 103, PACKETS_PLAIN | PACKETS_OUT, 8999, 0);
+	/* What TLS adds is not known exactly: in between it may be either. */
+	assert_string_equal(bytes(l, 500, PACKETS_OUT, 5000, 100), ", request one");
+	assert_string_equal(bytes(l, 500, PACKETS_OUT, 5000, 200), ", request one, request two");
+	assert_string_equal(bytes(l, 500, PACKETS_OUT, 5300, 100), ", request two");
+	assert_string_equal(bytes(l, 500, PACKETS_OUT, 7000, 1000), ", request one");
+	assert_string_equal(bytes(l, 500, PACKETS_OUT | PACKETS_PLAIN, 9000, 100), ", request one");
+	assert_string_equal(bytes(l, 500, PACKETS_OUT | PACKETS_PLAIN, 9100, 100), ", request two");
+	assert_string_equal(bytes(l, 500, PACKETS_OUT | PACKETS_PLAIN, 10000, 1), ", request one");
+	/* Sent once more; and what is no answer. */
+	assert_string_equal(bytes(l, 600, PACKETS_OUT, 5300, 100), ", request two");
+	assert_string_equal(bytes(l, 600, PACKETS_OUT, 6000, 17), ", request three, request four, request five");
+	ledger_free(l);
+}
+
+static void answers_that_are_remembered_are_bounded(void **state)
+{
+	struct ledger *l = ledger_new();
+	char text[40];
+
+	(void)state;
+	note_of_bytes(l, 300, "one", 0, 200, 0, 0);
+	note_of_bytes(l, 300, "two", 0, 200, 0, 0);
+	bytes(l, 100, 0, 999, 0);
+	bytes(l, 101, PACKETS_OUT, 4999, 0);
+	for (uint32_t i = 0; i < 100000; i++)
+		note_of_spans(l, 400, i % 2 ? "one" : "two", NOTE_ANSWERED, 10 * i, 10 * i + 10, 0, 0);
+	for (uint32_t i = 99990; i < 100000; i++) {
+		snprintf(text, sizeof(text), ", request %s", i % 2 ? "one" : "two");
+		assert_string_equal(bytes(l, 500, PACKETS_OUT, 5000 + 10 * i, 10), text);
+	}
+	assert_string_equal(bytes(l, 500, PACKETS_OUT, 5000, 10), ", request one, request two");
 	ledger_free(l);
 }
 
@@ -314,6 +372,8 @@ int main(void)
 		cmocka_unit_test(one_after_the_other_is_not_at_once),
 		cmocka_unit_test(bytes_tell_what_a_packet_brought),
 		cmocka_unit_test(plaintext_has_bytes_of_its_own),
+		cmocka_unit_test(bytes_tell_whose_answer_it_is),
+		cmocka_unit_test(answers_that_are_remembered_are_bounded),
 		cmocka_unit_test(a_port_may_be_used_again),
 		cmocka_unit_test(what_nobody_can_decrypt_is_said_once),
 		cmocka_unit_test(what_is_remembered_is_bounded),

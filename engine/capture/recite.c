@@ -183,7 +183,7 @@ bool recital_note(const struct excerpt_record *m, struct packets_note *n)
 {
 	if (m->what == EXCERPT_STREAM || (m->what == EXCERPT_ANSWER && m->leg == PACKETS_SERVER_LEG))
 		return false;
-	*n = (struct packets_note){ .at_ns = m->at_ns, .flow = m->flow, .leg = m->leg, .over = m->what == EXCERPT_ANSWER,
+	*n = (struct packets_note){ .at_ns = m->at_ns, .flow = m->flow, .leg = m->leg, .what = m->what == EXCERPT_ANSWER ? NOTE_OVER : NOTE_THERE,
 				    .flags = NOTE_TLS | NOTE_RETOLD, .retry = m->retry, .port = m->from.port };
 	if (m->leg == PACKETS_SERVER_LEG) {
 		memcpy(n->server, m->to.addr, sizeof(n->server));

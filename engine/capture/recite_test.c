@@ -126,13 +126,13 @@ static void a_server_s_leg_is_one_for_all_clients(void **state)
 	assert_int_equal(get(two + 54 + 4, 4), get(one + 54 + 4, 4) + 1005);
 	assert_int_equal(f.flags & PACKETS_OLDER, 0);
 	/* Which request is where: its end is the client's. */
-	assert_true(recital_note(&asked.r, &n) && n.port == 40000 && n.server_port == 80 && !n.over);
+	assert_true(recital_note(&asked.r, &n) && n.port == 40000 && n.server_port == 80 && n.what == NOTE_THERE);
 	assert_string_equal(n.request, "r1");
 	asked.r.what = EXCERPT_ANSWER;
 	assert_false(recital_note(&asked.r, &n));
 	asked.r.leg = PACKETS_CLIENT_LEG;
 	asked.id[0] = '\n';
-	assert_true(recital_note(&asked.r, &n) && n.over);
+	assert_true(recital_note(&asked.r, &n) && n.what == NOTE_OVER);
 	assert_string_equal(n.request, "?1");
 	asked.r.what = EXCERPT_STREAM;
 	assert_false(recital_note(&asked.r, &n));

@@ -15,6 +15,11 @@
 #define MSS_V4 1460 /* frames as on an Ethernet */
 #define MSS_V6 1440
 
+/* What TLS adds at most: before the first byte of a record, and to each record; the smallest of many bytes (engine/tls/tls.c). */
+#define TLS_HEAD   21u
+#define TLS_RECORD 96u
+#define TLS_SMALL  4096u
+
 struct retold {
 	uint32_t capture;         /* for which it is told */
 	struct told told;         /* beside each frame */
@@ -22,6 +27,7 @@ struct retold {
 	bool heads;               /* of messages alone are told: it was in its middle, and HTTP/2 */
 	uint32_t next[2];         /* sequence numbers then */
 	struct packets_span heard; /* as conn->read, of what is told */
+	uint32_t said;             /* bytes of it */
 };
 
 static const struct worker_ring *worker_ring; /* set before anybody serves */
@@ -153,6 +159,7 @@ void retell_attach(struct conn *c, bool from_middle)
 	c->retold->capture = w->capture;
 	c->retold->heads = false;
 	c->retold->heard = (struct packets_span){ 0 };
+	c->retold->said = 0;
 	c->retold->told = told_of(c, client, w);
 	synth_init(&c->retold->synth, &from, &to, ip_bytes_are_v4(to.addr) ? MSS_V4 : MSS_V6, macs);
 	synth_open(&c->retold->synth, &out_of(c, &o)->synth);
@@ -171,6 +178,7 @@ static void attach_heads(struct conn *c)
 	c->retold->capture = w->capture;
 	c->retold->heads = true;
 	c->retold->heard = (struct packets_span){ 0 };
+	c->retold->said = 0;
 	c->retold->next[0] = c->retold->next[1] = 1;
 	c->retold->told = told_of(c, c, w);
 }
@@ -229,6 +237,7 @@ void retell_said(struct conn *c, const struct iovec *iov, size_t sent)
 
 	if (!out_of(c, &o))
 		return;
+	c->retold->said += (uint32_t)sent;
 	while (sent) {
 		int k = 0;
 
@@ -266,7 +275,9 @@ void retell_fini(struct conn *c, bool reset)
 
 /* ---- requests ---- */
 
-static void note(struct conn *c, const struct conn *client, const struct exchange *x, unsigned retry, bool over)
+/* SPAN: of the client's connection, by enum packets_told; NULL: not told. */
+static void note(struct conn *c, const struct conn *client, const char *id, size_t id_len, unsigned retry, enum note_what what,
+		 const struct packets_span *span)
 {
 	const struct snapshot_clone *w = wanted(c);
 	struct told t;
@@ -274,17 +285,16 @@ static void note(struct conn *c, const struct conn *client, const struct exchang
 	if (!w)
 		return;
 	t = told_of(c, client, w);
-	if (over) /* the turn's, not now: what the client says next comes after it ended one */
+	if (what == NOTE_OVER) /* the turn's, not now: what the client says next comes after it ended one */
 		t.note.at_ns = loop_now(c->worker->loop);
-	else if (c->side == CONN_CLIENT) {
-		t.note.brought[PACKETS_WIRE] = c->read;
-		if (t.note.flags & NOTE_RETOLD)
-			t.note.brought[PACKETS_RETOLD] = c->retold->heard;
-	}
 	t.note.retry = (uint16_t)retry;
-	t.note.over = over;
-	if (x)
-		memcpy(t.note.request, x->id, x->id_len);
+	t.note.what = (uint8_t)what;
+	if (span)
+		t.note.span[PACKETS_WIRE] = span[PACKETS_WIRE];
+	if (span && t.note.flags & NOTE_RETOLD)
+		t.note.span[PACKETS_RETOLD] = span[PACKETS_RETOLD];
+	if (id_len)
+		memcpy(t.note.request, id, MIN(id_len, (size_t)PACKETS_REQUEST_MAX));
 	put(c, w, &t, NULL, 0);
 }
 
@@ -296,12 +306,13 @@ void retell_request(struct exchange *x)
 		attach_heads(x->client);
 	else
 		retell_attach(x->client, true);
-	note(x->client, x->client, x, 0, false);
+	note(x->client, x->client, x->id, x->id_len, 0, NOTE_THERE,
+	     (struct packets_span[]){ x->client->read, x->client->retold ? x->client->retold->heard : (struct packets_span){ 0 } });
 }
 
 void retell_dialled(struct exchange *x, struct conn *server)
 {
-	note(server, x->client, x, x->upstream.tries + x->reselects, false);
+	note(server, x->client, x->id, x->id_len, x->upstream.tries + x->reselects, NOTE_THERE, NULL);
 }
 
 void retell_sent(struct exchange *x)
@@ -313,12 +324,30 @@ void retell_sent(struct exchange *x)
 	retell_attach(server, true);
 	if (server->retold)
 		whose(server);
-	note(server, x->client, x, x->upstream.tries + x->reselects, false);
+	note(server, x->client, x->id, x->id_len, x->upstream.tries + x->reselects, NOTE_THERE, NULL);
+}
+
+bool retell_tells(const struct conn *client)
+{
+	return wanted(client) != NULL;
+}
+
+void retell_answers(struct conn *c, const char *id, ssize_t from, size_t len)
+{
+	const uint32_t said = c->retold ? c->retold->said : 0;
+	struct packets_span span[] = { [PACKETS_WIRE] = { c->sent + (uint32_t)from, c->sent + (uint32_t)from + (uint32_t)len },
+				       [PACKETS_RETOLD] = { said + (uint32_t)from, said + (uint32_t)from + (uint32_t)len } };
+
+	if (c->tls && from < 0) /* what has left is counted with its records */
+		span[PACKETS_WIRE].from -= ((uint32_t)-from / TLS_SMALL + 1) * TLS_RECORD;
+	else if (c->tls)
+		span[PACKETS_WIRE].to += TLS_HEAD + (uint32_t)((size_t)from + len) / TLS_SMALL * TLS_RECORD;
+	note(c, c, id, strlen(id), 0, NOTE_ANSWERED, span);
 }
 
 void retell_over(struct exchange *x)
 {
-	note(x->client, x->client, x, 0, true);
+	note(x->client, x->client, x->id, x->id_len, 0, NOTE_OVER, NULL);
 }
 
 void retell_pair(struct conn *client, struct conn *server)
@@ -327,6 +356,6 @@ void retell_pair(struct conn *client, struct conn *server)
 		return;
 	retell_attach(client, true);
 	retell_attach(server, true);
-	note(client, client, NULL, 0, false);
-	note(server, client, NULL, 0, false);
+	note(client, client, NULL, 0, 0, NOTE_THERE, NULL);
+	note(server, client, NULL, 0, 0, NOTE_THERE, NULL);
 }

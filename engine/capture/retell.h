@@ -51,6 +51,12 @@ void retell_dialled(struct exchange *x, struct conn *server);
 /* It goes to x->upstream.server. */
 void retell_sent(struct exchange *x);
 void retell_over(struct exchange *x);
+/*
+ * HTTP/2, where answers share a connection: LEN bytes of the request ID's leave, FROM bytes behind those that CLIENT was sent, or
+ * before their end. Asked first: does anybody want to know?
+ */
+bool retell_tells(const struct conn *client);
+void retell_answers(struct conn *client, const char *id, ssize_t from, size_t len);
 /* L4: CLIENT has SERVER, now or all the time. */
 void retell_pair(struct conn *client, struct conn *server);
 

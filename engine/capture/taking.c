@@ -284,7 +284,7 @@ static void note_request(struct taking *t, const struct tap_record *r)
 		address_mapped(&is->server, served.server);
 		packets_put_note(&t->out, &served);
 	}
-	n.over = true;
+	n.what = NOTE_OVER;
 	n.at_ns = t->until_ns - AROUND_NS + (uint64_t)t->offset_ns;
 	packets_put_note(&t->out, &n);
 }

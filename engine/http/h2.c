@@ -28,6 +28,7 @@
 #define WINDOW_MAX    (512u << 10)  /* more than this is never held for one stream */
 #define CONN_WINDOW   (1024u << 10)
 #define OUT_LOW       (32u << 10)   /* the server is read again when so little waits */
+#define FRAME_HEAD    9u            /* RFC 9113, 4.1 */
 #define HEAD_MAX      (1024u << 10) /* of an answer; max_response_headers_size is far below */
 
 struct h2 {
@@ -36,6 +37,7 @@ struct h2 {
 	struct list streams;
 	struct grave grave, flush;
 	uint32_t requests, control, empty;
+	size_t gathered;               /* bytes that nghttp2 gave and were not sent yet */
 	struct h2_frames frames;
 	int32_t last;                  /* stream that the client began */
 	uint32_t begun;                /* streams, in all */
@@ -56,6 +58,7 @@ struct stream {
 	struct h2_text text;           /* of the request */
 	struct buffer *out;
 	struct buffer *trailers;       /* of the answer */
+	char *told;                    /* the request's id, which outlives the exchange; NULL: no capture wants it */
 	uint32_t unread;               /* bytes of the body whose window was not given back */
 	bool closed;                   /* nghttp2 knows it no more */
 	bool drained;                  /* out was full, and is not any more */
@@ -130,6 +133,8 @@ static void stream_end(struct stream *s)
 	buffer_put(pool_of(h2), s->out);
 	buffer_put(pool_of(h2), s->trailers);
 	s->out = s->trailers = NULL;
+	free(s->told);
+	s->told = NULL;
 	loop_bury(h2->client->worker->loop, &s->grave, stream_release);
 }
 
@@ -229,9 +234,8 @@ static void flush(struct h2 *h2)
 	bool more = true;
 
 	while (more && !c->out) {
-		size_t n = 0;
-
-		while (n < WORKER_SCRATCH / 2) {
+		h2->gathered = 0;
+		while (h2->gathered < WORKER_SCRATCH / 2) {
 			const uint8_t *p;
 			ssize_t len = nghttp2_session_mem_send(h2->ng, &p);
 
@@ -241,17 +245,17 @@ static void flush(struct h2 *h2)
 			}
 			if (len == 0)
 				break;
-			must(n + (size_t)len <= WORKER_SCRATCH);
-			memcpy(scratch + n, p, (size_t)len);
-			n += (size_t)len;
+			must(h2->gathered + (size_t)len <= WORKER_SCRATCH);
+			memcpy(scratch + h2->gathered, p, (size_t)len);
+			h2->gathered += (size_t)len;
 		}
-		more = n > 0;
-		if (n) {
+		more = h2->gathered > 0;
+		if (more) {
 			struct gather g;
 
-			counter_add(&c->service->counters->bytes_to_client, n);
+			counter_add(&c->service->counters->bytes_to_client, h2->gathered);
 			gather_init(&g, c);
-			gather_add(&g, scratch, n);
+			gather_add(&g, scratch, h2->gathered);
 			if (gather_send(&g, false) < 0) {
 				h2_end(h2, g.rc, true);
 				return;
@@ -475,6 +479,8 @@ static void head(struct exchange *x, const struct http1_head *h, const char *in,
 			jot_field(&jot, (const char *)nv[i].name, nv[i].namelen, (const char *)nv[i].value, nv[i].valuelen);
 		jot_end(&jot, x, h);
 	}
+	if (!s->told && retell_tells(x->client))
+		s->told = xasprintf("%.*s", x->id_len, x->id ? x->id : "");
 	x->down.on_trailer = keep_trailer;
 	if (interim)
 		rc = nghttp2_submit_headers(s->h2->ng, NGHTTP2_FLAG_NONE, s->id, NULL, nv, n, NULL);
@@ -720,6 +726,10 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	struct stream *s = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
 	struct h2 *h2 = arg;
 
+	/* It is called when it is asked for the next one: all of it was gathered, and perhaps sent. */
+	if (s && s->told && (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS))
+		retell_answers(h2->client, s->told, (ssize_t)h2->gathered - (ssize_t)(FRAME_HEAD + frame->hd.length),
+			       FRAME_HEAD + frame->hd.length);
 	h2->has_reset |= frame->hd.type == NGHTTP2_RST_STREAM;
 	if (s && frame->hd.flags & NGHTTP2_FLAG_END_STREAM &&
 	    (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&

@@ -53,6 +53,7 @@ static int bio_write(BIO *b, const char *p, int n)
 	do
 		put = send(c->watch.fd, p, (size_t)n, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
 	while (put < 0 && errno == EINTR);
+	c->sent += put > 0 ? (uint32_t)put : 0;
 	if (put < 0 && errno == EAGAIN)
 		BIO_set_retry_write(b);
 	return (int)put;

@@ -11,6 +11,7 @@ from test_capture import Capture, TlsOrigin, tshark, v4
 
 WAYS = {"http": ("http", 80, []), "https": ("https", 443, ["--http1.1"]), "tls12": ("https", 443, ["--http1.1", "--tls-max", "1.2"]),
         "h2": ("https", 443, ["--http2"]), "h2-at-once": ("https", 443, ["--http2", "--parallel", "--parallel-max", "5"])}
+DATA, HEADERS = "0", "1" # RFC 9113, 6
 EACH = 67 # of each way, at each engine: 1,005
 
 
@@ -70,6 +71,18 @@ def test_each_request_is_on_each_leg(lab, monkeypatch):
         assert legs["client"].split(", ")[1] == legs["server"].split(", ")[1]
         ids.add(of["server"][0])
     assert len(ids) == len(expected)
+    # On a connection that they share, too, each packet of an answer names its request.
+    paths, astray = {}, []
+    id_of = {name: re.findall(r"request ([^,]+)", legs["server"])[0] for name, legs in plain.items()}
+    for stream, *frames, path, comment in tshark(file, "http2.streamid", "tcp.stream", "http2.type", "http2.streamid", "http2.headers.path", "frame.comment"):
+        kinds, numbers = (field.split(",") for field in frames)
+        if path:
+            heads = [number for kind, number in zip(kinds, numbers) if kind == HEADERS]
+            paths.update({(stream, number): uri.split("id=")[1] for number, uri in zip(heads, path.split(","))})
+        else:
+            of = {paths[stream, number] for kind, number in zip(kinds, numbers) if kind in (HEADERS, DATA)}
+            astray += [(name, comment) for name in of if id_of[name] not in comment]
+    assert len(paths) == 2 * 3 * 2 * EACH and not astray, (len(astray), astray[:5])
     # The file is what readers want: nothing malformed, in the order of time, every block known.
     assert not tshark(file, f"_ws.malformed || {BAD_CHECKSUM}", "frame.number")
     stamps = [float(row[0]) for row in tshark(file, "", "frame.time_epoch")]
